@@ -1,0 +1,92 @@
+"""What every input looks like to the reduction: a shape, a dtype, and blocks read one at a time.
+
+Reading has two halves, so that files can be read in order while blocks are decoded in parallel:
+`Source.fetch` is called for one block after the other by a single thread and does only what must
+happen in order; the `Pending` it returns is loaded by any thread.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.reduction.blocks import Block
+
+ALIGNMENT = 64
+"""Bytes; TensorFlow takes memory so aligned without copying it."""
+
+
+class Buffer:
+    """Memory that one thread uses again for every block: aligned, grown on demand, never shrunk."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An uninitialised C-ordered array over the buffer; it invalidates the one returned before."""
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if size + ALIGNMENT > self._bytes.size:
+            self._bytes = np.empty(0, np.uint8)  # let go of the old memory first
+            self._bytes = np.empty(size + ALIGNMENT, np.uint8)
+        skip = -self._bytes.ctypes.data % ALIGNMENT
+        return self._bytes[skip : skip + size].view(dtype).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A block's values, shaped as the block along every axis, in any memory order, native byte order.
+
+    A table of unknown length may return fewer or more rows than the block asked for.
+    """
+
+    values: npt.NDArray[Any]
+    ids: Sequence[str] | None = None
+    """The name of each row, where the file has a column of names."""
+
+
+class Pending(Protocol):
+    """A block that has been fetched and not yet decoded."""
+
+    @property
+    def nbytes(self) -> int:
+        """How far it moves the reader through the file, in bytes, for the progress bar."""
+
+    def load(self, buffer: Buffer) -> Loaded:
+        """The values; they may lie in `buffer`. Called once, by any thread."""
+
+
+class Source(ABC):
+    """An open input. Attributes are set by the time the constructor returns."""
+
+    name: str
+    """As the user named it; "<stdin>" for "-"."""
+    shape: tuple[int | None, ...]
+    """None for the first axis of a table, whose length only its end tells."""
+    dtype: np.dtype[Any]
+    """Of what `Loaded.values` holds, in native byte order."""
+    stored: str
+    """The file's own dtype, as a person reads it: "float32", ">f8"."""
+    order: Literal["C", "F"] = "C"
+    """Which axis is contiguous in the file: the last (C) or the first (F)."""
+    sequential: bool = False
+    """Whether blocks must be contiguous in the file, and fetched in file order."""
+    nbytes: int | None = None
+    """Bytes to read in all; None where the end is not known."""
+    labels: Sequence[str] | None = None
+    """Names of the positions along the last axis, as the class names of a CSV header."""
+    has_ids: bool = False
+    """Whether the positions along the first axis have names (`Loaded.ids`)."""
+
+    @abstractmethod
+    def fetch(self, block: Block) -> Pending | None:
+        """The next block, read as far as order requires; None past the end of a table."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""

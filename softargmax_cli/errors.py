@@ -1,0 +1,47 @@
+"""What can go wrong, in words for the person at the keyboard.
+
+Every error the project raises on purpose is a `SoftArgmaxError`; each leaf also is the built-in
+exception it resembles, so that library users may catch either. `remedy` says what to do next.
+"""
+
+from __future__ import annotations
+
+
+class SoftArgmaxError(Exception):
+    """Root of the project's errors: `what` went wrong and where, and the `remedy` where there is one."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.remedy}" if self.remedy else self.what
+
+
+class InputError(SoftArgmaxError, ValueError):
+    """A file or stream does not hold what it should."""
+
+
+class InputMissingError(InputError, FileNotFoundError):
+    """An input file is not there."""
+
+
+class OptionError(SoftArgmaxError, ValueError):
+    """An option has no meaning, or none for this input."""
+
+
+class UndefinedError(SoftArgmaxError, ArithmeticError):
+    """A slice has no soft argmax: it holds NaN, or nothing but minus infinity."""
+
+
+class OutputError(SoftArgmaxError, OSError):
+    """A result could not be written; the target is as it was before."""
+
+
+class DeviceError(SoftArgmaxError, RuntimeError):
+    """The device asked for is not there, or TensorFlow failed on it."""
+
+
+class MissingDependencyError(SoftArgmaxError, ImportError):
+    """An optional package is not installed; the remedy names the extra that brings it."""

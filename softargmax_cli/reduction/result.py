@@ -1,0 +1,127 @@
+"""Finished slices, as they leave the reduction, and the summary of all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FIELDS = ("hard", "soft", "offset", "peak", "spread", "entropy", "ties", "agree")
+"""The result's fields in the order in which every format lists them (see the README for their meaning)."""
+
+ALWAYS = frozenset({"hard", "soft", "offset", "peak", "agree"})
+"""Fields that cost nothing beside `soft`; the others are computed only when asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """A run of `m` consecutive slices, in row-major order of the axes that stay.
+
+    Arrays have shape (m,). A slice without an answer has hard −1, soft, offset, peak NaN, agree False.
+    `spread`, `entropy` and `ties` are None when nobody asked for them.
+    """
+
+    start: int
+    """Row-major number of the first slice."""
+    hard: npt.NDArray[np.int64]
+    soft: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+    peak: npt.NDArray[np.float64]
+    agree: npt.NDArray[np.bool_]
+    spread: npt.NDArray[np.float64] | None = None
+    entropy: npt.NDArray[np.float64] | None = None
+    ties: npt.NDArray[np.int64] | None = None
+    ids: Sequence[str] | None = None
+    """The name of each slice, where the file names them."""
+
+    def __len__(self) -> int:
+        return len(self.hard)
+
+    def column(self, field: str) -> npt.NDArray[np.generic]:
+        """The array of one of `FIELDS`; it must have been asked for."""
+        values: npt.NDArray[np.generic] | None = getattr(self, field)
+        if values is None:
+            raise LookupError(f"the field {field!r} was not computed")
+        return values
+
+
+@dataclass(slots=True)
+class Summary:
+    """What is said of all slices together; offsets in coordinate units."""
+
+    slices: int = 0
+    undefined: int = 0
+    agreeing: int = 0
+    max_abs_offset: float = math.nan
+    total_abs_offset: float = 0.0
+    tied: int | None = None
+    """Slices whose maximum occurs more than once; None when ties were not counted."""
+
+    def add(self, slices: Slices) -> None:
+        """Take a run of slices into account."""
+        self.slices += len(slices)
+        distance = np.abs(slices.offset)
+        defined = ~np.isnan(distance)
+        found = int(np.count_nonzero(defined))
+        self.undefined += len(slices) - found
+        self.agreeing += int(np.count_nonzero(slices.agree))
+        if found:
+            self.max_abs_offset = float(np.fmax(self.max_abs_offset, np.nanmax(distance)))
+            self.total_abs_offset += float(np.sum(distance, where=defined))
+        if slices.ties is not None:
+            self.tied = (self.tied or 0) + int(np.count_nonzero(slices.ties > 1))
+
+    @property
+    def mean_abs_offset(self) -> float:
+        """Mean of |offset| over the slices that have an answer; NaN when none has."""
+        defined = self.slices - self.undefined
+        return self.total_abs_offset / defined if defined else math.nan
+
+    @property
+    def agreement(self) -> float:
+        """Fraction of the slices with an answer whose hard argmax is the index nearest to soft; NaN when none has."""
+        defined = self.slices - self.undefined
+        return self.agreeing / defined if defined else math.nan
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """The summary under its public names, NaN as None."""
+        numbers: dict[str, float | int | None] = {
+            "slices": self.slices,
+            "max_abs_offset": self.max_abs_offset,
+            "mean_abs_offset": self.mean_abs_offset,
+            "agreement": self.agreement,
+            "tied": self.tied,
+            "undefined": self.undefined,
+        }
+        return {name: None if isinstance(n, float) and math.isnan(n) else n for name, n in numbers.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is known of a run before its first slice: the heading of a table, the head of a document."""
+
+    input: str
+    """The input as the user named it; "<stdin>" for "-"."""
+    shape: tuple[int | None, ...]
+    """The input's shape; None where only the end of the file tells (rows of a CSV)."""
+    dtype: str
+    axis: int
+    """The reduced axis, counted from 0."""
+    beta: float
+    device: str
+    """The device that computes, as "CPU" or "GPU:0"."""
+    has_ids: bool = False
+    labels: Sequence[str] | None = None
+    """Names of the positions along the reduced axis, as the class names of a CSV header."""
+
+    @property
+    def kept(self) -> tuple[int | None, ...]:
+        """Lengths of the axes that stay."""
+        return self.shape[: self.axis] + self.shape[self.axis + 1 :]
+
+    def label(self, hard: int) -> str | None:
+        """The name of position `hard`; None where there is none."""
+        return self.labels[hard] if self.labels is not None and hard >= 0 else None
