@@ -1,0 +1,294 @@
+"""The house keeps its order: who imports whom, what lies at the top level, where the version is said.
+
+Imports are read from the source with `ast`; nothing of the package is executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "softargmax_cli"
+
+TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "tests"}
+"""Beside dot-files."""
+
+MAY_IMPORT = {
+    "errors": [],
+    "runtime": ["errors", "runtime"],
+    "reduction": ["errors", "reduction"],
+    "arrays": ["errors", "arrays", "reduction.blocks", "reduction.result"],
+    "report": ["errors", "report", "reduction.result"],
+    "cluster": ["errors", "arrays", "reduction", "runtime", "cluster"],
+    "cli": [""],
+    "__main__": ["cli"],
+    "": [""],
+}
+"""For each part, the modules of the package that it may import, with all below them; "" is the whole package."""
+
+EXCEPTIONS = {"reduction.engine": ["runtime"]}
+"""The engine drives the runtime; the rest of the reduction may name it in annotations (`if TYPE_CHECKING`)."""
+
+KNOWS_TENSORFLOW = {"runtime"}
+ONLY_OUTSIDERS = {
+    "errors": set(),
+    "runtime": {"numpy", "tensorflow"},
+    "reduction": {"numpy"},
+    "cluster": {"numpy", "dask", "distributed"},
+}
+"""Packages that are neither the standard library's nor ours, where only these are welcome."""
+
+LIGHT_OUTSIDERS = {"typer"}
+"""What the package itself and the command line may load before a command runs."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, by its full name."""
+
+    name: str
+    line: int
+    at_load: bool
+    """Executed when the module is loaded: outside functions and `if TYPE_CHECKING`."""
+    for_typing: bool
+
+
+def source_files(root: Path) -> dict[str, Path]:
+    """Every module of the package below `root` by its name within the package; "" is the package itself."""
+    names = {}
+    for file in sorted((root / PACKAGE).rglob("*.py")):
+        parts = file.relative_to(root / PACKAGE).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return names
+
+
+def imports(file: Path, module: str, modules: dict[str, Path]) -> list[Import]:
+    """All imports of one module; `from a import b` counts as a.b where that is a module of ours."""
+    found = []
+
+    def add(name: str, node: ast.AST, in_function: bool, for_typing: bool) -> None:
+        found.append(Import(name, node.lineno, not in_function and not for_typing, for_typing))
+
+    def visit(node: ast.AST, in_function: bool, for_typing: bool) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                add(alias.name, node, in_function, for_typing)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.split(".") if file.stem == "__init__" else module.split(".")[:-1]
+                above = package[: len(package) - node.level + 1]
+                base = ".".join([PACKAGE, *filter(None, above), *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".removeprefix(f"{PACKAGE}.")
+                ours = base.partition(".")[0] == PACKAGE and inner in modules
+                add(f"{base}.{alias.name}" if ours else base, node, in_function, for_typing)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in {"import_module", "__import__"}:
+                add(str(node.args[0].value), node, in_function, for_typing)
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            for child in node.body:
+                visit(child, in_function, True)
+            for child in node.orelse:
+                visit(child, in_function, for_typing)
+            return
+        inside = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.iter_child_nodes(node):
+            visit(child, inside, for_typing)
+
+    visit(ast.parse(file.read_text(encoding="utf-8"), str(file)), False, False)
+    return found
+
+
+def below(name: str, allowed: list[str]) -> bool:
+    """Whether a module is one of those allowed, or lies in one."""
+    return any(place in ("", name) or name.startswith(f"{place}.") for place in allowed)
+
+
+def loaded_outsiders(module: str, known: dict[str, list[Import]], seen: set[str]) -> Iterator[tuple[str, str]]:
+    """What loading a module brings in from outside, through our own modules too: (by which module, which package)."""
+    if module in seen:
+        return
+    seen.add(module)
+    for found in known[module]:
+        top = found.name.partition(".")[0]
+        if not found.at_load:
+            continue
+        if top != PACKAGE:
+            if top not in sys.stdlib_module_names:
+                yield module, top
+            continue
+        parts = found.name.split(".")[1:]
+        for length in range(len(parts) + 1):  # importing a.b.c loads a and a.b first
+            inner = ".".join(parts[:length])
+            if inner in known:
+                yield from loaded_outsiders(inner, known, seen)
+
+
+def breaches(root: Path) -> list[str]:
+    """Every import below `root` that the order of the house forbids, as one line of text."""
+    modules = source_files(root)
+    known = {module: imports(file, module, modules) for module, file in modules.items()}
+    lines = []
+    for module, found in known.items():
+        part = module.partition(".")[0]
+        if part not in MAY_IMPORT:
+            lines.append(f"{module}: no part of the house; give it a place in MAY_IMPORT")
+            continue
+        allowed = MAY_IMPORT[part] + EXCEPTIONS.get(module, [])
+        for one in found:
+            top, _, inner = one.name.partition(".")
+            where = f"{module or PACKAGE}, line {one.line}"
+            if top == PACKAGE:
+                typed = part == "reduction" and one.for_typing and below(inner, ["runtime"])
+                if not typed and not below(inner, allowed):
+                    lines.append(f"{where}: imports {inner or 'the package itself'}")
+            elif top == "tensorflow" and part not in KNOWS_TENSORFLOW:
+                lines.append(f"{where}: knows TensorFlow")
+            elif part in ONLY_OUTSIDERS and top not in ONLY_OUTSIDERS[part] | sys.stdlib_module_names:
+                lines.append(f"{where}: imports {top}")
+        if part in ("", "cli"):
+            welcome = LIGHT_OUTSIDERS if part == "cli" else set()
+            for through, outsider in loaded_outsiders(module, known, set()):
+                if outsider not in welcome:
+                    lines.append(f"{module or PACKAGE}: loads {outsider} at once, through {through or PACKAGE}")
+    return lines
+
+
+def version_breaches(root: Path) -> list[str]:
+    """Every place but the package's own `__version__` that says the version."""
+    said = re.findall(r'(?m)^__version__ = "(.+)"$', (root / PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    if len(said) != 1:
+        return [f"{PACKAGE}/__init__.py: says the version {len(said)} times"]
+    again = re.compile(rf"(?<![\w.]){re.escape(said[0])}(?![\w.])|^__version__ *[:=]|^version *=", re.MULTILINE)
+    files = [root / "pyproject.toml", root / "README.md", *source_files(root).values()]
+    texts = {file: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+    texts[root / PACKAGE / "__init__.py"] = texts[root / PACKAGE / "__init__.py"].replace(
+        f'__version__ = "{said[0]}"', "", 1
+    )
+    return [
+        f"{file.relative_to(root).as_posix()}: says the version again: {match[0]}"
+        for file, text in texts.items()
+        for match in again.finditer(text)
+    ]
+
+
+def test_imports_go_one_way() -> None:
+    assert breaches(ROOT) == []
+
+
+def test_the_version_is_said_once() -> None:
+    assert version_breaches(ROOT) == []
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    done = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"git ls-files: {done.stderr.strip()}")
+    names = {name.partition("/")[0] for name in done.stdout.split("\0") if name}
+    assert {name for name in names if not name.startswith(".")} == TOP_LEVEL
+
+
+SOUND = {
+    "__init__.py": '"""A house."""\n\n__version__ = "1.2.3"\n',
+    "__main__.py": "from softargmax_cli.cli.app import main\n",
+    "errors.py": "import math\n",
+    "runtime/__init__.py": "",
+    "runtime/base.py": "import tensorflow\nfrom softargmax_cli.errors import E\n",
+    "reduction/__init__.py": "",
+    "reduction/blocks.py": "import numpy as np\n",
+    "reduction/result.py": "from softargmax_cli.reduction import blocks\n",
+    "reduction/engine.py": "from softargmax_cli.runtime.base import Runtime\n",
+    "reduction/kernel.py": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from softargmax_cli.runtime import base\n"
+    ),
+    "arrays/__init__.py": "",
+    "arrays/npy.py": "import pyarrow\nfrom softargmax_cli.reduction.blocks import Block\n",
+    "report/__init__.py": "",
+    "report/table.py": "import rich\nfrom softargmax_cli.reduction.result import Run\n",
+    "cli/__init__.py": "",
+    "cli/app.py": "import typer\nfrom softargmax_cli import __version__\nfrom softargmax_cli.cli import run\n",
+    "cli/run.py": "def run():\n    import numpy\n    from softargmax_cli.reduction import engine\n",
+}
+
+WRONG = [
+    ("errors.py", "import softargmax_cli.arrays", "errors, line 1: imports arrays"),
+    ("errors.py", "import numpy", "errors, line 1: imports numpy"),
+    ("errors.py", "import softargmax_cli", "errors, line 1: imports the package itself"),
+    (
+        "runtime/base.py",
+        "from softargmax_cli.reduction import blocks",
+        "runtime.base, line 1: imports reduction.blocks",
+    ),
+    ("runtime/base.py", "from ..reduction.blocks import Block", "runtime.base, line 1: imports reduction.blocks"),
+    ("runtime/__init__.py", "from ..arrays import npy", "runtime, line 1: imports arrays.npy"),
+    ("reduction/blocks.py", "from softargmax_cli import arrays", "reduction.blocks, line 1: imports arrays"),
+    (
+        "reduction/blocks.py",
+        "from softargmax_cli.runtime import base",
+        "reduction.blocks, line 1: imports runtime.base",
+    ),
+    ("reduction/blocks.py", "def f():\n    import tensorflow", "reduction.blocks, line 2: knows TensorFlow"),
+    ("reduction/blocks.py", "import rich.table", "reduction.blocks, line 1: imports rich"),
+    ("reduction/engine.py", "import softargmax_cli.cli.app", "reduction.engine, line 1: imports cli.app"),
+    ("arrays/npy.py", "from softargmax_cli.report.table import t", "arrays.npy, line 1: imports report.table"),
+    ("arrays/npy.py", "from softargmax_cli.reduction.engine import e", "arrays.npy, line 1: imports reduction.engine"),
+    ("arrays/npy.py", "from tensorflow import io", "arrays.npy, line 1: knows TensorFlow"),
+    ("report/table.py", "import softargmax_cli.arrays.npy", "report.table, line 1: imports arrays.npy"),
+    ("report/table.py", 'import_module("tensorflow.io")', "report.table, line 1: knows TensorFlow"),
+    ("cli/run.py", "def f():\n    import tensorflow as tf", "cli.run, line 2: knows TensorFlow"),
+    ("cli/run.py", "try:\n    import rich\nfinally:\n    pass", "cli.run: loads rich at once, through cli.run"),
+    ("cli/run.py", "import softargmax_cli.reduction.blocks", "cli.app: loads numpy at once, through reduction.blocks"),
+    ("__init__.py", "import pyarrow.csv", "softargmax_cli: loads pyarrow at once, through softargmax_cli"),
+    ("__init__.py", "from softargmax_cli.cli import app", "softargmax_cli: loads typer at once, through cli.app"),
+    ("utils.py", "", "utils: no part of the house; give it a place in MAY_IMPORT"),
+]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A made-up tree that keeps every rule."""
+    for name, text in SOUND.items():
+        file = tmp_path / PACKAGE / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text('[project]\ndynamic = ["version"]\n', encoding="utf-8")
+    return tmp_path
+
+
+def test_a_sound_house_has_no_breach(house: Path) -> None:
+    assert breaches(house) == []
+    assert version_breaches(house) == []
+
+
+@pytest.mark.parametrize(("name", "text", "breach"), WRONG, ids=[f"{name}: {text}" for name, text, _ in WRONG])
+def test_each_rule_can_be_broken(house: Path, name: str, text: str, breach: str) -> None:
+    (house / PACKAGE / name).write_text(text, encoding="utf-8")
+    assert breach in breaches(house)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "breach"),
+    [
+        ("pyproject.toml", 'version = "2"\n', "pyproject.toml: says the version again: version ="),
+        ("README.md", "softargmax 1.2.3\n", "README.md: says the version again: 1.2.3"),
+        (f"{PACKAGE}/errors.py", "__version__ = f()\n", f"{PACKAGE}/errors.py: says the version again: __version__ ="),
+        (f"{PACKAGE}/__init__.py", "__version__ = f()\n", f"{PACKAGE}/__init__.py: says the version 0 times"),
+    ],
+)
+def test_a_second_version_is_found(house: Path, name: str, text: str, breach: str) -> None:
+    (house / name).write_text(text, encoding="utf-8")
+    assert version_breaches(house) == [breach]

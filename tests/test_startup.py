@@ -1,0 +1,85 @@
+"""What a command loads before there is anything to compute: neither NumPy nor TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"numpy", "tensorflow", "pyarrow", "keras", "ml_dtypes", "jax", "polars", "dask"}
+
+
+def start(*arguments: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """A finished `python -m softargmax_cli ...` and the top-level names of all it imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "softargmax_cli", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUTF8": "1", **variables},
+    )
+    report = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in report}
+    assert "softargmax_cli" in loaded  # the report was understood
+    done.stderr = "\n".join(line for line in done.stderr.splitlines() if line not in set(report))
+    return done, loaded
+
+
+def test_version_loads_no_rich_either() -> None:
+    done, loaded = start("--version")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("softargmax ")
+    assert not loaded & (HEAVY | {"rich"})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["check", "--help"],
+        ["sweep", "--help"],
+        ["grad", "--help"],
+        ["inspect", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    done, loaded = start(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "softargmax" in done.stdout
+    assert "python -m" not in done.stdout
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run"], ["run", "--no-such-option"], ["no-such-command"], ["run", "a.npy", "--beta", "warm"]],
+    ids=" ".join,
+)
+def test_wrong_use_loads_nothing_heavy(arguments: list[str]) -> None:
+    done, loaded = start(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert not loaded & HEAVY
+
+
+def test_completion_loads_nothing_heavy() -> None:
+    done, loaded = start(_SOFTARGMAX_COMPLETE="complete_bash", COMP_WORDS="softargmax ins", COMP_CWORD="1")
+    assert done.stdout.split() == ["inspect"], done.stderr
+    assert not loaded & HEAVY
+
+
+def test_importing_the_package_loads_only_the_standard_library() -> None:
+    code = "import sys; before = set(sys.modules); import softargmax_cli; print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "softargmax_cli" in loaded
+    assert loaded - {"softargmax_cli"} <= sys.stdlib_module_names
