@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "errors": [],
     "runtime": ["errors", "runtime"],
     "reduction": ["errors", "reduction"],
-    "arrays": ["errors", "arrays", "reduction.blocks", "reduction.result"],
+    "arrays": ["errors", "arrays", "reduction.blocks", "reduction.buffer", "reduction.result"],
     "report": ["errors", "report", "reduction.result"],
     "cluster": ["errors", "arrays", "reduction", "runtime", "cluster"],
     "cli": [""],

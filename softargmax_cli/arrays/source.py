@@ -10,32 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.blocks import Block
-
-ALIGNMENT = 64
-"""Bytes; TensorFlow takes memory so aligned without copying it."""
-
-
-class Buffer:
-    """Memory that one thread uses again for every block: aligned, grown on demand, never shrunk."""
-
-    def __init__(self) -> None:
-        self._bytes = np.empty(0, np.uint8)
-
-    def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """An uninitialised C-ordered array over the buffer; it invalidates the one returned before."""
-        dtype = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        if size + ALIGNMENT > self._bytes.size:
-            self._bytes = np.empty(0, np.uint8)  # let go of the old memory first
-            self._bytes = np.empty(size + ALIGNMENT, np.uint8)
-        skip = -self._bytes.ctypes.data % ALIGNMENT
-        return self._bytes[skip : skip + size].view(dtype).reshape(shape)
+from softargmax_cli.reduction.blocks import Block, Order
+from softargmax_cli.reduction.buffer import Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +53,7 @@ class Source(ABC):
     """Of what `Loaded.values` holds, in native byte order."""
     stored: str
     """The file's own dtype, as a person reads it: "float32", ">f8"."""
-    order: Literal["C", "F"] = "C"
+    order: Order = "C"
     """Which axis is contiguous in the file: the last (C) or the first (F)."""
     sequential: bool = False
     """Whether blocks must be contiguous in the file, and fetched in file order."""
@@ -82,6 +63,9 @@ class Source(ABC):
     """Names of the positions along the last axis, as the class names of a CSV header."""
     has_ids: bool = False
     """Whether the positions along the first axis have names (`Loaded.ids`)."""
+
+    notes: Sequence[str] = ()
+    """What the user should know of the file, though it can be read."""
 
     @abstractmethod
     def fetch(self, block: Block) -> Pending | None:

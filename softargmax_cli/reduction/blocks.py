@@ -1,8 +1,23 @@
-"""Which boxes of an array are read, in which order: pure geometry."""
+"""Which boxes of an array are read, in which order: pure geometry.
+
+A block is a box. Blocks come in the order of the axes that stay, and for each of those boxes along the
+reduced axes, so that a slice is finished as early as possible. They are contiguous in the file where
+that does not make a slice's parts too many: where many slices lie side by side (reducing the first axis
+of a C-ordered file), a block takes a stretch of each row, wide enough to be read at full speed.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
+
+Order = Literal["C", "F"]
+
+NARROWEST = 4096
+"""Elements of one row that a block takes at least, where it does not take whole rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +31,81 @@ class Block:
     def shape(self) -> tuple[int, ...]:
         """Length along each axis."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All blocks of an array: `extent` along each axis, less at the ends."""
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    order: Order
+    extent: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[Block]:
+        """The blocks, reduced axes innermost, otherwise in the order of the file."""
+        memory = _memory_order(len(self.shape), self.order)
+        loops = [k for k in memory if k not in self.axes] + [k for k in memory if k in self.axes]
+        for starts in itertools.product(*(range(0, self.shape[k], self.extent[k]) for k in loops)):
+            start = tuple(starts[loops.index(k)] for k in range(len(self.shape)))
+            ends = zip(start, self.extent, self.shape, strict=True)
+            yield Block(start, tuple(min(a + size, n) for a, size, n in ends))
+
+    @property
+    def in_order(self) -> bool:
+        """Whether slices come in row-major order of the axes that stay."""
+        kept = [k for k in range(len(self.shape)) if k not in self.axes and self.shape[k] > 1]
+        return self.order == "C" or len(kept) <= 1
+
+    def block_shapes(self) -> set[tuple[int, ...]]:
+        """The shapes that occur among the blocks."""
+        lengths = ({size, n % size or size} for size, n in zip(self.extent, self.shape, strict=True))
+        return set(itertools.product(*lengths))
+
+    def elements_in(self, shape: tuple[int, ...]) -> int:
+        """How many of the array's elements lie in blocks of this shape."""
+        whole = zip(shape, self.extent, self.shape, strict=True)
+        return math.prod(n - n % size if got == size else got for got, size, n in whole)
+
+
+def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
+    """Blocks of at most about `elements` elements; `contiguous`: each one stretch of the file, in file order."""
+    memory = _memory_order(len(shape), order)
+    last_reduced = max(memory.index(axis) for axis in axes)
+    beside = memory[last_reduced + 1 :]
+    extent = dict.fromkeys(memory, 1)
+
+    room = elements
+    if not contiguous:
+        along = math.prod(shape[axis] for axis in axes)
+        room = min(elements, max(NARROWEST, elements // along))
+    whole = _fill(extent, shape, beside, room)
+    room = elements // math.prod(extent.values())
+    if whole:
+        _fill(extent, shape, memory[: last_reduced + 1], room)
+    elif not contiguous:
+        _fill(extent, shape, [axis for axis in memory if axis in axes], room)
+    return Plan(shape, axes, order, tuple(extent[k] for k in range(len(shape))))
+
+
+def rows(columns: int, elements: int) -> Iterator[Block]:
+    """Blocks of a table whose number of rows is not known: whole rows, without end."""
+    size = max(1, elements // max(1, columns))
+    return (Block((k, 0), (k + size, columns)) for k in itertools.count(0, size))
+
+
+def _fill(extent: dict[int, int], shape: tuple[int, ...], axes: list[int], room: int) -> bool:
+    """Widen the block from the last of `axes` outwards, while it fits; whether it then holds all of them."""
+    for axis in reversed(axes):
+        if shape[axis] > room:
+            pieces = -(-shape[axis] // max(1, room))
+            extent[axis] = -(-shape[axis] // pieces)  # alike, so that most blocks have one shape
+            return False
+        extent[axis] = max(1, shape[axis])
+        room //= extent[axis]
+    return True
+
+
+def _memory_order(ndim: int, order: Order) -> list[int]:
+    """The axes from the slowest to the fastest in the file."""
+    return list(range(ndim)) if order == "C" else list(reversed(range(ndim)))

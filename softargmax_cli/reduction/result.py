@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,28 @@ class Slices:
         if values is None:
             raise LookupError(f"the field {field!r} was not computed")
         return values
+
+    def part(self, start: int, stop: int) -> Slices:
+        """Slices `start` to `stop` of these, counted from the first one here; views, not copies."""
+        cut: dict[str, Any] = {field: getattr(self, field) for field in (*FIELDS, "ids")}
+        cut = {field: None if values is None else values[start:stop] for field, values in cut.items()}
+        return Slices(self.start + start, **cut)
+
+    def positions(self, kept: Sequence[int | None]) -> list[npt.NDArray[np.int64]]:
+        """Where each slice lies along each of the axes that stay, one array of shape (m,) an axis.
+
+        `kept` holds the lengths of those axes; the first one may be unknown, as rows of a table are.
+        """
+        rest = np.arange(self.start, self.start + len(self), dtype=np.int64)
+        columns: list[npt.NDArray[np.int64]] = []
+        for length in reversed(kept[1:]):
+            if length is None:
+                raise LookupError("only the length of the first axis may be unknown")
+            rest, position = np.divmod(rest, length)
+            columns.append(position)
+        if kept:
+            columns.append(rest)
+        return columns[::-1]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,189 @@
+"""The .npy format, read block by block into memory that is used again.
+
+Files are read with positioned reads rather than mapped: a mapped file that shrinks kills the process,
+and mapped pages count as its memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import math
+import os
+import stat
+import struct
+import threading
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.arrays.source import Loaded, Pending, Source
+from softargmax_cli.errors import InputError
+from softargmax_cli.reduction.blocks import Block, Order
+from softargmax_cli.reduction.buffer import Buffer
+
+MAGIC = b"\x93NUMPY"
+LONGEST_HEADER = 1 << 16
+REMEDY = "write it again with numpy.save"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the head of an .npy file says."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Order
+    length: int
+    """Bytes before the data."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(stream: BinaryIO, name: str) -> Header:
+    """Parse the head of an .npy stream; nothing in it is executed or unpickled. Raises InputError."""
+    prefix = stream.read(8)
+    if prefix[:6] != MAGIC or len(prefix) < 8:
+        raise InputError(f"{name}: not an .npy file", REMEDY)
+    if prefix[6] not in (1, 2, 3):
+        raise InputError(f"{name}: .npy version {prefix[6]}.{prefix[7]} is not known (1.0 to 3.0 are)", REMEDY)
+    size_format = "<H" if prefix[6] == 1 else "<I"
+    size_bytes = stream.read(struct.calcsize(size_format))
+    if len(size_bytes) < struct.calcsize(size_format):
+        raise InputError(f"{name}: the file ends within its header", REMEDY)
+    (size,) = struct.unpack(size_format, size_bytes)
+    if size > LONGEST_HEADER:
+        raise InputError(f"{name}: a header of {size:,} bytes, longer than any array's", REMEDY)
+    text = stream.read(size)
+    if len(text) < size:
+        raise InputError(f"{name}: the file ends within its header", REMEDY)
+    shape, dtype, order = _parse(text.decode("utf-8" if prefix[6] == 3 else "latin-1", "replace"), name)
+    return Header(shape, dtype, order, 8 + len(size_bytes) + size)
+
+
+def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]:
+    try:
+        fields = ast.literal_eval(text.strip())
+        shape, fortran, description = fields["shape"], fields["fortran_order"], fields["descr"]
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
+    if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape) or len(shape) > 64:
+        raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
+    try:
+        dtype = np.dtype(description) if isinstance(description, str) else None
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: the .npy header gives an unknown dtype, {str(description)[:80]!r}", REMEDY) from None
+    if dtype is None or dtype.kind not in "biuf":
+        kind = "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "numbers of no real kind"
+        described = dtype if dtype is not None else "structured"
+        raise InputError(f"{name}: dtype {described} holds {kind}", "save real numbers: array.astype('float32')")
+    return shape, dtype, "F" if fortran else "C"
+
+
+class NpySource(Source):
+    """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self.name, self._stream = name, stream
+        header = read_header(stream, name)
+        self.shape, self.order, self.nbytes = header.shape, header.order, header.nbytes
+        self._lengths = header.shape
+        self._dtype, self.stored = header.dtype, str(header.dtype)
+        # TensorFlow knows no extended floats.
+        self.dtype = np.dtype("float64") if header.dtype.itemsize > 8 else header.dtype.newbyteorder("=")
+        self.sequential = not stream.seekable()
+        self._lock = threading.Lock()
+        if not self.sequential:
+            self._begin = stream.tell()
+            self._check_size()
+
+    def _check_size(self) -> None:
+        status = os.fstat(self._stream.fileno())
+        present, needed = status.st_size - self._begin, math.prod(self._lengths) * self._dtype.itemsize
+        if stat.S_ISREG(status.st_mode) and present < needed:
+            what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
+            raise InputError(f"{self.name}: truncated: {what}", "copy the file again, or write it again")
+        if stat.S_ISREG(status.st_mode) and present > needed:
+            self.notes = (f"{present - needed:,} bytes after the array are ignored",)
+
+    def fetch(self, block: Block) -> Pending:
+        if not self.sequential:
+            return _Stored(self, block, None)
+        values = np.empty(math.prod(block.shape), self._dtype)
+        self._fill(memoryview(values).cast("B"))
+        return _Stored(self, block, values)
+
+    def _fill(self, space: memoryview) -> None:
+        """Fill `space` with the next bytes of the stream."""
+        while space:
+            count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
+            if not count:
+                raise self._ended()
+            space = space[count:]
+
+    def read(self, block: Block, buffer: Buffer) -> npt.NDArray[Any]:
+        """The values of a box as stored, in file order; any thread may ask."""
+        turn = slice(None, None, -1 if self.order == "F" else 1)
+        start, stop, lengths = block.start[turn], block.stop[turn], self._lengths[turn]
+        shape = block.shape[turn]
+        values = buffer.array(shape, self._dtype)
+        # From this axis on, the box is one stretch of the file for each position along the axes before.
+        split = len(shape)
+        while split > 0 and shape[split:] == lengths[split:]:
+            split -= 1
+        stretch = math.prod(shape[split:]) * self._dtype.itemsize
+        strides = [math.prod(lengths[k + 1 :]) * self._dtype.itemsize for k in range(len(lengths))]
+        space = memoryview(values.reshape(-1)).cast("B")
+        for number, outer in enumerate(itertools.product(*map(range, start[:split], stop[:split]))):
+            place = sum(i * step for i, step in zip((*outer, *start[split:]), strides, strict=True))
+            self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place)
+        return values
+
+    def _read_at(self, space: memoryview, place: int) -> None:
+        while space:
+            if hasattr(os, "preadv"):
+                count = os.preadv(self._stream.fileno(), [space], place)
+            else:
+                with self._lock:
+                    self._stream.seek(place)
+                    count = self._stream.readinto(space)  # type: ignore[attr-defined]
+            if not count:
+                raise self._ended()
+            space, place = space[count:], place + count
+
+    def _ended(self) -> InputError:
+        return InputError(
+            f"{self.name}: ended before all of shape {self.shape} of {self.stored} was read",
+            "is something still writing it, or was it cut short?",
+        )
+
+    def native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
+        """Values in file order as the array has them: its axes, native byte order."""
+        if not self._dtype.isnative:
+            values = values.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
+        return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A block of an .npy file; its values where the stream had to be read at once."""
+
+    source: NpySource
+    block: Block
+    values: npt.NDArray[Any] | None
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.block.shape) * self.source._dtype.itemsize
+
+    def load(self, buffer: Buffer) -> Loaded:
+        values = self.source.read(self.block, buffer) if self.values is None else self.values
+        return Loaded(self.source.native(values.reshape(-1), self.block))

@@ -1,0 +1,58 @@
+"""Slices in row-major order, whatever order the file has them in."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.reduction.blocks import Block, Order
+from softargmax_cli.reduction.result import FIELDS, Slices
+
+RUN = 1 << 16
+"""Slices handed on at a time."""
+
+
+def logical(slices: Slices, shape: Sequence[int], order: Order) -> Slices:
+    """The slices of one block in row-major order of its kept axes (of lengths `shape`), from memory order."""
+    if order == "C" or len(shape) <= 1:
+        return slices
+    turned = {name: part.reshape(shape[::-1]).T.ravel() for name, part in _columns(slices).items()}
+    return replace(slices, **turned)
+
+
+def in_row_major_order(
+    parts: Iterator[tuple[Block, Slices]], kept: Sequence[int], lengths: Sequence[int], memory: int
+) -> Iterator[Slices]:
+    """Collect the slices of blocks in any order, then yield all in row-major order.
+
+    kept: the axes that stay, of `lengths`. What takes more than `memory` bytes is kept in temporary files.
+    """
+    whole: dict[str, npt.NDArray[Any]] = {}
+    for block, slices in parts:
+        columns = _columns(slices)
+        for name, part in columns.items():
+            if name not in whole:
+                whole[name] = _space(lengths, part.dtype, memory // len(columns))
+            box = tuple(slice(block.start[k], block.stop[k]) for k in kept)
+            whole[name][box] = part.reshape([block.stop[k] - block.start[k] for k in kept])
+    flat = {name: array.reshape(-1) for name, array in whole.items()}
+    for start in range(0, math.prod(lengths) if flat else 0, RUN):
+        yield Slices(start=start, **{name: np.array(array[start : start + RUN]) for name, array in flat.items()})
+
+
+def _columns(slices: Slices) -> dict[str, npt.NDArray[Any]]:
+    present = {name: getattr(slices, name) for name in FIELDS}
+    return {name: part for name, part in present.items() if part is not None}
+
+
+def _space(shape: Sequence[int], dtype: np.dtype[Any], memory: int) -> npt.NDArray[Any]:
+    if math.prod(shape) * dtype.itemsize <= memory:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:  # the mapping outlives the descriptor
+        return np.memmap(file, dtype, "w+", shape=tuple(shape))

@@ -1,0 +1,70 @@
+"""What the reduction needs of TensorFlow, however it is run.
+
+A *body* is a function `(ops, *tensors) -> tensors` written in the vocabulary of `tf.raw_ops`:
+operations by name with their keyword arguments, inputs in the order of the operation's definition.
+NumPy arrays and scalars are constants, Python numbers and NumPy dtypes are attributes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.errors import DeviceError
+
+Array = npt.NDArray[Any]
+Body = Callable[..., Sequence[Any]]
+Tensor = tuple[tuple[int, ...], np.dtype[Any]]
+"""The static shape and the dtype of one input of a function."""
+
+
+class Function(ABC):
+    """A body made ready for fixed input shapes. May be called from several threads at once."""
+
+    @abstractmethod
+    def __call__(self, *inputs: Array) -> list[Array]:
+        """The body's outputs; inputs are no longer referred to when it returns."""
+
+
+class Runtime(ABC):
+    """TensorFlow, on one device."""
+
+    name: str
+    """"native" or "python"."""
+    version: str
+    """TensorFlow's own."""
+    device: str
+    """The device that computes: "CPU" or "GPU:0"."""
+
+    @abstractmethod
+    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+        """Make `body` ready; `compiled` has XLA make one program of it, which costs a tenth of a second.
+
+        Raises DeviceError when TensorFlow refuses.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what TensorFlow holds. No function may be called afterwards."""
+
+
+def choose_device(asked: str, seen: Sequence[str], version: str) -> str:
+    """The device to compute on: `asked` is "auto", "cpu", "gpu" or "gpu:N"; `seen` are TensorFlow's, as "GPU:0".
+
+    Raises DeviceError when the GPU asked for is not among them.
+    """
+    gpus = [device for device in seen if device.startswith("GPU:")]
+    if asked == "cpu" or (asked == "auto" and not gpus):
+        return "CPU"
+    if asked in ("auto", "gpu") and gpus:
+        return gpus[0]
+    if asked.upper() in gpus:
+        return asked.upper()
+    raise DeviceError(
+        f"--device {asked}: TensorFlow {version} sees {', '.join(gpus) or 'no GPU'} here (devices: {', '.join(seen)})",
+        "use --device cpu, or install the CUDA libraries with: pip install 'softargmax[gpu]'",
+    )

@@ -1,0 +1,35 @@
+"""TensorFlow's start-up messages, held back: C++ code writes them straight to file descriptor 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+
+class Chatter:
+    """Keeps what is written to standard error from construction to `release`.
+
+    The descriptor belongs to the whole process: nothing else may be said on standard error meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._saved: int | None = None
+        if sys.stderr is None:  # started without one
+            return
+        sys.stderr.flush()
+        self._kept = tempfile.TemporaryFile()
+        self._saved = os.dup(2)
+        os.dup2(self._kept.fileno(), 2)
+
+    def release(self, *, show: bool) -> None:
+        """Let standard error through again, what was kept first if `show`. May be called again."""
+        if self._saved is None:
+            return
+        os.dup2(self._saved, 2)
+        os.close(self._saved)
+        self._saved = None
+        if show:
+            self._kept.seek(0)
+            sys.stderr.write(self._kept.read().decode(errors="replace"))
+        self._kept.close()

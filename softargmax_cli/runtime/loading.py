@@ -1,0 +1,84 @@
+"""Which runtime is used: the C library where it can be loaded, `import tensorflow` where not."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from softargmax_cli.errors import OptionError
+from softargmax_cli.runtime.chatter import Chatter
+
+if TYPE_CHECKING:
+    import ctypes
+
+    from softargmax_cli.runtime.base import Runtime
+
+VARIABLE = "SOFTARGMAX_RUNTIME"
+"""Environment variable that forces a runtime: "native" or "python"."""
+
+
+class Loading:
+    """The C library on its way into memory, in a thread, while the command reads its input's header.
+
+    Loading it is most of a short run. Standard error is held back from here until `runtime` returns
+    or `close` is called: one of them must be, before anything is said there.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self.choice = os.environ.get(VARIABLE) or "auto"
+        if self.choice not in ("auto", "native", "python"):
+            raise OptionError(f"{VARIABLE}={self.choice}: the runtimes are native and python")
+        self._library: ctypes.CDLL | None = None
+        self._failure: Exception | None = None
+        self._chatter: Chatter | None = None
+        if not verbose:
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+            self._chatter = Chatter()
+        self._thread = threading.Thread(target=self._load, name="load-tensorflow")
+        if self.choice != "python":
+            self._thread.start()
+
+    def _load(self) -> None:
+        from softargmax_cli.runtime.capi import load
+
+        try:
+            self._library = load()
+        except Exception as failure:  # whatever it is, there is another way
+            self._failure = failure
+
+    def runtime(self, device: str, note: Callable[[str], None]) -> Runtime:
+        """TensorFlow, ready to compute on `device`; `note` is told which runtime it is, and why.
+
+        Raises DeviceError where `device` is not there.
+        """
+        made = None
+        try:
+            made = self._make(device)
+        finally:
+            self.close(show=made is None)
+        if self._failure is not None:
+            note(f"TensorFlow's C library cannot be used: {self._failure}")
+        note(f"TensorFlow {made.version}, {made.name} runtime on {made.device} (force one: {VARIABLE}=native|python)")
+        return made
+
+    def _make(self, device: str) -> Runtime:
+        if self.choice != "python":
+            self._thread.join()
+            if self._library is not None:
+                from softargmax_cli.runtime.native import NativeRuntime
+
+                return NativeRuntime(self._library, device)
+            if self.choice == "native":
+                raise OptionError(f"{VARIABLE}=native: {self._failure}", f"unset {VARIABLE}, or set it to python")
+        from softargmax_cli.runtime.python import PythonRuntime
+
+        return PythonRuntime(device)
+
+    def close(self, *, show: bool = False) -> None:
+        """Stop holding standard error back; the library stays loaded. With `show`, print what was held back."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._chatter is not None:
+            self._chatter.release(show=show)

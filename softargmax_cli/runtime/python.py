@@ -1,0 +1,53 @@
+"""TensorFlow through `import tensorflow`: where its C library cannot be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from softargmax_cli.errors import DeviceError
+from softargmax_cli.runtime.base import Array, Body, Function, Runtime, Tensor, choose_device
+
+
+class PythonRuntime(Runtime):
+    """Bodies become `tf.function`s over `tf.raw_ops`."""
+
+    name = "python"
+
+    def __init__(self, device: str) -> None:
+        self.version = str(tf.__version__)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            if device != "cpu":
+                tf.config.experimental.set_memory_growth(gpu, True)
+        seen = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
+        self.device = choose_device(device, seen, self.version)
+
+    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+        @tf.function(
+            input_signature=[tf.TensorSpec(shape, dtype) for shape, dtype in inputs],
+            jit_compile=compiled,
+            autograph=False,
+        )
+        def call(*tensors: Any) -> list[Any]:
+            return list(body(tf.raw_ops, *tensors))
+
+        return PythonFunction(call, self.device)
+
+    def close(self) -> None:
+        """Nothing to do: TensorFlow lives as long as the process."""
+
+
+class PythonFunction(Function):
+    """Runs a `tf.function` on one device."""
+
+    def __init__(self, call: Any, device: str) -> None:
+        self._call, self._device = call, f"/{device}:0" if device == "CPU" else f"/{device}"
+
+    def __call__(self, *inputs: Array) -> list[Array]:
+        try:
+            with tf.device(self._device):
+                return [output.numpy() for output in self._call(*map(tf.constant, inputs))]
+        except tf.errors.OpError as error:
+            raise DeviceError(f"TensorFlow failed: {error.message}") from error
