@@ -1,0 +1,87 @@
+"""json and jsonl: an object a slice, valid JSON whatever the numbers and names are."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+from softargmax_cli.arrays.sinks.base import Sink
+from softargmax_cli.arrays.sinks.rows import Rows, Spelling
+from softargmax_cli.arrays.sinks.target import Target
+from softargmax_cli.reduction.result import Run, Slices, Summary
+
+# What json.dumps leaves bare and a terminal would obey, or UTF-8 cannot hold; escaped, it is the same text to a parser.
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def json_string(text: str) -> str:
+    """`text` as a JSON string in which nothing controls a terminal."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def json_value(value: float | int | None) -> str:
+    """A number as JSON; null for what is no finite number."""
+    return "null" if value is None or not math.isfinite(value) else json.dumps(value)
+
+
+_SPELLING = Spelling(false="false", true="true", missing="null", not_finite="null", text=json_string)
+
+
+class _ObjectSink(Sink):
+    """What json and jsonl share: a slice as one line, made by filling a template."""
+
+    def __init__(self, target: Target, run: Run, fields: Sequence[str], head: str = "") -> None:
+        super().__init__(target, run)
+        self._rows = Rows(run, fields, _SPELLING)
+        index = ", ".join(["%s"] * len(run.kept))
+        cells = "".join(f', "{name}": %s' for name in self._rows.names)
+        self._template = "{" + head.replace("%", "%%") + f'"index": [{index}]{cells}}}'
+
+    def _lines(self, slices: Slices, before: str, after: str) -> None:
+        template = before + self._template + after
+        for batch in self._rows.of(slices):
+            self._put("".join([template % row for row in batch]))
+
+    def _put(self, text: str) -> None:
+        self._target.stream.write(text.encode())
+
+
+class JsonLinesSink(_ObjectSink):
+    """An object a line; with `name_inputs` its first key is `input`."""
+
+    def __init__(self, target: Target, run: Run, fields: Sequence[str], *, name_inputs: bool) -> None:
+        super().__init__(target, run, fields, f'"input": {json_string(run.input)}, ' if name_inputs else "")
+
+    def _write(self, slices: Slices) -> None:
+        self._lines(slices, "", "\n")
+
+    def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        pass
+
+
+class JsonSink(_ObjectSink):
+    """One document; `shape` and `summary` come last, since only the end of a stream tells them."""
+
+    def _begin(self) -> None:
+        run = self._run
+        head = {
+            "input": json_string(run.input),
+            "dtype": json_string(run.dtype),
+            "axis": json_value(run.axis),
+            "beta": json_value(run.beta),
+            "device": json_string(run.device),
+        }
+        self._put("{" + "".join(f'"{name}": {value},\n ' for name, value in head.items()) + '"slices": [')
+
+    def _write(self, slices: Slices) -> None:
+        if self._count == 0 and len(slices):
+            self._lines(slices.part(0, 1), "\n  ", "")
+            slices = slices.part(1, len(slices))
+        self._lines(slices, ",\n  ", "")
+
+    def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        numbers = ", ".join(f'"{name}": {json_value(value)}' for name, value in summary.as_dict().items())
+        end = "\n " if self._count else ""
+        self._put(f'{end}],\n "shape": {json.dumps([int(n) for n in shape])},\n "summary": {{{numbers}}}}}\n')

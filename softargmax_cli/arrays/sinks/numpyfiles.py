@@ -1,0 +1,170 @@
+"""npy and npz: arrays shaped as the input without the reduced axis, little-endian, in row-major order."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from typing import IO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.arrays.sinks.base import Sink
+from softargmax_cli.arrays.sinks.spool import Spool
+from softargmax_cli.arrays.sinks.target import Target
+from softargmax_cli.errors import OutputError
+from softargmax_cli.reduction.result import FIELDS, Run, Slices, Summary
+
+LONGEST_ID = 4096
+"""Characters: NumPy pads every string of an array to the longest, so one hostile id could fill any disk."""
+
+_DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1"}
+_LONGEST_AXIS = 10**19
+_IDS_AT_ONCE = 1024
+
+
+def npy_header(dtype: str, shape: tuple[int, ...], size: int = 0) -> bytes:
+    """The header of an .npy file, format version 1.0, of at least `size` bytes and a multiple of 64.
+
+    Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+    """
+    text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    size = max(size, -(-(len(text) + 11) // 64) * 64)
+    return b"\x93NUMPY\x01\x00" + (size - 10).to_bytes(2, "little") + text.ljust(size - 11).encode("ascii") + b"\n"
+
+
+def _stored(slices: Slices, field: str) -> npt.NDArray[np.generic]:
+    return np.ascontiguousarray(slices.column(field), _DTYPES.get(field, "<f8"))
+
+
+class NpySink(Sink):
+    """`soft` alone. Where the length is not known, room for the header is left, or the data wait in a spool."""
+
+    def __init__(self, target: Target, run: Run) -> None:
+        super().__init__(target, run)
+        known = None not in run.kept
+        self._later = not known and target.seekable
+        self._spool = None if known or target.seekable else Spool(target.spool_directory)
+
+    def _begin(self) -> None:
+        if self._spool is None:
+            self._header = npy_header("<f8", tuple(_LONGEST_AXIS if n is None else n for n in self._run.kept))
+            self._target.stream.write(self._header)
+
+    def _write(self, slices: Slices) -> None:
+        soft = _stored(slices, "soft")
+        if self._spool is not None:
+            self._spool.write(soft)
+        else:
+            self._target.stream.write(soft.data)
+
+    def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        stream = self._target.stream
+        if self._spool is not None:
+            stream.write(npy_header("<f8", self._kept(shape)))
+            self._spool.copy_to(stream)
+        elif self._later:
+            stream.seek(0)
+            stream.write(npy_header("<f8", self._kept(shape), len(self._header)))
+
+    def _release(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+
+
+class NpzSink(Sink):
+    """Every field under its name, and `id` where slices have names; each waits in its own spool."""
+
+    def __init__(self, target: Target, run: Run, fields: Sequence[str]) -> None:
+        super().__init__(target, run)
+        self._spools: dict[str, Spool] = {}
+        self._ids = _IdSpool(target.spool_directory) if run.has_ids else None
+        try:
+            for field in FIELDS:
+                if field in fields:
+                    self._spools[field] = Spool(target.spool_directory)
+        except BaseException:
+            self._release()
+            raise
+
+    def _write(self, slices: Slices) -> None:
+        for field, spool in self._spools.items():
+            spool.write(_stored(slices, field))
+        if self._ids is not None:
+            if slices.ids is None:
+                raise LookupError("slices came without the ids that were announced")
+            self._ids.write(slices.ids)
+
+    def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        kept = self._kept(shape)
+        stream = self._target.stream if self._target.seekable else _Forward(self._target.stream)
+        with zipfile.ZipFile(cast(IO[bytes], stream), "w", zipfile.ZIP_STORED) as archive:
+            if self._ids is not None:
+                header = npy_header(self._ids.dtype, kept)
+                with archive.open(_member("id", len(header) + self._ids.nbytes), "w") as member:
+                    member.write(header)
+                    self._ids.copy_to(member)
+            for field, spool in self._spools.items():
+                header = npy_header(_DTYPES.get(field, "<f8"), kept)
+                with archive.open(_member(field, len(header) + spool.nbytes), "w") as member:
+                    member.write(header)
+                    spool.copy_to(member)
+                spool.close()  # its space is free for the next member
+
+    def _release(self) -> None:
+        for spool in self._spools.values():
+            spool.close()
+        if self._ids is not None:
+            self._ids.close()
+
+
+def _member(name: str, size: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(f"{name}.npy")
+    info.file_size = size  # known beforehand, so that members beyond 4 GiB, and only those, are written as zip64
+    return info
+
+
+class _Forward:
+    """A stream with no way back, for zipfile, which else takes a redirected stdout for a file of its own."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.write = stream.write
+        self.flush = stream.flush
+
+
+class _IdSpool:
+    """Names in batches, each as wide as its longest; only at the end is the width of all known."""
+
+    def __init__(self, directory: str | None) -> None:
+        self._spool = Spool(directory)
+        self._batches: list[tuple[int, int]] = []
+        self._width = 1
+
+    @property
+    def dtype(self) -> str:
+        return f"<U{self._width}"
+
+    @property
+    def nbytes(self) -> int:
+        return sum(count for count, _ in self._batches) * self._width * 4
+
+    def write(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            batch = ids[start : start + _IDS_AT_ONCE]
+            width = max(1, *(len(name) for name in batch))
+            if width > LONGEST_ID:
+                raise OutputError(
+                    f"an id of {width} characters is too long for an .npz file", "write .csv or .jsonl instead"
+                )
+            self._spool.write(np.array(batch, f"<U{width}"))
+            self._batches.append((len(batch), width))
+            self._width = max(self._width, width)
+
+    def copy_to(self, stream: IO[bytes]) -> None:
+        file = self._spool.rewind()
+        for count, width in self._batches:
+            batch = np.frombuffer(file.read(count * width * 4), f"<U{width}")
+            stream.write(batch.astype(self.dtype).data)
+
+    def close(self) -> None:
+        self._spool.close()

@@ -1,0 +1,199 @@
+"""Where a result goes: a file that appears whole or not at all, or a stream that is written through."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from softargmax_cli.errors import OutputError
+
+LONGEST_NAME = 255
+"""Bytes of a file name that every common file system takes."""
+
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+@contextlib.contextmanager
+def blaming(place: str) -> Iterator[None]:
+    """Turn the system's refusals into OutputErrors that name `place`; a broken pipe stays what it is."""
+    try:
+        yield
+    except (OutputError, BrokenPipeError):
+        raise
+    except OSError as error:
+        remedy = "free some space, or write elsewhere" if error.errno in _FULL else ""
+        raise OutputError(f"{place}: {error.strerror or error}", remedy) from error
+
+
+class Target(ABC):
+    """An open target: bytes go to `stream`, then `commit` or `abort` ends it."""
+
+    name: str
+    """As the user named it; "<stdout>" for "-"."""
+    stream: BinaryIO
+    seekable: bool = False
+    """Whether `stream` may be sought in, with nothing of anybody else's in it."""
+    spool_directory: str | None = None
+    """Where data that must wait is best kept; None for the system's choice."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make what was written the result. OSError when the system refuses."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Forget what was written, as far as it can be."""
+
+    def pass_on(self) -> None:  # noqa: B027 - only streams with a reader at the other end need it
+        """Let the reader at the other end, if there is one, see what was written so far."""
+
+
+class Replacement(Target):
+    """A regular file, written beside its target and renamed over it at the end."""
+
+    seekable = True
+
+    def __init__(self, name: str, path: str, old: os.stat_result | None, force: bool) -> None:
+        self.name = name
+        self._path = path
+        self._force = force
+        directory, base = os.path.split(path)
+        self.spool_directory = directory or os.curdir
+        self._temporary = os.path.join(directory, _temporary_name(base))
+        # O_EXCL and 0o666: nobody else's file, with the permissions that the umask gives.
+        mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(self._temporary, flags, mode)
+        self.stream = os.fdopen(descriptor, "wb", buffering=1 << 18)
+        if old is not None and hasattr(os, "fchmod"):
+            try:
+                os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o777)
+            except OSError:
+                self.abort()
+                raise
+
+    def commit(self) -> None:
+        self.stream.flush()
+        os.fsync(self.stream.fileno())
+        self.stream.close()
+        if not self._force and os.path.lexists(self._path):
+            raise _exists(self.name)
+        os.replace(self._temporary, self._path)
+        _sync_directory(self.spool_directory or os.curdir)
+
+    def abort(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._temporary)
+
+
+class Passage(Target):
+    """A pipe, a device or standard output: bytes go straight through, and what is gone is gone."""
+
+    def __init__(self, name: str, stream: BinaryIO, *, owned: bool) -> None:
+        self.name = name
+        self.stream = stream
+        self._owned = owned
+
+    def pass_on(self) -> None:
+        self.stream.flush()
+
+    def commit(self) -> None:
+        self.stream.flush()
+        if self._owned:
+            self.stream.close()
+
+    def abort(self) -> None:
+        if self._owned:
+            with contextlib.suppress(OSError):
+                self.stream.close()
+
+
+def open_target(target: str, *, force: bool) -> Target:
+    """Open a path, or standard output for "-".
+
+    OutputError when it cannot be written, or is a file that exists and `force` is not given.
+    """
+    if target == "-":
+        return _standard_output()
+    with blaming(target):
+        path = _follow(target)
+        descriptor = _descriptor(path)
+        if descriptor is not None:
+            # Opening /dev/stdout anew would start at the file's beginning and overwrite what `>>` should keep.
+            if sys.stdout is not None and descriptor == 1:
+                sys.stdout.flush()
+            return Passage(target, os.fdopen(os.dup(descriptor), "wb"), owned=True)
+        try:
+            old: os.stat_result | None = os.stat(path)
+        except FileNotFoundError:
+            old = None
+        if old is None:
+            directory = os.path.dirname(path)
+            if not os.path.isdir(directory or os.curdir):
+                raise OutputError(f"{target}: there is no directory {directory}", "create it first")
+            if not os.path.basename(path):
+                raise OutputError(f"{target}: this is no file name")
+        elif stat.S_ISDIR(old.st_mode):
+            raise OutputError(f"{target}: this is a directory", "name a file in it")
+        elif not stat.S_ISREG(old.st_mode):
+            return Passage(target, os.fdopen(os.open(path, os.O_WRONLY), "wb"), owned=True)
+        elif not force:
+            raise _exists(target)
+        return Replacement(target, path, old, force)
+
+
+def _standard_output() -> Passage:
+    if sys.stdout is None or sys.stdout.closed:
+        raise OutputError("<stdout>: standard output is closed")
+    with blaming("<stdout>"):
+        sys.stdout.flush()
+    return Passage("<stdout>", sys.stdout.buffer, owned=False)
+
+
+def _follow(path: str) -> str:
+    """Where symbolic links lead, so that they stay; stops at an open descriptor, which is no place in a directory."""
+    for _ in range(40):
+        if _descriptor(path) is not None or not os.path.islink(path):
+            return path
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _descriptor(path: str) -> int | None:
+    if path in _STANDARD:
+        return _STANDARD[path]
+    match = _DESCRIPTOR.fullmatch(path)
+    return int(match[1]) if match else None
+
+
+def _temporary_name(base: str) -> str:
+    end = f".{os.getpid()}-{secrets.token_hex(4)}.softargmax-tmp"
+    while len(os.fsencode(base)) + len(end) + 1 > LONGEST_NAME:
+        base = base[:-1]
+    return f".{base}{end}"
+
+
+def _exists(name: str) -> OutputError:
+    return OutputError(f"{name}: the file exists", "replace it with --force")
+
+
+def _sync_directory(directory: str) -> None:
+    """Make the renaming itself last; not every system can, and the data are safe already."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

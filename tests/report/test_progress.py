@@ -1,0 +1,128 @@
+"""A bar for people who wait at a terminal, and nothing for anybody else."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from softargmax_cli.report.progress import INTERVAL, PATIENCE, Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def test_short_work_shows_nothing() -> None:
+    stream, clock = Terminal(), Clock()
+    with Progress(100, stream, clock=clock) as progress:
+        clock.now += PATIENCE / 2
+        progress.advance(100)
+    assert stream.getvalue() == ""
+
+
+def test_long_work_shows_a_bar_and_erases_it() -> None:
+    stream, clock = Terminal(), Clock()
+    with Progress(100_000_000, stream, clock=clock) as progress:
+        clock.now += PATIENCE
+        progress.advance(50_000_000)
+        clock.now += 1
+        progress.advance(5_000_000)
+        clock.now += 1
+        progress.advance(5_000_000)
+        shown = stream.getvalue()
+    assert "50.0/100.0 MB" in shown
+    assert "60.0/100.0 MB" in shown
+    assert "5.0 MB/s" in shown
+    assert "0:00:08" in shown
+    erased = stream.getvalue()[len(shown) :]
+    assert "\x1b[2K" in erased
+    assert "\x1b[?25h" in erased, "the cursor comes back"
+
+
+def test_advancing_between_two_pictures_draws_nothing() -> None:
+    stream, clock = Terminal(), Clock()
+    with Progress(100, stream, clock=clock) as progress:
+        clock.now += PATIENCE
+        progress.advance(1)
+        shown = stream.getvalue()
+        clock.now += INTERVAL / 2
+        progress.advance(1)
+        assert stream.getvalue() == shown
+        clock.now += INTERVAL
+        progress.advance(1)
+        assert stream.getvalue() != shown
+
+
+def test_unknown_total_pulses() -> None:
+    stream, clock = Terminal(), Clock()
+    with Progress(None, stream, clock=clock) as progress:
+        clock.now += PATIENCE
+        progress.advance(5_000_000)
+        assert "5.0/? MB" in stream.getvalue()
+
+
+def test_no_bar_in_a_pipe_nor_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pipe, dumb = Clock(), io.StringIO(), Terminal()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    in_pipe = Progress(100, pipe, clock=clock)
+    monkeypatch.setenv("TERM", "dumb")
+    on_dumb = Progress(100, dumb, clock=clock)
+    clock.now += 10 * PATIENCE
+    for progress in (in_pipe, on_dumb):
+        progress.advance(50)
+        progress.close()
+    assert pipe.getvalue() == dumb.getvalue() == ""
+
+
+def test_closed_twice_and_advanced_after() -> None:
+    stream, clock = Terminal(), Clock()
+    progress = Progress(100, stream, clock=clock)
+    clock.now += PATIENCE
+    progress.advance(1)
+    progress.close()
+    end = stream.getvalue()
+    clock.now += 1
+    progress.advance(1)
+    progress.close()
+    assert stream.getvalue() == end
+
+
+def test_an_error_erases_the_bar_too() -> None:
+    stream, clock = Terminal(), Clock()
+
+    def work() -> None:
+        with Progress(100, stream, clock=clock) as progress:
+            clock.now += PATIENCE
+            progress.advance(1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert stream.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
+
+
+def test_rich_is_imported_only_for_a_bar() -> None:
+    program = (
+        "import sys; from softargmax_cli.report.progress import Progress\n"
+        "with Progress(9) as p: p.advance(9)\n"
+        "sys.exit('rich' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=False).returncode == 0
