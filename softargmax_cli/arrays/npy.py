@@ -79,7 +79,9 @@ def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]
     except (TypeError, ValueError):
         raise InputError(f"{name}: the .npy header gives an unknown dtype, {str(description)[:80]!r}", REMEDY) from None
     if dtype is None or dtype.kind not in "biuf":
-        kind = "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "numbers of no real kind"
+        kind = (
+            "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "numbers of no real kind"
+        )
         described = dtype if dtype is not None else "structured"
         raise InputError(f"{name}: dtype {described} holds {kind}", "save real numbers: array.astype('float32')")
     return shape, dtype, "F" if fortran else "C"
@@ -115,7 +117,7 @@ class NpySource(Source):
         if not self.sequential:
             return _Stored(self, block, None)
         values = np.empty(math.prod(block.shape), self._dtype)
-        self._fill(memoryview(values).cast("B"))
+        self._fill(_bytes(values))
         return _Stored(self, block, values)
 
     def _fill(self, space: memoryview) -> None:
@@ -138,7 +140,7 @@ class NpySource(Source):
             split -= 1
         stretch = math.prod(shape[split:]) * self._dtype.itemsize
         strides = [math.prod(lengths[k + 1 :]) * self._dtype.itemsize for k in range(len(lengths))]
-        space = memoryview(values.reshape(-1)).cast("B")
+        space = _bytes(values)
         for number, outer in enumerate(itertools.product(*map(range, start[:split], stop[:split]))):
             place = sum(i * step for i, step in zip((*outer, *start[split:]), strides, strict=True))
             self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place)
@@ -170,6 +172,10 @@ class NpySource(Source):
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _bytes(values: npt.NDArray[Any]) -> memoryview:
+    return values.reshape(-1).view(np.uint8).data
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class Source(ABC):
     has_ids: bool = False
     """Whether the positions along the first axis have names (`Loaded.ids`)."""
 
+    rows: int = 0
+    """How many rows have been loaded, where the first axis has no known length."""
     notes: Sequence[str] = ()
     """What the user should know of the file, though it can be read."""
 

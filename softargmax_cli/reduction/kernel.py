@@ -36,7 +36,7 @@ class Layout:
     log_moment: bool = False
     ties: bool = False
     careful: bool = False
-    """Whether scores may be NaN or +inf, and slices −inf throughout. It costs time, so blocks are first tried without."""
+    """Whether scores may be NaN or +inf, and slices −inf throughout. It costs time: blocks are first tried without."""
 
 
 def block_sums(ops: Any, x: Tensor, beta: Tensor, layout: Layout) -> list[Tensor]:

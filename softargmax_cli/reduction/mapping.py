@@ -121,7 +121,7 @@ def padded(values: Array, axes: tuple[int, ...]) -> Array:
     """
     rows, columns = values.shape
     step = 1 << max(8, (rows - 1).bit_length() - 3)
-    roomy = np.empty((columns, -(-rows // step) * step), values.dtype)
+    roomy: Array = np.empty((columns, -(-rows // step) * step), values.dtype)
     roomy[:, :rows] = values.T
     roomy[:, rows:] = -np.inf if axes == (0,) else 0
-    return roomy.T
+    return np.transpose(roomy)

@@ -43,7 +43,8 @@ def in_row_major_order(
             whole[name][box] = part.reshape([block.stop[k] - block.start[k] for k in kept])
     flat = {name: array.reshape(-1) for name, array in whole.items()}
     for start in range(0, math.prod(lengths) if flat else 0, RUN):
-        yield Slices(start=start, **{name: np.array(array[start : start + RUN]) for name, array in flat.items()})
+        run: dict[str, Any] = {name: np.array(array[start : start + RUN]) for name, array in flat.items()}
+        yield Slices(start=start, **run)
 
 
 def _columns(slices: Slices) -> dict[str, npt.NDArray[Any]]:

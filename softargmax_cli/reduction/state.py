@@ -57,8 +57,8 @@ class State:
 
     def first(self, count: int) -> State:
         """The state of the first `count` slices."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return State(**{name: None if part is None else part[..., :count] for name, part in parts.items()})
+        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: part[..., :count] for name, part in parts.items() if part is not None})
 
 
 def merge(a: State, b: State, beta: float) -> State:
@@ -80,7 +80,7 @@ def merge(a: State, b: State, beta: float) -> State:
 
 def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Where the position a comes before b, compared axis by axis."""
-    before = a[-1] < b[-1]
+    before: npt.NDArray[np.bool_] = a[-1] < b[-1]
     for p, q in zip(a[-2::-1], b[-2::-1], strict=True):
         before = np.where(p == q, before, p < q)
     return before

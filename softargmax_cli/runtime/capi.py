@@ -87,8 +87,9 @@ class Status:
         self._tf = tf
 
     def __enter__(self) -> int:
-        self._handle: int = self._tf.TF_NewStatus()
-        return self._handle
+        handle: int = self._tf.TF_NewStatus()
+        self._handle = handle
+        return handle
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:

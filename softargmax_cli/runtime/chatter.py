@@ -18,7 +18,7 @@ class Chatter:
         if sys.stderr is None:  # started without one
             return
         sys.stderr.flush()
-        self._kept = tempfile.TemporaryFile()
+        self._kept = tempfile.TemporaryFile()  # noqa: SIM115 - release closes it
         self._saved = os.dup(2)
         os.dup2(self._kept.fileno(), 2)
 

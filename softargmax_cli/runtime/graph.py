@@ -15,8 +15,18 @@ from softargmax_cli.runtime.capi import Output, Status
 CODES: dict[np.dtype[Any], int] = {
     np.dtype(name): code
     for name, code in {
-        **{"float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "int64": 9, "bool": 10},
-        **{"uint16": 17, "float16": 19, "uint32": 22, "uint64": 23},
+        "float32": 1,
+        "float64": 2,
+        "int32": 3,
+        "uint8": 4,
+        "int16": 5,
+        "int8": 6,
+        "int64": 9,
+        "bool": 10,
+        "uint16": 17,
+        "float16": 19,
+        "uint32": 22,
+        "uint64": 23,
     }.items()
 }
 DTYPES = {code: dtype for dtype, code in CODES.items()}
@@ -47,11 +57,10 @@ class Graph:
         """A value that is fed."""
         shape, dtype = tensor
         dims = (C.c_int64 * len(shape))(*shape)
-        return self.add(
-            "Placeholder",
-            {"dtype": dtype},
-            lambda node: self._tf.TF_SetAttrShape(node, b"shape", dims, len(dims)),
+        hole: Output = self.add(
+            "Placeholder", {"dtype": dtype}, lambda node: self._tf.TF_SetAttrShape(node, b"shape", dims, len(dims))
         )
+        return hole
 
     def add(self, operation: str, keywords: dict[str, Any], more: Callable[[int], None] | None = None) -> Any:
         """Add one operation; an Output, or a list where it has several results. Raises DeviceError."""

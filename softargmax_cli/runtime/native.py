@@ -106,7 +106,7 @@ class NativeFunction(Function):
                     *(self._session, None, self._inputs, lent, len(lent)),
                     *(self._outputs, got, len(got), None, 0, None, status),
                 )
-            return [self._copy(tensor) for tensor in got]
+            return [self._copy(tensor) for tensor in filter(None, got)]
         finally:
             for tensor in (*lent, *filter(None, got)):
                 tf.TF_DeleteTensor(tensor)
@@ -145,9 +145,11 @@ class Loan:
         del Loan._open[id(self)]
 
 
-@DEALLOCATOR
-def _give_back(data: int, size: int, loan: int) -> None:
+def _returned(data: int, size: int, loan: int) -> None:
     lender = Loan._open[loan]
     lender._out -= 1  # safe: the interpreter's lock is held in a callback
     if lender._out == 0:
         lender._returned.set()
+
+
+_give_back = DEALLOCATOR(_returned)

@@ -25,14 +25,12 @@ class PythonRuntime(Runtime):
         self.device = choose_device(device, seen, self.version)
 
     def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
-        @tf.function(
+        call = tf.function(
+            lambda *tensors: list(body(tf.raw_ops, *tensors)),
             input_signature=[tf.TensorSpec(shape, dtype) for shape, dtype in inputs],
             jit_compile=compiled,
             autograph=False,
         )
-        def call(*tensors: Any) -> list[Any]:
-            return list(body(tf.raw_ops, *tensors))
-
         return PythonFunction(call, self.device)
 
     def close(self) -> None:

@@ -1,0 +1,85 @@
+"""The program: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from softargmax_cli import __version__
+from softargmax_cli.cli.run import run
+from softargmax_cli.cli.saying import say_error
+from softargmax_cli.errors import OptionError, OutputError
+
+FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
+
+app = typer.Typer(
+    name="softargmax",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"softargmax {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def softargmax(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Soft and hard argmax of array files, and how far to trust the difference."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> int:
+    """Run the command line; its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    code: object
+    try:
+        code = app(prog_name="softargmax", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        code = _refuse(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+    except OSError as error:  # of standard output itself
+        code = _fail(OutputError(f"<stdout>: {error.strerror}"))
+    except Exception as error:
+        code = _fail(error)
+    if code in (FAILED, BROKEN_PIPE) and sys.stdout is not None:
+        # What is still buffered could not be written, and would be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(error: typer.TyperException) -> int:
+    """Wrong use: what is wrong, and where to read on."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "softargmax"
+    say_error(OptionError(error.format_message(), f"try: {command} --help"))
+    return FAILED
+
+
+def _fail(error: Exception) -> int:
+    say_error(error, verbose=not {"--verbose", "-v"}.isdisjoint(sys.argv))
+    return FAILED
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """End as an exception, so that temporary files are removed on the way."""
+    raise SystemExit(TERMINATED)

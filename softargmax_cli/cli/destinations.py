@@ -1,0 +1,41 @@
+"""Where results go: standard output, a file, a directory."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from softargmax_cli.arrays.formats import format_of
+from softargmax_cli.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one input's results go."""
+
+    path: str | None
+    """"-" for standard output, None for nowhere."""
+    format: str
+    table: bool
+    """Whether a table is shown."""
+
+
+def choose_destinations(inputs: Sequence[str], output: str | None, format: str | None) -> list[Destination]:
+    """Where each input's results go. Raises OptionError where two would go to one place."""
+    data = format if format not in (None, "table") else None
+    if output is not None and output != "-" and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+        names = ["stdin" if name == "-" else os.path.basename(name) for name in inputs]
+        paths = [os.path.join(output, f"{name.partition('.')[0] or name}.{data or 'csv'}") for name in names]
+        twice = [path for path, count in Counter(paths).items() if count > 1]
+        if twice:
+            raise OptionError(f"{twice[0]} would hold the results of several inputs", "run them one by one")
+        return [Destination(path, data or "csv", format == "table") for path in paths]
+    if output is None or output == "-":
+        if len(inputs) > 1 and data not in (None, "jsonl"):
+            raise OptionError(f"--format {data} holds one input only", "use -o DIR/ for one file each, or jsonl")
+        return [Destination(None if data is None else "-", data or "", data is None)] * len(inputs)
+    if len(inputs) > 1:
+        raise OptionError(f"-o {output} holds one input only", f"use -o {output}/ for one file each")
+    return [Destination(output, data or format_of(output), format == "table")]

@@ -1,0 +1,149 @@
+"""Every option that commands share, declared once."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import typer
+
+REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+LEAST_MEMORY = 16 * 2**20
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
+    if found is None or found[2] not in UNITS:
+        raise typer.BadParameter(f"{text!r} is no size; write one as 200MB, 1.5GB or 512MiB")
+    size = int(float(found[1]) * UNITS[found[2]])
+    if size < LEAST_MEMORY:
+        raise typer.BadParameter(f"{text} is too little to work in; the least is 16MiB")
+    return size
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", text.lower()):
+        raise typer.BadParameter(f"{text!r} is no device; choose auto, cpu, gpu or gpu:N")
+    return text.lower()
+
+
+def _delimiter(text: str | None) -> str | None:
+    text = {"tab": "\t", "\\t": "\t", "space": " "}.get(text or "", text)
+    if text is not None and (len(text.encode()) != 1 or text in '"\r\n'):
+        raise typer.BadParameter(f"{text!r} is no delimiter; give one character, or tab or space")
+    return text
+
+
+def inverse_temperature(beta: float | None, temperature: float | None) -> float:
+    """β from the two options that say it."""
+    if temperature is None:
+        return 100.0 if beta is None else beta
+    if beta is not None:
+        raise typer.BadParameter("--beta and --temperature say the same thing; give one of them")
+    if not 0 < temperature < float("inf"):
+        raise typer.BadParameter(f"temperature {temperature:g}: it must be a finite number above 0")
+    return 1 / temperature
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT", help="Files: .npy, .csv, .tsv, .txt (also .gz); - for standard input.", show_default=False
+    ),
+]
+Axis = Annotated[
+    int, typer.Option(help="The axis to reduce; negative ones count from the last.", rich_help_panel=REDUCTION)
+]
+Beta = Annotated[
+    float | None,
+    typer.Option(
+        help="Inverse temperature β > 0: large is close to the hard argmax, small is smooth. Default: 100.",
+        show_default=False,
+        rich_help_panel=REDUCTION,
+    ),
+]
+Temperature = Annotated[
+    float | None, typer.Option(help="1/β, instead of --beta.", show_default=False, rich_help_panel=REDUCTION)
+]
+Nan = Annotated[
+    Literal["error", "omit", "propagate"],
+    typer.Option(
+        help="NaN, and slices of nothing but -inf: refuse them, leave NaN out, or mark their slices.",
+        rich_help_panel=REDUCTION,
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "single", "double"],
+    typer.Option(help="Of the weights; auto: double for float64 and wide integers.", rich_help_panel=REDUCTION),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C",
+        help="Between the cells of a CSV; found if not told.",
+        callback=_delimiter,
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+HasHeader = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether a CSV's first line names its columns; found if not told.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|N",
+        help="The CSV column that names the rows: its name, or its number from 1.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|DIR/|-",
+        help="Write results here instead: .npy .npz .csv .tsv .json .jsonl by suffix; DIR/ for one file an input.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+Format = Annotated[
+    Literal["table", "csv", "tsv", "json", "jsonl", "npy", "npz"] | None,
+    typer.Option(
+        help="What goes to standard output; with -o FILE, the file's format (table: a table as well). Default: table.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+Rows = Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.", rich_help_panel=OUTPUT)]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OUTPUT)]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|gpu|gpu:N", help="Where TensorFlow computes.", callback=_device, rich_help_panel=RUNNING
+    ),
+]
+Memory = Annotated[
+    int,
+    typer.Option(
+        metavar="SIZE",
+        help="Bound on blocks held at a time, beside TensorFlow itself.",
+        parser=_size,
+        rich_help_panel=RUNNING,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No summary, notes or progress.", rich_help_panel=RUNNING)]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="TensorFlow's messages, and tracebacks of errors.", rich_help_panel=RUNNING),
+]

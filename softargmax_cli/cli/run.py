@@ -1,0 +1,51 @@
+"""`softargmax run`: soft and hard argmax of files, as tables or data."""
+
+from __future__ import annotations
+
+from softargmax_cli.cli import options
+from softargmax_cli.cli.running import Request, run_all
+
+
+def run(
+    inputs: options.Inputs,
+    axis: options.Axis = -1,
+    beta: options.Beta = None,
+    temperature: options.Temperature = None,
+    nan: options.Nan = "error",
+    precision: options.Precision = "auto",
+    delimiter: options.Delimiter = None,
+    header: options.HasHeader = None,
+    id_column: options.IdColumn = None,
+    output: options.Output = None,
+    format: options.Format = None,
+    rows: options.Rows = 20,
+    force: options.Force = False,
+    device: options.Device = "auto",
+    memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Show soft and hard argmax of files side by side, or write them.
+
+    softargmax run data.npy --beta 100
+
+    softargmax run scores.csv --id-column image -o result.csv
+
+    cat data.npy | softargmax run - --format jsonl | jq .soft
+    """
+    request = Request(
+        axis=axis,
+        beta=options.inverse_temperature(beta, temperature),
+        nan=nan,
+        precision=precision,
+        table=(delimiter, header, id_column),
+        output=output,
+        format=format,
+        rows=rows,
+        force=force,
+        device=device,
+        memory=memory,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    return run_all(inputs, request)

@@ -1,0 +1,38 @@
+"""What is said to the person on standard error: errors and notes, never more than they need."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from softargmax_cli.errors import SoftArgmaxError
+from softargmax_cli.report.text import legible
+
+LONGEST = 400
+"""Characters of an error's first line; what a file put into it may be longer."""
+
+
+def say_error(error: BaseException, *, verbose: bool = False) -> None:
+    """One to three lines: what and where, what to do; the traceback only with `verbose`."""
+    if verbose:
+        traceback.print_exception(error)
+    if isinstance(error, SoftArgmaxError):
+        what, remedy = error.what, error.remedy
+    elif isinstance(error, MemoryError):
+        what, remedy = "out of memory", "try a smaller --memory"
+    else:
+        what = f"unexpected {type(error).__name__}: {error}"
+        remedy = "this is a defect: --verbose shows where, please report it"
+    _say("error: " + what[:LONGEST])
+    for line in remedy.splitlines()[:2]:
+        print("  " + legible(line, sys.stderr), file=sys.stderr)
+
+
+def say_note(text: str) -> None:
+    """One line that the user may want to know."""
+    _say("note: " + text)
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"softargmax: {legible(text, sys.stderr)}\n")
