@@ -40,7 +40,11 @@ class OutputError(SoftArgmaxError, OSError):
 
 
 class DeviceError(SoftArgmaxError, RuntimeError):
-    """The device asked for is not there, or TensorFlow failed on it."""
+    """TensorFlow failed."""
+
+
+class NoSuchDeviceError(DeviceError):
+    """The device asked for is not among those that TensorFlow sees."""
 
 
 class MissingDependencyError(SoftArgmaxError, ImportError):

@@ -50,7 +50,7 @@ def inverse_temperature(beta: float | None, temperature: float | None) -> float:
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT", help="Files: .npy, .csv, .tsv, .txt (also .gz); - for standard input.", show_default=False
+        metavar="INPUT...", help="Files: .npy, .csv, .tsv, .txt (also .gz); - for standard input.", show_default=False
     ),
 ]
 Axis = Annotated[

@@ -143,7 +143,7 @@ def _described(source: Source, problem: Problem, runtime: Runtime) -> Run:
         axis=axis,
         beta=problem.beta,
         device=runtime.device,
-        has_ids=source.has_ids and axis != 0,
+        has_ids=source.labels is not None if axis == 0 and None in source.shape else source.has_ids,
         labels=source.labels if axis == len(source.shape) - 1 else None,
     )
 

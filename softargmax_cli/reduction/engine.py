@@ -69,6 +69,7 @@ class Readable(Protocol):
     dtype: np.dtype[Any]
     order: Order
     sequential: bool
+    labels: Sequence[str] | None
 
     def fetch(self, block: Block) -> Pending | None: ...
 
@@ -161,7 +162,7 @@ class _Stream:
         if self.problem.axes == (0,):
             if state is None:
                 raise InputError("the table has no rows, so there is no maximum along axis 0")
-            yield finish(state, 0)
+            yield finish(state, 0, self.source.labels)
 
     def _merged(self, state: State | None, part: _Part, start: Sequence[int]) -> State:
         """`state` with a part that begins at `start`."""

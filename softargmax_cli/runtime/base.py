@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import DeviceError
+from softargmax_cli.errors import NoSuchDeviceError
 
 Array = npt.NDArray[Any]
 Body = Callable[..., Sequence[Any]]
@@ -55,7 +55,7 @@ class Runtime(ABC):
 def choose_device(asked: str, seen: Sequence[str], version: str) -> str:
     """The device to compute on: `asked` is "auto", "cpu", "gpu" or "gpu:N"; `seen` are TensorFlow's, as "GPU:0".
 
-    Raises DeviceError when the GPU asked for is not among them.
+    Raises NoSuchDeviceError when the GPU asked for is not among them.
     """
     gpus = [device for device in seen if device.startswith("GPU:")]
     if asked == "cpu" or (asked == "auto" and not gpus):
@@ -64,7 +64,7 @@ def choose_device(asked: str, seen: Sequence[str], version: str) -> str:
         return gpus[0]
     if asked.upper() in gpus:
         return asked.upper()
-    raise DeviceError(
+    raise NoSuchDeviceError(
         f"--device {asked}: TensorFlow {version} sees {', '.join(gpus) or 'no GPU'} here (devices: {', '.join(seen)})",
         "use --device cpu, or install the CUDA libraries with: pip install 'softargmax[gpu]'",
     )

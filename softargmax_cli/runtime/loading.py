@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import NoSuchDeviceError, OptionError
 from softargmax_cli.runtime.chatter import Chatter
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Loading:
         self._library: ctypes.CDLL | None = None
         self._failure: Exception | None = None
         self._chatter: Chatter | None = None
+        # oneDNN replaces none of the operations used here, and looking for them takes time.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
         if not verbose:
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
             self._chatter = Chatter()
@@ -51,13 +53,17 @@ class Loading:
     def runtime(self, device: str, note: Callable[[str], None]) -> Runtime:
         """TensorFlow, ready to compute on `device`; `note` is told which runtime it is, and why.
 
-        Raises DeviceError where `device` is not there.
+        Raises NoSuchDeviceError where `device` is not there; where TensorFlow fails, its messages are shown.
         """
-        made = None
         try:
             made = self._make(device)
-        finally:
-            self.close(show=made is None)
+        except NoSuchDeviceError:  # nothing failed, and the error says what there is
+            self.close()
+            raise
+        except BaseException:
+            self.close(show=True)
+            raise
+        self.close()
         if self._failure is not None:
             note(f"TensorFlow's C library cannot be used: {self._failure}")
         note(f"TensorFlow {made.version}, {made.name} runtime on {made.device} (force one: {VARIABLE}=native|python)")
