@@ -1,0 +1,55 @@
+"""Both ways to run TensorFlow, for every test that computes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from softargmax_cli.runtime.base import Runtime
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def library() -> ctypes.CDLL:
+    """TensorFlow's C library; skips where this wheel has none."""
+    from softargmax_cli.runtime.capi import load
+
+    try:
+        return load()
+    except (OSError, AttributeError) as failure:
+        pytest.skip(f"no C library: {failure}")
+
+
+@pytest.fixture(scope="session")
+def python_runtime() -> Runtime:
+    """TensorFlow imported, on the CPU."""
+    with warnings.catch_warnings():  # what third parties deprecate is theirs to mend
+        warnings.simplefilter("ignore")
+        from softargmax_cli.runtime.python import PythonRuntime
+    return PythonRuntime("cpu")
+
+
+@pytest.fixture
+def native_runtime(library: ctypes.CDLL) -> Iterator[Runtime]:
+    """The C library on the CPU; a fresh one costs nothing, and an old one slows down with its graph."""
+    from softargmax_cli.runtime.native import NativeRuntime
+
+    runtime = NativeRuntime(library, "cpu")
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture(params=["native", "python"])
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    """Each of the two runtimes, on the CPU."""
+    made: Runtime = request.getfixturevalue(f"{request.param}_runtime")
+    return made

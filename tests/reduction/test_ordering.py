@@ -1,0 +1,66 @@
+"""Row-major order out of blocks in any other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softargmax_cli.reduction import ordering
+from softargmax_cli.reduction.blocks import Block, plan
+from softargmax_cli.reduction.ordering import in_row_major_order, logical
+from softargmax_cli.reduction.result import FIELDS, Slices
+
+
+def slices(numbers: Any, start: int = 0, *, bare: bool = False) -> Slices:
+    """Slices told apart by their numbers."""
+    n = np.asarray(numbers)
+    more = {} if bare else {"spread": n + 0.4, "entropy": n + 0.5, "ties": n + 1}
+    return Slices(start, n, n + 0.1, n + 0.2, n + 0.3, n % 2 == 0, **more)
+
+
+def test_a_c_ordered_block_is_left_alone() -> None:
+    made = slices(np.arange(6))
+    assert logical(made, (2, 3), "C") is made
+    assert logical(made, (6,), "F") is made
+
+
+def test_a_fortran_ordered_block_is_turned() -> None:
+    numbers = np.arange(24).reshape(2, 3, 4)
+    turned = logical(slices(numbers.ravel("F")), (2, 3, 4), "F")
+    for field in FIELDS:
+        np.testing.assert_array_equal(turned.column(field), slices(numbers.ravel()).column(field))
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 20], ids=["in files", "in memory"])
+@pytest.mark.parametrize("run", [5, 1 << 16])
+@pytest.mark.parametrize("bare", [False, True])
+def test_slices_come_out_in_row_major_order(memory: int, run: int, bare: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "RUN", run)
+    shape, kept = (4, 6, 5), (0, 2)
+    numbers = np.arange(20).reshape(4, 5)
+
+    def parts() -> Iterator[tuple[Block, Slices]]:
+        for block in plan(shape, (1,), "F", 13, contiguous=False):
+            if block.stop[1] == shape[1]:
+                box = numbers[block.start[0] : block.stop[0], block.start[2] : block.stop[2]]
+                yield block, slices(box.ravel(), int(box.min()), bare=bare)
+
+    found = list(in_row_major_order(parts(), kept, (4, 5), memory))
+    starts = list(itertools.accumulate([0, *map(len, found)]))
+    assert [one.start for one in found] == starts[:-1]
+    assert starts[-1] == 20
+    for field in FIELDS:
+        if bare and field in ("spread", "entropy", "ties"):
+            assert all(getattr(one, field) is None for one in found)
+            continue
+        columns = [one.column(field) for one in found]
+        assert {column.dtype for column in columns} == {slices([0]).column(field).dtype}
+        np.testing.assert_array_equal(np.concatenate(columns), slices(np.arange(20)).column(field))
+
+
+def test_no_slices() -> None:
+    assert list(in_row_major_order(iter(()), (0, 2), (0, 5), 100)) == []
