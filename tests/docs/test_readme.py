@@ -1,0 +1,254 @@
+"""The README shows what the tool prints, and leaves nothing out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from make_docs import (
+    HELP,
+    PICTURE,
+    PICTURED,
+    README,
+    ROOT,
+    CannotRun,
+    Shown,
+    alike,
+    drawn,
+    help_text,
+    output_of,
+    outputs,
+    renewed,
+    sessions,
+    text_in,
+    typer_release,
+)
+from typer.main import get_command
+
+from softargmax_cli.arrays.formats import FORMATS
+from softargmax_cli.cli import app
+from softargmax_cli.reduction.result import FIELDS, Summary
+from softargmax_cli.runtime.loading import VARIABLE
+
+TEXT = README.read_text(encoding="utf-8")
+SESSIONS = sessions(TEXT)
+PARAMETERS = get_command(app.app).commands["run"].params
+
+
+def block_below(marker: str, readme: str = TEXT) -> list[str]:
+    """The lines of the fenced block that follows a marker at once."""
+    (body,) = re.findall(rf"(?ms)^<!-- {marker} -->\n```sh\n(.*?)^```$", readme)
+    return body.splitlines()
+
+
+def rows(readme: str = TEXT) -> dict[str, str]:
+    """Every table row of the README: what its first cell names, and the rest of the row."""
+    found = {}
+    for first, rest in re.findall(r"(?m)^\| (.+?) \| (.+) \|$", readme):
+        for name in first.replace("`", "").split(", "):
+            found[name] = rest
+    return found
+
+
+def commands_of_ours(readme: str = TEXT) -> list[str]:
+    """Every `softargmax run ...` in the README, in blocks and in sentences, without what it is piped into."""
+    return [
+        re.split(r" [|;&>]|\\\|", found)[0].strip()
+        for found in re.findall(r"(?m)\bsoftargmax run ([^`\n]*)", readme.partition("<!-- help:begin")[0])
+    ]
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=[session[0].command for session in SESSIONS])
+def test_a_console_block_shows_what_is_printed(session: list[Shown], tmp_path: Path) -> None:
+    try:
+        now = outputs(session, tmp_path)
+    except CannotRun as missing:
+        pytest.skip(f"no shell or no jq for: {missing}")
+    for shown, printed in zip(session, now, strict=True):
+        assert alike(shown.output, printed), f"{shown.command}\nprints now:\n{printed}\nnot:\n{shown.output}"
+
+
+def test_every_sample_has_a_command_and_its_output() -> None:
+    shown = " ".join(command.command for session in SESSIONS for command in session)
+    for sample in [*ROOT.glob("samples/*.npy"), *ROOT.glob("samples/*.csv")]:
+        assert f"samples/{sample.name}" in shown
+
+
+def test_commands_on_samples_are_all_run_here() -> None:
+    shown = {command.command.removesuffix("; echo $?") for session in SESSIONS for command in session}
+    shown = {command.partition(" | jq")[0].rpartition(" | ")[2] for command in shown}
+    for command in commands_of_ours():
+        if "samples/" in command:
+            assert f"softargmax run {command}" in {*shown, PICTURED}
+
+
+def test_the_picture_is_what_is_printed(tmp_path: Path) -> None:
+    assert PICTURED in TEXT
+    assert f"]({PICTURE.relative_to(ROOT).as_posix()})" in TEXT
+    (printed,) = outputs([Shown(PICTURED, "")], tmp_path)
+    assert alike(text_in(PICTURE.read_text(encoding="utf-8")), f"$ {PICTURED}\n{printed}")
+
+
+def test_the_picture_loads_nothing_and_names_no_place() -> None:
+    svg = PICTURE.read_text(encoding="utf-8")
+    links = set(re.findall(r"https?://[^\"' <)]*", svg))
+    assert links == {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
+    assert "@font-face" not in svg
+    assert str(Path.home()) not in svg
+
+
+def test_a_picture_holds_the_text_it_was_drawn_from() -> None:
+    printed = "a <b> & c   d\n\n   \x1b[1;31m12  -0.5\x1b[0m\n"
+    svg = drawn("softargmax run", printed)
+    assert text_in(svg).split() == ["$", "softargmax", "run", "a", "<b>", "&", "c", "d", "12", "-0.5"]
+    assert "fill: #cc555a;font-weight: bold" in svg  # the red of the theme
+
+
+@pytest.mark.parametrize("name", ["main-command", "test-command"])
+def test_a_marked_command_is_one_line(name: str) -> None:
+    assert TEXT.count(f"<!-- {name} -->") == 1
+    (command,) = block_below(name)
+    assert command.startswith("python3 -m venv .venv && .venv/bin/pip install --quiet ")
+
+
+def test_the_main_command_ends_in_one_whose_output_is_shown() -> None:
+    (command,) = block_below("main-command")
+    assert command.rpartition(" && ")[2].removeprefix(".venv/bin/") in [session[0].command for session in SESSIONS]
+
+
+def test_the_reference_is_the_help() -> None:
+    ((release, shown),) = HELP.findall(TEXT)
+    if release != typer_release():
+        pytest.skip(f"the reference was laid out by {release}, this is {typer_release()}")
+    assert shown == help_text()
+
+
+def test_the_reference_holds_every_option_and_what_it_says() -> None:
+    ((_, shown),) = HELP.findall(TEXT)
+    words = " ".join(shown.split())
+    assert len(PARAMETERS) > 15
+    for parameter in PARAMETERS:
+        names = ["INPUT"] if parameter.name == "inputs" else [*parameter.opts, *parameter.secondary_opts]
+        for text in (*names, " ".join(parameter.help.split())):
+            assert re.search(rf"(?<![\w-]){re.escape(text)}(?![\w-])", words), text
+        if parameter.show_default:
+            assert f"[default: {parameter.default}" in words or isinstance(parameter.default, bool)
+
+
+def test_options_in_commands_exist() -> None:
+    known = {name for parameter in PARAMETERS for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    used = {word for command in commands_of_ours() for word in shlex.split(command) if re.match(r"--?[a-z]", word)}
+    assert len(used) > 5
+    assert used <= known
+
+
+def test_every_field_is_explained_in_order() -> None:
+    explained = re.findall(r"(?m)^\| `(\w+)` \|", TEXT.partition("| field |")[2])
+    assert tuple(explained[: len(FIELDS)]) == FIELDS
+
+
+def test_every_number_of_the_summary_is_explained() -> None:
+    assert set(Summary().as_dict()) <= set(rows())
+
+
+def test_every_format_has_its_row() -> None:
+    formats = [*FORMATS, "table"]
+    assert set(formats) <= set(rows())
+    (choice,) = [parameter.type for parameter in PARAMETERS if parameter.name == "format"]
+    assert set(choice.choices) == set(formats)
+
+
+def test_every_exit_code_has_its_row() -> None:
+    codes = {0, 1, app.FAILED, app.INTERRUPTED, app.BROKEN_PIPE, app.TERMINATED}
+    assert {int(name) for name in rows() if name.isdecimal()} == codes
+
+
+def test_every_environment_variable_has_its_row() -> None:
+    read = set()
+    for file in (ROOT / "softargmax_cli").rglob("*.py"):
+        read |= set(re.findall(r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"", file.read_text(encoding="utf-8")))
+    assert "NO_COLOR" in read
+    assert {*read, VARIABLE} - {"TF_ENABLE_ONEDNN_OPTS"} <= set(rows())
+
+
+def test_links_lead_somewhere() -> None:
+    headings = re.findall(r"(?m)^#+ (.+)$", TEXT)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    targets = re.findall(r"\]\(([^)]+)\)", TEXT)
+    assert len(targets) >= 3
+    for target in targets:
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif not target.startswith("https://"):
+            assert (ROOT / target).is_file()
+
+
+def test_lines_are_short_and_few() -> None:
+    lines = TEXT.splitlines()
+    assert len(lines) < 450
+    in_blocks = {line for block in re.findall(r"(?ms)^```\w+\n(.*?)^```$", TEXT) for line in block.splitlines()}
+    long = [line for line in lines if len(line) > 130 and line not in in_blocks and not line.startswith(("|", "!"))]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "now", "same"),
+    [
+        ("0  0.9999546\n", "0   0.9999546\n", True),
+        ("365.0024471", "365.0024479", True),
+        ("365.0024471", "365.0034471", False),
+        ("-4.54e-05", "-4.53e-05", True),
+        ("5.01e-197", "0.0", True),
+        ("0.2026", "0.2027", True),
+        ("0.2026", "0.2028", False),
+        ("temperature 0.01", "temperature 0.02", False),
+        ("agreement 16.9 %", "agreement 17.0 %", False),
+        ("2,170 more", "2,171 more", False),
+        ("img_0001", "img_0002", False),
+        ("hard 1", "hard 2", False),
+        ("≠ disagrees", "", False),
+        ("CPU", "GPU:0", False),
+        ("1.5", "-1.5", False),
+    ],
+)
+def test_alike(shown: str, now: str, same: bool) -> None:
+    assert alike(shown, now) is same
+
+
+STALE = """\
+```console
+$ softargmax run samples/tutorial.npy --format csv
+index,hard
+0,9
+```
+"""
+
+
+def test_what_is_stale_is_made_again_and_what_is_not_stays() -> None:
+    made = renewed(STALE)
+    assert made.startswith(
+        "```console\n$ softargmax run samples/tutorial.npy --format csv\n"
+        "index,hard,soft,offset,peak,spread,entropy,ties,agree\n0,0,0.0,0.0,"
+    )
+    close = re.sub(r"0\.99995460\d*", "0.9999546", made)
+    assert close != made
+    assert renewed(close) == close
+
+
+def test_a_command_that_fails_is_not_shown_as_if_it_were_meant(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"no-such\.npy: no such file"):
+        output_of("softargmax run no-such.npy", tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+def test_a_command_that_fails_in_a_pipe_is_found_too(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"no-such\.npy: no such file"):
+        outputs([Shown("softargmax run no-such.npy | cat", "")], tmp_path)
+
+
+def test_a_block_that_is_no_session_is_refused() -> None:
+    with pytest.raises(ValueError, match="begins with a command"):
+        sessions("```console\nsoftargmax run a.npy\n```\n")
