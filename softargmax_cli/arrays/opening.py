@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.errors import InputError, InputMissingError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 OTHER_FORMATS = {
     b"PK\x03\x04": ("a zip archive (.npz?)", "save the array that you want with numpy.save"),
@@ -38,15 +42,15 @@ def open_source(path: str, table: TableOptions | None = None) -> Source:
     """
     stream, name, size = _open(path)
     try:
-        source = _recognised(stream, name, size, table or TableOptions())
+        stream, first = _looked_at(stream)
+        source = _recognised(stream, first, name, size, table or TableOptions())
     except BaseException:
         stream.close()
         raise
     return source
 
 
-def _recognised(stream: BinaryIO, name: str, size: int | None, table: TableOptions) -> Source:
-    first = stream.peek(8)[:8]  # type: ignore[attr-defined]  # a BufferedReader, which typeshed's BinaryIO is not
+def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, table: TableOptions) -> Source:
     suffix = os.path.splitext(name)[1].lower()
     if not first:
         raise InputError(f"{name}: empty", "is something still to write it?")
@@ -72,17 +76,50 @@ def _recognised(stream: BinaryIO, name: str, size: int | None, table: TableOptio
     )
 
 
+def _looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:
+    """The stream, still at its first byte, and its first 8 bytes or all that it has."""
+    first = stream.peek(8)[:8]  # type: ignore[attr-defined]  # a BufferedReader, which typeshed's BinaryIO is not
+    if len(first) == 8 or not first or stream.seekable():
+        return stream, first
+    first = stream.read(8)  # waits for a writer that has sent less so far
+    return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
+
+
+class _Resumed(io.RawIOBase):
+    """A pipe of which the first bytes were read."""
+
+    def __init__(self, first: bytes, stream: BinaryIO) -> None:
+        self._first, self._stream = first, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: WriteableBuffer) -> int:
+        if not self._first:
+            count: int = self._stream.readinto(target)  # type: ignore[attr-defined]  # as above
+            return count
+        space = memoryview(target).cast("B")
+        count = min(len(space), len(self._first))
+        space[:count], self._first = self._first[:count], self._first[count:]
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
 def _open(path: str) -> tuple[BinaryIO, str, int | None]:
     """The stream at its first byte, its name, and its size where that is known."""
     if path == "-":
+        if sys.stdin is not None and sys.stdin.closed:
+            raise InputError("<stdin>: read already", "name - once")
         if sys.stdin is None or sys.stdin.isatty():
-            raise InputError(
-                "<stdin>: a terminal, not data", "give a file, or pipe data in: cat data.npy | softargmax run -"
-            )
+            what = "<stdin>: closed" if sys.stdin is None else "<stdin>: a terminal, not data"
+            raise InputError(what, "give a file, or pipe data in: cat data.npy | softargmax run -")
         return cast(BinaryIO, sys.stdin.buffer), "<stdin>", None
+    if os.path.isdir(path):
+        raise InputError(f"{path}: a directory", "name the files in it: softargmax run DIR/*.npy")
     try:
-        if os.path.isdir(path):
-            raise InputError(f"{path}: a directory", "name the files in it: softargmax run DIR/*.npy")
         stream = open(path, "rb")  # noqa: SIM115 - the source closes it
         status = os.fstat(stream.fileno())
     except FileNotFoundError:

@@ -46,25 +46,46 @@ def softargmax(
 
 def main() -> int:
     """Run the command line; its exit code."""
+    _open_closed_streams()
+    os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
     signal.signal(signal.SIGTERM, _terminate)
     code: object
     try:
         code = app(prog_name="softargmax", standalone_mode=False)
-        sys.stdout.flush()
+        if code != FAILED:  # else what is still buffered is the head of a result that did not come
+            sys.stdout.flush()
     except typer.TyperException as error:
         code = _refuse(error)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = BROKEN_PIPE  # which Typer makes a 1
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:  # of standard output itself
         code = _fail(OutputError(f"<stdout>: {error.strerror}"))
     except Exception as error:
         code = _fail(error)
-    if code in (FAILED, BROKEN_PIPE) and sys.stdout is not None:
+    if code in (FAILED, BROKEN_PIPE):
         # What is still buffered could not be written, and would be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code if isinstance(code, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Put the null device where the caller closed a standard stream.
+
+    The next file opened would get its descriptor, and with it whatever is printed. Results still cannot be
+    written there, as the descriptor is for reading only; what is said on standard error goes nowhere.
+    """
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
 
 
 def _refuse(error: typer.TyperException) -> int:

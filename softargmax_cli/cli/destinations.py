@@ -26,8 +26,7 @@ def choose_destinations(inputs: Sequence[str], output: str | None, format: str |
     """Where each input's results go. Raises OptionError where two would go to one place."""
     data = format if format not in (None, "table") else None
     if output is not None and output != "-" and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
-        names = ["stdin" if name == "-" else os.path.basename(name) for name in inputs]
-        paths = [os.path.join(output, f"{name.partition('.')[0] or name}.{data or 'csv'}") for name in names]
+        paths = [os.path.join(output, f"{_stem(name)}.{data or 'csv'}") for name in inputs]
         twice = [path for path, count in Counter(paths).items() if count > 1]
         if twice:
             raise OptionError(f"{twice[0]} would hold the results of several inputs", "run them one by one")
@@ -39,3 +38,11 @@ def choose_destinations(inputs: Sequence[str], output: str | None, format: str |
     if len(inputs) > 1:
         raise OptionError(f"-o {output} holds one input only", f"use -o {output}/ for one file each")
     return [Destination(output, data or format_of(output), format == "table")]
+
+
+def _stem(name: str) -> str:
+    """An input's name without its directory and suffix, which is two where it is compressed."""
+    if name == "-":
+        return "stdin"
+    stem, suffix = os.path.splitext(os.path.basename(name))
+    return os.path.splitext(stem)[0] if suffix.lower() == ".gz" else stem

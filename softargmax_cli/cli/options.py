@@ -14,7 +14,7 @@ LEAST_MEMORY = 16 * 2**20
 
 
 def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
+    found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
     if found is None or found[2] not in UNITS:
         raise typer.BadParameter(f"{text!r} is no size; write one as 200MB, 1.5GB or 512MiB")
     size = int(float(found[1]) * UNITS[found[2]])
@@ -31,7 +31,7 @@ def _device(text: str) -> str:
 
 def _delimiter(text: str | None) -> str | None:
     text = {"tab": "\t", "\\t": "\t", "space": " "}.get(text or "", text)
-    if text is not None and (len(text.encode()) != 1 or text in '"\r\n'):
+    if text is not None and (len(text) != 1 or not text.isascii() or text in '"\r\n'):
         raise typer.BadParameter(f"{text!r} is no delimiter; give one character, or tab or space")
     return text
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import Destination, choose_destinations
 from softargmax_cli.cli.saying import say_error, say_note
-from softargmax_cli.errors import SoftArgmaxError
+from softargmax_cli.errors import OutputError, SoftArgmaxError
 from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ def run_all(inputs: Sequence[str], request: Request) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
     destinations = choose_destinations(inputs, request.output, request.format)
     runtime: Runtime | None = None
-    code = 0
+    code = tables = 0
     with closing(Loading(verbose=request.verbose)) as loading:
-        for number, (name, destination) in enumerate(zip(inputs, destinations, strict=True)):
+        for name, destination in zip(inputs, destinations, strict=True):
             try:
                 with ExitStack() as files:
                     source, problem = _opened(name, request, destination, files)
                     if runtime is None:
                         runtime = loading.runtime(request.device, say_note if request.verbose else _say_nothing)
-                    if number and destination.table:
-                        print()
-                    _stream(source, problem, request, destination, runtime, several=len(inputs) > 1)
+                    _stream(source, problem, request, destination, runtime, several=len(inputs) > 1, apart=tables > 0)
+                    sys.stdout.flush()
+                    tables += destination.table
             except SoftArgmaxError as error:
                 loading.close()
                 say_error(error, verbose=request.verbose)
@@ -82,9 +82,16 @@ def _opened(name: str, request: Request, destination: Destination, files: ExitSt
 
 
 def _stream(
-    source: Source, problem: Problem, request: Request, destination: Destination, runtime: Runtime, *, several: bool
+    source: Source,
+    problem: Problem,
+    request: Request,
+    destination: Destination,
+    runtime: Runtime,
+    *,
+    several: bool,
+    apart: bool,
 ) -> None:
-    """One input through the reduction to its destination."""
+    """One input through the reduction to its destination; `apart` sets its table apart from the one before."""
     from softargmax_cli.arrays.sinks import open_sink
     from softargmax_cli.reduction.engine import reduce
     from softargmax_cli.reduction.result import Summary
@@ -124,6 +131,8 @@ def _stream(
         if sink:
             sink.commit(summary, shape)
     if table:
+        if apart:
+            print()
         table.render(run, shape, summary, sys.stdout, color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
     elif destination.path != "-" and not request.quiet:
         from softargmax_cli.report.summary import summary_line
@@ -154,7 +163,7 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except SoftArgmaxError as error:
-        if not error.what.startswith(name):
+        if not isinstance(error, OutputError) and not error.what.startswith(f"{name}: "):
             error.what = f"{name}: {error.what}"
         raise
 

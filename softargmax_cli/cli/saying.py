@@ -15,7 +15,8 @@ LONGEST = 400
 def say_error(error: BaseException, *, verbose: bool = False) -> None:
     """One to three lines: what and where, what to do; the traceback only with `verbose`."""
     if verbose:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():  # it quotes names and cells, too
+            print(legible(line, sys.stderr), file=sys.stderr)
     if isinstance(error, SoftArgmaxError):
         what, remedy = error.what, error.remedy
     elif isinstance(error, MemoryError):
@@ -34,5 +35,4 @@ def say_note(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(f"softargmax: {legible(text, sys.stderr)}\n")
+    sys.stderr.write(f"softargmax: {legible(text, sys.stderr)}\n")
