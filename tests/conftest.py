@@ -53,3 +53,17 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
     """Each of the two runtimes, on the CPU."""
     made: Runtime = request.getfixturevalue(f"{request.param}_runtime")
     return made
+
+
+@pytest.fixture
+def gpu_runtime(library: ctypes.CDLL) -> Iterator[Runtime]:
+    """The C library on a GPU; skips where it sees none."""
+    from softargmax_cli.errors import DeviceError
+    from softargmax_cli.runtime.native import NativeRuntime
+
+    try:
+        runtime = NativeRuntime(library, "gpu")
+    except DeviceError as failure:
+        pytest.skip(failure.what)
+    yield runtime
+    runtime.close()
