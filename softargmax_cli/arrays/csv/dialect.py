@@ -1,0 +1,220 @@
+"""How a file of delimited text is written: told, or found from its first records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+
+from softargmax_cli.arrays.csv.cells import MISSING, decoded, is_grouped, is_number, records, refuse_spaces, shown
+from softargmax_cli.arrays.csv.records import LONGEST, Records
+from softargmax_cli.errors import InputError, OptionError
+
+DELIMITERS = ",\t;| "
+"""Those that are looked for; of two that explain a file equally well, the first."""
+_SPELLED = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+_HEAD = 64 << 10
+_SAMPLE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the first records say about all of them."""
+
+    name: str
+    """The file's, for errors."""
+    delimiter: str
+    told: bool
+    """Whether the delimiter was told, not found."""
+    width: int
+    """Cells in each record."""
+    header: tuple[str, ...] | None
+    id_at: int | None
+    """Position of the column that names the rows."""
+    columns: tuple[int, ...]
+    """Positions of the columns of numbers: all others."""
+    record: int
+    """About how many bytes a record takes."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of the way the file is read."""
+
+
+def find_layout(stream: Records, delimiter: str | None, header: bool | None, id_column: str | None) -> Layout:
+    """The layout of a stream at its start, which is left after the byte order mark and the header.
+
+    InputError where the file is empty or not text; OptionError where an option does not fit it.
+    """
+    if delimiter is not None:
+        delimiter = spelled(delimiter)
+    name = stream.name
+    text, found, sample = _head(stream, delimiter)
+    if not sample:
+        raise InputError(f"{name}: the file is empty")
+    first, second = sample[0], sample[1] if len(sample) > 1 else []
+    if not first:
+        raise InputError(f"{name}: line 1 is blank", "remove it")
+    if found == " " and "" in first:
+        refuse_spaces(name, 1)
+    titles = tuple(cell.strip() for cell in first)
+    id_at = _by_number(id_column, len(first))
+    notes: tuple[str, ...] = ()
+    if header is None:
+        if _counts(titles) and second:
+            notes = ("line 1 is read as numbers; pass --header if it names the columns",)
+        header = (id_at is None and id_column in titles) or _is_header(first, second, id_at)
+    if id_at is None and id_column is not None:
+        id_at = _by_name(name, titles, header, id_column)
+    columns = tuple(at for at in range(len(first)) if at != id_at)
+    if not columns:
+        raise InputError(
+            f"{name}: no column of numbers beside {shown(titles[0]) if header else 'column 1'}",
+            "leave out --id-column, or pass --delimiter if the cells are not separated by " + repr(found),
+        )
+    record = len(text) // max(1, text.count("\n"))
+    if header:
+        _skip_header(stream, text, found, name)
+    return Layout(
+        name, found, delimiter is not None, len(first), titles if header else None, id_at, columns, record, notes
+    )
+
+
+def spelled(delimiter: str) -> str:
+    """A delimiter as it was typed, which may be its name; OptionError where it cannot be one."""
+    character = _SPELLED.get(delimiter.lower(), delimiter)
+    if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
+        raise OptionError(
+            f"{shown(delimiter)} is not a delimiter",
+            "pass one ASCII character, or tab, space, comma, semicolon, pipe",
+        )
+    return character
+
+
+def _suffix(name: str) -> str | None:
+    return "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else None
+
+
+def _head(stream: Records, delimiter: str | None) -> tuple[str, str, list[list[str]]]:
+    """The first lines, the delimiter and the first records: at least two, unless the stream has less."""
+    size = _HEAD
+    while True:
+        stream.fill(size)
+        if not stream.offset:
+            _skip_mark(stream)
+        text = _text(stream)
+        found = delimiter or _suffix(stream.name) or _sniffed(text, stream.ended, stream.name)
+        sample = _sample(text, stream.ended, found, stream.name)
+        if stream.ended:
+            stream.border(found)  # in a quote that is never closed, what follows would look like a header
+        held = len(stream.held)
+        if len(sample) >= 2 or stream.ended or (sample and held >= LONGEST):
+            return text, found, sample
+        if held >= LONGEST:
+            raise InputError(
+                f"{stream.name}: the record that begins at line 1 is longer than {LONGEST >> 20} MiB",
+                "check the delimiter, the line ends, and that every quote is closed",
+            )
+        size = 4 * max(size, held)
+
+
+def _skip_mark(stream: Records) -> None:
+    if stream.held.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(
+            f"{stream.name}: byte 0: the file is UTF-16, not UTF-8",
+            "convert it with: iconv -f UTF-16 -t UTF-8 OLD > NEW",
+        )
+    if stream.held.startswith(b"\xef\xbb\xbf"):
+        stream.skip(3)
+
+
+def _text(stream: Records) -> str:
+    """What is held of the first lines, cut at the last line end (that of a header may be the only one)."""
+    held = stream.held
+    size = len(held) if stream.ended else held.rfind(b"\n") + 1
+    return decoded(bytes(held[:size].rstrip(b"\r\n") if stream.ended else held[:size]), stream.name, 1, stream.offset)
+
+
+def _sample(text: str, complete: bool, delimiter: str, name: str) -> list[list[str]]:
+    """The first records; where the text goes on, not the last of it, which may be cut inside a quoted cell."""
+    sample = [cells for _, cells in islice(records(text, delimiter, name), _SAMPLE + 1)]
+    return sample[:_SAMPLE] if complete else sample[:-1]
+
+
+def _sniffed(text: str, complete: bool, name: str) -> str:
+    best, found = 0.0, ","
+    for delimiter in DELIMITERS:
+        if delimiter not in text:
+            continue
+        try:
+            sample = [cells for cells in _sample(text, complete, delimiter, name) if cells]
+        except InputError:
+            continue  # cells without end: not the delimiter, or the one that is says so
+        if not sample:
+            continue
+        width, alike = Counter(map(len, sample)).most_common(1)[0]
+        cells = [cell for record in sample[1:] or sample for cell in record]
+        numbers = sum(is_number(cell) or is_grouped(cell) for cell in cells)
+        # A delimiter cuts all records into as many cells, and leaves numbers; a text of only names has none of these.
+        score = alike / len(sample) * (0.01 + numbers / len(cells)) if width > 1 else 0.0
+        if score > best:
+            best, found = score, delimiter
+    return found
+
+
+def _is_header(first: list[str], second: list[str], ignored: int | None) -> bool:
+    """Whether the first record names columns: text stands above a number, or it is all text."""
+    above = [(at, cell) for at, cell in enumerate(first) if at != ignored]
+    for at, cell in above:
+        below = second[at] if at < len(second) else ""
+        if _is_text(cell) and is_number(below) and below.strip().lower() not in MISSING:
+            return True
+    # The cell above a column of names is often left empty.
+    texts = [_is_text(cell) for at, cell in above if at or cell]
+    return bool(texts) and all(texts)
+
+
+def _counts(titles: tuple[str, ...]) -> bool:
+    """Whether the cells are 0, 1, 2, as pandas names columns, perhaps after an empty one."""
+    numbers = titles[1:] if not titles[0] else titles
+    return len(numbers) > 1 and list(numbers) == [str(k) for k in range(len(numbers))]
+
+
+def _is_text(cell: str) -> bool:
+    return not is_number(cell) and not is_grouped(cell)
+
+
+def _by_number(id_column: str | None, count: int) -> int | None:
+    """The position that a column's number means; None where it is a name."""
+    if id_column is None or not (id_column.isascii() and id_column.isdecimal()):
+        return None
+    return int(id_column) - 1 if 1 <= int(id_column) <= count else None
+
+
+def _by_name(name: str, titles: tuple[str, ...], header: bool, id_column: str) -> int:
+    places = [at for at, title in enumerate(titles) if title == id_column]
+    if header and len(places) == 1:
+        return places[0]
+    if not header:
+        raise OptionError(
+            f"{name}: no column {shown(id_column)}: the file has no header",
+            f"pass --id-column with a number from 1 to {len(titles)}, or --header if line 1 names the columns",
+        )
+    if places:
+        numbers = ", ".join(str(at + 1) for at in places[:8]) + (", ..." if len(places) > 8 else "")
+        raise OptionError(
+            f"{name}: columns {numbers} are all named {shown(id_column)}",
+            f"pass the column's number: --id-column {places[0] + 1}",
+        )
+    few = ", ".join(shown(title) for title in titles[:8]) + (", ..." if len(titles) > 8 else "")
+    raise OptionError(
+        f"{name}: no column {shown(id_column)} among {few}", f"pass one of these, or a number from 1 to {len(titles)}"
+    )
+
+
+def _skip_header(stream: Records, text: str, delimiter: str, name: str) -> None:
+    """Move past the header, which may take several lines where it is quoted."""
+    lines = [line for line, _ in islice(records(text, delimiter, name), 2)]
+    ended = lines[1] - 1 if len(lines) > 1 else text.count("\n") + 1
+    position = 0
+    for _ in range(ended):
+        position = stream.held.find(b"\n", position) + 1 or len(stream.held)
+    stream.skip(position, ended)

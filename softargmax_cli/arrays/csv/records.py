@@ -1,0 +1,175 @@
+"""Byte streams of delimited text, cut between records."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from softargmax_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LONGEST = 64 << 20
+"""Bytes of the longest record that is read; a file without line ends must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Complete records, without the line end of the last."""
+
+    held: bytearray
+    """The records and, after `size` bytes, what is not theirs."""
+    size: int
+    line: int
+    """Number of the first line in the file, from 1."""
+    lines: int
+    offset: int
+    """Position of the first byte in the (decompressed) file, from 0."""
+    whole: bool
+    """Whether this is all there is: no piece comes before it or after it."""
+
+    @property
+    def data(self) -> memoryview:
+        """The records alone, not copied."""
+        return memoryview(self.held)[: self.size]
+
+
+class _Counted(io.RawIOBase):
+    """Counts what is read: neither a pipe nor a decompressor can tell."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: WriteableBuffer) -> int:
+        read: int = self._stream.readinto(target) or 0  # type: ignore[attr-defined]
+        self.count += read
+        return read
+
+
+class Records:
+    """A stream handed out in pieces that end where records end. One thread at a time."""
+
+    def __init__(self, stream: IO[bytes], name: str, *, compressed: bool = False) -> None:
+        self.name = name
+        self.held = bytearray()
+        """Read and not yet taken."""
+        self.ended = False
+        self.line = 1
+        self.offset = 0
+        self._taken = False
+        self._closing = stream
+        self._counted = _Counted(stream)
+        self._stream: io.RawIOBase | gzip.GzipFile = self._counted
+        if compressed:
+            self._stream = gzip.GzipFile(fileobj=self._counted, mode="rb")
+
+    @property
+    def consumed(self) -> int:
+        """Bytes read from the stream so far, compressed where it is."""
+        return self._counted.count
+
+    def fill(self, size: int) -> None:
+        """Hold at least `size` bytes, or all that is left."""
+        have = len(self.held)
+        if self.ended or have >= size:
+            return
+        held = bytearray(size)
+        held[:have] = self.held
+        with memoryview(held) as view:
+            while have < size:
+                read = self._read(view[have:])
+                if not read:
+                    self.ended = True
+                    break
+                have += read
+        del held[have:]
+        self.held = held
+
+    def skip(self, size: int, lines: int = 0) -> None:
+        """Drop the first `size` bytes held, which end `lines` lines."""
+        del self.held[:size]
+        self.offset += size
+        self.line += lines
+
+    def take(self, size: int, delimiter: str) -> Piece | None:
+        """About `size` bytes of complete records; None at the end, where blank lines are dropped."""
+        while True:
+            self.fill(size)
+            end = _trimmed(self.held, self.border(delimiter))
+            if end:
+                break
+            if self.ended:
+                return None
+            if len(self.held) >= LONGEST:
+                raise InputError(
+                    f"{self.name}: the record that begins at line {self.line} is longer than {LONGEST >> 20} MiB",
+                    "check the delimiter, the line ends, and that every quote is closed",
+                )
+            size = 2 * max(size, len(self.held))
+        held = self.held
+        following = held.find(b"\n", end) + 1 or len(held)
+        self.held = held[following:]
+        lines = held.count(b"\n", 0, end) + 1
+        whole = self.ended and not self._taken and not self.held
+        piece = Piece(held, end, self.line, lines, self.offset, whole)
+        self._taken = True
+        self.line += lines
+        self.offset += following
+        return piece
+
+    def border(self, delimiter: str) -> int:
+        """Where the last complete record held ends, 0 where none does; InputError for a quote that is never closed."""
+        held = self.held
+        border = len(held) if self.ended else held.rfind(b"\n") + 1
+        # Quotes come in pairs, whether they enclose a cell or stand for one inside it, so an odd count means that
+        # the border is inside a cell, or that a cell holds a lone quote; only then is a slower look needed.
+        if not border or b'"' not in held or held.count(b'"', 0, border) % 2 == 0:
+            return border
+        border = previous = 0
+        for cell in _quoted(delimiter).finditer(held):
+            border = held.rfind(b"\n", previous, cell.start()) + 1 or border
+            previous = cell.end()
+            if self.ended and not cell.group(1):
+                line = self.line + held.count(b"\n", 0, cell.start())
+                raise InputError(
+                    f"{self.name}: line {line}: a quote opens here and is never closed",
+                    'close it, or write a quote inside a quoted cell as ""',
+                )
+        return len(held) if self.ended else held.rfind(b"\n", previous) + 1 or border
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        self._stream.close()
+        self._closing.close()
+
+    def _read(self, target: memoryview) -> int:
+        try:
+            return self._stream.readinto(target) or 0
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(
+                f"{self.name}: the gzip data is damaged: {error}", "make the file again; gzip -t tests one"
+            ) from error
+
+
+def _quoted(delimiter: str) -> re.Pattern[bytes]:
+    """A quoted cell from its opening quote; group 1 is its closing quote, empty where the text ends before it."""
+    # A cell opens with a quote only where nothing stands between it and the delimiter. The quote comes first in the
+    # pattern, since the search for a literal is quick.
+    opening = rb'"(?<![^\r\n' + re.escape(delimiter.encode()) + rb']")'
+    return re.compile(opening + rb'[^"]*(?:""[^"]*)*("|\Z)')
+
+
+def _trimmed(held: bytearray, end: int) -> int:
+    """The end without the line ends before it."""
+    while end and held[end - 1] in b"\r\n":
+        end -= 1
+    return end

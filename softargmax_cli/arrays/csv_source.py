@@ -1,0 +1,105 @@
+"""Tables of numbers in delimited text: CSV, TSV, what numpy.savetxt writes; plain or gzipped, file or pipe."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+
+from softargmax_cli.arrays.csv import cells
+from softargmax_cli.arrays.csv.arrow import ArrowParser
+from softargmax_cli.arrays.csv.dialect import Layout, find_layout
+from softargmax_cli.arrays.csv.records import Piece, Records
+from softargmax_cli.arrays.source import Loaded, Source
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.buffer import Buffer
+
+_LEAST = 64 << 10
+_MOST = 8 << 20
+_USUAL = 2 << 20
+"""Bytes of a piece: one that fits a core's cache is parsed fastest, unless its records are long."""
+_RECORDS = 1024
+"""Records of a piece, where memory allows: pyarrow takes some microseconds for each column of each piece."""
+_FEW = 48
+"""Below so many records plain Python is quicker than pyarrow."""
+_SMALL = 512 << 10
+"""Bytes of a whole file that plain Python reads sooner than pyarrow is imported."""
+
+
+def open_csv(
+    stream: IO[bytes],
+    name: str,
+    *,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    id_column: str | None = None,
+    nbytes: int | None = None,
+    compressed: bool = False,
+) -> Source:
+    """A table of numbers as float64, shape (rows not known, columns of numbers), from a stream at its start.
+
+    `delimiter` and `header` are found from the first records where they are not told; `id_column` is the name or the
+    number, from 1, of the column that names the rows. `nbytes` is the stream's size where that is known, gzip's own
+    when `compressed`. Empty cells, NA, N/A, null and nan are NaN. Reading raises InputError with file, line and column;
+    an option that does not fit the file raises OptionError.
+    """
+    records = Records(stream, name, compressed=compressed)
+    return CsvSource(records, find_layout(records, delimiter, header, id_column), nbytes)
+
+
+class CsvSource(Source):
+    """Records in file order; a block's rows say how many bytes are read, not how many rows come."""
+
+    sequential = True
+    stored = "float64"
+
+    def __init__(self, records: Records, layout: Layout, nbytes: int | None = None) -> None:
+        self.name = records.name
+        self.shape = (None, len(layout.columns))
+        self.dtype = np.dtype("f8")
+        self.nbytes = nbytes
+        self.labels = tuple(layout.header[at] for at in layout.columns) if layout.header else None
+        self.notes = layout.notes
+        self.has_ids = layout.id_at is not None
+        self._records = records
+        self._layout = layout
+        self._arrow = ArrowParser(layout)
+        self._most = min(max(_USUAL, _RECORDS * layout.record), _MOST)
+        self._reported = 0
+        self._counting = threading.Lock()
+
+    def fetch(self, block: Block) -> CsvPending | None:
+        size = block.shape[0] * self._layout.width * 8
+        piece = self._records.take(min(max(size, _LEAST), self._most), self._layout.delimiter)
+        if piece is None:
+            return None
+        moved = self._records.consumed - self._reported
+        self._reported += moved
+        return CsvPending(moved, piece, self)
+
+    def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
+        """A piece's values, shape (records, columns); any thread may ask."""
+        loaded = None
+        if piece.lines >= _FEW and not (piece.whole and piece.size <= _SMALL):
+            loaded = self._arrow.parse(piece, buffer)
+        loaded = loaded or cells.parse(piece, self._layout, buffer)
+        with self._counting:
+            self.rows += len(loaded.values)
+        return loaded
+
+    def close(self) -> None:
+        self._records.close()
+
+
+@dataclass(frozen=True, slots=True)
+class CsvPending:
+    """Complete records, not yet parsed."""
+
+    nbytes: int
+    piece: Piece
+    source: CsvSource
+
+    def load(self, buffer: Buffer) -> Loaded:
+        return self.source.parse(self.piece, buffer)
