@@ -1,0 +1,109 @@
+"""The real command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+
+TUTORIAL = [[5, 2, 1, 2], [3.9, 4, 1, 2], [2, 5.9, 6, 2]]
+TUTORIAL_CSV = "5,2,1,2\n3.9,4,1,2\n2,5.9,6,2\n"
+
+SPOKEN_FOR = ("TF_", "SOFTARGMAX_", "PYTHON", "LC_", "LANG")
+"""Beginnings of the variables that change what is printed, which no test may inherit."""
+ALSO = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "GITHUB_ACTIONS", "COLUMNS", "LINES", "TERM"}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    raw: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        """Standard output as text."""
+        return self.raw.decode()
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard output."""
+        return self.out.splitlines()
+
+
+class Softargmax:
+    """`softargmax ...` in a folder of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, stdin: bytes | IO[bytes] | None = None, **variables: str) -> Done:
+        """Run to the end. Bytes for `stdin` come through a pipe, a file is redirected, None is /dev/null."""
+        given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin or subprocess.DEVNULL}
+        ended = subprocess.run(
+            self.command(*arguments),
+            **given,
+            capture_output=True,
+            check=False,
+            cwd=self.folder,
+            env=self.environment(**variables),
+            timeout=300,
+        )
+        return Done(ended.returncode, ended.stdout, ended.stderr.decode())
+
+    @contextmanager
+    def started(self, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """A process that still runs; `options` are Popen's, or `variables` of its environment."""
+        variables = options.pop("variables", {})
+        defaults = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, env=self.environment(**variables), **{**defaults, **options}
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None and not pipe.closed:
+                    pipe.close()
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        return [sys.executable, "-m", "softargmax_cli", *arguments]
+
+    @staticmethod
+    def environment(**variables: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(SPOKEN_FOR) and k not in ALSO}
+        return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **variables}
+
+    def save(self, name: str, values: Any, dtype: str = "float64") -> str:
+        """An .npy file of `values`; its name."""
+        np.save(self.folder / name, np.asarray(values, dtype))
+        return name
+
+    def write(self, name: str, content: str | bytes) -> str:
+        """A file of `content`; its name."""
+        (self.folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return name
+
+    def read(self, name: str) -> bytes:
+        """What a file holds."""
+        return (self.folder / name).read_bytes()
+
+    def names(self) -> set[str]:
+        """The files there are, hidden ones too."""
+        return set(os.listdir(self.folder))

@@ -1,0 +1,20 @@
+"""The real command, for every test of what a person types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command import Softargmax
+
+
+@pytest.fixture
+def softargmax(tmp_path: Path) -> Softargmax:
+    """The command in an empty folder."""
+    return Softargmax(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Softargmax:
+    """The command in one folder for a module, for tests that only read."""
+    return Softargmax(tmp_path_factory.mktemp("shared"))

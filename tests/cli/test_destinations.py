@@ -1,0 +1,162 @@
+"""Where results go, and what the shared options accept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import typer
+
+from softargmax_cli.cli.destinations import Destination, choose_destinations
+from softargmax_cli.cli.options import _delimiter, _device, _size, inverse_temperature
+from softargmax_cli.errors import OptionError
+
+TABLE = Destination(None, "", True)
+
+
+def test_a_table_where_nothing_is_asked_for() -> None:
+    assert choose_destinations(["a.npy"], None, None) == [TABLE]
+    assert choose_destinations(["a.npy", "b.csv"], None, None) == [TABLE, TABLE]
+    assert choose_destinations(["a.npy"], "-", None) == [TABLE]
+    assert choose_destinations(["a.npy", "-"], None, "table") == [TABLE, TABLE]
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "npy", "npz"])
+def test_a_format_goes_to_standard_output(format: str) -> None:
+    for output in (None, "-"):
+        assert choose_destinations(["a.npy"], output, format) == [Destination("-", format, False)]
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "npy", "npz"])
+def test_only_jsonl_holds_several_inputs(format: str) -> None:
+    both = Destination("-", "jsonl", False)
+    assert choose_destinations(["a.npy", "b.npy"], None, "jsonl") == [both, both]
+    with pytest.raises(OptionError, match=f"--format {format} holds one input only") as caught:
+        choose_destinations(["a.npy", "b.npy"], None, format)
+    assert caught.value.remedy == "use -o DIR/ for one file each, or jsonl"
+
+
+@pytest.mark.parametrize(
+    ("output", "format", "destination"),
+    [
+        ("r.csv", None, Destination("r.csv", "csv", False)),
+        ("r.NPZ", None, Destination("r.NPZ", "npz", False)),
+        ("a.b/r.jsonl", None, Destination("a.b/r.jsonl", "jsonl", False)),
+        ("r.csv", "table", Destination("r.csv", "csv", True)),
+        ("r.csv", "json", Destination("r.csv", "json", False)),
+        ("r", "tsv", Destination("r", "tsv", False)),
+        ("/dev/null", "npy", Destination("/dev/null", "npy", False)),
+    ],
+)
+def test_a_file(output: str, format: str | None, destination: Destination) -> None:
+    assert choose_destinations(["a.npy"], output, format) == [destination]
+
+
+@pytest.mark.parametrize("output", ["r.txt", "r.xlsx", "r", ".csv", "a.csv/r", "r.csv.gz", ""])
+def test_a_suffix_that_names_no_format(output: str) -> None:
+    with pytest.raises(OptionError, match="no") as caught:
+        choose_destinations(["a.npy"], output, None)
+    assert caught.value.remedy.startswith("end the name in one of .npy .npz .csv .tsv .json .jsonl")
+    with pytest.raises(OptionError, match="no"):
+        choose_destinations(["a.npy"], output, "table")
+
+
+def test_one_file_for_several_inputs() -> None:
+    with pytest.raises(OptionError, match=r"-o r\.csv holds one input only") as caught:
+        choose_destinations(["a.npy", "b.npy"], "r.csv", "jsonl")
+    assert "-o r.csv/" in caught.value.remedy
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    inputs = ["x/a.npy", "b.csv.gz", "frame.0001.npy", "frame.0002.npy", "-", "plain", ".hidden", "ü [1].TSV"]
+    stems = ["a", "b", "frame.0001", "frame.0002", "stdin", "plain", ".hidden", "ü [1]"]
+    for output in ("new/", str(tmp_path), f"{tmp_path}/"):
+        got = choose_destinations(inputs, output, None)
+        assert got == [Destination(os.path.join(output, f"{stem}.csv"), "csv", False) for stem in stems]
+    assert choose_destinations(["a.npy"], "d/", "npz") == [Destination("d/a.npz", "npz", False)]
+    assert choose_destinations(["a.npy"], "d/", "table") == [Destination("d/a.csv", "csv", True)]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "clash"),
+    [
+        (["a.npy", "a.csv"], "d/a.csv"),
+        (["x/a.npy", "b.npy", "y/a.npy"], "d/a.csv"),
+        (["a.csv", "a.csv.gz"], "d/a.csv"),
+        (["-", "stdin.npy"], "d/stdin.csv"),
+    ],
+)
+def test_two_inputs_of_one_name(inputs: list[str], clash: str) -> None:
+    with pytest.raises(OptionError, match=f"{clash} would hold the results of several inputs"):
+        choose_destinations(inputs, "d/", None)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("200MB", 200_000_000),
+        ("200M", 200_000_000),
+        ("200mb", 200_000_000),
+        ("256MiB", 268_435_456),
+        ("1.5GB", 1_500_000_000),
+        (" 2 GiB ", 2 << 30),
+        ("1T", 10**12),
+        ("16777216", 16 << 20),
+        ("16777216B", 16 << 20),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert _size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "much", "-1GB", "1e9", "nan", "inf", "1,5GB", "200 MB of it", "1PB", "GB", "1.GB", "9" * 400, "1GBB"]
+)
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no size; write one as 200MB"):
+        _size(text)
+
+
+@pytest.mark.parametrize("text", ["0", "1", "15MiB", "16MB"])
+def test_sizes_too_small_to_work_in(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="the least is 16MiB"):
+        _size(text)
+
+
+@pytest.mark.parametrize("text", ["auto", "cpu", "gpu", "gpu:0", "gpu:12", "GPU:1", "CPU"])
+def test_devices(text: str) -> None:
+    assert _device(text) == text.lower()
+
+
+@pytest.mark.parametrize("text", ["", "tpu", "gpu:", "gpu:x", "gpu0", "cpu:0", "gpu:-1", "gpu:0\n"])
+def test_devices_that_are_none(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="choose auto, cpu, gpu or gpu:N"):
+        _device(text)
+
+
+def test_delimiters() -> None:
+    assert _delimiter(None) is None
+    assert [_delimiter(text) for text in (",", ";", "|", "\t", "tab", "\\t", "space", " ")] == [
+        *(",", ";", "|", "\t", "\t", "\t", " ", " ")
+    ]
+
+
+@pytest.mark.parametrize("text", ["", ",,", '"', "\n", "\r", "é", "\udcff", "comma and tab"])
+def test_delimiters_that_are_none(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no delimiter"):
+        _delimiter(text)
+
+
+def test_beta_and_temperature() -> None:
+    assert inverse_temperature(None, None) == 100.0
+    assert inverse_temperature(7.0, None) == 7.0
+    assert inverse_temperature(None, 0.25) == 4.0
+    with pytest.raises(typer.BadParameter, match="give one of them"):
+        inverse_temperature(1.0, 1.0)
+    for temperature in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(typer.BadParameter, match="a finite number above 0"):
+            inverse_temperature(None, temperature)

@@ -1,0 +1,650 @@
+"""`softargmax run`: the right numbers from every kind of input, under the promised names in every format."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from command import ROOT, TUTORIAL, TUTORIAL_CSV, Done, Softargmax
+
+SAMPLES = ROOT / "samples"
+FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
+COLUMNS = ["hard", "soft", "offset", "peak", "spread", "entropy", "ties", "agree"]
+TUTORIAL_SOFT = [0.0, 0.9999546, 1.9999546]
+
+Numbers = npt.NDArray[Any]
+
+
+def soft_of(values: Any, beta: float = 100.0, axis: int = -1) -> Numbers:
+    """Σ i softmax(β·x)ᵢ in float64."""
+    x = np.moveaxis(np.asarray(values, "f8"), axis, -1)
+    weights = np.exp(beta * (x - x.max(-1, keepdims=True)))
+    found: Numbers = (weights * np.arange(x.shape[-1])).sum(-1) / weights.sum(-1)
+    return found
+
+
+def table_rows(done: Done, *, rows: int | None = None) -> list[list[str]]:
+    """The cells below the rule of a table, split at runs of two spaces or more."""
+    lines = done.lines
+    rule = next(k for k, line in enumerate(lines) if line.startswith(("─", " ─")) or set(line) == set("─ "))
+    body = lines[rule + 1 :]
+    body = body[: body.index("")]
+    return [re.split(r"\s{2,}", line.strip()) for line in body]
+
+
+def read_table(done: Done) -> dict[str, list[float]]:
+    rows = table_rows(done)
+    return {"hard": [float(row[1]) for row in rows], "soft": [float(row[2]) for row in rows]}
+
+
+def read_delimited(text: str, delimiter: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+
+
+def read_arrays(data: bytes) -> dict[str, Any]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def columns(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: [float(row[name]) for row in found] for name in ("hard", "soft")}
+
+
+READERS: dict[str, Callable[[bytes], dict[str, Any]]] = {
+    "csv": lambda data: columns(read_delimited(data.decode(), ",")),
+    "tsv": lambda data: columns(read_delimited(data.decode(), "\t")),
+    "json": lambda data: columns(json.loads(data)["slices"]),
+    "jsonl": lambda data: columns([json.loads(line) for line in data.splitlines()]),
+    "npy": lambda data: {"soft": np.load(io.BytesIO(data), allow_pickle=False)},
+    "npz": read_arrays,
+}
+
+
+def assert_tutorial(found: dict[str, Any]) -> None:
+    assert list(found.get("hard", [0, 1, 2])) == [0, 1, 2]
+    np.testing.assert_allclose(found["soft"], TUTORIAL_SOFT, rtol=0, atol=1e-7)
+
+
+# The tutorial's input, from everywhere to everywhere
+
+
+@pytest.fixture(scope="module")
+def tutorial(shared: Softargmax) -> Softargmax:
+    """A folder with the tutorial's input in every input format."""
+    shared.save("t.npy", TUTORIAL, "float32")
+    shared.save("double.npy", TUTORIAL)
+    shared.save("big_endian.npy", TUTORIAL, ">f4")
+    np.save(shared.folder / "fortran.npy", np.asfortranarray(TUTORIAL, "f4"))
+    shared.write("t.csv", TUTORIAL_CSV)
+    shared.write("t.tsv", TUTORIAL_CSV.replace(",", "\t"))
+    shared.write("t.csv.gz", gzip.compress(TUTORIAL_CSV.encode()))
+    shared.write("mark.csv", "\ufeff" + TUTORIAL_CSV)
+    shared.write("crlf.csv", TUTORIAL_CSV.replace("\n", "\r\n"))
+    shared.write("open_end.csv", TUTORIAL_CSV.rstrip())
+    shared.write("semicolon.txt", TUTORIAL_CSV.replace(",", ";"))
+    return shared
+
+
+@pytest.fixture(scope="module")
+def shown(tutorial: Softargmax) -> dict[str, Done]:
+    """What each format shows of the tutorial's array."""
+    return {format: tutorial("run", "t.npy", "--format", format) for format in ["table", *FORMATS]}
+
+
+INPUTS = [
+    *("t.npy", "double.npy", "big_endian.npy", "fortran.npy"),
+    *("t.csv", "t.tsv", "t.csv.gz", "mark.csv", "crlf.csv", "open_end.csv", "semicolon.txt"),
+]
+
+
+def test_every_input_as_lines_of_json(tutorial: Softargmax) -> None:
+    done = tutorial("run", *INPUTS, "--format", "jsonl")
+    assert (done.code, done.err) == (0, "")
+    found = [json.loads(line) for line in done.lines]
+    for name in INPUTS:
+        assert_tutorial(columns([row for row in found if row["input"] == name]))
+    assert [row["input"] for row in found] == [name for name in INPUTS for _ in range(3)]
+    assert [row["index"] for row in found] == [[0], [1], [2]] * len(INPUTS)
+
+
+def test_every_input_as_a_table(tutorial: Softargmax) -> None:
+    done = tutorial("run", *INPUTS)
+    assert (done.code, done.err) == (0, "")
+    tables = done.out.split("axis 1 · β 100 (temperature 0.01)")[1:]
+    assert len(tables) == len(INPUTS)
+    for text in tables:
+        assert_tutorial(read_table(Done(0, text.encode(), "")))
+
+
+def test_every_format_on_stdout(shown: dict[str, Done]) -> None:
+    for format, done in shown.items():
+        assert (done.code, done.err) == (0, "")
+        assert_tutorial(read_table(done) if format == "table" else READERS[format](done.raw))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_in_a_file(tutorial: Softargmax, format: str) -> None:
+    source = "t.csv" if format in ("json", "npy", "npz") else "t.npy"  # of a length that only the end tells, or known
+    done = tutorial("run", source, "-o", f"written.{format}")
+    assert (done.code, done.raw) == (0, b"")
+    tied = "" if format == "npy" else " · 0 tied"
+    assert done.err == f"3 slices · max |offset| 4.5e-05 · mean |offset| 3.0e-05 · agreement 100 %{tied}\n"
+    assert_tutorial(READERS[format](tutorial.read(f"written.{format}")))
+
+
+@pytest.mark.parametrize("name", ["t.npy", "fortran.npy", "t.csv", "t.csv.gz"])
+@pytest.mark.parametrize("way", ["piped", "redirected"])
+def test_stdin(tutorial: Softargmax, name: str, way: str) -> None:
+    if way == "piped":
+        done = tutorial("run", "-", stdin=tutorial.read(name))
+    else:
+        with open(tutorial.folder / name, "rb") as file:
+            done = tutorial("run", "-", stdin=file)
+    assert (done.code, done.err) == (0, "")
+    assert done.lines[0].startswith("<stdin> · float")
+    assert_tutorial(read_table(done))
+
+
+@pytest.mark.parametrize("format", ["json", "npy", "npz"])
+def test_a_length_that_only_the_end_tells_through_pipes(tutorial: Softargmax, format: str) -> None:
+    done = tutorial("run", "-", "--format", format, stdin=TUTORIAL_CSV.encode())
+    assert (done.code, done.err) == (0, "")
+    assert_tutorial(READERS[format](done.raw))
+
+
+def test_the_samples(softargmax: Softargmax) -> None:
+    names = ["tutorial.npy", "tutorial.csv", "heatmaps.npy", "cost_volume.npy", "time_steps.npy"]
+    done = softargmax("run", *(str(SAMPLES / name) for name in names), "--beta", "3", "-o", f"{softargmax.folder}/")
+    assert done.code == 2  # two of them would go to one file
+    assert done.err.startswith(f"softargmax: error: {softargmax.folder / 'tutorial.csv'} would hold the results of ")
+    done = softargmax("run", *(str(SAMPLES / name) for name in names[1:]), "--beta", "3", "-o", ".", "--format", "npy")
+    assert (done.code, done.raw) == (0, b"")
+    assert len(done.err.splitlines()) == 4
+    assert_soft(softargmax, "tutorial.npy", soft_of(TUTORIAL, 3.0))
+    for name in names[2:]:
+        assert_soft(softargmax, name, soft_of(np.load(SAMPLES / name), 3.0))
+
+
+def assert_soft(folder: Softargmax, name: str, want: Numbers) -> None:
+    got = np.load(folder.folder / name)
+    assert (got.dtype, got.shape) == (np.dtype("f8"), want.shape)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=2e-5)
+
+
+# Names, order and shapes
+
+
+def test_fields_of_a_plain_array(shown: dict[str, Done]) -> None:
+    done = shown["csv"]
+    assert done.lines[0] == "index,hard,soft,offset,peak,spread,entropy,ties,agree"
+    assert done.lines[1] == "0,0,0.0,0.0,1.0,0.0,0.0,1,true"
+    assert shown["tsv"].lines[0].split("\t") == ["index", *COLUMNS]
+    first = json.loads(shown["jsonl"].lines[0])
+    assert list(first) == ["index", *COLUMNS]
+    assert first == {
+        "index": [0],
+        "hard": 0,
+        "soft": 0.0,
+        "offset": 0.0,
+        "peak": 1.0,
+        "spread": 0.0,
+        "entropy": 0.0,
+        "ties": 1,
+        "agree": True,
+    }
+    arrays = read_arrays(shown["npz"].raw)
+    assert list(arrays) == COLUMNS
+    assert {name: (array.dtype.str, array.shape) for name, array in arrays.items()} == {
+        name: ({"hard": "<i8", "ties": "<i8", "agree": "|b1"}.get(name, "<f8"), (3,)) for name in COLUMNS
+    }
+
+
+def test_every_field_against_its_formula(softargmax: Softargmax) -> None:
+    x = np.random.default_rng(5).normal(size=(6, 9)).round(2)
+    x[2, 4] = x[2, 7] = 9.0
+    softargmax.save("x.npy", x)
+    done = softargmax("run", "x.npy", "--beta", "2.5", "--format", "npz")
+    got = read_arrays(done.raw)
+    p = np.exp(2.5 * (x - x.max(1, keepdims=True)))
+    p /= p.sum(1, keepdims=True)
+    i = np.arange(9)
+    soft, hard = p @ i, x.argmax(1)
+    want = {
+        "hard": hard,
+        "soft": soft,
+        "offset": soft - hard,
+        "peak": p.max(1),
+        "spread": np.sqrt((p * (i - soft[:, None]) ** 2).sum(1)),
+        "entropy": -(p * np.log(p)).sum(1),
+        "ties": (x == x.max(1, keepdims=True)).sum(1),
+        "agree": np.abs(soft - hard) < 0.5,
+    }
+    assert want["ties"].tolist() == [1, 1, 2, 1, 1, 1]
+    for name, values in want.items():
+        np.testing.assert_allclose(got[name], values, rtol=0, atol=1e-10, err_msg=name)
+
+
+def test_text_round_trips(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", np.random.default_rng(6).normal(size=(50, 7)))
+    exact = np.load(io.BytesIO(softargmax("run", "x.npy", "--beta", "2", "--format", "npy").raw))
+    for format in ("csv", "jsonl"):
+        done = softargmax("run", "x.npy", "--beta", "2", "--format", format)
+        assert READERS[format](done.raw)["soft"] == exact.tolist()
+
+
+def test_json_document(tutorial: Softargmax, shown: dict[str, Done]) -> None:
+    of_a_table = tutorial("run", "t.csv", "--format", "json")
+    for name, dtype, done in (("t.npy", "float32", shown["json"]), ("t.csv", "float64", of_a_table)):
+        document = json.loads(done.out)
+        assert list(document) == ["input", "dtype", "axis", "beta", "device", "slices", "shape", "summary"]
+        assert [document[key] for key in ("input", "dtype", "axis", "beta", "shape")] == [name, dtype, 1, 100.0, [3, 4]]
+        assert re.fullmatch(r"CPU|GPU:\d", document["device"])
+        assert list(document["slices"][0]) == ["index", *COLUMNS]
+        summary = document["summary"]
+        assert list(summary) == ["slices", "max_abs_offset", "mean_abs_offset", "agreement", "tied", "undefined"]
+        want = np.abs(soft_of(TUTORIAL) - [0, 1, 2])
+        assert [summary[key] for key in ("slices", "agreement", "tied", "undefined")] == [3, 1.0, 0, 0]
+        assert summary["max_abs_offset"] == pytest.approx(want.max(), abs=1e-7)
+        assert summary["mean_abs_offset"] == pytest.approx(want.mean(), abs=1e-7)
+
+
+def test_class_scores(softargmax: Softargmax) -> None:
+    path = str(SAMPLES / "class_scores.csv")
+    with open(path, encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    names, classes = [row[0] for row in rows], header[1:]
+    scores = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    hard, soft = scores.argmax(1), soft_of(scores, 10.0)
+    top = np.sort(scores, axis=1)[:, ::-1]
+
+    table = softargmax("run", path, "--id-column", "image", "--beta", "10")
+    assert (table.code, table.err) == (0, "")
+    assert table.lines[0].startswith(f"{path} · float64 20 × 8 · axis 1 · β 10 (temperature 0.1) · ")
+    assert table.lines[2].split() == ["slice", "id", "hard", "label", "soft", "offset", "peak", "spread"]
+    cells = table_rows(table)
+    assert [row[:4] for row in cells] == [[str(k), names[k], str(hard[k]), classes[hard[k]]] for k in range(20)]
+    np.testing.assert_allclose([float(row[4]) for row in cells], soft, rtol=0, atol=1e-7)
+    marks = [" ".join(row[8:]) for row in cells]
+    assert [("disagrees" in mark, "= 2 tied" in mark) for mark in marks] == [
+        (abs(soft[k] - hard[k]) >= 0.5, top[k, 0] == top[k, 1]) for k in range(20)
+    ]
+    assert sum("≠ disagrees" in mark for mark in marks) > 0
+    assert table.lines[-1].startswith("20 slices · max |offset| ")
+    assert table.lines[-1].endswith(" · 1 tied")
+
+    done = softargmax("run", path, "--id-column", "1", "--beta", "10", "--format", "csv")
+    found = read_delimited(done.out, ",")
+    assert list(found[0]) == ["index", "id", "hard", "label", *COLUMNS[1:]]
+    assert [(row["id"], row["label"]) for row in found] == [(names[k], classes[hard[k]]) for k in range(20)]
+    objects = [json.loads(line) for line in softargmax("run", path, "--id-column", "image", "--format", "jsonl").lines]
+    assert list(objects[0]) == ["index", "id", "hard", "label", *COLUMNS[1:]]
+    assert [row["id"] for row in objects] == names
+    arrays = read_arrays(softargmax("run", path, "--id-column", "image", "--beta", "10", "--format", "npz").raw)
+    assert list(arrays) == ["id", *COLUMNS]
+    assert arrays["id"].tolist() == names
+    np.testing.assert_allclose(arrays["soft"], soft, rtol=0, atol=1e-10)
+
+
+def test_columns_of_a_csv_reduced_by_rows(softargmax: Softargmax) -> None:
+    softargmax.write("scores.csv", "left,middle,right\n1,5,2\n4,3,2.5\n3,1,2\n")
+    values = [[1, 5, 2], [4, 3, 2.5], [3, 1, 2]]
+    done = softargmax("run", "scores.csv", "--axis", "0", "--beta", "2", "--format", "jsonl")
+    assert (done.code, done.err) == (0, "")
+    found = [json.loads(line) for line in done.lines]
+    assert [row["id"] for row in found] == ["left", "middle", "right"]
+    assert [row["hard"] for row in found] == [1, 0, 1]
+    assert "label" not in found[0]
+    np.testing.assert_allclose([row["soft"] for row in found], soft_of(values, 2.0, axis=0), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_any_axis_of_an_array(softargmax: Softargmax, axis: int) -> None:
+    x = np.random.default_rng(7).normal(size=(3, 4, 5))
+    softargmax.save("x.npy", x)
+    want, kept = soft_of(x, 3.0, axis), [n for k, n in enumerate(x.shape) if k != axis % 3]
+    done = softargmax("run", "x.npy", "--axis", str(axis), "--beta", "3", "-o", "y.csv", "--format", "csv")
+    assert done.code == 0
+    found = read_delimited(softargmax.read("y.csv").decode(), ",")
+    assert list(found[0]) == ["index_0", "index_1", *COLUMNS]
+    positions = [(int(row["index_0"]), int(row["index_1"])) for row in found]
+    assert positions == list(np.ndindex(*kept))
+    np.testing.assert_allclose([float(row["soft"]) for row in found], want.ravel(), rtol=0, atol=1e-11)
+    assert [int(row["hard"]) for row in found] == x.argmax(axis).ravel().tolist()
+
+
+def test_several_kept_axes_in_other_formats(softargmax: Softargmax) -> None:
+    x = np.random.default_rng(8).normal(size=(2, 3, 4))
+    np.save(softargmax.folder / "x.npy", np.asfortranarray(x))
+    first = json.loads(softargmax("run", "x.npy", "--beta", "3", "--format", "jsonl").lines[-1])
+    assert first["index"] == [1, 2]
+    arrays = read_arrays(softargmax("run", "x.npy", "--beta", "3", "--format", "npz").raw)
+    assert arrays["hard"].tolist() == x.argmax(-1).tolist()
+    np.testing.assert_allclose(arrays["soft"], soft_of(x, 3.0), rtol=0, atol=1e-11)
+    table = softargmax("run", "x.npy", "--beta", "3")
+    assert [line.strip().split("  ")[0] for line in table.lines[4:10]] == [
+        f"{i}, {j}" for i in range(2) for j in range(3)
+    ]
+
+
+def test_one_axis(softargmax: Softargmax) -> None:
+    softargmax.save("v.npy", np.arange(4))
+    want = 2.4926527345857696  # from SciPy's documented softmax of arange(4)
+    assert np.load(io.BytesIO(softargmax("run", "v.npy", "--beta", "1", "--format", "npy").raw)).shape == ()
+    first = json.loads(softargmax("run", "v.npy", "--beta", "1", "--format", "jsonl").out)
+    assert list(first) == ["index", *COLUMNS]
+    assert (first["index"], first["hard"]) == ([], 3)
+    assert first["soft"] == pytest.approx(want, abs=1e-11)
+    done = softargmax("run", "v.npy", "--beta", "1", "--format", "csv")
+    assert done.lines[0].split(",") == COLUMNS
+    table = softargmax("run", "v.npy", "--beta", "1")
+    assert table.lines[2].split() == ["hard", "soft", "offset", "peak", "spread"]
+    assert table.lines[4].split()[:2] == ["3", "2.4926527"]
+    assert table.lines[-1].startswith("1 slice · ")
+
+
+@pytest.mark.parametrize("format", ["table", *FORMATS])
+def test_no_slices(softargmax: Softargmax, format: str) -> None:
+    softargmax.save("none.npy", np.zeros((0, 5)))
+    done = softargmax("run", "none.npy", "--format", format)
+    assert (done.code, done.err) == (0, "")
+    if format == "table":
+        assert done.lines[0].startswith("none.npy · float64 0 × 5 · axis 1 · ")
+        assert done.lines[2:] == ["0 slices"]
+    elif format in ("csv", "tsv"):
+        assert done.lines == [{"csv": ",", "tsv": "\t"}[format].join(["index", *COLUMNS])]
+    elif format == "json":
+        document = json.loads(done.out)
+        assert (document["slices"], document["shape"], document["summary"]["slices"]) == ([], [0, 5], 0)
+        assert document["summary"]["max_abs_offset"] is None
+    elif format == "jsonl":
+        assert done.out == ""
+    elif format == "npy":
+        assert np.load(io.BytesIO(done.raw)).shape == (0,)
+    else:
+        assert {name: array.shape for name, array in read_arrays(done.raw).items()} == dict.fromkeys(COLUMNS, (0,))
+
+
+# Options
+
+
+def test_rows_of_the_table(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", np.eye(45, 3))
+    usual, few, all_of_them = (softargmax("run", "x.npy", *rows) for rows in ([], ["--rows", "2"], ["--rows", "0"]))
+    assert len(table_rows(usual)) == 21
+    assert usual.lines[-3] == "… and 25 more slices"
+    assert few.lines[-4].split()[0] == "1"
+    assert few.lines[-3] == "… and 43 more slices"
+    assert [row[0] for row in table_rows(all_of_them)] == [str(k) for k in range(45)]
+    assert "more" not in all_of_them.out
+    assert usual.lines[-1] == few.lines[-1] == all_of_them.lines[-1]
+
+
+def test_temperature_is_one_over_beta(tutorial: Softargmax) -> None:
+    by_beta = tutorial("run", "t.npy", "--beta", "4")
+    by_temperature = tutorial("run", "t.npy", "--temperature", "0.25")
+    assert by_beta.lines[0].endswith("β 4 (temperature 0.25) · CPU") or "GPU" in by_beta.lines[0]
+    assert by_temperature.raw == by_beta.raw
+    found = READERS["csv"](tutorial("run", "t.npy", "--temperature", "0.25", "--format", "csv").raw)
+    np.testing.assert_allclose(found["soft"], soft_of(TUTORIAL, 4.0), rtol=0, atol=2e-6)
+
+
+def test_precision(softargmax: Softargmax) -> None:
+    x = np.random.default_rng(9).normal(size=(4, 30)).astype("f4")
+    softargmax.save("x.npy", x, "float32")
+    for precision, bound in (("double", 1e-10), ("single", 1e-4)):
+        done = softargmax("run", "x.npy", "--beta", "0.5", "--precision", precision, "--format", "npy")
+        np.testing.assert_allclose(np.load(io.BytesIO(done.raw)), soft_of(x, 0.5), rtol=0, atol=bound)
+
+
+def test_how_a_table_is_read(softargmax: Softargmax) -> None:
+    softargmax.write("a.txt", "3|1|2\n0|9|1\n")
+    softargmax.write("counts.csv", "0,1,2\n3,1,2\n0,9,1\n")
+    for arguments in (["a.txt"], ["a.txt", "--delimiter", "|"], ["counts.csv", "--header"]):
+        done = softargmax("run", *arguments, "--format", "csv")
+        assert (done.code, done.err) == (0, "")
+        assert READERS["csv"](done.raw)["hard"] == [0, 1]
+    done = softargmax("run", "counts.csv", "--no-header", "--format", "csv", "--quiet")
+    assert READERS["csv"](done.raw)["hard"] == [2, 0, 1]
+    labelled = read_delimited(softargmax("run", "counts.csv", "--header", "--format", "csv").out, ",")
+    assert [row["label"] for row in labelled] == ["0", "1"]
+
+
+def test_notes_go_to_stderr_unless_quiet(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", TUTORIAL)
+    softargmax.write("longer.npy", softargmax.read("x.npy") + b"12345")
+    noted, quiet = softargmax("run", "longer.npy"), softargmax("run", "longer.npy", "--quiet")
+    assert noted.err == "softargmax: note: longer.npy: 5 bytes after the array are ignored\n"
+    assert (quiet.code, quiet.err) == (0, "")
+    assert noted.raw == quiet.raw
+
+
+def test_memory_does_not_change_what_is_found(softargmax: Softargmax) -> None:
+    x = np.random.default_rng(10).normal(size=(700, 1100)).astype("f4")
+    softargmax.save("x.npy", x, "float32")
+    for axis in ("0", "1"):
+        done = softargmax("run", "x.npy", "--axis", axis, "--beta", "9", "--memory", "16MiB", "--format", "npz")
+        arrays = read_arrays(done.raw)
+        assert arrays["hard"].tolist() == x.argmax(int(axis)).tolist()
+        np.testing.assert_allclose(arrays["soft"], soft_of(x, 9.0, int(axis)), rtol=0, atol=2e-4)
+
+
+# NaN and infinities
+
+
+@pytest.fixture(scope="module")
+def with_nan(shared: Softargmax) -> Softargmax:
+    shared.save("nan.npy", [[1, 2, 3], [4, math.nan, 0], [math.nan, math.nan, math.nan], [0, 1, math.nan]])
+    shared.write("nan.csv", "1,2,3\n4,,0\nnan,NaN,NA\n0,1,null\n")
+    return shared
+
+
+@pytest.mark.parametrize("name", ["nan.npy", "nan.csv"])
+def test_nan_is_an_error_with_its_place(with_nan: Softargmax, name: str) -> None:
+    done = with_nan("run", name, "-o", "never.csv")
+    assert (done.code, done.raw) == (2, b"")
+    assert done.err == (
+        f"softargmax: error: {name}: 5 NaNs, the first at index (1, 1)\n"
+        "  use --nan omit to leave them out, or --nan propagate to mark their slices\n"
+    )
+    assert not any("never" in found for found in with_nan.names())
+    assert with_nan("run", name, "--format", "csv").raw == b""
+
+
+@pytest.mark.parametrize("name", ["nan.npy", "nan.csv"])
+def test_nan_left_out(with_nan: Softargmax, name: str) -> None:
+    done = with_nan("run", name, "--nan", "omit", "--beta", "1", "--format", "jsonl")
+    assert (done.code, done.err) == (0, "")
+    found = [json.loads(line) for line in done.lines]
+    assert [row["hard"] for row in found] == [2, 0, -1, 1]
+    soft = [row["soft"] for row in found]
+    assert soft[2] is None
+    e = math.exp
+    want = [(e(2) + 2 * e(3)) / (e(1) + e(2) + e(3)), 2 / (e(4) + 1), e(1) / (1 + e(1))]
+    assert [soft[0], soft[1], soft[3]] == pytest.approx(want, abs=1e-11)
+
+
+def test_nan_propagated(with_nan: Softargmax) -> None:
+    for name in ("nan.npy", "nan.csv"):
+        done = with_nan("run", name, "--nan", "propagate", "--format", "json")
+        assert (done.code, done.err) == (0, "")
+        document = json.loads(done.out, parse_constant=pytest.fail)
+        empty = [
+            {**dict.fromkeys(("soft", "offset", "peak", "spread", "entropy")), "hard": -1, "ties": 0, "agree": False}
+        ] * 3
+        assert [{key: row[key] for key in empty[0]} for row in document["slices"][1:]] == empty
+        assert document["slices"][0]["hard"] == 2
+        assert document["summary"]["undefined"] == 3
+    text = with_nan("run", "nan.csv", "--nan", "propagate", "--format", "csv")
+    assert text.lines[2:] == [f"{k},-1,nan,nan,nan,nan,nan,0,false" for k in (1, 2, 3)]
+    table = with_nan("run", "nan.npy", "--nan", "propagate")
+    assert table_rows(table)[1] == ["1", "–", "–", "–", "–", "–", "∅ undefined"]
+    assert table.lines[-1].endswith(" · 3 undefined")
+    soft = np.load(io.BytesIO(with_nan("run", "nan.npy", "--nan", "propagate", "--format", "npy").raw))
+    assert np.isnan(soft).tolist() == [False, True, True, True]
+
+
+def test_infinities(softargmax: Softargmax) -> None:
+    inf = math.inf
+    softargmax.save("x.npy", [[0, inf, inf], [-inf, 7, -inf], [3e38, -3e38, 0]], "float32")
+    done = softargmax("run", "x.npy", "--format", "npz")
+    assert (done.code, done.err) == (0, "")
+    arrays = read_arrays(done.raw)
+    assert arrays["soft"].tolist() == [1.5, 1.0, 0.0]
+    assert arrays["hard"].tolist() == [1, 1, 0]
+    assert arrays["ties"].tolist() == [2, 1, 1]
+    softargmax.save("low.npy", [[1, 2], [-inf, -inf]])
+    done = softargmax("run", "low.npy")
+    assert (done.code, done.raw) == (2, b"")
+    assert done.err.startswith("softargmax: error: low.npy: 1 slice holds nothing but -inf; the first is slice 1\n")
+
+
+# Several inputs
+
+
+def test_one_table_each(tutorial: Softargmax) -> None:
+    names = ["t.npy", "t.csv", "big_endian.npy"]
+    together = tutorial("run", *names)
+    assert (together.code, together.err) == (0, "")
+    assert together.out == "\n".join(tutorial("run", name).out for name in names)
+
+
+def test_the_good_ones_are_done(softargmax: Softargmax) -> None:
+    softargmax.save("good.npy", TUTORIAL)
+    softargmax.save("nan.npy", [[math.nan, 1]])
+    softargmax.write("ragged.csv", "1,2\n3\n")
+    names = ["good.npy", "nan.npy", "missing.npy", "ragged.csv", "good.npy"]
+    done = softargmax("run", *names)
+    assert done.code == 2
+    errors = [line for line in done.err.splitlines() if not line.startswith("  ")]
+    assert [re.match("softargmax: error: ([a-z.]+): ", line)[1] for line in errors] == names[1:-1]  # type: ignore[index]
+    table = softargmax("run", "good.npy").out
+    assert done.out == f"{table}\n{table}"
+    done = softargmax("run", *names[:-1], "-o", "./", "--format", "jsonl")
+    assert (done.code, done.raw) == (2, b"")
+    assert softargmax.names() == {"good.npy", "nan.npy", "ragged.csv", "good.jsonl"}
+    assert done.err.splitlines()[0].startswith("good.npy: 3 slices · ")
+
+
+def test_a_bad_one_first(softargmax: Softargmax) -> None:
+    softargmax.save("good.npy", TUTORIAL)
+    done = softargmax("run", "a.npy", "good.npy")
+    assert done.code == 2
+    assert done.out == softargmax("run", "good.npy").out
+    assert done.err.startswith("softargmax: error: a.npy: no such file\n")
+
+
+def test_a_folder_of_results(softargmax: Softargmax) -> None:
+    (softargmax.folder / "in").mkdir()
+    (softargmax.folder / "out").mkdir()
+    for k in range(3):
+        softargmax.save(f"in/frame.{k}.npy", np.roll(TUTORIAL, k, axis=0))
+    names = [f"in/frame.{k}.npy" for k in range(3)]
+    done = softargmax("run", *names, "-", "-o", "out/", stdin=TUTORIAL_CSV.encode())
+    assert (done.code, done.raw) == (0, b"")
+    assert [line.partition(": ")[0] for line in done.err.splitlines()] == [*names, "<stdin>"]
+    assert softargmax.names() == {"in", "out"}
+    assert {path.name for path in (softargmax.folder / "out").iterdir()} == {
+        *("frame.0.csv", "frame.1.csv", "frame.2.csv", "stdin.csv")
+    }
+    for k in range(3):
+        found = READERS["csv"](softargmax.read(f"out/frame.{k}.csv"))
+        assert found["hard"] == np.roll([0, 1, 2], k).tolist()
+    again = softargmax("run", *names, "-o", "out/", "--quiet")
+    assert (again.code, again.raw, again.err.count("the file exists")) == (2, b"", 3)
+    again = softargmax("run", *names, "-o", "out/", "--quiet", "--force")
+    assert (again.code, again.raw, again.err) == (0, b"", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["t.npy", "t.csv", "--format", "csv"], "--format csv holds one input only"),
+        (["t.npy", "t.csv", "--format", "npz"], "--format npz holds one input only"),
+        (["t.npy", "t.csv", "-o", "both.csv"], "-o both.csv holds one input only"),
+        (["t.npy", "t.csv", "-o", "./"], "./t.csv would hold the results of several inputs"),
+    ],
+    ids=["csv", "npz", "file", "clash"],
+)
+def test_results_of_several_inputs_are_never_mixed(tutorial: Softargmax, arguments: list[str], error: str) -> None:
+    before = {name: tutorial.read(name) for name in ("t.npy", "t.csv")}
+    done = tutorial("run", *arguments, "--force")
+    assert (done.code, done.raw) == (2, b"")
+    first, remedy = done.err.splitlines()
+    assert first == f"softargmax: error: {error}"
+    assert "one" in remedy
+    assert "both.csv" not in tutorial.names()
+    assert before == {name: tutorial.read(name) for name in ("t.npy", "t.csv")}
+
+
+# Files written
+
+
+def test_file_and_table_at_once(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", TUTORIAL)
+    done = softargmax("run", "x.npy", "-o", "y.csv", "--format", "table")
+    assert (done.code, done.err) == (0, "")
+    assert done.raw == softargmax("run", "x.npy").raw
+    assert_tutorial(READERS["csv"](softargmax.read("y.csv")))
+
+
+def test_format_overrides_the_suffix(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", TUTORIAL)
+    done = softargmax("run", "x.npy", "-o", "y.txt", "--format", "json", "--quiet")
+    assert (done.code, done.raw, done.err) == (0, b"", "")
+    assert_tutorial(READERS["json"](softargmax.read("y.txt")))
+    done = softargmax("run", "x.npy", "-o", "-", "--format", "tsv")
+    assert_tutorial(READERS["tsv"](done.raw))
+
+
+def test_an_existing_file_stays_without_force(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", TUTORIAL)
+    softargmax.write("y.csv", b"precious\x00")
+    for extra in ([], ["--format", "npz"]):
+        done = softargmax("run", "x.npy", "-o", "y.csv", *extra)
+        assert (done.code, done.raw) == (2, b"")
+        assert done.err == "softargmax: error: y.csv: the file exists\n  replace it with --force\n"
+        assert softargmax.read("y.csv") == b"precious\x00"
+    done = softargmax("run", "x.npy", "-o", "y.csv", "--force")
+    assert done.code == 0
+    assert_tutorial(READERS["csv"](softargmax.read("y.csv")))
+    assert softargmax.names() == {"x.npy", "y.csv"}
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "npy", "npz"])
+def test_a_failing_run_leaves_the_old_file(softargmax: Softargmax, format: str) -> None:
+    softargmax.write("x.csv", "1,2\n" * 3000 + "1,nan\n")
+    softargmax.write("y.out", "old")
+    done = softargmax("run", "x.csv", "-o", "y.out", "--format", format, "--force")
+    assert (done.code, done.raw) == (2, b"")
+    assert done.err.startswith("softargmax: error: x.csv: 1 NaN, at index (3000, 1)\n")
+    assert softargmax.read("y.out") == b"old"
+    assert softargmax.names() == {"x.csv", "y.out"}
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.csv"])
+def test_output_over_its_own_input(softargmax: Softargmax, name: str) -> None:
+    x = np.random.default_rng(11).normal(size=(5000, 20)).round(3)
+    softargmax.save("x.npy", x)
+    np.savetxt(softargmax.folder / "x.csv", x, delimiter=",", fmt="%.3f")
+    (softargmax.folder / "link").symlink_to(name)
+    before = softargmax.read(name)
+    for output in (f"./{name}", "link"):
+        done = softargmax("run", name, "-o", output, "--format", name[-3:], "--beta", "1")
+        assert (done.code, done.err.splitlines()[0]) == (2, f"softargmax: error: {output}: the file exists")
+    assert softargmax.read(name) == before
+    done = softargmax("run", name, "-o", "link", "--format", name[-3:], "--beta", "1", "--force")
+    assert done.code == 0, done.err
+    found = READERS[name[-3:]](softargmax.read(name))
+    np.testing.assert_allclose(found["soft"], soft_of(x, 1.0), rtol=0, atol=1e-10)
+    assert Path(softargmax.folder / "link").is_symlink()
+    assert softargmax.names() == {"x.npy", "x.csv", "link"}
