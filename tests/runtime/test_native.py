@@ -1,0 +1,299 @@
+"""The C API, driven through what every runtime promises; and what only this one can get wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from softargmax_cli.errors import DeviceError, NoSuchDeviceError
+from softargmax_cli.runtime.base import Runtime, choose_device
+from softargmax_cli.runtime.graph import CODES
+from softargmax_cli.runtime.native import Loan, NativeRuntime
+
+Array = npt.NDArray[Any]
+F4, I4 = np.dtype("f4"), np.dtype("i4")
+
+
+def doubled(ops: Any, x: Any) -> Sequence[Any]:
+    return [ops.AddV2(x=x, y=x)]
+
+
+def divided(ops: Any, x: Any, y: Any) -> Sequence[Any]:
+    return [ops.FloorDiv(x=x, y=y)]
+
+
+class TestFunctions:
+    @pytest.mark.parametrize("compiled", [False, True])
+    @pytest.mark.parametrize("dtype", list(CODES), ids=str)
+    def test_every_dtype_goes_through(self, runtime: Runtime, dtype: np.dtype[Any], compiled: bool) -> None:
+        x = np.array([[0, 1, 1], [1, 0, 0]]).astype(dtype)
+        pack = runtime.function(
+            lambda ops, x, y: [ops.Pack(values=[x, y], axis=0)], [(x.shape, dtype)] * 2, compiled=compiled
+        )
+        (got,) = pack(x, x[::-1].copy())
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, np.stack([x, x[::-1]]))
+
+    def test_constants_attributes_lists_and_several_results(self, runtime: Runtime) -> None:
+        def body(ops: Any, x: Any, scale: Any) -> Sequence[Any]:
+            lower, upper = ops.Unpack(value=x, num=2, axis=0)
+            shifted = ops.AddV2(x=lower, y=np.array([[10.0, 20.0, 30.0]], "f4"))
+            both = ops.Pack(values=[shifted, ops.Mul(x=upper, y=scale)], axis=0)
+            return [ops.Max(input=both, axis=np.array([2], I4), keep_dims=False), ops.Cast(x=scale, DstT=I4)]
+
+        x = np.arange(12, dtype="f4").reshape(2, 2, 3)
+        most, number = runtime.function(body, [(x.shape, F4), ((), F4)], compiled=False)(x, np.array(2, "f4"))
+        assert most.tolist() == [[32.0, 35.0], [16.0, 22.0]]
+        assert (number.shape, number.tolist()) == ((), 2)
+
+    @pytest.mark.parametrize("offset", [0, 4, 8, 32, 60])
+    def test_memory_of_any_alignment(self, runtime: Runtime, offset: int) -> None:
+        function = runtime.function(doubled, [((1000,), F4)], compiled=False)
+        room = np.zeros(4000 + 128, np.uint8)
+        start = -room.ctypes.data % 64 + offset
+        x = room[start : start + 4000].view("f4")
+        x[:] = np.arange(1000)
+        for _ in range(3):
+            (got,) = function(x)
+            np.testing.assert_array_equal(got, 2 * np.arange(1000))
+            x += 0  # still ours to write
+        np.testing.assert_array_equal(x, np.arange(1000))
+
+    def test_results_are_the_callers(self, runtime: Runtime) -> None:
+        same = runtime.function(lambda ops, x: [ops.Identity(input=x)], [((4,), F4)], compiled=False)
+        x = np.arange(4, dtype="f4")
+        (first,) = same(x)
+        x[:] = 9
+        (second,) = same(x)
+        assert first.tolist() == [0, 1, 2, 3]
+        assert second.tolist() == [9] * 4
+
+    @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0, 2)])
+    def test_nothing_goes_through_too(self, runtime: Runtime, shape: tuple[int, ...]) -> None:
+        (got,) = runtime.function(doubled, [(shape, F4)], compiled=False)(np.zeros(shape, "f4"))
+        assert got.shape == shape
+
+    def test_several_threads_at_once(self, runtime: Runtime) -> None:
+        function = runtime.function(doubled, [((5000,), F4)], compiled=False)
+
+        def holds(number: int) -> bool:
+            x = np.full(5000, number, "f4")
+            return all((function(x)[0] == 2 * number).all() for _ in range(20))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(holds, range(64)))
+
+    def test_functions_made_in_several_threads(self, native_runtime: Runtime) -> None:
+        def holds(n: int) -> bool:
+            function = native_runtime.function(doubled, [((n,), F4)], compiled=n % 4 == 0)
+            return bool((function(np.full(n, n, "f4"))[0] == 2 * n).all())
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(holds, range(1, 40)))
+
+    def test_runtimes_side_by_side(self, library: ctypes.CDLL, python_runtime: Runtime) -> None:
+        first, second = NativeRuntime(library, "cpu"), NativeRuntime(library, "cpu")
+        functions = [r.function(doubled, [((3,), F4)], compiled=False) for r in (first, python_runtime, second)]
+        x = np.arange(3, dtype="f4")
+        assert [function(x)[0].tolist() for function in functions] == [[0, 2, 4]] * 3
+        first.close()
+        assert [function(x)[0].tolist() for function in functions[1:]] == [[0, 2, 4]] * 2
+        second.close()
+
+
+class TestDevices:
+    def test_the_cpu(self, runtime: Runtime) -> None:
+        assert runtime.device == "CPU"
+        assert runtime.version.split(".")[0] == "2"
+
+    def test_what_tensorflow_sees(self, native_runtime: NativeRuntime) -> None:
+        assert native_runtime.devices() == ["CPU:0"]
+
+    @pytest.mark.parametrize("asked", ["gpu:99", "gpu:-1", "tpu"])
+    def test_a_gpu_that_is_not_there(self, library: ctypes.CDLL, asked: str) -> None:
+        with pytest.raises(NoSuchDeviceError, match=f"--device {asked}: TensorFlow .* sees ") as caught:
+            NativeRuntime(library, asked)
+        assert isinstance(caught.value, DeviceError)
+        assert "--device cpu" in caught.value.remedy
+        NativeRuntime(library, "cpu").close()
+
+    def test_choosing(self) -> None:
+        two = ["CPU:0", "GPU:0", "GPU:1"]
+        assert choose_device("auto", ["CPU:0"], "2") == "CPU"
+        assert choose_device("cpu", two, "2") == "CPU"
+        assert choose_device("auto", two, "2") == "GPU:0"
+        assert choose_device("gpu", two, "2") == "GPU:0"
+        assert choose_device("gpu:1", two, "2") == "GPU:1"
+        with pytest.raises(NoSuchDeviceError, match=r"sees no GPU here \(devices: CPU:0\)"):
+            choose_device("gpu", ["CPU:0"], "2.21")
+        with pytest.raises(NoSuchDeviceError, match="sees GPU:0, GPU:1 here"):
+            choose_device("gpu:2", two, "2.21")
+
+    @pytest.mark.gpu
+    def test_a_gpu_computes(self, gpu_runtime: Runtime) -> None:
+        assert gpu_runtime.device == "GPU:0"
+        for compiled in (False, True):
+            function = gpu_runtime.function(doubled, [((3,), F4)], compiled=compiled)
+            assert function(np.arange(3, dtype="f4"))[0].tolist() == [0, 2, 4]
+
+
+class TestFailures:
+    """Whatever TensorFlow refuses is a DeviceError, and the next function works."""
+
+    @pytest.fixture(autouse=True)
+    def still_sound(self, native_runtime: Runtime) -> Any:
+        yield
+        function = native_runtime.function(doubled, [((3,), F4)], compiled=False)
+        assert function(np.arange(3, dtype="f4"))[0].tolist() == [0, 2, 4]
+        assert Loan._open == {}
+
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_an_operation_that_does_not_exist(self, native_runtime: Runtime, compiled: bool) -> None:
+        with pytest.raises(DeviceError, match=r"TensorFlow failed: .*NoSuchOperation"):
+            native_runtime.function(lambda ops, x: [ops.NoSuchOperation(x=x)], [((3,), F4)], compiled=compiled)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            lambda ops, x: [ops.Sub(x=x, y=np.zeros(4, "f4"))],
+            lambda ops, x: [ops.Sub(x=x, y=np.zeros(3, "f8"))],
+            lambda ops, x: [ops.Sub(x=x)],
+            lambda ops, x: [ops.Pack(values=[x, np.zeros(2, "f4")], axis=0)],
+        ],
+        ids=["shapes", "dtypes", "an input missing", "lists"],
+    )
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_operations_that_do_not_fit(self, native_runtime: Runtime, body: Any, compiled: bool) -> None:
+        with pytest.raises((DeviceError, TypeError)):
+            native_runtime.function(body, [((3,), F4)], compiled=compiled)
+
+    @pytest.mark.parametrize("name", ["native", "python"])
+    def test_an_operation_that_fails(self, name: str, request: pytest.FixtureRequest) -> None:
+        runtime: Runtime = request.getfixturevalue(f"{name}_runtime")
+        function = runtime.function(divided, [((3,), I4), ((3,), I4)], compiled=False)
+        x = np.array([7, 8, 9], I4)
+        for _ in range(3):
+            with pytest.raises(DeviceError, match=r"TensorFlow failed: .*division by zero"):
+                function(x, np.array([1, 0, 3], I4))
+            assert function(x, np.array([1, 2, 3], I4))[0].tolist() == [7, 4, 3]
+
+    @pytest.mark.parametrize("name", ["native", "python"])
+    def test_an_operation_that_xla_cannot_compile(self, name: str, request: pytest.FixtureRequest) -> None:
+        runtime: Runtime = request.getfixturevalue(f"{name}_runtime")
+        x = np.array([3, 1, 2], F4)
+
+        def body(ops: Any, x: Any) -> Sequence[Any]:
+            return [ops.NthElement(input=x, n=np.array(1, I4), reverse=False)]
+
+        assert runtime.function(body, [((3,), F4)], compiled=False)(x)[0] == 2
+        with pytest.raises(DeviceError, match="TensorFlow failed: "):
+            runtime.function(body, [((3,), F4)], compiled=True)(x)
+
+    def test_an_input_of_another_dtype(self, native_runtime: Runtime) -> None:
+        function = native_runtime.function(doubled, [((3,), F4)], compiled=False)
+        with pytest.raises(DeviceError, match="TensorFlow failed: "):
+            function(np.zeros(3, "f8"))
+
+    def test_a_function_of_a_runtime_that_is_no_more(self, library: ctypes.CDLL) -> None:
+        """Only closing twice over is wrong; closing with functions alive is not."""
+        runtime = NativeRuntime(library, "cpu")
+        function = runtime.function(doubled, [((3,), F4)], compiled=True)
+        function(np.zeros(3, "f4"))
+        runtime.close()
+        del function
+        gc.collect()
+
+
+def resident() -> int:
+    """Bytes of memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to read the memory of this process from")
+class TestNothingIsLost:
+    """Memory after many turns of something is what it was after some: a leaked kilobyte a turn would show."""
+
+    @staticmethod
+    def grown(turn: Callable[[], object], turns: int) -> int:
+        for _ in range(turns // 4):
+            turn()
+        gc.collect()
+        before = resident()
+        for _ in range(turns):
+            turn()
+        gc.collect()
+        return resident() - before
+
+    @pytest.mark.parametrize("offset", [0, 4], ids=["lent", "copied"])
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_calls(self, native_runtime: Runtime, offset: int, compiled: bool) -> None:
+        function = native_runtime.function(doubled, [((2048,), F4)], compiled=compiled)
+        room = np.zeros(8192 + 128, np.uint8)
+        start = -room.ctypes.data % 64 + offset
+        x = room[start : start + 8192].view("f4")
+        assert self.grown(lambda: function(x), 20_000) < 6 << 20  # one tensor a call would be 160 MB
+
+    def test_calls_that_fail(self, native_runtime: Runtime) -> None:
+        function = native_runtime.function(divided, [((2048,), I4), ((2048,), I4)], compiled=False)
+        zeros = np.zeros(2048, I4)
+
+        def turn() -> None:
+            with pytest.raises(DeviceError):
+                function(zeros, zeros)
+
+        assert self.grown(turn, 4_000) < 6 << 20  # 64 MB
+
+    def test_runtimes(self, library: ctypes.CDLL) -> None:
+        table = np.zeros(25_000, "f4")
+
+        def turn() -> None:
+            runtime = NativeRuntime(library, "cpu")
+            body = lambda ops, x: [ops.AddV2(x=x, y=table)]  # noqa: E731
+            runtime.function(body, [((25_000,), F4)], compiled=False)(table)
+            runtime.close()
+
+        assert self.grown(turn, 400) < 10 << 20  # one graph a turn would be 40 MB
+
+    def test_runtimes_refused(self, library: ctypes.CDLL) -> None:
+        def turn() -> None:
+            with pytest.raises(NoSuchDeviceError):
+                NativeRuntime(library, "gpu:99")
+
+        assert self.grown(turn, 2_000) < 6 << 20
+
+
+def test_loading_leaves_pythons_own_libraries_alone() -> None:
+    """TensorFlow bundles BoringSSL, whose symbols must not stand before OpenSSL's."""
+    code = (
+        "from softargmax_cli.runtime.capi import load\n"
+        "from softargmax_cli.runtime.native import NativeRuntime\n"
+        "NativeRuntime(load(), 'cpu').close()\n"
+        "import hashlib, ssl, sys\n"
+        "ssl.create_default_context()\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "print(hashlib.sha256(b'abc').hexdigest()[:16])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "ba7816bf8f01cfea"
+
+
+def test_no_thread_of_pythons_is_left(native_runtime: Runtime) -> None:
+    before = threading.active_count()
+    native_runtime.function(doubled, [((3,), F4)], compiled=True)(np.zeros(3, "f4"))
+    assert threading.active_count() == before
