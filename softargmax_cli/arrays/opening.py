@@ -57,7 +57,10 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, tab
     if first.startswith(b"\x93NUMPY"):
         from softargmax_cli.arrays.npy import NpySource
 
-        return NpySource(stream, name)
+        source = NpySource(stream, name)
+        if table != TableOptions():
+            source.notes += ("--delimiter, --header and --id-column say nothing of an .npy file",)
+        return source
     for magic, (kind, remedy) in OTHER_FORMATS.items():
         if first.startswith(magic):
             raise InputError(f"{name}: {kind}; .npy and CSV can be read", remedy)

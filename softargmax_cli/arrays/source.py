@@ -66,7 +66,7 @@ class Source(ABC):
 
     rows: int = 0
     """How many rows have been loaded, where the first axis has no known length."""
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
     """What the user should know of the file, though it can be read."""
 
     @abstractmethod

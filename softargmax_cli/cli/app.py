@@ -44,11 +44,20 @@ def softargmax(
         typer.echo(context.get_help())
 
 
-def main() -> int:
-    """Run the command line; its exit code."""
+def main() -> NoReturn:
+    """Run the command line and end the process."""
     _open_closed_streams()
     os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
     signal.signal(signal.SIGTERM, _terminate)
+    code = _exit_code()
+    # The interpreter's own way out would unload TensorFlow, a tenth of a short run, and try again to write
+    # what could not be written.
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command line; what is to be seen is written by then."""
     code: object
     try:
         code = app(prog_name="softargmax", standalone_mode=False)
@@ -68,9 +77,6 @@ def main() -> int:
         code = _fail(OutputError(f"<stdout>: {error.strerror}"))
     except Exception as error:
         code = _fail(error)
-    if code in (FAILED, BROKEN_PIPE):
-        # What is still buffered could not be written, and would be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code if isinstance(code, int) else 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from softargmax_cli.arrays.formats import format_of
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,10 @@ def choose_destinations(inputs: Sequence[str], output: str | None, format: str |
         paths = [os.path.join(output, f"{_stem(name)}.{data or 'csv'}") for name in inputs]
         twice = [path for path, count in Counter(paths).items() if count > 1]
         if twice:
-            raise OptionError(f"{twice[0]} would hold the results of several inputs", "run them one by one")
+            raise OptionError(
+                f"{twice[0]} would hold the results of several inputs",
+                "write them into different directories, one run each",
+            )
         return [Destination(path, data or "csv", format == "table") for path in paths]
     if output is None or output == "-":
         if len(inputs) > 1 and data not in (None, "jsonl"):
@@ -38,6 +41,15 @@ def choose_destinations(inputs: Sequence[str], output: str | None, format: str |
     if len(inputs) > 1:
         raise OptionError(f"-o {output} holds one input only", f"use -o {output}/ for one file each")
     return [Destination(output, data or format_of(output), format == "table")]
+
+
+def make_directory(output: str | None) -> None:
+    """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
+    if output is not None and output.endswith(("/", os.sep)) and not os.path.isdir(output):
+        try:
+            os.mkdir(output)
+        except OSError as error:
+            raise OutputError(f"-o {output}: the directory cannot be made: {error.strerror}") from None
 
 
 def _stem(name: str) -> str:

@@ -29,13 +29,6 @@ def _device(text: str) -> str:
     return text.lower()
 
 
-def _delimiter(text: str | None) -> str | None:
-    text = {"tab": "\t", "\\t": "\t", "space": " "}.get(text or "", text)
-    if text is not None and (len(text) != 1 or not text.isascii() or text in '"\r\n'):
-        raise typer.BadParameter(f"{text!r} is no delimiter; give one character, or tab or space")
-    return text
-
-
 def inverse_temperature(beta: float | None, temperature: float | None) -> float:
     """β from the two options that say it."""
     if temperature is None:
@@ -82,8 +75,7 @@ Delimiter = Annotated[
     str | None,
     typer.Option(
         metavar="C",
-        help="Between the cells of a CSV; found if not told.",
-        callback=_delimiter,
+        help="Between the cells of a CSV: a character, or tab, space, comma …; found if not told.",
         show_default=False,
         rich_help_panel=INPUT,
     ),

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.destinations import Destination, choose_destinations
+from softargmax_cli.cli.destinations import Destination, choose_destinations, make_directory
 from softargmax_cli.cli.saying import say_error, say_note
 from softargmax_cli.errors import OutputError, SoftArgmaxError
 from softargmax_cli.runtime.loading import Loading
@@ -45,6 +45,7 @@ class Request:
 def run_all(inputs: Sequence[str], request: Request) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
     destinations = choose_destinations(inputs, request.output, request.format)
+    make_directory(request.output)
     runtime: Runtime | None = None
     code = tables = 0
     with closing(Loading(verbose=request.verbose)) as loading:

@@ -8,14 +8,18 @@ import tempfile
 
 
 class Chatter:
-    """Keeps what is written to standard error from construction to `release`.
+    """Keeps what is written to standard error between `hold` and `release`, each of which may be said twice.
 
     The descriptor belongs to the whole process: nothing else may be said on standard error meanwhile.
     """
 
     def __init__(self) -> None:
         self._saved: int | None = None
-        if sys.stderr is None:  # started without one
+        self.hold()
+
+    def hold(self) -> None:
+        """Begin to keep it, as the constructor does."""
+        if sys.stderr is None or self._saved is not None:
             return
         sys.stderr.flush()
         self._kept = tempfile.TemporaryFile()  # noqa: SIM115 - release closes it
@@ -23,7 +27,7 @@ class Chatter:
         os.dup2(self._kept.fileno(), 2)
 
     def release(self, *, show: bool) -> None:
-        """Let standard error through again, what was kept first if `show`. May be called again."""
+        """Let standard error through again; first what was kept, if `show`."""
         if self._saved is None:
             return
         os.dup2(self._saved, 2)

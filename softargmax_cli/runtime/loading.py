@@ -55,15 +55,18 @@ class Loading:
 
         Raises NoSuchDeviceError where `device` is not there; where TensorFlow fails, its messages are shown.
         """
+        if self._chatter is not None:
+            self._chatter.hold()  # again, where an error of another input has been said meanwhile
+        failed = False
         try:
             made = self._make(device)
         except NoSuchDeviceError:  # nothing failed, and the error says what there is
-            self.close()
             raise
-        except BaseException:
-            self.close(show=True)
+        except Exception:
+            failed = True
             raise
-        self.close()
+        finally:
+            self.close(show=failed)
         if self._failure is not None:
             note(f"TensorFlow's C library cannot be used: {self._failure}")
         note(f"TensorFlow {made.version}, {made.name} runtime on {made.device} (force one: {VARIABLE}=native|python)")

@@ -19,6 +19,9 @@ NO_GPU = b"\x0a\x07\x0a\x03GPU\x10\x00"  # ConfigProto{device_count {"GPU": 0}}
 GROW_MEMORY = b"\x32\x02\x20\x01"  # ConfigProto{gpu_options {allow_growth: true}}
 SOFT_PLACEMENT = b"\x38\x01"  # ConfigProto{allow_soft_placement: true}
 ONE_THREAD_EACH = b"\x10\x01"  # ConfigProto{intra_op_parallelism_threads: 1}
+AS_GIVEN = (
+    b"\x52\x05\x52\x03\x98\x01\x01"  # ConfigProto{graph_options {rewrite_options {disable_meta_optimizer: true}}}
+)
 CALLERS_THREAD = b"\x28" + b"\xff" * 9 + b"\x01"  # ConfigProto{inter_op_parallelism_threads: -1}
 
 
@@ -34,7 +37,9 @@ class NativeRuntime(Runtime):
     def __init__(self, tf: C.CDLL, device: str) -> None:
         self._tf = tf
         self.version = tf.TF_Version().decode()
-        config = ONE_THREAD_EACH + CALLERS_THREAD + SOFT_PLACEMENT + (NO_GPU if device == "cpu" else GROW_MEMORY)
+        config = (
+            ONE_THREAD_EACH + CALLERS_THREAD + AS_GIVEN + SOFT_PLACEMENT + (NO_GPU if device == "cpu" else GROW_MEMORY)
+        )
         self._graph = Graph(tf)
         with contextlib.ExitStack() as undo:
             undo.callback(self._graph.close)

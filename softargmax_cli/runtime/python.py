@@ -18,6 +18,7 @@ class PythonRuntime(Runtime):
 
     def __init__(self, device: str) -> None:
         self.version = str(tf.__version__)
+        tf.get_logger().setLevel("ERROR")  # it takes blocks of many shapes for a mistake, and warns of it
         for gpu in tf.config.list_physical_devices("GPU"):
             if device != "cpu":
                 tf.config.experimental.set_memory_growth(gpu, True)

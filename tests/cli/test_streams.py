@@ -312,7 +312,6 @@ def kinds(shared: Softargmax) -> list[str]:
     return [*names, shared.save("large.npy", large, "float32")]
 
 
-@pytest.mark.xfail(reason="the Python runtime warns of retracing from the fifth function on")
 def test_both_runtimes_print_the_same_and_tensorflow_nothing(shared: Softargmax, kinds: list[str]) -> None:
     python, native = (shared("run", *kinds, "--rows", "3", SOFTARGMAX_RUNTIME=name) for name in ("python", "native"))
     assert (python.code, python.err) == (0, "")
@@ -324,7 +323,6 @@ def test_both_runtimes_print_the_same_and_tensorflow_nothing(shared: Softargmax,
     assert native.out == python.out
 
 
-@pytest.mark.xfail(reason="standard error is not held back again once an error was said")
 def test_tensorflow_says_nothing_after_an_error(shared: Softargmax, kinds: list[str]) -> None:
     done = shared("run", "-", kinds[0])
     assert done.err == "softargmax: error: <stdin>: empty\n  is something still to write it?\n"
