@@ -13,6 +13,7 @@ import os
 import stat
 import struct
 import threading
+import warnings
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -67,23 +68,26 @@ def read_header(stream: BinaryIO, name: str) -> Header:
 
 
 def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]:
-    try:
-        fields = ast.literal_eval(text.strip())
-        shape, fortran, description = fields["shape"], fields["fortran_order"], fields["descr"]
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd spellings, which are no affair of the user's
+        try:
+            fields = ast.literal_eval(text.strip())
+            shape, fortran, description = fields["shape"], fields["fortran_order"], fields["descr"]
+        except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+            raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
+        try:
+            dtype = np.dtype(description) if isinstance(description, str) else None
+        except (TypeError, ValueError):
+            what = f"the .npy header gives an unknown dtype, {str(description)[:80]!r}"
+            raise InputError(f"{name}: {what}", REMEDY) from None
     if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape) or len(shape) > 64:
         raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
-    try:
-        dtype = np.dtype(description) if isinstance(description, str) else None
-    except (TypeError, ValueError):
-        raise InputError(f"{name}: the .npy header gives an unknown dtype, {str(description)[:80]!r}", REMEDY) from None
+    if not isinstance(fortran, bool):
+        raise InputError(f"{name}: the .npy header gives an impossible order, {str(fortran)[:80]}", REMEDY)
     if dtype is None or dtype.kind not in "biuf":
-        kind = (
-            "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "numbers of no real kind"
-        )
-        described = dtype if dtype is not None else "structured"
-        raise InputError(f"{name}: dtype {described} holds {kind}", "save real numbers: array.astype('float32')")
+        held = "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "no real numbers"
+        described = "structured" if dtype is None else dtype
+        raise InputError(f"{name}: dtype {described} holds {held}", "save real numbers: array.astype('float32')")
     return shape, dtype, "F" if fortran else "C"
 
 
@@ -168,7 +172,10 @@ class NpySource(Source):
         """Values in file order as the array has them: its axes, native byte order."""
         if not self._dtype.isnative:
             values = values.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
-        return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
+        if self._dtype.kind == "b":  # a file may hold any byte; what is not 0 is true
+            values = np.not_equal(values.view(np.uint8), 0, out=values)
+        with np.errstate(over="ignore"):  # of extended floats
+            return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
 
     def close(self) -> None:
         self._stream.close()

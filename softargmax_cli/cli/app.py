@@ -13,7 +13,7 @@ import typer
 from softargmax_cli import __version__
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import say_error
-from softargmax_cli.errors import OptionError, OutputError
+from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
 
 FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
 
@@ -73,6 +73,8 @@ def _exit_code() -> int:
         code = BROKEN_PIPE  # which Typer makes a 1
     except BrokenPipeError:
         code = BROKEN_PIPE
+    except SoftArgmaxError as error:
+        code = _fail(error)
     except OSError as error:  # of standard output itself
         code = _fail(OutputError(f"<stdout>: {error.strerror}"))
     except Exception as error:

@@ -10,6 +10,7 @@ import typer
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 LEAST_MEMORY = 16 * 2**20
 
 
@@ -27,6 +28,13 @@ def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", text.lower()):
         raise typer.BadParameter(f"{text!r} is no device; choose auto, cpu, gpu or gpu:N")
     return text.lower()
+
+
+def _delimiter(text: str | None) -> str | None:
+    text = DELIMITERS.get(text or "", text)
+    if text is not None and (len(text) != 1 or not text.isascii() or text in '"\r\n'):
+        raise typer.BadParameter(f"{text!r} is no delimiter; give one character, or {', '.join(DELIMITERS)}")
+    return text
 
 
 def inverse_temperature(beta: float | None, temperature: float | None) -> float:
@@ -75,7 +83,8 @@ Delimiter = Annotated[
     str | None,
     typer.Option(
         metavar="C",
-        help="Between the cells of a CSV: a character, or tab, space, comma …; found if not told.",
+        help="Between the cells of a CSV: a character, or tab, space …; found if not told.",
+        callback=_delimiter,
         show_default=False,
         rich_help_panel=INPUT,
     ),

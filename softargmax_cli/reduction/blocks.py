@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,7 +46,7 @@ class Plan:
         """The blocks, reduced axes innermost, otherwise in the order of the file."""
         memory = _memory_order(len(self.shape), self.order)
         loops = [k for k in memory if k not in self.axes] + [k for k in memory if k in self.axes]
-        for starts in itertools.product(*(range(0, self.shape[k], self.extent[k]) for k in loops)):
+        for starts in _places([(self.shape[k], self.extent[k]) for k in loops]):
             start = tuple(starts[loops.index(k)] for k in range(len(self.shape)))
             ends = zip(start, self.extent, self.shape, strict=True)
             yield Block(start, tuple(min(a + size, n) for a, size, n in ends))
@@ -71,20 +71,18 @@ class Plan:
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
     """Blocks of at most about `elements` elements; `contiguous`: each one stretch of the file, in file order."""
     memory = _memory_order(len(shape), order)
-    last_reduced = max(memory.index(axis) for axis in axes)
-    beside = memory[last_reduced + 1 :]
+    places = [memory.index(axis) for axis in axes]
     extent = dict.fromkeys(memory, 1)
-
-    room = elements
-    if not contiguous:
+    if contiguous:  # a slice is finished only when the file has passed all of them, so none is cut
+        inner = memory[min(places) + 1 :]
+        _fill(extent, shape, inner, math.prod(shape[axis] for axis in inner))
+        _fill(extent, shape, memory[: min(places) + 1], elements // math.prod(extent.values()))
+    else:
         along = math.prod(shape[axis] for axis in axes)
-        room = min(elements, max(NARROWEST, elements // along))
-    whole = _fill(extent, shape, beside, room)
-    room = elements // math.prod(extent.values())
-    if whole:
-        _fill(extent, shape, memory[: last_reduced + 1], room)
-    elif not contiguous:
-        _fill(extent, shape, [axis for axis in memory if axis in axes], room)
+        inner = memory[max(places) + 1 :]
+        whole = _fill(extent, shape, inner, min(elements, max(NARROWEST, elements // along)))
+        outer = [axis for axis in memory if axis not in inner and (whole or axis in axes)]
+        _fill(extent, shape, outer, elements // math.prod(extent.values()))
     return Plan(shape, axes, order, tuple(extent[k] for k in range(len(shape))))
 
 
@@ -104,6 +102,16 @@ def _fill(extent: dict[int, int], shape: tuple[int, ...], axes: list[int], room:
         extent[axis] = max(1, shape[axis])
         room //= extent[axis]
     return True
+
+
+def _places(loops: Sequence[tuple[int, int]]) -> Iterator[tuple[int, ...]]:
+    """The starts of nested loops, each given as its length and its step; one at a time, as there may be very many."""
+    if not loops:
+        yield ()
+        return
+    for start in range(0, loops[0][0], loops[0][1]):
+        for rest in _places(loops[1:]):
+            yield (start, *rest)
 
 
 def _memory_order(ndim: int, order: Order) -> list[int]:

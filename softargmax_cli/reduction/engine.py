@@ -110,10 +110,10 @@ class _Stream:
         self.source, self.problem, self.memory, self.advance = source, problem, memory, advance
         self.reducer, self.undefined = BlockReducer(problem, runtime), Undefined(problem)
         # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
-        per_element = source.dtype.itemsize + 3 * problem.precision.itemsize
+        self.per_element = source.dtype.itemsize + 3 * problem.precision.itemsize
         largest = BLOCK // source.dtype.itemsize
-        self.workers = max(1, min(_cores(), memory // (2 * largest * per_element)))
-        self.elements = max(1, min(largest, memory // (2 * self.workers * per_element)))
+        self.workers = max(1, min(_cores(), memory // (2 * largest * self.per_element)))
+        self.elements = max(1, min(largest, memory // (2 * self.workers * self.per_element)))
         self.buffers = threading.local()
 
     def array(self) -> Iterator[Slices]:
@@ -123,27 +123,33 @@ class _Stream:
         plan = blocks.plan(
             shape, self.problem.axes, self.source.order, self.elements, contiguous=self.source.sequential
         )
-        unfinished = math.prod(plan.extent[k] for k in kept) * STATE_BYTES
-        if unfinished > max(self.memory, BLOCK * STATE_BYTES):
-            raise OptionError(
-                f"--memory: the slices lie side by side, and one pass over them takes {unfinished / 1e6:,.0f} MB",
-                "raise --memory, or give a file instead of a pipe",
-            )
+        if self.source.sequential:
+            self._fit(plan)
         finished = self._finished(plan)
         if plan.in_order:
             return (slices for _, slices in finished)
         return in_row_major_order(finished, kept, [shape[k] for k in kept], self.memory // 4)
 
+    def _fit(self, plan: Plan) -> None:
+        """See to it that blocks, which the order of a pipe may make large, fit into the memory."""
+        block = 2 * math.prod(plan.extent) * self.per_element
+        unfinished = math.prod(plan.extent[k] for k in self.problem.kept) * STATE_BYTES
+        if block + unfinished > max(self.memory, 2 * self.elements * self.per_element):
+            what = f"the pipe brings many slices side by side, and one pass takes {(block + unfinished) / 1e6:,.0f} MB"
+            raise OptionError(f"--memory: {what}", "raise --memory, or give a file instead of a pipe")
+        self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
+
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         """Complete slices, and the block that completed them."""
         kept = self.problem.kept
-        lengths = tuple(plan.shape[k] for k in kept)
         worth = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
         state: State | None = None
         for block, part in self._parts((block, worth[block.shape] >= WORTH_COMPILING) for block in plan):
             state = self._merged(state, part, block.start)
             if all(block.stop[axis] == plan.shape[axis] for axis in plan.axes):
-                first = int(np.ravel_multi_index([block.start[k] for k in kept], lengths)) if kept else 0
+                first = 0
+                for k in kept:
+                    first = first * plan.shape[k] + block.start[k]
                 yield block, logical(finish(state, first), [block.shape[k] for k in kept], plan.order)
                 state = None
 
@@ -154,6 +160,8 @@ class _Stream:
         numbered = enumerate(blocks.rows(columns, self.elements))
         row, state = 0, None
         for _, part in self._parts((block, k >= FIRST_COMPILED) for k, block in numbered):
+            if not part.rows:
+                continue
             state = self._merged(state, part, (row, 0))
             if self.problem.axes == (1,):
                 yield finish(state, row, part.ids)
@@ -201,12 +209,18 @@ class _Stream:
             self.buffers.buffer = Buffer()
         loaded = pending.load(self.buffers.buffer)
         values, rows = loaded.values, len(loaded.values)
-        if self.problem.shape[0] is None and compiled:
-            values = padded(values, self.problem.axes)
+        if self.problem.shape[0] is None:
+            if not rows:
+                return _NOTHING
+            if compiled:
+                values = padded(values, self.problem.axes)
         state, nans = self.reducer(values, compiled=compiled)
         if self.problem.axes == (1,) and len(values) != rows:
             state = state.first(rows)
         return _Part(state, rows, loaded.ids, nans)
+
+
+_NOTHING = _Part(State.identity(0, 1, second_moment=False, log_moment=False, ties=False), 0, None, None)
 
 
 def _cores() -> int:

@@ -16,8 +16,9 @@ import numpy as np
 Tensor = Any
 F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
 
-TILE = 512
-"""A float32 sum over this many terms, each rounded, keeps the accuracy bound; longer ones continue in float64."""
+TILE = 128
+"""Positions whose weights and moments are summed in float32, about the nearest of them to the maximum: few enough
+for the accuracy bound, wherever the weight lies. Tiles are added up in float64."""
 FLOAT_INDEX = 1 << 24
 """Positions below this are exact in float32: no block may be longer along its reduced axes."""
 
@@ -66,21 +67,17 @@ def block_sums(ops: Any, x: Tensor, beta: Tensor, layout: Layout) -> list[Tensor
         log_weight = ops.Mul(x=block.gap(x, top), y=beta)
     weight = ops.Exp(x=log_weight)
 
-    moments, second_moments = [], []
-    for axis, position in zip(layout.axes, hard, strict=True):
-        distance = ops.Sub(x=block.positions(axis), y=position)
-        product = ops.Mul(x=weight, y=distance)
-        moments.append(block.sum(product))
-        if layout.second_moment:
-            second_moments.append(block.sum(ops.Mul(x=product, y=distance)))
+    tiles = block.cut(weight)
+    mass = block.within(tiles)
+    moments = [block.moments(tiles, mass, axis, position) for axis, position in zip(layout.axes, hard, strict=True)]
     results = [
         block.flat(top),
         block.stack([block.flat(ops.Cast(x=position, DstT=I8)) for position in hard]),
-        block.sum(weight),
-        block.stack(moments),
+        block.across(mass),
+        block.stack([first for first, _ in moments]),
     ]
     if layout.second_moment:
-        results.append(block.stack(second_moments))
+        results.append(block.stack([second for _, second in moments]))
     if layout.log_moment:
         # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.
         lowest = np.asarray(np.finfo(layout.precision).min, layout.precision)
@@ -100,6 +97,11 @@ class _Block:
         self.axes = np.array(layout.axes, I4)
         self.lengths = [layout.shape[axis] for axis in layout.axes]
         self.slices = math.prod(layout.shape) // math.prod(self.lengths)
+        self.axis = layout.axes[-1]
+        """The one that is cut into tiles, where one is."""
+        self.tiled = layout.precision == F4 and math.prod(self.lengths) > TILE
+        self.width = min(TILE, layout.shape[self.axis])
+        self.tiles = -(-layout.shape[self.axis] // self.width)
         if math.prod(self.lengths) >= FLOAT_INDEX:
             raise ValueError(f"a block of {math.prod(self.lengths)} positions is too long for exact indices")
 
@@ -146,25 +148,73 @@ class _Block:
             rest = ops.FloorMod(x=rest, y=stride)
         return positions
 
-    def positions(self, axis: int) -> Any:
-        """0, 1, 2 … along `axis`, broadcastable."""
-        shape = [n if k == axis else 1 for k, n in enumerate(self.layout.shape)]
-        return np.arange(self.layout.shape[axis]).astype(self.layout.precision).reshape(shape)
+    def cut(self, terms: Tensor) -> Tensor:
+        """`terms` with the last reduced axis as two, tiles and positions within them; zeros fill the last tile."""
+        if not self.tiled:
+            return terms
+        shape, axis = self.layout.shape, self.axis
+        if spare := self.tiles * self.width - shape[axis]:
+            padding = [[0, spare if k == axis else 0] for k in range(len(shape))]
+            terms = self.ops.Pad(input=terms, paddings=np.array(padding, I4))
+        return self.ops.Reshape(tensor=terms, shape=np.array(self._tiled(shape, self.width), I4))
+
+    def within(self, terms: Tensor) -> Tensor:
+        """Sums over each tile, float64; over the reduced axes altogether where there are no tiles."""
+        axes = np.array([self.axis + 1], I4) if self.tiled else self.axes
+        return self.ops.Cast(x=self.ops.Sum(input=terms, axis=axes, keep_dims=not self.tiled), DstT=F8)
+
+    def across(self, sums: Tensor) -> Tensor:
+        """(s,): the sums of tiles added up."""
+        return self.flat(self.ops.Sum(input=sums, axis=self.axes, keep_dims=False) if self.tiled else sums)
 
     def sum(self, terms: Tensor) -> Tensor:
-        """(s,) float64: the sum over the reduced axes, in tiles of the last of them."""
-        ops, shape, axes = self.ops, list(self.layout.shape), list(self.layout.axes)
-        if self.layout.precision == F4 and math.prod(self.lengths) > TILE:
-            axis, width = axes[-1], min(TILE, shape[axes[-1]])
-            tiles = -(-shape[axis] // width)
-            if spare := tiles * width - shape[axis]:
-                padding = np.array([[0, spare if k == axis else 0] for k in range(len(shape))], I4)
-                terms = ops.Pad(input=terms, paddings=padding)
-            tiled = [*shape[:axis], tiles, width, *shape[axis + 1 :]]
-            terms = ops.Reshape(tensor=terms, shape=np.array(tiled, I4))
-            terms = ops.Sum(input=terms, axis=np.array([axis + 1], I4), keep_dims=False)
-        terms = ops.Sum(input=ops.Cast(x=terms, DstT=F8), axis=self.axes, keep_dims=False)
-        return ops.Reshape(tensor=terms, shape=np.array([self.slices], I4))
+        """(s,): the sum over the reduced axes."""
+        return self.across(self.within(self.cut(terms)))
+
+    def moments(self, weight: Tensor, mass: Tensor, axis: int, position: Tensor) -> tuple[Tensor, Tensor]:
+        """(s,), (s,): Σ w (i − position) along `axis`, and of the squares if they are wanted.
+
+        weight: as cut; mass: its sums within tiles. A tile is summed about the point of it nearest to `position`,
+        so that no distance is large beside what it contributes, and moved from there in float64.
+        """
+        ops, precision = self.ops, self.layout.precision
+        squares = self.layout.second_moment
+        first = second = shift = None
+        if not self.tiled:
+            distance = ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=position)
+        elif axis == self.axis:
+            low = self._along(axis, self.tiles) * self.width
+            nearest = ops.Minimum(x=ops.Maximum(x=position, y=low), y=low + np.asarray(self.width - 1, precision))
+            shape = [1 if k in self.layout.axes else n for k, n in enumerate(self.layout.shape)]
+            places = self._along(axis, self.tiles * self.width).reshape(self._tiled([1] * len(shape), self.width))
+            distance = ops.Sub(x=places, y=ops.Reshape(tensor=nearest, shape=np.array(self._tiled(shape, 1), I4)))
+            shift = ops.Cast(x=ops.Sub(x=nearest, y=position), DstT=F8)
+        else:  # a tile lies at one position along this axis
+            distance = None
+            shift = ops.Cast(x=ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=position), DstT=F8)
+
+        if distance is not None:
+            product = ops.Mul(x=weight, y=distance)
+            first = self.within(product)
+            second = self.within(ops.Mul(x=product, y=distance)) if squares else None
+        if shift is not None:
+            moved = ops.Mul(x=shift, y=mass)
+            whole = moved if first is None else ops.AddV2(x=first, y=moved)
+            if squares:  # Σ w (d + s)² = Σ w d² + s (Σ w d + Σ w (d + s))
+                twice = whole if first is None else ops.AddV2(x=first, y=whole)
+                moved = ops.Mul(x=shift, y=twice)
+                second = moved if second is None else ops.AddV2(x=second, y=moved)
+            first = whole
+        return self.across(first), self.across(second) if squares else None
+
+    def _along(self, axis: int, length: int) -> Any:
+        """0, 1, 2 … along `axis`, broadcastable, in the precision of the weights."""
+        shape = [length if k == axis else 1 for k in range(len(self.layout.shape))]
+        return np.arange(length).astype(self.layout.precision).reshape(shape)
+
+    def _tiled(self, shape: Sequence[int], width: int) -> list[int]:
+        """`shape` with tiles of that width in the place of the axis that is cut."""
+        return [*shape[: self.axis], self.tiles, width, *shape[self.axis + 1 :]]
 
     def flat(self, kept: Tensor) -> Tensor:
         """(s,): a tensor with reduced axes of length 1."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -35,8 +34,6 @@ class BlockReducer:
     def __init__(self, problem: Problem, runtime: Runtime) -> None:
         self._problem, self._runtime = problem, runtime
         self._beta = np.asarray(problem.beta, problem.precision)
-        self._functions: dict[tuple[Layout, bool], Function] = {}
-        self._lock = threading.Lock()
 
     def __call__(self, values: Array, *, compiled: bool) -> tuple[State, NansFound | None]:
         """The state of a block, `hard` counted within it, slices in the memory order of `values`.
@@ -78,15 +75,12 @@ class BlockReducer:
         return state, np.zeros(0) if nans is None else nans
 
     def _function(self, layout: Layout, compiled: bool) -> Function:
-        with self._lock:
-            function = self._functions.get((layout, compiled))
-            if function is None:
-                inputs = [(layout.shape, layout.dtype), ((), layout.precision)]
-                function = self._runtime.function(
-                    lambda ops, x, beta: block_sums(ops, x, beta, layout), inputs, compiled=compiled
-                )
-                self._functions[layout, compiled] = function
-        return function
+        return self._runtime.function(
+            lambda ops, x, beta: block_sums(ops, x, beta, layout),
+            [(layout.shape, layout.dtype), ((), layout.precision)],
+            compiled=compiled,
+            key=layout,
+        )
 
 
 def collapse(values: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:

@@ -47,9 +47,14 @@ class Spec:
         axis = self.axis % len(shape)
         if shape[axis] == 0:
             raise InputError(f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it")
-        single = dtype in SINGLE and MODERATE_BETA[0] <= self.beta <= MODERATE_BETA[1]
-        if self.precision != "auto":
-            single = self.precision == "single"
+        moderate = MODERATE_BETA[0] <= self.beta <= MODERATE_BETA[1]
+        single = dtype in SINGLE and moderate
+        if self.precision == "double":
+            single = False
+        elif self.precision == "single":
+            if not moderate:
+                raise OptionError(f"--precision single does not hold β = {self.beta:g}", "use --precision double")
+            single = True
         return Problem(shape, (axis,), self.beta, self.nan, np.dtype("float32" if single else "float64"), fields)
 
 

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+NOWHERE = np.iinfo(np.int64).max
+"""The position of no score: behind all others."""
+
 Float = npt.NDArray[np.float64]
 
 
@@ -38,12 +41,22 @@ class State:
     """(s,): how many scores equal the maximum."""
 
     @classmethod
-    def identity(cls, slices: int, axes: int, *, second_moment: bool, log_moment: bool, ties: bool) -> State:
-        """The state of no scores at all."""
+    def identity(
+        cls,
+        slices: int,
+        axes: int,
+        dtype: npt.DTypeLike = np.float64,
+        *,
+        second_moment: bool,
+        log_moment: bool,
+        ties: bool,
+    ) -> State:
+        """The state of no scores at all, which would be of `dtype`: float64, int64 or uint64."""
         zeros, per_axis = np.zeros(slices), np.zeros((axes, slices))
+        dtype = np.dtype(dtype)
         return cls(
-            np.full(slices, -np.inf),
-            np.zeros((axes, slices), np.int64),
+            np.full(slices, -np.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype),
+            np.full((axes, slices), NOWHERE),
             zeros,
             per_axis,
             per_axis if second_moment else None,
@@ -89,7 +102,8 @@ def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray
 def _move(part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], beta: float) -> State:
     """The same scores, weighed relative to `maximum` and centred on `hard`."""
     same = part.maximum == maximum  # also where both are infinite, and a difference has no meaning
-    log_scale = -beta * np.where(same, 0.0, _gap(maximum, part.maximum))
+    with np.errstate(over="ignore"):
+        log_scale = -beta * np.where(same, 0.0, _gap(maximum, part.maximum))
     scale = np.exp(log_scale)
     shift = (part.hard - hard).astype(np.float64)
     mass = part.mass * scale

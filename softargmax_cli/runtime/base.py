@@ -7,8 +7,9 @@ NumPy arrays and scalars are constants, Python numbers and NumPy dtypes are attr
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,26 @@ class Runtime(ABC):
     device: str
     """The device that computes: "CPU" or "GPU:0"."""
 
-    @abstractmethod
-    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+    def __init__(self) -> None:
+        self._functions: dict[tuple[Hashable, bool], Function] = {}
+        self._making = threading.Lock()
+
+    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool, key: Hashable = None) -> Function:
         """Make `body` ready; `compiled` has XLA make one program of it, which costs a tenth of a second.
 
-        Raises DeviceError when TensorFlow refuses.
+        Bodies with one `key` are the same, and made once. Raises DeviceError when TensorFlow refuses.
         """
+        with self._making:
+            function = self._functions.get((key, compiled)) if key is not None else None
+            if function is None:
+                function = self._make(body, inputs, compiled=compiled)
+                if key is not None:
+                    self._functions[key, compiled] = function
+        return function
+
+    @abstractmethod
+    def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+        """Make one function; no two at a time."""
 
     @abstractmethod
     def close(self) -> None:

@@ -35,6 +35,7 @@ class NativeRuntime(Runtime):
     name = "native"
 
     def __init__(self, tf: C.CDLL, device: str) -> None:
+        super().__init__()
         self._tf = tf
         self.version = tf.TF_Version().decode()
         config = (
@@ -48,7 +49,6 @@ class NativeRuntime(Runtime):
             self.device = choose_device(device, self.devices(), self.version)
             undo.pop_all()
         self._graph.device = self.device
-        self._building = threading.Lock()
 
     def _open_session(self, config: bytes) -> int:
         tf = self._tf
@@ -76,10 +76,9 @@ class NativeRuntime(Runtime):
             tf.TF_DeleteDeviceList(listed)
         return [name.rpartition("device:")[2] for name in names]
 
-    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
-        with self._building:
-            holes = [self._graph.placeholder(tensor) for tensor in inputs]
-            outputs = self._graph.call_compiled(body, inputs, holes) if compiled else list(body(self._graph, *holes))
+    def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+        holes = [self._graph.placeholder(tensor) for tensor in inputs]
+        outputs = self._graph.call_compiled(body, inputs, holes) if compiled else list(body(self._graph, *holes))
         return NativeFunction(self._tf, self._session, holes, outputs)
 
     def _close_session(self) -> None:
@@ -134,6 +133,8 @@ class Loan:
         self._out, self._returned = count, threading.Event()
         self._kept: list[Array] = []
         Loan._open[id(self)] = self
+        if not count:
+            self._returned.set()
 
     def lend(self, tf: C.CDLL, array: Array) -> int:
         """A TF_Tensor over the memory of `array`, which must be C-contiguous."""

@@ -17,6 +17,7 @@ class PythonRuntime(Runtime):
     name = "python"
 
     def __init__(self, device: str) -> None:
+        super().__init__()
         self.version = str(tf.__version__)
         tf.get_logger().setLevel("ERROR")  # it takes blocks of many shapes for a mistake, and warns of it
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -25,14 +26,17 @@ class PythonRuntime(Runtime):
         seen = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
         self.device = choose_device(device, seen, self.version)
 
-    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+    def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         call = tf.function(
             lambda *tensors: list(body(tf.raw_ops, *tensors)),
             input_signature=[tf.TensorSpec(shape, dtype) for shape, dtype in inputs],
             jit_compile=compiled,
             autograph=False,
         )
-        return PythonFunction(call, self.device)
+        try:
+            return PythonFunction(call.get_concrete_function(), self.device)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DeviceError(f"TensorFlow failed: {error}") from error
 
     def close(self) -> None:
         """Nothing to do: TensorFlow lives as long as the process."""

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from softargmax_cli.cli.destinations import Destination, choose_destinations
-from softargmax_cli.cli.options import _device, _size, inverse_temperature
+from softargmax_cli.cli.options import _delimiter, _device, _size, inverse_temperature
 from softargmax_cli.errors import OptionError
 
 TABLE = Destination(None, "", True)
@@ -136,6 +136,19 @@ def test_devices(text: str) -> None:
 def test_devices_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="choose auto, cpu, gpu or gpu:N"):
         _device(text)
+
+
+def test_delimiters() -> None:
+    assert _delimiter(None) is None
+    assert [_delimiter(text) for text in (",", ";", "|", "\t", "tab", "\\t", "space", " ", "pipe")] == [
+        *(",", ";", "|", "\t", "\t", "\t", " ", " ", "|")
+    ]
+
+
+@pytest.mark.parametrize("text", ["", ",,", '"', "\n", "\r", "é", "\udcff", "comma and tab"])
+def test_delimiters_that_are_none(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no delimiter"):
+        _delimiter(text)
 
 
 def test_beta_and_temperature() -> None:

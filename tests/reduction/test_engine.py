@@ -209,7 +209,6 @@ def test_a_pipe(axis: int, order: Order, room: int, native_runtime: Runtime, blo
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.xfail(reason="a contiguous plan leaves the order of the file", strict=False)
 def test_a_pipe_whose_slices_lie_further_apart_than_a_block(
     axis: int, order: Order, native_runtime: Runtime, blocks_of: Callable[[int], None]
 ) -> None:
@@ -344,7 +343,6 @@ class TestMemory:
         largest = max(math.prod(block.shape) for block in source.fetched)
         assert largest == 1 or largest * 4 * 4 <= memory
 
-    @pytest.mark.xfail(reason="a contiguous plan leaves the order of the file", strict=True)
     def test_slices_side_by_side_beyond_it(self, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engine, "STATE_BYTES", 1 << 24)
         values = np.zeros((4, 1000), "f4")
@@ -376,9 +374,6 @@ class TestFortranOrder:
         assert {type(array) for array in mapped} == ({np.memmap} if memory < MEMORY else {np.ndarray})
 
 
-NO_ROWS = pytest.mark.xfail(reason="the kernel divides by the length of the block", raises=ZeroDivisionError)
-
-
 class TestTables:
     LENGTHS = (7, 1, 30, 2, 60)
 
@@ -407,7 +402,7 @@ class TestTables:
         values = self.values(5000, 3)
         check(TableSource(values, (4099, 901)), values, native_runtime, Spec(axis=axis, beta=0.7))
 
-    @pytest.mark.parametrize("axis", [pytest.param(0, marks=NO_ROWS), 1])
+    @pytest.mark.parametrize("axis", [0, 1])
     def test_a_block_without_rows(self, axis: int, native_runtime: Runtime) -> None:
         values = self.values(9)
         check(TableSource(values, (4, 0, 5)), values, native_runtime, Spec(axis=axis, beta=0.7))

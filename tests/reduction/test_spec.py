@@ -78,6 +78,12 @@ def test_a_beta_beyond_single_precision_computes_in_double(beta: float) -> None:
     assert Spec(beta=beta).resolve((3,), np.dtype("f4"), ALWAYS).precision == np.dtype("f8")
 
 
+@pytest.mark.parametrize("beta", [1e-300, 1e300])
+def test_a_beta_that_single_precision_cannot_hold(beta: float) -> None:
+    with pytest.raises(OptionError, match="--precision single does not hold"):
+        Spec(beta=beta, precision="single").resolve((3,), np.dtype("f4"), ALWAYS)
+
+
 def test_shapes_in_words() -> None:
     assert shape_text((3,)) == "(3,)"
     assert shape_text((None, 7)) == "(?, 7)"
