@@ -7,7 +7,6 @@ and mapped pages count as its memory.
 from __future__ import annotations
 
 import ast
-import itertools
 import math
 import os
 import stat
@@ -105,7 +104,7 @@ class NpySource(Source):
         self.sequential = not stream.seekable()
         self._lock = threading.Lock()
         if not self.sequential:
-            self._begin = stream.tell()
+            self._begin, self._descriptor = stream.tell(), stream.fileno()
             self._check_size()
 
     def _check_size(self) -> None:
@@ -135,8 +134,7 @@ class NpySource(Source):
     def read(self, block: Block, buffer: Buffer) -> npt.NDArray[Any]:
         """The values of a box as stored, in file order; any thread may ask."""
         turn = slice(None, None, -1 if self.order == "F" else 1)
-        start, stop, lengths = block.start[turn], block.stop[turn], self._lengths[turn]
-        shape = block.shape[turn]
+        start, shape, lengths = block.start[turn], block.shape[turn], self._lengths[turn]
         values = buffer.array(shape, self._dtype)
         # From this axis on, the box is one stretch of the file for each position along the axes before.
         split = len(shape)
@@ -144,23 +142,30 @@ class NpySource(Source):
             split -= 1
         stretch = math.prod(shape[split:]) * self._dtype.itemsize
         strides = [math.prod(lengths[k + 1 :]) * self._dtype.itemsize for k in range(len(lengths))]
+        places = np.array(self._begin + sum(i * step for i, step in zip(start, strides, strict=True)), np.int64)
+        for count, step in zip(shape[:split], strides[:split], strict=True):
+            places = np.add.outer(places, np.arange(count) * step)
         space = _bytes(values)
-        for number, outer in enumerate(itertools.product(*map(range, start[:split], stop[:split]))):
-            place = sum(i * step for i, step in zip((*outer, *start[split:]), strides, strict=True))
-            self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place)
+        for number, place in enumerate(places.ravel().tolist()):
+            self._read_at(space[number * stretch : (number + 1) * stretch], place)
         return values
 
     def _read_at(self, space: memoryview, place: int) -> None:
-        while space:
-            if hasattr(os, "preadv"):
-                count = os.preadv(self._stream.fileno(), [space], place)
-            else:
-                with self._lock:
-                    self._stream.seek(place)
-                    count = self._stream.readinto(space)  # type: ignore[attr-defined]
+        while True:
+            count = self._pread(space, place)
+            if count == len(space):
+                return
             if not count:
                 raise self._ended()
             space, place = space[count:], place + count
+
+    def _pread(self, space: memoryview, place: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, (space,), place)
+        with self._lock:
+            self._stream.seek(place)
+            count: int = self._stream.readinto(space)  # type: ignore[attr-defined]
+            return count
 
     def _ended(self) -> InputError:
         return InputError(

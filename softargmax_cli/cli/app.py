@@ -48,6 +48,7 @@ def main() -> NoReturn:
     """Run the command line and end the process."""
     _open_closed_streams()
     os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's linear algebra, unused here, would start threads
     signal.signal(signal.SIGTERM, _terminate)
     code = _exit_code()
     # The interpreter's own way out would unload TensorFlow, a tenth of a short run, and try again to write

@@ -49,7 +49,9 @@ def make_directory(output: str | None) -> None:
         try:
             os.mkdir(output)
         except OSError as error:
-            raise OutputError(f"-o {output}: the directory cannot be made: {error.strerror}") from None
+            raise OutputError(
+                f"-o {output}: the directory cannot be made: {error.strerror}", "make the one above it first"
+            ) from None
 
 
 def _stem(name: str) -> str:

@@ -18,6 +18,8 @@ Order = Literal["C", "F"]
 
 NARROWEST = 4096
 """Elements of one row that a block takes at least, where it does not take whole rows."""
+WIDER = 2
+"""How much larger a block is that does not: reading many short stretches costs more than a larger block does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ class Plan:
         kept = [k for k in range(len(self.shape)) if k not in self.axes and self.shape[k] > 1]
         return self.order == "C" or len(kept) <= 1
 
+    def completes(self, block: Block) -> bool:
+        """Whether the block is the last of its slices."""
+        return all(block.stop[axis] == self.shape[axis] for axis in self.axes)
+
     def block_shapes(self) -> set[tuple[int, ...]]:
         """The shapes that occur among the blocks."""
         lengths = ({size, n % size or size} for size, n in zip(self.extent, self.shape, strict=True))
@@ -69,7 +75,7 @@ class Plan:
 
 
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
-    """Blocks of at most about `elements` elements; `contiguous`: each one stretch of the file, in file order."""
+    """Blocks of about `elements` elements, or `WIDER` times that; `contiguous`: each one stretch of the file, in file order."""
     memory = _memory_order(len(shape), order)
     places = [memory.index(axis) for axis in axes]
     extent = dict.fromkeys(memory, 1)
@@ -80,7 +86,10 @@ def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: 
     else:
         along = math.prod(shape[axis] for axis in axes)
         inner = memory[max(places) + 1 :]
-        whole = _fill(extent, shape, inner, min(elements, max(NARROWEST, elements // along)))
+        width = min(elements, max(NARROWEST, elements // along))
+        if math.prod(shape[axis] for axis in inner) > width:
+            elements, width = WIDER * elements, min(elements, WIDER * width)
+        whole = _fill(extent, shape, inner, width)
         outer = [axis for axis in memory if axis not in inner and (whole or axis in axes)]
         _fill(extent, shape, outer, elements // math.prod(extent.values()))
     return Plan(shape, axes, order, tuple(extent[k] for k in range(len(shape))))

@@ -1,8 +1,8 @@
-"""The stream: blocks in, finished slices out, with reading, computing and merging overlapped.
+"""The stream: blocks in, finished slices out, with reading, computing and writing overlapped.
 
-One thread (the caller's) fetches blocks in order, merges their states in order and yields finished
-slices; others decode and reduce blocks meanwhile. The order of merging is that of the plan, so that
-a result does not depend on which thread was faster.
+The caller's thread fetches blocks in order, merges their states in order and yields finished slices;
+others decode and reduce blocks meanwhile. The order of merging is that of the plan, so that a result
+does not depend on which thread was faster.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction import blocks
-from softargmax_cli.reduction.blocks import Block, Order, Plan
+from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.finish import finish
 from softargmax_cli.reduction.mapping import BlockReducer, NansFound, padded
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
+from softargmax_cli.reduction.parallel import in_order
+from softargmax_cli.reduction.readable import Pending, Readable
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State, merge
@@ -35,53 +33,16 @@ if TYPE_CHECKING:
     from softargmax_cli.runtime.base import Runtime
 
 MIB = 1 << 20
-BLOCK = 4 * MIB
-"""Bytes of a block: it stays in the cache between the passes over it."""
+BLOCK = 2 * MIB
+"""Bytes of a block: it and what is computed of it stay in the cache between the passes over it."""
+BATCH = 8
+"""Blocks that a thread does at a time, where there are many."""
 WORTH_COMPILING = 32 * MIB
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """Number of a table's block from which on the same holds, where the length is not known."""
 STATE_BYTES = 100
 """What one unfinished slice takes, merging included."""
-
-
-class Loaded(Protocol):
-    """See `arrays.source.Loaded`."""
-
-    @property
-    def values(self) -> npt.NDArray[Any]: ...
-    @property
-    def ids(self) -> Sequence[str] | None: ...
-
-
-class Pending(Protocol):
-    """See `arrays.source.Pending`."""
-
-    @property
-    def nbytes(self) -> int: ...
-    def load(self, buffer: Buffer) -> Loaded: ...
-
-
-class Readable(Protocol):
-    """What the reduction needs of an input; `arrays.source.Source` has it."""
-
-    shape: tuple[int | None, ...]
-    dtype: np.dtype[Any]
-    order: Order
-    sequential: bool
-    labels: Sequence[str] | None
-
-    def fetch(self, block: Block) -> Pending | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A block after its reduction; `rows` along the first axis, of which only the file knew how many."""
-
-    state: State
-    rows: int
-    ids: Sequence[str] | None
-    nans: NansFound | None
 
 
 def reduce(
@@ -103,6 +64,30 @@ def reduce(
     return stream.undefined.watched(slices) if problem.nan == "error" else slices
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A block to be reduced."""
+
+    block: Block
+    pending: Pending
+    compiled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A block after its reduction."""
+
+    block: Block
+    nbytes: int
+    rows: int
+    """Along the first axis, of which only the file may know how many there are."""
+    nans: NansFound | None
+    state: State | None
+    """Where other blocks hold the rest of the slices."""
+    slices: Slices | None
+    """Where the block holds whole slices."""
+
+
 class _Stream:
     def __init__(
         self, source: Readable, problem: Problem, runtime: Runtime, memory: int, advance: Callable[[int], None]
@@ -119,11 +104,9 @@ class _Stream:
     def array(self) -> Iterator[Slices]:
         """The slices of an array of known shape."""
         shape = tuple(n for n in self.problem.shape if n is not None)
-        kept = self.problem.kept
-        plan = blocks.plan(
-            shape, self.problem.axes, self.source.order, self.elements, contiguous=self.source.sequential
-        )
-        if self.source.sequential:
+        kept, axes, sequential = self.problem.kept, self.problem.axes, self.source.sequential
+        plan = blocks.plan(shape, axes, self.source.order, self.elements, contiguous=sequential)
+        if sequential:
             self._fit(plan)
         finished = self._finished(plan)
         if plan.in_order:
@@ -141,17 +124,28 @@ class _Stream:
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         """Complete slices, and the block that completed them."""
-        kept = self.problem.kept
         worth = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
+        # A pipe's blocks wait in memory; and all threads should have something to do.
+        few = sum(1 for _ in islice(plan, 4 * self.workers * BATCH)) // (4 * self.workers)
+        batch = 1 if self.source.sequential else max(1, few)
         state: State | None = None
-        for block, part in self._parts((block, worth[block.shape] >= WORTH_COMPILING) for block in plan):
-            state = self._merged(state, part, block.start)
-            if all(block.stop[axis] == plan.shape[axis] for axis in plan.axes):
-                first = 0
-                for k in kept:
-                    first = first * plan.shape[k] + block.start[k]
-                yield block, logical(finish(state, first), [block.shape[k] for k in kept], plan.order)
-                state = None
+        for part in self._parts(((block, worth[block.shape] >= WORTH_COMPILING) for block in plan), batch):
+            slices = part.slices
+            if slices is None:
+                state = self._merged(state, part, part.block.start)
+                if plan.completes(part.block):
+                    slices, state = self._answers(state, part.block), None
+            elif part.nans is not None:
+                self.undefined.note(part.nans, part.block.start)
+            if slices is not None:
+                yield part.block, slices
+
+    def _answers(self, state: State, block: Block) -> Slices:
+        """The results of the slices that end with a block, in row-major order."""
+        first = 0
+        for k in self.problem.kept:
+            first = first * (self.problem.shape[k] or 0) + block.start[k]
+        return logical(finish(state, first), [block.shape[k] for k in self.problem.kept], self.source.order)
 
     def table(self) -> Iterator[Slices]:
         """The slices of a table, (rows, columns), whose number of rows only its end tells."""
@@ -159,13 +153,13 @@ class _Stream:
         assert columns is not None
         numbered = enumerate(blocks.rows(columns, self.elements))
         row, state = 0, None
-        for _, part in self._parts((block, k >= FIRST_COMPILED) for k, block in numbered):
-            if not part.rows:
-                continue
-            state = self._merged(state, part, (row, 0))
-            if self.problem.axes == (1,):
-                yield finish(state, row, part.ids)
-                state = None
+        for part in self._parts(((block, k >= FIRST_COMPILED) for k, block in numbered), 1):
+            if part.slices is not None:
+                if part.nans is not None:
+                    self.undefined.note(part.nans, (row, 0))
+                yield replace(part.slices, start=row)
+            elif part.state is not None:
+                state = self._merged(state, part, (row, 0))
             row += part.rows
         if self.problem.axes == (0,):
             if state is None:
@@ -174,53 +168,43 @@ class _Stream:
 
     def _merged(self, state: State | None, part: _Part, start: Sequence[int]) -> State:
         """`state` with a part that begins at `start`."""
+        assert part.state is not None
         if part.nans is not None:
             self.undefined.note(part.nans, start)
         moved = part.state.shifted([start[axis] for axis in self.problem.axes])
         return moved if state is None else merge(state, moved, self.problem.beta)
 
-    def _parts(self, plan: Iterator[tuple[Block, bool]]) -> Iterator[tuple[Block, _Part]]:
+    def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int) -> Iterator[_Part]:
         """Reduce the blocks of the plan in worker threads; yield them in its order."""
-        waiting: deque[tuple[Block, Pending, Future[_Part]]] = deque()
+        for part in in_order(self._reduce, self._tasks(plan), threads=self.workers, batch=batch):
+            self.advance(part.nbytes)
+            yield part
 
-        def taken() -> tuple[Block, _Part]:
-            block, pending, future = waiting.popleft()
-            part = future.result()
-            self.advance(pending.nbytes)
-            return block, part
+    def _tasks(self, plan: Iterable[tuple[Block, bool]]) -> Iterator[_Task]:
+        for block, compiled in plan:
+            pending = self.source.fetch(block)
+            if pending is None:
+                return
+            yield _Task(block, pending, compiled)
 
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="reduce") as pool:
-            try:
-                for block, compiled in plan:
-                    pending = self.source.fetch(block)
-                    if pending is None:
-                        break
-                    waiting.append((block, pending, pool.submit(self._reduce, pending, compiled)))
-                    if len(waiting) > self.workers:
-                        yield taken()
-                while waiting:
-                    yield taken()
-            finally:
-                for _, _, future in waiting:
-                    future.cancel()
-
-    def _reduce(self, pending: Pending, compiled: bool) -> _Part:
+    def _reduce(self, task: _Task) -> _Part:
+        """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
         if not hasattr(self.buffers, "buffer"):
             self.buffers.buffer = Buffer()
-        loaded = pending.load(self.buffers.buffer)
+        block, nbytes = task.block, task.pending.nbytes
+        loaded = task.pending.load(self.buffers.buffer)
         values, rows = loaded.values, len(loaded.values)
-        if self.problem.shape[0] is None:
-            if not rows:
-                return _NOTHING
-            if compiled:
-                values = padded(values, self.problem.axes)
-        state, nans = self.reducer(values, compiled=compiled)
-        if self.problem.axes == (1,) and len(values) != rows:
-            state = state.first(rows)
-        return _Part(state, rows, loaded.ids, nans)
-
-
-_NOTHING = _Part(State.identity(0, 1, second_moment=False, log_moment=False, ties=False), 0, None, None)
+        table = self.problem.shape[0] is None
+        if table and not rows:
+            return _Part(block, nbytes, 0, None, None, None)
+        if table and task.compiled:
+            values = padded(values, self.problem.axes)
+        state, nans = self.reducer(values, compiled=task.compiled)
+        if table and self.problem.axes == (1,):
+            return _Part(block, nbytes, rows, nans, None, finish(state.first(rows), 0, loaded.ids))
+        if all(block.shape[axis] == self.problem.shape[axis] for axis in self.problem.axes):
+            return _Part(block, nbytes, rows, nans, None, self._answers(state, block))
+        return _Part(block, nbytes, rows, nans, state, None)
 
 
 def _cores() -> int:

@@ -16,6 +16,7 @@ from softargmax_cli.errors import DeviceError
 PTR = C.c_void_p
 LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_cc.2.dylib")
 OLDEST = (2, 16)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 class Output(C.Structure):
@@ -128,6 +129,9 @@ def _open(path: Path) -> int:
     libc = C.CDLL(None)
     libc.dlopen.restype, libc.dlopen.argtypes = PTR, (TEXT, C.c_int)
     libc.dlerror.restype = TEXT
+    if hasattr(libc, "mallopt"):  # glibc's, which would give each block's memory back and fault it in again
+        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
     handle: int | None = libc.dlopen(os.fsencode(path), os.RTLD_LAZY | os.RTLD_LOCAL)
     if handle is None:
         raise OSError((libc.dlerror() or b"dlopen failed").decode(errors="replace"))
