@@ -73,6 +73,35 @@ def test_completion_loads_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
+def modules_of(*arguments: str, cwd: Path) -> set[str]:
+    """The top-level names of all that a run imports; standard error, where Python would report them, is held back."""
+    program = (
+        "import sys; from softargmax_cli.cli import app; "
+        "code = app._exit_code(); print(code, *{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+        stdin=subprocess.DEVNULL,
+        cwd=cwd,
+        env={**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)},
+    )
+    code, *names = done.stderr.splitlines()[-1].split()
+    assert code == "0", done.stderr
+    return set(names)
+
+
+def test_a_run_loads_what_its_input_and_output_need(tmp_path: Path) -> None:
+    tutorial = str(ROOT / "samples" / "tutorial.npy")
+    loaded = modules_of("run", tutorial, "-o", "soft.npy", "--quiet", cwd=tmp_path)
+    assert "numpy" in loaded
+    assert (tmp_path / "soft.npy").exists()
+    assert not loaded & {"tensorflow", "pyarrow", "rich", "keras", "pydantic"}
+
+
 def test_importing_the_package_loads_only_the_standard_library() -> None:
     code = "import sys; before = set(sys.modules); import softargmax_cli; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -75,7 +75,10 @@ class Plan:
 
 
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
-    """Blocks of about `elements` elements, or `WIDER` times that; `contiguous`: each one stretch of the file, in file order."""
+    """Blocks of about `elements` elements, or `WIDER` times that.
+
+    `contiguous`: each is one stretch of the file, in file order, however many elements that takes.
+    """
     memory = _memory_order(len(shape), order)
     places = [memory.index(axis) for axis in axes]
     extent = dict.fromkeys(memory, 1)

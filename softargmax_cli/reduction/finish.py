@@ -16,15 +16,16 @@ def finish(state: State, start: int, ids: Sequence[str] | None = None) -> Slices
     A slice without weight, or a spoilt one, has no answer (see `result.Slices`).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        defined = state.mass > 0
-        hard = np.where(defined, state.hard[0], -1)
-        offset = np.where(defined, state.moment[0] / state.mass, np.nan)
+        mass, hard = state.mass, state.hard[0]
+        defined = mass > 0
+        if not defined.all():
+            mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
+        offset = state.moment[0] / mass
         spread = entropy = ties = None
         if state.second_moment is not None:
-            spread = np.sqrt(np.maximum(state.second_moment[0] / state.mass - offset**2, 0.0))
+            spread = np.sqrt(np.maximum(state.second_moment[0] / mass - offset**2, 0.0))
         if state.log_moment is not None:
-            entropy = np.maximum(np.log(state.mass) - state.log_moment / state.mass, 0.0)
-            entropy = np.where(defined, entropy, np.nan)
+            entropy = np.maximum(np.log(mass) - state.log_moment / mass, 0.0)
         if state.ties is not None:
             ties = np.where(defined, state.ties, 0).astype(np.int64)
         return Slices(
@@ -32,7 +33,7 @@ def finish(state: State, start: int, ids: Sequence[str] | None = None) -> Slices
             hard=hard,
             soft=hard + offset,
             offset=offset,
-            peak=np.where(defined, 1 / state.mass, np.nan),
+            peak=1 / mass,
             agree=np.abs(offset) < 0.5,
             spread=spread,
             entropy=entropy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class BlockReducer:
             ties="ties" in fields,
         )
         state, _ = self._run(layout, x, compiled)
-        if x.dtype.kind != "f" or not np.isnan(state.mass).any():
+        if x.dtype.kind != "f" or not math.isnan(state.mass.sum()):
             return state, None
         state, nans = self._run(replace(layout, careful=True), x, compiled)
         spoilt = nans > 0
@@ -65,8 +66,6 @@ class BlockReducer:
 
     def _run(self, layout: Layout, x: Array, compiled: bool) -> tuple[State, Array]:
         maximum, hard, mass, moment, *rest = self._function(layout, compiled)(x, self._beta)
-        if maximum.dtype.kind == "f":
-            maximum = maximum.astype(np.float64)
         second, log, ties, nans = (
             rest.pop(0) if wanted else None
             for wanted in (layout.second_moment, layout.log_moment, layout.ties, layout.careful)

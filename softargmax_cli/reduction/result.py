@@ -87,13 +87,15 @@ class Summary:
         """Take a run of slices into account."""
         self.slices += len(slices)
         distance = np.abs(slices.offset)
-        defined = ~np.isnan(distance)
-        found = int(np.count_nonzero(defined))
-        self.undefined += len(slices) - found
+        total = float(distance.sum())
+        if math.isnan(total):
+            distance = distance[~np.isnan(distance)]
+            total = float(distance.sum())
+        self.undefined += len(slices) - len(distance)
         self.agreeing += int(np.count_nonzero(slices.agree))
-        if found:
-            self.max_abs_offset = float(np.fmax(self.max_abs_offset, np.nanmax(distance)))
-            self.total_abs_offset += float(np.sum(distance, where=defined))
+        if len(distance):
+            self.max_abs_offset = float(np.fmax(self.max_abs_offset, distance.max()))
+            self.total_abs_offset += total
         if slices.ties is not None:
             self.tied = (self.tied or 0) + int(np.count_nonzero(slices.ties > 1))
 

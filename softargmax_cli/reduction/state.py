@@ -26,7 +26,7 @@ class State:
     """`s` slices, reduced over a part of `a` axes. What nobody asked for is None."""
 
     maximum: npt.NDArray[Any]
-    """(s,) float64, or int64 or uint64 where scores are: the largest score, −inf where there is none."""
+    """(s,) in a dtype that holds every score: the largest, −inf where there is none."""
     hard: npt.NDArray[np.int64]
     """(a, s): where it first occurs, in the whole array."""
     mass: Float
@@ -51,7 +51,7 @@ class State:
         log_moment: bool,
         ties: bool,
     ) -> State:
-        """The state of no scores at all, which would be of `dtype`: float64, int64 or uint64."""
+        """The state of no scores at all, which would be of `dtype`."""
         zeros, per_axis = np.zeros(slices), np.zeros((axes, slices))
         dtype = np.dtype(dtype)
         return cls(
@@ -121,7 +121,8 @@ def _gap(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> Float:
     if high.dtype.kind in "iu":
         return (high.astype(np.uint64) - low.astype(np.uint64)).astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(high - low, np.float64)
+        gap: Float = np.subtract(high, low, dtype=np.float64)
+        return gap
 
 
 def _sum(a: Float | None, b: Float | None) -> Float | None:

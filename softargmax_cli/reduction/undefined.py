@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,8 +34,8 @@ class Undefined:
     def watched(self, slices: Iterator[Slices]) -> Iterator[Slices]:
         """Pass slices on until the first without an answer; raise UndefinedError after the last if there was one."""
         for run in slices:
-            missing = np.isnan(run.soft)
-            if missing.any() and not self._nans:
+            if math.isnan(run.soft.sum()) and not self._nans:
+                missing = np.isnan(run.soft)
                 if not self._slices:
                     self._first_slice = run.start + int(np.argmax(missing))
                 self._slices += int(np.count_nonzero(missing))
