@@ -44,10 +44,10 @@ def block_sums(ops: Any, x: Tensor, beta: Tensor, layout: Layout) -> list[Tensor
     """What `state.State` holds of one block, slices in the order of the axes that stay.
 
     x: `layout.shape` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight.
-    Returns, s slices and a reduced axes: maximum (s,); hard (a, s) int64, counted within the block; mass (s,);
+    Returns, s slices and a reduced axes: maximum (s,); hard (a, s), counted within the block; mass (s,);
     moment (a, s); then, as far as the layout wants them, second_moment (a, s), log_moment (s,), ties (s,);
-    and for a careful one the number of NaNs (s,), which otherwise count as absent. Without `careful` the mass
-    of a slice that would have needed it is NaN.
+    and for a careful one the number of NaNs (s,), which otherwise count as absent. All are floats but the maximum
+    of integers. Without `careful` the mass of a slice that would have needed it is NaN.
     """
     block = _Block(ops, layout)
     x = block.comparable(x)
@@ -72,7 +72,7 @@ def block_sums(ops: Any, x: Tensor, beta: Tensor, layout: Layout) -> list[Tensor
     moments = [block.moments(tiles, mass, axis, position) for axis, position in zip(layout.axes, hard, strict=True)]
     results = [
         block.flat(top),
-        block.stack([block.flat(ops.Cast(x=position, DstT=I8)) for position in hard]),
+        block.stack([block.flat(position) for position in hard]),
         block.across(mass),
         block.stack([first for first, _ in moments]),
     ]
@@ -81,7 +81,7 @@ def block_sums(ops: Any, x: Tensor, beta: Tensor, layout: Layout) -> list[Tensor
     if layout.log_moment:
         # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.
         lowest = np.asarray(np.finfo(layout.precision).min, layout.precision)
-        results.append(block.sum(ops.Mul(x=weight, y=ops.Maximum(x=log_weight, y=lowest))))
+        results.append(block.sum(block.product(weight, ops.Maximum(x=log_weight, y=lowest))))
     if layout.ties:
         results.append(block.sum(block.number(hit)))
     if layout.careful:
@@ -159,9 +159,17 @@ class _Block:
         return self.ops.Reshape(tensor=terms, shape=np.array(self._tiled(shape, self.width), I4))
 
     def within(self, terms: Tensor) -> Tensor:
-        """Sums over each tile, float64; over the reduced axes altogether where there are no tiles."""
-        axes = np.array([self.axis + 1], I4) if self.tiled else self.axes
-        return self.ops.Cast(x=self.ops.Sum(input=terms, axis=axes, keep_dims=not self.tiled), DstT=F8)
+        """Sums over each tile, in float64; over the reduced axes altogether where there are no tiles."""
+        if not self.tiled:
+            return self.ops.Sum(input=terms, axis=self.axes, keep_dims=True)
+        sums = self.ops.Sum(input=terms, axis=np.array([self.axis + 1], I4), keep_dims=False)
+        return self.ops.Cast(x=sums, DstT=F8)
+
+    def product(self, x: Tensor, y: Tensor) -> Tensor:
+        """x times y, to be summed."""
+        # XLA's rule for sums of plain products on CPUs is a slow one; the maximum, of no effect, keeps it from that.
+        lowest = np.asarray(np.finfo(self.layout.precision).min, self.layout.precision)
+        return self.ops.Maximum(x=self.ops.Mul(x=x, y=y), y=lowest)
 
     def across(self, sums: Tensor) -> Tensor:
         """(s,): the sums of tiles added up."""
@@ -194,9 +202,9 @@ class _Block:
             shift = ops.Cast(x=ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=position), DstT=F8)
 
         if distance is not None:
-            product = ops.Mul(x=weight, y=distance)
+            product = self.product(weight, distance)
             first = self.within(product)
-            second = self.within(ops.Mul(x=product, y=distance)) if squares else None
+            second = self.within(self.product(product, distance)) if squares else None
         if shift is not None:
             moved = ops.Mul(x=shift, y=mass)
             whole = moved if first is None else ops.AddV2(x=first, y=moved)

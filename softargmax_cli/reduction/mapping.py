@@ -65,12 +65,13 @@ class BlockReducer:
         return state, NansFound(len(where), tuple(map(int, where[0])))
 
     def _run(self, layout: Layout, x: Array, compiled: bool) -> tuple[State, Array]:
-        maximum, hard, mass, moment, *rest = self._function(layout, compiled)(x, self._beta)
+        maximum, hard, *sums = self._function(layout, compiled)(x, self._beta)
+        mass, moment, *rest = (part.astype(np.float64, copy=False) for part in sums)
         second, log, ties, nans = (
             rest.pop(0) if wanted else None
             for wanted in (layout.second_moment, layout.log_moment, layout.ties, layout.careful)
         )
-        state = State(maximum, hard, mass, moment, second, log, ties)
+        state = State(maximum, hard.astype(np.int64), mass, moment, second, log, ties)
         return state, np.zeros(0) if nans is None else nans
 
     def _function(self, layout: Layout, compiled: bool) -> Function:
