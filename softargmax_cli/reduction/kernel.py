@@ -53,13 +53,13 @@ def block_sums(ops: Any, x: Tensor, beta: Tensor, layout: Layout) -> list[Tensor
     x = block.comparable(x)
     if layout.careful:
         nan = ops.IsNan(x=x)
-        x = ops.SelectV2(condition=nan, t=block.full(-math.inf, x), e=x)
+        x = ops.SelectV2(condition=nan, t=block.full(-math.inf), e=x)
     top = ops.Max(input=x, axis=block.axes, keep_dims=True)
     hit = ops.Equal(x=x, y=top)
     hard = block.first(hit)
 
     if layout.careful:
-        infinite = ops.Equal(x=top, y=block.full(math.inf, top))
+        infinite = ops.Equal(x=top, y=block.full(math.inf))
         finite = ops.SelectV2(condition=ops.IsFinite(x=top), t=top, e=ops.ZerosLike(x=top))
         log_weight = ops.Mul(x=block.gap(x, finite), y=beta)
         log_weight = ops.SelectV2(condition=infinite, t=ops.Log(x=block.number(hit)), e=log_weight)
@@ -236,6 +236,6 @@ class _Block:
         """1 where it holds, 0 elsewhere, in the precision of the weights."""
         return self.ops.Cast(x=condition, DstT=self.layout.precision)
 
-    def full(self, value: float, like: Tensor) -> Any:
-        """A constant to compare with or select beside `like`."""
+    def full(self, value: float) -> Any:
+        """A constant to compare with what is `comparable`, or to select beside it."""
         return np.asarray(value, self.exact)

@@ -149,7 +149,7 @@ def test_bad_files_and_a_good_one_among_them(folder: Softargmax) -> None:
         (
             ["good.npy", "-o", "none/none/"],
             r"-o none/none/: the directory cannot be made: No such file or directory",
-            "",
+            "make the one above it first",
         ),
         (["good.npy", "-o", "a_directory/x/x/"], r"-o a_directory/x/x/: the directory cannot be made: .*", "make .*"),
         (["-"], "<stdin>: empty", ".*"),
