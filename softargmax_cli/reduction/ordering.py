@@ -22,7 +22,7 @@ def logical(slices: Slices, shape: Sequence[int], order: Order) -> Slices:
     """The slices of one block in row-major order of its kept axes (of lengths `shape`), from memory order."""
     if order == "C" or len(shape) <= 1:
         return slices
-    turned = {name: part.reshape(shape[::-1]).T.ravel() for name, part in _columns(slices).items()}
+    turned: dict[str, Any] = {name: part.reshape(shape[::-1]).T.ravel() for name, part in _columns(slices).items()}
     return replace(slices, **turned)
 
 

@@ -59,7 +59,7 @@ class Slices:
 
         `kept` holds the lengths of those axes; the first one may be unknown, as rows of a table are.
         """
-        rest = np.arange(self.start, self.start + len(self), dtype=np.int64)
+        rest: npt.NDArray[np.int64] = np.arange(self.start, self.start + len(self), dtype=np.int64)
         columns: list[npt.NDArray[np.int64]] = []
         for length in reversed(kept[1:]):
             if length is None:

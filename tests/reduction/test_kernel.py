@@ -319,11 +319,11 @@ class TestOddScores:
             want = softargmax(x, 1, beta)
             assert_answers(kernel(x, beta=beta, careful=True).slices, want, single=True)
 
-    @pytest.mark.xfail(reason="TensorFlow flushes subnormal numbers to zero", strict=False)
-    def test_subnormal_scores(self, kernel: Kernel) -> None:
+    def test_subnormal_scores_are_themselves_or_all_zero(self, kernel: Kernel) -> None:
+        """TensorFlow flushes them in some of its kernels and threads; the README says so."""
         for dtype, tiny in (("f4", 1e-40), ("f8", 1e-310)):
             x = np.array([[tiny, 2 * tiny, 0.0], [-tiny, 0.0, tiny]], dtype)
-            assert kernel(x, beta=1.0).state.hard.tolist() == [[1, 2]]
+            assert kernel(x, beta=1.0).state.hard.tolist() in ([[1, 2]], [[0, 0]])
 
 
 NUMBERS = st.one_of(
