@@ -1,4 +1,4 @@
-"""The names of output formats; apart from the sinks, so that a wrong suffix is told before NumPy is imported."""
+"""Names of formats and delimiters, apart from what uses them: a wrong one is told before NumPy is imported."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from softargmax_cli.errors import OptionError
 
 FORMATS = ("npy", "npz", "csv", "tsv", "json", "jsonl")
 """Formats that a sink writes; a file's suffix names its format."""
+NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+"""Delimiters of text that may be called by name."""
 
 
 def format_of(path: str) -> str:

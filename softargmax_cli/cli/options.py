@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from softargmax_cli.arrays.formats import NAMED_DELIMITERS
+
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
-DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 LEAST_MEMORY = 16 * 2**20
 
 
@@ -31,9 +32,9 @@ def _device(text: str) -> str:
 
 
 def _delimiter(text: str | None) -> str | None:
-    text = DELIMITERS.get(text or "", text)
+    text = NAMED_DELIMITERS.get(text or "", text)
     if text is not None and (len(text) != 1 or not text.isascii() or text in '"\r\n'):
-        raise typer.BadParameter(f"{text!r} is no delimiter; give one character, or {', '.join(DELIMITERS)}")
+        raise typer.BadParameter(f"{text!r} is no delimiter; give one character, or {', '.join(NAMED_DELIMITERS)}")
     return text
 
 

@@ -8,11 +8,11 @@ from itertools import islice
 
 from softargmax_cli.arrays.csv.cells import MISSING, decoded, is_grouped, is_number, records, refuse_spaces, shown
 from softargmax_cli.arrays.csv.records import LONGEST, Records
+from softargmax_cli.arrays.formats import NAMED_DELIMITERS
 from softargmax_cli.errors import InputError, OptionError
 
 DELIMITERS = ",\t;| "
 """Those that are looked for; of two that explain a file equally well, the first."""
-_SPELLED = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 _HEAD = 64 << 10
 _SAMPLE = 10
 
@@ -80,7 +80,7 @@ def find_layout(stream: Records, delimiter: str | None, header: bool | None, id_
 
 def spelled(delimiter: str) -> str:
     """A delimiter as it was typed, which may be its name; OptionError where it cannot be one."""
-    character = _SPELLED.get(delimiter.lower(), delimiter)
+    character = NAMED_DELIMITERS.get(delimiter.lower(), delimiter)
     if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
         raise OptionError(
             f"{shown(delimiter)} is not a delimiter",
