@@ -12,6 +12,12 @@
 |                   |                 |         | a box before it and a patch without texture                          |
 | time_steps.npy    | (12, 500)       | float32 | recording, frame: onset scores; four recordings have a weaker onset  |
 |                   |                 |         | before the main one                                                  |
+| pitch.npy         | (10, 360)       | float32 | frame, bin of 20 cents: activations in [0, 1] of a pitch tracker;    |
+|                   |                 |         | two frames also hear the octave below                                |
+| pitch_cents.csv   | 360             | text    | the pitch of each bin, in cents above 10 Hz                          |
+| ratings.csv       | 8 × 5           | text    | shares of the ratings of films, 1 to 5 stars: a header, the film     |
+|                   |                 |         | first; two films are loved or loathed                                |
+| stars.csv         | 5               | text    | the stars of each column                                             |
 
 Every byte is the same on every platform: the random stream is the one that NumPy has frozen (NEP 19), and every
 value is rounded to a grid far coarser than the last bits in which one platform's exp differs from another's.
@@ -103,6 +109,37 @@ def time_steps():
     return on_grid(scores, 2.0**-16, "<f4")
 
 
+def pitch():
+    """Activations (frame, bin), as a pitch tracker puts them out, and the cents of each bin."""
+    random = np.random.RandomState(5)
+    frames, bins = 10, 360
+    cents = 1997.3794084376191 + 20 * np.arange(bins)  # from 31.7 Hz, C1 of the piano a little flat
+    sung = 4500 + 40 * np.arange(frames) + 60 * random.random_sample(frames)  # cents above 10 Hz, gliding upwards
+    activations = 0.03 * random.random_sample((frames, bins))
+    for frame in range(frames):
+        activations[frame] += 0.9 * bump((cents - sung[frame]) ** 2, 25.0)
+        if frame in (3, 7):
+            activations[frame] += 0.8 * bump((cents - sung[frame] + 1200) ** 2, 25.0)
+    return on_grid(activations, 2.0**-16, "<f4"), [[f"{cent:.4f}"] for cent in cents]
+
+
+def ratings():
+    """Shares of 1 to 5 stars, in thousandths, and the names of the films."""
+    shares = {
+        "Harbour Lights": [20, 50, 180, 450, 300],
+        "The Long Field": [40, 110, 420, 330, 100],
+        "Nine Lanterns": [10, 20, 70, 300, 600],
+        "Static": [450, 40, 20, 50, 440],
+        "Paper Kingdom": [110, 290, 380, 170, 50],
+        "Low Tide": [30, 90, 290, 390, 200],
+        "The Cartographer": [380, 70, 60, 90, 400],
+        "Second Spring": [560, 280, 100, 40, 20],
+    }
+    rows = [["film", "1 star", *(f"{n} stars" for n in range(2, 6))]]
+    rows += [[film, *(f"{n / 1000:g}" for n in counts)] for film, counts in shares.items()]
+    return rows
+
+
 def csv(rows):
     """Rows of text as a file's bytes."""
     return "".join(",".join(row) + "\n" for row in rows).encode()
@@ -118,6 +155,7 @@ def npy(array):
 def samples():
     """Name of each file and its bytes."""
     scores, images = class_scores()
+    activations, cents = pitch()
     rows = [[image, *(f"{n / 1e4:.4f}" for n in row.tolist())] for image, row in zip(images, scores, strict=True)]
     return {
         "tutorial.npy": npy(np.array(TUTORIAL, "<f4")),
@@ -126,6 +164,10 @@ def samples():
         "heatmaps.npy": npy(heatmaps()),
         "cost_volume.npy": npy(cost_volume()),
         "time_steps.npy": npy(time_steps()),
+        "pitch.npy": npy(activations),
+        "pitch_cents.csv": csv(cents),
+        "ratings.csv": csv(ratings()),
+        "stars.csv": csv([f"{n}"] for n in range(1, 6)),
     }
 
 

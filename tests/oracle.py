@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,74 +11,134 @@ import mpmath
 import numpy as np
 import numpy.typing as npt
 
+Array = npt.NDArray[Any]
 Wide = np.longdouble
 
-FIELDS = ("hard", "soft", "offset", "peak", "spread", "entropy", "ties", "agree")
+FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree")
+PER_AXIS = ("hard", "soft", "offset", "spread")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Every field, shaped as the axes that stay."""
+    """Every field, shaped as the axes that stay; those of `PER_AXIS` with the reduced axes, as given, before them."""
 
-    hard: npt.NDArray[Any]
-    soft: npt.NDArray[Any]
-    offset: npt.NDArray[Any]
-    peak: npt.NDArray[Any]
-    spread: npt.NDArray[Any]
-    entropy: npt.NDArray[Any]
-    ties: npt.NDArray[Any]
-    agree: npt.NDArray[Any]
+    hard: Array
+    soft: Array
+    offset: Array
+    peak: Array
+    second: Array
+    spread: Array
+    entropy: Array
+    ties: Array
+    agree: Array
+    margin: Array
+    """How far the largest offset is from where `agree` turns, in units of 1 + spread, counted in indices."""
 
     def flat(self) -> Answer:
-        """The same in row-major order."""
-        return Answer(*(getattr(self, name).ravel() for name in FIELDS))
+        """The same in row-major order: (a, m) and (m,)."""
+        a, m = len(self.hard), self.peak.size
+        fields = {name: getattr(self, name).reshape((a, m) if name in PER_AXIS else m) for name in FIELDS}
+        return Answer(**fields, margin=self.margin.reshape(m))
 
 
-def softargmax(values: npt.NDArray[Any], axis: int = -1, beta: float = 100.0, *, omit: bool = False) -> Answer:
-    """Reduce one axis. NaNs are left out with `omit`; without it they leave their slice undefined."""
-    x = np.moveaxis(values, axis, -1)
-    if x.dtype == np.float16:
-        x = x.astype(np.float32)
+def softargmax(
+    values: Array,
+    axis: int | Sequence[int] = -1,
+    beta: float = 100.0,
+    *,
+    kind: str = "scores",
+    coords: str = "index",
+    values_of: Sequence[Array] | None = None,
+    window: int | None = None,
+    omit: bool = False,
+) -> Answer:
+    """Reduce one axis, or several as one. NaNs are left out with `omit`; without it they undo their slice.
+
+    values_of: the coordinate of each index, one array for each axis in the order given, instead of `coords`.
+    """
+    given = [k % values.ndim for k in ([axis] if isinstance(axis, int) else axis)]
+    axes = sorted(given)
+    kept = [k for k in range(values.ndim) if k not in axes]
+    lengths = [values.shape[k] for k in axes]
+    x = values.transpose(kept + axes).reshape([values.shape[k] for k in kept] + [math.prod(lengths)])
+    index = dict(zip(axes, np.indices(lengths).reshape(len(axes), -1), strict=True))  # of each entry, by axis
+
     nan = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
-    if x.dtype.kind == "f":
-        x = np.where(nan, np.array(-np.inf, x.dtype), x)
-    index = np.arange(x.shape[-1])
-    hard = np.argmax(x, axis=-1)
-    top = np.max(x, axis=-1, keepdims=True)
-    ties = np.count_nonzero(x == top, axis=-1)
+    is_best, weight = _weights(x, nan, kind, beta)
+    first = np.argmax(is_best, axis=-1)
+    hard = {k: index[k][first] for k in axes}
+    away = {k: index[k] - hard[k][..., None] for k in axes}
 
-    with np.errstate(all="ignore"):
-        log_weight = Wide(beta) * _difference(x, top)
-        log_weight = np.where(x == top, Wide(0), log_weight)  # beside +inf, too
-        weight = np.exp(log_weight)
-    if x.dtype.kind == "f":
-        weight = np.where(x == -np.inf, Wide(0), weight)
-    mass = weight.sum(-1)
-    defined = mass > 0
+    mass = weight.sum(-1, keepdims=True)
+    defined = mass[..., 0] > 0
     if not omit:
         defined &= ~nan.any(-1)
     with np.errstate(all="ignore"):
-        p = weight / mass[..., None]
-        offset = ((index - hard[..., None]) * p).sum(-1)
-        soft = hard + offset
-        spread = np.sqrt((((index - hard[..., None]) - offset[..., None]) ** 2 * p).sum(-1))
-        entropy = -np.where(p > 0, p * np.log(p), Wide(0)).sum(-1)
-        peak = 1 / mass
-    missing = [np.where(defined, number, np.nan).astype(float) for number in (soft, offset, peak, spread, entropy)]
+        p = weight / mass
+        distance = np.max([abs(away[k]) for k in axes], axis=0)
+        beyond = np.where(distance > (1 if window is None else window), p, 0).max(-1)
+        inside = np.where(distance <= window, p, 0) if window is not None else p
+        second = beyond / inside.sum(-1)  # in the unit of the peak
+        p = inside / inside.sum(-1, keepdims=True)
+        peak = np.take_along_axis(p, first[..., None], -1)[..., 0]
+        entropy = -np.where(p > 0, p * np.log(p), 0).sum(-1)
+
+        soft, offset, spread, index_offset, index_spread = [], [], [], [], []
+        for place, k in enumerate(given):
+            c = _coordinates(coords, values.shape[k]) if values_of is None else values_of[place].astype(Wide)
+            from_hard = c[index[k]] - c[hard[k]][..., None]
+            offset.append((p * from_hard).sum(-1))
+            soft.append(c[hard[k]] + offset[-1])
+            spread.append(np.sqrt((p * (from_hard - offset[-1][..., None]) ** 2).sum(-1)))
+            index_offset.append((p * away[k]).sum(-1))
+            index_spread.append(np.sqrt((p * (away[k] - index_offset[-1][..., None]) ** 2).sum(-1)))
+        furthest = np.max(np.abs(index_offset), axis=0)
+        margin = abs(furthest - 0.5) / (1 + np.max(index_spread, axis=0))
+
+    def where_defined(number: Any) -> Array:
+        return np.where(defined, number, np.nan).astype(float)
+
     return Answer(
-        np.where(defined, hard, -1),
-        *missing,
-        np.where(defined, ties, 0),
-        defined & (np.abs(offset) < 0.5),
+        np.where(defined, [hard[k] for k in given], -1),
+        where_defined(soft),
+        where_defined(offset),
+        where_defined(peak),
+        where_defined(second),
+        where_defined(spread),
+        where_defined(entropy),
+        np.where(defined, np.count_nonzero(is_best, axis=-1), 0),
+        defined & (furthest < 0.5),
+        where_defined(margin),
     )
 
 
-def _difference(x: npt.NDArray[Any], top: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """x − top without rounding that matters; 64-bit integers by Python's."""
-    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
-        exact = x.astype(object) - top.astype(object)
-        return exact.astype(float).astype(Wide)
-    return x.astype(Wide) - top.astype(Wide)
+def _weights(x: Array, nan: Array, kind: str, beta: float) -> tuple[Array, Array]:
+    """Which entries of (…, n) are as good as the best, and the weight of each beside it; none for NaN."""
+    if x.dtype.kind == "f":
+        worst = {"scores": -np.inf, "cost": np.inf, "probs": 0.0}[kind]
+        x = np.where(nan, worst, x.astype(Wide))
+    best = x.min(-1, keepdims=True) if kind == "cost" else x.max(-1, keepdims=True)
+    is_best = x == best
+    if kind == "probs":
+        assert not (x < 0).any()
+        return is_best, np.where(best == np.inf, is_best, x.astype(Wide))
+    with np.errstate(all="ignore"):
+        if x.dtype.kind == "f":
+            difference = abs(x - best)
+        else:  # Python's integers have no largest one
+            difference = abs(x.astype(object) - best.astype(object)).astype(float).astype(Wide)
+        weight = np.where(is_best, Wide(1), np.exp(-Wide(beta) * difference))
+    return is_best, np.where(x == worst, 0, weight) if x.dtype.kind == "f" else weight
+
+
+def _coordinates(coords: str, n: int) -> Array:
+    """The coordinate of each of n indices."""
+    i = np.arange(n).astype(Wide)
+    if coords == "index":
+        return i
+    if n == 1:
+        return 0 * i
+    return {"corners": 2 * i / (n - 1) - 1, "centers": (2 * i + 1) / n - 1}[coords]
 
 
 def exact_soft(scores: Sequence[float], beta: float) -> float:
@@ -88,34 +149,48 @@ def exact_soft(scores: Sequence[float], beta: float) -> float:
         return float(mpmath.fsum(i * w for i, w in enumerate(weights)) / mpmath.fsum(weights))
 
 
-def assert_answers(got: Any, want: Answer, *, single: bool) -> None:
-    """`got` has `want`'s fields as attributes; None where nobody asked for one."""
+def assert_answers(got: Any, want: Answer, *, single: bool, scale: float | Sequence[float] = 1.0) -> None:
+    """`got` has `want`'s fields as attributes, (a, m) and (m,); None where nobody asked for one.
+
+    scale: for each axis, the length in coordinate units that the bound is counted in where there is no spread.
+    """
     want = want.flat()
     unit = 1e-6 if single else 1e-11
+    relative = 4e-6 if single else 1e-11
+    one = np.reshape(scale, (-1, 1))
     assert got.hard.dtype == np.int64
+    assert got.hard.shape == want.hard.shape
     np.testing.assert_array_equal(got.hard, want.hard)
-    bound = unit * (1 + want.spread)
+    bound = unit * (one + want.spread)
     _assert_within(got.soft, want.soft, bound + 4e-16 * np.abs(want.soft))
     _assert_within(got.offset, want.offset, bound)
-    _assert_within(got.peak, want.peak, (4e-6 if single else 1e-11) * np.abs(want.peak))
-    clear = np.abs(np.abs(want.offset) - 0.5) > bound
+    _assert_within(got.peak, want.peak, relative * want.peak)
     assert got.agree.dtype == bool
+    assert got.agree.shape == want.agree.shape
+    clear = want.margin > unit
     np.testing.assert_array_equal(got.agree[clear], want.agree[clear])
-    assert not got.agree[want.hard < 0].any()
+    assert not got.agree[want.hard[0] < 0].any()
+    if got.second is not None:
+        # An exponent is rounded in proportion to its size; and what is too small for a float is zero.
+        tiny = 1e-30 if single else 1e-300
+        exponent = -np.log(np.maximum(want.second, tiny))
+        _assert_within(got.second, want.second, relative * (1 + exponent / 16) * want.second + tiny)
+        assert not (got.second < 0).any()
     if got.spread is not None:
         # A variance about the hard argmax less the square of the offset: that square bounds what is lost.
-        scale = 1 + want.spread**2 + want.offset**2
-        _assert_within(got.spread**2, want.spread**2, (4e-6 if single else 1e-11) * scale)
+        _assert_within(got.spread**2, want.spread**2, relative * (one**2 + want.spread**2 + want.offset**2))
         assert not (got.spread < 0).any()
     if got.entropy is not None:
-        _assert_within(got.entropy, want.entropy, (4e-6 if single else 1e-11) * (1 + want.entropy))
+        _assert_within(got.entropy, want.entropy, relative * (1 + want.entropy))
         assert not (got.entropy < 0).any()
     if got.ties is not None:
         assert got.ties.dtype == np.int64
+        assert got.ties.shape == want.ties.shape
         np.testing.assert_array_equal(got.ties, want.ties)
 
 
-def _assert_within(got: npt.NDArray[Any], want: npt.NDArray[Any], bound: npt.NDArray[Any]) -> None:
+def _assert_within(got: Array, want: Array, bound: Array) -> None:
+    assert got.dtype == np.float64
     assert got.shape == want.shape
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
     far = np.abs(got - want) > bound

@@ -90,17 +90,25 @@ def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]
     return shape, dtype, "F" if fortran else "C"
 
 
-class NpySource(Source):
-    """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound."""
+def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which values of a dtype of real numbers leave a source: native byte order, 8 bytes at most."""
+    # TensorFlow knows no extended floats.
+    return np.dtype("float64") if dtype.itemsize > 8 else dtype.newbyteorder("=")
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+
+class NpySource(Source):
+    """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound.
+
+    `header`: what the array is, where the stream holds nothing before its data.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None) -> None:
         self.name, self._stream = name, stream
-        header = read_header(stream, name)
+        header = header or read_header(stream, name)
         self.shape, self.order, self.nbytes = header.shape, header.order, header.nbytes
         self._lengths = header.shape
         self._dtype, self.stored = header.dtype, str(header.dtype)
-        # TensorFlow knows no extended floats.
-        self.dtype = np.dtype("float64") if header.dtype.itemsize > 8 else header.dtype.newbyteorder("=")
+        self.dtype = native_dtype(header.dtype)
         self.sequential = not stream.seekable()
         self._lock = threading.Lock()
         if not self.sequential:

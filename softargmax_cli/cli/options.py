@@ -38,8 +38,18 @@ def _delimiter(text: str | None) -> str | None:
     return text
 
 
-def inverse_temperature(beta: float | None, temperature: float | None) -> float:
+def axes(text: str) -> tuple[int, ...]:
+    """The axes that `--axis` names."""
+    try:
+        return tuple(int(axis) for axis in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--axis {text!r}: give an axis as 1, or several as -2,-1") from None
+
+
+def inverse_temperature(beta: float | None, temperature: float | None, kind: str) -> float:
     """β from the two options that say it."""
+    if kind == "probs" and (beta is not None or temperature is not None):
+        raise typer.BadParameter("--input probs takes weights as they are: they have no --beta and no --temperature")
     if temperature is None:
         return 100.0 if beta is None else beta
     if beta is not None:
@@ -56,7 +66,46 @@ Inputs = Annotated[
     ),
 ]
 Axis = Annotated[
-    int, typer.Option(help="The axis to reduce; negative ones count from the last.", rich_help_panel=REDUCTION)
+    str,
+    typer.Option(
+        metavar="N[,N...]",
+        help="The axis to reduce, or several; negative ones count from the last.",
+        rich_help_panel=REDUCTION,
+    ),
+]
+Kind = Annotated[
+    Literal["scores", "probs", "cost"],
+    typer.Option(
+        "--input",
+        help="What the numbers are: scores; weights as they are, without β; or costs, for the soft argmin.",
+        rich_help_panel=REDUCTION,
+    ),
+]
+Coords = Annotated[
+    Literal["index", "corners", "centers"],
+    typer.Option(
+        help="Unit of soft, offset and spread: the index; -1 to 1 at the end indices; (2i + 1)/n - 1.",
+        rich_help_panel=REDUCTION,
+    ),
+]
+Values = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE[,FILE...]",
+        help="The coordinate of each index, .npy or CSV; one file for each axis.",
+        show_default=False,
+        rich_help_panel=REDUCTION,
+    ),
+]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        metavar="R",
+        min=0,
+        help="Only weights within R indices of the hard argmax count, along each axis.",
+        show_default=False,
+        rich_help_panel=REDUCTION,
+    ),
 ]
 Beta = Annotated[
     float | None,

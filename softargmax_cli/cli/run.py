@@ -8,9 +8,13 @@ from softargmax_cli.cli.running import Request, run_all
 
 def run(
     inputs: options.Inputs,
-    axis: options.Axis = -1,
+    axis: options.Axis = "-1",
     beta: options.Beta = None,
     temperature: options.Temperature = None,
+    kind: options.Kind = "scores",
+    coords: options.Coords = "index",
+    values: options.Values = None,
+    window: options.Window = None,
     nan: options.Nan = "error",
     precision: options.Precision = "auto",
     delimiter: options.Delimiter = None,
@@ -31,11 +35,17 @@ def run(
 
     softargmax run scores.csv --id-column image -o result.csv
 
+    softargmax run heatmaps.npy --axis -2,-1 --window 3 --coords corners
+
     cat data.npy | softargmax run - --format jsonl | jq .soft
     """
     request = Request(
-        axis=axis,
-        beta=options.inverse_temperature(beta, temperature),
+        axes=options.axes(axis),
+        kind=kind,
+        beta=options.inverse_temperature(beta, temperature, kind),
+        coords=coords,
+        values=values,
+        window=window,
         nan=nan,
         precision=precision,
         table=(delimiter, header, id_column),

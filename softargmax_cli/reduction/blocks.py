@@ -53,6 +53,20 @@ class Plan:
             ends = zip(start, self.extent, self.shape, strict=True)
             yield Block(start, tuple(min(a + size, n) for a, size, n in ends))
 
+    def boxes(self) -> Iterator[list[Block]]:
+        """The blocks, those of the same slices together."""
+        box: list[Block] = []
+        for block in self:
+            box.append(block)
+            if self.completes(block):
+                yield box
+                box = []
+
+    @property
+    def splits(self) -> bool:
+        """Whether blocks hold parts of slices."""
+        return any(self.extent[axis] < self.shape[axis] for axis in self.axes)
+
     @property
     def in_order(self) -> bool:
         """Whether slices come in row-major order of the axes that stay."""

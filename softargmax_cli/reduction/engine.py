@@ -15,18 +15,21 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.finish import finish
-from softargmax_cli.reduction.mapping import BlockReducer, NansFound, padded
+from softargmax_cli.reduction.lookalike import look_like_weights
+from softargmax_cli.reduction.mapping import BlockReducer, Misfit, padded
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
 from softargmax_cli.reduction.parallel import in_order
 from softargmax_cli.reduction.readable import Pending, Readable
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
-from softargmax_cli.reduction.state import State, merge
+from softargmax_cli.reduction.state import State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
 
 if TYPE_CHECKING:
@@ -52,16 +55,51 @@ def reduce(
     *,
     memory: int,
     advance: Callable[[int], None] = lambda nbytes: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Slices]:
     """Yield all slices in row-major order; `advance` is told how many bytes of the input are done.
 
-    `memory` (bytes) bounds blocks and unfinished slices. Raises UndefinedError, after the last byte,
-    where the NaN policy is "error" and there is NaN or a slice of nothing but −inf; InputError where the
-    file is not what it seemed; OptionError where `memory` cannot hold what the input's order demands.
+    `memory` (bytes) bounds blocks and unfinished slices; `note` is told what the user may want to know. Raises
+    UndefinedError, after the last byte, where there are negative weights, or where the NaN policy is "error" and there
+    is NaN or a slice without any weight; InputError where the file is not what it seemed; OptionError where `memory`
+    cannot hold what the input's order demands. A source that `returns` must not be `sequential`.
     """
-    stream = _Stream(source, problem, runtime, memory, advance)
+    if source.sequential and returns(source, problem, memory):
+        raise ValueError("a source that is read twice must not be sequential")
+    stream = _Stream(source, problem, runtime, memory, advance, note)
     slices = stream.table() if problem.shape[0] is None else stream.array()
-    return stream.undefined.watched(slices) if problem.nan == "error" else slices
+    return stream.undefined.watched(slices)
+
+
+def returns(source: Readable, problem: Problem, memory: int) -> bool:
+    """Whether the reduction must come back to what it has read.
+
+    So it is where a slice is longer than a block, and what is asked of a place depends on where the maximum is; or,
+    in a table, on how many rows precede it.
+    """
+    again = problem.window is not None or ("second" in problem.fields and len(problem.axes) > 1)
+    if problem.shape[0] is None:
+        return 0 in problem.axes and (again or problem.values is not None)
+    return again and _planned(source, problem, _workers_and_elements(source, problem, memory)[1]).splits
+
+
+def _planned(source: Readable, problem: Problem, elements: int) -> Plan:
+    shape = tuple(n for n in problem.shape if n is not None)
+    return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
+
+
+def _bytes_per_element(source: Readable, problem: Problem) -> int:
+    """What an element takes while its block is reduced."""
+    # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
+    arrays = 3 + (problem.window is not None) + ("second" in problem.fields)
+    return source.dtype.itemsize + arrays * problem.precision.itemsize + (0 if problem.values is None else 16)
+
+
+def _workers_and_elements(source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
+    """How many threads reduce, and how many elements a block has."""
+    largest, each = BLOCK // source.dtype.itemsize, _bytes_per_element(source, problem)
+    workers = max(1, min(_cores(), memory // (2 * largest * each)))
+    return workers, max(1, min(largest, memory // (2 * workers * each)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +109,9 @@ class _Task:
     block: Block
     pending: Pending
     compiled: bool
+    first: bool = False
+    known: State | None = None
+    """The maximum of its slices and where that is, when it is read for the second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +122,46 @@ class _Part:
     nbytes: int
     rows: int
     """Along the first axis, of which only the file may know how many there are."""
-    nans: NansFound | None
-    state: State | None
+    misfit: Misfit | None = None
+    state: State | None = None
     """Where other blocks hold the rest of the slices."""
-    slices: Slices | None
+    slices: Slices | None = None
     """Where the block holds whole slices."""
+    lookalike: bool = False
+    """Whether the scores look like ready-made weights."""
 
 
 class _Stream:
     def __init__(
-        self, source: Readable, problem: Problem, runtime: Runtime, memory: int, advance: Callable[[int], None]
+        self,
+        source: Readable,
+        problem: Problem,
+        runtime: Runtime,
+        memory: int,
+        advance: Callable[[int], None],
+        note: Callable[[str], None],
     ) -> None:
-        self.source, self.problem, self.memory, self.advance = source, problem, memory, advance
+        self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
         self.reducer, self.undefined = BlockReducer(problem, runtime), Undefined(problem)
-        # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
-        self.per_element = source.dtype.itemsize + 3 * problem.precision.itemsize
-        largest = BLOCK // source.dtype.itemsize
-        self.workers = max(1, min(_cores(), memory // (2 * largest * self.per_element)))
-        self.elements = max(1, min(largest, memory // (2 * self.workers * self.per_element)))
+        self.per_element = _bytes_per_element(source, problem)
+        self.workers, self.elements = _workers_and_elements(source, problem, memory)
         self.buffers = threading.local()
+        self.names = source.labels if problem.kept == (len(problem.shape) - 1,) else None
+        """Of the slices, where the last axis is the one that stays."""
 
     def array(self) -> Iterator[Slices]:
         """The slices of an array of known shape."""
-        shape = tuple(n for n in self.problem.shape if n is not None)
-        kept, axes, sequential = self.problem.kept, self.problem.axes, self.source.sequential
-        plan = blocks.plan(shape, axes, self.source.order, self.elements, contiguous=sequential)
-        if sequential:
+        plan = _planned(self.source, self.problem, self.elements)
+        if self.source.sequential:
             self._fit(plan)
-        finished = self._finished(plan)
+        if returns(self.source, self.problem, self.memory):
+            finished = self._finished_twice(plan)
+        else:
+            finished = self._finished(plan)
         if plan.in_order:
             return (slices for _, slices in finished)
-        return in_row_major_order(finished, kept, [shape[k] for k in kept], self.memory // 4)
+        kept = self.problem.kept
+        return in_row_major_order(finished, kept, [plan.shape[k] for k in kept], self.memory // 4)
 
     def _fit(self, plan: Plan) -> None:
         """See to it that blocks, which the order of a pipe may make large, fit into the memory."""
@@ -124,28 +174,58 @@ class _Stream:
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         """Complete slices, and the block that completed them."""
-        worth = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
         # A pipe's blocks wait in memory; and all threads should have something to do.
         few = sum(1 for _ in islice(plan, 4 * self.workers * BATCH)) // (4 * self.workers)
         batch = 1 if self.source.sequential else max(1, few)
         state: State | None = None
-        for part in self._parts(((block, worth[block.shape] >= WORTH_COMPILING) for block in plan), batch):
+        for part in self._parts(self._compiling(plan, plan), batch):
             slices = part.slices
             if slices is None:
                 state = self._merged(state, part, part.block.start)
                 if plan.completes(part.block):
                     slices, state = self._answers(state, part.block), None
-            elif part.nans is not None:
-                self.undefined.note(part.nans, part.block.start)
             if slices is not None:
                 yield part.block, slices
 
+    def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
+        """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
+        for box in plan.boxes():
+            found: State | None = None
+            for part in self._parts(self._compiling(plan, box), 1):
+                found = self._merged(found, part, part.block.start)
+            assert found is not None
+            if self.problem.window is not None and self.problem.values is not None:
+                found = found.placed(self.problem.places)
+            near = [block for block in box if self._concerns(block, found)] or box[-1:]  # beside NaN, hard is nowhere
+            self.advance(sum(_nbytes(self.source, block) for block in set(box).difference(near)))
+            sums: State | None = None
+            for part in self._parts(self._compiling(plan, near), 1, known=found):
+                assert part.state is not None
+                sums = part.state if sums is None else added(sums, part.state)
+            assert sums is not None
+            yield box[-1], self._answers(found.completed(sums, self.problem.window is not None), box[-1])
+
+    def _concerns(self, block: Block, found: State) -> bool:
+        """Whether a block has anything to say of slices whose maximum has been found."""
+        if "second" in self.problem.fields or self.problem.window is None:
+            return True
+        axes, window = self.problem.ascending, self.problem.window
+        start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
+        return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
+
+    def _compiling(self, plan: Plan, some: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
+        """Blocks of a plan, and whether those of their shape are worth compiling for."""
+        worth = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
+        return ((block, worth[block.shape] >= WORTH_COMPILING) for block in some)
+
     def _answers(self, state: State, block: Block) -> Slices:
         """The results of the slices that end with a block, in row-major order."""
-        first = 0
+        first, shape = 0, [n or 0 for n in self.problem.shape]
         for k in self.problem.kept:
-            first = first * (self.problem.shape[k] or 0) + block.start[k]
-        return logical(finish(state, first), [block.shape[k] for k in self.problem.kept], self.source.order)
+            first = first * shape[k] + block.start[k]
+        ids = None if self.names is None else self.names[block.start[-1] : block.stop[-1]]
+        slices = finish(state, self.problem, [shape[axis] for axis in self.problem.axes], first, ids)
+        return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
 
     def table(self) -> Iterator[Slices]:
         """The slices of a table, (rows, columns), whose number of rows only its end tells."""
@@ -153,58 +233,77 @@ class _Stream:
         assert columns is not None
         numbered = enumerate(blocks.rows(columns, self.elements))
         row, state = 0, None
-        for part in self._parts(((block, k >= FIRST_COMPILED) for k, block in numbered), 1):
+        for part in self._parts(((block, k >= FIRST_COMPILED) for k, block in numbered), 1, table=True):
+            if part.misfit is not None:
+                self.undefined.note(part.misfit, (row, 0))
             if part.slices is not None:
-                if part.nans is not None:
-                    self.undefined.note(part.nans, (row, 0))
                 yield replace(part.slices, start=row)
             elif part.state is not None:
                 state = self._merged(state, part, (row, 0))
             row += part.rows
-        if self.problem.axes == (0,):
+        if 0 in self.problem.axes:
             if state is None:
                 raise InputError("the table has no rows, so there is no maximum along axis 0")
-            yield finish(state, 0, self.source.labels)
+            lengths = [(row, columns)[axis] for axis in self.problem.axes]
+            yield finish(state, self.problem, lengths, 0, self.names)
 
     def _merged(self, state: State | None, part: _Part, start: Sequence[int]) -> State:
         """`state` with a part that begins at `start`."""
         assert part.state is not None
-        if part.nans is not None:
-            self.undefined.note(part.nans, start)
-        moved = part.state.shifted([start[axis] for axis in self.problem.axes])
+        moved = part.state.shifted([start[axis] for axis in self.problem.ascending])
         return moved if state is None else merge(state, moved, self.problem.beta)
 
-    def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int) -> Iterator[_Part]:
+    def _parts(
+        self, plan: Iterable[tuple[Block, bool]], batch: int, *, known: State | None = None, table: bool = False
+    ) -> Iterator[_Part]:
         """Reduce the blocks of the plan in worker threads; yield them in its order."""
-        for part in in_order(self._reduce, self._tasks(plan), threads=self.workers, batch=batch):
+        for part in in_order(self._reduce, self._tasks(plan, known), threads=self.workers, batch=batch):
             self.advance(part.nbytes)
+            if part.misfit is not None and not table:
+                self.undefined.note(part.misfit, part.block.start)
+            if part.lookalike:
+                self.note("slices sum to 1 and look like probabilities; --input probs takes them as weights")
             yield part
 
-    def _tasks(self, plan: Iterable[tuple[Block, bool]]) -> Iterator[_Task]:
+    def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[_Task]:
         for block, compiled in plan:
             pending = self.source.fetch(block)
             if pending is None:
                 return
-            yield _Task(block, pending, compiled)
+            first = not any(block.start) and known is None
+            yield _Task(block, pending, compiled, first, known)
 
     def _reduce(self, task: _Task) -> _Part:
         """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
         if not hasattr(self.buffers, "buffer"):
             self.buffers.buffer = Buffer()
-        block, nbytes = task.block, task.pending.nbytes
         loaded = task.pending.load(self.buffers.buffer)
         values, rows = loaded.values, len(loaded.values)
-        table = self.problem.shape[0] is None
+        part = _Part(task.block, task.pending.nbytes, rows)
+        if task.known is not None:
+            known, careful = task.known, self.reducer.careful
+            state = self.reducer.about(values, task.block.start, known, careful=careful, compiled=task.compiled)
+            return replace(part, state=state)
+        problem, table = self.problem, self.problem.shape[0] is None
         if table and not rows:
-            return _Part(block, nbytes, 0, None, None, None)
+            return part
+        whole = all(values.shape[axis] == problem.shape[axis] for axis in problem.axes)
+        lookalike = task.first and whole and problem.kind == "scores" and look_like_weights(values, problem.axes)
+        part = replace(part, lookalike=lookalike)
         if table and task.compiled:
-            values = padded(values, self.problem.axes)
-        state, nans = self.reducer(values, compiled=task.compiled)
-        if table and self.problem.axes == (1,):
-            return _Part(block, nbytes, rows, nans, None, finish(state.first(rows), 0, loaded.ids))
-        if all(block.shape[axis] == self.problem.shape[axis] for axis in self.problem.axes):
-            return _Part(block, nbytes, rows, nans, None, self._answers(state, block))
-        return _Part(block, nbytes, rows, nans, state, None)
+            values = padded(values, problem)
+        if not whole:
+            state, misfit = self.reducer.part(values, task.block.start, compiled=task.compiled)
+            return replace(part, misfit=misfit, state=state)
+        state, misfit = self.reducer.whole(values, compiled=task.compiled)
+        if table:
+            columns = [values.shape[1]]
+            return replace(part, misfit=misfit, slices=finish(state.first(rows), problem, columns, 0, loaded.ids))
+        return replace(part, misfit=misfit, slices=self._answers(state, task.block))
+
+
+def _nbytes(source: Readable, block: Block) -> int:
+    return math.prod(block.shape) * source.dtype.itemsize
 
 
 def _cores() -> int:

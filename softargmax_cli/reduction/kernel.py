@@ -6,14 +6,16 @@ become constants; inputs are passed in the order of the operation's definition.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 Tensor = Any
+Kind = Literal["scores", "probs", "cost"]
 F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
 
 TILE = 128
@@ -28,65 +30,106 @@ class Layout:
     """A block as the kernel sees it, and what is wanted of it. Equal layouts share one compiled program."""
 
     shape: tuple[int, ...]
+    """The first length may be −1, for one that is not known when the operations are laid down."""
     axes: tuple[int, ...]
-    """The reduced axes of `shape`, ascending: the order of positions, and of the coordinates returned."""
+    """The reduced axes of `shape`, by which positions are compared and in whose order coordinates are returned."""
     dtype: np.dtype[Any]
     precision: np.dtype[Any]
     """float32 or float64, of the weights."""
-    second_moment: bool = False
-    log_moment: bool = False
-    ties: bool = False
+    outputs: tuple[str, ...]
+    """Which of `block_sums`'s results are wanted, in the order in which they are returned."""
+    kind: Kind = "scores"
+    window: int | None = None
+    """Only weights within so many positions of the hard argmax, along each axis, are summed."""
+    radius: int = 1
+    """Weights further than that from the hard argmax belong to a second mode."""
+    known: bool = False
+    """Whether maximum and hard are inputs: those of slices of which the block holds a part."""
     careful: bool = False
     """Whether scores may be NaN or +inf, and slices −inf throughout. It costs time: blocks are first tried without."""
 
 
-def block_sums(ops: Any, x: Tensor, beta: Tensor, layout: Layout) -> list[Tensor]:
+def block_sums(
+    ops: Any, x: Tensor, beta: Tensor, layout: Layout, places: Sequence[Tensor] = (), known: Sequence[Tensor] = ()
+) -> list[Tensor]:
     """What `state.State` holds of one block, slices in the order of the axes that stay.
 
-    x: `layout.shape` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight.
-    Returns, s slices and a reduced axes: maximum (s,); hard (a, s), counted within the block; mass (s,);
-    moment (a, s); then, as far as the layout wants them, second_moment (a, s), log_moment (s,), ties (s,);
-    and for a careful one the number of NaNs (s,), which otherwise count as absent. All are floats but the maximum
-    of integers. Without `careful` the mass of a slice that would have needed it is NaN.
+    x: `layout.shape` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight;
+    places: the coordinate of each index of the block, float64, one (n,) for each reduced axis, where coordinates are
+    values; known, where the layout says so: maximum (s,) in the dtype of `exact_dtype`, for each reduced axis hard (s,)
+    in the precision, counted within the block and perhaps outside of it, and with places the coordinates there, (s,).
+
+    Returns `layout.outputs` for s slices and a reduced axes. All but "total", "second" and "runner" count only weights
+    within the window. Weights are relative to that of the maximum.
+        maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
+        weights; moment (a, s): Σ w (i − hard); second_moment (a, s): of squares; value_moment, value_second (a, s):
+        likewise of values; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest weight beyond the radius;
+        runner (s,): the largest but that at hard; nans (s,): how many there are, where the layout is careful.
+    All are floats but the maximum of integers. NaNs count as absent where the layout is careful; else the total of
+    their slice, or the mass where there is no window, is NaN, as it is for negative "probs".
     """
     block = _Block(ops, layout)
     x = block.comparable(x)
+    absent = 0.0 if layout.kind == "probs" else -math.inf
+    results: dict[str, Tensor] = {}
     if layout.careful:
         nan = ops.IsNan(x=x)
-        x = ops.SelectV2(condition=nan, t=block.full(-math.inf), e=x)
-    top = ops.Max(input=x, axis=block.axes, keep_dims=True)
-    hit = ops.Equal(x=x, y=top)
-    hard = block.first(hit)
-
-    if layout.careful:
-        infinite = ops.Equal(x=top, y=block.full(math.inf))
-        finite = ops.SelectV2(condition=ops.IsFinite(x=top), t=top, e=ops.ZerosLike(x=top))
-        log_weight = ops.Mul(x=block.gap(x, finite), y=beta)
-        log_weight = ops.SelectV2(condition=infinite, t=ops.Log(x=block.number(hit)), e=log_weight)
+        x = ops.SelectV2(condition=nan, t=block.full(absent), e=x)
+        results["nans"] = block.sum(block.number(nan)) if "nans" in layout.outputs else None
+    if layout.known:
+        top, *at = [block.unflat(row) for row in known]
+        hard, centers = at[: len(layout.axes)], at[len(layout.axes) :]
+        hit = ops.Equal(x=x, y=top)
     else:
-        log_weight = ops.Mul(x=block.gap(x, top), y=beta)
-    weight = ops.Exp(x=log_weight)
+        # The maximum cancels out: the softmax is the same for scores all moved alike.
+        top = ops.StopGradient(input=ops.Max(input=x, axis=block.axes, keep_dims=True))
+        hit = ops.Equal(x=x, y=top)
+        hard = block.first(hit)
+        centers = block.gather(places, hard) if places else []
+        results["maximum"] = block.flat(top)
+        results["hard"] = block.stack([block.flat(position) for position in hard])
+    weight, log_weight = block.weights(x, top, hit, beta)
 
+    if "second" in layout.outputs:
+        results["second"] = block.largest(weight, block.beyond(hard, layout.radius))
+    if "runner" in layout.outputs:
+        results["runner"] = block.largest(weight, block.beyond(hard, 0))
+    if layout.window is not None:
+        if "total" in layout.outputs:
+            results["total"] = block.sum(weight)
+        weight = ops.SelectV2(condition=block.beyond(hard, layout.window), t=np.zeros((), layout.precision), e=weight)
     tiles = block.cut(weight)
     mass = block.within(tiles)
-    moments = [block.moments(tiles, mass, axis, position) for axis, position in zip(layout.axes, hard, strict=True)]
-    results = [
-        block.flat(top),
-        block.stack([block.flat(position) for position in hard]),
-        block.across(mass),
-        block.stack([first for first, _ in moments]),
-    ]
-    if layout.second_moment:
-        results.append(block.stack([second for _, second in moments]))
-    if layout.log_moment:
+    results["mass"] = block.across(mass)
+    if "moment" in layout.outputs:
+        squares = "second_moment" in layout.outputs
+        pairs = [block.moments(tiles, mass, axis, at, squares) for axis, at in zip(layout.axes, hard, strict=True)]
+        results["moment"] = block.stack([first for first, _ in pairs])
+        results["second_moment"] = block.stack([second for _, second in pairs]) if squares else None
+    if "value_moment" in layout.outputs:
+        squares = "value_second" in layout.outputs
+        pairs = [
+            block.value_moments(weight, axis, values, center, squares)
+            for axis, values, center in zip(layout.axes, places, centers, strict=True)
+        ]
+        results["value_moment"] = block.stack([first for first, _ in pairs])
+        results["value_second"] = block.stack([second for _, second in pairs]) if squares else None
+    if "log_moment" in layout.outputs:
+        log_weight = ops.Log(x=weight) if log_weight is None else log_weight
         # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.
-        lowest = np.asarray(np.finfo(layout.precision).min, layout.precision)
-        results.append(block.sum(block.product(weight, ops.Maximum(x=log_weight, y=lowest))))
-    if layout.ties:
-        results.append(block.sum(block.number(hit)))
-    if layout.careful:
-        results.append(block.sum(block.number(nan)))
-    return results
+        results["log_moment"] = block.sum(block.product(weight, ops.Maximum(x=log_weight, y=block.lowest)))
+    if "ties" in layout.outputs:
+        results["ties"] = block.sum(block.number(hit))
+    return [results[name] for name in layout.outputs]
+
+
+def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
+    """The narrowest dtype not below the precision in which scores are as distinct as in the file."""
+    if dtype in (I8, U8):  # a float64 does not hold all of these
+        return dtype
+    if dtype.kind in "iu" and dtype.itemsize > 2:
+        return F8
+    return np.promote_types(dtype, precision) if dtype.kind == "f" else precision
 
 
 class _Block:
@@ -96,28 +139,67 @@ class _Block:
         self.ops, self.layout = ops, layout
         self.axes = np.array(layout.axes, I4)
         self.lengths = [layout.shape[axis] for axis in layout.axes]
-        self.slices = math.prod(layout.shape) // math.prod(self.lengths)
-        self.axis = layout.axes[-1]
-        """The one that is cut into tiles, where one is."""
+        kept = [n for axis, n in enumerate(layout.shape) if axis not in layout.axes]
+        self.slices = -1 if -1 in kept else math.prod(kept)
+        self.axis = max(layout.axes)
+        """The one that is cut into tiles, where one is: the one closest together in memory."""
         self.tiled = layout.precision == F4 and math.prod(self.lengths) > TILE
         self.width = min(TILE, layout.shape[self.axis])
         self.tiles = -(-layout.shape[self.axis] // self.width)
+        self.exact = exact_dtype(layout.dtype, layout.precision)
+        self.lowest = np.asarray(np.finfo(layout.precision).min, layout.precision)
         if math.prod(self.lengths) >= FLOAT_INDEX:
             raise ValueError(f"a block of {math.prod(self.lengths)} positions is too long for exact indices")
 
-    @property
-    def exact(self) -> np.dtype[Any]:
-        """The narrowest dtype not below the precision in which scores are as distinct as in the file."""
-        dtype, precision = self.layout.dtype, self.layout.precision
-        if dtype in (I8, U8):  # a float64 does not hold all of these
-            return dtype
-        if dtype.kind in "iu" and dtype.itemsize > 2:
-            return F8
-        return np.promote_types(dtype, precision) if dtype.kind == "f" else precision
-
     def comparable(self, x: Tensor) -> Tensor:
-        """x in the dtype `exact`."""
-        return x if self.exact == self.layout.dtype else self.ops.Cast(x=x, DstT=self.exact)
+        """x in the dtype `exact`, the best score the largest."""
+        ops = self.ops
+        x = x if self.exact == self.layout.dtype else ops.Cast(x=x, DstT=self.exact)
+        if self.layout.kind != "cost":
+            return x
+        # −x has no place for the lowest of the signed, nor for the unsigned; −x − 1 has, and the same differences.
+        return ops.Neg(x=x) if self.exact.kind == "f" else ops.Invert(x=x)
+
+    def weights(self, x: Tensor, top: Tensor, hit: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights relative to that of the maximum, and their logarithms; for "probs" these are left to whoever asks."""
+        ops, precision = self.ops, self.layout.precision
+        infinite = ops.Equal(x=top, y=self.full(math.inf)) if self.layout.careful else None
+        if self.layout.kind == "probs":
+            share = ops.DivNoNan(x=self.rounded(x), y=self.rounded(top))
+            if infinite is not None:
+                share = ops.SelectV2(condition=infinite, t=self.number(hit), e=share)
+            negative = ops.Less(x=x, y=self.full(0))
+            return ops.SelectV2(condition=negative, t=np.asarray(math.nan, precision), e=share), None
+        if infinite is None:
+            log_weight = ops.Mul(x=self.gap(x, top), y=beta)
+        else:
+            finite = ops.SelectV2(condition=ops.IsFinite(x=top), t=top, e=ops.ZerosLike(x=top))
+            # Kept finite, or a derivative by β would be 0 times infinity.
+            gap = ops.Maximum(x=self.gap(x, finite), y=self.lowest)
+            log_weight = ops.Mul(x=ops.Minimum(x=gap, y=np.zeros((), precision)), y=beta)
+            log_weight = ops.SelectV2(condition=infinite, t=ops.Log(x=self.number(hit)), e=log_weight)
+            absent = ops.Equal(x=x, y=self.full(-math.inf))
+            log_weight = ops.SelectV2(condition=absent, t=np.asarray(-math.inf, precision), e=log_weight)
+        return ops.Exp(x=log_weight), log_weight
+
+    def beyond(self, position: Sequence[Tensor], radius: int) -> Tensor:
+        """Whether a place lies further from `position` than `radius`, along any axis; broadcastable to the block."""
+        ops, precision = self.ops, self.layout.precision
+        limit = np.asarray(min(radius, FLOAT_INDEX), precision)
+        far = [
+            ops.Greater(x=ops.Abs(x=ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=at)), y=limit)
+            for axis, at in zip(self.layout.axes, position, strict=True)
+        ]
+        return functools.reduce(lambda a, b: ops.LogicalOr(x=a, y=b), far)
+
+    def largest(self, weight: Tensor, where: Tensor) -> Tensor:
+        """(s,): the largest of some weights, 0 where there are none."""
+        some = self.ops.SelectV2(condition=where, t=weight, e=np.zeros((), self.layout.precision))
+        return self.flat(self.ops.Max(input=some, axis=self.axes, keep_dims=True))
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """x in the precision of the weights."""
+        return x if self.exact == self.layout.precision else self.ops.Cast(x=x, DstT=self.layout.precision)
 
     def gap(self, x: Tensor, top: Tensor) -> Tensor:
         """x − top, subtracted before it is rounded to the precision of the weights."""
@@ -132,9 +214,10 @@ class _Block:
         """For each reduced axis the position of the first hit, broadcastable, as floats of the precision."""
         ops, precision = self.ops, self.layout.precision
         count = math.prod(self.lengths)
-        shape = [n if k in self.layout.axes else 1 for k, n in enumerate(self.layout.shape)]
+        strides = [math.prod(self.lengths[k + 1 :]) for k in range(len(self.lengths))]
+        pairs = zip(self.layout.axes, strides, strict=True)
+        left = count - sum(self._along(axis, self.layout.shape[axis]) * stride for axis, stride in pairs)
         # ArgMax would do, but XLA's is slow on CPUs; the largest of the positions counted from the end is not.
-        left = np.arange(count, 0, -1).astype(precision).reshape(shape)
         best = ops.Max(
             input=ops.SelectV2(condition=hit, t=left, e=np.zeros((), precision)), axis=self.axes, keep_dims=True
         )
@@ -142,8 +225,7 @@ class _Block:
         if len(self.lengths) == 1:
             return [first]
         rest, positions = ops.Cast(x=first, DstT=I4), []
-        for k in range(len(self.lengths)):
-            stride = np.asarray(math.prod(self.lengths[k + 1 :]), I4)
+        for stride in np.array(strides, I4):
             positions.append(ops.Cast(x=ops.FloorDiv(x=rest, y=stride), DstT=precision))
             rest = ops.FloorMod(x=rest, y=stride)
         return positions
@@ -168,8 +250,7 @@ class _Block:
     def product(self, x: Tensor, y: Tensor) -> Tensor:
         """x times y, to be summed."""
         # XLA's rule for sums of plain products on CPUs is a slow one; the maximum, of no effect, keeps it from that.
-        lowest = np.asarray(np.finfo(self.layout.precision).min, self.layout.precision)
-        return self.ops.Maximum(x=self.ops.Mul(x=x, y=y), y=lowest)
+        return self.ops.Maximum(x=self.ops.Mul(x=x, y=y), y=self.lowest)
 
     def across(self, sums: Tensor) -> Tensor:
         """(s,): the sums of tiles added up."""
@@ -179,14 +260,15 @@ class _Block:
         """(s,): the sum over the reduced axes."""
         return self.across(self.within(self.cut(terms)))
 
-    def moments(self, weight: Tensor, mass: Tensor, axis: int, position: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(
+        self, weight: Tensor, mass: Tensor, axis: int, position: Tensor, squares: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """(s,), (s,): Σ w (i − position) along `axis`, and of the squares if they are wanted.
 
         weight: as cut; mass: its sums within tiles. A tile is summed about the point of it nearest to `position`,
         so that no distance is large beside what it contributes, and moved from there in float64.
         """
         ops, precision = self.ops, self.layout.precision
-        squares = self.layout.second_moment
         first = second = shift = None
         if not self.tiled:
             distance = ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=position)
@@ -215,6 +297,32 @@ class _Block:
             first = whole
         return self.across(first), self.across(second) if squares else None
 
+    def value_moments(
+        self, weight: Tensor, axis: int, values: Tensor, center: Tensor, squares: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """(s,), (s,): Σ w (v − center) along `axis`, and of the squares if they are wanted, summed in float64.
+
+        Values may lie however far apart, so that no narrower sum would hold the bound.
+        """
+        ops = self.ops
+        shape = [-1 if k == axis else 1 for k in range(len(self.layout.shape))]
+        distance = ops.Sub(x=ops.Reshape(tensor=values, shape=np.array(shape, I4)), y=center)
+        weight = weight if self.layout.precision == F8 else ops.Cast(x=weight, DstT=F8)
+        product = ops.Mul(x=weight, y=distance)
+        first = self.flat(ops.Sum(input=product, axis=self.axes, keep_dims=True))
+        if not squares:
+            return first, None
+        return first, self.flat(ops.Sum(input=ops.Mul(x=product, y=distance), axis=self.axes, keep_dims=True))
+
+    def gather(self, places: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
+        """The values at a position, for each reduced axis."""
+        ops = self.ops
+        centers = []
+        for values, at, length in zip(places, position, self.lengths, strict=True):
+            at = ops.Minimum(x=ops.Cast(x=at, DstT=I4), y=np.asarray(length - 1, I4))  # beside NaN there is no maximum
+            centers.append(ops.GatherV2(params=values, indices=at, axis=np.zeros((), I4)))
+        return centers
+
     def _along(self, axis: int, length: int) -> Any:
         """0, 1, 2 … along `axis`, broadcastable, in the precision of the weights."""
         shape = [length if k == axis else 1 for k in range(len(self.layout.shape))]
@@ -227,6 +335,11 @@ class _Block:
     def flat(self, kept: Tensor) -> Tensor:
         """(s,): a tensor with reduced axes of length 1."""
         return self.ops.Reshape(tensor=kept, shape=np.array([self.slices], I4))
+
+    def unflat(self, row: Tensor) -> Tensor:
+        """(s,) as a tensor with reduced axes of length 1."""
+        shape = [1 if k in self.layout.axes else n for k, n in enumerate(self.layout.shape)]
+        return self.ops.Reshape(tensor=row, shape=np.array(shape, I4))
 
     def stack(self, rows: Sequence[Tensor]) -> Tensor:
         """(a, s)."""

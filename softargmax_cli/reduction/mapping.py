@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.kernel import Layout, block_sums
+from softargmax_cli.reduction.kernel import Layout, block_sums, exact_dtype
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+NAN, NEGATIVE = "NaN", "negative weight"
+PARTS = ("maximum", "hard", "mass", "moment")
+"""What a state always has."""
+
 
 @dataclass(frozen=True, slots=True)
-class NansFound:
-    """NaNs in a block where there may be none."""
+class Misfit:
+    """Values in a block that may not be there."""
 
+    name: str
+    """`NAN` or `NEGATIVE`."""
     count: int
     first: tuple[int, ...]
     """Of the first in row-major order, counted within the block."""
@@ -34,72 +41,153 @@ class BlockReducer:
 
     def __init__(self, problem: Problem, runtime: Runtime) -> None:
         self._problem, self._runtime = problem, runtime
-        self._beta = np.asarray(problem.beta, problem.precision)
+        self._beta = np.asarray(problem.beta or 0, problem.precision)
+        fields = problem.fields
+        self._sums = ["mass", "moment"]
+        if problem.values is not None:
+            self._sums += ["value_moment", "value_second"] if "spread" in fields else ["value_moment"]
+        elif "spread" in fields:
+            self._sums.append("second_moment")
+        self._sums += ["log_moment"] if "entropy" in fields else []
+        self._ties = ["ties"] if "ties" in fields else []
+        self._second = ["second"] if "second" in fields else []
+        self.careful = False
+        """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
 
-    def __call__(self, values: Array, *, compiled: bool) -> tuple[State, NansFound | None]:
-        """The state of a block, `hard` counted within it, slices in the memory order of `values`.
+    def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
+        """The state of a block that holds whole slices, which come in the memory order of `values`.
 
         values: in any memory order. `compiled`: whether blocks of this shape are many.
         """
-        x, axes = collapse(values, self._problem.axes)
-        fields = self._problem.fields
-        layout = Layout(
-            x.shape,
-            axes,
-            x.dtype,
-            self._problem.precision,
-            second_moment="spread" in fields,
-            log_moment="entropy" in fields,
-            ties="ties" in fields,
-        )
-        state, _ = self._run(layout, x, compiled)
-        if x.dtype.kind != "f" or not math.isnan(state.mass.sum()):
+        outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second]
+        return self._found(values, outputs, self._problem.window, self._problem.places, compiled)
+
+    def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
+        """The state of a block that holds parts of slices, `hard` counted within it.
+
+        start: of the block, along each of the array's axes.
+        """
+        if self._problem.window is not None:  # what a second pass needs
+            return self._found(values, [*PARTS, *self._ties], None, (), compiled)
+        runner = ["runner"] if self._second and len(self._problem.axes) == 1 else []
+        outputs = ["maximum", "hard", *self._sums, *self._ties, *(self._second if runner else []), *runner]
+        return self._found(values, outputs, None, self._places(values, start), compiled)
+
+    def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State:
+        """The sums over a block about a maximum and its place that are known, as those of the block's slices.
+
+        known: `hard` counted in the whole array. careful: whether NaN or infinities were found.
+        """
+        problem = self._problem
+        x, axes = collapse(values, problem.axes)
+        margin = problem.radius + 1  # further away, all is as far
+        lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
+        hard = known.hard - np.array([start[axis] for axis in problem.ascending])[:, None]
+        hard = np.clip(hard, -margin, lengths - 1 + margin).astype(problem.precision)
+        sums, inputs = ["mass", "moment"], [known.maximum, *hard]
+        if problem.window is not None:
+            sums = self._sums
+            inputs += [] if known.place is None else [*known.place]
+        layout = self._layout(x, axes, [*sums, *self._second], problem.window, known=True, careful=careful)
+        return State(known.maximum, known.hard, **self._run(layout, x, self._places(values, start), inputs, compiled))
+
+    def _places(self, values: Array, start: Sequence[int]) -> Sequence[Array]:
+        """The values of the block's indices along each reduced axis."""
+        pairs = zip(self._problem.places, self._problem.ascending, strict=False)
+        return [places[start[axis] : start[axis] + values.shape[axis]] for places, axis in pairs]
+
+    def _found(
+        self, values: Array, outputs: Sequence[str], window: int | None, places: Sequence[Array], compiled: bool
+    ) -> tuple[State, Misfit | None]:
+        """The state of a block that is searched for the maximum, and what may not be in it."""
+        problem = self._problem
+        x, axes = collapse(values, problem.axes)
+        layout = self._layout(x, axes, [*outputs, *([] if window is None else ["total"])], window)
+        state, total = self._state(layout, x, places, compiled)
+        if not math.isnan(total.sum()):
             return state, None
-        state, nans = self._run(replace(layout, careful=True), x, compiled)
+        if problem.kind == "probs" and (negative := values < 0).any():
+            return state, _misfit(NEGATIVE, negative)
+        self.careful = True
+        layout = replace(layout, outputs=(*outputs, "nans"), careful=True)
+        state, nans = self._state(layout, x, places, compiled)
         spoilt = nans > 0
-        if not spoilt.any() or self._problem.nan == "omit":
+        if not spoilt.any() or problem.nan == "omit":
             return state, None
-        if self._problem.nan == "propagate":
+        if problem.nan == "propagate":
             return replace(state, mass=np.where(spoilt, np.nan, state.mass)), None
-        where = np.argwhere(np.isnan(values))
-        return state, NansFound(len(where), tuple(map(int, where[0])))
+        return state, _misfit(NAN, np.isnan(values))
 
-    def _run(self, layout: Layout, x: Array, compiled: bool) -> tuple[State, Array]:
-        maximum, hard, *sums = self._function(layout, compiled)(x, self._beta)
-        mass, moment, *rest = (part.astype(np.float64, copy=False) for part in sums)
-        second, log, ties, nans = (
-            rest.pop(0) if wanted else None
-            for wanted in (layout.second_moment, layout.log_moment, layout.ties, layout.careful)
+    def _layout(
+        self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None, **more: bool
+    ) -> Layout:
+        problem = self._problem
+        return Layout(
+            x.shape, axes, x.dtype, problem.precision, tuple(outputs), problem.kind, window, problem.radius, **more
         )
-        state = State(maximum, hard.astype(np.int64), mass, moment, second, log, ties)
-        return state, np.zeros(0) if nans is None else nans
 
-    def _function(self, layout: Layout, compiled: bool) -> Function:
+    def _state(self, layout: Layout, x: Array, places: Sequence[Array], compiled: bool) -> tuple[State, Array]:
+        """The state of a block, and of each slice the number of NaNs, or without care the mass of all its weights."""
+        sums = self._run(layout, x, places, (), compiled)
+        beside = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
+        state = State(sums.pop("maximum"), sums.pop("hard").astype(np.int64), **sums)
+        return state.placed(places) if state.value_moment is not None else state, beside
+
+    def _run(
+        self, layout: Layout, x: Array, places: Sequence[Array], known: Sequence[Array], compiled: bool
+    ) -> dict[str, Array]:
+        """The kernel's results under the names that they have in a state."""
+        places = places if "value_moment" in layout.outputs else ()
+        results = self._function(layout, len(places), compiled)(x, self._beta, *places, *known)
+        sums = {
+            name: part if name in ("maximum", "hard") else part.astype(np.float64, copy=False)
+            for name, part in zip(layout.outputs, results, strict=True)
+        }
+        if "value_second" in sums:
+            sums["second_moment"] = sums.pop("value_second")
+        return sums
+
+    def _function(self, layout: Layout, places: int, compiled: bool) -> Function:
+        lengths = [layout.shape[axis] for axis in layout.axes]
+        slices = math.prod(layout.shape) // math.prod(lengths)
+        inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.shape, layout.dtype), ((), layout.precision)]
+        wide = np.dtype("float64")
+        inputs += [((length,), wide) for length in lengths[:places]]
+        if layout.known:
+            inputs.append(((slices,), exact_dtype(layout.dtype, layout.precision)))
+            inputs += [((slices,), layout.precision)] * len(lengths) + [((slices,), wide)] * places
         return self._runtime.function(
-            lambda ops, x, beta: block_sums(ops, x, beta, layout),
-            [(layout.shape, layout.dtype), ((), layout.precision)],
+            lambda ops, x, beta, *more: block_sums(ops, x, beta, layout, more[:places], more[places:]),
+            inputs,
             compiled=compiled,
             key=layout,
         )
 
 
-def collapse(values: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
-    """The same values in C order with neighbouring kept axes made one, and the reduced axes of that.
+def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:
+    places = np.argwhere(where)
+    return Misfit(name, len(places), tuple(map(int, places[0])))
 
-    Copies only where the memory has gaps. Kept axes come in the order of the memory.
+
+def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
+    """The same values in C order with neighbouring kept axes made one, and where the reduced axes of that are.
+
+    Copies only where the memory has gaps. Kept axes come in the order of the memory; the reduced axes are named in
+    the order of the array, by which positions are compared.
     """
     memory = memory_order(values)
     values = np.ascontiguousarray(values.transpose(memory))
     shape: list[int] = []
-    reduced: list[int] = []
+    place: dict[int, int] = {}
     for kept, group in groupby(range(values.ndim), key=lambda k: memory[k] not in axes):
-        lengths = [values.shape[k] for k in group]
+        members = list(group)
+        lengths = [values.shape[k] for k in members]
         if not kept:
-            reduced += range(len(shape), len(shape) + len(lengths))
+            place.update({memory[k]: len(shape) + number for number, k in enumerate(members)})
             shape += lengths
-        elif (length := int(np.prod(lengths))) != 1:
+        elif (length := math.prod(lengths)) != 1:
             shape.append(length)
-    return values.reshape(shape), tuple(reduced)
+    return values.reshape(shape), tuple(place[axis] for axis in sorted(place))
 
 
 def memory_order(values: Array) -> list[int]:
@@ -108,7 +196,7 @@ def memory_order(values: Array) -> list[int]:
     return axes[::-1] if values.flags.f_contiguous and not values.flags.c_contiguous else axes
 
 
-def padded(values: Array, axes: tuple[int, ...]) -> Array:
+def padded(values: Array, problem: Problem) -> Array:
     """A block of a table, (rows, columns), with rows added that change no other slice and no maximum.
 
     Tables come in blocks of all lengths; so padded, they have few, and each is compiled but once.
@@ -117,5 +205,6 @@ def padded(values: Array, axes: tuple[int, ...]) -> Array:
     step = 1 << max(8, (rows - 1).bit_length() - 3)
     roomy: Array = np.empty((columns, -(-rows // step) * step), values.dtype)
     roomy[:, :rows] = values.T
-    roomy[:, rows:] = -np.inf if axes == (0,) else 0
+    absent = {"scores": -np.inf, "cost": np.inf, "probs": 0.0}[problem.kind]
+    roomy[:, rows:] = absent if 0 in problem.axes else 0
     return np.transpose(roomy)

@@ -22,8 +22,17 @@ def logical(slices: Slices, shape: Sequence[int], order: Order) -> Slices:
     """The slices of one block in row-major order of its kept axes (of lengths `shape`), from memory order."""
     if order == "C" or len(shape) <= 1:
         return slices
-    turned: dict[str, Any] = {name: part.reshape(shape[::-1]).T.ravel() for name, part in _columns(slices).items()}
+    turned: dict[str, Any] = {name: _turned(part, shape) for name, part in _columns(slices).items()}
     return replace(slices, **turned)
+
+
+def _turned(part: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
+    """(…, m) in row-major order of `shape` from column-major."""
+    before = part.shape[:-1]
+    box = part.reshape(*before, *shape[::-1])
+    last = range(len(before), box.ndim)
+    turned: npt.NDArray[Any] = box.transpose(*range(len(before)), *reversed(last)).reshape(part.shape)
+    return turned
 
 
 def in_row_major_order(
@@ -38,12 +47,13 @@ def in_row_major_order(
         columns = _columns(slices)
         for name, part in columns.items():
             if name not in whole:
-                whole[name] = _space(lengths, part.dtype, memory // len(columns))
-            box = tuple(slice(block.start[k], block.stop[k]) for k in kept)
-            whole[name][box] = part.reshape([block.stop[k] - block.start[k] for k in kept])
-    flat = {name: array.reshape(-1) for name, array in whole.items()}
+                whole[name] = _space([*part.shape[:-1], *lengths], part.dtype, memory // len(columns))
+            box: tuple[Any, ...] = (..., *(slice(block.start[k], block.stop[k]) for k in kept))
+            inner = [block.stop[k] - block.start[k] for k in kept]
+            whole[name][box] = part.reshape(*part.shape[:-1], *inner)
+    flat = {name: array.reshape(*array.shape[: array.ndim - len(kept)], -1) for name, array in whole.items()}
     for start in range(0, math.prod(lengths) if flat else 0, RUN):
-        run: dict[str, Any] = {name: np.array(array[start : start + RUN]) for name, array in flat.items()}
+        run: dict[str, Any] = {name: np.array(array[..., start : start + RUN]) for name, array in flat.items()}
         yield Slices(start=start, **run)
 
 

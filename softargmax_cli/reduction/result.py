@@ -10,19 +10,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FIELDS = ("hard", "soft", "offset", "peak", "spread", "entropy", "ties", "agree")
+FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree")
 """The result's fields in the order in which every format lists them (see the README for their meaning)."""
+
+PER_AXIS = frozenset({"hard", "soft", "offset", "spread"})
+"""Fields with a number for each reduced axis; the others have one for each slice."""
 
 ALWAYS = frozenset({"hard", "soft", "offset", "peak", "agree"})
 """Fields that cost nothing beside `soft`; the others are computed only when asked for."""
+
+
+MULTIMODAL = 0.25
+"""The largest weight away from the hard argmax from which on a slice is said to have several modes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slices:
     """A run of `m` consecutive slices, in row-major order of the axes that stay.
 
-    Arrays have shape (m,). A slice without an answer has hard −1, soft, offset, peak NaN, agree False.
-    `spread`, `entropy` and `ties` are None when nobody asked for them.
+    Arrays have shape (m,), those of `PER_AXIS` (a, m) for a reduced axes in the order of the coordinates.
+    A slice without an answer has hard −1, soft, offset, peak, second NaN, agree False.
+    `second`, `spread`, `entropy` and `ties` are None when nobody asked for them.
     """
 
     start: int
@@ -32,6 +40,7 @@ class Slices:
     offset: npt.NDArray[np.float64]
     peak: npt.NDArray[np.float64]
     agree: npt.NDArray[np.bool_]
+    second: npt.NDArray[np.float64] | None = None
     spread: npt.NDArray[np.float64] | None = None
     entropy: npt.NDArray[np.float64] | None = None
     ties: npt.NDArray[np.int64] | None = None
@@ -39,7 +48,7 @@ class Slices:
     """The name of each slice, where the file names them."""
 
     def __len__(self) -> int:
-        return len(self.hard)
+        return len(self.peak)
 
     def column(self, field: str) -> npt.NDArray[np.generic]:
         """The array of one of `FIELDS`; it must have been asked for."""
@@ -51,7 +60,9 @@ class Slices:
     def part(self, start: int, stop: int) -> Slices:
         """Slices `start` to `stop` of these, counted from the first one here; views, not copies."""
         cut: dict[str, Any] = {field: getattr(self, field) for field in (*FIELDS, "ids")}
-        cut = {field: None if values is None else values[start:stop] for field, values in cut.items()}
+        ids = cut.pop("ids")
+        cut = {field: None if values is None else values[..., start:stop] for field, values in cut.items()}
+        cut["ids"] = None if ids is None else ids[start:stop]
         return Slices(self.start + start, **cut)
 
     def positions(self, kept: Sequence[int | None]) -> list[npt.NDArray[np.int64]]:
@@ -73,15 +84,19 @@ class Slices:
 
 @dataclass(slots=True)
 class Summary:
-    """What is said of all slices together; offsets in coordinate units."""
+    """What is said of all slices together; offsets in coordinate units, over all reduced axes."""
 
     slices: int = 0
     undefined: int = 0
     agreeing: int = 0
     max_abs_offset: float = math.nan
     total_abs_offset: float = 0.0
+    offsets: int = 0
+    """How many offsets the total has: one for each slice with an answer and reduced axis."""
     tied: int | None = None
     """Slices whose maximum occurs more than once; None when ties were not counted."""
+    multimodal: int | None = None
+    """Slices with a second mode of at least `MULTIMODAL`; None when nobody asked for `second`."""
 
     def add(self, slices: Slices) -> None:
         """Take a run of slices into account."""
@@ -89,21 +104,23 @@ class Summary:
         distance = np.abs(slices.offset)
         total = float(distance.sum())
         if math.isnan(total):
-            distance = distance[~np.isnan(distance)]
+            distance = distance[:, ~np.isnan(distance[0])]
             total = float(distance.sum())
-        self.undefined += len(slices) - len(distance)
+        self.undefined += len(slices) - distance.shape[1]
         self.agreeing += int(np.count_nonzero(slices.agree))
-        if len(distance):
+        if distance.size:
             self.max_abs_offset = float(np.fmax(self.max_abs_offset, distance.max()))
             self.total_abs_offset += total
+            self.offsets += distance.size
         if slices.ties is not None:
             self.tied = (self.tied or 0) + int(np.count_nonzero(slices.ties > 1))
+        if slices.second is not None:
+            self.multimodal = (self.multimodal or 0) + int(np.count_nonzero(slices.second >= MULTIMODAL))
 
     @property
     def mean_abs_offset(self) -> float:
-        """Mean of |offset| over the slices that have an answer; NaN when none has."""
-        defined = self.slices - self.undefined
-        return self.total_abs_offset / defined if defined else math.nan
+        """Mean of |offset| over the slices that have an answer, and their axes; NaN when none has."""
+        return self.total_abs_offset / self.offsets if self.offsets else math.nan
 
     @property
     def agreement(self) -> float:
@@ -119,6 +136,7 @@ class Summary:
             "mean_abs_offset": self.mean_abs_offset,
             "agreement": self.agreement,
             "tied": self.tied,
+            "multimodal": self.multimodal,
             "undefined": self.undefined,
         }
         return {name: None if isinstance(n, float) and math.isnan(n) else n for name, n in numbers.items()}
@@ -133,19 +151,26 @@ class Run:
     shape: tuple[int | None, ...]
     """The input's shape; None where only the end of the file tells (rows of a CSV)."""
     dtype: str
-    axis: int
-    """The reduced axis, counted from 0."""
-    beta: float
+    axes: tuple[int, ...]
+    """The reduced axes, counted from 0, in the order of the coordinates."""
+    beta: float | None
+    """None where the input is weights, which have no β."""
     device: str
     """The device that computes, as "CPU" or "GPU:0"."""
+    kind: str = "scores"
+    """What the input is: "scores", "probs" or "cost"."""
+    coords: str = "index"
+    """The unit of soft, offset and spread: "index", "corners", "centers" or "values"."""
+    window: int | None = None
+    """How far from the hard argmax weights count, in indices along each axis; None for all."""
     has_ids: bool = False
     labels: Sequence[str] | None = None
-    """Names of the positions along the reduced axis, as the class names of a CSV header."""
+    """Names of the positions along the one reduced axis, as the class names of a CSV header."""
 
     @property
     def kept(self) -> tuple[int | None, ...]:
         """Lengths of the axes that stay."""
-        return self.shape[: self.axis] + self.shape[self.axis + 1 :]
+        return tuple(n for k, n in enumerate(self.shape) if k not in self.axes)
 
     def label(self, hard: int) -> str | None:
         """The name of position `hard`; None where there is none."""

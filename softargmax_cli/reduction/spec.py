@@ -3,51 +3,66 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError
+from softargmax_cli.reduction.kernel import Kind
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]
+Coords = Literal["index", "corners", "centers"]
+Values = tuple[npt.NDArray[np.float64], ...]
 
 SINGLE = frozenset(map(np.dtype, ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")))
 """Dtypes that compute in single precision: a float32 holds each of their values exactly."""
 MODERATE_BETA = (1e-30, 1e30)
 """Outside of these a float32 cannot hold β times a difference of scores."""
+NEIGHBOURHOOD = 1
+"""How far from the hard argmax a second mode begins, where no window says it; in indices."""
+FURTHEST = 1 << 62
+"""A window beyond all indices, to which int64 can still add one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The reduction as the user asks for it. Raises OptionError for a β that is not finite and positive."""
+    """The reduction as the user asks for it.
 
-    axis: int = -1
+    Raises OptionError for a β that is not finite and positive, a negative window, and values beside coords.
+    """
+
+    axes: tuple[int, ...] = (-1,)
+    kind: Kind = "scores"
     beta: float = 100.0
+    """Not used where `kind` is "probs"."""
+    coords: Coords = "index"
+    values: Values | None = None
+    """The coordinate of each index, one array for each of `axes`; instead of `coords`."""
+    window: int | None = None
     nan: NanPolicy = "error"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.beta) and self.beta > 0):
             raise OptionError(f"β = {self.beta:g}: the inverse temperature must be a finite number above 0")
+        if self.window is not None and self.window < 0:
+            raise OptionError(f"--window {self.window}: a distance from the hard argmax is 0 or more indices")
+        if self.values is not None and self.coords != "index":
+            raise OptionError(f"--values and --coords {self.coords} both give coordinates", "give one of them")
 
     def resolve(self, shape: tuple[int | None, ...], dtype: np.dtype[Any], fields: frozenset[str]) -> Problem:
         """Apply to an array of `shape` and `dtype`, for the sake of `fields`.
 
         Raises OptionError for an axis that the array has not, InputError for an array with nothing along it.
         """
-        if not shape:
-            raise InputError("the array has no axis (shape ()), so there is nothing to reduce")
-        if not -len(shape) <= self.axis < len(shape):
-            raise OptionError(
-                f"--axis {self.axis}: the array has {len(shape)} axes (shape {shape_text(shape)})",
-                f"use an axis from {-len(shape)} to {len(shape) - 1}",
-            )
-        axis = self.axis % len(shape)
-        if shape[axis] == 0:
-            raise InputError(f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it")
-        moderate = MODERATE_BETA[0] <= self.beta <= MODERATE_BETA[1]
+        axes = self._axes(shape)
+        if self.values is not None:
+            check_values(self.values, axes, shape)
+        moderate = self.kind == "probs" or MODERATE_BETA[0] <= self.beta <= MODERATE_BETA[1]
         single = dtype in SINGLE and moderate
         if self.precision == "double":
             single = False
@@ -55,7 +70,43 @@ class Spec:
             if not moderate:
                 raise OptionError(f"--precision single does not hold β = {self.beta:g}", "use --precision double")
             single = True
-        return Problem(shape, (axis,), self.beta, self.nan, np.dtype("float32" if single else "float64"), fields)
+        return Problem(
+            shape,
+            axes,
+            self.kind,
+            None if self.kind == "probs" else self.beta,
+            self.coords,
+            self.values,
+            None if self.window is None else min(self.window, FURTHEST),
+            self.nan,
+            np.dtype("float32" if single else "float64"),
+            fields,
+        )
+
+    def _axes(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """The axes counted from 0, in the order asked for."""
+        if not shape:
+            raise InputError("the array has no axis (shape ()), so there is nothing to reduce")
+        asked = ",".join(map(str, self.axes))
+        if not self.axes:
+            raise OptionError("--axis: name at least one axis")
+        for axis in self.axes:
+            if not -len(shape) <= axis < len(shape):
+                raise OptionError(
+                    f"--axis {asked}: the array has {len(shape)} axes (shape {shape_text(shape)})",
+                    f"use an axis from {-len(shape)} to {len(shape) - 1}",
+                )
+        axes = tuple(axis % len(shape) for axis in self.axes)
+        if len(set(axes)) < len(axes):
+            raise OptionError(
+                f"--axis {asked}: names one axis twice (shape {shape_text(shape)})", "name each axis once"
+            )
+        for axis in axes:
+            if shape[axis] == 0:
+                raise InputError(
+                    f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it"
+                )
+        return axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +116,12 @@ class Problem:
     shape: tuple[int | None, ...]
     axes: tuple[int, ...]
     """The reduced axes, counted from 0, in the order of the coordinates."""
-    beta: float
+    kind: Kind
+    beta: float | None
+    """None where the input is weights, which have no β."""
+    coords: Coords
+    values: Values | None
+    window: int | None
     nan: NanPolicy
     precision: np.dtype[Any]
     """float32 or float64: how weights and their sums over a stretch of the axis are computed."""
@@ -76,6 +132,38 @@ class Problem:
     def kept(self) -> tuple[int, ...]:
         """The axes that stay."""
         return tuple(k for k in range(len(self.shape)) if k not in self.axes)
+
+    @property
+    def ascending(self) -> tuple[int, ...]:
+        """The reduced axes in the order of the array, which is that of positions in blocks and states."""
+        return tuple(sorted(self.axes))
+
+    @property
+    def order(self) -> list[int]:
+        """For each coordinate its place in `ascending`."""
+        return [self.ascending.index(axis) for axis in self.axes]
+
+    @property
+    def places(self) -> Values:
+        """The values of each of the `ascending` axes, where there are any."""
+        return () if self.values is None else tuple(self.values[self.axes.index(axis)] for axis in self.ascending)
+
+    @property
+    def radius(self) -> int:
+        """How far from the hard argmax its neighbourhood reaches; what lies beyond is a second mode."""
+        return NEIGHBOURHOOD if self.window is None else self.window
+
+
+def check_values(values: Values, axes: Sequence[int], shape: tuple[int | None, ...]) -> None:
+    """Raise OptionError where there is not one finite value for each index of each axis."""
+    if len(values) != len(axes):
+        files = "1 file" if len(values) == 1 else f"{len(values)} files"
+        raise OptionError(f"--values: {files} for {len(axes)} axes", "give one for each axis, comma separated")
+    for places, axis in zip(values, axes, strict=True):
+        if not np.isfinite(places).all():
+            raise OptionError(f"--values: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite")
+        if shape[axis] not in (None, len(places)):
+            raise OptionError(f"--values: {len(places):,} values for the {shape[axis]:,} indices of axis {axis}")
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:

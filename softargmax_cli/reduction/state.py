@@ -8,7 +8,7 @@ The merge is associative and commutative up to rounding, with `identity` as its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 NOWHERE = np.iinfo(np.int64).max
 """The position of no score: behind all others."""
+
+PER_AXIS = ("second_moment", "place", "value_moment")
+"""Optional parts of a state with a number for each reduced axis."""
 
 Float = npt.NDArray[np.float64]
 
@@ -28,40 +31,56 @@ class State:
     maximum: npt.NDArray[Any]
     """(s,) in a dtype that holds every score: the largest, −inf where there is none."""
     hard: npt.NDArray[np.int64]
-    """(a, s): where it first occurs, in the whole array."""
+    """(a, s): where it first occurs, in the whole array; axes in the order of the array."""
     mass: Float
-    """(s,): Σ w, w = exp(β(x − maximum)). 0 where no score has any weight, NaN where the slice is spoilt."""
+    """(s,): Σ w, w = exp(β(x − maximum)), or x / maximum of weights. 0 where no score has any weight, NaN where the
+    slice is spoilt."""
     moment: Float
     """(a, s): Σ w (i − hard)."""
     second_moment: Float | None = None
-    """(a, s): Σ w (i − hard)²."""
+    """(a, s): Σ w (i − hard)², or of values where there are any."""
     log_moment: Float | None = None
     """(s,): Σ w ln w."""
     ties: Float | None = None
     """(s,): how many scores equal the maximum."""
+    place: Float | None = None
+    """(a, s): the value at `hard`, where coordinates are values."""
+    value_moment: Float | None = None
+    """(a, s): Σ w (v − place)."""
+    second: Float | None = None
+    """(s,): the largest weight outside the neighbourhood of `hard`."""
+    runner: Float | None = None
+    """(s,): the largest weight but that at `hard`, where parts of one axis are merged."""
 
     @classmethod
-    def identity(
-        cls,
-        slices: int,
-        axes: int,
-        dtype: npt.DTypeLike = np.float64,
-        *,
-        second_moment: bool,
-        log_moment: bool,
-        ties: bool,
-    ) -> State:
-        """The state of no scores at all, which would be of `dtype`."""
+    def identity(cls, slices: int, axes: int, dtype: npt.DTypeLike = np.float64, *, wanted: Collection[str]) -> State:
+        """The state of no scores at all, which would be of `dtype`, with the optional parts that are `wanted`."""
         zeros, per_axis = np.zeros(slices), np.zeros((axes, slices))
         dtype = np.dtype(dtype)
-        return cls(
-            np.full(slices, -np.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype),
-            np.full((axes, slices), NOWHERE),
-            zeros,
-            per_axis,
-            per_axis if second_moment else None,
-            zeros if log_moment else None,
-            zeros if ties else None,
+        lowest = np.full(slices, -np.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
+        parts = {name: per_axis if name in PER_AXIS else zeros for name in wanted}
+        return cls(lowest, np.full((axes, slices), NOWHERE), zeros, per_axis, **parts)
+
+    def placed(self, values: Sequence[Float]) -> State:
+        """The same, with the value at `hard`, of (n,) values along each reduced axis."""
+        pairs = zip(values, self.hard, strict=True)
+        return replace(self, place=np.array([places[np.minimum(at, len(places) - 1)] for places, at in pairs]))
+
+    def completed(self, sums: State, windowed: bool) -> State:
+        """The same, found in a first pass over the slices, with the sums of a second about what was found.
+
+        windowed: whether these are of other weights than those of the first; else only `second` is new.
+        """
+        if not windowed:
+            return replace(self, second=sums.second)
+        mass = np.where(np.isnan(self.mass), np.nan, sums.mass)
+        return replace(
+            sums,
+            maximum=self.maximum,
+            hard=self.hard,
+            mass=mass,
+            ties=self.ties,
+            place=self.place,
         )
 
     def shifted(self, start: Sequence[int]) -> State:
@@ -74,12 +93,26 @@ class State:
         return replace(self, **{name: part[..., :count] for name, part in parts.items() if part is not None})
 
 
-def merge(a: State, b: State, beta: float) -> State:
-    """The state of the scores of both: the same slices, over disjoint parts of the reduced axes."""
+def merge(a: State, b: State, beta: float | None) -> State:
+    """The state of the scores of both: the same slices, over disjoint parts of the reduced axes.
+
+    beta: None where the scores are weights. Where the states have `second`, they are stretches of one axis that lie
+    side by side, each without a gap, and the neighbourhood of an index is what lies next to it.
+    """
     a_leads = (a.maximum > b.maximum) | ((a.maximum == b.maximum) & _precedes(a.hard, b.hard))
     maximum = np.where(a_leads, a.maximum, b.maximum)
     hard = np.where(a_leads, a.hard, b.hard)
-    left, right = _move(a, maximum, hard, beta), _move(b, maximum, hard, beta)
+    place = None if a.place is None or b.place is None else np.where(a_leads, a.place, b.place)
+    log_a, log_b = _log_scale(a.maximum, maximum, beta), _log_scale(b.maximum, maximum, beta)
+    left, right = _move(a, maximum, hard, place, log_a), _move(b, maximum, hard, place, log_b)
+    second = runner = None
+    if left.second is not None and right.second is not None and left.runner is not None and right.runner is not None:
+        # Of the part that does not lead, the neighbourhood of the other's hard holds its own hard alone, if anything.
+        top = np.where(a_leads, np.exp(log_b) * (b.mass > 0), np.exp(log_a) * (a.mass > 0))
+        close = abs(a.hard[0] - b.hard[0]) == 1
+        beyond = np.where(close, np.where(a_leads, right.runner, left.runner), top)
+        second = np.maximum(np.where(a_leads, left.second, right.second), beyond)
+        runner = np.maximum(np.where(a_leads, left.runner, right.runner), top)
     return State(
         maximum,
         hard,
@@ -88,6 +121,23 @@ def merge(a: State, b: State, beta: float) -> State:
         _sum(left.second_moment, right.second_moment),
         _sum(left.log_moment, right.log_moment),
         _sum(left.ties, right.ties),
+        place,
+        _sum(left.value_moment, right.value_moment),
+        second,
+        runner,
+    )
+
+
+def added(a: State, b: State) -> State:
+    """The sums of both over disjoint parts of the reduced axes, about one maximum and one place."""
+    return replace(
+        a,
+        mass=a.mass + b.mass,
+        moment=a.moment + b.moment,
+        second_moment=_sum(a.second_moment, b.second_moment),
+        log_moment=_sum(a.log_moment, b.log_moment),
+        value_moment=_sum(a.value_moment, b.value_moment),
+        second=None if a.second is None or b.second is None else np.maximum(a.second, b.second),
     )
 
 
@@ -99,21 +149,45 @@ def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray
     return before
 
 
-def _move(part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], beta: float) -> State:
-    """The same scores, weighed relative to `maximum` and centred on `hard`."""
-    same = part.maximum == maximum  # also where both are infinite, and a difference has no meaning
-    with np.errstate(over="ignore"):
-        log_scale = -beta * np.where(same, 0.0, _gap(maximum, part.maximum))
+def _move(
+    part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], place: Float | None, log_scale: Float
+) -> State:
+    """The same scores, weighed relative to `maximum` and centred on `hard` and on the values there."""
     scale = np.exp(log_scale)
     shift = (part.hard - hard).astype(np.float64)
-    mass = part.mass * scale
+    about, first = shift, part.moment
+    if part.place is not None and part.value_moment is not None and place is not None:
+        about, first = part.place - place, part.value_moment
     second = log = None
     if part.second_moment is not None:
-        second = (part.second_moment + shift * (2 * part.moment + shift * part.mass)) * scale
+        second = (part.second_moment + about * (2 * first + about * part.mass)) * scale
     if part.log_moment is not None:
-        log = scale * part.log_moment + np.where(scale == 0, 0.0, log_scale) * mass
-    ties = None if part.ties is None else np.where(same, part.ties, 0.0)
-    return State(maximum, hard, mass, (part.moment + shift * part.mass) * scale, second, log, ties)
+        log = scale * part.log_moment + np.where(scale == 0, 0.0, log_scale) * (part.mass * scale)
+    return State(
+        maximum,
+        hard,
+        part.mass * scale,
+        (part.moment + shift * part.mass) * scale,
+        second,
+        log,
+        None if part.ties is None else np.where(part.maximum == maximum, part.ties, 0.0),
+        place,
+        None if part.value_moment is None else (first + about * part.mass) * scale,
+        None if part.second is None else part.second * scale,
+        None if part.runner is None else part.runner * scale,
+    )
+
+
+def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | None) -> Float:
+    """ln of the weight of a score `part` relative to that of `maximum`, which is no less."""
+    same = part == maximum  # also where both are infinite, and a difference has no meaning
+    if beta is None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(maximum > 0, np.maximum(part, 0) / maximum.astype(np.float64), 0.0)
+            log: Float = np.log(np.where(same, 1.0, share))
+            return log
+    with np.errstate(over="ignore"):
+        return -beta * np.where(same, 0.0, _gap(maximum, part))
 
 
 def _gap(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> Float:

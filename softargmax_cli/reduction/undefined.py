@@ -8,49 +8,60 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from softargmax_cli.errors import UndefinedError
-from softargmax_cli.reduction.mapping import NansFound
+from softargmax_cli.reduction.mapping import NAN, NEGATIVE, Misfit
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 
+POLICIES = "use --nan omit to leave them out, or --nan propagate to mark their slices"
+SIGNS = "probabilities are 0 or more; --input scores takes any numbers"
 ENDLESS = 1 << 62
 """Stands for a length that is not known."""
 
 
 class Undefined:
-    """Counts NaNs, and slices of nothing but −inf, and remembers the first of each."""
+    """Counts values that may not be there, and slices without any weight, and remembers the first of each."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._nans = self._slices = 0
-        self._first_nan: tuple[int, ...] = ()
-        self._first_slice = 0
+        self._counts: dict[str, int] = {}
+        self._firsts: dict[str, tuple[int, ...]] = {}
+        self._slices = self._first_slice = 0
 
-    def note(self, nans: NansFound, start: Sequence[int]) -> None:
-        """NaNs in a block that begins at `start`."""
-        index = tuple(a + b for a, b in zip(start, nans.first, strict=True))
-        self._first_nan = min(self._first_nan, index) if self._nans else index
-        self._nans += nans.count
+    def note(self, misfit: Misfit, start: Sequence[int]) -> None:
+        """Misfits in a block that begins at `start`."""
+        index = tuple(a + b for a, b in zip(start, misfit.first, strict=True))
+        self._counts[misfit.name] = self._counts.get(misfit.name, 0) + misfit.count
+        self._firsts[misfit.name] = min(self._firsts.get(misfit.name, index), index)
 
     def watched(self, slices: Iterator[Slices]) -> Iterator[Slices]:
-        """Pass slices on until the first without an answer; raise UndefinedError after the last if there was one."""
+        """Pass slices on until the first without an answer, where that is an error; raise UndefinedError at the end."""
         for run in slices:
-            if math.isnan(run.soft.sum()) and not self._nans:
-                missing = np.isnan(run.soft)
+            if self._problem.nan == "error" and not self._counts and math.isnan(run.peak.sum()):
+                missing = np.isnan(run.peak)
                 if not self._slices:
                     self._first_slice = run.start + int(np.argmax(missing))
                 self._slices += int(np.count_nonzero(missing))
-            if not (self._nans or self._slices):
+            if not (self._counts or self._slices):
                 yield run
-        remedy = "use --nan omit to leave them out, or --nan propagate to mark their slices"
-        if self._nans:
-            count = "1 NaN," if self._nans == 1 else f"{self._nans:,} NaNs, the first"
-            raise UndefinedError(f"{count} at index {index_text(self._first_nan)}", remedy)
+        for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
+            if name in self._counts:
+                count = self._counts[name]
+                what = f"1 {name}," if count == 1 else f"{count:,} {name}s, the first"
+                raise UndefinedError(f"{what} at index {index_text(self._firsts[name])}", remedy)
         if self._slices:
-            lengths = [ENDLESS if (n := self._problem.shape[k]) is None else n for k in self._problem.kept]
-            place = np.unravel_index(self._first_slice, lengths) if lengths else ()
-            count = "1 slice holds" if self._slices == 1 else f"{self._slices:,} slices hold"
-            where = f"; the first is slice {index_text(tuple(map(int, place)))}" if lengths else ""
-            raise UndefinedError(f"{count} nothing but -inf{where}", remedy)
+            raise UndefinedError(self._without_weight(), POLICIES)
+
+    def _without_weight(self) -> str:
+        problem = self._problem
+        lengths = [ENDLESS if (n := problem.shape[k]) is None else n for k in problem.kept]
+        place = np.unravel_index(self._first_slice, lengths) if lengths else ()
+        where = f"; the first is slice {index_text(tuple(map(int, place)))}" if lengths else ""
+        one = self._slices == 1
+        count = "1 slice" if one else f"{self._slices:,} slices"
+        if problem.kind == "probs":
+            return f"{count} {'sums' if one else 'sum'} to 0, so there is nothing to normalise by{where}"
+        nothing = "inf" if problem.kind == "cost" else "-inf"
+        return f"{count} {'holds' if one else 'hold'} nothing but {nothing}{where}"
 
 
 def index_text(index: tuple[int, ...]) -> str:

@@ -15,17 +15,18 @@ GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading and its cells, which `lines` pads to one width."""
+    """A heading and its cells, which `lines` pads to one width; text to the left, numbers to the right."""
 
     name: str
     cells: Sequence[str]
-    align: Literal["left", "right", "point"] = "right"
+    align: Literal["left", "right"] = "right"
 
     def lines(self, rule: str) -> list[str]:
         """The heading, a rule below it, and the cells, padded."""
-        cells = _at_the_point(self.cells) if self.align == "point" else self.cells
-        width = min(max(map(cell_width, (self.name, *cells))), WIDEST)
-        lines = [self.name, rule * width if self.name else "", *cells]
+        width = max(map(cell_width, (self.name, *self.cells)))
+        if self.align == "left":
+            width = min(width, WIDEST)
+        lines = [self.name, rule * width if self.name else "", *self.cells]
         if self.align == "left":
             return [text + " " * (width - cell_width(text)) for text in lines]
         return [" " * (width - cell_width(text)) + text for text in lines]
@@ -54,11 +55,19 @@ def painted(text: str, style: str) -> str:
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
-def _at_the_point(cells: Sequence[str]) -> list[str]:
+def coordinates(axes: Sequence[Sequence[str]]) -> list[str]:
+    """Numbers of one axis or more as cells, "3, 7.5"; those of an axis stand with their points above each other."""
+    *first, last = axes
+    # A comma stays at its number; what pads the number comes behind both.
+    aligned = [*(_at_the_point(cells, ",") for cells in first), _at_the_point(last)]
+    return [" ".join(row) for row in zip(*aligned, strict=True)]
+
+
+def _at_the_point(cells: Sequence[str], end: str = "") -> list[str]:
     parts = [cell.partition(".") for cell in cells]
     before = max((len(whole) for whole, _, _ in parts), default=0)
-    after = max((len(point + rest) for _, point, rest in parts), default=0)
-    return [whole.rjust(before) + (point + rest).ljust(after) for whole, point, rest in parts]
+    after = max((len(point + rest + end) for _, point, rest in parts), default=0)
+    return [whole.rjust(before) + (point + rest + end).ljust(after) for whole, point, rest in parts]
 
 
 def fixed(numbers: Sequence[float], decimals: int) -> Callable[[float], str]:

@@ -21,6 +21,8 @@ def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Sign
         parts.append(f"agreement {_percent(summary.agreement)}")
     if summary.tied is not None:
         parts.append(f"{summary.tied:,} tied")
+    if summary.multimodal is not None:
+        parts.append(f"{summary.multimodal:,} multi-modal")
     if summary.undefined:
         parts.append(f"{summary.undefined:,} undefined")
     line = signs.dot.join(parts)

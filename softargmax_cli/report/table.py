@@ -9,12 +9,12 @@ from typing import TextIO
 
 import numpy as np
 
-from softargmax_cli.reduction.result import FIELDS, Run, Slices, Summary
-from softargmax_cli.report.layout import Column, fixed, joined, painted, short
+from softargmax_cli.reduction.result import MULTIMODAL, Run, Slices, Summary
+from softargmax_cli.report.layout import Column, coordinates, fixed, joined, painted, short
 from softargmax_cli.report.summary import summary_line
 from softargmax_cli.report.text import Signs, legible, signs_of
 
-TABLE_FIELDS = ("hard", "soft", "offset", "peak", "spread", "ties", "agree")
+TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree")
 """The fields that the table shows, or marks slices by."""
 
 
@@ -45,6 +45,9 @@ class Table:
             file.write((painted(line, style) if color and style else line) + "\n")
 
         put(_heading(run, shape, signs, show), "bold")
+        settings = _settings(run, signs)
+        if settings:
+            put(signs.dot.join(settings))
         put("")
         if self._count:
             slices = _merged(self._parts)
@@ -61,28 +64,47 @@ class Table:
 
 def _heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> str:
     size = signs.times.join(map(str, shape))
-    parts = [show(run.input), f"{show(run.dtype)} {size}", f"axis {run.axis}"]
-    if math.isfinite(run.beta):
+    axes = f"{'axis' if len(run.axes) == 1 else 'axes'} {', '.join(map(str, run.axes))}"
+    parts = [show(run.input), f"{show(run.dtype)} {size}", axes]
+    if run.beta is not None:
         parts.append(f"{signs.beta} {run.beta:.10g} (temperature {1 / run.beta:.6g})")
     return signs.dot.join([*parts, show(run.device)])
 
 
-def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str]) -> Iterator[Column]:
-    def numbers(field: str, spell: Callable[[float], str]) -> Column:
-        cells = [signs.none if math.isnan(number) else spell(number) for number in slices.column(field).tolist()]
-        return Column(field, cells, "point")
+def _settings(run: Run, signs: Signs) -> list[str]:
+    """In words what is not as usual; one line of an ordinary width holds all of it."""
+    words = {
+        "cost": "cost: soft argmin",
+        "probs": "probs: weights as they are",
+        "corners": f"corners: {signs.minus}1 to 1 at the end indices",
+        "centers": f"centers: (2i + 1)/n {signs.minus} 1",
+        "values": "values: coordinates as given",
+    }
+    settings = [words[name] for name in (run.kind, run.coords) if name in words]
+    return settings if run.window is None else [*settings, f"window {signs.within}{run.window}"]
 
-    hard = slices.hard.tolist()
+
+def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str]) -> Iterator[Column]:
+    def numbers(field: str, spell: Callable[[float], str] | None = None) -> Column:
+        axes = []
+        for values in np.atleast_2d(slices.column(field)).tolist():
+            spelt = spell or fixed(values, 7)  # axes may have units of their own
+            axes.append([signs.none if math.isnan(number) else spelt(number) for number in values])
+        return Column(field, coordinates(axes))
+
     if run.kept:
-        yield Column("slice", _positions(slices, run))
+        yield Column("slice", coordinates([list(map(str, along.tolist())) for along in slices.positions(run.kept)]))
     if slices.ids is not None:
         yield Column("id", [show(name) for name in slices.ids], "left")
-    yield Column("hard", [signs.none if index < 0 else str(index) for index in hard])
+    hard = [[signs.none if index < 0 else str(index) for index in along] for along in slices.hard.tolist()]
+    yield Column("hard", coordinates(hard))
     if run.labels is not None:
-        yield Column("label", [show(run.label(index) or "") for index in hard], "left")
-    yield numbers("soft", fixed(slices.soft.tolist(), 7))
+        yield Column("label", [show(run.label(index) or "") for index in slices.hard[0].tolist()], "left")
+    yield numbers("soft")
     yield numbers("offset", short)
     yield numbers("peak", "{:.4f}".format)
+    if slices.second is not None:
+        yield numbers("second", "{:.4f}".format)
     if slices.spread is not None:
         yield numbers("spread", short)
     notes = list(_notes(slices, signs))
@@ -90,36 +112,47 @@ def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str])
         yield Column("", notes, "left")
 
 
-def _positions(slices: Slices, run: Run) -> list[str]:
-    axes = [list(map(str, positions.tolist())) for positions in slices.positions(run.kept)]
-    widths = [max(map(len, axis)) for axis in axes]
-    return [", ".join(map(str.rjust, row, widths)) for row in zip(*axes, strict=True)]
-
-
 def _notes(slices: Slices, signs: Signs) -> Iterator[str]:
     """A mark and a word for each slice that wants a second look."""
     ties = [0] * len(slices) if slices.ties is None else slices.ties.tolist()
-    for undefined, agree, tied in zip(np.isnan(slices.soft).tolist(), slices.agree.tolist(), ties, strict=True):
+    states = zip(_undefined(slices), slices.agree.tolist(), _multimodal(slices), ties, strict=True)
+    for undefined, agree, multimodal, tied in states:
         if undefined:
             yield f"{signs.undefined} undefined"
-        else:
-            yield "  ".join(
-                ([] if agree else [f"{signs.differs} disagrees"]) + ([f"= {tied:,} tied"] if tied > 1 else [])
-            )
+            continue
+        notes = [] if agree else [f"{signs.differs} disagrees"]
+        if multimodal:
+            notes.append(f"{signs.modes} two modes")
+        if tied > 1:
+            notes.append(f"= {tied:,} tied")
+        yield "  ".join(notes)
 
 
 def _styles(slices: Slices) -> Iterator[str]:
     """Of the names of the columns, the rule below them, and every row."""
     yield from ("bold", "dim")
-    for undefined, agree in zip(np.isnan(slices.soft).tolist(), slices.agree.tolist(), strict=True):
-        yield "yellow" if undefined else "" if agree else "bold red"
+    for undefined, agree, multimodal in zip(
+        _undefined(slices), slices.agree.tolist(), _multimodal(slices), strict=True
+    ):
+        yield "yellow" if undefined else "bold red" if not agree else "magenta" if multimodal else ""
+
+
+def _undefined(slices: Slices) -> list[bool]:
+    undefined: list[bool] = np.isnan(slices.soft[0]).tolist()
+    return undefined
+
+
+def _multimodal(slices: Slices) -> list[bool]:
+    if slices.second is None:
+        return [False] * len(slices)
+    return [second >= MULTIMODAL for second in slices.second.tolist()]
 
 
 def _merged(parts: Sequence[Slices]) -> Slices:
-    """Consecutive runs of slices as one, over memory of its own."""
+    """What the table shows of consecutive runs of slices, as one over memory of its own."""
     columns = {
-        field: np.concatenate([part.column(field) for part in parts])
-        for field in FIELDS
+        field: np.concatenate([part.column(field) for part in parts], axis=-1)
+        for field in TABLE_FIELDS
         if getattr(parts[0], field) is not None
     }
     ids = None if parts[0].ids is None else [name for part in parts for name in part.ids or ()]

@@ -38,14 +38,29 @@ class Signs:
     times: str = " × "
     beta: str = "β"
     rule: str = "─"
+    minus: str = "−"
+    within: str = "±"
     differs: str = "≠"
+    modes: str = "∩∩"
     undefined: str = "∅"
     none: str = "–"
     more: str = "…"
 
 
 FULL = Signs()
-PLAIN = Signs(dot=", ", times=" x ", beta="beta", rule="-", differs="!", undefined="?", none="-", more="...")
+PLAIN = Signs(
+    dot=", ",
+    times=" x ",
+    beta="beta",
+    rule="-",
+    minus="-",
+    within="+/-",
+    differs="!",
+    modes="^^",
+    undefined="?",
+    none="-",
+    more="...",
+)
 
 
 def signs_of(stream: TextIO) -> Signs:

@@ -8,13 +8,15 @@ import itertools
 import json
 import math
 import os
+import re
 import stat
 import sys
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -31,17 +33,18 @@ posix = pytest.mark.skipif(os.name != "posix", reason="there are no FIFOs and de
 
 
 def slices_of(soft: list[float], start: int = 0, ids: list[str] | None = None) -> Slices:
-    """Slices that agree with index 1 unless soft is NaN."""
+    """Slices of one axis that agree with index 1 unless soft is NaN."""
     values = np.array(soft, np.float64)
     defined = ~np.isnan(values)
     return Slices(
         start,
-        hard=np.where(defined, 1, -1).astype(np.int64),
-        soft=values,
-        offset=values - 1,
+        hard=np.where(defined, 1, -1).astype(np.int64)[np.newaxis],
+        soft=values[np.newaxis],
+        offset=values[np.newaxis] - 1,
         peak=np.where(defined, 0.5, NAN),
         agree=defined,
-        spread=np.where(defined, 0.25, NAN),
+        second=np.where(defined, 0.125, NAN),
+        spread=np.where(defined, 0.25, NAN)[np.newaxis],
         entropy=np.where(defined, 0.75, NAN),
         ties=defined.astype(np.int64),
         ids=ids,
@@ -50,19 +53,38 @@ def slices_of(soft: list[float], start: int = 0, ids: list[str] | None = None) -
 
 TUTORIAL = Slices(
     0,
-    hard=np.array([0, 1, 2]),
-    soft=np.array([0.0, 0.9999546021312976, 1.9999546021312975]),
-    offset=np.array([0.0, -4.5397868702434e-05, -4.5397868702434e-05]),
+    hard=np.array([[0, 1, 2]]),
+    soft=np.array([[0.0, 0.9999546021312976, 1.9999546021312975]]),
+    offset=np.array([[0.0, -4.5397868702434e-05, -4.5397868702434e-05]]),
     peak=np.array([1.0, 0.9999546021312976, 0.9999546021312976]),
     agree=np.array([True, True, False]),
-    spread=np.array([0.0, 0.006737641, 0.006737641]),
+    second=np.array([0.0, 2.5e-12, 0.375]),
+    spread=np.array([[0.0, 0.006737641, 0.006737641]]),
     entropy=np.array([0.0, 0.0005, 0.0005]),
     ties=np.array([1, 1, 2]),
 )
 
+PLANE = Slices(
+    0,
+    hard=np.array([[3, -1, 12], [7, -1, 0]]),
+    soft=np.array([[3.125, NAN, 11.5], [7.5, NAN, 0.0]]),
+    offset=np.array([[0.125, NAN, -0.5], [0.5, NAN, 0.0]]),
+    peak=np.array([0.5, NAN, 1 / 3]),
+    agree=np.array([False, False, True]),
+    second=np.array([0.25, NAN, 0.0]),
+    spread=np.array([[1.5, NAN, 2.5], [0.75, NAN, 1e-300]]),
+    entropy=np.array([2.0, NAN, 1.0]),
+    ties=np.array([1, 0, 2]),
+)
+"""Three slices of two axes, the second without an answer."""
+
 
 def run_of(*shape: int | None, axis: int = -1, **more: Any) -> Run:
-    return Run("scores.npy", shape, "float32", axis % len(shape), 100.0, "CPU", **more)
+    return run_over(shape, (axis % len(shape),), **more)
+
+
+def run_over(shape: tuple[int | None, ...], axes: tuple[int, ...], **more: Any) -> Run:
+    return Run("scores.npy", shape, "float32", axes, **{"beta": 100.0, "device": "CPU", **more})
 
 
 def save(target: str | Path, run: Run, parts: list[Slices], shape: tuple[int, ...], **options: Any) -> None:
@@ -85,10 +107,10 @@ def names_in(folder: Path) -> list[str]:
 def test_csv_literally(tmp_path: Path) -> None:
     save(tmp_path / "a.csv", run_of(3, 4), [TUTORIAL], (3, 4))
     assert (tmp_path / "a.csv").read_bytes() == (
-        b"index,hard,soft,offset,peak,spread,entropy,ties,agree\n"
-        b"0,0,0.0,0.0,1.0,0.0,0.0,1,true\n"
-        b"1,1,0.9999546021312976,-4.5397868702434e-05,0.9999546021312976,0.006737641,0.0005,1,true\n"
-        b"2,2,1.9999546021312975,-4.5397868702434e-05,0.9999546021312976,0.006737641,0.0005,2,false\n"
+        b"index,hard,soft,offset,peak,second,spread,entropy,ties,agree\n"
+        b"0,0,0.0,0.0,1.0,0.0,0.0,0.0,1,true\n"
+        b"1,1,0.9999546021312976,-4.5397868702434e-05,0.9999546021312976,2.5e-12,0.006737641,0.0005,1,true\n"
+        b"2,2,1.9999546021312975,-4.5397868702434e-05,0.9999546021312976,0.375,0.006737641,0.0005,2,false\n"
     )
 
 
@@ -96,9 +118,9 @@ def test_tsv_of_undefined_labelled_slices_literally(tmp_path: Path) -> None:
     run = run_of(2, 2, has_ids=True, labels=["cat", "dog"])
     save(tmp_path / "a.tsv", run, [slices_of([1.0, NAN], ids=["x", "y,z"])], (2, 2))
     assert (tmp_path / "a.tsv").read_bytes() == (
-        b"index\tid\thard\tlabel\tsoft\toffset\tpeak\tspread\tentropy\tties\tagree\n"
-        b"0\tx\t1\tdog\t1.0\t0.0\t0.5\t0.25\t0.75\t1\ttrue\n"
-        b"1\ty,z\t-1\t\tnan\tnan\tnan\tnan\tnan\t0\tfalse\n"
+        b"index\tid\thard\tlabel\tsoft\toffset\tpeak\tsecond\tspread\tentropy\tties\tagree\n"
+        b"0\tx\t1\tdog\t1.0\t0.0\t0.5\t0.125\t0.25\t0.75\t1\ttrue\n"
+        b"1\ty,z\t-1\t\tnan\tnan\tnan\tnan\tnan\tnan\t0\tfalse\n"
     )
 
 
@@ -107,9 +129,9 @@ def test_jsonl_literally(tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", run, [slices_of([1.0, NAN], ids=["x", 'y"é'])], (2, 2), name_inputs=True)
     assert (tmp_path / "a.jsonl").read_text("utf-8") == (
         '{"input": "scores.npy", "index": [0], "id": "x", "hard": 1, "label": "dog", "soft": 1.0, "offset": 0.0, '
-        '"peak": 0.5, "spread": 0.25, "entropy": 0.75, "ties": 1, "agree": true}\n'
+        '"peak": 0.5, "second": 0.125, "spread": 0.25, "entropy": 0.75, "ties": 1, "agree": true}\n'
         '{"input": "scores.npy", "index": [1], "id": "y\\"é", "hard": -1, "label": null, "soft": null, '
-        '"offset": null, "peak": null, "spread": null, "entropy": null, "ties": 0, "agree": false}\n'
+        '"offset": null, "peak": null, "second": null, "spread": null, "entropy": null, "ties": 0, "agree": false}\n'
     )
 
 
@@ -122,12 +144,142 @@ def test_json_literally(tmp_path: Path) -> None:
             sink.write(part)
         sink.commit(summary, (2, 4))
     assert (tmp_path / "a.json").read_text("utf-8") == (
-        '{"input": "scores.npy",\n "dtype": "float32",\n "axis": 1,\n "beta": 100.0,\n "device": "CPU",\n "slices": [\n'
+        '{"input": "scores.npy",\n "dtype": "float32",\n "axis": 1,\n "beta": 100.0,\n "kind": "scores",\n'
+        ' "coords": "index",\n "window": null,\n "device": "CPU",\n "slices": [\n'
         '  {"index": [0], "hard": 1, "soft": 1.0},\n'
         '  {"index": [1], "hard": -1, "soft": null}\n'
         ' ],\n "shape": [2, 4],\n "summary": {"slices": 2, "max_abs_offset": 0.0, "mean_abs_offset": 0.0, '
-        '"agreement": 1.0, "tied": 0, "undefined": 1}}\n'
+        '"agreement": 1.0, "tied": 0, "multimodal": 0, "undefined": 1}}\n'
     )
+
+
+def test_csv_of_two_axes_literally(tmp_path: Path) -> None:
+    save(tmp_path / "a.csv", run_over((3, 16, 8), (1, 2)), [PLANE], (3, 16, 8))
+    assert (tmp_path / "a.csv").read_bytes() == (
+        b"index,hard_0,hard_1,soft_0,soft_1,offset_0,offset_1,peak,second,spread_0,spread_1,entropy,ties,agree\n"
+        b"0,3,7,3.125,7.5,0.125,0.5,0.5,0.25,1.5,0.75,2.0,1,false\n"
+        b"1,-1,-1,nan,nan,nan,nan,nan,nan,nan,nan,nan,0,false\n"
+        b"2,12,0,11.5,0.0,-0.5,0.0,0.3333333333333333,0.0,2.5,1e-300,1.0,2,true\n"
+    )
+
+
+def test_tsv_of_three_axes_with_ids_and_two_that_stay_literally(tmp_path: Path) -> None:
+    hard = np.array([[5, 1], [0, 2], [9, 3]])
+    slices = Slices(0, hard, hard + 0.5, hard * 0.0, np.array([1.0, 0.5]), np.array([True, False]), ids=["a b", ""])
+    run = run_over((2, 4, 1, 4, 16), (3, 1, 4), has_ids=True)
+    with open_sink(str(tmp_path / "a.tsv"), "tsv", run, ("agree", "hard", "soft"), force=False) as sink:
+        sink.write(slices)
+        sink.commit(Summary(), (2, 4, 1, 4, 16))
+    assert (tmp_path / "a.tsv").read_bytes() == (
+        b"index_0\tindex_1\tid\thard_0\thard_1\thard_2\tsoft_0\tsoft_1\tsoft_2\tagree\n"
+        b"0\t0\ta b\t5\t0\t9\t5.5\t0.5\t9.5\ttrue\n"
+        b"1\t0\t\t1\t2\t3\t1.5\t2.5\t3.5\tfalse\n"
+    )
+
+
+def test_jsonl_of_two_axes_literally(tmp_path: Path) -> None:
+    save(tmp_path / "a.jsonl", run_over((3, 16, 8), (1, 2)), [PLANE.part(0, 2), PLANE.part(2, 3)], (3, 16, 8))
+    assert (tmp_path / "a.jsonl").read_text("utf-8") == (
+        '{"index": [0], "hard": [3, 7], "soft": [3.125, 7.5], "offset": [0.125, 0.5], "peak": 0.5, "second": 0.25, '
+        '"spread": [1.5, 0.75], "entropy": 2.0, "ties": 1, "agree": false}\n'
+        '{"index": [1], "hard": [-1, -1], "soft": [null, null], "offset": [null, null], "peak": null, "second": null, '
+        '"spread": [null, null], "entropy": null, "ties": 0, "agree": false}\n'
+        '{"index": [2], "hard": [12, 0], "soft": [11.5, 0.0], "offset": [-0.5, 0.0], "peak": 0.3333333333333333, '
+        '"second": 0.0, "spread": [2.5, 1e-300], "entropy": 1.0, "ties": 2, "agree": true}\n'
+    )
+
+
+def test_json_of_two_axes_literally(tmp_path: Path) -> None:
+    more = {"beta": None, "kind": "probs", "coords": "corners", "window": 3}
+    run, summary = run_over((16, 3, 8), (2, 0), **more), Summary()
+    with open_sink(str(tmp_path / "a.json"), "json", run, ("hard", "soft", "second"), force=False) as sink:
+        summary.add(PLANE)
+        sink.write(PLANE)
+        sink.commit(summary, (16, 3, 8))
+    assert (tmp_path / "a.json").read_text("utf-8") == (
+        '{"input": "scores.npy",\n "dtype": "float32",\n "axis": [2, 0],\n "beta": null,\n "kind": "probs",\n'
+        ' "coords": "corners",\n "window": 3,\n "device": "CPU",\n "slices": [\n'
+        '  {"index": [0], "hard": [3, 7], "soft": [3.125, 7.5], "second": 0.25},\n'
+        '  {"index": [1], "hard": [-1, -1], "soft": [null, null], "second": null},\n'
+        '  {"index": [2], "hard": [12, 0], "soft": [11.5, 0.0], "second": 0.0}\n'
+        ' ],\n "shape": [16, 3, 8],\n "summary": {"slices": 3, "max_abs_offset": 0.5, "mean_abs_offset": 0.28125, '
+        '"agreement": 0.5, "tied": 1, "multimodal": 1, "undefined": 1}}\n'
+    )
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_npy_and_npz_of_two_axes(tmp_path: Path, known: bool, layout: Literal["C", "F"]) -> None:
+    columns: dict[str, Any] = {field: np.array(getattr(PLANE, field), order=layout) for field in FIELDS}
+    slices = Slices(0, **columns)
+    run = run_over((3 if known else None, 1, 16, 8), (2, 3))
+    for format in ("npy", "npz"):
+        save(tmp_path / f"a.{format}", run, [slices.part(0, 1), slices.part(1, 3)], (3, 1, 16, 8))
+    soft = [[[3.125, 7.5]], [[NAN, NAN]], [[11.5, 0.0]]]
+    npy = np.load(tmp_path / "a.npy", allow_pickle=False)
+    np.testing.assert_array_equal(npy, np.array(soft), strict=True)
+    assert npy.flags.c_contiguous
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as npz:
+        assert tuple(npz) == FIELDS
+        np.testing.assert_array_equal(npz["hard"], np.array([[[3, 7]], [[-1, -1]], [[12, 0]]], "<i8"), strict=True)
+        np.testing.assert_array_equal(npz["soft"], np.array(soft), strict=True)
+        np.testing.assert_array_equal(npz["offset"][:, 0, 1], [0.5, NAN, 0.0])
+        np.testing.assert_array_equal(npz["spread"], [[[1.5, 0.75]], [[NAN, NAN]], [[2.5, 1e-300]]])
+        for field in ("peak", "second", "entropy", "ties", "agree"):
+            assert npz[field].shape == (3, 1)
+        np.testing.assert_array_equal(npz["second"], [[0.25], [NAN], [0.0]])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_several_axes_and_none_stays(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"a.{format}"
+    save(path, run_over((8, 16), (1, 0)), [PLANE.part(0, 1)], (8, 16))
+    if format == "npy":
+        np.testing.assert_array_equal(np.load(path), np.array([3.125, 7.5]), strict=True)
+    elif format == "npz":
+        with np.load(path) as npz:
+            np.testing.assert_array_equal(npz["hard"], np.array([3, 7]), strict=True)
+            assert npz["peak"].shape == ()
+    elif format in ("csv", "tsv"):
+        head, row = path.read_text().splitlines()
+        assert re.split("[,\t]", head)[:3] == ["hard_0", "hard_1", "soft_0"]
+        assert re.split("[,\t]", row)[:3] == ["3", "7", "3.125"]
+    else:
+        slices = [json.loads(path.read_text())] if format == "jsonl" else json.loads(path.read_text())["slices"]
+        assert (slices[0]["index"], slices[0]["hard"]) == ([], [3, 7])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_several_axes_and_no_slices(tmp_path: Path, known: bool) -> None:
+    run = run_over((0 if known else None, 2, 16, 8), (2, 3))
+    for format in FORMATS:
+        save(tmp_path / f"a.{format}", run, [PLANE.part(0, 0)], (0, 2, 16, 8))
+    assert np.load(tmp_path / "a.npy").shape == (0, 2, 2)
+    with np.load(tmp_path / "a.npz") as npz:
+        assert {npz[field].shape for field in ("hard", "soft", "offset", "spread")} == {(0, 2, 2)}
+        assert npz["ties"].shape == (0, 2)
+    assert json.loads((tmp_path / "a.json").read_text())["slices"] == []
+
+
+@pytest.mark.parametrize(("axes", "copies"), [(1, 0), (2, 1), (3, 1)])
+def test_npy_copies_no_more_than_it_must(tmp_path: Path, axes: int, copies: int) -> None:
+    soft = np.arange(axes * 500_000, dtype=np.float64).reshape(axes, -1)
+    peak = soft[0]
+    slices = Slices(0, soft.astype(np.int64), soft, soft, peak, peak > 0)
+    shape = (500_000, *[4] * axes)
+    with open_sink(
+        str(tmp_path / "a.npy"), "npy", run_over(shape, tuple(range(1, axes + 1))), FIELDS, force=False
+    ) as sink:
+        tracemalloc.start()
+        try:
+            sink.write(slices)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        sink.commit(Summary(), shape)
+    assert most < copies * soft.nbytes + 500_000
+    read = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(read, soft[0] if axes == 1 else soft.T)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -255,7 +407,8 @@ HOSTILE = ["", 'a,b\t"c"', "line\nend", "lone\rreturn", "\x1b[31m\x9b1m", "%s %d
 @pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "npz"])
 def test_names_come_back_unchanged(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"a.{format}"
-    run = Run("%s\udcff\x1b", (None, 2), "float32", 1, 100.0, "CPU", True, ["", 'x,"\n\r\t%d\x85'])
+    labels = ["", 'x,"\n\r\t%d\x85']
+    run = Run("%s\udcff\x1b", (None, 2), "float32", (1,), 100.0, "CPU", has_ids=True, labels=labels)
     more = {"name_inputs": True} if format == "jsonl" else {}
     save(path, run, [slices_of([1.0] * len(HOSTILE), ids=HOSTILE)], (len(HOSTILE), 2), **more)
     if format == "npz":
@@ -478,6 +631,15 @@ def test_fifo(fifo: tuple[Path, Callable[[], bytes]], tmp_path: Path, format: st
     else:
         save(tmp_path / "same", run, parts, (3, 4), format=format)
         assert got == (tmp_path / "same").read_bytes()
+
+
+@posix
+@pytest.mark.parametrize("format", ["npy", "npz"])
+def test_fifo_of_several_axes(fifo: tuple[Path, Callable[[], bytes]], format: str) -> None:
+    path, read = fifo
+    save(path, run_over((None, 16, 8), (1, 2)), [PLANE.part(0, 2), PLANE.part(2, 3)], (3, 16, 8), format=format)
+    loaded = np.load(io.BytesIO(read()), allow_pickle=False)
+    np.testing.assert_array_equal(loaded if format == "npy" else loaded["soft"], [[3.125, 7.5], [NAN, NAN], [11.5, 0]])
 
 
 @posix

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
 from softargmax_cli.reduction.result import Run, Slices, Summary
-from softargmax_cli.report.layout import WIDEST, fixed, short
+from softargmax_cli.report.layout import WIDEST, coordinates, fixed, short
 from softargmax_cli.report.summary import summary_line
 from softargmax_cli.report.table import TABLE_FIELDS, Table
 from softargmax_cli.report.text import PLAIN
@@ -20,26 +21,40 @@ ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 
 TUTORIAL = Slices(
     0,
-    hard=np.array([0, 1, 2]),
-    soft=np.array([0.0, 0.9999546021312976, 1.9999546021312976]),
-    offset=np.array([0.0, -4.5397868702434395e-05, -4.5397868702434395e-05]),
+    hard=np.array([[0, 1, 2]]),
+    soft=np.array([[0.0, 0.9999546021312976, 1.9999546021312976]]),
+    offset=np.array([[0.0, -4.5397868702434395e-05, -4.5397868702434395e-05]]),
     peak=np.array([1.0, 0.9999546021312976, 0.9999546021312976]),
     agree=np.array([True, True, True]),
-    spread=np.array([0.0, 0.006737641, 0.006737641]),
+    second=np.array([0.0, 2.1e-9, 4.5397868702434395e-05]),
+    spread=np.array([[0.0, 0.006737641, 0.006737641]]),
     ties=np.array([1, 1, 1]),
 )
 
 MIXED = Slices(
     0,
-    hard=np.array([2, -1, 17, 1]),
-    soft=np.array([1.25, NAN, 16.9, 0.5]),
-    offset=np.array([-0.75, NAN, -0.1, -0.5]),
+    hard=np.array([[2, -1, 17, 1]]),
+    soft=np.array([[1.25, NAN, 16.9, 0.5]]),
+    offset=np.array([[-0.75, NAN, -0.1, -0.5]]),
     peak=np.array([0.31, NAN, 0.9, 0.5]),
     agree=np.array([False, False, True, False]),
-    spread=np.array([12.5, NAN, 0.02, 0.5]),
+    spread=np.array([[12.5, NAN, 0.02, 0.5]]),
     ties=np.array([1, 0, 1, 2]),
     ids=["a", "\x1b[31m[red]b", "日本", "d"],
 )
+
+POINTS = Slices(
+    0,
+    hard=np.array([[3, -1, 12, 0], [107, -1, 9, 0]]),
+    soft=np.array([[3.125, NAN, 11.5, 0.0], [107.0, NAN, 9.0, 0.0]]),
+    offset=np.array([[0.125, NAN, -0.5, 0.0], [0.0, NAN, 1e-05, 0.0]]),
+    peak=np.array([0.5, NAN, 0.375, 0.25]),
+    agree=np.array([True, False, False, True]),
+    second=np.array([0.25, NAN, 0.375, 0.2499]),
+    spread=np.array([[1.5, NAN, 12.5, 0.0], [0.75, NAN, 1e-07, 0.0]]),
+    ties=np.array([1, 0, 2, 1]),
+)
+"""Slices of two axes: one with two modes; one without an answer; one that disagrees and is tied, too; one plain."""
 
 
 def printed(
@@ -59,25 +74,121 @@ def printed(
 
 
 def test_the_tutorial() -> None:
-    run = Run("scores.npy", (3, 4), "float32", 1, 100.0, "CPU")
+    run = Run("scores.npy", (3, 4), "float32", (1,), 100.0, "CPU")
     assert printed([TUTORIAL], run, (3, 4)) == (
         "scores.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU\n"
         "\n"
-        "slice  hard       soft     offset    peak  spread\n"
-        "─────  ────  ─────────  ─────────  ──────  ──────\n"
-        "    0     0  0.0000000   0         1.0000  0\n"
-        "    1     1  0.9999546  -4.54e-05  1.0000  0.0067\n"
-        "    2     2  1.9999546  -4.54e-05  1.0000  0.0067\n"
+        "slice  hard       soft     offset    peak  second  spread\n"
+        "─────  ────  ─────────  ─────────  ──────  ──────  ──────\n"
+        "    0     0  0.0000000   0         1.0000  0.0000  0\n"
+        "    1     1  0.9999546  -4.54e-05  1.0000  0.0000  0.0067\n"
+        "    2     2  1.9999546  -4.54e-05  1.0000  0.0000  0.0067\n"
         "\n"
-        "3 slices · max |offset| 4.5e-05 · mean |offset| 3.0e-05 · agreement 100 % · 0 tied\n"
+        "3 slices · max |offset| 4.5e-05 · mean |offset| 3.0e-05 · agreement 100 % · 0 tied · 0 multi-modal\n"
     )
+
+
+def test_two_axes() -> None:
+    run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU")
+    assert printed([POINTS], run, (4, 16, 128)) == (
+        "maps.npy · float32 4 × 16 × 128 · axes 1, 2 · β 100 (temperature 0.01) · CPU\n"
+        "\n"
+        "slice     hard                     soft             offset    peak  second             spread\n"
+        "─────  ───────  ───────────────────────  ─────────────────  ──────  ──────  ─────────────────\n"
+        "    0   3, 107   3.1250000, 107.0000000   0.1250, 0         0.5000  0.2500   1.5000, 0.7500    ∩∩ two modes\n"
+        "    1   –,   –   –,           –           –,      –         –       –        –,      –         ∅ undefined\n"
+        "    2  12,   9  11.5000000,   9.0000000  -0.5000, 1.00e-05  0.3750  0.3750  12.5000, 1.00e-07  "
+        "≠ disagrees  ∩∩ two modes  = 2 tied\n"
+        "    3   0,   0   0.0000000,   0.0000000   0,      0         0.2500  0.2499   0,      0\n"
+        "\n"
+        "4 slices · max |offset| 0.5 · mean |offset| 0.1042 · agreement 66.7 % · 1 tied · 2 multi-modal · 1 undefined\n"
+    )
+
+
+def test_two_axes_in_ascii() -> None:
+    run = Run("maps.npy", (None, 16, 128), "int8", (2, 0), None, "CPU", kind="probs", coords="centers", window=0)
+    lines = printed([POINTS], run, (128, 4, 16), encoding="ascii").splitlines()
+    assert lines[:2] == [
+        "maps.npy, int8 128 x 4 x 16, axes 2, 0, CPU",
+        "probs: weights as they are, centers: (2i + 1)/n - 1, window +/-0",
+    ]
+    assert lines[5].endswith("  1.5000, 0.7500    ^^ two modes")
+    assert lines[6].startswith("    1   -,   -   -,           -           -, ")
+    assert lines[7].endswith("  ! disagrees  ^^ two modes  = 2 tied")
+
+
+def test_colours_of_two_axes() -> None:
+    run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU", window=3)
+    plain, coloured = (printed([POINTS], run, (4, 16, 128), color=color) for color in (False, True))
+    assert ESCAPES.sub("", coloured) == plain
+    assert [match[0] for line in coloured.splitlines() for match in [re.match(ESCAPES, line)] if match] == [
+        "\x1b[1m",
+        "\x1b[1m",
+        "\x1b[2m",
+        "\x1b[35m",
+        "\x1b[33m",
+        "\x1b[1;31m",
+    ]
+
+
+def test_five_axes_where_none_stays() -> None:
+    soft = np.array([[0.5], [-1.0], [1e-12], [123456.0], [2e9]])
+    slices = Slices(0, np.array([[4], [0], [1], [23], [5]]), soft, soft * 0, np.array([0.9]), np.array([True]))
+    lines = printed([slices], Run("v.npy", (9,) * 5, "float64", (4, 3, 2, 1, 0), 1.0, "CPU"), (9,) * 5).splitlines()
+    numbers = "0.5000000, -1.0000000, 1.0000000e-12, 123456.0000000, 2.0000000e+09"
+    assert lines[0] == "v.npy · float64 9 × 9 × 9 × 9 × 9 · axes 4, 3, 2, 1, 0 · β 1 (temperature 1) · CPU"
+    assert lines[2:5] == [
+        f"          hard  {'soft':>{len(numbers)}}         offset    peak",
+        f"──────────────  {'─' * len(numbers)}  ─────────────  ──────",
+        f"4, 0, 1, 23, 5  {numbers}  0, 0, 0, 0, 0  0.9000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"kind": "cost"}, "cost: soft argmin"),
+        ({"kind": "probs"}, "probs: weights as they are"),
+        ({"coords": "corners"}, "corners: −1 to 1 at the end indices"),
+        ({"coords": "centers"}, "centers: (2i + 1)/n − 1"),
+        ({"coords": "values"}, "values: coordinates as given"),
+        ({"window": 3}, "window ±3"),
+        (
+            {"kind": "probs", "coords": "corners", "window": 10},
+            "probs: weights as they are · corners: −1 to 1 at the end indices · window ±10",
+        ),
+    ],
+)
+def test_what_is_not_as_usual_is_said(more: dict[str, Any], line: str) -> None:
+    lines = printed([TUTORIAL], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU", **more), (3, 4)).splitlines()
+    assert lines[1:3] == [line, ""]
+    assert len(line) <= 80
+
+
+def test_no_beta_and_no_temperature_of_weights() -> None:
+    run = Run("a.npy", (3, 4), "float32", (1,), None, "GPU:1", kind="probs")
+    assert printed([TUTORIAL], run, (3, 4)).startswith("a.npy · float32 3 × 4 · axis 1 · GPU:1\nprobs: weights as")
+
+
+@pytest.mark.parametrize(
+    ("axes", "cells"),
+    [
+        ([["7", "10"]], [" 7", "10"]),
+        ([["10", "-1", "0"], ["5", "3", "12"]], ["10,  5", "-1,  3", " 0, 12"]),
+        ([["–", "12.5"], ["–", "0"], ["–", "0.25"]], [" –,   –, –   ", "12.5, 0, 0.25"]),
+        ([["inf", "1.0"], ["-1.5", "nan"]], ["inf,    -1.5", "  1.0, nan  "]),
+        ([[], []], []),
+    ],
+)
+def test_coordinates(axes: list[list[str]], cells: list[str]) -> None:
+    assert coordinates(axes) == cells
 
 
 LABELS = [f"class{k}" for k in range(20)]
 
 
 def test_marks_names_and_labels() -> None:
-    run = Run("a\n[b].csv", (None, 20), "float64", 1, 3.0, "GPU:0", True, LABELS)
+    run = Run("a\n[b].csv", (None, 20), "float64", (1,), 3.0, "GPU:0", has_ids=True, labels=LABELS)
     assert printed([MIXED], run, (4, 20)) == (
         "a\\n[b].csv · float64 4 × 20 · axis 1 · β 3 (temperature 0.333333) · GPU:0\n"
         "\n"
@@ -93,7 +204,7 @@ def test_marks_names_and_labels() -> None:
 
 
 def test_ascii() -> None:
-    run = Run("é.csv", (None, 20), "float64", 1, 3.0, "CPU", True, ["ü"] * 20)
+    run = Run("é.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True, labels=["ü"] * 20)
     text = printed([MIXED], run, (4, 20), rows=2, encoding="ascii")
     assert text == (
         "\\xe9.csv, float64 4 x 20, axis 1, beta 3 (temperature 0.333333), CPU\n"
@@ -109,7 +220,7 @@ def test_ascii() -> None:
 
 
 def test_colour_adds_to_the_text_and_changes_nothing() -> None:
-    run = Run("a.csv", (None, 20), "float64", 1, 3.0, "CPU", True, LABELS)
+    run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True, labels=LABELS)
     plain, coloured = (printed([MIXED], run, (4, 20), rows=3, color=color) for color in (False, True))
     assert "\x1b" not in plain
     assert ESCAPES.sub("", coloured) == plain
@@ -119,7 +230,7 @@ def test_colour_adds_to_the_text_and_changes_nothing() -> None:
 
 
 def test_several_axes_and_rows_of_many_parts() -> None:
-    run = Run("a.npy", (2, 5, 12), "float64", 1, 3.0, "CPU")
+    run = Run("a.npy", (2, 5, 12), "float64", (1,), 3.0, "CPU")
     parts = [TUTORIAL.part(0, 0)]
     for start in range(0, 24, 3):
         columns = {name: getattr(TUTORIAL, name) for name in TABLE_FIELDS}
@@ -133,23 +244,23 @@ def test_several_axes_and_rows_of_many_parts() -> None:
 
 
 def test_one_slice_of_a_vector() -> None:
-    lines = printed([TUTORIAL.part(0, 1)], Run("v.npy", (4,), "float32", 0, 1.0, "CPU"), (4,)).splitlines()
+    lines = printed([TUTORIAL.part(0, 1)], Run("v.npy", (4,), "float32", (0,), 1.0, "CPU"), (4,)).splitlines()
     assert lines[0] == "v.npy · float32 4 · axis 0 · β 1 (temperature 1) · CPU"
-    assert lines[2].split() == ["hard", "soft", "offset", "peak", "spread"]
-    assert lines[-1] == "1 slice · max |offset| 0 · mean |offset| 0 · agreement 100 % · 0 tied"
+    assert lines[2].split() == ["hard", "soft", "offset", "peak", "second", "spread"]
+    assert lines[-1] == "1 slice · max |offset| 0 · mean |offset| 0 · agreement 100 % · 0 tied · 0 multi-modal"
 
 
 def test_no_slices() -> None:
-    run = Run("e.npy", (0, 4), "float32", 1, 100.0, "CPU")
+    run = Run("e.npy", (0, 4), "float32", (1,), 100.0, "CPU")
     heading = "e.npy · float32 0 × 4 · axis 1 · β 100 (temperature 0.01) · CPU"
     assert printed([], run, (0, 4)) == f"{heading}\n\n0 slices\n"
 
 
 def test_fields_that_were_not_asked_for_are_left_out() -> None:
     slices = Slices(0, TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
-    text = printed([slices], Run("a.npy", (3, 4), "float32", 1, 100.0, "CPU"), (3, 4))
-    assert "spread" not in text
-    assert "tied" not in text
+    text = printed([slices], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU"), (3, 4))
+    for field in ("second", "spread", "tied", "multi-modal"):
+        assert field not in text
 
 
 def test_the_table_keeps_no_hold_of_what_it_does_not_show() -> None:
@@ -158,14 +269,14 @@ def test_the_table_keeps_no_hold_of_what_it_does_not_show() -> None:
     table, file = Table(2), io.StringIO()
     table.add(slices)
     soft[:] = 7
-    table.render(Run("a.npy", (3, 4), "float32", 1, 1.0, "CPU"), (3, 4), Summary(), file, color=False)
+    table.render(Run("a.npy", (3, 4), "float32", (1,), 1.0, "CPU"), (3, 4), Summary(), file, color=False)
     assert "0.9999546" in file.getvalue()
 
 
 def test_an_endless_name_widens_only_its_own_row() -> None:
     columns = (TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
-    slices = Slices(0, *columns, None, None, None, ["x" * 999, "y", "z"])
-    lines = printed([slices], Run("a.csv", (3, 4), "float32", 1, 1.0, "CPU", True), (3, 4)).splitlines()
+    slices = Slices(0, *columns, ids=["x" * 999, "y", "z"])
+    lines = printed([slices], Run("a.csv", (3, 4), "float32", (1,), 1.0, "CPU", has_ids=True), (3, 4)).splitlines()
     assert "x" * 999 in lines[4]
     assert max(map(len, lines[5:7])) < WIDEST + 60
 
@@ -193,7 +304,7 @@ def test_fixed_turns_to_powers_of_ten_where_decimals_say_little() -> None:
     assert fixed([], 7)(0.0) == "0.0000000"
 
 
-RUN = Run("a\x1b.npy", (3, 4), "float32", 1, 100.0, "CPU")
+RUN = Run("a\x1b.npy", (3, 4), "float32", (1,), 100.0, "CPU")
 
 
 @pytest.mark.parametrize(
@@ -202,14 +313,20 @@ RUN = Run("a\x1b.npy", (3, 4), "float32", 1, 100.0, "CPU")
         (Summary(), "0 slices"),
         (Summary(slices=2, undefined=2, tied=0), "2 slices · 0 tied · 2 undefined"),
         (
-            Summary(5_000_000, 0, 4_999_999, 0.5, 1.0),
+            Summary(5_000_000, 0, 4_999_999, 0.5, 1.0, 5_000_000),
             "5,000,000 slices · max |offset| 0.5 · mean |offset| 2.0e-07 · agreement 99.9 %",
         ),
         (
-            Summary(3000, 0, 1, 1234.5678, 3e6),
+            Summary(3000, 0, 1, 1234.5678, 3e6, 3000),
             "3,000 slices · max |offset| 1235 · mean |offset| 1000 · agreement 0.1 %",
         ),
-        (Summary(1, 0, 0, 2.0, 2.0, 1), "1 slice · max |offset| 2 · mean |offset| 2 · agreement 0 % · 1 tied"),
+        (Summary(1, 0, 0, 2.0, 2.0, 1, 1), "1 slice · max |offset| 2 · mean |offset| 2 · agreement 0 % · 1 tied"),
+        (
+            Summary(6000, 2000, 4000, 2.0, 1e4, 8000, 12, 3456),
+            "6,000 slices · max |offset| 2 · mean |offset| 1.25 · agreement 100 % · 12 tied · 3,456 multi-modal"
+            " · 2,000 undefined",
+        ),
+        (Summary(slices=1, undefined=1, multimodal=0), "1 slice · 0 multi-modal · 1 undefined"),
     ],
 )
 def test_summary_line(summary: Summary, line: str) -> None:

@@ -71,7 +71,7 @@ class Sink(ABC):
             raise RuntimeError(f"the shape {shape} is not the shape {self._run.shape} that was announced")
 
     def _kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(int(n) for k, n in enumerate(shape) if k != self._run.axis)
+        return tuple(int(n) for k, n in enumerate(shape) if k not in self._run.axes)
 
     def _begin(self) -> None:  # noqa: B027 - not every format starts with something
         """Write what precedes the first slice."""

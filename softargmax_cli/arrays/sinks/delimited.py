@@ -32,9 +32,11 @@ class DelimitedSink(Sink):
         self._writer = csv.writer(self._lines, delimiter=delimiter, lineterminator="\r\n")
 
     def _begin(self) -> None:
-        axes = len(self._run.kept)
-        index = ["index"] if axes == 1 else [f"index_{k}" for k in range(axes)]
-        self._writer.writerow([*index, *self._rows.names])
+        kept = len(self._run.kept)
+        names = ["index"] if kept == 1 else [f"index_{k}" for k in range(kept)]
+        for name, width in self._rows.widths.items():
+            names += [name] if width == 1 else [f"{name}_{k}" for k in range(width)]
+        self._writer.writerow(names)
         self._emit()
 
     def _write(self, slices: Slices) -> None:

@@ -26,6 +26,10 @@ def json_value(value: float | int | None) -> str:
     return "null" if value is None or not math.isfinite(value) else json.dumps(value)
 
 
+def _list_of(values: Sequence[str]) -> str:
+    return f"[{', '.join(values)}]"
+
+
 _SPELLING = Spelling(false="false", true="true", missing="null", not_finite="null", text=json_string)
 
 
@@ -35,9 +39,10 @@ class _ObjectSink(Sink):
     def __init__(self, target: Target, run: Run, fields: Sequence[str], head: str = "") -> None:
         super().__init__(target, run)
         self._rows = Rows(run, fields, _SPELLING)
-        index = ", ".join(["%s"] * len(run.kept))
-        cells = "".join(f', "{name}": %s' for name in self._rows.names)
-        self._template = "{" + head.replace("%", "%%") + f'"index": [{index}]{cells}}}'
+        cells = [f'"index": {_list_of(["%s"] * len(run.kept))}']
+        for name, width in self._rows.widths.items():
+            cells.append(f'"{name}": %s' if width == 1 else f'"{name}": {_list_of(["%s"] * width)}')
+        self._template = "{" + head.replace("%", "%%") + ", ".join(cells) + "}"
 
     def _lines(self, slices: Slices, before: str, after: str) -> None:
         template = before + self._template + after
@@ -69,8 +74,11 @@ class JsonSink(_ObjectSink):
         head = {
             "input": json_string(run.input),
             "dtype": json_string(run.dtype),
-            "axis": json_value(run.axis),
+            "axis": json_value(run.axes[0]) if len(run.axes) == 1 else _list_of([json_value(k) for k in run.axes]),
             "beta": json_value(run.beta),
+            "kind": json_string(run.kind),
+            "coords": json_string(run.coords),
+            "window": json_value(run.window),
             "device": json_string(run.device),
         }
         self._put("{" + "".join(f'"{name}": {value},\n ' for name, value in head.items()) + '"slices": [')

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from softargmax_cli.reduction.result import FIELDS, Run, Slices
+from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices
 
 BATCH = 1 << 15
 """Rows that are Python objects at one time, however many slices come at once."""
@@ -28,23 +29,26 @@ class Spelling:
 
 
 class Rows:
-    """The columns of one run: positions along the axes that stay, `id`, then the fields, `label` after `hard`."""
+    """The columns of one run: positions along the axes that stay, `id`, then the fields, `label` after `hard`.
+
+    A field with a number for each reduced axis takes a column for each, side by side.
+    """
 
     def __init__(self, run: Run, fields: Sequence[str], spelling: Spelling) -> None:
         self._run = run
         self._spelling = spelling
         self._labels = None if run.labels is None else [spelling.text(label) for label in run.labels]
         self.fields = tuple(field for field in FIELDS if field in fields)
-        self.names = self._names()
+        self.widths = self._widths()
+        """The name of what follows the position, and how many columns it takes."""
 
-    def _names(self) -> tuple[str, ...]:
-        """Names of what follows the position."""
-        names = ["id"] if self._run.has_ids else []
+    def _widths(self) -> dict[str, int]:
+        widths = {"id": 1} if self._run.has_ids else {}
         for field in self.fields:
-            names.append(field)
+            widths[field] = len(self._run.axes) if field in PER_AXIS else 1
             if field == "hard" and self._labels is not None:
-                names.append("label")
-        return tuple(names)
+                widths["label"] = 1
+        return widths
 
     def of(self, slices: Slices) -> Iterator[Iterator[tuple[object, ...]]]:
         """Rows of cells in batches; a cell is a finished str, or a number whose `str` is its spelling."""
@@ -58,13 +62,12 @@ class Rows:
                 raise LookupError("slices came without the ids that were announced")
             columns.append([self._spelling.text(name) for name in slices.ids])
         for field in self.fields:
-            columns.append(self._cells(slices, field))
+            columns.extend(self._cells(values) for values in np.atleast_2d(slices.column(field)))
             if field == "hard" and self._labels is not None:
                 columns.append(self._labels_of(slices, self._labels))
         return zip(*columns, strict=True)
 
-    def _cells(self, slices: Slices, field: str) -> Sequence[object]:
-        values = slices.column(field)
+    def _cells(self, values: npt.NDArray[np.generic]) -> Sequence[object]:
         spelling = self._spelling
         if values.dtype == np.bool_:
             return [spelling.true if value else spelling.false for value in values.tolist()]
@@ -76,4 +79,4 @@ class Rows:
 
     def _labels_of(self, slices: Slices, labels: list[str]) -> list[object]:
         missing = self._spelling.missing
-        return [labels[hard] if hard >= 0 else missing for hard in slices.hard.tolist()]
+        return [labels[hard] if hard >= 0 else missing for hard in slices.hard[0].tolist()]

@@ -1,0 +1,31 @@
+"""Scores that look like something else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SAMPLE = 256
+"""Slices that are looked at."""
+TOLERANCE = 1e-3
+"""How far from 1 the sum of probabilities may be: those in text files have few digits."""
+
+
+def look_like_weights(values: npt.NDArray[Any], axes: Sequence[int]) -> bool:
+    """Whether the first slices of a block, reduced over `axes`, could be probabilities: not negative, with sum 1.
+
+    Where all of them are zeros and a one, they are labels, and it makes no difference.
+    """
+    if values.dtype.kind != "f" or math.prod(values.shape[axis] for axis in axes) < 2:
+        return False
+    last = range(values.ndim - len(axes), values.ndim)
+    slices = np.moveaxis(values, axes, last)
+    slices = slices.reshape(-1, *slices.shape[-len(axes) :])[:SAMPLE].astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = slices.sum(axis=tuple(range(1, slices.ndim)))
+        sound = (slices >= 0).all() and (abs(sums - 1) <= TOLERANCE).all()
+        return bool(sound and ((slices > 0) & (slices < 1)).any())
