@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-NAMES = ["class_scores.csv", "cost_volume.npy", "heatmaps.npy", "time_steps.npy", "tutorial.csv", "tutorial.npy"]
+NAMES = [
+    *("class_scores.csv", "cost_volume.npy", "heatmaps.npy", "pitch.npy", "pitch_cents.csv", "ratings.csv"),
+    *("stars.csv", "time_steps.npy", "tutorial.csv", "tutorial.npy"),
+]
 
 
 def make(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
