@@ -1,3 +1,41 @@
-"""softargmax: where is the maximum, where is the soft maximum, and how far to trust the difference."""
+"""softargmax: where is the maximum, where is the soft maximum, and how far to trust the difference.
+
+    from softargmax_cli import softargmax  # of TensorFlow tensors, with gradients
+    from softargmax_cli import SoftArgmax  # the same as a Keras layer
+    from softargmax_cli import reduce      # of files and NumPy arrays, what the command line says of them
+
+Each is imported when it is first asked for: this package by itself loads nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from softargmax_cli.api.answers import Result
+    from softargmax_cli.api.function import softargmax
+    from softargmax_cli.api.layer import SoftArgmax
+    from softargmax_cli.api.reducing import reduce
 
 __version__ = "0.1.0"
+
+__all__ = ["Result", "SoftArgmax", "reduce", "softargmax"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for, once."""
+    value: object
+    if name == "softargmax":
+        from softargmax_cli.api.function import softargmax as value
+    elif name == "SoftArgmax":
+        from softargmax_cli.api.layer import SoftArgmax as value
+    elif name == "reduce":
+        from softargmax_cli.api.reducing import reduce as value
+    elif name == "Result":
+        from softargmax_cli.api.answers import Result as value
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "arrays": ["errors", "arrays", "reduction.blocks", "reduction.buffer", "reduction.result"],
     "report": ["errors", "report", "reduction.result"],
     "cluster": ["errors", "arrays", "reduction", "runtime", "cluster"],
+    "api": ["errors", "arrays", "reduction", "runtime", "api"],
     "cli": [""],
     "__main__": ["cli"],
     "": [""],
@@ -38,12 +39,13 @@ MAY_IMPORT = {
 EXCEPTIONS = {"reduction.engine": ["runtime"]}
 """The engine drives the runtime; the rest of the reduction may name it in annotations (`if TYPE_CHECKING`)."""
 
-KNOWS_TENSORFLOW = {"runtime"}
+KNOWS_TENSORFLOW = {"runtime", "api"}
 ONLY_OUTSIDERS = {
     "errors": set(),
     "runtime": {"numpy", "tensorflow"},
     "reduction": {"numpy"},
     "cluster": {"numpy", "dask", "distributed"},
+    "api": {"numpy", "tensorflow", "keras"},
 }
 """Packages that are neither the standard library's nor ours, where only these are welcome."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ class PythonRuntime(Runtime):
         tf.get_logger().setLevel("ERROR")  # it takes blocks of many shapes for a mistake, and warns of it
         for gpu in tf.config.list_physical_devices("GPU"):
             if device != "cpu":
-                tf.config.experimental.set_memory_growth(gpu, True)
+                with contextlib.suppress(RuntimeError, ValueError):  # TensorFlow is at work already, as it was set up
+                    tf.config.experimental.set_memory_growth(gpu, True)
         seen = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
         self.device = choose_device(device, seen, self.version)
 

@@ -1,0 +1,1 @@
+"""Soft argmax from Python: on tensors, as a Keras layer, of files and arrays. No terminal."""

@@ -1,0 +1,124 @@
+"""Soft argmax as a layer of a Keras model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras  # type: ignore[import-untyped]
+import tensorflow as tf
+
+from softargmax_cli.api.arguments import said_in_python
+from softargmax_cli.api.asking import Axis, resolved, spec_of
+from softargmax_cli.api.function import softargmax
+from softargmax_cli.errors import OptionError
+
+
+@keras.saving.register_keras_serializable(package="softargmax")
+class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
+    """The mean coordinate along one axis, or several as one, with weights softmax(β·x); see `softargmax`.
+
+    (batch, …, n, …) → (batch, …): of the layer's compute dtype, shaped as the input without the axis; with several
+    axes, one more last dimension of their number, in the order given. Heatmaps (batch, height, width, keypoints) with
+    `axis=(1, 2)` become (batch, keypoints, 2): rows and columns. Axes count the batch's.
+
+    beta: inverse temperature > 0, a number; with `trainable_beta` where its training begins. What is trained is the
+        weight `log_beta`, of which it is the exponential, so that it stays above 0. A frozen layer keeps its β.
+    axis, input, coords, values, window: as those of `softargmax`.
+    kwargs: as those of any layer. Half precision rounds indices from 128 on to eighths, from 512 on to halves: under a
+        policy of mixed precision give this layer `dtype="float32"`, or use `coords="corners"`.
+
+    A saved model (.keras) is loaded by a program that has imported this class, or names it in `custom_objects`.
+    Raises OptionError, a ValueError, for arguments that have no meaning; InputError, when the layer is built, for
+    shapes that cannot be reduced.
+    """
+
+    def __init__(
+        self,
+        axis: Axis = -1,
+        beta: float = 100.0,
+        trainable_beta: bool = False,
+        input: Literal["scores", "probs", "cost"] = "scores",
+        coords: Literal["index", "corners", "centers"] = "index",
+        values: Any = None,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if keras.backend.backend() != "tensorflow":
+            raise OptionError(
+                f"SoftArgmax computes with TensorFlow, and Keras uses {keras.backend.backend()} here",
+                "set the environment variable KERAS_BACKEND=tensorflow before Keras is imported",
+            )
+        super().__init__(**kwargs)
+        with said_in_python("SoftArgmax"):
+            self._spec = spec_of(axis, float(beta), input, coords, values, window)
+            if trainable_beta and input == "probs":
+                raise OptionError("trainable_beta: probabilities are taken as they are, without β")
+        self.trainable_beta = trainable_beta
+        self.log_beta: Any = None
+
+    @property
+    def beta(self) -> float:
+        """The inverse temperature as it is now."""
+        if self.log_beta is None:
+            return self._spec.beta
+        return math.exp(float(keras.ops.convert_to_numpy(self.log_beta)))
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Look at the lengths, and make the weight, if there is one."""
+        with said_in_python("SoftArgmax"):
+            resolved(self._spec, tuple(input_shape), "float32")
+        if self.trainable_beta:
+            self.log_beta = self.add_weight(
+                name="log_beta",
+                shape=(),
+                # Not `Constant`, which rounds to the dtype of Keras before it is that of the weight.
+                initializer=lambda shape, dtype: tf.constant(math.log(self._spec.beta), dtype, shape),
+                # Half precision would round β to a hundredth of itself, whether it stores or computes.
+                dtype="float64" if self.variable_dtype == "float64" else "float32",
+                autocast=False,
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """The coordinates of one batch."""
+        spec = self._spec
+        return softargmax(
+            inputs,
+            spec.beta if self.log_beta is None else tf.exp(tf.convert_to_tensor(self.log_beta)),
+            spec.axes,
+            input=spec.kind,
+            coords=spec.coords,
+            values=self._values(),
+            window=spec.window,
+        )
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The shape of the coordinates."""
+        with said_in_python("SoftArgmax"):
+            problem = resolved(self._spec, tuple(input_shape), "float32")
+        several = () if len(problem.axes) == 1 else (len(problem.axes),)
+        return (*(input_shape[k] for k in problem.kept), *several)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, in plain Python; β as it was then."""
+        spec, values = self._spec, self._values()
+        return {
+            **super().get_config(),
+            "axis": spec.axes[0] if len(spec.axes) == 1 else list(spec.axes),
+            "beta": spec.beta,
+            "trainable_beta": self.trainable_beta,
+            "input": spec.kind,
+            "coords": spec.coords,
+            "values": None
+            if values is None
+            else [part.tolist() for part in values]
+            if len(spec.axes) > 1
+            else values.tolist(),
+            "window": spec.window,
+        }
+
+    def _values(self) -> Any:
+        """As `softargmax` takes them."""
+        values = self._spec.values
+        return values[0] if values is not None and len(values) == 1 else values

@@ -1,0 +1,125 @@
+"""The command line's reduction of files and arrays, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.api.answers import Collector, Result
+from softargmax_cli.api.arguments import delimiter_of, device_of, in_python, one_of, said_in_python, size_of
+from softargmax_cli.api.asking import Axis, spec_of
+from softargmax_cli.api.runtimes import lent
+from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.arrays.opening import TableOptions, open_source
+from softargmax_cli.arrays.source import Source
+from softargmax_cli.arrays.spooled import spooled
+from softargmax_cli.errors import OptionError
+from softargmax_cli.reduction import engine
+from softargmax_cli.reduction.result import ALWAYS, FIELDS, Run
+from softargmax_cli.reduction.spec import Problem
+
+
+def reduce(
+    path_or_array: Any,
+    *,
+    axis: Axis = -1,
+    beta: float = 100.0,
+    input: Literal["scores", "probs", "cost"] = "scores",
+    coords: Literal["index", "corners", "centers"] = "index",
+    values: Any = None,
+    window: int | None = None,
+    nan: Literal["error", "omit", "propagate"] = "error",
+    precision: Literal["auto", "single", "double"] = "auto",
+    device: str = "auto",
+    memory: int | str = "256MiB",
+    delimiter: str | None = None,
+    header: bool | None = None,
+    id_column: str | int | None = None,
+    fields: Iterable[str] | None = None,
+) -> Result:
+    """Hard and soft argmax of every slice of a file or an array, and how far to trust the difference.
+
+    (…, n, …) → arrays shaped (…), of several axes (…, a): what `softargmax run` says, as NumPy arrays.
+
+    path_or_array: the name of an .npy file or of delimited text (also .gz), read in blocks; or an array of real
+        numbers, or anything that becomes one, which must not change meanwhile.
+    axis, beta, input, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
+    nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
+    precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
+    device: "auto", "cpu", "gpu" or "gpu:N", where TensorFlow computes.
+    memory: bound on the blocks held at a time, in bytes or as "256MiB"; the result, and TensorFlow, come beside it.
+    delimiter, header, id_column: of text: what separates cells, whether the first line names the columns, and the name
+        or number (from 1) of the column that names the rows. Found where not told; text has no such column else.
+    fields: which of second, spread, entropy and ties are wanted beside the rest; all of them by default.
+
+    TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
+    ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.
+    """
+    with ExitStack() as files, said_in_python():
+        spec = spec_of(axis, float(beta), input, coords, values, window, nan, precision)
+        wanted, room, device = _fields(fields), size_of(memory), device_of(device)
+        id_column = None if id_column is None else str(id_column)
+        table = TableOptions(delimiter_of(delimiter), header, id_column)
+        source = files.enter_context(closing(_opened(path_or_array, table)))
+        files.enter_context(said_in_python(source.name))
+        problem = spec.resolve(source.shape, source.dtype, wanted)
+        if source.sequential and engine.returns(source, problem, room):
+            source = files.enter_context(closing(spooled(source, room)))
+            problem = spec.resolve(source.shape, source.dtype, wanted)
+        notes = list(source.notes)
+        with lent(device) as runtime:
+            run = described(source, problem, runtime.device)
+            collector = Collector(run, wanted)
+            for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append):
+                collector.add(slices)
+        shape = tuple(source.rows if n is None else n for n in source.shape)
+    for note in notes:
+        warnings.warn(f"{source.name}: {in_python(note)}", stacklevel=2)
+    return collector.result(replace(run, shape=shape))
+
+
+def described(source: Source, problem: Problem, device: str) -> Run:
+    """What is known of a run before its first slice."""
+    last = len(source.shape) - 1
+    return Run(
+        input=source.name,
+        shape=source.shape,
+        dtype=source.stored,
+        axes=problem.axes,
+        beta=problem.beta,
+        device=device,
+        kind=problem.kind,
+        coords=problem.coords if problem.values is None else "values",
+        window=problem.window,
+        has_ids=source.labels is not None if problem.kept == (last,) else source.has_ids,
+        labels=source.labels if problem.axes == (last,) else None,
+    )
+
+
+def _opened(path_or_array: Any, table: TableOptions) -> Source:
+    """A file where a name is given, else an array."""
+    if isinstance(path_or_array, str | os.PathLike):
+        path = os.fspath(path_or_array)
+        if path == "-":
+            raise OptionError("-: standard input is read by the command line only", "give a file or an array")
+        return open_source(path, table)
+    if table != TableOptions():
+        raise OptionError("delimiter, header and id_column say nothing of an array", "leave them out")
+    array: npt.NDArray[Any] = np.asanyarray(path_or_array)  # masked arrays stay what they are, and are refused
+    return ArraySource(array)
+
+
+def _fields(fields: Iterable[str] | None) -> frozenset[str]:
+    """Which fields to compute; those that cost nothing always."""
+    if fields is None:
+        return frozenset(FIELDS)
+    if isinstance(fields, str):
+        fields = [fields]
+    return ALWAYS | {one_of("fields", field, FIELDS) for field in fields}

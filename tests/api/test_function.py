@@ -1,0 +1,293 @@
+"""`softargmax` of tensors against the oracle, in every mode of TensorFlow, and what it refuses."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import softargmax as exact
+
+with warnings.catch_warnings():  # what third parties deprecate is theirs to mend
+    warnings.simplefilter("ignore")
+    import tensorflow as tf
+
+    from softargmax_cli import softargmax
+
+from softargmax_cli.errors import SoftArgmaxError
+
+Array = npt.NDArray[Any]
+
+KINDS: list[Any] = ["scores", "probs", "cost"]
+COORDS: list[Any] = ["index", "corners", "centers", "values"]
+MODES: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "eager": lambda call: call,
+    "graph": tf.function,
+    "xla": lambda call: tf.function(call, jit_compile=True),
+}
+ROUNDING = {"float16": 2**-10, "bfloat16": 2**-7, "float32": 2**-23, "float64": 0.0}
+"""Of a result's last bit, relative to it."""
+
+
+def scores(shape: tuple[int, ...], kind: str, seed: int = 1) -> Array:
+    """Random numbers; weights are not negative."""
+    drawn = np.random.default_rng(seed).normal(size=shape)
+    return abs(drawn) if kind == "probs" else drawn
+
+
+def places(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[Array]:
+    """Coordinates in no order for each of some axes."""
+    random = np.random.default_rng(5)
+    return [random.normal(size=shape[axis]) * 10 for axis in axes]
+
+
+def check(got: Any, x: Array, axes: tuple[int, ...], beta: float, kind: str, coords: str, window: int | None) -> None:
+    """Compare a result with the oracle's, within the bounds that the command line keeps."""
+    values = places(x.shape, axes) if coords == "values" else None
+    named = "index" if coords == "values" else coords
+    want = exact(x, axes, beta, kind=kind, coords=named, values_of=values, window=window)
+    soft, spread = (np.moveaxis(a, 0, -1) if len(axes) > 1 else a[0] for a in (want.soft, want.spread))
+    got = got.numpy()
+    assert got.dtype == x.dtype
+    assert got.shape == soft.shape
+    unit = 1e-11 if x.dtype == np.float64 else 1e-6
+    bound = unit * (20 if coords == "values" else 1 + spread) + ROUNDING[str(x.dtype)] * abs(soft) + 1e-12
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(soft))
+    assert not (abs(got.astype("f8") - soft) > bound).any()
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Array, dict[str, Any]]:
+    """An array and the arguments of one call."""
+    rank = draw(st.integers(1, 4))
+    shape = tuple(draw(st.integers(1, 40 if rank == 1 else 7)) for _ in range(rank))
+    axes = tuple(draw(st.permutations(range(rank)))[: draw(st.integers(1, rank))])
+    kind, coords = draw(st.sampled_from(KINDS)), draw(st.sampled_from(COORDS))
+    x = scores(shape, kind, draw(st.integers(0, 999)))
+    if draw(st.booleans()):  # ties, and what is not finite
+        x = np.round(x)
+        odd = [math.inf, math.nan] if kind == "probs" else [math.inf, -math.inf, math.nan]
+        flat = x.reshape(-1)
+        for at in draw(st.lists(st.integers(0, x.size - 1), max_size=x.size)):
+            flat[at] = draw(st.sampled_from(odd))
+    dtype = draw(st.sampled_from(["float16", "float32", "float64"]))
+    asked = {
+        "axes": tuple(axis - draw(st.sampled_from([0, rank])) for axis in axes),
+        "beta": draw(st.sampled_from([0.5, 3.0, 100.0])),
+        "kind": kind,
+        "coords": coords,
+        "window": draw(st.sampled_from([None, 0, 1, 2, 100])),
+    }
+    return x.astype(dtype), asked
+
+
+@given(cases())
+@settings(max_examples=150, derandomize=True)
+def test_all_options_together_against_the_oracle(case: tuple[Array, dict[str, Any]]) -> None:
+    x, asked = case
+    axes, coords = asked["axes"], asked["coords"]
+    values = places(x.shape, axes) if coords == "values" else None
+    got = softargmax(
+        tf.constant(x),
+        asked["beta"],
+        axes if len(axes) > 1 else axes[0],
+        input=asked["kind"],
+        coords="index" if coords == "values" else coords,
+        values=values if values is None or len(axes) > 1 else values[0],
+        window=asked["window"],
+    )
+    check(got, x, **asked)
+
+
+@pytest.mark.parametrize("shape", [(3, 1000), (2, 40, 60)])
+@pytest.mark.parametrize("coords", COORDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_axes_are_summed_in_tiles(shape: tuple[int, ...], coords: Any, dtype: str) -> None:
+    x, axes = scores(shape, "scores").astype(dtype), tuple(range(1, len(shape)))
+    values = places(shape, axes) if coords == "values" else None
+    got = softargmax(
+        x,
+        0.01,
+        axes,
+        coords="index" if coords == "values" else coords,
+        values=values if values is None or len(axes) > 1 else values[0],
+    )
+    check(got, x, axes, 0.01, "scores", coords, None)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize(
+    ("axis", "more"),
+    [
+        (-1, {}),
+        (1, {"input": "cost", "coords": "centers"}),
+        ((2, 1), {"window": 1, "coords": "corners"}),
+        ((0, 2), {"input": "probs", "values": [[3.0, 1.0], [0.0, 1.0, 4.0, 9.0, 16.0]]}),
+    ],
+)
+def test_modes_and_dtypes_give_one_answer(mode: str, dtype: str, axis: Any, more: dict[str, Any]) -> None:
+    x = tf.cast(scores((2, 3, 5), more.get("input", "scores")), dtype)
+    call = MODES[mode](lambda x, beta: softargmax(x, beta, axis, **more))
+    got = call(x, tf.constant(3.0))
+    want = softargmax(tf.cast(x, tf.float64), 3.0, axis, **more).numpy()
+    assert got.dtype == x.dtype
+    assert got.shape == want.shape
+    np.testing.assert_allclose(tf.cast(got, tf.float64), want, atol=4e-6, rtol=2 * ROUNDING[dtype])
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.parametrize(
+    ("known", "axis", "static"),
+    [
+        ((None, 6), -1, (None,)),
+        ((None, 6, 4), (2, 1), (None, 2)),
+        ((None, 6, None), 1, (None, None)),
+        ((4, None, 6, None), (2, 0), (None, None, 2)),
+        ((5, None, 4), (0, 2), (None, 2)),
+    ],
+)
+@pytest.mark.parametrize("unknown", [0, 1, 3])
+def test_lengths_that_are_not_known(mode: str, known: Any, axis: Any, static: Any, unknown: int) -> None:
+    traced = []
+
+    def call(x: Any) -> Any:
+        soft = softargmax(x, 3.0, axis)
+        traced.append(tuple(soft.shape))
+        return soft
+
+    signature = [tf.TensorSpec(known, tf.float32)]
+    x = scores(tuple(unknown if n is None else n for n in known), "scores").astype("f4")
+    got = tf.function(call, input_signature=signature, jit_compile=mode == "xla")(x)
+    assert traced[0] == static
+    assert tuple(got.shape) == tuple(unknown if n is None else n for n in static)
+    np.testing.assert_allclose(got, softargmax(x, 3.0, axis), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0, 5), (0, 0, 5)])
+def test_no_slices_at_all(shape: tuple[int, ...]) -> None:
+    with tf.GradientTape() as tape:
+        x = tf.Variable(tf.zeros(shape))
+        soft = softargmax(x)
+    assert tuple(soft.shape) == shape[:-1]
+    assert tuple(tape.gradient(soft, x).shape) == shape
+
+
+def test_one_slice_gives_a_number() -> None:
+    assert softargmax([0.0, 5.0, 0.0]).shape == ()
+    assert softargmax([[0.0, 5.0], [0.0, 0.0]], axis=(1, 0)).numpy().tolist() == [1, 0]
+
+
+def test_one_axis_in_a_list_is_one_axis() -> None:
+    assert softargmax(tf.zeros((2, 3)), axis=[-1]).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "beta",
+    [3, 3.0, np.float32(3), np.array(3.0), tf.constant(3), tf.constant(3.0, tf.float64), tf.Variable(3.0)],
+    ids=lambda beta: type(beta).__name__,
+)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_ways_to_say_beta(beta: Any, dtype: str) -> None:
+    x = tf.cast([[1.0, 0.5, 0.25]], dtype)
+    want = softargmax(tf.cast(x, tf.float64), 3.0)
+    np.testing.assert_allclose(tf.cast(softargmax(x, beta), tf.float64), want, rtol=2 * ROUNDING[dtype] + 1e-6)
+
+
+@pytest.mark.parametrize("beta", [1e-300, 1e300])
+def test_a_beta_that_a_float32_cannot_hold(beta: float) -> None:
+    x = np.array([[1.0, 0.5, 0.25, 1.0]], "f4")
+    np.testing.assert_allclose(softargmax(x, beta), exact(x, -1, beta).soft[0], rtol=1e-6)
+
+
+def test_probabilities_have_no_beta() -> None:
+    x = tf.constant([[0.25, 0.75]])
+    assert softargmax(x, 7.0, input="probs").numpy() == softargmax(x, input="probs").numpy() == 0.75
+    assert np.isnan(softargmax(-x, input="probs"))
+    assert np.isnan(softargmax(tf.constant([[-1.0, 2.0, 0.0]]), input="probs", window=0))
+
+
+def test_what_is_computed_is_rounded_once() -> None:
+    """A heatmap's coordinate in half precision is the double one, rounded."""
+    x = scores((20, 300), "scores").astype("f2")
+    want = softargmax(x.astype("f8"), 0.1).numpy().astype("f2")
+    spacing = np.spacing(want)
+    assert (abs(softargmax(x, 0.1).numpy() - want) <= spacing).all()
+
+
+def test_the_signature_is_the_documented_one() -> None:
+    parameters = inspect.signature(softargmax).parameters
+    assert list(parameters) == ["x", "beta", "axis", "input", "coords", "values", "window"]
+    assert (parameters["beta"].default, parameters["axis"].default) == (100.0, -1)
+    assert parameters["input"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert "(…, n, …) → (…)" in (softargmax.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"axis": 2}, "axis=2: the array has 2 axes (shape (2, 3))"),
+        ({"axis": (0, -2)}, "axis=(0, -2): names one axis twice"),
+        ({"axis": ()}, "axis: name at least one axis"),
+        ({"axis": 0.5}, "axis=0.5: an axis is an integer"),
+        ({"axis": (0, None)}, "axis=(0, None): an axis is an integer"),
+        ({"beta": 0.0}, "β = 0: the inverse temperature must be a finite number above 0"),
+        ({"beta": math.inf}, "β = inf: "),
+        ({"beta": tf.ones(2)}, "beta has shape (2,): it is one number"),
+        ({"input": "logits"}, "input='logits': no such choice"),
+        ({"coords": "pixels"}, "coords='pixels': no such choice"),
+        ({"coords": "corners", "values": [1, 2, 3]}, 'values and coords="corners" both give coordinates'),
+        ({"values": [1, 2]}, "values: 2 values for the 3 indices of axis 1"),
+        ({"values": [[1, 2, 3]]}, "values: shape (1, 3): an axis has one coordinate for each index"),
+        ({"values": [1, math.nan, 3]}, "values: the coordinate of index 1 is not finite"),
+        ({"values": ["a", "b", "c"]}, "values: not a number for each index"),
+        ({"values": [1, 2, 3], "axis": (0, 1)}, "values: 3 for 2 axes"),
+        ({"values": [1, 2], "axis": (0, 1)}, "values: shape (): "),
+        ({"window": -1}, "window=-1: a distance from the hard argmax is 0 or more indices"),
+        ({"window": 1.5}, "window=1.5: a distance"),
+    ],
+    ids=str,
+)
+def test_arguments_without_meaning(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=r"^softargmax: ") as caught:
+        softargmax(tf.zeros((2, 3)), **arguments)
+    assert said in str(caught.value)
+    assert "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool", "complex64", "string"])
+def test_dtypes_without_a_gradient(dtype: str) -> None:
+    x = tf.constant([["a"]]) if dtype == "string" else tf.cast(tf.zeros((2, 3)), dtype)
+    with pytest.raises(TypeError, match=f"^softargmax: x is {dtype}, not one of float16, bfloat16, float32, float64"):
+        softargmax(x)
+
+
+def test_a_beta_that_is_no_number() -> None:
+    with pytest.raises(TypeError, match=r"^softargmax: beta is string, not a number$"):
+        softargmax(tf.zeros((2, 3)), tf.constant("warm"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((2, None), r"the length of axis 1 is not known \(shape \(2, \?\)\)"),
+        (None, "the number of x's axes is not known"),
+        ((), "no axis"),
+        ((2, 0), "axis 1 has length 0"),
+        ((2, 1 << 24), "16777216 positions is too long"),
+    ],
+    ids=str,
+)
+def test_shapes_that_cannot_be_reduced(shape: Any, said: str) -> None:
+    call = tf.function(softargmax, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    with pytest.raises(ValueError, match=said) as caught:
+        call.get_concrete_function()
+    if shape is not None and shape != (2, 1 << 24):
+        assert isinstance(caught.value, SoftArgmaxError)

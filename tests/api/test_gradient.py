@@ -1,0 +1,271 @@
+"""Gradients: the formula, autodiff and finite differences agree, and nothing that is not finite comes of masks."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from oracle import softargmax as exact
+
+with warnings.catch_warnings():  # what third parties deprecate is theirs to mend
+    warnings.simplefilter("ignore")
+    import tensorflow as tf
+
+    from softargmax_cli import softargmax
+
+Array = npt.NDArray[Any]
+
+SHAPE = (2, 4, 3, 5)
+BETA = 1.7
+CASES: dict[str, dict[str, Any]] = {
+    "last": {"axis": -1},
+    "first": {"axis": 0},
+    "two": {"axis": (1, 3)},
+    "two, turned": {"axis": (3, 1), "coords": "corners"},
+    "all": {"axis": (2, 0, 3, 1)},
+    "cost": {"axis": 1, "input": "cost"},
+    "cost, two": {"axis": (3, 2), "input": "cost", "coords": "centers"},
+    "probs": {"axis": 3, "input": "probs"},
+    "probs, two": {"axis": (1, 2), "input": "probs", "coords": "corners"},
+    "values": {"axis": 3, "values": [5.0, -2.0, 0.5, 9.0, 1.0]},
+    "values, two": {"axis": (2, 1), "values": [[1.0, 4.0, 9.0], [7.0, -1.0, 2.0, 0.0]]},
+    "window": {"axis": 3, "window": 1},
+    "window, two": {"axis": (1, 3), "window": 1, "coords": "centers"},
+    "window, probs": {"axis": 3, "window": 2, "input": "probs"},
+    "window, values, cost": {"axis": 3, "window": 1, "input": "cost", "values": [5.0, -2.0, 0.5, 9.0, 1.0]},
+}
+
+
+def scores(kind: str) -> Array:
+    """Random numbers of `SHAPE`, in float64; weights are above 0."""
+    drawn = np.random.default_rng(7).normal(size=SHAPE)
+    return abs(drawn) + 0.1 if kind == "probs" else drawn
+
+
+def tape_gradients(x: Array, beta: float, towards: Array, case: dict[str, Any]) -> tuple[Array, Array | None]:
+    """By x and by β of Σ towards · softargmax(x)."""
+    score, inverse = tf.Variable(x), tf.Variable(beta, dtype=tf.float64)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(softargmax(score, inverse, **case) * towards)
+    by_x, by_beta = tape.gradient(loss, [score, inverse])
+    return by_x.numpy(), None if by_beta is None else by_beta.numpy()
+
+
+def formula(x: Array, beta: float, towards: Array, case: dict[str, Any]) -> tuple[Array, Array]:
+    """The same from β p (c − soft), with NumPy, one slice after the other."""
+    case = {"input": "scores", "coords": "index", "values": None, "window": None, **case}
+    axes = case["axis"] if isinstance(case["axis"], tuple) else (case["axis"],)
+    axes = tuple(axis % x.ndim for axis in axes)
+    kept = [k for k in range(x.ndim) if k not in axes]
+    values = case["values"] if len(axes) > 1 or case["values"] is None else [case["values"]]
+    grids = np.meshgrid(*(np.arange(x.shape[axis]) for axis in axes), indexing="ij")
+    tables = []
+    for k, axis in enumerate(axes):
+        i, n = np.arange(x.shape[axis]), x.shape[axis]
+        named = {"index": i, "corners": 2 * i / (n - 1) - 1, "centers": (2 * i + 1) / n - 1}
+        tables.append(named[case["coords"]] if values is None else np.array(values[k]))
+    c = np.array([table[grid] for table, grid in zip(tables, grids, strict=True)])  # (a, *lengths)
+
+    by_x, by_beta = np.zeros(x.shape), 0.0
+    moved, gradient = np.transpose(x, kept + list(axes)), np.transpose(by_x, kept + list(axes))
+    towards = towards[..., None] if len(axes) == 1 else towards
+    for place in np.ndindex(moved.shape[: len(kept)]):
+        s = moved[place]
+        logit = -beta * s if case["input"] == "cost" else beta * s
+        w = s if case["input"] == "probs" else np.exp(logit - logit.max())
+        if case["window"] is not None:
+            best = np.unravel_index(np.argmax(w), w.shape)
+            far = [abs(grid - at) > case["window"] for grid, at in zip(grids, best, strict=True)]
+            w = np.where(np.any(far, axis=0), 0, w)
+        p = w / w.sum()
+        soft = (c * p).reshape(len(axes), -1).sum(1).reshape(-1, *[1] * len(axes))
+        pull = np.tensordot(towards[place], c - soft, 1)
+        factor = {"scores": beta * p, "cost": -beta * p, "probs": (w > 0) / w.sum()}[case["input"]]
+        gradient[place] = factor * pull
+        by_beta += float((p * pull * s).sum()) * {"scores": 1, "cost": -1, "probs": 0}[case["input"]]
+    return by_x, np.array(by_beta)
+
+
+def result_like(x: Array, case: dict[str, Any]) -> Array:
+    """Random numbers shaped as the result."""
+    shape = softargmax(x, BETA, **case).shape
+    return np.random.default_rng(3).normal(size=tuple(shape))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_autodiff_agrees_with_the_formula(case: dict[str, Any]) -> None:
+    x = scores(case.get("input", "scores"))
+    towards = result_like(x, case)
+    by_x, by_beta = tape_gradients(x, BETA, towards, case)
+    want_x, want_beta = formula(x, BETA, towards, case)
+    np.testing.assert_allclose(by_x, want_x, atol=1e-13, rtol=1e-11)
+    if by_beta is None:
+        assert case["input"] == "probs"
+    else:
+        np.testing.assert_allclose(by_beta, want_beta, atol=1e-12, rtol=1e-11)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_autodiff_agrees_with_finite_differences(case: dict[str, Any]) -> None:
+    x = scores(case.get("input", "scores"))
+    towards = result_like(x, case)
+    by_x, by_beta = tape_gradients(x, BETA, towards, case)
+
+    h = 1e-5
+    steps = h * np.eye(x.size).reshape(-1, *x.shape)
+    axis = case["axis"]
+    further = {**case, "axis": tuple(k % x.ndim + 1 for k in axis) if isinstance(axis, tuple) else axis % x.ndim + 1}
+    ahead, behind = (softargmax(x + side * steps, BETA, **further).numpy() for side in (1, -1))
+    slopes = ((ahead - behind) * towards).reshape(x.size, -1).sum(1) / (2 * h)
+    np.testing.assert_allclose(by_x.reshape(-1), slopes, atol=2e-8, rtol=1e-6)
+
+    if by_beta is not None:
+        ahead, behind = (softargmax(x, BETA + side * h, **case).numpy() for side in (1, -1))
+        np.testing.assert_allclose(by_beta, ((ahead - behind) * towards).sum() / (2 * h), atol=2e-8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_single_precision_and_xla_give_that_gradient_too(case: dict[str, Any]) -> None:
+    x = scores(case.get("input", "scores"))
+    towards = result_like(x, case)
+    want, _ = tape_gradients(x, BETA, towards, case)
+
+    @tf.function(jit_compile=True)
+    def compiled(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(softargmax(x, BETA, **case) * tf.cast(towards, tf.float32))
+        return tape.gradient(loss, x)
+
+    got = compiled(tf.constant(x, tf.float32))
+    assert got.dtype == tf.float32
+    np.testing.assert_allclose(got, want, atol=3e-5, rtol=3e-4)
+
+
+@pytest.mark.parametrize("n", [1000, 40 * 50])
+def test_long_axes_have_the_same_gradient(n: int) -> None:
+    """Their sums are taken in tiles."""
+    x = np.random.default_rng(1).normal(size=(2, n)).astype("f4")
+    case: dict[str, Any] = {"axis": 1}
+    if n == 2000:
+        x, case = x.reshape(2, 40, 50), {"axis": (2, 1)}
+    towards = np.ones((2,) if n == 1000 else (2, 2))
+    want, _ = formula(x.astype("f8"), 2.0, towards, case)
+    with tf.GradientTape() as tape:
+        variable = tf.Variable(x)
+        soft = softargmax(variable, 2.0, **case)
+    np.testing.assert_allclose(tape.gradient(soft, variable), want, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_has_a_gradient_in_its_own_dtype() -> None:
+    for dtype in (tf.float16, tf.bfloat16):
+        x = tf.Variable(tf.cast([[0.5, 1.0, -1.0]], dtype))
+        with tf.GradientTape() as tape:
+            soft = softargmax(x, 2.0)
+        by_x = tape.gradient(soft, x)
+        assert by_x.dtype == dtype
+        want, _ = formula(tf.cast(x, tf.float64).numpy(), 2.0, np.ones(1), {"axis": -1})
+        np.testing.assert_allclose(tf.cast(by_x, tf.float64), want, atol=2e-2)
+
+
+def test_the_second_derivative() -> None:
+    """∂²s/∂x² from two tapes, against differences of the first."""
+    x, h = np.random.default_rng(2).normal(size=6), 1e-5
+    variable = tf.Variable(x)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            soft = softargmax(variable, BETA)
+        first = inner.gradient(soft, variable)
+    second = outer.jacobian(first, variable).numpy()
+
+    one = np.ones(())
+    for j in range(6):
+        at = h * np.eye(6)[j]
+        ahead, behind = (tape_gradients(x + side * at, BETA, one, {})[0] for side in (1, -1))
+        np.testing.assert_allclose(second[:, j], (ahead - behind) / (2 * h), atol=1e-8)
+
+
+MASKED = [
+    [1.0, 2.0, -math.inf, 0.5, -math.inf],
+    [-math.inf, -math.inf, 3.0, -math.inf, -math.inf],
+    [-1e30, 0.0, 1.0, -math.inf, 2.0],
+]
+
+
+@pytest.mark.parametrize("window", [None, 0, 1, 3])
+@pytest.mark.parametrize("coords", ["index", "corners", "values"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("beta", [1e-3, 2.0, 1e4])
+@pytest.mark.parametrize("kind", ["scores", "cost"])
+def test_masks_of_minus_infinity(window: int | None, coords: Any, dtype: str, beta: float, kind: Any) -> None:
+    sign = -1 if kind == "cost" else 1
+    more: dict[str, Any] = {"coords": coords, "window": window}
+    if coords == "values":
+        more = {"values": [3.0, 1.0, 4.0, 1.5, 9.0], "window": window}
+    masked = tf.Variable(sign * np.array(MASKED, dtype))
+    finite = tf.Variable(np.where(np.isinf(masked), sign * np.array(-1e36, dtype), masked))
+    inverse = tf.Variable(beta, dtype=dtype)
+    gradients = []
+    for x in (masked, finite):  # with a weight of 0 in either way
+        with tf.GradientTape() as tape:
+            soft = softargmax(x, inverse, input=kind, **more)
+        gradients.append([soft, *tape.gradient(soft, [x, inverse])])
+    for got, want in zip(*gradients, strict=True):
+        assert np.isfinite(got).all()
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    assert not gradients[0][1].numpy()[np.isinf(masked)].any()
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("window", [None, 1])
+def test_slices_without_an_answer_are_nan_and_do_not_pull(mode: str, window: int | None) -> None:
+    nan, inf = math.nan, math.inf
+    x = np.array([[-inf] * 4, [nan, 1, 2, 3], [nan] * 4, [-inf, nan, inf, 0], [1, 2, 3, 4]], "f4")
+
+    def pull(x: Any, beta: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch([x, beta])
+            soft = softargmax(x, beta, window=window)
+            loss = tf.reduce_mean((soft - 1.0) ** 2)  # NaN itself
+        return soft, *tape.gradient(loss, [x, beta])
+
+    run = {"eager": pull, "graph": tf.function(pull), "xla": tf.function(pull, jit_compile=True)}[mode]
+    soft, by_x, by_beta = run(tf.constant(x), tf.constant(2.0))
+    np.testing.assert_array_equal(np.isnan(soft), [True, True, True, True, False])
+    assert not by_x.numpy()[:4].any()
+    assert by_x.numpy()[4].any()
+    assert np.isfinite(by_x).all()
+    assert np.isfinite(by_beta)
+
+
+@pytest.mark.parametrize("window", [None, 1])
+def test_weights_without_an_answer_do_not_pull(window: int | None) -> None:
+    x = tf.Variable([[0.0, 0, 0], [-1, 2, 3], [3, 2, -1], [math.nan, 1, 1], [1, 2, 0]], dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        soft = softargmax(x, input="probs", window=window)
+    by_x = tape.gradient(soft, x).numpy()
+    np.testing.assert_array_equal(np.isnan(soft), [True, True, True, True, False])
+    assert not by_x[:4].any()
+    assert by_x[4].any()
+    assert np.isfinite(by_x).all()
+
+
+def test_plus_infinity_takes_all_and_stands_still() -> None:
+    x = tf.Variable([[math.inf, 1.0, math.inf], [0.0, math.inf, -math.inf]])
+    with tf.GradientTape() as tape:
+        soft = softargmax(x, 2.0)
+    assert soft.numpy().tolist() == [1.0, 1.0]
+    assert not tape.gradient(soft, x).numpy().any()
+
+
+def test_the_largest_numbers_have_a_finite_gradient() -> None:
+    largest = float(np.finfo("f4").max)
+    x, beta = tf.Variable([[largest, -largest, largest]]), tf.Variable(100.0)
+    with tf.GradientTape() as tape:
+        soft = softargmax(x, beta)
+    assert soft.numpy() == exact(x.numpy(), -1, 100.0).soft[0]
+    assert all(np.isfinite(gradient).all() for gradient in tape.gradient(soft, [x, beta]))
