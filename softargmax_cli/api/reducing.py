@@ -15,6 +15,7 @@ import numpy.typing as npt
 from softargmax_cli.api.answers import Collector, Result
 from softargmax_cli.api.arguments import delimiter_of, device_of, in_python, one_of, said_in_python, size_of
 from softargmax_cli.api.asking import Axis, spec_of
+from softargmax_cli.api.describing import described
 from softargmax_cli.api.runtimes import lent
 from softargmax_cli.arrays.memory import ArraySource
 from softargmax_cli.arrays.opening import TableOptions, open_source
@@ -22,8 +23,7 @@ from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.spooled import spooled
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import engine
-from softargmax_cli.reduction.result import ALWAYS, FIELDS, Run
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.result import ALWAYS, FIELDS
 
 
 def reduce(
@@ -83,24 +83,6 @@ def reduce(
     for note in notes:
         warnings.warn(f"{source.name}: {in_python(note)}", stacklevel=2)
     return collector.result(replace(run, shape=shape))
-
-
-def described(source: Source, problem: Problem, device: str) -> Run:
-    """What is known of a run before its first slice."""
-    last = len(source.shape) - 1
-    return Run(
-        input=source.name,
-        shape=source.shape,
-        dtype=source.stored,
-        axes=problem.axes,
-        beta=problem.beta,
-        device=device,
-        kind=problem.kind,
-        coords=problem.coords if problem.values is None else "values",
-        window=problem.window,
-        has_ids=source.labels is not None if problem.kept == (last,) else source.has_ids,
-        labels=source.labels if problem.axes == (last,) else None,
-    )
 
 
 def _opened(path_or_array: Any, table: TableOptions) -> Source:

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from softargmax_cli import __version__
+from softargmax_cli.cli.check import check
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import say_error
 from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(check)
 
 
 def _version(wanted: bool) -> None:

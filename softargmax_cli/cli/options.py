@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from softargmax_cli.arrays.formats import NAMED_DELIMITERS
+from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
+from softargmax_cli.errors import OptionError
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
 
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
-LEAST_MEMORY = 16 * 2**20
+Value = TypeVar("Value")
 
 
-def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
-    if found is None or found[2] not in UNITS:
-        raise typer.BadParameter(f"{text!r} is no size; write one as 200MB, 1.5GB or 512MiB")
-    size = int(float(found[1]) * UNITS[found[2]])
-    if size < LEAST_MEMORY:
-        raise typer.BadParameter(f"{text} is too little to work in; the least is 16MiB")
-    return size
+def _taken(parse: Callable[[Any], Value]) -> Callable[[str], Value]:
+    """A parser of Python's arguments for text of the command line, where Typer names the option."""
 
+    def value(text: str) -> Value:
+        try:
+            return parse(text)
+        except OptionError as error:
+            raise typer.BadParameter(f"{error.what}; {error.remedy}") from None
 
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", text.lower()):
-        raise typer.BadParameter(f"{text!r} is no device; choose auto, cpu, gpu or gpu:N")
-    return text.lower()
-
-
-def _delimiter(text: str | None) -> str | None:
-    text = NAMED_DELIMITERS.get(text or "", text)
-    if text is not None and (len(text) != 1 or not text.isascii() or text in '"\r\n'):
-        raise typer.BadParameter(f"{text!r} is no delimiter; give one character, or {', '.join(NAMED_DELIMITERS)}")
-    return text
+    return value
 
 
 def axes(text: str) -> tuple[int, ...]:
@@ -134,7 +123,7 @@ Delimiter = Annotated[
     typer.Option(
         metavar="C",
         help="Between the cells of a CSV: a character, or tab, space …; found if not told.",
-        callback=_delimiter,
+        callback=_taken(delimiter_of),
         show_default=False,
         rich_help_panel=INPUT,
     ),
@@ -181,7 +170,10 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that exist."
 Device = Annotated[
     str,
     typer.Option(
-        metavar="auto|cpu|gpu|gpu:N", help="Where TensorFlow computes.", callback=_device, rich_help_panel=RUNNING
+        metavar="auto|cpu|gpu|gpu:N",
+        help="Where TensorFlow computes.",
+        callback=_taken(device_of),
+        rich_help_panel=RUNNING,
     ),
 ]
 Memory = Annotated[
@@ -189,7 +181,7 @@ Memory = Annotated[
     typer.Option(
         metavar="SIZE",
         help="Bound on blocks held at a time, beside TensorFlow itself.",
-        parser=_size,
+        parser=_taken(size_of),
         rich_help_panel=RUNNING,
     ),
 ]

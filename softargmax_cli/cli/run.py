@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.running import Request, run_all
+from softargmax_cli.cli.asking import Asked
+from softargmax_cli.cli.running import Shown, run_all
 
 
 def run(
@@ -39,7 +40,7 @@ def run(
 
     cat data.npy | softargmax run - --format jsonl | jq .soft
     """
-    request = Request(
+    asked = Asked(
         axes=options.axes(axis),
         kind=kind,
         beta=options.inverse_temperature(beta, temperature, kind),
@@ -49,13 +50,9 @@ def run(
         nan=nan,
         precision=precision,
         table=(delimiter, header, id_column),
-        output=output,
-        format=format,
-        rows=rows,
-        force=force,
         device=device,
         memory=memory,
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, request)
+    return run_all(inputs, asked, Shown(output, format, rows, force))

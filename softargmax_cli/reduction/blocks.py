@@ -98,8 +98,11 @@ def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: 
     extent = dict.fromkeys(memory, 1)
     if contiguous:  # a slice is finished only when the file has passed all of them, so none is cut
         inner = memory[min(places) + 1 :]
+        if set(inner) <= set(axes):  # no slices lie side by side there
+            inner = []
         _fill(extent, shape, inner, math.prod(shape[axis] for axis in inner))
-        _fill(extent, shape, memory[: min(places) + 1], elements // math.prod(extent.values()))
+        outer = [axis for axis in memory if axis not in inner]
+        _fill(extent, shape, outer, elements // math.prod(extent.values()))
     else:
         along = math.prod(shape[axis] for axis in axes)
         inner = memory[max(places) + 1 :]

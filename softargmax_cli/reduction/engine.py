@@ -28,7 +28,7 @@ from softargmax_cli.reduction.ordering import in_row_major_order, logical
 from softargmax_cli.reduction.parallel import in_order
 from softargmax_cli.reduction.readable import Pending, Readable
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
 
@@ -166,7 +166,7 @@ class _Stream:
     def _fit(self, plan: Plan) -> None:
         """See to it that blocks, which the order of a pipe may make large, fit into the memory."""
         block = 2 * math.prod(plan.extent) * self.per_element
-        unfinished = math.prod(plan.extent[k] for k in self.problem.kept) * STATE_BYTES
+        unfinished = math.prod(plan.extent[k] for k in self.problem.kept) * STATE_BYTES if plan.splits else 0
         if block + unfinished > max(self.memory, 2 * self.elements * self.per_element):
             what = f"the pipe brings many slices side by side, and one pass takes {(block + unfinished) / 1e6:,.0f} MB"
             raise OptionError(f"--memory: {what}", "raise --memory, or give a file instead of a pipe")
@@ -209,7 +209,7 @@ class _Stream:
         """Whether a block has anything to say of slices whose maximum has been found."""
         if "second" in self.problem.fields or self.problem.window is None:
             return True
-        axes, window = self.problem.ascending, self.problem.window
+        axes, window = self.problem.ascending, min(self.problem.window, FURTHEST)
         start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
         return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
 

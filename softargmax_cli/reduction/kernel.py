@@ -165,11 +165,14 @@ class _Block:
         ops, precision = self.ops, self.layout.precision
         infinite = ops.Equal(x=top, y=self.full(math.inf)) if self.layout.careful else None
         if self.layout.kind == "probs":
-            share = ops.DivNoNan(x=self.rounded(x), y=self.rounded(top))
+            if self.exact.kind == "f":  # divided first: rounding might take weights out of the range
+                share = self.rounded(ops.DivNoNan(x=x, y=top))
+            else:
+                share = ops.DivNoNan(x=self.rounded(x), y=self.rounded(top))
             if infinite is not None:
                 share = ops.SelectV2(condition=infinite, t=self.number(hit), e=share)
-            negative = ops.Less(x=x, y=self.full(0))
-            return ops.SelectV2(condition=negative, t=np.asarray(math.nan, precision), e=share), None
+            sound = ops.GreaterEqual(x=x, y=self.full(0))  # NaN is not, which division by 0 would hide
+            return ops.SelectV2(condition=sound, t=share, e=np.asarray(math.nan, precision)), None
         if infinite is None:
             log_weight = ops.Mul(x=self.gap(x, top), y=beta)
         else:

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 SAMPLE = 256
 """Slices that are looked at."""
-TOLERANCE = 1e-3
-"""How far from 1 the sum of probabilities may be: those in text files have few digits."""
+ROUNDED = 5e-4
+"""How far each probability may be off: those in text files have few digits."""
+FURTHEST = 0.02
+"""How far from 1 their sum may be in the end."""
 
 
 def look_like_weights(values: npt.NDArray[Any], axes: Sequence[int]) -> bool:
@@ -20,12 +22,14 @@ def look_like_weights(values: npt.NDArray[Any], axes: Sequence[int]) -> bool:
 
     Where all of them are zeros and a one, they are labels, and it makes no difference.
     """
-    if values.dtype.kind != "f" or math.prod(values.shape[axis] for axis in axes) < 2:
+    count = math.prod(values.shape[axis] for axis in axes)
+    if values.dtype.kind != "f" or count < 2:
         return False
+    tolerance = min(ROUNDED * count, FURTHEST) + 1e-6
     last = range(values.ndim - len(axes), values.ndim)
     slices = np.moveaxis(values, axes, last)
     slices = slices.reshape(-1, *slices.shape[-len(axes) :])[:SAMPLE].astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         sums = slices.sum(axis=tuple(range(1, slices.ndim)))
-        sound = (slices >= 0).all() and (abs(sums - 1) <= TOLERANCE).all()
+        sound = (slices >= 0).all() and (abs(sums - 1) <= tolerance).all()
         return bool(sound and ((slices > 0) & (slices < 1)).any())

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.kernel import Layout, block_sums, exact_dtype
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class BlockReducer:
         """
         problem = self._problem
         x, axes = collapse(values, problem.axes)
-        margin = problem.radius + 1  # further away, all is as far
+        margin = min(problem.radius, FURTHEST) + 1  # further away, all is as far
         lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
         hard = known.hard - np.array([start[axis] for axis in problem.ascending])[:, None]
         hard = np.clip(hard, -margin, lengths - 1 + margin).astype(problem.precision)

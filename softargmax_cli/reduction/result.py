@@ -46,6 +46,8 @@ class Slices:
     ties: npt.NDArray[np.int64] | None = None
     ids: Sequence[str] | None = None
     """The name of each slice, where the file names them."""
+    numbers: npt.NDArray[np.int64] | None = None
+    """Row-major number of each slice, where they are not consecutive."""
 
     def __len__(self) -> int:
         return len(self.peak)
@@ -59,18 +61,41 @@ class Slices:
 
     def part(self, start: int, stop: int) -> Slices:
         """Slices `start` to `stop` of these, counted from the first one here; views, not copies."""
-        cut: dict[str, Any] = {field: getattr(self, field) for field in (*FIELDS, "ids")}
-        ids = cut.pop("ids")
-        cut = {field: None if values is None else values[..., start:stop] for field, values in cut.items()}
-        cut["ids"] = None if ids is None else ids[start:stop]
-        return Slices(self.start + start, **cut)
+        ids = None if self.ids is None else self.ids[start:stop]
+        numbers = None if self.numbers is None else self.numbers[start:stop]
+        return Slices(self.start + start, **self._columns(slice(start, stop)), ids=ids, numbers=numbers)
+
+    def take(self, which: npt.NDArray[np.intp]) -> Slices:
+        """Some of these, by their places here, in any order; copies."""
+        ids = None if self.ids is None else [self.ids[k] for k in which.tolist()]
+        numbers = self.start + which if self.numbers is None else self.numbers[which]
+        return Slices(self.start, **self._columns(which), ids=ids, numbers=numbers)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Slices]) -> Slices:
+        """Runs of slices as one, over memory of its own; consecutive, or all with `numbers`."""
+        first = parts[0]
+        columns: dict[str, Any] = {
+            field: np.concatenate([part.column(field) for part in parts], axis=-1)
+            for field in FIELDS
+            if getattr(first, field) is not None
+        }
+        ids = None if first.ids is None else [name for part in parts for name in part.ids or ()]
+        numbers = None if first.numbers is None else np.concatenate([part.numbers for part in parts])
+        return cls(first.start, **columns, ids=ids, numbers=numbers)
+
+    def _columns(self, which: slice | npt.NDArray[np.intp]) -> dict[str, Any]:
+        columns = {field: getattr(self, field) for field in FIELDS}
+        return {field: None if values is None else values[..., which] for field, values in columns.items()}
 
     def positions(self, kept: Sequence[int | None]) -> list[npt.NDArray[np.int64]]:
         """Where each slice lies along each of the axes that stay, one array of shape (m,) an axis.
 
         `kept` holds the lengths of those axes; the first one may be unknown, as rows of a table are.
         """
-        rest: npt.NDArray[np.int64] = np.arange(self.start, self.start + len(self), dtype=np.int64)
+        rest = self.numbers
+        if rest is None:
+            rest = np.arange(self.start, self.start + len(self), dtype=np.int64)
         columns: list[npt.NDArray[np.int64]] = []
         for length in reversed(kept[1:]):
             if length is None:
@@ -171,6 +196,14 @@ class Run:
     def kept(self) -> tuple[int | None, ...]:
         """Lengths of the axes that stay."""
         return tuple(n for k, n in enumerate(self.shape) if k not in self.axes)
+
+    @property
+    def known_shape(self) -> tuple[int, ...]:
+        """The input's shape, once all of it is known. LookupError before that."""
+        known = tuple(n for n in self.shape if n is not None)
+        if len(known) < len(self.shape):
+            raise LookupError("the input's length is not known before its end")
+        return known
 
     def label(self, hard: int) -> str | None:
         """The name of position `hard`; None where there is none."""

@@ -77,7 +77,7 @@ class Spec:
             None if self.kind == "probs" else self.beta,
             self.coords,
             self.values,
-            None if self.window is None else min(self.window, FURTHEST),
+            self.window,
             self.nan,
             np.dtype("float32" if single else "float64"),
             fields,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TextIO
 
@@ -30,7 +30,7 @@ class Table:
         """Take the next slices; beyond the last row this costs nothing."""
         wanted = len(slices) if self._rows == 0 else min(len(slices), self._rows - self._count)
         if wanted > 0:
-            self._parts.append(_merged([slices.part(0, wanted)]))  # a copy, so that the rest can go
+            self._parts.append(Slices.joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
             self._count += wanted
 
     def render(self, run: Run, shape: tuple[int, ...], summary: Summary, file: TextIO, *, color: bool) -> None:
@@ -39,27 +39,37 @@ class Table:
         Colour adds to the text and changes nothing in it.
         """
         signs = signs_of(file)
-        show = partial(legible, stream=file)
-
-        def put(line: str, style: str = "") -> None:
-            file.write((painted(line, style) if color and style else line) + "\n")
-
-        put(_heading(run, shape, signs, show), "bold")
-        settings = _settings(run, signs)
-        if settings:
-            put(signs.dot.join(settings))
-        put("")
+        put_heading(run, shape, file, color=color)
         if self._count:
-            slices = _merged(self._parts)
-            lines = joined(_columns(slices, run, signs, show), signs.rule)
-            for line, style in zip(lines, _styles(slices), strict=True):
-                put(line, style)
+            put_rows(Slices.joined(self._parts), run, file, color=color)
         if summary.slices > self._count:
             more = summary.slices - self._count
-            put(f"{signs.more} and {more:,} more slice{'' if more == 1 else 's'}", "dim")
+            _put(file, f"{signs.more} and {more:,} more slice{'' if more == 1 else 's'}", "dim" if color else "")
         if summary.slices:
-            put("")
-        put(summary_line(summary, run, signs=signs))
+            _put(file, "")
+        _put(file, summary_line(summary, run, signs=signs))
+
+
+def put_heading(run: Run, shape: tuple[int, ...], file: TextIO, *, color: bool) -> None:
+    """Print what was reduced, and how, to `file`; below it an empty line."""
+    signs = signs_of(file)
+    _put(file, _heading(run, shape, signs, partial(legible, stream=file)), "bold" if color else "")
+    settings = _settings(run, signs)
+    if settings:
+        _put(file, signs.dot.join(settings))
+    _put(file, "")
+
+
+def put_rows(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
+    """Print the names of the columns, a rule, and a row for each slice to `file`."""
+    signs = signs_of(file)
+    lines = joined(_columns(slices, run, signs, partial(legible, stream=file)), signs.rule)
+    for line, style in zip(lines, _styles(slices), strict=True):
+        _put(file, line, style if color else "")
+
+
+def _put(file: TextIO, line: str, style: str = "") -> None:
+    file.write((painted(line, style) if style else line) + "\n")
 
 
 def _heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> str:
@@ -146,14 +156,3 @@ def _multimodal(slices: Slices) -> list[bool]:
     if slices.second is None:
         return [False] * len(slices)
     return [second >= MULTIMODAL for second in slices.second.tolist()]
-
-
-def _merged(parts: Sequence[Slices]) -> Slices:
-    """What the table shows of consecutive runs of slices, as one over memory of its own."""
-    columns = {
-        field: np.concatenate([part.column(field) for part in parts], axis=-1)
-        for field in TABLE_FIELDS
-        if getattr(parts[0], field) is not None
-    }
-    ids = None if parts[0].ids is None else [name for part in parts for name in part.ids or ()]
-    return Slices(parts[0].start, ids=ids, **columns)

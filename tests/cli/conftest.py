@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import Softargmax
+from command import Inside, Softargmax
 
 
 @pytest.fixture
@@ -18,3 +18,15 @@ def softargmax(tmp_path: Path) -> Softargmax:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Softargmax:
     """The command in one folder for a module, for tests that only read."""
     return Softargmax(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Inside:
+    """The command within this process, in an empty folder."""
+    return Inside(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_inside(tmp_path_factory: pytest.TempPathFactory) -> Inside:
+    """The command within this process, in one folder for a module, for tests that only read."""
+    return Inside(tmp_path_factory.mktemp("shared"))

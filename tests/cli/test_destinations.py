@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import typer
 
+from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
 from softargmax_cli.cli.destinations import Destination, choose_destinations
-from softargmax_cli.cli.options import _delimiter, _device, _size, inverse_temperature
+from softargmax_cli.cli.options import _taken, axes, inverse_temperature
 from softargmax_cli.errors import OptionError
 
 TABLE = Destination(None, "", True)
+
+read_delimiter, read_device, read_size = _taken(delimiter_of), _taken(device_of), _taken(size_of)
 
 
 def test_a_table_where_nothing_is_asked_for() -> None:
@@ -110,7 +113,7 @@ def test_two_inputs_of_one_name(inputs: list[str], clash: str) -> None:
     ],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert _size(text) == size
+    assert read_size(text) == size
 
 
 @pytest.mark.parametrize(
@@ -118,29 +121,29 @@ def test_sizes(text: str, size: int) -> None:
 )
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is no size; write one as 200MB"):
-        _size(text)
+        read_size(text)
 
 
 @pytest.mark.parametrize("text", ["0", "1", "15MiB", "16MB"])
 def test_sizes_too_small_to_work_in(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="the least is 16MiB"):
-        _size(text)
+        read_size(text)
 
 
 @pytest.mark.parametrize("text", ["auto", "cpu", "gpu", "gpu:0", "gpu:12", "GPU:1", "CPU"])
 def test_devices(text: str) -> None:
-    assert _device(text) == text.lower()
+    assert read_device(text) == text.lower()
 
 
 @pytest.mark.parametrize("text", ["", "tpu", "gpu:", "gpu:x", "gpu0", "cpu:0", "gpu:-1", "gpu:0\n"])
 def test_devices_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="choose auto, cpu, gpu or gpu:N"):
-        _device(text)
+        read_device(text)
 
 
 def test_delimiters() -> None:
-    assert _delimiter(None) is None
-    assert [_delimiter(text) for text in (",", ";", "|", "\t", "tab", "\\t", "space", " ", "pipe")] == [
+    assert read_delimiter(None) is None
+    assert [read_delimiter(text) for text in (",", ";", "|", "\t", "tab", "\\t", "space", " ", "pipe")] == [
         *(",", ";", "|", "\t", "\t", "\t", " ", " ", "|")
     ]
 
@@ -148,15 +151,44 @@ def test_delimiters() -> None:
 @pytest.mark.parametrize("text", ["", ",,", '"', "\n", "\r", "é", "\udcff", "comma and tab"])
 def test_delimiters_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is no delimiter"):
-        _delimiter(text)
+        read_delimiter(text)
 
 
-def test_beta_and_temperature() -> None:
-    assert inverse_temperature(None, None) == 100.0
-    assert inverse_temperature(7.0, None) == 7.0
-    assert inverse_temperature(None, 0.25) == 4.0
+@pytest.mark.parametrize("kind", ["scores", "cost"])
+def test_beta_and_temperature(kind: str) -> None:
+    assert inverse_temperature(None, None, kind) == 100.0
+    assert inverse_temperature(7.0, None, kind) == 7.0
+    assert inverse_temperature(None, 0.25, kind) == 4.0
     with pytest.raises(typer.BadParameter, match="give one of them"):
-        inverse_temperature(1.0, 1.0)
+        inverse_temperature(1.0, 1.0, kind)
     for temperature in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(typer.BadParameter, match="a finite number above 0"):
-            inverse_temperature(None, temperature)
+            inverse_temperature(None, temperature, kind)
+
+
+def test_weights_have_no_beta() -> None:
+    assert inverse_temperature(None, None, "probs") == 100.0  # which nothing uses
+    for beta, temperature in ((1.0, None), (None, 1.0), (100.0, None), (1.0, 1.0), (None, 0.0)):
+        with pytest.raises(typer.BadParameter, match="--input probs takes weights as they are: they have no --beta"):
+            inverse_temperature(beta, temperature, "probs")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("-1", (-1,)),
+        ("-2,-1", (-2, -1)),
+        ("1,0", (1, 0)),
+        ("0,0", (0, 0)),
+        (" 3 , -4", (3, -4)),
+        ("9" * 9, (999999999,)),
+    ],
+)
+def test_axes(text: str, named: tuple[int, ...]) -> None:
+    assert axes(text) == named
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,", ",1", "1,,2", "a", "1.0", "1;2", "1 2", "0x1", "--1", "1e0", "\n"])
+def test_axes_that_are_none(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="give an axis as 1, or several as -2,-1"):
+        axes(text)

@@ -201,7 +201,7 @@ FINITE = "the inverse temperature must be a finite number above 0"
         (["--beta", "warm"], "Invalid value for '--beta': 'warm' is not a valid float."),
         (["--temperature", "0"], "Invalid value: temperature 0: it must be a finite number above 0"),
         (["--beta", "1", "--temperature", "1"], "Invalid value: --beta and --temperature say the same thing; .*"),
-        (["--axis", "last"], "Invalid value for '--axis': 'last' is not a valid int.*"),
+        (["--axis", "last"], "Invalid value: --axis 'last': give an axis as 1, or several as -2,-1"),
         (["--memory", "much"], "Invalid value for '--memory': 'much' is no size; write one as 200MB, .*"),
         (["--memory", "1KB"], "Invalid value for '--memory': 1KB is too little to work in; the least is 16MiB"),
         (["--device", "tpu"], "Invalid value for '--device': 'tpu' is no device; choose auto, cpu, gpu or gpu:N"),

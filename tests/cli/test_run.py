@@ -19,7 +19,7 @@ from command import ROOT, TUTORIAL, TUTORIAL_CSV, Done, Softargmax
 
 SAMPLES = ROOT / "samples"
 FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
-COLUMNS = ["hard", "soft", "offset", "peak", "spread", "entropy", "ties", "agree"]
+COLUMNS = ["hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree"]
 TUTORIAL_SOFT = [0.0, 0.9999546, 1.9999546]
 
 Numbers = npt.NDArray[Any]
@@ -137,7 +137,7 @@ def test_every_format_in_a_file(tutorial: Softargmax, format: str) -> None:
     source = "t.csv" if format in ("json", "npy", "npz") else "t.npy"  # of a length that only the end tells, or known
     done = tutorial("run", source, "-o", f"written.{format}")
     assert (done.code, done.raw) == (0, b"")
-    tied = "" if format == "npy" else " · 0 tied"
+    tied = "" if format == "npy" else " · 0 tied · 0 multi-modal"
     assert done.err == f"3 slices · max |offset| 4.5e-05 · mean |offset| 3.0e-05 · agreement 100 %{tied}\n"
     assert_tutorial(READERS[format](tutorial.read(f"written.{format}")))
 
@@ -186,8 +186,8 @@ def assert_soft(folder: Softargmax, name: str, want: Numbers) -> None:
 
 def test_fields_of_a_plain_array(shown: dict[str, Done]) -> None:
     done = shown["csv"]
-    assert done.lines[0] == "index,hard,soft,offset,peak,spread,entropy,ties,agree"
-    assert done.lines[1] == "0,0,0.0,0.0,1.0,0.0,0.0,1,true"
+    assert done.lines[0] == "index,hard,soft,offset,peak,second,spread,entropy,ties,agree"
+    assert done.lines[1] == "0,0,0.0,0.0,1.0,0.0,0.0,0.0,1,true"
     assert shown["tsv"].lines[0].split("\t") == ["index", *COLUMNS]
     first = json.loads(shown["jsonl"].lines[0])
     assert list(first) == ["index", *COLUMNS]
@@ -197,6 +197,7 @@ def test_fields_of_a_plain_array(shown: dict[str, Done]) -> None:
         "soft": 0.0,
         "offset": 0.0,
         "peak": 1.0,
+        "second": 0.0,
         "spread": 0.0,
         "entropy": 0.0,
         "ties": 1,
@@ -219,11 +220,13 @@ def test_every_field_against_its_formula(softargmax: Softargmax) -> None:
     p /= p.sum(1, keepdims=True)
     i = np.arange(9)
     soft, hard = p @ i, x.argmax(1)
+    away = abs(i - hard[:, None]) > 1
     want = {
         "hard": hard,
         "soft": soft,
         "offset": soft - hard,
         "peak": p.max(1),
+        "second": np.where(away, p, 0).max(1),
         "spread": np.sqrt((p * (i - soft[:, None]) ** 2).sum(1)),
         "entropy": -(p * np.log(p)).sum(1),
         "ties": (x == x.max(1, keepdims=True)).sum(1),
@@ -246,14 +249,17 @@ def test_json_document(tutorial: Softargmax, shown: dict[str, Done]) -> None:
     of_a_table = tutorial("run", "t.csv", "--format", "json")
     for name, dtype, done in (("t.npy", "float32", shown["json"]), ("t.csv", "float64", of_a_table)):
         document = json.loads(done.out)
-        assert list(document) == ["input", "dtype", "axis", "beta", "device", "slices", "shape", "summary"]
+        keys = ["input", "dtype", "axis", "beta", "kind", "coords", "window", "device", "slices", "shape", "summary"]
+        assert list(document) == keys
+        assert [document[key] for key in ("kind", "coords", "window")] == ["scores", "index", None]
         assert [document[key] for key in ("input", "dtype", "axis", "beta", "shape")] == [name, dtype, 1, 100.0, [3, 4]]
         assert re.fullmatch(r"CPU|GPU:\d", document["device"])
         assert list(document["slices"][0]) == ["index", *COLUMNS]
         summary = document["summary"]
-        assert list(summary) == ["slices", "max_abs_offset", "mean_abs_offset", "agreement", "tied", "undefined"]
+        offsets = ["max_abs_offset", "mean_abs_offset"]
+        assert list(summary) == ["slices", *offsets, "agreement", "tied", "multimodal", "undefined"]
         want = np.abs(soft_of(TUTORIAL) - [0, 1, 2])
-        assert [summary[key] for key in ("slices", "agreement", "tied", "undefined")] == [3, 1.0, 0, 0]
+        assert [summary[key] for key in ("slices", "agreement", "tied", "multimodal", "undefined")] == [3, 1.0, 0, 0, 0]
         assert summary["max_abs_offset"] == pytest.approx(want.max(), abs=1e-7)
         assert summary["mean_abs_offset"] == pytest.approx(want.mean(), abs=1e-7)
 
@@ -266,21 +272,25 @@ def test_class_scores(softargmax: Softargmax) -> None:
     scores = np.array([[float(cell) for cell in row[1:]] for row in rows])
     hard, soft = scores.argmax(1), soft_of(scores, 10.0)
     top = np.sort(scores, axis=1)[:, ::-1]
+    weights = np.exp(10 * scores) / np.exp(10 * scores).sum(1, keepdims=True)
+    two_modes = np.where(abs(np.arange(8) - hard[:, None]) > 1, weights, 0).max(1) >= 0.25
+    assert two_modes.sum() == 1
 
     table = softargmax("run", path, "--id-column", "image", "--beta", "10")
     assert (table.code, table.err) == (0, "")
     assert table.lines[0].startswith(f"{path} · float64 20 × 8 · axis 1 · β 10 (temperature 0.1) · ")
-    assert table.lines[2].split() == ["slice", "id", "hard", "label", "soft", "offset", "peak", "spread"]
+    assert table.lines[2].split() == ["slice", "id", "hard", "label", "soft", "offset", "peak", "second", "spread"]
     cells = table_rows(table)
     assert [row[:4] for row in cells] == [[str(k), names[k], str(hard[k]), classes[hard[k]]] for k in range(20)]
     np.testing.assert_allclose([float(row[4]) for row in cells], soft, rtol=0, atol=1e-7)
-    marks = [" ".join(row[8:]) for row in cells]
+    marks = [" ".join(row[9:]) for row in cells]
     assert [("disagrees" in mark, "= 2 tied" in mark) for mark in marks] == [
         (abs(soft[k] - hard[k]) >= 0.5, top[k, 0] == top[k, 1]) for k in range(20)
     ]
+    assert ["∩∩ two modes" in mark for mark in marks] == two_modes.tolist()
     assert sum("≠ disagrees" in mark for mark in marks) > 0
     assert table.lines[-1].startswith("20 slices · max |offset| ")
-    assert table.lines[-1].endswith(" · 1 tied")
+    assert table.lines[-1].endswith(" · 1 tied · 1 multi-modal")
 
     done = softargmax("run", path, "--id-column", "1", "--beta", "10", "--format", "csv")
     found = read_delimited(done.out, ",")
@@ -347,7 +357,7 @@ def test_one_axis(softargmax: Softargmax) -> None:
     done = softargmax("run", "v.npy", "--beta", "1", "--format", "csv")
     assert done.lines[0].split(",") == COLUMNS
     table = softargmax("run", "v.npy", "--beta", "1")
-    assert table.lines[2].split() == ["hard", "soft", "offset", "peak", "spread"]
+    assert table.lines[2].split() == ["hard", "soft", "offset", "peak", "second", "spread"]
     assert table.lines[4].split()[:2] == ["3", "2.4926527"]
     assert table.lines[-1].startswith("1 slice · ")
 
@@ -479,15 +489,20 @@ def test_nan_propagated(with_nan: Softargmax) -> None:
         assert (done.code, done.err) == (0, "")
         document = json.loads(done.out, parse_constant=pytest.fail)
         empty = [
-            {**dict.fromkeys(("soft", "offset", "peak", "spread", "entropy")), "hard": -1, "ties": 0, "agree": False}
+            {
+                **dict.fromkeys(("soft", "offset", "peak", "second", "spread", "entropy")),
+                "hard": -1,
+                "ties": 0,
+                "agree": False,
+            }
         ] * 3
         assert [{key: row[key] for key in empty[0]} for row in document["slices"][1:]] == empty
         assert document["slices"][0]["hard"] == 2
         assert document["summary"]["undefined"] == 3
     text = with_nan("run", "nan.csv", "--nan", "propagate", "--format", "csv")
-    assert text.lines[2:] == [f"{k},-1,nan,nan,nan,nan,nan,0,false" for k in (1, 2, 3)]
+    assert text.lines[2:] == [f"{k},-1,nan,nan,nan,nan,nan,nan,0,false" for k in (1, 2, 3)]
     table = with_nan("run", "nan.npy", "--nan", "propagate")
-    assert table_rows(table)[1] == ["1", "–", "–", "–", "–", "–", "∅ undefined"]
+    assert table_rows(table)[1] == ["1", "–", "–", "–", "–", "–", "–", "∅ undefined"]
     assert table.lines[-1].endswith(" · 3 undefined")
     soft = np.load(io.BytesIO(with_nan("run", "nan.npy", "--nan", "propagate", "--format", "npy").raw))
     assert np.isnan(soft).tolist() == [False, True, True, True]

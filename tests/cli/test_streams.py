@@ -78,6 +78,34 @@ def test_a_full_disk(softargmax: Softargmax) -> None:
         assert len(said.splitlines()) <= 3
 
 
+def test_no_room_for_the_copy_of_a_pipe(softargmax: Softargmax) -> None:
+    softargmax.write("y.csv", "old")
+    (softargmax.folder / "temporary").mkdir()
+    data = header((1_000_000,)) + bytes(4_000_000)
+    for arguments, content in (
+        (["-", "--window", "3", "--memory", "16MiB"], data),
+        (["-", "--axis", "0", "--window", "3"], b"1.5,2.5\n" * 200_000),
+    ):
+        # No disk of a test's own is full; a limit on the size of files is refused alike.
+        command = softargmax.command("run", *arguments, "-o", "y.csv", "--force")
+        done = subprocess.run(
+            ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", *command],
+            input=content,
+            capture_output=True,
+            check=False,
+            cwd=softargmax.folder,
+            env=softargmax.environment(TMPDIR=str(softargmax.folder / "temporary")),
+        )
+        what, remedy = done.stderr.decode().splitlines()
+        place = f"a temporary file in {softargmax.folder / 'temporary'}"
+        assert what == f"softargmax: error: <stdin>: cannot be copied to {place}: File too large"
+        assert "TMPDIR" in remedy
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert softargmax.read("y.csv") == b"old"
+        assert softargmax.names() == {"y.csv", "temporary"}
+        assert list((softargmax.folder / "temporary").iterdir()) == []
+
+
 # Signals
 
 
@@ -116,6 +144,49 @@ def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax, number: in
         assert process.stdout.read() == b""
     assert softargmax.read("y.csv") == b"old"
     assert softargmax.names() == {"y.csv"}
+
+
+@pytest.mark.usefixtures("heeded")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_while_a_pipe_is_copied(softargmax: Softargmax, number: int, code: int) -> None:
+    softargmax.write("y.csv", "old")
+    (softargmax.folder / "temporary").mkdir()
+    given = ["run", "-", "--window", "2", "-o", "y.csv", "--force"]
+    variables = {"TMPDIR": str(softargmax.folder / "temporary")}
+    with softargmax.started(*given, stdin=subprocess.PIPE, variables=variables) as process:
+        assert process.stdin is not None
+        process.stdin.write(header((1 << 30,)) + bytes(32 << 20))
+        process.stdin.flush()  # the pipe holds a fraction of it, so that most is copied
+        process.send_signal(number)
+        assert ended(process) == (code, "")
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+    assert softargmax.read("y.csv") == b"old"
+    assert softargmax.names() == {"y.csv", "temporary"}
+    assert list((softargmax.folder / "temporary").iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="only Linux says how much a process has read")
+@pytest.mark.usefixtures("heeded")
+def test_a_signal_in_the_second_pass(softargmax: Softargmax) -> None:
+    size = 600_000_000
+    with open(softargmax.folder / "x.npy", "wb") as file:
+        file.write(header((size // 4,)))
+        file.truncate(size + 128)
+    softargmax.write("y.csv", "old")
+    with softargmax.started("run", "x.npy", "--window", "2", "-o", "y.csv", "--force") as process:
+        until(process, lambda: bytes_read(process.pid) > 1.3 * size)
+        assert size_of_temporaries(softargmax.folder) >= 0
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (130, "")
+    assert softargmax.read("y.csv") == b"old"
+    assert softargmax.names() == {"x.npy", "y.csv"}
+
+
+def bytes_read(pid: int) -> int:
+    """What a process has read so far."""
+    with open(f"/proc/{pid}/io", encoding="ascii") as file:
+        return int(file.readline().removeprefix("rchar: "))
 
 
 @pytest.mark.usefixtures("heeded")

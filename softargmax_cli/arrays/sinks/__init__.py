@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from softargmax_cli.arrays.formats import FORMATS, format_of
 from softargmax_cli.arrays.sinks.base import Sink
@@ -24,7 +24,7 @@ def fields_of(format: str) -> tuple[str, ...]:
 
 
 def open_sink(
-    target: str, format: str, run: Run, fields: Sequence[str], *, force: bool, name_inputs: bool = False
+    target: str, format: str, run: Run, fields: Collection[str], *, force: bool, name_inputs: bool = False
 ) -> Sink:
     """Open a path, or standard output for "-", for results in one of `FORMATS`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from softargmax_cli.arrays.sinks.base import Sink
 from softargmax_cli.arrays.sinks.rows import Rows, Spelling
@@ -33,21 +33,33 @@ def _list_of(values: Sequence[str]) -> str:
 _SPELLING = Spelling(false="false", true="true", missing="null", not_finite="null", text=json_string)
 
 
-class _ObjectSink(Sink):
-    """What json and jsonl share: a slice as one line, made by filling a template."""
+class JsonObjects:
+    """Slices as JSON objects, made by filling a template; `head` stands before the first key."""
 
-    def __init__(self, target: Target, run: Run, fields: Sequence[str], head: str = "") -> None:
-        super().__init__(target, run)
+    def __init__(self, run: Run, fields: Sequence[str], head: str = "") -> None:
         self._rows = Rows(run, fields, _SPELLING)
         cells = [f'"index": {_list_of(["%s"] * len(run.kept))}']
         for name, width in self._rows.widths.items():
             cells.append(f'"{name}": %s' if width == 1 else f'"{name}": {_list_of(["%s"] * width)}')
         self._template = "{" + head.replace("%", "%%") + ", ".join(cells) + "}"
 
-    def _lines(self, slices: Slices, before: str, after: str) -> None:
-        template = before + self._template + after
+    def of(self, slices: Slices, before: str = "", after: str = "") -> Iterator[list[str]]:
+        """The objects in batches, each between two texts."""
+        template = before.replace("%", "%%") + self._template + after.replace("%", "%%")
         for batch in self._rows.of(slices):
-            self._put("".join([template % row for row in batch]))
+            yield [template % row for row in batch]
+
+
+class _ObjectSink(Sink):
+    """What json and jsonl share: a slice as one line."""
+
+    def __init__(self, target: Target, run: Run, fields: Sequence[str], head: str = "") -> None:
+        super().__init__(target, run)
+        self._objects = JsonObjects(run, fields, head)
+
+    def _lines(self, slices: Slices, before: str, after: str) -> None:
+        for batch in self._objects.of(slices, before, after):
+            self._put("".join(batch))
 
     def _put(self, text: str) -> None:
         self._target.stream.write(text.encode())

@@ -1,0 +1,167 @@
+"""From names and options to a stream of slices, the same for every command that reduces."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from softargmax_cli.cli.saying import say_error, say_note
+from softargmax_cli.errors import OutputError, SoftArgmaxError
+from softargmax_cli.report.progress import Progress
+from softargmax_cli.runtime.loading import Loading
+
+if TYPE_CHECKING:
+    from softargmax_cli.arrays.source import Source
+    from softargmax_cli.reduction.kernel import Kind
+    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
+    from softargmax_cli.runtime.base import Runtime
+
+FAILED = 2
+"""The exit code where an input could not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options ask for that every command which reduces has."""
+
+    axes: tuple[int, ...]
+    kind: Kind
+    beta: float
+    coords: Coords
+    values: str | None
+    """Names of files."""
+    window: int | None
+    nan: NanPolicy
+    precision: Precision
+    table: tuple[str | None, bool | None, str | None]
+    """Delimiter, header, id column of a CSV."""
+    device: str
+    memory: int
+    quiet: bool
+    verbose: bool
+
+
+def for_each(names: Sequence[str], asked: Asked, work: Callable[[Inputs, str], int]) -> int:
+    """Do `work` for one input after the other; the largest of its results, or 2 where an input cannot be used.
+
+    Raises OptionError where options contradict each other.
+    """
+    code = 0
+    with closing(Inputs(asked)) as inputs:
+        for name in names:
+            try:
+                code = max(code, work(inputs, name))
+            except SoftArgmaxError as error:
+                inputs.release()
+                say_error(error, verbose=asked.verbose)
+                code = FAILED
+    return code
+
+
+class Inputs:
+    """Opens inputs, while TensorFlow is loaded beside."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._runtime: Runtime | None = None
+        self._loading = Loading(verbose=asked.verbose)
+        try:
+            self._spec = _spec(asked)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def opened(self, name: str, fields: Collection[str], *, bar: bool = True) -> Iterator[Reduction]:
+        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn."""
+        from softargmax_cli.arrays.opening import TableOptions, open_source
+        from softargmax_cli.reduction.engine import returns
+
+        asked, wanted = self._asked, frozenset(fields)
+        stream = None if bar and not asked.quiet else io.StringIO()
+        with ExitStack() as files:
+            source = files.enter_context(closing(open_source(name, TableOptions(*asked.table))))
+            with _naming(source.name):
+                problem = self._spec.resolve(source.shape, source.dtype, wanted)
+                if source.sequential and returns(source, problem, asked.memory):
+                    from softargmax_cli.arrays.spooled import spooled
+
+                    with Progress(source.nbytes, stream) as progress:
+                        source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
+                    problem = self._spec.resolve(source.shape, source.dtype, wanted)
+            if self._runtime is None:
+                self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
+            yield Reduction(source, problem, self._runtime, asked.memory, stream)
+
+    def release(self) -> None:
+        """Stop holding standard error back, for something is to be said there."""
+        self._loading.close()
+
+    def close(self) -> None:
+        """Wait for what is being loaded."""
+        self._loading.close()
+
+
+class Reduction:
+    """One input on its way through the reduction; iterate it once."""
+
+    def __init__(
+        self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None
+    ) -> None:
+        from softargmax_cli.api.describing import described
+
+        self._source, self._problem, self._runtime = source, problem, runtime
+        self._memory, self._stream = memory, stream
+        self.run = described(source, problem, runtime.device)
+        self.notes = [*source.notes]
+        """What the user should know; there may be more at the end."""
+
+    def __iter__(self) -> Iterator[Slices]:
+        from softargmax_cli.reduction.engine import reduce, returns
+
+        source, problem, memory = self._source, self._problem, self._memory
+        passes = 2 if returns(source, problem, memory) else 1
+        nbytes = None if source.nbytes is None else passes * source.nbytes
+        with Progress(nbytes, self._stream) as progress, _naming(source.name):
+            yield from reduce(
+                source, problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
+            )
+        self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
+
+    def say_notes(self) -> None:
+        """Say them on standard error."""
+        for note in self.notes:
+            say_note(f"{self.run.input}: {note}")
+
+
+def _spec(asked: Asked) -> Spec:
+    """What is asked of every input."""
+    from softargmax_cli.reduction.spec import Spec
+
+    values = None
+    if asked.values is not None:
+        from softargmax_cli.arrays.values import read_values
+
+        # With one axis there is one file, whose name may hold a comma.
+        names = asked.values.split(",") if len(asked.axes) > 1 else [asked.values]
+        values = tuple(map(read_values, names))
+    return Spec(asked.axes, asked.kind, asked.beta, asked.coords, values, asked.window, asked.nan, asked.precision)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the input's name before errors that do not know it."""
+    try:
+        yield
+    except SoftArgmaxError as error:
+        if not isinstance(error, OutputError) and not error.what.startswith(f"{name}: "):
+            error.what = f"{name}: {error.what}"
+        raise
+
+
+def _say_nothing(text: str) -> None:
+    """What is noted only with --verbose."""

@@ -1,0 +1,191 @@
+"""`softargmax check` from names to verdicts."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
+from softargmax_cli.errors import OptionError
+from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
+
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.check import Verdict
+    from softargmax_cli.reduction.result import Run
+
+TOLERANCE = 0.01
+"""How far soft may lie from hard where nobody says it."""
+NOT_CLOSE = 1
+"""The exit code where a check failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """When a check passes."""
+
+    tol: float | None
+    allow: tuple[float, bool]
+    """How many slices may fail, and whether that is a percentage."""
+    expect: str | None
+    atol: float
+    rtol: float
+    fail_fast: bool
+
+    def __str__(self) -> str:
+        if self.expect is None:
+            return f"|offset| <= {TOLERANCE if self.tol is None else self.tol:g}"
+        return (
+            f"{self.atol:g} + {self.rtol:g} |expected| of {self.expect}"
+            if self.rtol
+            else f"{self.atol:g} of {self.expect}"
+        )
+
+
+def check_all(
+    names: Sequence[str],
+    asked: Asked,
+    criterion: Criterion,
+    format: str,
+    output: str | None,
+    rows: int,
+    *,
+    force: bool,
+) -> int:
+    """Check each input and report; 0, 1 where a check failed, 2 where an input cannot be used.
+
+    Raises OptionError where options contradict each other.
+    """
+    if criterion.expect is not None and criterion.tol is not None:
+        what = "--expect and --tol both say what to compare with"
+        raise OptionError(what, "give one of them; --atol and --rtol go with --expect")
+    if criterion.expect is not None and len(names) > 1:
+        raise OptionError("--expect holds the result of one input", "check one input at a time")
+    report = _Report(format)
+    with ExitStack() as stack:
+        target = None
+        if output is not None:
+            from softargmax_cli.arrays.sinks.target import blaming, open_target
+
+            target = open_target(output, force=force)
+            stack.callback(target.abort)
+
+        def work(inputs: Inputs, name: str) -> int:
+            with inputs.opened(name, report.fields) as reduction:
+                passed = report.add(reduction, _judged(reduction, criterion, rows), criterion)
+            if not asked.quiet:
+                reduction.say_notes()
+            return 0 if passed else NOT_CLOSE
+
+        code = for_each(names, asked, work)
+        text = report.text()
+        if target is None:
+            sys.stdout.write(text)
+        else:
+            with blaming(target.name):
+                target.stream.write(text.encode("utf-8", "backslashreplace"))
+                target.commit()
+            stack.pop_all()
+        if (target is not None or format in ("junit", "github")) and not asked.quiet:
+            for checked in report.checks:
+                print(verdict_line(checked), file=sys.stderr)
+    return code
+
+
+def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
+    from softargmax_cli.reduction.check import Allowance, Check, close_to, within
+
+    with ExitStack() as stack:
+        stored = None
+        if criterion.expect is None:
+            distance = within(TOLERANCE if criterion.tol is None else criterion.tol)
+        else:
+            from softargmax_cli.arrays.expected import expected
+
+            run = reduction.run
+            stored = stack.enter_context(expected(criterion.expect, run.kept, len(run.axes)))
+            distance = close_to(stored, criterion.atol, criterion.rtol)
+        check = Check(distance, Allowance(*criterion.allow), rows)
+        kept = reduction.run.kept
+        total = None if None in kept else math.prod(n or 0 for n in kept)
+        for slices in reduction:
+            check.add(slices)
+            if criterion.fail_fast and check.settled(total):
+                return check.verdict(total)
+        if stored is not None:
+            stored.end()
+        return check.verdict()
+
+
+class _Report:
+    """Verdicts in one of the formats."""
+
+    def __init__(self, format: str) -> None:
+        from softargmax_cli.reduction.result import FIELDS
+        from softargmax_cli.report.table import TABLE_FIELDS
+
+        self.format = format
+        self.fields = frozenset(FIELDS if format == "json" else TABLE_FIELDS)
+        self.checks: list[Checked] = []
+        self._documents: list[str] = []
+
+    def add(self, reduction: Reduction, verdict: Verdict, criterion: Criterion) -> bool:
+        """The verdict on one input; whether it passed."""
+        run = reduction.run
+        sentence = sentence_of(
+            verdict.slices, verdict.failed, verdict.allowed, verdict.furthest, str(criterion), stopped=verdict.stopped
+        )
+        table = _table(run, verdict)
+        checked = Checked(run.input, verdict.passed, sentence, table.splitlines())
+        self.checks.append(checked)
+        if self.format == "json":
+            self._documents.append(_json(run, verdict, criterion))
+        elif self.format == "github":
+            self._documents.append(annotation(checked))
+        elif self.format == "table":
+            self._documents.append(verdict_line(checked) + "\n" + ("" if verdict.passed else "\n" + table + "\n"))
+        return verdict.passed
+
+    def text(self) -> str:
+        """All of them."""
+        return junit(self.checks) if self.format == "junit" else "".join(self._documents)
+
+
+def _table(run: Run, verdict: Verdict) -> str:
+    """The worst slices, with the names of the columns and a rule above them."""
+    if verdict.worst is None:
+        return ""
+    from softargmax_cli.report.table import put_rows
+
+    # Signs are those that standard output can show, wherever the report goes.
+    file = io.TextIOWrapper(io.BytesIO(), sys.stdout.encoding, "backslashreplace", newline="\n")
+    put_rows(verdict.worst, run, file, color=False)
+    file.seek(0)
+    more = verdict.failed - len(verdict.worst)
+    return file.read() + (f"and {more:,} more\n" if more else "")
+
+
+def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
+    from softargmax_cli.arrays.sinks.jsontext import JsonObjects, json_string, json_value
+    from softargmax_cli.reduction.result import FIELDS
+
+    worst: list[str] = []
+    if verdict.worst is not None:
+        for batch in JsonObjects(run, FIELDS).of(verdict.worst):
+            worst += batch
+    distance = "max_abs_offset" if criterion.expect is None else "max_abs_difference"
+    head = {
+        "input": json_string(run.input),
+        "passed": json.dumps(verdict.passed),
+        "slices": json_value(verdict.slices),
+        "failed": json_value(verdict.failed),
+        "allowed": json_value(verdict.allowed),
+        distance: json_value(verdict.furthest),
+        "worst": "[" + ",\n  ".join(worst) + "]",
+    }
+    return "{" + ",\n ".join(f'"{name}": {value}' for name, value in head.items()) + "}\n"

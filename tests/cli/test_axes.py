@@ -1,0 +1,440 @@
+"""One reduction for many layouts: several axes, costs and weights, coordinates of any unit, in every format."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from answers import assert_answered, assert_holds, numbers, table_cells
+from command import TUTORIAL, TUTORIAL_CSV, Done, Inside
+from oracle import softargmax as oracle
+
+Array = npt.NDArray[Any]
+
+FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
+SHAPE = (3, 4, 5)
+X = np.random.default_rng(21).normal(size=SHAPE)
+BETA = 1.5
+NOTE = "softargmax: note: {}: slices sum to 1 and look like probabilities; --input probs takes them as weights\n"
+NO_WEIGHTS = "probabilities are 0 or more; --input scores takes any numbers"
+POLICIES = "use --nan omit to leave them out, or --nan propagate to mark their slices"
+
+
+@pytest.fixture(scope="module")
+def folder(shared_inside: Inside) -> Inside:
+    """Arrays, coordinates, and what is no coordinate."""
+    shared_inside.save("x.npy", X)
+    np.save(shared_inside.folder / "fortran.npy", np.asfortranarray(X))
+    shared_inside.save("t.npy", TUTORIAL)
+    shared_inside.write("t.csv", TUTORIAL_CSV)
+    shared_inside.save("probabilities.npy", np.random.default_rng(22).dirichlet(np.ones(5), 7).round(6))
+    shared_inside.save("three.npy", [-1, 0.5, 1e6])
+    shared_inside.write("four.csv", "3\n-1\n4\n1.5\n")
+    shared_inside.write("five.csv", "unit\n0\n10\n20\n40\n80\n")
+    shared_inside.save("a,b.npy", [0, 10, 20, 40, 80])
+    return shared_inside
+
+
+def refused(done: Done) -> list[str]:
+    """The lines of an error of one to three lines, with nothing on standard output."""
+    assert (done.code, done.raw) == (2, b"")
+    lines = done.err.splitlines()
+    assert 1 <= len(lines) <= 3
+    return [lines[0].removeprefix("softargmax: error: "), *map(str.strip, lines[1:])]
+
+
+# Several axes
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_two_axes_in_every_format(folder: Inside, format: str) -> None:
+    done = folder("run", "x.npy", "--axis", "-2,-1", "--beta", str(BETA), "--format", format)
+    positions = assert_answered(done, format, oracle(X, (-2, -1), BETA))
+    assert positions in ([], [[0], [1], [2]])
+
+
+@pytest.mark.parametrize(
+    ("axes", "name"),
+    [
+        (["--axis", "1,0"], "x.npy"),
+        (["--axis=-1,-2"], "x.npy"),
+        (["--axis=-1,-2"], "fortran.npy"),
+        (["--axis", "2,0"], "fortran.npy"),
+        (["--axis", " 0 , -2,2"], "x.npy"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_axes_in_any_order(folder: Inside, axes: list[str], name: str) -> None:
+    given = [int(axis) for axis in axes[-1].removeprefix("--axis=").split(",")]
+    want = oracle(X, given, BETA)
+    done = folder("run", name, *axes, "--beta", str(BETA), "--format", "npz")
+    assert_answered(done, "npz", want)
+    done = folder("run", name, *axes, "--beta", str(BETA), "--format", "json")
+    positions = assert_answered(done, "json", want)
+    assert positions == [list(place) for place in np.ndindex(*want.peak.shape)]
+    assert json.loads(done.out)["axis"] == [axis % 3 for axis in given]
+
+
+def test_two_axes_in_a_table(folder: Inside) -> None:
+    want = oracle(X, (2, 0), BETA).flat()
+    done = folder("run", "x.npy", "--axis", "2,0", "--beta", str(BETA))
+    assert (done.code, done.err) == (0, "")
+    assert done.lines[0].startswith("x.npy · float64 3 × 4 × 5 · axes 2, 0 · β 1.5 (temperature 0.666667) · ")
+    rows = table_cells(done)
+    assert [row["slice"] for row in rows] == ["0", "1", "2", "3"]
+    assert [numbers(row["hard"]) for row in rows] == want.hard.T.tolist()
+    np.testing.assert_allclose([numbers(row["soft"]) for row in rows], want.soft.T, rtol=0, atol=1e-7)
+    np.testing.assert_allclose([numbers(row["offset"]) for row in rows], want.offset.T, rtol=0, atol=1e-4)
+    np.testing.assert_allclose([numbers(row["spread"]) for row in rows], want.spread.T, rtol=0, atol=1e-4)
+    np.testing.assert_allclose([float(row["peak"]) for row in rows], want.peak, rtol=0, atol=1e-4)
+    np.testing.assert_allclose([float(row["second"]) for row in rows], want.second, rtol=0, atol=1e-4)
+    assert ["disagrees" in row["notes"] for row in rows] == (~want.agree).tolist()
+    assert ["∩∩ two modes" in row["notes"] for row in rows] == (want.second >= 0.25).tolist()
+
+
+def test_all_axes_are_one_slice(folder: Inside) -> None:
+    want = oracle(X, (2, 1, 0), BETA)
+    arguments = ["run", "x.npy", "--axis", "2,1,0", "--beta", str(BETA), "--format"]
+    for format in ("npz", "npy", "csv", "jsonl"):
+        assert_answered(folder(*arguments, format), format, want)
+    header = folder(*arguments, "csv").lines[0]
+    assert header.startswith("hard_0,hard_1,hard_2,soft_0,soft_1,soft_2,offset_0,")
+
+
+def test_two_axes_through_pipes_and_into_files(folder: Inside) -> None:
+    for name, format in itertools.product(["x.npy", "fortran.npy"], ["npz", "csv"]):
+        given = ["--axis", "2,0", "--beta", str(BETA), "--format", format]
+        want = oracle(X, (2, 0), BETA)
+        assert_answered(folder("run", "-", *given, stdin=folder.read(name)), format, want)
+        done = folder("run", name, *given, "-o", "y.out", "--force")
+        offsets = abs(want.offset)
+        said = f"4 slices · max |offset| {offsets.max():.4g} · mean |offset| {offsets.mean():.4g} · agreement "
+        assert (done.code, done.raw, done.err.startswith(said)) == (0, b"", True), done.err
+        assert_holds(folder.read("y.out"), format, want)
+
+
+@pytest.mark.parametrize(
+    ("axes", "what"),
+    [
+        ("1,1", "x.npy: --axis 1,1: names one axis twice (shape (3, 4, 5))"),
+        ("1,-2", "x.npy: --axis 1,-2: names one axis twice (shape (3, 4, 5))"),
+        ("0,3", "x.npy: --axis 0,3: the array has 3 axes (shape (3, 4, 5))"),
+        ("-4,0", "x.npy: --axis -4,0: the array has 3 axes (shape (3, 4, 5))"),
+        ("9" * 25, f"x.npy: --axis {'9' * 25}: the array has 3 axes (shape (3, 4, 5))"),
+        ("", "Invalid value: --axis '': give an axis as 1, or several as -2,-1"),
+        ("1,", "Invalid value: --axis '1,': give an axis as 1, or several as -2,-1"),
+        ("a", "Invalid value: --axis 'a': give an axis as 1, or several as -2,-1"),
+        ("1;2", "Invalid value: --axis '1;2': give an axis as 1, or several as -2,-1"),
+        ("\x1b[31m", r"Invalid value: --axis '\x1b[31m': give an axis as 1, or several as -2,-1"),
+    ],
+)
+def test_axes_that_are_none(folder: Inside, axes: str, what: str) -> None:
+    assert refused(folder("run", "x.npy", "--axis", axes))[0] == what
+
+
+def test_an_axis_of_no_length_among_several(inside: Inside) -> None:
+    inside.save("none.npy", np.zeros((4, 0, 5)))
+    done = inside("run", "none.npy", "--axis", "0,2", "--format", "csv")
+    assert (done.code, done.err, len(done.lines)) == (0, "", 1)
+    done = inside("run", "none.npy", "--axis", "2,0", "--format", "npz", "-o", "y.npz")
+    assert done.err == "0 slices\n"
+    with np.load(inside.folder / "y.npz") as arrays:
+        assert (arrays["soft"].shape, arrays["peak"].shape) == ((0, 2), (0,))
+    what, *_ = refused(inside("run", "none.npy", "--axis", "0,1"))
+    assert what == "none.npy: axis 1 has length 0 (shape (4, 0, 5)), so there is no maximum along it"
+
+
+def test_both_axes_of_a_csv(inside: Inside) -> None:
+    inside.write("s.csv", "name,left,middle,right\nr0,1,5,2\nr1,4,3,2.5\nr2,3,1,5\nr3,0,0,0\n")
+    x = np.array([[1, 5, 2], [4, 3, 2.5], [3, 1, 5], [0, 0, 0]])
+    given = ["--id-column", "name", "--beta", "2", "--format", "csv"]
+    for axes, order in (("0,1", (0, 1)), ("-1,0", (1, 0))):
+        done = inside("run", "s.csv", "--axis", axes, *given)
+        assert assert_answered(done, "csv", oracle(x, order, 2.0)) == []
+        assert not {"id", "label"} & set(done.lines[0].split(","))  # names along both, so none for the slice
+    by_rows = inside("run", "s.csv", "--axis", "0", "--window", "1", *given)
+    assert assert_answered(by_rows, "csv", oracle(x, 0, 2.0, window=1)) == [[0], [1], [2]]
+    assert [line.split(",")[:3] for line in by_rows.lines] == [
+        *(["index", "id", "hard"], ["0", "left", "1"], ["1", "middle", "0"], ["2", "right", "2"])
+    ]
+    by_columns = inside("run", "s.csv", "--window", "1", *given)
+    assert assert_answered(by_columns, "csv", oracle(x, 1, 2.0, window=1)) == [[0], [1], [2], [3]]
+    assert [line.split(",")[:4] for line in by_columns.lines][:3] == [
+        *(["index", "id", "hard", "label"], ["0", "r0", "1", "middle"], ["1", "r1", "0", "left"])
+    ]
+
+
+# Costs and weights
+
+
+def test_costs(folder: Inside) -> None:
+    for axes in ("-1", "1,0"):
+        given = ["x.npy", "--axis", axes, "--beta", "3", "--input", "cost"]
+        want = oracle(X, [int(axis) for axis in axes.split(",")], 3.0, kind="cost")
+        assert_answered(folder("run", *given, "--format", "npz"), "npz", want)
+        done = folder("run", *given)
+        assert done.lines[1] == "cost: soft argmin"
+        assert "β 3 (temperature 0.333333)" in done.lines[0]
+    soft = folder("run", "t.csv", "--input", "cost", "--format", "json")
+    assert_answered(soft, "json", oracle(np.array(TUTORIAL), kind="cost"))
+    assert json.loads(soft.out)["kind"] == "cost"
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", "u8", "?"])
+def test_costs_of_whole_numbers(inside: Inside, dtype: str) -> None:
+    limits = [0, 1] if dtype == "?" else [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    x = np.array([[limits[1], limits[0], limits[0]], [limits[0], limits[1], limits[1]], [limits[1]] * 3], dtype)
+    np.save(inside.folder / "x.npy", x)
+    done = inside("run", "x.npy", "--input", "cost", "--beta", "0.01", "--format", "npz")
+    assert_answered(done, "npz", oracle(x, -1, 0.01, kind="cost"), single=True)
+
+
+def test_weights(inside: Inside) -> None:
+    x = np.random.default_rng(23).gamma(0.3, size=(2, 4, 6)) * 1e-3
+    inside.save("x.npy", x)
+    for axes in ("-1", "0,2"):
+        given = ["x.npy", "--axis", axes, "--input", "probs"]
+        want = oracle(x, [int(axis) for axis in axes.split(",")], kind="probs")
+        assert_answered(inside("run", *given, "--format", "npz"), "npz", want)
+        done = inside("run", *given, "--format", "json")
+        assert_answered(done, "json", want)
+        document = json.loads(done.out)
+        assert (document["kind"], document["beta"]) == ("probs", None)
+        done = inside("run", *given)
+        assert "β" not in done.out
+        assert "temperature" not in done.out
+        assert done.lines[1] == "probs: weights as they are"
+
+
+def test_counts_are_weights(inside: Inside) -> None:
+    x = np.array([[0, 3, 1, 0], [7, 7, 0, 9]])
+    for dtype in ("u1", "i4", "u8", "f2"):
+        inside.save("x.npy", x, dtype)
+        done = inside("run", "x.npy", "--input", "probs", "--format", "csv")
+        assert_answered(done, "csv", oracle(x.astype(dtype), kind="probs"), single=True)
+
+
+@pytest.mark.parametrize("given", [["--beta", "100"], ["--temperature", "1"], ["--beta", "1", "--temperature", "1"]])
+def test_weights_have_no_beta(folder: Inside, given: list[str]) -> None:
+    what = "Invalid value: --input probs takes weights as they are: they have no --beta and no --temperature"
+    assert refused(folder("run", "probabilities.npy", "--input", "probs", *given, "-o", "never.csv"))[0] == what
+    assert "never.csv" not in folder.names()
+
+
+@pytest.mark.parametrize("policy", ["error", "omit", "propagate"])
+def test_negative_weights(inside: Inside, policy: str) -> None:
+    """They are wrong whatever is to become of NaN."""
+    nan, inf = math.nan, math.inf
+    given = ["--input", "probs", "--nan", policy]
+    x = [[[1, 2, 3], [nan, 1, 2]], [[0, -0.0, 0], [3, 1, -1e-30]], [[-inf, 2, -5], [0, 0, 0]]]
+    inside.save("x.npy", x)
+    for more in ([], ["--window", "1"], ["--axis", "0,2"]):
+        said = refused(inside("run", "x.npy", *given, *more))
+        assert said == ["x.npy: 3 negative weights, the first at index (1, 1, 2)", NO_WEIGHTS]
+    inside.write("x.csv", "0.5,0.5\n1,-0.25\n")
+    said = refused(inside("run", "x.csv", *given))
+    assert said == ["x.csv: 1 negative weight, at index (1, 1)", NO_WEIGHTS]
+    assert refused(inside("run", "-", *given, stdin=inside.read("x.csv")))[0].startswith("<stdin>: 1 negative")
+
+
+def test_weights_that_sum_to_nothing(inside: Inside) -> None:
+    x = np.array([[[0.2, 0.3], [0, 0]], [[0.5, 0.5], [0, 0]], [[1, 2], [0, math.inf]]])
+    inside.save("x.npy", x)
+    first = "sum to 0, so there is nothing to normalise by; the first is slice (0, 1)"
+    assert refused(inside("run", "x.npy", "--input", "probs")) == [f"x.npy: 2 slices {first}", POLICIES]
+    inside.save("one.npy", np.zeros(4))
+    said = refused(inside("run", "one.npy", "--input", "probs"))
+    assert said == ["one.npy: 1 slice sums to 0, so there is nothing to normalise by", POLICIES]
+    for policy, omit in (("omit", True), ("propagate", False)):
+        for window in (None, 0):
+            more = [] if window is None else ["--window", str(window)]
+            done = inside("run", "x.npy", "--input", "probs", "--nan", policy, *more, "--format", "jsonl")
+            assert_answered(done, "jsonl", oracle(x, kind="probs", omit=omit, window=window))
+    table = inside("run", "x.npy", "--input", "probs", "--nan", "omit")
+    assert ["∅ undefined" in row["notes"] for row in table_cells(table)] == [False, True, False, True, False, False]
+    assert table.lines[-1].endswith(" · 2 undefined")
+
+
+def test_scores_that_look_like_weights(folder: Inside) -> None:
+    noted = folder("run", "probabilities.npy", "--format", "csv")
+    assert (noted.code, noted.err) == (0, NOTE.format("probabilities.npy"))
+    assert "note" not in noted.out
+    piped = folder("run", "-", stdin=folder.read("probabilities.npy"))
+    assert (piped.code, piped.err) == (0, NOTE.format("<stdin>"))
+    for more in (["--quiet"], ["--input", "probs"], ["--input", "cost"]):
+        assert folder("run", "probabilities.npy", *more, "--format", "csv").err == ""
+    assert folder("run", "probabilities.npy", "--quiet", "--format", "csv").raw == noted.raw
+    into_a_file = folder("run", "probabilities.npy", "-o", "y.npy", "--force")
+    assert into_a_file.err.startswith(f"{NOTE.format('probabilities.npy')}7 slices · ")
+
+
+def test_scores_that_do_not_look_like_weights(inside: Inside) -> None:
+    inside.save("labels.npy", np.eye(4))  # one-hot: whatever they are, the answer is the same
+    inside.save("sums.npy", [[0.5, 0.5, 0.1], [0.2, 0.2, 0.6]])
+    inside.save("below.npy", [[1.5, -0.5], [0.5, 0.5]])
+    inside.save("shares.npy", [[[0.1, 0.2], [0.3, 0.4]], [[0.25, 0.25], [0.5, 0]]])
+    names = ["labels.npy", "sums.npy", "below.npy", "shares.npy"]
+    assert inside("run", *names, "--format", "jsonl").err == ""
+    together = inside("run", *names, "--axis", "-2,-1", "--format", "jsonl")
+    assert (together.code, together.err) == (0, NOTE.format("shares.npy"))
+
+
+# Coordinates
+
+
+@pytest.mark.parametrize("coords", ["index", "corners", "centers"])
+def test_coordinates(folder: Inside, coords: str) -> None:
+    for axes in ("-1", "2,0"):
+        order = [int(axis) for axis in axes.split(",")]
+        given = ["x.npy", "--axis", axes, "--coords", coords, "--beta", str(BETA)]
+        want = oracle(X, order, BETA, coords=coords)
+        for format in ("npz", "json"):
+            done = folder("run", *given, "--format", format)
+            assert_answered(done, format, want, scale=[1 if coords == "index" else 2 / SHAPE[k] for k in order])
+        assert json.loads(done.out)["coords"] == coords
+    stated = {"corners": "corners: −1 to 1 at the end indices", "centers": "centers: (2i + 1)/n − 1"}
+    assert folder("run", *given).lines[1] == stated.get(coords, "")
+
+
+def test_coordinates_of_a_single_index(inside: Inside) -> None:
+    inside.save("x.npy", np.arange(6).reshape(2, 1, 3))
+    for coords in ("corners", "centers"):
+        for axes in ([1], [1, 2]):
+            given = ["--axis", ",".join(map(str, axes)), "--coords", coords, "--beta", "1", "--format", "csv"]
+            want = oracle(np.arange(6.0).reshape(2, 1, 3), axes, 1.0, coords=coords)
+            assert (want.soft[0] == 0).all()
+            assert_answered(inside("run", "x.npy", *given), "csv", want)
+
+
+@pytest.mark.parametrize(
+    ("axes", "files", "values"),
+    [
+        ("-1", "five.csv", [[0, 10, 20, 40, 80]]),
+        ("-1", "a,b.npy", [[0, 10, 20, 40, 80]]),
+        ("0", "three.npy", [[-1, 0.5, 1e6]]),
+        ("1,0", "four.csv,three.npy", [[3, -1, 4, 1.5], [-1, 0.5, 1e6]]),
+        ("-3,-1", "three.npy,five.csv", [[-1, 0.5, 1e6], [0, 10, 20, 40, 80]]),
+    ],
+)
+def test_values(folder: Inside, axes: str, files: str, values: list[list[float]]) -> None:
+    places = [np.array(each) for each in values]
+    for window in (None, 1):
+        given = ["x.npy", f"--axis={axes}", "--values", files, "--beta", str(BETA)]
+        given += [] if window is None else ["--window", str(window)]
+        order = [int(axis) for axis in axes.split(",")]
+        want = oracle(X, order, BETA, values_of=places, window=window)
+        done = folder("run", *given, "--format", "json")
+        assert_answered(done, "json", want, scale=[float(np.ptp(each)) for each in places])
+        assert json.loads(done.out)["coords"] == "values"
+        stated = "values: coordinates as given" + ("" if window is None else " · window ±1")
+        assert folder("run", *given).lines[1] == stated
+
+
+def test_values_of_the_rows_of_a_csv(folder: Inside) -> None:
+    x, places = np.array(TUTORIAL), [np.array([-1, 0.5, 1e6])]
+    want = oracle(x, 0, 1.0, values_of=places)
+    given = ["--axis", "0", "--values", "three.npy", "--beta", "1", "--format", "jsonl"]
+    assert_answered(folder("run", "t.csv", *given), "jsonl", want, scale=1e6)
+    assert_answered(folder("run", "-", *given, stdin=folder.read("t.csv")), "jsonl", want, scale=1e6)
+    said = refused(folder("run", "t.csv", "--axis", "0", "--values", "four.csv"))
+    assert said[0] == "t.csv: --values: 4 values for the 3 indices of axis 0"
+
+
+REMEDY = "write a finite number for each index, all on one line or each on its own, or a 1-D .npy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "remedy"),
+    [
+        (["--values", "four.csv"], "x.npy: --values: 4 values for the 5 indices of axis 2", None),
+        (["--values", "t.npy"], "--values t.npy: shape (3, 4): coordinates are one row or one column", REMEDY),
+        (["--values", "hole.npy"], "--values hole.npy: the coordinate of index 2 is nan", REMEDY),
+        (["--values", "inf.csv"], "--values inf.csv: the coordinate of index 1 is -inf", REMEDY),
+        (["--values", "empty.csv"], "--values empty.csv: empty", None),
+        (["--values", "words.csv"], "--values words.csv: line 2, column 1 ('five'): 'six' is not a number", REMEDY),
+        (["--values", "four.cvs"], "--values four.cvs: no such file", "did you mean four.csv?"),
+        (["--values", "no/four.csv"], "--values no/four.csv: no such file", "there is no directory no"),
+        (["--values", "."], "--values .: a directory", REMEDY),
+        (["--values", ""], "--values : no such file", None),
+        (["--values", "-"], "--values -: standard input is for the scores, not for coordinates", "name a file"),
+        (["--values", "four.csv,-", "--axis", "1,2"], "--values -: standard input is for the scores, ", "name a file"),
+        (["--values", "five.csv,three.npy"], "--values five.csv,three.npy: no such file", None),
+        (
+            ["--values", "five.csv", "--axis", "1,2"],
+            "x.npy: --values: 1 file for 2 axes",
+            "give one for each axis, comma separated",
+        ),
+        (
+            ["--values", "four.csv,five.csv,three.npy", "--axis", "1,2"],
+            "x.npy: --values: 3 files for 2 axes",
+            "give one for each axis, comma separated",
+        ),
+        (
+            ["--values", "five.csv,four.csv", "--axis", "1,2"],
+            "x.npy: --values: 5 values for the 4 indices of axis 1",
+            None,
+        ),
+        (
+            ["--values", "five.csv", "--coords", "corners"],
+            "--values and --coords corners both give coordinates",
+            "give one of them",
+        ),
+        (["--coords", "pixels"], "Invalid value for '--coords': 'pixels' is not one of 'index', 'corners', ", None),
+        (["--input", "prob"], "Invalid value for '--input': 'prob' is not one of 'scores', 'probs', 'cost'.", None),
+        (["--window", "-1"], "Invalid value for '--window': -1 is not in the range x>=0.", None),
+        (["--window", "1.5"], "Invalid value for '--window': '1.5' is not a valid int", None),
+        (["--window", ""], "Invalid value for '--window': '' is not a valid int", None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_asked(folder: Inside, arguments: list[str], what: str, remedy: str | None) -> None:
+    if "hole.npy" not in folder.names():
+        folder.save("hole.npy", [0, 1, math.nan, 3, 4])
+        folder.write("inf.csv", "1,-inf,2,3,4\n")
+        folder.write("empty.csv", "")
+        folder.write("words.csv", "five\nsix\n")
+    said = refused(folder("run", "x.npy", *arguments, "-o", "never.csv"))
+    assert said[0].startswith(what)
+    if remedy is not None:
+        assert said[1] == remedy
+    assert "never.csv" not in folder.names()
+
+
+def test_one_length_does_not_fit_and_another_does(folder: Inside) -> None:
+    done = folder("run", "t.npy", "x.npy", "missing.npy", "--values", "five.csv", "--format", "jsonl")
+    assert done.code == 2
+    assert {json.loads(line)["input"] for line in done.lines} == {"x.npy"}
+    said = [line.removeprefix("softargmax: error: ") for line in done.err.splitlines() if not line.startswith(" ")]
+    assert said == ["t.npy: --values: 5 values for the 4 indices of axis 1", "missing.npy: no such file"]
+
+
+# All of it together
+
+
+@pytest.mark.parametrize("kind", ["scores", "cost", "probs"])
+@pytest.mark.parametrize("policy", ["omit", "propagate"])
+def test_everything_at_once(inside: Inside, kind: str, policy: str) -> None:
+    """NaN, infinities, a window, two axes with values of their own, from a pipe."""
+    x = np.random.default_rng(24).gamma(2.0, size=(6, 5, 7))
+    x.reshape(-1)[::17] = math.nan
+    x[:, 1, :] = math.nan
+    x[0, 2, 3] = x[4, 2, 0] = math.inf
+    x[:, 3, :] = {"scores": -math.inf, "cost": math.inf, "probs": 0}[kind]
+    inside.save("x.npy", x)
+    inside.save("rows.npy", np.arange(6) ** 2)
+    inside.write("columns.csv", "1,2,4,8,16,32,64\n")
+    given = ["-", "--axis", "-1,0", "--input", kind, "--nan", policy, "--window", "2"]
+    given += ["--values", "columns.csv,rows.npy", *([] if kind == "probs" else ["--beta", "2"])]
+    places = [2.0 ** np.arange(7), np.arange(6.0) ** 2]
+    want = oracle(x, (2, 0), 2.0, kind=kind, values_of=places, window=2, omit=policy == "omit")
+    defined = (want.hard[0] >= 0).tolist()
+    assert defined == ([True, False, True, False, True] if policy == "omit" else [False] * 5)
+    done = inside("run", *given, "--format", "jsonl", stdin=inside.read("x.npy"))
+    assert assert_answered(done, "jsonl", want, scale=[63, 25]) == [[k] for k in range(5)]
+    refusal = refused(inside("run", *given, "--nan", "error", stdin=inside.read("x.npy")))
+    assert refusal[0].startswith(f"<stdin>: {np.isnan(x).sum()} NaNs, the first at index (0, 0, 0)")
