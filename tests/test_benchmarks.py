@@ -178,6 +178,8 @@ def test_limits_are_those_of_the_full_size() -> None:
         ("small", "NumPy"): 5,
         ("2gb", "TensorFlow"): 0.10,
         ("2gb", "NumPy"): 0.30,
+        ("heatmaps", "one axis of the same scores"): 1.2,
+        ("window", "two axes, no window"): 1.5,
         ("2gb", "JAX"): 0.40,
         ("8gb", "2 GB"): 1.15,
         ("axis0", "last axis of the same scores"): 1.5,

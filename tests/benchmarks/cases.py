@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,6 +131,9 @@ def all_cases(size: str) -> list[Case]:
     flat = File((rows(500_000_000),))
     text = File((rows(833_000), COLUMNS), layout="csv")
     straight = tool(large, label="last axis of the same scores")
+    maps = File((rows(4_800), 17, 64, 48))
+    joined = replace(maps, shape=(*maps.shape[:2], math.prod(maps.shape[2:])))
+    both = tool(maps, "--axis", "-2,-1", label="two axes, no window")
     cases = [
         Case(
             "version",
@@ -155,6 +159,16 @@ def all_cases(size: str) -> list[Case]:
             (tool(transposed, "--axis", "0"), replace(straight, at_most=1.5, agrees=SAME)),
         ),
         Case("fortran", f"{shown(fortran)}, Fortran order", (tool(fortran), replace(straight, agrees=SAME))),
+        Case(
+            "heatmaps",
+            f"{shown(maps)}, two axes",
+            (tool(maps, "--axis", "-2,-1"), replace(tool(joined, label="one axis of the same scores"), at_most=1.2)),
+        ),
+        Case(
+            "window",
+            f"{shown(maps)}, two axes, window ±4",
+            (tool(maps, "--axis", "-2,-1", "--window", "4"), replace(both, at_most=1.5)),
+        ),
         Case("float64", shown(double), (tool(double), numpy(double))),
         Case("float16", shown(half), (tool(half), numpy(half))),
         Case("flat", shown(flat), (tool(flat),)),
