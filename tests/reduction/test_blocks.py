@@ -79,6 +79,46 @@ class TestLiterals:
         for order in ("C", "F"):
             assert boxes(plan(shape, (1,), order, 8, contiguous=contiguous)) == []
 
+    @pytest.mark.parametrize(
+        ("shape", "axes", "extent"),
+        [
+            ((2, 1 << 20), (0, 1), (1, 1024)),
+            ((2, 3, 1 << 20), (2, 0, 1), (1, 1, 1024)),
+            ((5, 2, 64, 32), (3, 1, 2), (1, 1, 32, 32)),
+            ((5, 16, 4), (1, 2), (5, 16, 4)),
+            ((2, 512, 32), (0, 2), (1, 512, 32)),  # the slices lie side by side
+        ],
+    )
+    def test_a_pipe_of_large_slices(
+        self, shape: tuple[int, ...], axes: tuple[int, ...], extent: tuple[int, ...]
+    ) -> None:
+        """Is cut wherever one slice is finished before the next one begins."""
+        assert plan(shape, axes, "C", 1024, contiguous=True).extent == extent
+        turned = tuple(len(shape) - 1 - axis for axis in axes)
+        assert plan(shape[::-1], turned, "F", 1024, contiguous=True).extent == extent[::-1]
+
+    def test_the_parts_of_one_stretch_of_slices_make_a_box(self) -> None:
+        made = plan((2, 10), (1,), "C", 4, contiguous=False)
+        starts = [[block.start for block in box] for box in made.boxes()]
+        assert starts == [[(0, 0), (0, 4), (0, 8)], [(1, 0), (1, 4), (1, 8)]]
+        assert made.splits
+
+    @pytest.mark.parametrize(
+        ("shape", "axes", "elements", "splits"),
+        [
+            ((6, 4), (1,), 4, False),
+            ((6, 4), (1,), 3, True),
+            ((6, 4), (0, 1), 24, False),
+            ((6, 4), (1, 0), 23, True),
+            ((4, 3, 9000), (0, 1), 5000, True),
+            ((4, 3, 9000), (0, 1), 4096 * 12, False),
+        ],
+    )
+    def test_whether_slices_are_split(
+        self, shape: tuple[int, ...], axes: tuple[int, ...], elements: int, splits: bool
+    ) -> None:
+        assert plan(shape, axes, "C", elements, contiguous=False).splits == splits
+
     def test_a_shape_beyond_64_bits(self) -> None:
         """As a stream's header may claim; blocks are not listed before they are read."""
         made = plan((1 << 70, 3), (1,), "C", 3 << 10, contiguous=False)
@@ -91,7 +131,8 @@ class TestEveryPlan:
         shape, axes, order, elements = case
         seen = np.zeros(shape, int)
         places = range(min(axes) + 1, len(shape)) if order == "C" else range(max(axes))
-        row = math.prod(shape[k] for k in places)  # what a contiguous block must hold, whatever its size
+        side_by_side = any(k not in axes for k in places)
+        row = math.prod(shape[k] for k in places) if side_by_side else 1  # what a pipe's block must hold, at least
         for block in plan(*case, contiguous=contiguous):
             assert 0 < math.prod(block.shape) <= (max(elements, row) if contiguous else WIDER * elements)
             seen[slices(block)] += 1
@@ -112,6 +153,20 @@ class TestEveryPlan:
             *parts, last = group
             assert all(last.stop[axis] == shape[axis] for axis in axes)
             assert not any(all(part.stop[axis] == shape[axis] for axis in axes) for part in parts)
+
+    @given(cases(), st.booleans())
+    def test_boxes_are_the_blocks_of_the_same_slices(self, case: Any, contiguous: bool) -> None:
+        shape, axes, _, _ = case
+        kept = [k for k in range(len(shape)) if k not in axes]
+        made = plan(*case, contiguous=contiguous)
+        found = list(made.boxes())
+        assert [block for box in found for block in box] == list(made)
+        assert made.splits == any(len(box) > 1 for box in found)
+        for box in found:
+            assert len({tuple((block.start[k], block.stop[k]) for k in kept) for block in box}) == 1
+            assert [made.completes(block) for block in box] == [False] * (len(box) - 1) + [True]
+            covered = sum(math.prod(block.shape[axis] for axis in axes) for block in box)
+            assert covered == math.prod(shape[axis] for axis in axes)
 
     @given(cases(), st.booleans())
     def test_slices_come_in_row_major_order(self, case: Any, contiguous: bool) -> None:

@@ -111,7 +111,7 @@ def gathered(runs: Iterator[Slices]) -> Any:
     for field in (*FIELDS, "ids"):
         parts = [getattr(run, field) for run in found]
         if parts and all(part is not None for part in parts):
-            columns[field] = [*itertools.chain(*parts)] if field == "ids" else np.concatenate(parts)
+            columns[field] = [*itertools.chain(*parts)] if field == "ids" else np.concatenate(parts, axis=-1)
         else:
             assert all(part is None for part in parts)
             columns[field] = None
@@ -127,7 +127,16 @@ def answers(
 def check(source: Any, values: Array, runtime: Runtime, spec: Spec, *, memory: int = MEMORY) -> None:
     problem = spec.resolve(source.shape, source.dtype, EVERYTHING)
     got = gathered(reduce(source, problem, runtime, memory=memory))
-    want = softargmax(values, spec.axis, spec.beta, omit=spec.nan == "omit")
+    want = softargmax(
+        values,
+        spec.axes,
+        spec.beta,
+        kind=spec.kind,
+        coords=spec.coords,
+        values_of=spec.values,
+        window=spec.window,
+        omit=spec.nan == "omit",
+    )
     assert_answers(got, want, single=problem.precision == np.float32)
 
 
@@ -164,6 +173,7 @@ def values_of(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, *, o
     return values
 
 
+KINDS: list[Any] = ["scores", "cost", "probs"]
 DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 
 
@@ -187,7 +197,7 @@ def any_array(seed: int, runtime: Runtime, blocks_of: Callable[[int], None]) -> 
     nan = ("omit", "propagate")[seed % 2]
     values = values_of(rng, shape, DTYPES[seed % 12], odd=bool(rng.random() < 0.6))
     spec = Spec(
-        axis=int(rng.integers(-ndim, ndim)),
+        axes=(int(rng.integers(-ndim, ndim)),),
         beta=float(rng.choice([1e-3, 0.3, 1, 100, 1e6])),
         nan=nan,
         precision=str(rng.choice(["auto", "single", "double"])),
@@ -204,7 +214,7 @@ def test_a_pipe(axis: int, order: Order, room: int, native_runtime: Runtime, blo
     """Blocks large enough for what lies side by side: few elements more, or many."""
     blocks_of(room)
     values = np.random.default_rng(axis).normal(size=(6, 20, 24)).astype("f4")
-    check(ArraySource(values, order, sequential=True), values, native_runtime, Spec(axis=axis, beta=3.0))
+    check(ArraySource(values, order, sequential=True), values, native_runtime, Spec(axes=(axis,), beta=3.0))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -214,7 +224,7 @@ def test_a_pipe_whose_slices_lie_further_apart_than_a_block(
 ) -> None:
     blocks_of(40)
     values = np.random.default_rng(axis).normal(size=(30, 25)).astype("f4")
-    check(ArraySource(values, order, sequential=True), values, native_runtime, Spec(axis=axis, beta=3.0))
+    check(ArraySource(values, order, sequential=True), values, native_runtime, Spec(axes=(axis,), beta=3.0))
 
 
 def test_a_real_pipe_says_the_same_as_a_file(tmp_path: Path, native_runtime: Runtime) -> None:
@@ -245,7 +255,7 @@ def test_files(
         source = NpySource((tmp_path / "a.npy").open("rb"), "a.npy")
         try:
             assert source.order == order
-            check(source, values.astype(source.dtype), native_runtime, Spec(axis=axis, beta=0.3))
+            check(source, values.astype(source.dtype), native_runtime, Spec(axes=(axis,), beta=0.3))
         finally:
             source.close()
 
@@ -258,7 +268,7 @@ def test_long_slices_in_many_parts(
     blocks_of(48_000)
     values = np.random.default_rng(3).normal(size=shape).astype("f4")
     for beta in (1e-3, 1.0, 20.0, 1e6):
-        check(ArraySource(values), values, native_runtime, Spec(axis=axis, beta=beta, precision=precision))
+        check(ArraySource(values), values, native_runtime, Spec(axes=(axis,), beta=beta, precision=precision))
 
 
 @pytest.mark.usefixtures("all_compiled")
@@ -266,7 +276,7 @@ def test_long_slices_in_many_parts(
 def test_compiled_blocks(order: Order, runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
     blocks_of(4 * 64)
     values = values_of(np.random.default_rng(2), (9, 8, 5), "f4", odd=True)
-    check(ArraySource(values, order), values, runtime, Spec(axis=1, beta=1.0, nan="propagate"))
+    check(ArraySource(values, order), values, runtime, Spec(axes=(1,), beta=1.0, nan="propagate"))
 
 
 @pytest.mark.parametrize("nbytes", [8, 40, 400, 4000])
@@ -308,7 +318,7 @@ class TestNarrowScores:
 class TestFields:
     def test_only_what_was_asked_for(self, native_runtime: Runtime) -> None:
         values = np.random.default_rng(4).normal(size=(5, 9))
-        for more in (set(), {"spread"}, {"entropy"}, {"ties"}, {"spread", "ties"}):
+        for more in (set(), {"second"}, {"spread"}, {"entropy"}, {"ties"}, {"spread", "ties"}):
             got = answers(ArraySource(values), native_runtime, Spec(), fields=ALWAYS | more)
             assert {field for field in FIELDS if getattr(got, field) is not None} == ALWAYS | more
             assert_answers(got, softargmax(values), single=False)
@@ -316,13 +326,13 @@ class TestFields:
     def test_one_slice_in_all(self, native_runtime: Runtime) -> None:
         values = np.array([3.0, 9.0, 9.0])
         got = answers(ArraySource(values), native_runtime, Spec())
-        assert (got.hard.tolist(), got.soft.tolist(), got.ties.tolist()) == ([1], [1.5], [2])
+        assert (got.hard.tolist(), got.soft.tolist(), got.ties.tolist()) == ([[1]], [[1.5]], [2])
 
     def test_no_slices(self, native_runtime: Runtime) -> None:
         for shape, axis in (((0, 5), 1), ((5, 0), 0), ((0, 5, 3), 1), ((4, 5, 0), 1)):
             for order in ("C", "F"):
                 source = ArraySource(np.zeros(shape), order)
-                problem = Spec(axis=axis).resolve(source.shape, source.dtype, ALWAYS)
+                problem = Spec(axes=(axis,)).resolve(source.shape, source.dtype, ALWAYS)
                 assert list(reduce(source, problem, native_runtime, memory=MEMORY)) == []
 
     def test_progress_is_told_of_every_byte(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
@@ -346,7 +356,7 @@ class TestMemory:
     def test_slices_side_by_side_beyond_it(self, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engine, "STATE_BYTES", 1 << 24)
         values = np.zeros((4, 1000), "f4")
-        problem = Spec(axis=0).resolve(values.shape, values.dtype, ALWAYS)
+        problem = Spec(axes=(0,)).resolve(values.shape, values.dtype, ALWAYS)
         source = ArraySource(values, sequential=True)
         monkeypatch.setattr(engine, "BLOCK", 100)
         with pytest.raises(OptionError, match="--memory"):
@@ -370,7 +380,7 @@ class TestFortranOrder:
 
         monkeypatch.setattr(ordering, "_space", watched_space)
         values = np.random.default_rng(axis).normal(size=(14, 15, 16)).astype("f4")
-        check(ArraySource(values, "F"), values, native_runtime, Spec(axis=axis, beta=5.0), memory=memory)
+        check(ArraySource(values, "F"), values, native_runtime, Spec(axes=(axis,), beta=5.0), memory=memory)
         assert {type(array) for array in mapped} == ({np.memmap} if memory < MEMORY else {np.ndarray})
 
 
@@ -385,7 +395,7 @@ class TestTables:
     @pytest.mark.parametrize("axis", [0, 1])
     def test_blocks_of_any_length(self, axis: int, turned: bool, runtime: Runtime) -> None:
         values = self.values()
-        check(TableSource(values, self.LENGTHS, turned=turned), values, runtime, Spec(axis=axis, beta=0.7))
+        check(TableSource(values, self.LENGTHS, turned=turned), values, runtime, Spec(axes=(axis,), beta=0.7))
 
     @pytest.mark.usefixtures("all_compiled")
     @pytest.mark.parametrize("turned", [False, True])
@@ -393,32 +403,91 @@ class TestTables:
     def test_padding_is_not_seen(self, axis: int, turned: bool, runtime: Runtime) -> None:
         values = self.values(odd=True)
         values[:, 2] = -np.inf
-        spec = Spec(axis=axis, beta=0.7, nan="propagate")
+        spec = Spec(axes=(axis,), beta=0.7, nan="propagate")
         check(TableSource(values, self.LENGTHS, turned=turned), values, runtime, spec)
 
     @pytest.mark.usefixtures("all_compiled")
     @pytest.mark.parametrize("axis", [0, 1])
     def test_a_block_longer_than_the_padding_step(self, axis: int, native_runtime: Runtime) -> None:
         values = self.values(5000, 3)
-        check(TableSource(values, (4099, 901)), values, native_runtime, Spec(axis=axis, beta=0.7))
+        check(TableSource(values, (4099, 901)), values, native_runtime, Spec(axes=(axis,), beta=0.7))
 
     @pytest.mark.parametrize("axis", [0, 1])
     def test_a_block_without_rows(self, axis: int, native_runtime: Runtime) -> None:
         values = self.values(9)
-        check(TableSource(values, (4, 0, 5)), values, native_runtime, Spec(axis=axis, beta=0.7))
+        check(TableSource(values, (4, 0, 5)), values, native_runtime, Spec(axes=(axis,), beta=0.7))
+
+    @pytest.mark.parametrize("compiled", [False, True])
+    @pytest.mark.parametrize("turned", [False, True])
+    @pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+    def test_both_axes(
+        self,
+        axes: tuple[int, ...],
+        turned: bool,
+        compiled: bool,
+        native_runtime: Runtime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        if compiled:
+            monkeypatch.setattr(engine, "FIRST_COMPILED", 1)
+        values = np.round(self.values(), 1)
+        fields = EVERYTHING - {"second"}
+        for kind in KINDS:
+            x = np.abs(values) if kind == "probs" else values
+            source = TableSource(x, self.LENGTHS, turned=turned, ids=True)
+            got = answers(source, native_runtime, Spec(axes, kind, 0.7), fields=fields)
+            assert_answers(got, softargmax(x, axes, 0.7, kind=kind), single=False)
+            assert got.ids is None
+
+    @pytest.mark.usefixtures("all_compiled")
+    @pytest.mark.parametrize("kind", ["cost", "probs"])
+    @pytest.mark.parametrize("axis", [0, 1])
+    def test_padding_has_no_weight(self, axis: int, kind: Any, native_runtime: Runtime) -> None:
+        """It neither is the best nor lies next to it; and it spoils nothing, even beside nothing."""
+        nothing = math.inf if kind == "cost" else 0.0
+        values = np.round(np.abs(self.values()), 1) + 1
+        values[::7, 1] = nothing
+        values[:, 2] = nothing
+        values[38:40] = nothing
+        values[40:, 3] = np.nan
+        values[99, 4] = 1000 if kind == "probs" else -1000
+        for nan in ("omit", "propagate"):
+            spec = Spec((axis,), kind, 0.7, nan=nan)
+            check(TableSource(values, self.LENGTHS), values, native_runtime, spec)
+
+    @pytest.mark.parametrize("coords", ["corners", "centers"])
+    def test_coordinates_of_rows_that_are_counted_at_the_end(self, coords: Any, native_runtime: Runtime) -> None:
+        values = self.values()
+        for axis in (0, 1):
+            got = answers(TableSource(values, self.LENGTHS), native_runtime, Spec((axis,), beta=0.7, coords=coords))
+            assert_answers(
+                got, softargmax(values, axis, 0.7, coords=coords), single=False, scale=2 / values.shape[axis]
+            )
+
+    @pytest.mark.parametrize("kind", ["scores", "cost", "probs"])
+    def test_windows_and_values_along_rows(self, kind: Any, native_runtime: Runtime) -> None:
+        values = np.abs(self.values())
+        spec = Spec((1,), kind, 0.7, values=(np.arange(6.0) ** 2,), window=1)
+        check(TableSource(values, self.LENGTHS), values, native_runtime, spec)
+
+    @pytest.mark.parametrize("lengths", [(100,), (50, 50), (1,) * 100, (33, 1, 1, 65)])
+    def test_a_second_mode_along_the_rows(self, lengths: Sequence[int], native_runtime: Runtime) -> None:
+        values = self.values()
+        values[[32, 33, 34, 35], [0, 1, 2, 3]] = values[[33, 34, 33, 34], [0, 1, 2, 3]] = 40
+        check(TableSource(values, lengths), values, native_runtime, Spec((0,), beta=0.1))
 
     def test_names(self, native_runtime: Runtime) -> None:
         values = self.values()
         got = answers(TableSource(values, self.LENGTHS, ids=True), native_runtime, Spec())
         assert got.ids == [f"row {k}" for k in range(100)]
-        by_column = answers(TableSource(values, self.LENGTHS, ids=True), native_runtime, Spec(axis=0))
+        by_column = answers(TableSource(values, self.LENGTHS, ids=True), native_runtime, Spec(axes=(0,)))
         assert by_column.ids == [f"column {k}" for k in range(6)]
 
     def test_no_rows(self, native_runtime: Runtime) -> None:
         empty = self.values()[:0]
-        problem = Spec(axis=1).resolve((None, 6), empty.dtype, ALWAYS)
+        problem = Spec(axes=(1,)).resolve((None, 6), empty.dtype, ALWAYS)
         assert list(reduce(TableSource(empty, ()), problem, native_runtime, memory=MEMORY)) == []
-        problem = Spec(axis=0).resolve((None, 6), empty.dtype, ALWAYS)
+        problem = Spec(axes=(0,)).resolve((None, 6), empty.dtype, ALWAYS)
         with pytest.raises(InputError, match="no rows"):
             gathered(reduce(TableSource(empty, ()), problem, native_runtime, memory=MEMORY))
 
@@ -427,7 +496,31 @@ class TestTables:
         values = self.values()
         values[[41, 8, 99], [1, 4, 0]] = np.nan
         with pytest.raises(UndefinedError, match=r"3 NaNs, the first at index \(8, 4\)"):
-            answers(TableSource(values, self.LENGTHS), native_runtime, Spec(axis=axis))
+            answers(TableSource(values, self.LENGTHS), native_runtime, Spec(axes=(axis,)))
+
+    @pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+    def test_where_a_negative_weight_is(self, axes: tuple[int, ...], native_runtime: Runtime) -> None:
+        values = np.abs(self.values())
+        values[[41, 9, 99], [1, 4, 0]] = -1e-300
+        values[8, 2] = np.nan  # the lesser evil
+        with pytest.raises(UndefinedError, match=r"^3 negative weights, the first at index \(9, 4\)\n") as caught:
+            answers(TableSource(values, self.LENGTHS), native_runtime, Spec(axes, "probs", nan="omit"), fields=ALWAYS)
+        assert "--nan" not in caught.value.remedy
+
+    @pytest.mark.parametrize(("kind", "said"), [("cost", "hold nothing but inf"), ("probs", "sum to 0, so there is")])
+    def test_where_a_row_or_a_column_without_weight_is(self, kind: Any, said: str, native_runtime: Runtime) -> None:
+        nothing = math.inf if kind == "cost" else 0.0
+        values = np.abs(self.values()) + 1
+        values[[41, 99]] = nothing
+        with pytest.raises(UndefinedError, match=rf"^2 slices {said}.*; the first is slice 41\n"):
+            answers(TableSource(values, self.LENGTHS), native_runtime, Spec(kind=kind))
+        values[:, [2, 5]] = nothing
+        with pytest.raises(UndefinedError, match=rf"^2 slices {said}.*; the first is slice 2\n"):
+            answers(TableSource(values, self.LENGTHS), native_runtime, Spec((0,), kind))
+        values[:] = nothing
+        one = said.replace("hold", "holds").replace("sum", "sums")
+        with pytest.raises(UndefinedError, match=rf"^1 slice {one}"):
+            answers(TableSource(values, self.LENGTHS), native_runtime, Spec((0, 1), kind), fields=ALWAYS)
 
     def test_where_a_row_of_nothing_is(self, native_runtime: Runtime) -> None:
         values = self.values()
@@ -446,7 +539,7 @@ class TestUndefined:
         values = np.zeros((5, 6, 7), "f4")
         values[[4, 1, 3, 1], [0, 5, 2, 2], [0, 0, 3, 6]] = np.nan
         with pytest.raises(UndefinedError) as caught:
-            answers(ArraySource(values, order), runtime, Spec(axis=axis))
+            answers(ArraySource(values, order), runtime, Spec(axes=(axis,)))
         assert caught.value.what == "4 NaNs, the first at index (1, 2, 6)"
         assert "--nan omit" in caught.value.remedy
         assert isinstance(caught.value, ArithmeticError)
@@ -474,7 +567,7 @@ class TestUndefined:
         values = np.zeros((5, 6, 7), "f4")
         values[[4, 1, 3], :, [0, 6, 2]] = -np.inf
         with pytest.raises(UndefinedError) as caught:
-            answers(ArraySource(values, order), runtime, Spec(axis=1))
+            answers(ArraySource(values, order), runtime, Spec(axes=(1,)))
         assert caught.value.what == "3 slices hold nothing but -inf; the first is slice (1, 6)"
 
     def test_one_slice_of_nothing(self, native_runtime: Runtime) -> None:
@@ -501,6 +594,121 @@ class TestUndefined:
             ]
         )
         check(ArraySource(values), values, runtime, Spec(beta=2.0, nan=policy))
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (2, 0), (0, 1, 2)])
+    @pytest.mark.parametrize("dtype", ["f4", "i8", "i1"])
+    def test_where_a_negative_weight_is(
+        self,
+        dtype: str,
+        axes: tuple[int, ...],
+        order: Order,
+        native_runtime: Runtime,
+        blocks_of: Callable[[int], None],
+    ) -> None:
+        """In blocks other than the first; and every one of them is counted."""
+        values = np.ones((5, 6, 7), dtype)
+        values[[4, 1, 3, 1], [0, 5, 2, 2], [0, 0, 3, 6]] = -1
+        if dtype == "f4":
+            values[0, 0, 0] = values[4, 5, 6] = np.nan
+        for nbytes in (7 * values.itemsize, 1000):
+            blocks_of(nbytes)
+            with pytest.raises(UndefinedError) as caught:
+                answers(ArraySource(values, order), native_runtime, Spec(axes, "probs", nan="propagate"))
+            assert caught.value.what == "4 negative weights, the first at index (1, 2, 6)"
+            assert "--input scores" in caught.value.remedy
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    @pytest.mark.parametrize(("kind", "said"), [("cost", "hold nothing but inf"), ("probs", "sum to 0, so there is")])
+    def test_slices_without_weight(
+        self, kind: Any, said: str, order: Order, runtime: Runtime, blocks_of: Callable[[int], None]
+    ) -> None:
+        blocks_of(60)
+        values = np.ones((5, 6, 7), "f4")
+        values[[4, 1, 3], :, [0, 6, 2]] = math.inf if kind == "cost" else 0
+        with pytest.raises(UndefinedError, match=rf"^3 slices {said}.*; the first is slice \(1, 6\)\n"):
+            answers(ArraySource(values, order), runtime, Spec((1,), kind))
+        for axes, place in (((0, 1), (..., 6)), ((2, 1), (1,))):
+            one = np.ones((5, 6, 7), "f4")
+            one[place] = values[1, 0, 6]
+            with pytest.raises(UndefinedError, match=rf"^1 slice .*; the first is slice {place[-1]}\n"):
+                answers(ArraySource(one, order), runtime, Spec(axes, kind), fields=ALWAYS)
+
+    @pytest.mark.usefixtures("all_compiled")
+    @pytest.mark.parametrize("nbytes", [8, 16, 1000])
+    def test_a_nan_among_weights_of_nothing(
+        self, nbytes: int, native_runtime: Runtime, blocks_of: Callable[[int], None]
+    ) -> None:
+        """Which XLA's maximum passes over."""
+        blocks_of(nbytes)
+        for place in range(6):
+            values = np.array([0.0, 0, 0, 0, 3, 1])
+            values[place] = np.nan
+            with pytest.raises(UndefinedError, match=rf"^1 NaN, at index {place}\n"):
+                answers(ArraySource(values), native_runtime, Spec(kind="probs"))
+            check(ArraySource(values), values, native_runtime, Spec(kind="probs", nan="propagate"))
+            check(ArraySource(values), values, native_runtime, Spec(kind="probs", nan="omit"))
+
+
+class TestLookalikes:
+    """A note, once, where scores look like ready-made weights."""
+
+    @staticmethod
+    def notes(source: Any, runtime: Runtime, spec: Spec) -> list[str]:
+        found: list[str] = []
+        problem = spec.resolve(source.shape, source.dtype, ALWAYS)
+        list(reduce(source, problem, runtime, memory=MEMORY, note=found.append))
+        return found
+
+    @staticmethod
+    def weights(shape: tuple[int, ...], axes: tuple[int, ...] = (-1,)) -> Array:
+        values = np.random.default_rng(1).random(shape)
+        return values / values.sum(axes, keepdims=True)
+
+    @pytest.mark.parametrize("nbytes", [80, 800, 100_000])
+    def test_said_once(self, nbytes: int, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
+        blocks_of(nbytes)
+        values = self.weights((40, 10))
+        for source in (ArraySource(values), ArraySource(values, sequential=True), TableSource(values, (8,) * 5)):
+            (note,) = self.notes(source, native_runtime, Spec())
+            assert "--input probs" in note
+
+    @pytest.mark.parametrize("axes", [(0,), (0, 2), (2, 0)])
+    def test_along_any_axes(self, axes: tuple[int, ...], native_runtime: Runtime) -> None:
+        values = self.weights((6, 4, 5), axes)
+        assert len(self.notes(ArraySource(values), native_runtime, Spec(axes))) == 1
+        assert self.notes(ArraySource(values), native_runtime, Spec((1,))) == []
+
+    @pytest.mark.parametrize("window", [None, 2])
+    def test_not_of_parts_of_slices(
+        self, window: int | None, native_runtime: Runtime, blocks_of: Callable[[int], None]
+    ) -> None:
+        blocks_of(8 * 4)
+        values = self.weights((3, 8))
+        values[:, :4] /= values[:, :4].sum(-1, keepdims=True)
+        assert self.notes(ArraySource(values), native_runtime, Spec(window=window)) == []
+
+    def test_not_where_it_is_known_what_they_are(self, native_runtime: Runtime) -> None:
+        values = self.weights((40, 10))
+        for kind in ("probs", "cost"):
+            assert self.notes(ArraySource(values), native_runtime, Spec(kind=kind)) == []
+
+    def test_not_of_integers(self, native_runtime: Runtime) -> None:
+        for dtype in ("?", "u1", "i8"):
+            assert self.notes(ArraySource(np.eye(4).astype(dtype)), native_runtime, Spec()) == []
+
+    def test_not_where_the_first_slices_are_others(
+        self, native_runtime: Runtime, blocks_of: Callable[[int], None]
+    ) -> None:
+        blocks_of(80)
+        values = self.weights((40, 10))
+        values[0] *= 1.5
+        assert self.notes(ArraySource(values), native_runtime, Spec()) == []
+
+    def test_a_table_whose_columns_sum_to_1(self, native_runtime: Runtime) -> None:
+        """Of which the end is not known."""
+        values = self.weights((40, 10), (0,))
+        assert self.notes(TableSource(values, (40,)), native_runtime, Spec((0,))) == []
 
 
 class TestThreads:
@@ -586,7 +794,7 @@ def test_a_gpu_says_what_the_cpu_says(
     for axis in range(len(shape)):
         for beta in (1e-3, 1.0, 100.0):
             for precision in ("single", "double"):
-                spec = Spec(axis=axis, beta=beta, nan="propagate", precision=precision)
+                spec = Spec(axes=(axis,), beta=beta, nan="propagate", precision=precision)
                 check(ArraySource(values), values, gpu_runtime, spec)
 
 

@@ -5,55 +5,94 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import assert_answers, softargmax
 
 from softargmax_cli.reduction.finish import finish
-from softargmax_cli.reduction.state import State, merge
+from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.spec import Spec
+from softargmax_cli.reduction.state import State, added, merge
+
+WANTED = ("second_moment", "log_moment", "ties")
+SUMS = ("mass", "moment", "second_moment", "log_moment", "value_moment")
 
 
-def state_of(x: npt.NDArray[Any], start: int, beta: float) -> State:
-    """The state of slices (s, n) over positions from `start`, as a block leaves it; NaN spoils its slice."""
+def state_of(
+    x: npt.NDArray[Any],
+    start: int,
+    beta: float | None,
+    *,
+    places: npt.NDArray[np.float64] | None = None,
+    modes: bool = False,
+) -> State:
+    """The state of slices (s, n) over positions from `start`, as a block leaves it; NaN spoils its slice.
+
+    places: the values of all positions, from 0; modes: with `second` and `runner`.
+    """
     s, n = x.shape
     if n == 0:
-        return State.identity(s, 1, second_moment=True, log_moment=True, ties=True)
+        more = [*(["place", "value_moment"] if places is not None else []), *(["second", "runner"] if modes else [])]
+        return State.identity(s, 1, x.dtype, wanted=[*WANTED, *more])
     floating = x.dtype.kind == "f"
     nan = np.isnan(x) if floating else np.zeros(x.shape, bool)
     if floating:
-        x = np.where(nan, -np.inf, x)
+        x = np.where(nan, -np.inf if beta is not None else 0.0, x)
     top = x.max(-1, keepdims=True)
     hard = x.argmax(-1)
-    with np.errstate(all="ignore"):
-        wide = x.astype(object) - top.astype(object) if not floating else x - top
-        log_weight = np.where(x == top, 0.0, beta * wide.astype(float))
-    weight = np.exp(log_weight)
-    if floating:
-        weight = np.where(x == -np.inf, 0.0, weight)
+    weight, log_weight = _weights(x, top, beta)
     away = np.arange(n) - hard[:, None]
     mass = np.where(nan.any(-1), np.nan, weight.sum(-1))
     terms = weight * np.where(weight > 0, log_weight, 0.0)
+    about, optional = away, {}
+    if places is not None:
+        there = places[start : start + n]
+        about = there - there[hard][:, None]
+        optional |= {"place": there[hard][None], "value_moment": (weight * about).sum(-1)[None]}
+    if modes:
+        optional |= {"second": np.where(abs(away) > 1, weight, 0.0).max(-1)}
+        optional |= {"runner": np.where(abs(away) > 0, weight, 0.0).max(-1)}
     return State(
         top[:, 0].astype(float) if floating else top[:, 0],
         hard[None] + start,
         mass,
         (weight * away).sum(-1)[None],
-        (weight * away**2).sum(-1)[None],
+        (weight * about**2).sum(-1)[None],
         terms.sum(-1),
         (x == top).sum(-1).astype(float),
+        **optional,
     )
 
 
-def parts_of(x: npt.NDArray[Any], cuts: Sequence[int], beta: float) -> list[State]:
+def _weights(x: npt.NDArray[Any], top: npt.NDArray[Any], beta: float | None) -> tuple[Any, Any]:
+    """Weights relative to the largest, and their logarithms."""
+    with np.errstate(all="ignore"):
+        if beta is None:
+            share = np.where(x == top, 1.0, x / top.astype(float)) * (top > 0)
+            return share, np.log(share)
+        wide = x.astype(object) - top.astype(object) if x.dtype.kind != "f" else x - top
+        log_weight = np.where(x == top, 0.0, beta * wide.astype(float))
+        return np.where(x == -np.inf, 0.0, np.exp(log_weight)) if x.dtype.kind == "f" else np.exp(
+            log_weight
+        ), log_weight
+
+
+def answers(state: State, x: npt.NDArray[Any], beta: float | None) -> Slices:
+    """The results of a state of all of x, (s, n)."""
+    spec = Spec(kind="probs" if beta is None else "scores", beta=beta or 1.0)
+    return finish(state, spec.resolve(x.shape, x.dtype, frozenset()), [x.shape[1]], 0)
+
+
+def parts_of(x: npt.NDArray[Any], cuts: Sequence[int], beta: float | None, **more: Any) -> list[State]:
     """States of the stretches of (s, n) between the cuts."""
     edges = [0, *sorted(cuts), x.shape[1]]
-    return [state_of(x[:, a:b], a, beta) for a, b in itertools.pairwise(edges)]
+    return [state_of(x[:, a:b], a, beta, **more) for a, b in itertools.pairwise(edges)]
 
 
 def assert_same(a: State, b: State) -> None:
@@ -64,11 +103,18 @@ def assert_same(a: State, b: State) -> None:
     np.testing.assert_array_equal(a.maximum, b.maximum)
     defined = ~undefined
     np.testing.assert_array_equal(a.hard[:, defined], b.hard[:, defined])
+    assert a.ties is not None
+    assert b.ties is not None
     np.testing.assert_array_equal(a.ties[defined], b.ties[defined])
     span = 100.0
-    for name, scale in (("mass", 1), ("moment", span), ("second_moment", span**2), ("log_moment", 1)):
-        p, q = getattr(a, name)[..., defined], getattr(b, name)[..., defined]
-        np.testing.assert_allclose(p, q, rtol=1e-11, atol=1e-12 * scale * float(np.max(a.mass[defined], initial=1)))
+    scales = {"moment": span, "second_moment": span**2, "value_moment": span}
+    for name in (*SUMS, "second", "runner", "place"):
+        whole, other = getattr(a, name), getattr(b, name)
+        assert (whole is None) == (other is None)
+        if whole is not None:
+            p, q = whole[..., defined], other[..., defined]
+            size = scales.get(name, 1) * float(np.max(a.mass[defined], initial=1))
+            np.testing.assert_allclose(p, q, rtol=1e-11, atol=1e-12 * size)
 
 
 FLOATS = st.one_of(
@@ -102,8 +148,9 @@ def inner_cuts(columns: int) -> st.SearchStrategy[list[int]]:
 
 @pytest.mark.parametrize(("x", "beta"), [([0.0, 2.0], 1.7e308), ([-1.7e308, 0.0], 100.0)])
 def test_a_weight_of_zero_is_no_warning(x: list[float], beta: float) -> None:
-    a, b = parts_of(np.array([x]), [1], beta)
-    assert finish(merge(a, b, beta), 0).soft.tolist() == [1.0]
+    scores = np.array([x])
+    a, b = parts_of(scores, [1], beta)
+    assert answers(merge(a, b, beta), scores, beta).soft.tolist() == [[1.0]]
 
 
 class TestFloats:
@@ -121,7 +168,7 @@ class TestFloats:
     @given(float_slices(), BETAS)
     def test_identity(self, x: npt.NDArray[np.float64], beta: float) -> None:
         state = state_of(x, 5, beta)
-        nothing = State.identity(len(x), 1, second_moment=True, log_moment=True, ties=True)
+        nothing = State.identity(len(x), 1, wanted=WANTED)
         assert_same(merge(state, nothing, beta), state)
         assert_same(merge(nothing, state, beta), state)
         assert_same(merge(nothing, nothing, beta), nothing)
@@ -136,7 +183,7 @@ class TestFloats:
         for part in parts[1:]:
             merged = merge(merged, part, beta)
         if x.shape[1]:
-            assert_answers(finish(merged, 0), softargmax(x, 1, beta), single=False)
+            assert_answers(answers(merged, x, beta), softargmax(x, 1, beta), single=False)
 
     def test_equal_maxima_keep_the_lowest_index(self) -> None:
         x = np.array([[1.0, 7.0, 7.0, 3.0, 7.0, 7.0]])
@@ -149,10 +196,11 @@ class TestFloats:
     @pytest.mark.parametrize("cut", [1, 2, 3])
     def test_spoilt_stays_spoilt(self, cut: int) -> None:
         for row in ([math.nan, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, math.nan], [1.0, math.nan, math.inf, 2.0]):
-            a, b = parts_of(np.array([row]), [cut], 1.0)
+            x = np.array([row])
+            a, b = parts_of(x, [cut], 1.0)
             for merged in (merge(a, b, 1.0), merge(b, a, 1.0)):
                 assert math.isnan(merged.mass[0])
-                assert finish(merged, 0).hard.tolist() == [-1]
+                assert answers(merged, x, 1.0).hard.tolist() == [[-1]]
 
     def test_infinite_scores_share_all_weight(self) -> None:
         x = np.array([[5.0, math.inf, 2.0, math.inf, -math.inf, 9.0]])
@@ -161,8 +209,9 @@ class TestFloats:
             state = merged[0]
             for part in merged[1:]:
                 state = merge(state, part, 1.0)
-            done = finish(state, 0)
-            assert done.soft.tolist() == [2.0]
+            done = answers(state, x, 1.0)
+            assert done.ties is not None
+            assert done.soft.tolist() == [[2.0]]
             assert done.peak.tolist() == [0.5]
             assert done.ties.tolist() == [2]
 
@@ -170,9 +219,12 @@ class TestFloats:
         whole = state_of(np.array([[1.0, 2.0]]), 0, 1.0)
         bare = State(whole.maximum, whole.hard, whole.mass, whole.moment)
         merged = merge(bare, bare.shifted([2]), 1.0)
-        assert (merged.second_moment, merged.log_moment, merged.ties) == (None, None, None)
-        nothing = State.identity(1, 1, second_moment=False, log_moment=False, ties=False)
+        optional = [field.name for field in fields(State)][4:]
+        assert "second_moment" in optional
+        assert [getattr(merged, name) for name in optional] == [None] * len(optional)
+        nothing = State.identity(1, 1, wanted=())
         assert merge(nothing, bare, 1.0).second_moment is None
+        assert [getattr(added(bare, bare), name) for name in optional] == [None] * len(optional)
 
 
 class TestIntegers:
@@ -184,7 +236,7 @@ class TestIntegers:
         assert merged.maximum[0] == x.max()
         assert merged.hard[0, 0] == x[0].argmax()
         assert_same(merged, merge(a, merge(c, b, beta), beta))
-        assert_answers(finish(merged, 0), softargmax(x, 1, beta), single=False)
+        assert_answers(answers(merged, x, beta), softargmax(x, 1, beta), single=False)
 
     @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
     def test_neighbours_that_a_float64_confuses(self, dtype: type) -> None:
@@ -197,18 +249,162 @@ class TestIntegers:
 
     def test_extremes_lie_a_whole_range_apart(self) -> None:
         low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
-        a, b = parts_of(np.array([[low, high]]), [1], 2.0**-64)
-        merged = finish(merge(a, b, 2.0**-64), 0)
-        assert merged.hard.tolist() == [1]
-        assert merged.soft[0] == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-12)
+        x = np.array([[low, high]])
+        a, b = parts_of(x, [1], 2.0**-64)
+        merged = answers(merge(a, b, 2.0**-64), x, 2.0**-64)
+        assert merged.hard.tolist() == [[1]]
+        assert merged.soft[0, 0] == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-12)
 
     @given(integer_slices())
     def test_identity(self, x: npt.NDArray[Any]) -> None:
         state = state_of(x, 5, 1.0)
-        nothing = State.identity(1, 1, x.dtype, second_moment=True, log_moment=True, ties=True)
+        nothing = State.identity(1, 1, x.dtype, wanted=WANTED)
         for merged in (merge(state, nothing, 1.0), merge(nothing, state, 1.0)):
             assert merged.maximum.dtype == x.dtype
             assert_same(merged, state)
+
+
+WEIGHTS = st.one_of(
+    st.sampled_from([0.0, 0.0, 1.0, math.inf, math.nan, 3e38, 1.7e308, 1e-300]),
+    st.integers(0, 3).map(float),
+    st.floats(0, 100, allow_subnormal=False),
+)
+
+
+@st.composite
+def weight_slices(draw: st.DrawFn) -> npt.NDArray[np.float64]:
+    rows, columns = draw(st.integers(1, 3)), draw(st.integers(0, 9))
+    numbers = draw(st.lists(WEIGHTS, min_size=rows * columns, max_size=rows * columns))
+    return np.array(numbers, np.float64).reshape(rows, columns)
+
+
+class TestWeights:
+    """Which have no β: relative to the largest they are quotients."""
+
+    @given(weight_slices(), st.lists(st.integers(0, 9), min_size=2, max_size=2))
+    def test_associative_and_commutative(self, x: npt.NDArray[np.float64], cuts: list[int]) -> None:
+        a, b, c = parts_of(x, [min(cut, x.shape[1]) for cut in cuts], None)
+        whole = merge(merge(a, b, None), c, None)
+        assert_same(whole, merge(a, merge(b, c, None), None))
+        assert_same(whole, merge(b, merge(a, c, None), None))
+        assert_same(merge(a, b, None), merge(b, a, None))
+
+    @given(weight_slices())
+    def test_identity(self, x: npt.NDArray[np.float64]) -> None:
+        state = state_of(x, 5, None)
+        nothing = State.identity(len(x), 1, wanted=WANTED)
+        assert_same(merge(state, nothing, None), state)
+        assert_same(merge(nothing, state, None), state)
+        assert_same(merge(nothing, nothing, None), nothing)
+
+    @given(weight_slices(), st.lists(st.integers(0, 9), max_size=4), st.randoms(use_true_random=False))
+    def test_parts_in_any_order_make_the_whole(self, x: npt.NDArray[np.float64], cuts: list[int], shuffle: Any) -> None:
+        parts = parts_of(x, [min(cut, x.shape[1]) for cut in cuts], None)
+        shuffle.shuffle(parts)
+        merged = parts[0]
+        for part in parts[1:]:
+            merged = merge(merged, part, None)
+        if x.shape[1]:
+            assert_answers(answers(merged, x, None), softargmax(x, 1, kind="probs"), single=False)
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+    def test_integers(self, dtype: type) -> None:
+        x = np.array([[0, 0, 5, 1 << 62, 0, (1 << 62) + 1], [0, 0, 0, 0, 0, 0]], dtype)
+        for cut in range(1, 6):
+            a, b = parts_of(x, [cut], None)
+            merged = merge(a, b, None)
+            assert_same(merged, merge(b, a, None))
+            assert_answers(answers(merged, x, None), softargmax(x, 1, kind="probs"), single=False)
+
+
+class TestValues:
+    """Coordinates that are values, in any order: sums about the value at the maximum."""
+
+    PLACES = np.array([3.0, -50.0, 7.5, 7.5, 0.0, 90.0, -1.0, 12.0, 60.0])
+
+    @given(float_slices(), st.lists(st.integers(0, 9), min_size=2, max_size=2), st.sampled_from([1e-3, 1.0, 100.0]))
+    def test_associative_and_commutative(self, x: npt.NDArray[np.float64], cuts: list[int], beta: float) -> None:
+        a, b, c = parts_of(x, [min(cut, x.shape[1]) for cut in cuts], beta, places=self.PLACES)
+        whole = merge(merge(a, b, beta), c, beta)
+        assert_same(whole, merge(a, merge(b, c, beta), beta))
+        assert_same(whole, merge(b, merge(a, c, beta), beta))
+        assert_same(merge(a, b, beta), merge(b, a, beta))
+        if x.shape[1]:
+            assert_same(whole, state_of(x, 0, beta, places=self.PLACES))
+
+    @given(float_slices())
+    def test_identity(self, x: npt.NDArray[np.float64]) -> None:
+        state = state_of(x, 0, 1.0, places=self.PLACES)
+        nothing = State.identity(len(x), 1, wanted=(*WANTED, "place", "value_moment"))
+        assert_same(merge(state, nothing, 1.0), state)
+        assert_same(merge(nothing, state, 1.0), state)
+
+    def test_answers(self) -> None:
+        x = np.random.default_rng(2).normal(size=(4, 9))
+        problem = Spec(values=(self.PLACES,), beta=2.0).resolve(x.shape, x.dtype, frozenset())
+        for cut in range(1, 9):
+            a, b = parts_of(x, [cut], 2.0, places=self.PLACES)
+            got = finish(merge(b, a, 2.0), problem, [9], 0)
+            assert_answers(got, softargmax(x, 1, 2.0, values_of=[self.PLACES]), single=False)
+
+
+@st.composite
+def stretches(draw: st.DrawFn, numbers: st.SearchStrategy[float]) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """Scores of one slice, and where they are cut; parts may be empty."""
+    row = draw(st.lists(numbers, min_size=1, max_size=12))
+    cuts = draw(st.lists(st.integers(0, len(row)), max_size=5))
+    return np.array([row]), cuts
+
+
+class TestModes:
+    """The largest weight next to none of the maximum's neighbours, from stretches that lie side by side."""
+
+    LEVELS = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([-math.inf, math.inf, 0.5, -40.0]))
+
+    @settings(max_examples=300)
+    @given(stretches(LEVELS), st.sampled_from([1e-3, 1.0, 20.0]), st.randoms(use_true_random=False))
+    def test_any_bracketing(self, case: tuple[npt.NDArray[np.float64], list[int]], beta: float, draw: Any) -> None:
+        x, cuts = case
+        self.check(x, parts_of(x, cuts, beta, modes=True), beta, draw)
+
+    @settings(max_examples=200)
+    @given(stretches(WEIGHTS.filter(lambda w: w == w)), st.randoms(use_true_random=False))
+    def test_of_weights(self, case: tuple[npt.NDArray[np.float64], list[int]], draw: Any) -> None:
+        x, cuts = case
+        self.check(x, parts_of(x, cuts, None, modes=True), None, draw)
+
+    @staticmethod
+    def check(x: npt.NDArray[np.float64], parts: list[State], beta: float | None, draw: Any) -> None:
+        """Merge neighbours in any order; the result is what one look at the whole row finds."""
+        while len(parts) > 1:
+            k = draw.randrange(len(parts) - 1)
+            pair = parts[k : k + 2]
+            parts[k : k + 2] = [merge(*(pair if draw.random() < 0.5 else pair[::-1]), beta)]
+        state = parts[0]
+        assert state.second is not None
+        assert state.runner is not None
+        if not state.mass[0] > 0:
+            return
+        row, top = x[0], x[0].max()
+        weight, _ = _weights(row, np.array(top), beta)
+        far = abs(np.arange(len(row)) - int(row.argmax()))
+        assert state.hard.tolist() == [[int(row.argmax())]]
+        assert state.runner[0] == pytest.approx(max(weight[far > 0], default=0.0), rel=1e-12, abs=1e-300)
+        assert state.second[0] == pytest.approx(max(weight[far > 1], default=0.0), rel=1e-12, abs=1e-300)
+
+    def test_spoilt_ones_say_nothing_of_others(self) -> None:
+        x = np.array([[1.0, math.nan, 3.0, 0.0, 2.0], [1.0, 0.0, 3.0, 0.0, 2.0]])
+        for cut in range(1, 5):
+            a, b = parts_of(x, [cut], 1.0, modes=True)
+            merged = merge(a, b, 1.0)
+            assert merged.second is not None
+            assert math.isnan(merged.mass[0])
+            assert merged.second[1] == pytest.approx(math.exp(-1))
+
+    def test_both_or_none(self) -> None:
+        a, b = parts_of(np.array([[1.0, 2.0, 0.0]]), [1], 1.0, modes=True)
+        merged = merge(replace(a, runner=None), replace(b, runner=None), 1.0)
+        assert (merged.second, merged.runner) == (None, None)
 
 
 class TestSeveralAxes:
@@ -255,8 +451,81 @@ class TestParts:
         assert state.shifted([0]) is state
 
     def test_the_first_slices(self) -> None:
-        state = state_of(np.arange(12.0).reshape(4, 3), 0, 1.0)
+        state = state_of(np.arange(12.0).reshape(4, 3), 0, 1.0, places=np.arange(3.0), modes=True)
         two = state.first(2)
         for field in fields(State):
             whole = getattr(state, field.name)
+            assert whole is not None
             np.testing.assert_array_equal(getattr(two, field.name), whole[..., :2])
+
+    def test_the_values_where_the_maximum_is(self) -> None:
+        state = State(np.zeros(3), np.array([[0, 2, 1], [1, 1, 0]]), np.ones(3), np.zeros((2, 3)))
+        placed = state.placed([np.array([5.0, 6.0, 7.0]), np.array([-1.0, -2.0])])
+        assert placed.place is not None
+        assert placed.place.tolist() == [[5, 7, 6], [-2, -2, -1]]
+        assert placed.hard is state.hard
+        assert state.place is None
+
+    def test_the_values_where_there_is_no_maximum(self) -> None:
+        """Beside NaN it is behind the end."""
+        state = State(np.zeros(1), np.array([[3]]), np.array([math.nan]), np.zeros((1, 1)))
+        placed = state.placed([np.array([5.0, 6.0, 7.0])])
+        assert placed.place is not None
+        assert placed.place.tolist() == [[7]]
+
+    def test_sums_about_one_place_add_up(self) -> None:
+        known = state_of(np.array([[1.0, 3.0, 2.0], [0.0, 0.0, 5.0]]), 7, 1.0)
+        rng = np.random.default_rng(0)
+
+        def sums() -> State:
+            return replace(
+                known,
+                mass=rng.random(2),
+                moment=rng.random((1, 2)),
+                second_moment=rng.random((1, 2)),
+                log_moment=rng.random(2),
+                value_moment=rng.random((1, 2)),
+                second=rng.random(2),
+            )
+
+        a, b = sums(), sums()
+        both = added(a, b)
+        for name in SUMS:
+            np.testing.assert_array_equal(getattr(both, name), getattr(a, name) + getattr(b, name))
+        assert both.second is not None
+        assert a.second is not None
+        assert b.second is not None
+        np.testing.assert_array_equal(both.second, np.maximum(a.second, b.second))
+        for name in ("maximum", "hard"):
+            assert getattr(both, name) is getattr(known, name)
+        assert added(replace(a, second=None), b).second is None
+
+    def test_what_a_second_pass_completes(self) -> None:
+        x = np.array([[1.0, 3.0, 2.0], [math.nan, 0.0, 5.0]])
+        found = state_of(x, 7, 1.0).placed([np.arange(10.0) ** 2])
+        one = np.array([[0.25, 0.5]])
+        sums = State(
+            found.maximum, found.hard, np.array([2.0, 4.0]), one, 2 * one, one[0], value_moment=3 * one, second=one[0]
+        )
+        windowed = found.completed(sums, True)
+        assert windowed.mass.tolist() == [2, pytest.approx(math.nan, nan_ok=True)]
+        for name in ("moment", "second_moment", "log_moment", "value_moment", "second"):
+            assert getattr(windowed, name) is getattr(sums, name)
+        for name in ("maximum", "hard", "ties", "place"):
+            assert getattr(windowed, name) is getattr(found, name)
+        whole = found.completed(sums, False)
+        assert whole.second is sums.second
+        for name in ("maximum", "hard", "mass", "moment", "second_moment", "log_moment", "ties", "place"):
+            assert getattr(whole, name) is getattr(found, name)
+
+    @pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "u8"])
+    def test_the_state_of_nothing(self, dtype: str) -> None:
+        optional = [field.name for field in fields(State)][4:]
+        nothing = State.identity(3, 2, dtype, wanted=optional)
+        assert nothing.maximum.dtype == np.dtype(dtype)
+        for name in ("moment", "second_moment", "place", "value_moment"):
+            assert getattr(nothing, name).shape == (2, 3)
+        for name in ("mass", "log_moment", "ties", "second", "runner"):
+            assert getattr(nothing, name).shape == (3,)
+        bare = State.identity(3, 2, dtype, wanted=())
+        assert [getattr(bare, name) for name in optional] == [None] * len(optional)

@@ -1,0 +1,87 @@
+"""Coordinates of positions, against fractions."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softargmax_cli.reduction.coordinates import coordinate, step
+
+COORDS: list[Any] = ["index", "corners", "centers"]
+LENGTHS = st.one_of(st.integers(1, 20), st.integers(1, 1 << 40))
+
+
+def exact(coords: str, length: int, index: int) -> Fraction:
+    """By the definitions, in fractions."""
+    if coords == "index":
+        return Fraction(index)
+    if length == 1:
+        return Fraction(0)
+    if coords == "corners":
+        return -1 + Fraction(2 * index, length - 1)
+    return Fraction(2 * index + 1, length) - 1
+
+
+@pytest.mark.parametrize(
+    ("coords", "length", "places"),
+    [
+        ("index", 4, [0, 1, 2, 3]),
+        ("corners", 2, [-1, 1]),
+        ("corners", 5, [-1, -0.5, 0, 0.5, 1]),
+        ("centers", 2, [-0.5, 0.5]),
+        ("centers", 4, [-0.75, -0.25, 0.25, 0.75]),
+        ("index", 1, [0]),
+        ("corners", 1, [0]),
+        ("centers", 1, [0]),
+    ],
+)
+def test_literals(coords: Any, length: int, places: list[float]) -> None:
+    got = coordinate(coords, length, np.arange(length))
+    assert got.dtype == np.float64
+    assert got.tolist() == places
+
+
+@pytest.mark.parametrize(
+    ("coords", "length", "one"),
+    [
+        ("index", 7, 1),
+        ("index", 1, 1),
+        ("corners", 5, 0.5),
+        ("corners", 1, 0),
+        ("centers", 8, 0.25),
+        ("centers", 1, 0),
+    ],
+)
+def test_steps(coords: Any, length: int, one: float) -> None:
+    assert step(coords, length) == one
+
+
+@given(st.sampled_from(COORDS), LENGTHS, st.data())
+def test_the_nearest_floats(coords: Any, length: int, data: Any) -> None:
+    index = data.draw(st.integers(0, length - 1))
+    got = coordinate(coords, length, np.array([index]))[0]
+    want = exact(coords, length, index)
+    assert abs(Fraction(got) - want) <= Fraction(np.spacing(abs(float(want)))) / 2
+    if length > 1:
+        apart = exact(coords, length, 1) - exact(coords, length, 0)
+        assert step(coords, length) == float(apart)
+
+
+@given(st.sampled_from(["corners", "centers"]), LENGTHS, st.data())
+def test_ends_mirror_each_other(coords: Any, length: int, data: Any) -> None:
+    index = np.array([data.draw(st.integers(0, length - 1))])
+    assert coordinate(coords, length, index) == -coordinate(coords, length, length - 1 - index)
+
+
+@pytest.mark.parametrize("coords", COORDS)
+def test_any_shape(coords: Any) -> None:
+    index = np.array([[0, 3], [2, 1]])
+    got = coordinate(coords, 4, index)
+    assert got.shape == (2, 2)
+    np.testing.assert_array_equal(got, coordinate(coords, 4, np.arange(4))[index])
+    assert coordinate(coords, 1, index * 0).shape == (2, 2)

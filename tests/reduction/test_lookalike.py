@@ -1,0 +1,90 @@
+"""Scores that look like ready-made weights, and those that do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from softargmax_cli.reduction.lookalike import SAMPLE, look_like_weights
+
+
+def probabilities(shape: tuple[int, ...], axes: tuple[int, ...], dtype: str = "f8") -> npt.NDArray[Any]:
+    """Random ones, with sum 1 along the axes."""
+    values = np.random.default_rng(1).random(shape)
+    return (values / values.sum(axes, keepdims=True)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((9, 7), (1,)), ((7, 9), (0,)), ((7,), (0,)), ((4, 5, 6), (0, 2)), ((4, 5, 6), (2, 1)), ((4, 5), (1, 0))],
+)
+def test_probabilities_do(shape: tuple[int, ...], axes: tuple[int, ...], order: Any, dtype: str) -> None:
+    values = probabilities(shape, axes, dtype).copy(order)
+    assert look_like_weights(values, axes)
+    others = [(axis,) for axis in range(len(shape)) if axes != (axis,)]
+    assert not any(look_like_weights(values, other) for other in others)
+
+
+@pytest.mark.parametrize(("count", "digits"), [(3, 3), (10, 4), (10, 3), (1000, 6), (50, 3)])
+def test_those_of_a_text_file_do(count: int, digits: int) -> None:
+    assert look_like_weights(np.round(probabilities((50, count), (1,)), digits), (1,))
+
+
+def test_more_of_them_may_be_further_off() -> None:
+    for count, off, alike in ((2, 9e-4, True), (2, 2e-3, False), (1000, 0.019, True), (1000, 0.03, False)):
+        values = np.full((3, count), (1 - off) / count)
+        assert look_like_weights(values, (1,)) == alike
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [0.5, 0.6, 0.0],
+        [1.5, -0.5, 0.0],
+        [0.2, 0.3, 0.49],
+        [np.nan, 0.5, 0.5],
+        [np.inf, 0.5, 0.5],
+        [-np.inf, 0.5, 0.5],
+        [1.7e308, 1.7e308, 0.0],
+        [0.0, 0.0, 0.0],
+    ],
+)
+def test_one_slice_of_others_is_enough(row: list[float]) -> None:
+    values = np.array([[0.25, 0.25, 0.5], row, [0.25, 0.25, 0.5]])
+    assert not look_like_weights(values, (1,))
+    assert look_like_weights(values[::2], (1,))
+
+
+def test_labels_do_not() -> None:
+    """Whether they are scores or weights makes no difference."""
+    labels = np.eye(5)
+    assert not look_like_weights(labels, (1,))
+    assert look_like_weights(np.vstack([labels, [0.5, 0.5, 0, 0, 0]]), (1,))
+
+
+def test_integers_do_not() -> None:
+    for dtype in ("?", "i1", "u8"):
+        assert not look_like_weights(np.eye(5).astype(dtype), (1,))
+
+
+def test_slices_of_one_position_do_not() -> None:
+    assert not look_like_weights(np.ones((5, 1)), (1,))
+    assert not look_like_weights(np.ones((5, 1, 1)), (1, 2))
+    assert look_like_weights(np.full((5, 1, 2), 0.5), (1, 2))
+
+
+def test_the_first_slices_are_enough() -> None:
+    values = probabilities((SAMPLE + 1, 4), (1,))
+    values[SAMPLE] = 7
+    assert look_like_weights(values, (1,))
+    values[SAMPLE - 1] = 7
+    assert not look_like_weights(values, (1,))
+
+
+def test_no_slices() -> None:
+    assert not look_like_weights(np.ones((0, 5)), (1,))
