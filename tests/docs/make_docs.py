@@ -3,7 +3,8 @@
 | in README.md                         | is                                                                      |
 |--------------------------------------|-------------------------------------------------------------------------|
 | each ```console block                | what its commands, the lines after `$`, print in a folder of their own  |
-| between the markers help:begin, :end | `softargmax run --help`, as Typer writes it without Rich                |
+| between the markers help:begin, :end | `softargmax COMMAND --help`, as Typer writes it without Rich; of commands |
+|                                      | other than run without the options that run has, too                     |
 | samples/output.svg                   | what `PICTURED` prints to a terminal                                    |
 
 Commands run on the CPU. Numbers that differ only in digits that another processor may round otherwise stay as they
@@ -35,7 +36,8 @@ PICTURE = ROOT / "samples" / "output.svg"
 PICTURED = "softargmax run samples/class_scores.csv --id-column image --beta 2"
 
 CONSOLE = re.compile(r"(?ms)^```console\n(.*?)^```$")
-HELP = re.compile(r"(?ms)^<!-- help:begin (typer [\d.]+) -->\n\n```text\n(.*?)```\n\n<!-- help:end -->$")
+HELP = re.compile(r"(?ms)^<!-- help:begin (\w+) (typer [\d.]+) -->\n\n```text\n(.*?)```\n\n<!-- help:end -->$")
+_OPTION = re.compile(r"(?m)^  -.*\n(?:^ {3,}.*\n)*")
 _TEXT = re.compile(r'(?s)<text (class="[^"]*") x="([^"]*)" y="([^"]*)" textLength="([^"]*)" ([^>]*)>(.*?)</text>')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -144,10 +146,21 @@ def _close(shown: str, now: str) -> bool:
     return math.isclose(float(shown), float(now), rel_tol=1e-6, abs_tol=max(2e-6, rounded))
 
 
-def help_text() -> str:
-    """`softargmax run --help`, without the frames and colours that Rich would add."""
+def help_text(command: str) -> str:
+    """`softargmax COMMAND --help`, without the frames and colours that Rich would add, and what run's says already."""
+    text = _help(command)
+    if command == "run":
+        return text
+    known = {" ".join(option.split()) for option in _OPTION.findall(_help("run"))} - {HELP_OPTION}
+    return _OPTION.sub(lambda option: "" if " ".join(option[0].split()) in known else option[0], text)
+
+
+HELP_OPTION = "-h, --help Show this message and exit."
+
+
+def _help(command: str) -> str:
     plain = environment(TYPER_USE_RICH="0", COLUMNS="80")
-    return _run(ours("softargmax run --help"), cwd=ROOT, env=plain).stdout.strip("\n") + "\n"
+    return _run(ours(f"softargmax {command} --help"), cwd=ROOT, env=plain).stdout.strip("\n") + "\n"
 
 
 def typer_release() -> str:
@@ -171,7 +184,8 @@ def renewed(readme: str) -> str:
         return "```console\n" + "".join(lines) + "```"
 
     def reference(match: re.Match[str]) -> str:
-        return f"<!-- help:begin {typer_release()} -->\n\n```text\n{help_text()}```\n\n<!-- help:end -->"
+        head = f"<!-- help:begin {match[1]} {typer_release()} -->"
+        return f"{head}\n\n```text\n{help_text(match[1])}```\n\n<!-- help:end -->"
 
     return HELP.sub(reference, CONSOLE.sub(console, readme))
 

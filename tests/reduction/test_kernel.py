@@ -697,6 +697,16 @@ def test_a_nan_anywhere_is_noticed_beside_nothing(kernel: Kernel, kind: Kind) ->
             assert np.isnan(got["total"][:70]).all()
 
 
+@MOST_WAYS
+def test_values_where_nan_leaves_no_maximum(kernel: Kernel) -> None:
+    """Whose place is behind the end."""
+    x = np.array([[math.nan] * 40, [1.0] * 39 + [math.nan], [0.0] * 39 + [1.0]], "f4")
+    places = [np.arange(40.0) ** 2]
+    got = kernel(x, outputs=("mass", "value_moment"), places=places)
+    np.testing.assert_array_equal(np.isnan(got["value_moment"][0]), [True, True, False])
+    np.testing.assert_array_equal(np.isnan(got["mass"]), [True, True, False])
+
+
 class TestKnown:
     """The pass over blocks of slices whose maximum, and where it is, has been found."""
 

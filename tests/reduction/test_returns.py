@@ -344,11 +344,11 @@ class TestUndefined:
         self, window: int, native_runtime: Runtime, blocks_of: Callable[[int], None]
     ) -> None:
         """Where a maximum is nowhere to be found, there still is an error to be told."""
-        blocks_of(16)
+        blocks_of(40)
         rng = np.random.default_rng(window)
         for _ in range(40):
-            values = rng.choice([0.0, 1.0, 2.0, math.nan, -1.0], 9)
-            values[rng.integers(9)] = -1
+            values = rng.choice([0.0, 1.0, 2.0, math.nan, -1.0], 10)
+            values[5:][rng.permutation(5)[:2]] = math.nan, -1
             count = np.count_nonzero(values < 0)
             with pytest.raises(UndefinedError, match=rf"^{count} negative weights?, .*index {np.argmax(values < 0)}\n"):
                 list(run(Watched(values), native_runtime, Spec(kind="probs", window=window), ALWAYS))
