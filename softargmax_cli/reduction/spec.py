@@ -24,6 +24,8 @@ MODERATE_BETA = (1e-30, 1e30)
 """Outside of these a float32 cannot hold β times a difference of scores."""
 NEIGHBOURHOOD = 1
 """How far from the hard argmax a second mode begins, where no window says it; in indices."""
+WIDEST = (1 << 23) - 1
+"""The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
 FURTHEST = 1 << 62
 """A window beyond all indices, to which int64 can still add one."""
 
@@ -62,6 +64,10 @@ class Spec:
         axes = self._axes(shape)
         if self.values is not None:
             check_values(self.values, axes, shape)
+        longest = max(shape[axis] or 0 for axis in axes)
+        if self.window is not None and min(self.window, longest) > WIDEST:
+            what = f"--window {self.window}: {WIDEST:,} indices are the widest on an axis of {longest:,}"
+            raise OptionError(what, "leave it out to count all of them")
         moderate = self.kind == "probs" or MODERATE_BETA[0] <= self.beta <= MODERATE_BETA[1]
         single = dtype in SINGLE and moderate
         if self.precision == "double":

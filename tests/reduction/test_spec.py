@@ -152,6 +152,13 @@ class TestWindows:
     def test_a_second_mode_begins_beyond_the_neighbours_where_there_is_none(self) -> None:
         assert Spec().resolve((3,), np.dtype("f4"), ALWAYS).radius == 1
 
+    def test_none_wider_than_float32_can_tell(self) -> None:
+        widest = (1 << 23) - 1
+        for window, length in ((widest, 1 << 40), (1 << 40, widest)):
+            assert Spec(window=window).resolve((3, length), np.dtype("f4"), ALWAYS).window == window
+        with pytest.raises(OptionError, match=r"--window 8388608: 8,388,607 indices are the widest .* 1,000,000,000"):
+            Spec(window=widest + 1).resolve((3, 10**9), np.dtype("f4"), ALWAYS)
+
     @pytest.mark.parametrize("window", [-1, -100])
     def test_no_negative_one(self, window: int) -> None:
         with pytest.raises(OptionError, match=f"--window {window}:"):
