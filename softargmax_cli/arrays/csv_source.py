@@ -37,16 +37,17 @@ def open_csv(
     id_column: str | None = None,
     nbytes: int | None = None,
     compressed: bool = False,
-) -> Source:
+    find_ids: bool = False,
+) -> CsvSource:
     """A table of numbers as float64, shape (rows not known, columns of numbers), from a stream at its start.
 
     `delimiter` and `header` are found from the first records where they are not told; `id_column` is the name or the
-    number, from 1, of the column that names the rows. `nbytes` is the stream's size where that is known, gzip's own
-    when `compressed`. Empty cells, NA, N/A, null and nan are NaN. Reading raises InputError with file, line and column;
-    an option that does not fit the file raises OptionError.
+    number, from 1, of the column that names the rows; with `find_ids` the one column of text does. `nbytes` is the
+    stream's size where that is known, gzip's own when `compressed`. Empty cells, NA, N/A, null and nan are NaN.
+    Reading raises InputError with file, line and column; an option that does not fit the file raises OptionError.
     """
     records = Records(stream, name, compressed=compressed)
-    return CsvSource(records, find_layout(records, delimiter, header, id_column), nbytes)
+    return CsvSource(records, find_layout(records, delimiter, header, id_column, find_ids=find_ids), nbytes)
 
 
 class CsvSource(Source):
@@ -57,6 +58,7 @@ class CsvSource(Source):
 
     def __init__(self, records: Records, layout: Layout, nbytes: int | None = None) -> None:
         self.name = records.name
+        self.format = "csv.gz" if records.compressed else "csv"
         self.shape = (None, len(layout.columns))
         self.dtype = np.dtype("f8")
         self.nbytes = nbytes
@@ -64,15 +66,15 @@ class CsvSource(Source):
         self.notes = layout.notes
         self.has_ids = layout.id_at is not None
         self._records = records
-        self._layout = layout
+        self.layout = layout
         self._arrow = ArrowParser(layout)
         self._most = min(max(_USUAL, _RECORDS * layout.record), _MOST)
         self._reported = 0
         self._counting = threading.Lock()
 
     def fetch(self, block: Block) -> CsvPending | None:
-        size = block.shape[0] * self._layout.width * 8
-        piece = self._records.take(min(max(size, _LEAST), self._most), self._layout.delimiter)
+        size = block.shape[0] * self.layout.width * 8
+        piece = self._records.take(min(max(size, _LEAST), self._most), self.layout.delimiter)
         if piece is None:
             return None
         moved = self._records.consumed - self._reported
@@ -84,7 +86,7 @@ class CsvSource(Source):
         loaded = None
         if piece.lines >= _FEW and not (piece.whole and piece.size <= _SMALL):
             loaded = self._arrow.parse(piece, buffer)
-        loaded = loaded or cells.parse(piece, self._layout, buffer)
+        loaded = loaded or cells.parse(piece, self.layout, buffer)
         with self._counting:
             self.rows += len(loaded.values)
         return loaded

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.arrays.npy import MAGIC, read_header
-from softargmax_cli.errors import InputError, InputMissingError
+from softargmax_cli.arrays.npy import MAGIC, Header, read_header
+from softargmax_cli.errors import InputError, InputMissingError, SoftArgmaxError
 
 Float = npt.NDArray[np.float64]
+
+BATCH = 1 << 16
+"""Slices read at a time."""
+LARGEST = 512 << 20
+"""Bytes of a result, as float64, that is held in memory as a whole."""
+AGAIN = "make it with: softargmax run INPUT -o FILE"
 
 
 class Expected:
@@ -42,7 +49,7 @@ class Expected:
 
     def end(self) -> None:
         """Make sure that nothing is left."""
-        if len(self._rest) or next(self._rows, None) is not None:
+        if len(self._rest) or any(map(len, self._rows)):
             raise InputError(f"{self._name}: holds more slices than the input, which has {self._count:,}")
 
 
@@ -53,62 +60,95 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Exp
     An .npy has shape `kept`, with one more last dimension where axes are several. A CSV has a header with `soft`
     (`soft_0`, `soft_1`, … where axes are several), as `softargmax run -o` writes it, or nothing but these numbers.
     """
-    try:
-        with open(path, "rb") as stream:
+    with ExitStack() as files:
+        with _blaming(path):  # not what is done meanwhile
+            stream = files.enter_context(open(path, "rb"))
             binary = stream.read(len(MAGIC)) == MAGIC
             stream.seek(0)
-            if binary:
-                yield Expected(path, axes, _npy_rows(stream, path, kept, axes))
-                return
-        with open(path, encoding="utf-8-sig", newline="") as text:
-            yield Expected(path, axes, _csv_rows(text, path, axes))
+        if binary:
+            rows = _npy_rows(stream, path, kept, axes)
+        else:
+            # As `run` writes it: bytes of an id that are no UTF-8 are as they were in its input.
+            text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
+            rows = _csv_rows(files.enter_context(text), path, axes)
+        yield Expected(path, axes, _blamed(rows, path))
+
+
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """Turn what the system and the parser refuse into InputErrors that name the file."""
+    try:
+        yield
+    except SoftArgmaxError:
+        raise
     except FileNotFoundError:
-        raise InputMissingError(f"{path}: no such file", "make it with: softargmax run INPUT -o FILE") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: neither .npy nor CSV", "make it with: softargmax run INPUT -o FILE") from None
+        raise InputMissingError(f"{name}: no such file", AGAIN) from None
+    except csv.Error as error:
+        raise InputError(f"{name}: no CSV: {error}", AGAIN) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
 
 
-BATCH = 1 << 16
-"""Slices read at a time."""
+def _blamed(rows: Iterator[Float], name: str) -> Iterator[Float]:
+    """The same rows, read under `_blaming`."""
+    while True:
+        with _blaming(name):
+            batch = next(rows, None)
+        if batch is None:
+            return
+        yield batch
 
 
-def _npy_rows(stream: Any, name: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Float]:
+def _npy_rows(stream: BinaryIO, name: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Float]:
     header = read_header(stream, name)
     wanted = kept if axes == 1 else (*kept, axes)
     if len(header.shape) != len(wanted) or any(n not in (None, m) for n, m in zip(wanted, header.shape, strict=True)):
         what = f"{name}: shape {header.shape} is not that of the result, {str(wanted).replace('None', '?')}"
         raise InputError(what, "is --axis the same as then?")
     if header.order == "F" and len(header.shape) > 1:
-        raise InputError(f"{name}: in Fortran order", "write it again in C order, as softargmax does")
+        yield from _fortran_rows(stream, name, header, axes)
+        return
     left = math.prod(header.shape[: len(kept)])
     while left:
         count = min(left, BATCH)
-        raw = stream.read(count * axes * header.dtype.itemsize)
-        if len(raw) < count * axes * header.dtype.itemsize:
-            raise InputError(f"{name}: truncated", "make it again with: softargmax run INPUT -o FILE")
-        yield np.frombuffer(raw, header.dtype).astype(np.float64).reshape(count, axes)
+        yield _floats(stream, name, header.dtype, count * axes).reshape(count, axes)
         left -= count
+
+
+def _fortran_rows(stream: BinaryIO, name: str, header: Header, axes: int) -> Iterator[Float]:
+    """The rows of an array whose first one is spread over all of the file, which is therefore read whole."""
+    count = math.prod(header.shape)
+    if 8 * count > LARGEST:
+        what = f"{name}: in Fortran order, and more than {LARGEST >> 20} MiB as float64"
+        raise InputError(what, "write it again in C order, as softargmax does")
+    yield _floats(stream, name, header.dtype, count).reshape(header.shape, order="F").reshape(-1, axes)
+
+
+def _floats(stream: BinaryIO, name: str, dtype: np.dtype[Any], count: int) -> Float:
+    """The next numbers of an .npy."""
+    raw = stream.read(count * dtype.itemsize)
+    if len(raw) < count * dtype.itemsize:
+        raise InputError(f"{name}: truncated", AGAIN)
+    with np.errstate(over="ignore"):  # of extended floats
+        return np.frombuffer(raw, dtype).astype(np.float64)
 
 
 def _csv_rows(text: TextIO, name: str, axes: int) -> Iterator[Float]:
     rows = csv.reader(text)
     first = next(rows, None)
     if first is None:
-        raise InputError(f"{name}: empty")
+        raise InputError(f"{name}: empty", AGAIN)
     names = ["soft"] if axes == 1 else [f"soft_{k}" for k in range(axes)]
-    line = 1
     if set(names) <= set(first):
         places = [first.index(column) for column in names]
     elif len(first) == axes and all(map(_is_number, first)):
         places = list(range(axes))
-        yield _numbers([first], places, name, line)
-        line += 1
+        yield _numbers([first], places, name, 1)
     else:
-        raise InputError(f"{name}: no column {' or '.join(names)}", "make it with: softargmax run INPUT -o FILE")
+        raise InputError(f"{name}: no column {' or '.join(names)}", AGAIN)
+    line = 2
     while batch := list(islice(rows, BATCH)):
-        yield _numbers(batch, places, name, line + 1)
+        yield _numbers(batch, places, name, line)
         line += len(batch)
 
 
@@ -120,8 +160,10 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _numbers(batch: list[list[str]], places: list[int], name: str, line: int) -> Float:
-    for number, row in enumerate(batch):
-        if not all(place < len(row) and _is_number(row[place]) for place in places):
-            raise InputError(f"{name}: line {line + number}: {','.join(row)[:60]!r} holds no number for soft")
-    return np.array([[float(row[place]) for place in places] for row in batch])
+def _numbers(batch: list[list[str]], places: list[int], name: str, row: int) -> Float:
+    """The numbers of soft in rows of a table, the first of which has number `row`; empty lines are none."""
+    for number, cells in enumerate(batch, row):
+        if cells and not all(place < len(cells) and _is_number(cells[place]) for place in places):
+            raise InputError(f"{name}: row {number}: {','.join(cells)[:60]!r} holds no number for soft")
+    numbers = [[float(cells[place]) for place in places] for cells in batch if cells]
+    return np.array(numbers, np.float64).reshape(-1, len(places))

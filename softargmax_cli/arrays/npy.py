@@ -38,6 +38,7 @@ class Header:
     order: Order
     length: int
     """Bytes before the data."""
+    version: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +64,7 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     if len(text) < size:
         raise InputError(f"{name}: the file ends within its header", REMEDY)
     shape, dtype, order = _parse(text.decode("utf-8" if prefix[6] == 3 else "latin-1", "replace"), name)
-    return Header(shape, dtype, order, 8 + len(size_bytes) + size)
+    return Header(shape, dtype, order, 8 + len(size_bytes) + size, f"{prefix[6]}.{prefix[7]}")
 
 
 def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]:
@@ -102,9 +103,12 @@ class NpySource(Source):
     `header`: what the array is, where the stream holds nothing before its data.
     """
 
+    format = "npy"
+
     def __init__(self, stream: BinaryIO, name: str, header: Header | None = None) -> None:
         self.name, self._stream = name, stream
         header = header or read_header(stream, name)
+        self.version = header.version
         self.shape, self.order, self.nbytes = header.shape, header.order, header.nbytes
         self._lengths = header.shape
         self._dtype, self.stored = header.dtype, str(header.dtype)

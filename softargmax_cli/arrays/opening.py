@@ -33,6 +33,8 @@ class TableOptions:
     delimiter: str | None = None
     header: bool | None = None
     id_column: str | None = None
+    find_ids: bool = False
+    """Whether the one column of text names the rows, where none is told."""
 
 
 def open_source(path: str, table: TableOptions | None = None) -> Source:
@@ -58,7 +60,7 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, tab
         from softargmax_cli.arrays.npy import NpySource
 
         source = NpySource(stream, name)
-        if table != TableOptions():
+        if (table.delimiter, table.header, table.id_column) != (None, None, None):
             source.notes += ("--delimiter, --header and --id-column say nothing of an .npy file",)
         return source
     for magic, (kind, remedy) in OTHER_FORMATS.items():
@@ -76,6 +78,7 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, tab
         id_column=table.id_column,
         nbytes=size,
         compressed=first.startswith(b"\x1f\x8b"),
+        find_ids=table.find_ids,
     )
 
 

@@ -53,6 +53,10 @@ class Source(ABC):
     """Of what `Loaded.values` holds, in native byte order."""
     stored: str
     """The file's own dtype, as a person reads it: "float32", ">f8"."""
+    format: str = ""
+    """What a file is: "npy", "csv", "csv.gz"."""
+    version: str | None = None
+    """Of the format, where files say it."""
     order: Order = "C"
     """Which axis is contiguous in the file: the last (C) or the first (F)."""
     sequential: bool = False

@@ -12,6 +12,8 @@ import typer
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.check import check
+from softargmax_cli.cli.devices import devices
+from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import say_error
 from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
@@ -26,6 +28,8 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(check)
+app.command()(inspect)
+app.command()(devices)
 
 
 def _version(wanted: bool) -> None:

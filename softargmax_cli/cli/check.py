@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal
 
@@ -13,11 +14,20 @@ from softargmax_cli.cli.checking import Criterion, check_all
 
 CHECK = "Check"
 
+
+def _number(value: float | None) -> float | None:
+    """Refuse NaN, which is not below the least."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no tolerance")
+    return value
+
+
 Tolerance = Annotated[
     float | None,
     typer.Option(
         "--tol",
         min=0,
+        callback=_number,
         help="How far soft may lie from hard, in the unit of soft. Default: 0.01.",
         show_default=False,
         rich_help_panel=CHECK,
@@ -36,8 +46,14 @@ Expect = Annotated[
         rich_help_panel=CHECK,
     ),
 ]
-Atol = Annotated[float, typer.Option(min=0, help="Of --expect: absolute tolerance.", rich_help_panel=CHECK)]
-Rtol = Annotated[float, typer.Option(min=0, help="Of --expect: tolerance relative to it.", rich_help_panel=CHECK)]
+Atol = Annotated[
+    float,
+    typer.Option(min=0, callback=_number, help="Of --expect: absolute tolerance.", rich_help_panel=CHECK),
+]
+Rtol = Annotated[
+    float,
+    typer.Option(min=0, callback=_number, help="Of --expect: tolerance relative to it.", rich_help_panel=CHECK),
+]
 FailFast = Annotated[
     bool, typer.Option("--fail-fast", help="Read no further once it has failed.", rich_help_panel=CHECK)
 ]

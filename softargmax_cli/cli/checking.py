@@ -39,12 +39,9 @@ class Criterion:
 
     def __str__(self) -> str:
         if self.expect is None:
-            return f"|offset| <= {TOLERANCE if self.tol is None else self.tol:g}"
-        return (
-            f"{self.atol:g} + {self.rtol:g} |expected| of {self.expect}"
-            if self.rtol
-            else f"{self.atol:g} of {self.expect}"
-        )
+            return f"|offset| <= {TOLERANCE if self.tol is None else self.tol:.10g}"
+        relative = f" + {self.rtol:.10g} |expected|" if self.rtol else ""
+        return f"{self.atol:.10g}{relative} of {self.expect}"
 
 
 def check_all(
@@ -66,14 +63,14 @@ def check_all(
         raise OptionError(what, "give one of them; --atol and --rtol go with --expect")
     if criterion.expect is not None and len(names) > 1:
         raise OptionError("--expect holds the result of one input", "check one input at a time")
-    report = _Report(format)
-    with ExitStack() as stack:
-        target = None
-        if output is not None:
-            from softargmax_cli.arrays.sinks.target import blaming, open_target
+    from softargmax_cli.arrays.sinks.target import blaming, open_target
 
-            target = open_target(output, force=force)
-            stack.callback(target.abort)
+    # Data are UTF-8 wherever they go, as those of `run` are; what people read is what their terminal can show.
+    plain = format == "table" and output is None
+    report = _Report(format, (plain and sys.stdout.encoding) or "utf-8")
+    with ExitStack() as stack:
+        target = open_target("-" if output is None else output, force=force)
+        stack.callback(target.abort)
 
         def work(inputs: Inputs, name: str) -> int:
             with inputs.opened(name, report.fields) as reduction:
@@ -83,15 +80,13 @@ def check_all(
             return 0 if passed else NOT_CLOSE
 
         code = for_each(names, asked, work)
-        text = report.text()
-        if target is None:
-            sys.stdout.write(text)
-        else:
-            with blaming(target.name):
-                target.stream.write(text.encode("utf-8", "backslashreplace"))
-                target.commit()
-            stack.pop_all()
-        if (target is not None or format in ("junit", "github")) and not asked.quiet:
+        if not report.checks:  # an empty report would look like one in which nothing failed
+            return code
+        with blaming(target.name):
+            target.stream.write(report.text().encode(report.encoding, "backslashreplace"))
+            target.commit()
+        stack.pop_all()
+        if (output is not None or format in ("junit", "github")) and not asked.quiet:
             for checked in report.checks:
                 print(verdict_line(checked), file=sys.stderr)
     return code
@@ -116,7 +111,7 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
         for slices in reduction:
             check.add(slices)
             if criterion.fail_fast and check.settled(total):
-                return check.verdict(total)
+                return check.verdict(total, stopped=True)
         if stored is not None:
             stored.end()
         return check.verdict()
@@ -125,11 +120,11 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
 class _Report:
     """Verdicts in one of the formats."""
 
-    def __init__(self, format: str) -> None:
+    def __init__(self, format: str, encoding: str) -> None:
         from softargmax_cli.reduction.result import FIELDS
         from softargmax_cli.report.table import TABLE_FIELDS
 
-        self.format = format
+        self.format, self.encoding = format, encoding
         self.fields = frozenset(FIELDS if format == "json" else TABLE_FIELDS)
         self.checks: list[Checked] = []
         self._documents: list[str] = []
@@ -140,7 +135,7 @@ class _Report:
         sentence = sentence_of(
             verdict.slices, verdict.failed, verdict.allowed, verdict.furthest, str(criterion), stopped=verdict.stopped
         )
-        table = _table(run, verdict)
+        table = _table(run, verdict, self.encoding)
         checked = Checked(run.input, verdict.passed, sentence, table.splitlines())
         self.checks.append(checked)
         if self.format == "json":
@@ -148,22 +143,24 @@ class _Report:
         elif self.format == "github":
             self._documents.append(annotation(checked))
         elif self.format == "table":
-            self._documents.append(verdict_line(checked) + "\n" + ("" if verdict.passed else "\n" + table + "\n"))
+            self._documents.append(verdict_line(checked) + "\n" + ("" if verdict.passed else "\n" + table))
         return verdict.passed
 
     def text(self) -> str:
         """All of them."""
-        return junit(self.checks) if self.format == "junit" else "".join(self._documents)
+        if self.format == "junit":
+            return junit(self.checks)
+        tables = self.format == "table" and not all(checked.passed for checked in self.checks)
+        return ("\n" if tables else "").join(self._documents)
 
 
-def _table(run: Run, verdict: Verdict) -> str:
+def _table(run: Run, verdict: Verdict, encoding: str) -> str:
     """The worst slices, with the names of the columns and a rule above them."""
     if verdict.worst is None:
         return ""
     from softargmax_cli.report.table import put_rows
 
-    # Signs are those that standard output can show, wherever the report goes.
-    file = io.TextIOWrapper(io.BytesIO(), sys.stdout.encoding, "backslashreplace", newline="\n")
+    file = io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace", newline="\n")
     put_rows(verdict.worst, run, file, color=False)
     file.seek(0)
     more = verdict.failed - len(verdict.worst)

@@ -59,7 +59,9 @@ class Check:
         self._slices = self._failed = 0
         self._furthest = math.nan
         self._worst: list[Slices] = []
-        self._distances: Float = np.zeros(0)
+        self._distances: list[Float] = []
+        self._least = -math.inf
+        """What a slice must exceed to be among the worst."""
 
     def add(self, slices: Slices) -> None:
         """The next slices."""
@@ -72,11 +74,23 @@ class Check:
             return
         self._failed += len(which)
         if self._rows:
-            which = which[_worst_first(distance[which])[: self._rows]]
-        worst = Slices.joined([*self._worst, slices.take(which)])
-        distances = np.concatenate([self._distances, distance[which]])
-        order = _worst_first(distances)[: self._rows or None]
-        self._worst, self._distances = [worst.take(order)], distances[order]
+            which = which[_order(distance[which]) > self._least]
+            which = which[_worst_first(distance[which], self._rows)]
+        if len(which):
+            self._worst.append(slices.take(which))
+            self._distances.append(distance[which])
+            if self._rows:
+                self._select()
+
+    def _select(self) -> None:
+        """Of the slices kept, leave the worst, in their order."""
+        if not self._worst:
+            return
+        distances = np.concatenate(self._distances)
+        order = _worst_first(distances, self._rows)
+        self._worst, self._distances = [Slices.joined(self._worst).take(order)], [distances[order]]
+        if len(order) == self._rows:
+            self._least = float(_order(distances[order[-1:]])[0])
 
     def settled(self, slices: int | None) -> bool:
         """Whether it has failed, whatever is to come; `slices` is how many there are in all, where that is known."""
@@ -84,11 +98,13 @@ class Check:
             return False
         return self._failed > self._allowance.of(slices or 0)
 
-    def verdict(self, slices: int | None = None) -> Verdict:
-        """What has been found; `slices` in all, where it was settled before the end."""
+    def verdict(self, slices: int | None = None, *, stopped: bool = False) -> Verdict:
+        """What has been found; `slices` in all, where that is known and not all were looked at."""
+        self._select()
         allowed = self._allowance.of(self._slices if slices is None else slices)
-        worst = self._worst[0] if self._worst else None
-        return Verdict(self._slices, self._failed, allowed, self._furthest, worst, self._distances, slices is not None)
+        worst, distances = (self._worst[0], self._distances[0]) if self._worst else (None, np.zeros(0))
+        stopped = stopped and self._slices != slices
+        return Verdict(self._slices, self._failed, allowed, self._furthest, worst, distances, stopped)
 
 
 def within(tolerance: float) -> Distance:
@@ -111,7 +127,7 @@ def close_to(expected: Callable[[int], Float], atol: float, rtol: float) -> Dist
         want = expected(len(slices))
         with np.errstate(invalid="ignore"):
             apart = np.abs(slices.soft - want)
-            bound = atol + rtol * np.abs(want)
+            bound = np.where(np.isinf(want), 0.0, atol + rtol * np.abs(want))
         same = (np.isnan(slices.soft) & np.isnan(want)) | (slices.soft == want)
         failing = ~(same | (apart <= bound))
         return np.where(same, 0.0, apart).max(axis=0), failing.any(axis=0)
@@ -119,6 +135,16 @@ def close_to(expected: Callable[[int], Float], atol: float, rtol: float) -> Dist
     return distance
 
 
-def _worst_first(distances: Float) -> npt.NDArray[np.intp]:
-    """Places in the order of distance, NaN before all; those alike in their own order."""
-    return np.argsort(-np.where(np.isnan(distances), np.inf, distances), kind="stable")
+def _order(distances: Float) -> Float:
+    """What slices are ordered by: NaN is as bad as can be."""
+    order: Float = np.where(np.isnan(distances), np.inf, distances)
+    return order
+
+
+def _worst_first(distances: Float, rows: int) -> npt.NDArray[np.intp]:
+    """The places of the `rows` largest, 0 for all, in the order of distance; those alike in their own order."""
+    order = _order(distances)
+    places = np.arange(len(order))
+    if 0 < rows < len(order):  # sorting all of them would take as long as reducing them
+        places = np.flatnonzero(order >= np.partition(order, -rows)[-rows])
+    return places[np.argsort(-order[places], kind="stable")][: rows or None]

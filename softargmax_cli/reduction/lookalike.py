@@ -17,6 +17,11 @@ FURTHEST = 0.02
 """How far from 1 their sum may be in the end."""
 
 
+def tolerance(count: int) -> float:
+    """How far from 1 the sum of so many probabilities may be."""
+    return min(ROUNDED * count, FURTHEST) + 1e-6
+
+
 def look_like_weights(values: npt.NDArray[Any], axes: Sequence[int]) -> bool:
     """Whether the first slices of a block, reduced over `axes`, could be probabilities: not negative, with sum 1.
 
@@ -25,11 +30,10 @@ def look_like_weights(values: npt.NDArray[Any], axes: Sequence[int]) -> bool:
     count = math.prod(values.shape[axis] for axis in axes)
     if values.dtype.kind != "f" or count < 2:
         return False
-    tolerance = min(ROUNDED * count, FURTHEST) + 1e-6
     last = range(values.ndim - len(axes), values.ndim)
     slices = np.moveaxis(values, axes, last)
     slices = slices.reshape(-1, *slices.shape[-len(axes) :])[:SAMPLE].astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         sums = slices.sum(axis=tuple(range(1, slices.ndim)))
-        sound = (slices >= 0).all() and (abs(sums - 1) <= tolerance).all()
+        sound = (slices >= 0).all() and (abs(sums - 1) <= tolerance(count)).all()
         return bool(sound and ((slices > 0) & (slices < 1)).any())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
 from softargmax_cli.report.text import printable
 
@@ -34,7 +33,7 @@ def sentence_of(slices: int, failed: int, allowed: int, furthest: float, criteri
 
 def verdict_line(checked: Checked) -> str:
     """One line: passed or FAILED, of what, why."""
-    return f"{'passed' if checked.passed else 'FAILED'}: {printable(checked.name)}: {checked.sentence}"
+    return f"{'passed' if checked.passed else 'FAILED'}: {printable(checked.name)}: {printable(checked.sentence)}"
 
 
 def annotation(checked: Checked) -> str:
@@ -44,8 +43,8 @@ def annotation(checked: Checked) -> str:
     """
     if checked.passed:
         return ""
-    message = _escaped("\n".join([checked.sentence, *checked.details]))
-    properties = f"file={_property(checked.name)},title={_property('softargmax check')}"
+    message = _escaped("\n".join(map(printable, [checked.sentence, *checked.details])))
+    properties = f"file={_property(printable(checked.name))},title={_property('softargmax check')}"
     return f"::error {properties}::{message}\n"
 
 
@@ -62,6 +61,8 @@ def junit(checks: Sequence[Checked]) -> str:
 
     Format: https://github.com/testmoapp/junitxml
     """
+    from xml.etree import ElementTree
+
     failures = sum(not checked.passed for checked in checks)
     suite = ElementTree.Element("testsuite", name="softargmax check", tests=str(len(checks)), failures=str(failures))
     for checked in checks:

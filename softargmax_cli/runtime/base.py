@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,18 @@ class Function(ABC):
     @abstractmethod
     def __call__(self, *inputs: Array) -> list[Array]:
         """The body's outputs; inputs are no longer referred to when it returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A device that TensorFlow sees."""
+
+    name: str
+    """As "CPU:0", "GPU:0"."""
+    memory: int | None = None
+    """Bytes that TensorFlow may use of a GPU's; None where that is not known."""
+    description: str | None = None
+    """The maker's name of it, where that is known."""
 
 
 class Runtime(ABC):
@@ -61,6 +74,10 @@ class Runtime(ABC):
     @abstractmethod
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         """Make one function; no two at a time."""
+
+    @abstractmethod
+    def seen(self) -> list[Seen]:
+        """All devices, whichever computes."""
 
     @abstractmethod
     def close(self) -> None:

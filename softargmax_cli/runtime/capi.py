@@ -78,6 +78,7 @@ SIGNATURES = {
     "TF_DeleteDeviceList": (None, PTR),
     "TF_DeviceListCount": (C.c_int, PTR),
     "TF_DeviceListName": (TEXT, PTR, C.c_int, PTR),
+    "TF_DeviceListMemoryBytes": (C.c_int64, PTR, C.c_int, PTR),
 }
 
 

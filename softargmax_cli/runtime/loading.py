@@ -85,6 +85,11 @@ class Loading:
 
         return PythonRuntime(device)
 
+    @property
+    def failure(self) -> str | None:
+        """Why the C library cannot be used; None where it can, or was not tried. Known once `runtime` returns."""
+        return None if self._failure is None else str(self._failure)
+
     def close(self, *, show: bool = False) -> None:
         """Stop holding standard error back; the library stays loaded. With `show`, print what was held back."""
         if self._thread.ident is not None:

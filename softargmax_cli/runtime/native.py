@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from softargmax_cli.runtime.base import Array, Body, Function, Runtime, Tensor, choose_device
+from softargmax_cli.runtime.base import Array, Body, Function, Runtime, Seen, Tensor, choose_device
 from softargmax_cli.runtime.capi import DEALLOCATOR, PTR, Output, Status
 from softargmax_cli.runtime.graph import CODES, DTYPES, Graph
 
@@ -64,17 +64,23 @@ class NativeRuntime(Runtime):
 
     def devices(self) -> list[str]:
         """What TensorFlow sees, as "CPU:0", "GPU:0"."""
+        return [device.name for device in self.seen()]
+
+    def seen(self) -> list[Seen]:
         tf = self._tf
         with Status(tf) as status:
             listed = tf.TF_SessionListDevices(self._session, status)
         try:
-            names = []
+            found = []
             for k in range(tf.TF_DeviceListCount(listed)):
                 with Status(tf) as status:
-                    names.append(tf.TF_DeviceListName(listed, k, status).decode())
+                    name = tf.TF_DeviceListName(listed, k, status).decode().rpartition("device:")[2]
+                with Status(tf) as status:
+                    memory = tf.TF_DeviceListMemoryBytes(listed, k, status)
+                found.append(Seen(name, memory if name.startswith("GPU:") else None))  # a CPU's says nothing
         finally:
             tf.TF_DeleteDeviceList(listed)
-        return [name.rpartition("device:")[2] for name in names]
+        return found
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         holes = [self._graph.placeholder(tensor) for tensor in inputs]

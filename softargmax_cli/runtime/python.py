@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from softargmax_cli.errors import DeviceError
-from softargmax_cli.runtime.base import Array, Body, Function, Runtime, Tensor, choose_device
+from softargmax_cli.runtime.base import Array, Body, Function, Runtime, Seen, Tensor, choose_device
 
 
 class PythonRuntime(Runtime):
@@ -25,8 +25,15 @@ class PythonRuntime(Runtime):
             if device != "cpu":
                 with contextlib.suppress(RuntimeError, ValueError):  # TensorFlow is at work already, as it was set up
                     tf.config.experimental.set_memory_growth(gpu, True)
-        seen = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
-        self.device = choose_device(device, seen, self.version)
+        self.device = choose_device(device, [seen.name for seen in self.seen()], self.version)
+
+    def seen(self) -> list[Seen]:
+        found = []
+        for device in tf.config.list_physical_devices():
+            details = tf.config.experimental.get_device_details(device)
+            name = device.name.removeprefix("/physical_device:")
+            found.append(Seen(name, description=details.get("device_name")))
+        return found
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         call = tf.function(

@@ -417,9 +417,9 @@ class TestTables:
         values = self.values(9)
         check(TableSource(values, (4, 0, 5)), values, native_runtime, Spec(axes=(axis,), beta=0.7))
 
-    @pytest.mark.parametrize("compiled", [False, True])
-    @pytest.mark.parametrize("turned", [False, True])
-    @pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+    @pytest.mark.parametrize(
+        ("axes", "turned", "compiled"), [((0, 1), False, True), ((0, 1), True, False), ((1, 0), True, True)]
+    )
     def test_both_axes(
         self,
         axes: tuple[int, ...],
@@ -596,8 +596,8 @@ class TestUndefined:
         check(ArraySource(values), values, runtime, Spec(beta=2.0, nan=policy))
 
     @pytest.mark.parametrize("order", ["C", "F"])
-    @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (2, 0), (0, 1, 2)])
-    @pytest.mark.parametrize("dtype", ["f4", "i8", "i1"])
+    @pytest.mark.parametrize("axes", [(0,), (1,), (2, 0), (0, 1, 2)])
+    @pytest.mark.parametrize("dtype", ["f4", "i8"])
     def test_where_a_negative_weight_is(
         self,
         dtype: str,

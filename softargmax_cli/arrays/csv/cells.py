@@ -168,7 +168,7 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str, column_is_text: 
         if column_is_text and layout.id_at is None:
             remedy += f", --id-column {at + 1} if column {at + 1} names the rows"
     elif column_is_text and layout.id_at is None:
-        remedy = f"pass --id-column {_option(layout, at)} if this column names the rows"
+        remedy = f"pass --id-column {option_for(layout, at)} if this column names the rows"
     elif column_is_text:
         remedy = "remove the column: only one column can name the rows"
     else:
@@ -176,8 +176,8 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str, column_is_text: 
     raise InputError(f"{layout.name}: {where}: {shown(cell)} is not a number", remedy)
 
 
-def _option(layout: Layout, at: int) -> str:
-    """The column as a person types it after --id-column: by name where that is one plain word."""
+def option_for(layout: Layout, at: int) -> str:
+    """A column as a person types it after --id-column: by name where that is one plain word."""
     title = layout.header[at] if layout.header else ""
     plain = re.fullmatch(r"\w[\w.-]*", title) and not title.isdigit() and len(title) <= 40
     return title if plain and layout.header and layout.header.count(title) == 1 else str(at + 1)

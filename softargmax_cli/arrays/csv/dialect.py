@@ -39,10 +39,13 @@ class Layout:
     """What the user should know of the way the file is read."""
 
 
-def find_layout(stream: Records, delimiter: str | None, header: bool | None, id_column: str | None) -> Layout:
+def find_layout(
+    stream: Records, delimiter: str | None, header: bool | None, id_column: str | None, *, find_ids: bool = False
+) -> Layout:
     """The layout of a stream at its start, which is left after the byte order mark and the header.
 
-    InputError where the file is empty or not text; OptionError where an option does not fit it.
+    With `find_ids`, and where no `id_column` is told, the one column of text names the rows. InputError where the
+    file is empty or not text; OptionError where an option does not fit it.
     """
     if delimiter is not None:
         delimiter = spelled(delimiter)
@@ -56,7 +59,7 @@ def find_layout(stream: Records, delimiter: str | None, header: bool | None, id_
     if found == " " and "" in first:
         refuse_spaces(name, 1)
     titles = tuple(cell.strip() for cell in first)
-    id_at = _by_number(id_column, len(first))
+    id_at = _of_text(sample) if find_ids and id_column is None else _by_number(id_column, len(first))
     notes: tuple[str, ...] = ()
     if header is None:
         if _counts(titles) and second:
@@ -180,6 +183,13 @@ def _counts(titles: tuple[str, ...]) -> bool:
 
 def _is_text(cell: str) -> bool:
     return not is_number(cell) and not is_grouped(cell)
+
+
+def _of_text(sample: list[list[str]]) -> int | None:
+    """The position of the one column that holds text below the first record; None where none does, or several do."""
+    below = [cells for cells in sample[1:] or sample if len(cells) == len(sample[0])]
+    places = [at for at in range(len(sample[0])) if below and all(_is_text(cells[at]) for cells in below)]
+    return places[0] if len(places) == 1 and len(sample[0]) > 1 else None
 
 
 def _by_number(id_column: str | None, count: int) -> int | None:

@@ -60,6 +60,7 @@ class Records:
 
     def __init__(self, stream: IO[bytes], name: str, *, compressed: bool = False) -> None:
         self.name = name
+        self.compressed = compressed
         self.held = bytearray()
         """Read and not yet taken."""
         self.ended = False

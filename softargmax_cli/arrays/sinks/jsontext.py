@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from softargmax_cli.arrays.sinks.base import Sink
 from softargmax_cli.arrays.sinks.rows import Rows, Spelling
@@ -18,7 +19,17 @@ _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud8
 
 def json_string(text: str) -> str:
     """`text` as a JSON string in which nothing controls a terminal."""
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return escaped(json.dumps(text, ensure_ascii=False))
+
+
+def escaped(document: str) -> str:
+    """A JSON document in which nothing controls a terminal."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+def json_object(names: dict[str, Any]) -> str:
+    """A dictionary as JSON on one line; no number in it may be infinite or NaN."""
+    return escaped(json.dumps(names, ensure_ascii=False, allow_nan=False))
 
 
 def json_value(value: float | int | None) -> str:

@@ -1,0 +1,566 @@
+"""`softargmax check`: exit codes, what is compared with what, and reports that CI servers can read."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import typing
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import oracle
+import pytest
+from command import TUTORIAL, Done, Inside, Softargmax
+
+from softargmax_cli.cli.check import check
+from softargmax_cli.cli.run import run
+
+Numbers = npt.NDArray[Any]
+
+KEYS = ["input", "passed", "slices", "failed", "allowed", "max_abs_offset", "worst"]
+HALVES = [[0, 0], [9, 0], [0, 9], [5, 5]]
+"""At β 100: soft is 0.5 off in the first and the last."""
+ID = ["--id-column", "name"]
+
+
+@pytest.fixture(scope="module")
+def files(shared_inside: Inside) -> Inside:
+    """Inputs of known offsets."""
+    rng = np.random.default_rng(3)
+    shared_inside.save("tutorial.npy", TUTORIAL)
+    shared_inside.save("halves.npy", HALVES)
+    shared_inside.write("halves.csv", "".join(f"{a},{b}\n" for a, b in HALVES))
+    shared_inside.write("named.csv", "name,cat,dog\n" + "".join(f"n{k},{a},{b}\n" for k, (a, b) in enumerate(HALVES)))
+    shared_inside.save("sharp.npy", np.eye(5) * 9)
+    shared_inside.save("many.npy", rng.normal(size=(3000, 12)))
+    cube = rng.normal(size=(6, 7, 8))
+    shared_inside.save("cube.npy", cube)
+    gaps = rng.normal(size=(6, 8))
+    gaps[1, 2] = gaps[4, 0] = np.nan
+    shared_inside.save("gaps.npy", gaps)
+    shared_inside.save("empty.npy", np.zeros((0, 4)))
+    return shared_inside
+
+
+def parsed(done: Done) -> list[dict[str, Any]]:
+    """The documents on standard output, one after the other."""
+    text, found = done.out, []
+    while text.strip():
+        document, end = json.JSONDecoder(parse_constant=pytest.fail).raw_decode(text)
+        found.append(document)
+        text = text[end:].lstrip()
+    return found
+
+
+def verdict(done: Done) -> dict[str, Any]:
+    (found,) = parsed(done)
+    return found
+
+
+# Verdicts
+
+
+def test_a_check_that_passes(files: Inside) -> None:
+    done = files("check", "tutorial.npy")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "passed: tutorial.npy: 3 slices, all within |offset| <= 0.01 (largest: 4.54e-05)\n"
+
+
+def test_a_check_that_fails(files: Inside) -> None:
+    done = files("check", "halves.npy", "--rows", "1")
+    assert (done.code, done.err) == (1, "")
+    first, blank, heading, rule, row, more, end = done.out.split("\n", 6)
+    assert first == "FAILED: halves.npy: 2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5)"
+    assert (blank, end) == ("", "")
+    assert heading.split() == ["slice", "hard", "soft", "offset", "peak", "second", "spread"]
+    assert set(rule) == {"─", " "}
+    assert row.split()[:3] == ["0", "0", "0.5000000"]
+    assert more == "and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "code"), [("0.5", 0), ("0.4999999999", 1), ("0", 1), ("inf", 0), ("1e300", 0), ("5e-1", 0)]
+)
+def test_the_tolerance_itself_passes(files: Inside, tolerance: str, code: int) -> None:
+    assert files("check", "halves.npy", "--tol", tolerance).code == code
+
+
+@pytest.mark.parametrize(
+    ("allow", "code", "allowed"),
+    [
+        *[("0", 1, 0), ("1", 1, 1), ("2", 0, 2), ("999999999999999999", 0, 10**18 - 1)],
+        *[("50%", 0, 2), ("49.99%", 1, 1), ("0%", 1, 0), ("100%", 0, 4), ("100.0 %", 0, 4), ("74%", 0, 2)],
+    ],
+)
+@pytest.mark.parametrize("name", ["halves.npy", "halves.csv"])
+def test_how_many_may_fail(files: Inside, name: str, allow: str, code: int, allowed: int) -> None:
+    for options in ([], ["--fail-fast"]):
+        done = files("check", name, "--allow", allow, "--format", "json", *options)
+        found = verdict(done)
+        assert (done.code, found["passed"], found["allowed"]) == (code, code == 0, allowed)
+
+
+def test_what_may_fail_is_said(files: Inside) -> None:
+    done = files("check", "halves.npy", "--allow", "50%")
+    assert done.out == "passed: halves.npy: 2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5), 2 allowed\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            ["--allow", allow]
+            for allow in ("-1", "100.1%", "1000%", "", "%", "1.5", "one", "nan", "1e3", "5%%", "9" * 19)
+        ),
+        *(["--tol", tol] for tol in ("-0.1", "nan", "-inf", "x")),
+        *([option, "nan", "--expect", "e.npy"] for option in ("--atol", "--rtol")),
+        *([option, "-1", "--expect", "e.npy"] for option in ("--atol", "--rtol")),
+        ["--rows", "-1"],
+        ["--format", "csv"],
+        ["--expect", "e.npy", "--tol", "0.1"],
+        ["--expect", "e.npy", "halves.csv"],
+        ["--beta", "1", "--temperature", "1"],
+        ["--axis", "x"],
+    ],
+)
+def test_wrong_use(files: Inside, arguments: list[str]) -> None:
+    done = files("check", "halves.npy", *arguments)
+    assert (done.code, done.raw) == (2, b"")
+    assert done.err.startswith("softargmax: error: ")
+    assert len(done.err.splitlines()) <= 3
+
+
+def test_an_input_that_cannot_be_used(files: Inside) -> None:
+    for arguments in (["none.npy"], ["gaps.npy"], ["halves.npy", "--axis", "5"]):
+        done = files("check", *arguments)
+        assert (done.code, done.raw) == (2, b"")
+        assert done.err.startswith(f"softargmax: error: {arguments[0]}: ")
+
+
+def test_nothing_to_check(files: Inside) -> None:
+    done = files("check", "empty.npy", "--format", "json", "--fail-fast")
+    assert done.code == 0
+    want = {"passed": True, "slices": 0, "failed": 0, "allowed": 0, "max_abs_offset": None, "worst": []}
+    assert verdict(done) == {"input": "empty.npy", **want}
+
+
+# The worst
+
+
+@pytest.mark.parametrize("rows", [0, 1, 20])
+@pytest.mark.parametrize("memory", ["16MiB", "256MiB"])
+def test_the_worst_of_many(files: Inside, rows: int, memory: str) -> None:
+    options = ["--beta", "2", "--tol", "0.3", "--rows", str(rows), "--memory", memory]
+    done = files("check", "many.npy", *options, "--format", "json")
+    assert (done.code, done.err) == (1, "")
+    found = verdict(done)
+    want = oracle.softargmax(np.load(files.folder / "many.npy"), beta=2.0)
+    distance = np.abs(want.offset[0])
+    order = np.argsort(-distance, kind="stable")
+    failing = [k for k in order.tolist() if distance[k] > 0.3]
+    assert list(found) == KEYS
+    assert (found["slices"], found["failed"], found["allowed"]) == (3000, len(failing), 0)
+    assert found["max_abs_offset"] == pytest.approx(distance.max(), abs=1e-10)
+    assert [row["index"] for row in found["worst"]] == [[k] for k in failing[: rows or None]]
+    for row in found["worst"]:
+        (k,) = row["index"]
+        assert row["hard"] == want.hard[0, k]
+        assert row["soft"] == pytest.approx(want.soft[0, k], abs=1e-9)
+
+
+def test_the_worst_are_objects_as_in_run(files: Inside) -> None:
+    options = ["cube.npy", "--axis", "-2,-1", "--beta", "2", "--coords", "corners", "--window", "3"]
+    rows = [json.loads(line) for line in files("run", *options, "--format", "jsonl").lines]
+    worst = verdict(files("check", *options, "--tol", "0", "--format", "json"))["worst"]
+    assert sorted(worst, key=lambda row: row["index"]) == rows
+    distances = [max(map(abs, row["offset"])) for row in worst]
+    assert distances == sorted(distances, reverse=True)
+
+
+@pytest.mark.parametrize("axis", ["0", "1"])
+def test_slices_with_two_numbers(files: Inside, axis: str) -> None:
+    worst = verdict(files("check", "cube.npy", "--axis", axis, "--beta", "1", "--format", "json"))["worst"]
+    want = oracle.softargmax(np.load(files.folder / "cube.npy"), int(axis), 1.0)
+    for row in worst:
+        assert row["offset"] == pytest.approx(want.offset[0][tuple(row["index"])], abs=1e-9)
+    assert len(worst) == 20
+
+
+def test_undefined_slices_fail_and_come_first(files: Inside) -> None:
+    options = ["check", "gaps.npy", "--beta", "3", "--nan", "propagate"]
+    found = verdict(files(*options, "--tol", "0.2", "--format", "json"))
+    assert [row["index"] for row in found["worst"]][:2] == [[1], [4]]
+    assert [row["soft"] for row in found["worst"]][:2] == [None, None]
+    assert isinstance(found["max_abs_offset"], float)
+    done = files(*options, "--tol", "inf")
+    assert done.code == 1
+    assert done.lines[0].startswith("FAILED: gaps.npy: 2 of 6 slices beyond |offset| <= inf (largest: ")
+    assert done.lines[4].endswith("∅ undefined")
+
+
+def test_nothing_but_undefined_slices(inside: Inside) -> None:
+    inside.save("n.npy", np.full((2, 3), np.nan))
+    done = inside("check", "n.npy", "--nan", "propagate", "--format", "json")
+    found = verdict(done)
+    assert (done.code, found["failed"], found["max_abs_offset"]) == (1, 2, None)
+    assert inside("check", "n.npy", "--nan", "propagate").lines[0].endswith("2 of 2 slices beyond |offset| <= 0.01")
+
+
+def test_rows_of_a_table_by_name(files: Inside) -> None:
+    done = files("check", "named.csv", *ID)
+    assert done.code == 1
+    assert done.lines[2].split()[:4] == ["slice", "id", "hard", "label"]
+    assert [line.split()[:4] for line in done.lines[4:6]] == [["0", "n0", "0", "cat"], ["3", "n3", "0", "cat"]]
+    worst = verdict(files("check", "named.csv", *ID, "--format", "json"))["worst"]
+    assert [(row["id"], row["label"], row["index"]) for row in worst] == [("n0", "cat", [0]), ("n3", "cat", [3])]
+
+
+# Options
+
+
+def test_the_options_that_define_the_reduction_are_those_of_run() -> None:
+    ours, theirs = inspect.signature(check).parameters, inspect.signature(run).parameters
+    hints, run_hints = (typing.get_type_hints(command, include_extras=True) for command in (check, run))
+    own = {"output", "format", "rows", "plot"}  # what they do with the result
+    shared = [name for name in theirs if name not in own]
+    assert [name for name in ours if name in shared] == shared
+    for name in shared:
+        assert hints[name] is run_hints[name] or hints[name] == run_hints[name], name
+        assert ours[name].default == theirs[name].default, name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--axis", "0", "--temperature", "0.5"],
+        ["--axis", "-1,-3", "--beta", "3", "--coords", "centers"],
+        ["--input", "cost", "--beta", "3", "--window", "2", "--precision", "single"],
+        ["--values", "v.csv", "--beta", "2", "--memory", "16MiB"],
+    ],
+)
+def test_they_mean_the_same(files: Inside, options: list[str]) -> None:
+    files.write("v.csv", "1\n2\n4\n8\n16\n32\n64\n128\n")
+    summary = json.loads(files("run", "cube.npy", *options, "--format", "json").out)["summary"]
+    found = verdict(files("check", "cube.npy", *options, "--format", "json"))
+    assert (found["slices"], found["max_abs_offset"]) == (summary["slices"], summary["max_abs_offset"])
+
+
+# A stored result
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv"])
+@pytest.mark.parametrize(
+    "options", [["--axis", "1"], ["--axis", "0,2"], ["--axis", "0,1,2"], ["--axis", "-1", "--coords", "corners"]]
+)
+def test_a_result_of_run_is_as_expected(inside: Inside, suffix: str, options: list[str]) -> None:
+    inside.save("cube.npy", np.random.default_rng(3).normal(size=(6, 7, 8)))
+    assert inside("run", "cube.npy", *options, "-o", f"r.{suffix}").code == 0
+    done = inside("check", "cube.npy", *options, "--expect", f"r.{suffix}", "--atol", "0")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(f"all within 0 of r.{suffix} (largest: 0)\n")
+    done = inside("check", "cube.npy", *options, "--beta", "5", "--expect", f"r.{suffix}", "--format", "json")
+    assert done.code == 1
+    assert list(verdict(done)) == [key.replace("max_abs_offset", "max_abs_difference") for key in KEYS]
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv"])
+def test_undefined_slices_are_as_expected(inside: Inside, suffix: str) -> None:
+    inside.save("n.npy", [[np.nan, 1], [0, 9], [9, 0]])
+    assert inside("run", "n.npy", "--nan", "propagate", "-o", f"r.{suffix}").code == 0
+    assert inside("check", "n.npy", "--nan", "propagate", "--expect", f"r.{suffix}").code == 0
+    found = verdict(inside("check", "n.npy", "--nan", "omit", "--expect", f"r.{suffix}", "--format", "json"))
+    assert (found["failed"], found["max_abs_difference"], found["worst"][0]["index"]) == (1, 0.0, [0])
+
+
+def test_tables_have_results_too(files: Inside) -> None:
+    files.write("soft.csv", "0.5\n0\n1\n0.5\n")
+    for name, options in (("halves.csv", []), ("named.csv", ID)):
+        done = files("check", name, *options, "--expect", "soft.csv")
+        assert (done.code, done.err) == (0, "")
+    files.write("other.csv", "soft\n0.5\n0.2\n1\n0.9\n")
+    found = verdict(files("check", "named.csv", *ID, "--expect", "other.csv", "--format", "json"))
+    assert [row["id"] for row in found["worst"]] == ["n3", "n1"]
+    assert found["max_abs_difference"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--atol", "0.2"], 1, "beyond 0.2 of off.npy"),
+        (["--atol", "0.25"], 0, "within 0.25 of off.npy"),
+        (["--rtol", "0.334"], 0, "within 1e-06 + 0.334 |expected| of off.npy"),  # a quarter is a third of 0.75
+        (["--rtol", "0.33"], 1, "beyond 1e-06 + 0.33 |expected| of off.npy"),
+        (["--rtol", "0.32", "--atol", "0.02"], 0, "within 0.02 + 0.32 |expected| of off.npy"),
+    ],
+)
+def test_tolerances(files: Inside, options: list[str], code: int, said: str) -> None:
+    files.save("off.npy", [0.5, 0, 0.75, 0.5])
+    done = files("check", "halves.npy", "--expect", "off.npy", *options)
+    assert done.code == code
+    assert f"{said} (largest: 0.25)" in done.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (np.zeros(3), "shape (3,) is not that of the result, (4,)"),
+        (np.zeros((4, 1)), "shape (4, 1) is not that of the result, (4,)"),
+        (b"soft\n0\n0\n", "holds 2 slices, the input has more"),
+        (b"soft\n" + b"0.5\n" * 5, "holds more slices than the input, which has 4"),
+        (b"hard\n0\n", "no column soft"),
+        (b"", "empty"),
+        (b"soft\nx\n", "row 2: 'x' holds no number for soft"),
+        (None, "no such file"),
+    ],
+)
+def test_a_result_that_does_not_fit(inside: Inside, content: Any, what: str) -> None:
+    inside.save("x.npy", HALVES)
+    if isinstance(content, bytes):
+        inside.write("e", content)
+    elif content is not None:
+        inside.save("e.npy", content)
+        os.rename(inside.folder / "e.npy", inside.folder / "e")
+    done = inside("check", "x.npy", "--expect", "e")
+    assert (done.code, done.raw) == (2, b"")
+    first, *remedy = done.err.splitlines()
+    assert first.startswith("softargmax: error: ")
+    assert first.endswith(f"e: {what}")
+    assert len(remedy) <= 2
+
+
+def test_an_expected_name_cannot_control_a_terminal(inside: Inside) -> None:
+    name = "e\x1b[31m\nFAILED: x%0A.npy"
+    inside.save("x.npy", HALVES)
+    inside.save(name, [0.5, 0, 1, 0.5])
+    done = inside("check", "x.npy", "--expect", name)
+    assert (done.code, len(done.lines)) == (0, 1)
+    assert done.lines[0].isprintable()
+
+
+# Stopping early
+
+
+def test_it_stops_at_the_first_block_that_settles_it(inside: Inside) -> None:
+    values = np.zeros((300_000, 16), np.float32)
+    values[:, 0] = 9
+    values[0] = 0
+    inside.save("x.npy", values, "float32")
+    options = ["check", "x.npy", "--memory", "16MiB", "--format", "json"]
+    found = verdict(inside(*options, "--fail-fast"))
+    assert (found["passed"], found["failed"]) == (False, 1)
+    assert found["slices"] < 300_000
+    assert verdict(inside(*options))["slices"] == 300_000
+    done = inside(*options[:-2], "--fail-fast")
+    assert done.code == 1
+    assert " slices so far beyond |offset|" in done.lines[0]
+    # What is allowed is counted of all slices, read or not.
+    found = verdict(inside(*options, "--fail-fast", "--allow", "0.001%"))
+    assert (found["passed"], found["slices"], found["allowed"]) == (True, 300_000, 3)
+
+
+def test_it_never_stops_early_for_a_share_of_an_unknown_number(inside: Inside) -> None:
+    zeros = ",0" * 14 + "\n"
+    inside.write("x.csv", f"5,5{zeros}" * 10 + f"9,0{zeros}" * 300_000)
+    options = ["check", "x.csv", "--fail-fast", "--memory", "16MiB", "--format", "json"]
+    found = verdict(inside(*options, "--allow", "1%"))
+    assert (found["passed"], found["slices"], found["allowed"]) == (True, 300_010, 3000)
+    found = verdict(inside(*options, "--allow", "9"))
+    assert not found["passed"]
+    assert found["slices"] < 300_010
+    done = inside(*options[:-2], "--allow", "9")
+    assert " slices so far beyond " in done.lines[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_the_writer_of_a_pipe_sees_that_reading_stopped(softargmax: Softargmax) -> None:
+    writing = "import sys\nwhile True: sys.stdout.write('5,5\\n' * 1000)"
+    with subprocess.Popen([sys.executable, "-c", writing], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer:
+        try:
+            assert writer.stdout is not None
+            done = softargmax("check", "-", "--fail-fast", "--no-header", stdin=writer.stdout)
+            writer.stdout.close()
+            assert writer.stderr is not None
+            assert b"BrokenPipe" in writer.stderr.read()
+        finally:
+            writer.kill()
+    assert (done.code, done.err) == (1, "")
+    assert done.lines[0].startswith("FAILED: <stdin>: ")
+    assert "so far" in done.lines[0]
+
+
+# Formats
+
+
+def test_annotations(files: Inside) -> None:
+    done = files("check", "halves.npy", "sharp.npy", "tutorial.npy", "--tol", "1e-5", "--format", "github")
+    assert done.code == 1
+    assert len(done.lines) == 2
+    assert done.lines[0].startswith("::error file=halves.npy,title=softargmax check::2 of 4 slices beyond ")
+    assert done.lines[0].count("%0A") == 4  # heading, rule, two slices
+    assert done.lines[1].startswith("::error file=tutorial.npy,")
+    assert [line.split(": ")[:2] for line in done.err.splitlines()] == [
+        ["FAILED", "halves.npy"],
+        ["passed", "sharp.npy"],
+        ["FAILED", "tutorial.npy"],
+    ]
+    assert files("check", "sharp.npy", "--format", "github", "--quiet") == Done(0, b"", "")
+
+
+def test_junit(files: Inside) -> None:
+    done = files("check", "halves.npy", "sharp.npy", "--format", "junit", "--rows", "1")
+    assert done.code == 1
+    suite = ElementTree.fromstring(done.raw)[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    failure = suite[0][0]
+    assert failure.get("message") == "2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5)"
+    assert len((failure.text or "").splitlines()) == 4
+    assert suite[1][0].tag == "system-out"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
+@pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_of_all_kinds(softargmax: Softargmax, format: str, encoding: str) -> None:
+    names = ["a\nb%0A::error::,:.npy", "[red]x[bold]<b>&amp;]]>.npy", "c\x01\x1b[31m\r.npy", "日本語 é.npy"]
+    names.append(os.fsdecode(b"byte\xff.npy"))
+    for name in names:
+        softargmax.save(name, HALVES)
+    environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
+    done = softargmax("check", *names, "--format", format, **environment)
+    assert done.code == 1
+    assert all(line.startswith("FAILED: ") for line in done.err.splitlines())
+    text = done.raw.decode(encoding if format == "table" else "utf-8")
+    assert all(line.isprintable() for line in text.splitlines())
+    if format == "json":
+        assert [one["input"] for one in parsed(done)] == names
+    elif format == "github":
+        assert len(text.splitlines()) == len(names)
+        assert all(line.startswith("::error file=") for line in text.splitlines())
+    elif format == "junit":
+        cases = ElementTree.fromstring(done.raw)[0]
+        assert [case.get("name") for case in cases][1::2] == [names[1], names[3]]
+    else:
+        assert sum(line.startswith("FAILED: ") for line in text.splitlines()) == len(names)
+
+
+@pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
+def test_cells_of_all_kinds(inside: Inside, format: str) -> None:
+    inside.write("x.csv", b'name,\x07[red]\xf0\x9f\x98\x80,b\n\x1b[2J%0A,5,5\n"a\nb",5,5\n]]><,5,5\n')
+    done = inside("check", "x.csv", *ID, "--format", format)
+    assert done.code == 1
+    assert all(line.isprintable() for line in done.lines)
+    if format == "json":
+        assert [row["id"] for row in verdict(done)["worst"]] == ["\x1b[2J%0A", "a\nb", "]]><"]
+    elif format == "junit":
+        lines = (ElementTree.fromstring(done.raw)[0][0][0].text or "").splitlines()
+        assert [line.split()[1] for line in lines[2:]] == ["\\x1b[2J%0A", "a\\nb", "]]><"]
+    elif format == "github":
+        assert len(done.lines) == 1
+        assert "\\x1b[2J%250A" in done.out
+
+
+# Where the report goes
+
+
+@pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
+def test_a_report_in_a_file(inside: Inside, format: str) -> None:
+    inside.save("x.npy", HALVES)
+    shown = inside("check", "x.npy", "--format", format)
+    done = inside("check", "x.npy", "--format", format, "-o", "r")
+    assert (done.code, done.raw) == (1, b"")
+    assert done.err == "FAILED: x.npy: 2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5)\n"
+    assert inside.read("r") == shown.raw
+    assert inside("check", "x.npy", "--format", format, "-o", "-", "-q").raw == shown.raw
+    assert inside.names() == {"x.npy", "r"}
+
+
+def test_a_file_that_exists(inside: Inside) -> None:
+    inside.save("x.npy", HALVES)
+    inside.write("r", "old")
+    done = inside("check", "x.npy", "-o", "r")
+    assert (done.code, inside.read("r")) == (2, b"old")
+    assert "--force" in done.err
+    for wrong in (["none.npy"], ["x.npy", "--axis", "7"], ["x.npy", "--expect", "none"]):
+        done = inside("check", *wrong, "-o", "r", "--force", "--format", "junit")
+        assert (done.code, done.raw, inside.read("r")) == (2, b"", b"old")
+    assert inside("check", "x.npy", "-o", "r", "--force", "--quiet").err == ""
+    assert inside.read("r").startswith(b"FAILED: x.npy")
+    assert inside.names() == {"x.npy", "r"}
+
+
+def test_a_place_that_cannot_be_written(inside: Inside) -> None:
+    inside.save("x.npy", HALVES)
+    done = inside("check", "x.npy", "-o", "nowhere/r")
+    assert (done.code, done.raw) == (2, b"")
+    assert "there is no directory nowhere" in done.err
+
+
+# Several inputs
+
+
+def test_the_worst_exit_code(files: Inside) -> None:
+    assert files("check", "sharp.npy", "tutorial.npy").code == 0
+    assert files("check", "halves.npy", "sharp.npy").code == 1
+    assert files("check", "sharp.npy", "halves.npy").code == 1
+    assert files("check", "none.npy", "halves.npy", "sharp.npy").code == 2
+
+
+@pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
+def test_an_error_of_one_input_leaves_the_others_their_report(shared: Softargmax, format: str) -> None:
+    """In a process, for what counts is what has left it by its end."""
+    shared.save("halves.npy", HALVES)
+    shared.save("sharp.npy", np.eye(5) * 9)
+    done = shared("check", "halves.npy", "none.npy", "sharp.npy", "--format", format)
+    assert done.code == 2
+    assert "softargmax: error: none.npy: " in done.err
+    if format == "table":
+        assert [line.split(": ")[:2] for line in done.lines if ": " in line] == [
+            ["FAILED", "halves.npy"],
+            ["passed", "sharp.npy"],
+        ]
+    elif format == "json":
+        assert [(one["input"], one["passed"]) for one in parsed(done)] == [("halves.npy", False), ("sharp.npy", True)]
+    elif format == "github":
+        assert len(done.lines) == 1
+    else:
+        assert [case.get("name") for case in ElementTree.fromstring(done.raw)[0]] == ["halves.npy", "sharp.npy"]
+
+
+# The process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_reader_that_has_gone(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", np.zeros((5000, 2)))
+    with softargmax.started("check", "x.npy", "--rows", "0") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
+
+
+def test_a_stream_that_knows_ascii_only(softargmax: Softargmax) -> None:
+    softargmax.write("x.csv", "name,é,b\n日,5,5\nx,nan,1\n")
+    done = softargmax("check", "x.csv", *ID, "--nan", "propagate", PYTHONIOENCODING="ascii")
+    assert (done.code, done.err) == (1, "")
+    text = done.raw.decode("ascii")
+    assert "? undefined" in text
+    assert text.splitlines()[-1].split()[1:4] == ["\\u65e5", "0", "\\xe9"]
+
+
+def test_quiet_keeps_the_verdict(files: Inside) -> None:
+    loud, quiet = files("check", "halves.npy"), files("check", "halves.npy", "--quiet")
+    assert (quiet.code, quiet.raw, quiet.err) == (1, loud.raw, "")
+
+
+def test_wide_characters_are_aligned(files: Inside) -> None:
+    files.write("wide.csv", "name,a,b\n日本語,5,5\nx,5,5\n")
+    done = files("check", "wide.csv", *ID)
+    places = [line.index("0.5") for line in done.lines[4:6]]
+    assert places[1] - places[0] == 3  # two columns each on a terminal

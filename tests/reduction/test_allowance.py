@@ -1,0 +1,217 @@
+"""How many slices are off, and which are the worst, against all of them sorted at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softargmax_cli.reduction.check import Allowance, Check, Verdict, close_to, within
+from softargmax_cli.reduction.result import Slices
+
+Numbers = npt.NDArray[Any]
+
+
+def slices_of(offset: Any, start: int = 0, *, ids: bool = False) -> Slices:
+    """Slices with these offsets, (m,) or (a, m)."""
+    offset = np.array(offset, np.float64)
+    a, m = np.atleast_2d(offset).shape
+    hard = np.arange(start, start + m, dtype=np.int64) + np.zeros((a, 1), np.int64)
+    peak = np.arange(start, start + m) / 1024
+    offset = np.atleast_2d(offset)
+    names = [f"n{k}" for k in range(start, start + m)] if ids else None
+    return Slices(start, hard, hard + offset, offset, peak, np.abs(offset).max(0) < 0.5, ids=names)
+
+
+def checked(offset: Numbers, tolerance: float, rows: int, sizes: Sequence[int]) -> Verdict:
+    check = Check(within(tolerance), Allowance(), rows)
+    start, turn = 0, 0
+    while start < offset.shape[-1]:
+        size = sizes[turn % len(sizes)]
+        check.add(slices_of(offset[..., start : start + size], start, ids=True))
+        start, turn = start + size, turn + 1
+    return check.verdict()
+
+
+def worst_of(offset: Numbers, tolerance: float, rows: int) -> tuple[list[int], int]:
+    """The numbers of the slices that fail, worst first, and how many do."""
+    distance = np.abs(np.atleast_2d(offset)).max(axis=0).tolist()
+    failing = [k for k, d in enumerate(distance) if math.isnan(d) or d > tolerance]
+    failing.sort(key=lambda k: (-(math.inf if math.isnan(distance[k]) else distance[k]), k))
+    return failing[: rows or None], len(failing)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.1, -0.1, 0.2, -0.3, 0.5, -7.0, math.nan]), min_size=1, max_size=60),
+    st.sampled_from([0.0, 0.1, 0.4, 10.0]),
+    st.sampled_from([0, 1, 2, 3, 20]),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+)
+def test_the_worst_in_any_blocks(offsets: list[float], tolerance: float, rows: int, sizes: list[int]) -> None:
+    offset = np.array(offsets)
+    verdict = checked(offset, tolerance, rows, sizes)
+    want, failed = worst_of(offset, tolerance, rows)
+    assert (verdict.slices, verdict.failed, verdict.passed) == (len(offsets), failed, failed == 0)
+    defined = offset[~np.isnan(offset)]
+    np.testing.assert_equal(verdict.furthest, np.abs(defined).max() if len(defined) else math.nan)
+    if not want:
+        assert verdict.worst is None
+        assert len(verdict.distances) == 0
+        return
+    worst = verdict.worst
+    assert worst is not None
+    assert worst.numbers is not None
+    assert worst.numbers.tolist() == worst.hard[0].tolist() == want
+    assert worst.ids == [f"n{k}" for k in want]
+    np.testing.assert_array_equal(worst.offset[0], offset[want])
+    np.testing.assert_array_equal(verdict.distances, np.abs(offset[want]))
+
+
+def test_many_blocks_and_two_axes() -> None:
+    rng = np.random.default_rng(7)
+    offset = rng.normal(size=(2, 20_000)).round(3)  # with ties
+    offset[:, rng.choice(20_000, 5)] = np.nan
+    for rows in (0, 1, 20, 30_000):
+        verdict = checked(offset, 0.5, rows, [1, 700, 64, 3000])
+        want, failed = worst_of(offset, 0.5, rows)
+        assert verdict.failed == failed
+        assert verdict.worst is not None
+        assert verdict.worst.numbers is not None
+        assert verdict.worst.numbers.tolist() == want
+        np.testing.assert_array_equal(verdict.worst.offset, offset[:, want])
+
+
+def test_what_is_kept_is_no_view_of_the_blocks() -> None:
+    check = Check(within(0.1), Allowance(), 2)
+    slices = slices_of([1.0, 2.0, 3.0])
+    check.add(slices)
+    slices.offset[:] = 0
+    assert check.verdict().distances.tolist() == [3.0, 2.0]
+    worst = check.verdict().worst
+    assert worst is not None
+    assert worst.offset.tolist() == [[3.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("offset", "fails"), [(0.25, False), (-0.25, False), (np.nextafter(0.25, 1), True), (0, False)]
+)
+def test_the_tolerance_itself_passes(offset: float, fails: bool) -> None:
+    distance, failing = within(0.25)(slices_of([offset]))
+    assert (distance.tolist(), failing.tolist()) == ([abs(offset)], [fails])
+
+
+def test_no_tolerance_and_all() -> None:
+    offset = [0.0, -0.0, 5e-324, math.nan]
+    assert within(0.0)(slices_of(offset))[1].tolist() == [False, False, True, True]
+    assert within(math.inf)(slices_of(offset))[1].tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("number", "percent", "slices", "want"),
+    [
+        (0, False, 100, 0),
+        (7, False, 3, 7),
+        (0, True, 100, 0),
+        (100, True, 17, 17),
+        (50, True, 3, 1),
+        (1, True, 99, 0),
+        (1, True, 100, 1),
+        (1, True, 199, 1),
+        (29, True, 100, 29),  # 28.999999999999996 in floats
+        (0.7, True, 1000, 7),
+        (0.29, True, 10_000, 29),
+        (33.3, True, 1000, 333),
+        (0.1, True, 10**12, 10**9),
+        (50, True, 0, 0),
+    ],
+)
+def test_allowances(number: float, percent: bool, slices: int, want: int) -> None:
+    assert Allowance(number, percent).of(slices) == want
+
+
+@pytest.mark.parametrize(
+    ("allowance", "total", "after"),
+    [
+        (Allowance(0), None, 2),  # the first that fails is in the second block
+        (Allowance(2), None, 4),
+        (Allowance(3), 8, None),
+        (Allowance(25, True), 8, 4),
+        (Allowance(12.5, True), 8, 3),
+        (Allowance(0, True), None, None),  # never early: of an unknown number
+        (Allowance(0, True), 8, 2),
+    ],
+)
+def test_when_it_is_settled(allowance: Allowance, total: int | None, after: int | None) -> None:
+    check = Check(within(0.5), allowance, 5)
+    settled = []
+    for k in range(4):
+        assert not check.settled(total) or settled
+        check.add(slices_of([0.0, 1.0 if k else 0.0], 2 * k))
+        if check.settled(total):
+            settled.append(k + 1)
+    assert (settled[0] if settled else None) == after
+
+
+def test_a_verdict_before_the_end() -> None:
+    check = Check(within(0.5), Allowance(20, True), 5)
+    check.add(slices_of([1.0, 1.0, 1.0]))
+    early = check.verdict(10, stopped=True)
+    assert (early.slices, early.failed, early.allowed, early.passed, early.stopped) == (3, 3, 2, False, True)
+    assert check.verdict(None, stopped=True).stopped
+    assert not check.verdict(3, stopped=True).stopped  # nothing was left
+    assert not check.verdict().stopped
+
+
+def test_nothing() -> None:
+    verdict = Check(within(0.0), Allowance(), 0).verdict()
+    assert (verdict.slices, verdict.failed, verdict.passed, verdict.worst) == (0, 0, True, None)
+    assert math.isnan(verdict.furthest)
+    check = Check(within(0.0), Allowance(), 0)
+    check.add(slices_of(np.zeros((2, 0))))
+    assert check.verdict().passed
+
+
+def stored(want: Any) -> Callable[[int], Numbers]:
+    return lambda slices: np.atleast_2d(np.array(want, np.float64))
+
+
+@pytest.mark.parametrize(
+    ("soft", "want", "atol", "rtol", "distance", "fails"),
+    [
+        (1.0, 1.0, 0, 0, 0, False),
+        (1.0, 1.25, 0.25, 0, 0.25, False),
+        (1.0, 1.25, 0.125, 0, 0.25, True),
+        (10.0, 8.0, 0, 0.25, 2, False),
+        (10.0, 8.0, 1, 0.125, 2, False),
+        (8.0, 10.0, 0, 0.125, 2, True),
+        (-10.0, -8.0, 0, 0.25, 2, False),
+        (math.nan, math.nan, 0, 0, 0, False),
+        (math.nan, 1.0, 9, 9, math.nan, True),
+        (1.0, math.nan, 9, 9, math.nan, True),
+        (1.0, math.inf, 9, 9, math.inf, True),
+        (1.0, -math.inf, 9, 0, math.inf, True),
+    ],
+)
+def test_close_to(soft: float, want: float, atol: float, rtol: float, distance: float, fails: bool) -> None:
+    got, failing = close_to(stored([want]), atol, rtol)(slices_of([soft]))
+    np.testing.assert_array_equal(got, [distance])
+    assert failing.tolist() == [fails]
+
+
+def test_close_to_on_every_axis() -> None:
+    soft = np.array([[0.0, 0, 0, math.nan], [0, 1, 0, math.nan]])
+    slices = slices_of(soft)
+    want = slices.soft + np.array([[0.0, 0, 0.5, 0], [0, 0.25, 0, 0]])
+    distance, failing = close_to(stored(want), 0.3, 0)(slices)
+    assert distance.tolist() == [0, 0.25, 0.5, 0]
+    assert failing.tolist() == [False, False, True, False]
+    want[0, 0] = math.nan  # where one axis alone is undefined
+    distance, failing = close_to(stored(want), 0.3, 0)(slices)
+    assert math.isnan(distance[0])
+    assert failing[0]
