@@ -26,6 +26,8 @@ NEIGHBOURHOOD = 1
 """How far from the hard argmax a second mode begins, where no window says it; in indices."""
 WIDEST = (1 << 23) - 1
 """The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
+LARGEST_VALUE = 1e150
+"""The largest coordinate, of either sign."""
 FURTHEST = 1 << 62
 """A window beyond all indices, to which int64 can still add one."""
 
@@ -168,6 +170,10 @@ def check_values(values: Values, axes: Sequence[int], shape: tuple[int | None, .
     for places, axis in zip(values, axes, strict=True):
         if not np.isfinite(places).all():
             raise OptionError(f"--values: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite")
+        if np.abs(places).max(initial=0) > LARGEST_VALUE:
+            raise OptionError(
+                f"--values: {places[np.argmax(np.abs(places))]:g} is too large to be squared for the spread"
+            )
         if shape[axis] not in (None, len(places)):
             raise OptionError(f"--values: {len(places):,} values for the {shape[axis]:,} indices of axis {axis}")
 

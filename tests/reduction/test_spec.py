@@ -200,6 +200,11 @@ class TestValues:
         with pytest.raises(OptionError, match="the coordinate of index 2 is not finite"):
             Spec(values=(values,)).resolve((4,), np.dtype("f4"), ALWAYS)
 
+    def test_none_whose_square_is_infinite(self) -> None:
+        spec = Spec(values=(np.array([0, -1e151, 1e100]),))
+        with pytest.raises(OptionError, match=r"--values: -1e\+151 is too large to be squared"):
+            spec.resolve((3,), np.dtype("f4"), ALWAYS)
+
     @pytest.mark.parametrize("coords", ["corners", "centers"])
     def test_they_are_coordinates_themselves(self, coords: Any) -> None:
         with pytest.raises(OptionError, match=f"--values and --coords {coords}"):
