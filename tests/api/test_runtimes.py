@@ -12,7 +12,7 @@ import pytest
 
 from softargmax_cli.api import runtimes
 from softargmax_cli.errors import OptionError
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.runtime.base import Runtime, Seen
 from softargmax_cli.runtime.loading import VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +148,9 @@ class Fake(Runtime):
     def _make(self, *_: object, **__: object) -> object:  # type: ignore[override]
         raise NotImplementedError
 
+    def seen(self) -> list[Seen]:
+        raise NotImplementedError
+
     def close(self) -> None:
         self.closed += 1
 
@@ -192,11 +195,11 @@ def test_a_runtime_in_use_is_not_closed(made: list[Fake]) -> None:
     def use() -> None:
         with runtimes.lent("cpu"):
             begun.set()
-            go_on.wait()
+            go_on.wait(60)
 
     thread = threading.Thread(target=use)
     thread.start()
-    begun.wait()
+    assert begun.wait(60)
     for _ in range(4):
         with runtimes.lent("cpu"):
             pass
