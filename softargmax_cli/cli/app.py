@@ -15,10 +15,10 @@ from softargmax_cli.cli.check import check
 from softargmax_cli.cli.devices import devices
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
-from softargmax_cli.cli.saying import say_error
+from softargmax_cli.cli.saying import FAILED, say_error
 from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
 
-FAILED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
+INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 
 app = typer.Typer(
     name="softargmax",

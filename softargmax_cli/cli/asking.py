@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.saying import say_error, say_note
+from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import OutputError, SoftArgmaxError
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.runtime.loading import Loading
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.runtime.base import Runtime
-
-FAILED = 2
-"""The exit code where an input could not be used."""
 
 
 @dataclass(frozen=True, slots=True)

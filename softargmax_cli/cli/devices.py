@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.saying import say_error
+from softargmax_cli.cli.saying import FAILED, say_error
 from softargmax_cli.errors import DeviceError, SoftArgmaxError
 from softargmax_cli.runtime.loading import VARIABLE, Loading
 
 if TYPE_CHECKING:
     from softargmax_cli.runtime.base import Seen
-
-FAILED = 2
 
 Format = Annotated[
     Literal["table", "json"], typer.Option(help="Lines for people; json.", rich_help_panel=options.OUTPUT)
@@ -52,7 +50,8 @@ def _gathered(*, verbose: bool) -> tuple[dict[str, Any], SoftArgmaxError | None]
     import platform
 
     from softargmax_cli import __version__
-    from softargmax_cli.runtime.surroundings import cores, cuda, tensorflow_folder, tensorflow_version, version_of
+    from softargmax_cli.reduction.parallel import cores
+    from softargmax_cli.runtime.surroundings import cuda, tensorflow_folder, tensorflow_version, version_of
 
     folder = tensorflow_folder()
     runtime, seen, error = _tried(verbose=verbose)

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.cli.saying import say_error, say_note
+from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import InputError, SoftArgmaxError
 from softargmax_cli.report.inspection import Inspection
 from softargmax_cli.report.progress import Progress
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from softargmax_cli.arrays.statistics import Statistics
     from softargmax_cli.reduction.blocks import Block
 
-FAILED = 2
-"""The exit code where an input could not be used."""
 BLOCK = 2 << 20
 """Bytes of a block."""
 MOST_OPEN = 4 << 20
@@ -176,8 +174,7 @@ def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statis
     """What the numbers are like, and their sums to `sums`."""
     from softargmax_cli.arrays.statistics import Statistics, statistics
     from softargmax_cli.reduction.buffer import Buffer
-    from softargmax_cli.reduction.parallel import in_order
-    from softargmax_cli.runtime.surroundings import cores
+    from softargmax_cli.reduction.parallel import cores, in_order
 
     space = threading.local()
 

@@ -8,6 +8,8 @@ import traceback
 from softargmax_cli.errors import SoftArgmaxError
 from softargmax_cli.report.text import legible
 
+FAILED = 2
+"""The exit code where something could not be done, and an error says what."""
 LONGEST = 400
 """Characters of an error's first line; what a file put into it may be longer."""
 

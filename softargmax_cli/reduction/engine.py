@@ -8,7 +8,6 @@ does not depend on which thread was faster.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from softargmax_cli.reduction.finish import finish
 from softargmax_cli.reduction.lookalike import look_like_weights
 from softargmax_cli.reduction.mapping import BlockReducer, Misfit, padded
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
-from softargmax_cli.reduction.parallel import in_order
+from softargmax_cli.reduction.parallel import cores, in_order
 from softargmax_cli.reduction.readable import Pending, Readable
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import FURTHEST, Problem
@@ -98,7 +97,7 @@ def _bytes_per_element(source: Readable, problem: Problem) -> int:
 def _workers_and_elements(source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
     """How many threads reduce, and how many elements a block has."""
     largest, each = BLOCK // source.dtype.itemsize, _bytes_per_element(source, problem)
-    workers = max(1, min(_cores(), memory // (2 * largest * each)))
+    workers = max(1, min(cores(), memory // (2 * largest * each)))
     return workers, max(1, min(largest, memory // (2 * workers * each)))
 
 
@@ -178,7 +177,8 @@ class _Stream:
         few = sum(1 for _ in islice(plan, 4 * self.workers * BATCH)) // (4 * self.workers)
         batch = 1 if self.source.sequential else max(1, few)
         state: State | None = None
-        for part in self._parts(self._compiling(plan, plan), batch):
+        worth = self._worth_compiling(plan)
+        for part in self._parts(((block, worth[block.shape]) for block in plan), batch):
             slices = part.slices
             if slices is None:
                 state = self._merged(state, part, part.block.start)
@@ -189,9 +189,10 @@ class _Stream:
 
     def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
+        worth = self._worth_compiling(plan)
         for box in plan.boxes():
             found: State | None = None
-            for part in self._parts(self._compiling(plan, box), 1):
+            for part in self._parts(((block, worth[block.shape]) for block in box), 1):
                 found = self._merged(found, part, part.block.start)
             assert found is not None
             if self.problem.window is not None and self.problem.values is not None:
@@ -199,7 +200,7 @@ class _Stream:
             near = [block for block in box if self._concerns(block, found)] or box[-1:]  # beside NaN, hard is nowhere
             self.advance(sum(_nbytes(self.source, block) for block in set(box).difference(near)))
             sums: State | None = None
-            for part in self._parts(self._compiling(plan, near), 1, known=found):
+            for part in self._parts(((block, worth[block.shape]) for block in near), 1, known=found):
                 assert part.state is not None
                 sums = part.state if sums is None else added(sums, part.state)
             assert sums is not None
@@ -213,10 +214,10 @@ class _Stream:
         start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
         return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
 
-    def _compiling(self, plan: Plan, some: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
-        """Blocks of a plan, and whether those of their shape are worth compiling for."""
-        worth = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
-        return ((block, worth[block.shape] >= WORTH_COMPILING) for block in some)
+    def _worth_compiling(self, plan: Plan) -> dict[tuple[int, ...], bool]:
+        """Whether the blocks of each shape are worth compiling for."""
+        nbytes = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
+        return {shape: size >= WORTH_COMPILING for shape, size in nbytes.items()}
 
     def _answers(self, state: State, block: Block) -> Slices:
         """The results of the slices that end with a block, in row-major order."""
@@ -304,7 +305,3 @@ class _Stream:
 
 def _nbytes(source: Readable, block: Block) -> int:
     return math.prod(block.shape) * source.dtype.itemsize
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -81,11 +81,6 @@ def tensorflow_version(folder: Path | None) -> str | None:
     return next(filter(None, map(version_of, names)), None) if folder is not None else None
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def cuda(folder: Path | None) -> Cuda:
     """What there is of CUDA; `folder` is TensorFlow's."""
     build = _build(folder)
