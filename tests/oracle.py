@@ -112,6 +112,20 @@ def softargmax(
     )
 
 
+def answer_to(values: Array, spec: Any) -> Answer:
+    """What is asked by `spec`, which has the names of these arguments and `axes`, `values` and `nan`."""
+    return softargmax(
+        values,
+        spec.axes,
+        spec.beta,
+        kind=spec.kind,
+        coords=spec.coords,
+        values_of=spec.values,
+        window=spec.window,
+        omit=spec.nan == "omit",
+    )
+
+
 def _weights(x: Array, nan: Array, kind: str, beta: float) -> tuple[Array, Array]:
     """Which entries of (…, n) are as good as the best, and the weight of each beside it; none for NaN."""
     if x.dtype.kind == "f":

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from oracle import FIELDS, assert_answers, softargmax
+from oracle import FIELDS, answer_to, assert_answers, softargmax
 
 from softargmax_cli.arrays.npy import NpySource
 from softargmax_cli.arrays.source import Loaded
@@ -127,16 +127,7 @@ def answers(
 def check(source: Any, values: Array, runtime: Runtime, spec: Spec, *, memory: int = MEMORY) -> None:
     problem = spec.resolve(source.shape, source.dtype, EVERYTHING)
     got = gathered(reduce(source, problem, runtime, memory=memory))
-    want = softargmax(
-        values,
-        spec.axes,
-        spec.beta,
-        kind=spec.kind,
-        coords=spec.coords,
-        values_of=spec.values,
-        window=spec.window,
-        omit=spec.nan == "omit",
-    )
+    want = answer_to(values, spec)
     assert_answers(got, want, single=problem.precision == np.float32)
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-from oracle import FIELDS, PER_AXIS, assert_answers, softargmax
+from oracle import FIELDS, PER_AXIS, answer_to, assert_answers
 
 from softargmax_cli.arrays.memory import ArrayPending, ArraySource
 from softargmax_cli.errors import OptionError, SoftArgmaxError, UndefinedError
@@ -149,20 +149,6 @@ def coordinates_of(length: int) -> st.SearchStrategy[Array]:
     return st.builds(lambda base, at: base + at, st.sampled_from([0.0, 1000.0, -1e6]), places)
 
 
-def wanted(values: Array, spec: Spec) -> Any:
-    """The oracle's answer."""
-    return softargmax(
-        values,
-        spec.axes,
-        spec.beta,
-        kind=spec.kind,
-        coords=spec.coords,
-        values_of=spec.values,
-        window=spec.window,
-        omit=spec.nan == "omit",
-    )
-
-
 def steps(values: Array, spec: Spec) -> list[float]:
     """What one index is in coordinate units along each axis, or 1 where that is not known, or more."""
     lengths = [values.shape[axis] for axis in spec.axes]
@@ -196,7 +182,7 @@ def answers(
 def check(
     values: Array, runtime: Runtime, spec: Spec, fields: frozenset[str] = EVERYTHING, source: ArraySource | None = None
 ) -> None:
-    want = wanted(values, spec)
+    want = answer_to(values, spec)
     if spec.nan == "error" and (np.isnan(values).any() or (want.hard < 0).any()):
         with pytest.raises(UndefinedError):
             answers(values, runtime, spec, fields, source)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from oracle import FIELDS, assert_answers, softargmax
+from oracle import FIELDS, answer_to, assert_answers, softargmax
 
 from softargmax_cli.arrays.memory import ArrayPending, ArraySource
 from softargmax_cli.errors import UndefinedError
@@ -68,16 +68,7 @@ def check(
     columns = {
         name: np.concatenate([getattr(one, name) for one in found], -1) if name in fields else None for name in FIELDS
     }
-    want = softargmax(
-        values,
-        spec.axes,
-        spec.beta,
-        kind=spec.kind,
-        coords=spec.coords,
-        values_of=spec.values,
-        window=spec.window,
-        omit=spec.nan == "omit",
-    )
+    want = answer_to(values, spec)
     assert_answers(SimpleNamespace(**columns), want, single=values.dtype == np.float32, scale=scale)
     assert sum(moves) == 2 * values.nbytes
     return source
