@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from softargmax_cli.api.arguments import axes_of, one_of, window_of
 from softargmax_cli.errors import InputError, OptionError
-from softargmax_cli.reduction.kernel import Kind
+from softargmax_cli.reduction.layout import Kind
 from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec, Values, shape_text
 
 Axis = int | tuple[int, ...] | list[int]

@@ -12,7 +12,8 @@ import tensorflow as tf
 from softargmax_cli.api.arguments import said_in_python
 from softargmax_cli.api.asking import Axis, resolved, spec_of
 from softargmax_cli.reduction.coordinates import coordinate, step
-from softargmax_cli.reduction.kernel import Layout, block_sums
+from softargmax_cli.reduction.kernel import block_sums
+from softargmax_cli.reduction.layout import Layout
 from softargmax_cli.reduction.spec import Problem
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -15,7 +15,7 @@ from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
     from softargmax_cli.arrays.source import Source
-    from softargmax_cli.reduction.kernel import Kind
+    from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.runtime.base import Runtime

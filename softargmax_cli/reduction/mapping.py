@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.kernel import Layout, block_sums, exact_dtype
+from softargmax_cli.reduction.kernel import block_sums
+from softargmax_cli.reduction.layout import Layout, exact_dtype
 from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError
-from softargmax_cli.reduction.kernel import Kind
+from softargmax_cli.reduction.layout import Kind
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]

@@ -1,0 +1,245 @@
+"""The formulas of the reduction for one layout, in the vocabulary of `tf.raw_ops`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from softargmax_cli.reduction.layout import F4, F8, I4, I8, U8, Layout, exact_dtype
+
+Tensor = Any
+
+TILE = 128
+"""Positions whose weights and moments are summed in float32, about the nearest of them to the maximum: few enough
+for the accuracy bound, wherever the weight lies. Tiles are added up in float64."""
+FLOAT_INDEX = 1 << 24
+"""Positions below this are exact in float32: no block may be longer along its reduced axes."""
+
+
+class Formulas:
+    """Shapes and dtypes of one layout, so that the functions built on them need not speak of these."""
+
+    def __init__(self, ops: Any, layout: Layout) -> None:
+        self.ops, self.layout = ops, layout
+        self.axes = np.array(layout.axes, I4)
+        self.lengths = [layout.shape[axis] for axis in layout.axes]
+        kept = [n for axis, n in enumerate(layout.shape) if axis not in layout.axes]
+        self.slices = -1 if -1 in kept else math.prod(kept)
+        self.axis = max(layout.axes)
+        """The one that is cut into tiles, where one is: the one closest together in memory."""
+        self.tiled = layout.precision == F4 and math.prod(self.lengths) > TILE
+        self.width = min(TILE, layout.shape[self.axis])
+        self.tiles = -(-layout.shape[self.axis] // self.width)
+        self.exact = exact_dtype(layout.dtype, layout.precision)
+        self.lowest = np.asarray(np.finfo(layout.precision).min, layout.precision)
+        if math.prod(self.lengths) >= FLOAT_INDEX:
+            raise ValueError(f"a block of {math.prod(self.lengths)} positions is too long for exact indices")
+
+    def comparable(self, x: Tensor) -> Tensor:
+        """x in the dtype `exact`, the best score the largest."""
+        ops = self.ops
+        x = x if self.exact == self.layout.dtype else ops.Cast(x=x, DstT=self.exact)
+        if self.layout.kind != "cost":
+            return x
+        # −x has no place for the lowest of the signed, nor for the unsigned; −x − 1 has, and the same differences.
+        return ops.Neg(x=x) if self.exact.kind == "f" else ops.Invert(x=x)
+
+    def weights(self, x: Tensor, top: Tensor, hit: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights relative to that of the maximum, and their logarithms; for "probs" these are left to whoever asks."""
+        ops, precision = self.ops, self.layout.precision
+        infinite = ops.Equal(x=top, y=self.full(math.inf)) if self.layout.careful else None
+        if self.layout.kind == "probs":
+            if self.exact.kind == "f":  # divided first: rounding might take weights out of the range
+                share = self.rounded(ops.DivNoNan(x=x, y=top))
+            else:
+                share = ops.DivNoNan(x=self.rounded(x), y=self.rounded(top))
+            if infinite is not None:
+                share = ops.SelectV2(condition=infinite, t=self.number(hit), e=share)
+            sound = ops.GreaterEqual(x=x, y=self.full(0))  # NaN is not, which division by 0 would hide
+            return ops.SelectV2(condition=sound, t=share, e=np.asarray(math.nan, precision)), None
+        if infinite is None:
+            log_weight = ops.Mul(x=self.gap(x, top), y=beta)
+        else:
+            finite = ops.SelectV2(condition=ops.IsFinite(x=top), t=top, e=ops.ZerosLike(x=top))
+            # Kept finite, or a derivative by β would be 0 times infinity.
+            gap = ops.Maximum(x=self.gap(x, finite), y=self.lowest)
+            log_weight = ops.Mul(x=ops.Minimum(x=gap, y=np.zeros((), precision)), y=beta)
+            log_weight = ops.SelectV2(condition=infinite, t=ops.Log(x=self.number(hit)), e=log_weight)
+            absent = ops.Equal(x=x, y=self.full(-math.inf))
+            log_weight = ops.SelectV2(condition=absent, t=np.asarray(-math.inf, precision), e=log_weight)
+        return ops.Exp(x=log_weight), log_weight
+
+    def beyond(self, position: Sequence[Tensor], radius: int) -> Tensor:
+        """Whether a place lies further from `position` than `radius`, along any axis; broadcastable to the block."""
+        ops, precision = self.ops, self.layout.precision
+        limit = np.asarray(min(radius, FLOAT_INDEX), precision)
+        far = [
+            ops.Greater(x=ops.Abs(x=ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=at)), y=limit)
+            for axis, at in zip(self.layout.axes, position, strict=True)
+        ]
+        return functools.reduce(lambda a, b: ops.LogicalOr(x=a, y=b), far)
+
+    def largest(self, weight: Tensor, where: Tensor) -> Tensor:
+        """(s,): the largest of some weights, 0 where there are none."""
+        some = self.ops.SelectV2(condition=where, t=weight, e=np.zeros((), self.layout.precision))
+        return self.flat(self.ops.Max(input=some, axis=self.axes, keep_dims=True))
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """x in the precision of the weights."""
+        return x if self.exact == self.layout.precision else self.ops.Cast(x=x, DstT=self.layout.precision)
+
+    def gap(self, x: Tensor, top: Tensor) -> Tensor:
+        """x − top, subtracted before it is rounded to the precision of the weights."""
+        ops, layout = self.ops, self.layout
+        if layout.dtype in (I8, U8):  # may leave the range of the signed, but never that of the unsigned
+            below = ops.Sub(x=ops.Cast(x=top, DstT=U8), y=ops.Cast(x=x, DstT=U8))
+            return ops.Neg(x=ops.Cast(x=below, DstT=layout.precision))
+        difference = ops.Sub(x=x, y=top)
+        return difference if self.exact == layout.precision else ops.Cast(x=difference, DstT=layout.precision)
+
+    def first(self, hit: Tensor) -> list[Tensor]:
+        """For each reduced axis the position of the first hit, broadcastable, as floats of the precision."""
+        ops, precision = self.ops, self.layout.precision
+        count = math.prod(self.lengths)
+        strides = [math.prod(self.lengths[k + 1 :]) for k in range(len(self.lengths))]
+        pairs = zip(self.layout.axes, strides, strict=True)
+        left = count - sum(self._along(axis, self.layout.shape[axis]) * stride for axis, stride in pairs)
+        # ArgMax would do, but XLA's is slow on CPUs; the largest of the positions counted from the end is not.
+        best = ops.Max(
+            input=ops.SelectV2(condition=hit, t=left, e=np.zeros((), precision)), axis=self.axes, keep_dims=True
+        )
+        first = ops.Sub(x=np.asarray(count, precision), y=best)
+        if len(self.lengths) == 1:
+            return [first]
+        rest, positions = ops.Cast(x=first, DstT=I4), []
+        for stride in np.array(strides, I4):
+            positions.append(ops.Cast(x=ops.FloorDiv(x=rest, y=stride), DstT=precision))
+            rest = ops.FloorMod(x=rest, y=stride)
+        return positions
+
+    def cut(self, terms: Tensor) -> Tensor:
+        """`terms` with the last reduced axis as two, tiles and positions within them; zeros fill the last tile."""
+        if not self.tiled:
+            return terms
+        shape, axis = self.layout.shape, self.axis
+        if spare := self.tiles * self.width - shape[axis]:
+            padding = [[0, spare if k == axis else 0] for k in range(len(shape))]
+            terms = self.ops.Pad(input=terms, paddings=np.array(padding, I4))
+        return self.ops.Reshape(tensor=terms, shape=np.array(self._tiled(shape, self.width), I4))
+
+    def within(self, terms: Tensor) -> Tensor:
+        """Sums over each tile, in float64; over the reduced axes altogether where there are no tiles."""
+        if not self.tiled:
+            return self.ops.Sum(input=terms, axis=self.axes, keep_dims=True)
+        sums = self.ops.Sum(input=terms, axis=np.array([self.axis + 1], I4), keep_dims=False)
+        return self.ops.Cast(x=sums, DstT=F8)
+
+    def product(self, x: Tensor, y: Tensor) -> Tensor:
+        """x times y, to be summed."""
+        # XLA's rule for sums of plain products on CPUs is a slow one; the maximum, of no effect, keeps it from that.
+        return self.ops.Maximum(x=self.ops.Mul(x=x, y=y), y=self.lowest)
+
+    def across(self, sums: Tensor) -> Tensor:
+        """(s,): the sums of tiles added up."""
+        return self.flat(self.ops.Sum(input=sums, axis=self.axes, keep_dims=False) if self.tiled else sums)
+
+    def sum(self, terms: Tensor) -> Tensor:
+        """(s,): the sum over the reduced axes."""
+        return self.across(self.within(self.cut(terms)))
+
+    def moments(
+        self, weight: Tensor, mass: Tensor, axis: int, position: Tensor, squares: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """(s,), (s,): Σ w (i − position) along `axis`, and of the squares if they are wanted.
+
+        weight: as cut; mass: its sums within tiles. A tile is summed about the point of it nearest to `position`,
+        so that no distance is large beside what it contributes, and moved from there in float64.
+        """
+        ops, precision = self.ops, self.layout.precision
+        first = second = shift = None
+        if not self.tiled:
+            distance = ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=position)
+        elif axis == self.axis:
+            low = self._along(axis, self.tiles) * self.width
+            nearest = ops.Minimum(x=ops.Maximum(x=position, y=low), y=low + np.asarray(self.width - 1, precision))
+            shape = [1 if k in self.layout.axes else n for k, n in enumerate(self.layout.shape)]
+            places = self._along(axis, self.tiles * self.width).reshape(self._tiled([1] * len(shape), self.width))
+            distance = ops.Sub(x=places, y=ops.Reshape(tensor=nearest, shape=np.array(self._tiled(shape, 1), I4)))
+            shift = ops.Cast(x=ops.Sub(x=nearest, y=position), DstT=F8)
+        else:  # a tile lies at one position along this axis
+            distance = None
+            shift = ops.Cast(x=ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=position), DstT=F8)
+
+        if distance is not None:
+            product = self.product(weight, distance)
+            first = self.within(product)
+            second = self.within(self.product(product, distance)) if squares else None
+        if shift is not None:
+            moved = ops.Mul(x=shift, y=mass)
+            whole = moved if first is None else ops.AddV2(x=first, y=moved)
+            if squares:  # Σ w (d + s)² = Σ w d² + s (Σ w d + Σ w (d + s))
+                twice = whole if first is None else ops.AddV2(x=first, y=whole)
+                moved = ops.Mul(x=shift, y=twice)
+                second = moved if second is None else ops.AddV2(x=second, y=moved)
+            first = whole
+        return self.across(first), self.across(second) if squares else None
+
+    def value_moments(
+        self, weight: Tensor, axis: int, values: Tensor, center: Tensor, squares: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """(s,), (s,): Σ w (v − center) along `axis`, and of the squares if they are wanted, summed in float64.
+
+        Values may lie however far apart, so that no narrower sum would hold the bound.
+        """
+        ops = self.ops
+        shape = [-1 if k == axis else 1 for k in range(len(self.layout.shape))]
+        distance = ops.Sub(x=ops.Reshape(tensor=values, shape=np.array(shape, I4)), y=center)
+        weight = weight if self.layout.precision == F8 else ops.Cast(x=weight, DstT=F8)
+        product = ops.Mul(x=weight, y=distance)
+        first = self.flat(ops.Sum(input=product, axis=self.axes, keep_dims=True))
+        if not squares:
+            return first, None
+        return first, self.flat(ops.Sum(input=ops.Mul(x=product, y=distance), axis=self.axes, keep_dims=True))
+
+    def gather(self, places: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
+        """The values at a position, for each reduced axis."""
+        ops = self.ops
+        centers = []
+        for values, at, length in zip(places, position, self.lengths, strict=True):
+            at = ops.Minimum(x=ops.Cast(x=at, DstT=I4), y=np.asarray(length - 1, I4))  # beside NaN there is no maximum
+            centers.append(ops.GatherV2(params=values, indices=at, axis=np.zeros((), I4)))
+        return centers
+
+    def _along(self, axis: int, length: int) -> Any:
+        """0, 1, 2 … along `axis`, broadcastable, in the precision of the weights."""
+        shape = [length if k == axis else 1 for k in range(len(self.layout.shape))]
+        return np.arange(length).astype(self.layout.precision).reshape(shape)
+
+    def _tiled(self, shape: Sequence[int], width: int) -> list[int]:
+        """`shape` with tiles of that width in the place of the axis that is cut."""
+        return [*shape[: self.axis], self.tiles, width, *shape[self.axis + 1 :]]
+
+    def flat(self, kept: Tensor) -> Tensor:
+        """(s,): a tensor with reduced axes of length 1."""
+        return self.ops.Reshape(tensor=kept, shape=np.array([self.slices], I4))
+
+    def unflat(self, row: Tensor) -> Tensor:
+        """(s,) as a tensor with reduced axes of length 1."""
+        shape = [1 if k in self.layout.axes else n for k, n in enumerate(self.layout.shape)]
+        return self.ops.Reshape(tensor=row, shape=np.array(shape, I4))
+
+    def stack(self, rows: Sequence[Tensor]) -> Tensor:
+        """(a, s)."""
+        return self.ops.Pack(values=list(rows), axis=0)
+
+    def number(self, condition: Tensor) -> Tensor:
+        """1 where it holds, 0 elsewhere, in the precision of the weights."""
+        return self.ops.Cast(x=condition, DstT=self.layout.precision)
+
+    def full(self, value: float) -> Any:
+        """A constant to compare with what is `comparable`, or to select beside it."""
+        return np.asarray(value, self.exact)
