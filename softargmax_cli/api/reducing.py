@@ -19,6 +19,7 @@ from softargmax_cli.api.describing import described
 from softargmax_cli.api.runtimes import lent
 from softargmax_cli.arrays.memory import ArraySource
 from softargmax_cli.arrays.opening import TableOptions, open_source
+from softargmax_cli.arrays.reading import reading, watching
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.spooled import spooled
 from softargmax_cli.errors import OptionError
@@ -77,8 +78,9 @@ def reduce(
         with lent(device) as runtime:
             run = described(source, problem, runtime.device)
             collector = Collector(run, wanted)
-            for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append):
-                collector.add(slices)
+            with watching(source.watch, notes), reading(source.name):
+                for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append):
+                    collector.add(slices)
         shape = tuple(source.rows if n is None else n for n in source.shape)
     for note in notes:
         warnings.warn(f"{source.name}: {in_python(note)}", stacklevel=2)

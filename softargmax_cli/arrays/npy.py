@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.arrays.reading import reading
 from softargmax_cli.arrays.source import Loaded, Pending, Source
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Order
@@ -138,7 +139,8 @@ class NpySource(Source):
     def _fill(self, space: memoryview) -> None:
         """Fill `space` with the next bytes of the stream."""
         while space:
-            count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
+            with reading(self.name):
+                count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
             if not count:
                 raise self._ended()
             space = space[count:]
@@ -158,8 +160,9 @@ class NpySource(Source):
         for count, step in zip(shape[:split], strides[:split], strict=True):
             places = np.add.outer(places, np.arange(count) * step)
         space = _bytes(values)
-        for number, place in enumerate(places.ravel().tolist()):
-            self._read_at(space[number * stretch : (number + 1) * stretch], place)
+        with reading(self.name):
+            for number, place in enumerate(places.ravel().tolist()):
+                self._read_at(space[number * stretch : (number + 1) * stretch], place)
         return values
 
     def _read_at(self, space: memoryview, place: int) -> None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from softargmax_cli.arrays.reading import Watch, reading
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.errors import InputError, InputMissingError
 
@@ -44,8 +45,11 @@ def open_source(path: str, table: TableOptions | None = None) -> Source:
     """
     stream, name, size = _open(path)
     try:
-        stream, first = _looked_at(stream)
-        source = _recognised(stream, first, name, size, table or TableOptions())
+        watch = Watch(stream, path, name)
+        with reading(name):
+            stream, first = _looked_at(stream)
+            source = _recognised(stream, first, name, size, table or TableOptions())
+        source.watch = watch
     except BaseException:
         stream.close()
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -92,7 +92,9 @@ class Inputs:
                     problem = self._spec.resolve(source.shape, source.dtype, wanted)
             if self._runtime is None:
                 self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
-            yield Reduction(source, problem, self._runtime, asked.memory, stream)
+            reduction = Reduction(source, problem, self._runtime, asked.memory, stream)
+            files.callback(reduction.close)
+            yield reduction
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
@@ -104,7 +106,7 @@ class Inputs:
 
 
 class Reduction:
-    """One input on its way through the reduction; iterate it once."""
+    """One input on its way through the reduction; iterate it once. Closed, no thread works and no bar is shown."""
 
     def __init__(
         self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None
@@ -116,14 +118,28 @@ class Reduction:
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
         """What the user should know; there may be more at the end."""
+        self._slices = self._reduced()
 
     def __iter__(self) -> Iterator[Slices]:
+        return self._slices
+
+    def close(self) -> None:
+        """Stop, wherever it is. An error elsewhere must not be said beside a bar, nor wait for the collector."""
+        self._slices.close()
+
+    def _reduced(self) -> Generator[Slices, None, None]:
+        from softargmax_cli.arrays.reading import reading, watching
         from softargmax_cli.reduction.engine import reduce, returns
 
         source, problem, memory = self._source, self._problem, self._memory
         passes = 2 if returns(source, problem, memory) else 1
         nbytes = None if source.nbytes is None else passes * source.nbytes
-        with Progress(nbytes, self._stream) as progress, _naming(source.name):
+        with (
+            Progress(nbytes, self._stream) as progress,
+            _naming(source.name),
+            watching(source.watch, self.notes),
+            reading(source.name),
+        ):
             yield from reduce(
                 source, problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
             )

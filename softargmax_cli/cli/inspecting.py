@@ -73,6 +73,7 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
 
 def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
     from softargmax_cli.arrays.opening import TableOptions, open_source
+    from softargmax_cli.arrays.reading import reading, watching
     from softargmax_cli.reduction.spec import Spec
 
     with closing(open_source(name, TableOptions(*looked.table, find_ids=True))) as source:
@@ -101,10 +102,11 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
             found = replace(found, delimiter=layout.delimiter, header=layout.header)
             if layout.id_at is not None:
                 found = replace(found, id_column=_column(layout, layout.id_at))
-        sums = None
+        sums, notes = None, [*source.notes]
         if not looked.quick:
             sums = _Sums(source, resolved)
-            statistics = _streamed(source, sums, io.StringIO() if looked.quiet else None)
+            with watching(source.watch, notes), reading(source.name):
+                statistics = _streamed(source, sums, io.StringIO() if looked.quiet else None)
             shape = tuple(source.rows if n is None else n for n in source.shape)
             found = replace(
                 found,
@@ -120,7 +122,7 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
                 slices_not_one=sums.not_one,
             )
         arguments = None if why_not else tuple(_arguments(name, found, looked, axes, sums))
-        return replace(found, arguments=arguments), source.notes
+        return replace(found, arguments=arguments), notes
 
 
 def _like_heatmaps(shape: tuple[int | None, ...]) -> bool:
