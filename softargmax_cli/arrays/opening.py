@@ -46,7 +46,7 @@ def open_source(path: str, table: TableOptions | None = None) -> Source:
     stream, name, size = _open(path)
     try:
         watch = Watch(stream, path, name)
-        with reading(name):
+        with watch.explaining(), reading(name):
             stream, first = _looked_at(stream)
             source = _recognised(stream, first, name, size, table or TableOptions())
         source.watch = watch

@@ -49,21 +49,25 @@ class Watch:
                 return ("replaced while it was read; this is the result for the file before",)
         return ()
 
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Where the file was changed, say that instead of anything else that seems wrong with it."""
+        try:
+            yield
+        except (InputError, UndefinedError):
+            self.end()
+            raise
+
 
 @contextlib.contextmanager
 def watching(watch: Watch | None, notes: list[str]) -> Iterator[None]:
-    """A reduction of the file: in the end, `notes` get what `Watch.end` says, and it raises what that raises.
-
-    Where the file was changed, nothing else that seems wrong with it is worth saying.
-    """
-    try:
+    """All of a file is read within: at the end, `notes` get what `Watch.end` says, and it raises what that raises."""
+    if watch is None:
         yield
-    except (InputError, UndefinedError):
-        if watch is not None:
-            watch.end()
-        raise
-    if watch is not None:
-        notes += watch.end()
+        return
+    with watch.explaining():
+        yield
+    notes += watch.end()
 
 
 def _status(stream: IO[bytes]) -> os.stat_result | None:
