@@ -95,7 +95,7 @@ def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]
         held = "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "no real numbers"
         described = "structured" if dtype is None else dtype
         raise InputError(f"{name}: dtype {described} holds {held}", "save real numbers: array.astype('float32')")
-    if math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:  # of nothing, too, where one of them is 0
+    if 0 in shape and math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:  # NumPy has no such array
         raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
     return shape, dtype, "F" if fortran else "C"
 
