@@ -72,7 +72,7 @@ class ParquetSource(Source):
             raise InputError(f"{name}: {what} no numbers: {few(others)}", remedy)
         if not self._columns:
             raise InputError(f"{name}: no columns of numbers in it")
-        self.dtype = reduce(np.promote_types, [self._with_nulls(types[at] or FLOAT, at) for at in self._columns])
+        self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
         self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
         self.labels = tuple(titles[at] for at in self._columns)
@@ -95,15 +95,6 @@ class ParquetSource(Source):
             self.id_column = titles[at] if titles.count(titles[at]) == 1 and not titles[at].isdecimal() else at + 1
         return at
 
-    def _with_nulls(self, dtype: np.dtype[Any], at: int) -> np.dtype[Any]:
-        """The dtype of a column, which has room for NaN where the file does not say that there are no nulls."""
-        metadata = self._file.metadata
-        if metadata.num_columns == len(self.header or ()):  # no column is made of others
-            groups = (metadata.row_group(k).column(at).statistics for k in range(metadata.num_row_groups))
-            if all(group is not None and group.has_null_count and group.null_count == 0 for group in groups):
-                return dtype
-        return dtype if dtype.kind == "f" else np.promote_types(dtype, "f4")
-
     def fetch(self, block: Block) -> ParquetPending:
         parts, row, stop = [], block.start[0], block.stop[0]
         while row < stop:
@@ -125,7 +116,9 @@ class ParquetSource(Source):
         import pyarrow as pa
 
         if column.null_count and self.dtype.kind != "f":
-            raise InputError(f"{self.name}: damaged: column {at + 1} has nulls that its statistics deny")
+            raise InputError(
+                f"{self.name}: damaged: column {at + 1} has nulls, and its schema says that there are none"
+            )
         if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
             column = column.cast(pa.float64())
         elif pa.types.is_boolean(column.type):
@@ -185,3 +178,11 @@ def _dtype(kind: Any) -> np.dtype[Any] | None:
         dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
         return dtype
     return FLOAT if pa.types.is_decimal(kind) or pa.types.is_null(kind) else None
+
+
+def _with_nulls(dtype: np.dtype[Any], field: Any) -> np.dtype[Any]:
+    """The dtype of a column with room for NaN, unless the schema says that nothing is missing.
+
+    How many nulls there are its statistics might say, but where those are damaged pyarrow ends the process.
+    """
+    return dtype if dtype.kind == "f" or not field.nullable else np.promote_types(dtype, "f4")

@@ -85,7 +85,8 @@ def test_pipes(form: str) -> None:
 def test_columns_of_every_dtype(dtype: str, nulls: bool, tmp_path: Path) -> None:
     values = sample((9, 3), dtype)
     columns = [pa.array(column, mask=np.arange(9) == 4 if nulls else None) for column in values.T]
-    pyarrow.parquet.write_table(pa.table(columns, names=["a", "b", "c"]), tmp_path / "t.parquet", row_group_size=4)
+    fields = [pa.field(name, columns[0].type, nullable=nulls) for name in "abc"]
+    pyarrow.parquet.write_table(pa.table(columns, pa.schema(fields)), tmp_path / "t.parquet", row_group_size=4)
     want = values.astype(np.promote_types(dtype, "f4") if nulls and values.dtype.kind != "f" else dtype)
     want[4] = np.nan if nulls else want[4]
     with closing(open_source(str(tmp_path / "t.parquet"))) as source:

@@ -53,7 +53,9 @@ def open_safetensors(stream: BinaryIO, name: str, reading: Reading) -> Source:
     key = chosen(name, "safetensors", keys, reading.key, lambda key: _member(key, tensors[key]))
     title = f"{name}[{shown(key)}]"
     kind, shape, offset = _described(tensors[key], title)
-    stream.seek(begin + offset)
+    stream.seek(
+        min(begin + offset, os.fstat(stream.fileno()).st_size)
+    )  # where the source finds that there is too little
     if kind in SMALL_FLOATS:
         source: NpySource = SmallFloatSource(stream, title, shape, SMALL_FLOATS[kind])
     else:
