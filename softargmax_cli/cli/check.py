@@ -42,7 +42,7 @@ Expect = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Compare soft with this result instead, .npy or CSV, as written by run.",
+        help="Compare soft with this result instead, .npy, .npz or CSV, as written by run.",
         show_default=False,
         rich_help_panel=CHECK,
     ),

@@ -210,6 +210,7 @@ def _members_dicts(members: Sequence[Member]) -> list[dict[str, Any]]:
 def _members_lines(members: Sequence[Member], count: int, signs: Signs) -> list[str]:
     lines = []
     for name, shape, dtype in members[:MANY]:
-        size = "damaged" if shape is None else signs.times.join(f"{n:,}" for n in shape) or "a single number"
-        lines.append(f"{name if len(name) <= LONGEST else name[:LONGEST] + signs.more}  {dtype} {size}".rstrip())
+        size = signs.times.join(f"{n:,}" for n in shape or ()) or "a single number"
+        what = "cannot be read" if shape is None else f"{dtype} {size}"
+        lines.append(f"{name if len(name) <= LONGEST else name[:LONGEST] + signs.more}  {what}")
     return lines + ([f"{signs.more} {count - MANY:,} more"] if count > MANY else [])

@@ -25,10 +25,11 @@ from files import ANY_SHAPE, TABLES, everything, hdf5, npy, npz, parquet, piped,
 
 from softargmax_cli.arrays.containers import hdf5 as hdf5_module
 from softargmax_cli.arrays.containers import npz as npz_module
+from softargmax_cli.arrays.containers.members import SeveralArraysError
 from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.select.selection import selection_of
-from softargmax_cli.arrays.source import Loaded, Source
+from softargmax_cli.arrays.source import Loaded, Member, Source
 from softargmax_cli.errors import InputError, OutputError, SoftArgmaxError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
@@ -261,6 +262,14 @@ def test_safetensors(case: str, tmp_path: Path) -> None:
     content, what = HEADERS[case]
     assert refusal(written(tmp_path, content)).startswith(what)
     assert refusal(written(tmp_path, content), Reading(inspected=True)).startswith(what)
+
+
+def test_one_of_several_that_cannot_be_read(tmp_path: Path) -> None:
+    good = {"dtype": "BF16", "shape": [2, 4], "data_offsets": [0, 16]}
+    path = written(tmp_path, tensors({"good": good, "bad": 1}))
+    with pytest.raises(SeveralArraysError) as caught:
+        open_source(path)
+    assert caught.value.members == [Member("good", (2, 4), "bfloat16"), Member("bad", None, "")]
 
 
 def test_a_header_that_is_a_list_is_none(tmp_path: Path) -> None:

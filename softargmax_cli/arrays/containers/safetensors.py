@@ -74,12 +74,10 @@ def _header(stream: BinaryIO, name: str) -> tuple[Mapping[str, Any], int]:
         what = f"a header of {size:,} bytes, longer than any" if size > LONGEST_HEADER else "it ends within its header"
         raise InputError(f"{name}: damaged, or no .safetensors file: {what}", REMEDY)
     try:
-        tensors = json.loads(stream.read(size))
+        tensors: dict[str, Any] = json.loads(stream.read(size))  # text that begins with { is an object, or none
     except (ValueError, RecursionError) as error:
         what = f"the header is no JSON: {str(error)[:80]}"
         raise InputError(f"{name}: damaged, or no .safetensors file: {what}", REMEDY) from None
-    if not isinstance(tensors, dict):
-        raise InputError(f"{name}: damaged, or no .safetensors file: the header is no JSON object", REMEDY)
     return tensors, 8 + size
 
 
