@@ -294,10 +294,10 @@ class TestPython:
 def test_memory_is_bounded(softargmax: Softargmax) -> None:
     from test_streams import peak
 
-    softargmax.save("x.npy", VALUES, "float32")
     zeros = np.zeros((75_000, 1_000), "f4")  # 300 MB
+    np.save(softargmax.folder / "x.npy", zeros)
     np.savez(softargmax.folder / "stored.npz", x=zeros)
     np.savez_compressed(softargmax.folder / "packed.npz", x=zeros)
     usual = peak(softargmax, "x.npy", "--memory", "64MiB")
     for name in ("stored.npz", "packed.npz"):
-        assert peak(softargmax, name, "--memory", "64MiB") <= usual + 100_000_000
+        assert peak(softargmax, name, "--memory", "64MiB") <= usual + 64_000_000
