@@ -100,12 +100,12 @@ def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 class NpySource(Source):
     """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound.
 
-    `header`: what the array is, where the stream holds nothing before its data.
+    `header`: what the array is, where the stream stands at its data; `alone`: whether the file should end with them.
     """
 
     format = "npy"
 
-    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None) -> None:
+    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, alone: bool = True) -> None:
         self.name, self._stream = name, stream
         header = header or read_header(stream, name)
         self.version = header.version
@@ -117,15 +117,15 @@ class NpySource(Source):
         self._lock = threading.Lock()
         if not self.sequential:
             self._begin, self._descriptor = stream.tell(), stream.fileno()
-            self._check_size()
+            self._check_size(alone)
 
-    def _check_size(self) -> None:
+    def _check_size(self, alone: bool) -> None:
         status = os.fstat(self._stream.fileno())
         present, needed = status.st_size - self._begin, math.prod(self._lengths) * self._dtype.itemsize
         if stat.S_ISREG(status.st_mode) and present < needed:
             what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
             raise InputError(f"{self.name}: truncated: {what}", "copy the file again, or write it again")
-        if stat.S_ISREG(status.st_mode) and present > needed:
+        if stat.S_ISREG(status.st_mode) and alone and present > needed:
             self.notes = (f"{present - needed:,} bytes after the array are ignored",)
 
     def fetch(self, block: Block) -> Pending:

@@ -14,6 +14,7 @@ from softargmax_cli.report.progress import Progress
 from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
+    from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.arrays.source import Source
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices
@@ -34,8 +35,7 @@ class Asked:
     window: int | None
     nan: NanPolicy
     precision: Precision
-    table: tuple[str | None, bool | None, str | None]
-    """Delimiter, header, id column of a CSV."""
+    reading: Reading
     device: str
     memory: int
     quiet: bool
@@ -75,13 +75,13 @@ class Inputs:
     @contextmanager
     def opened(self, name: str, fields: Collection[str], *, bar: bool = True) -> Iterator[Reduction]:
         """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn."""
-        from softargmax_cli.arrays.opening import TableOptions, open_source
+        from softargmax_cli.arrays.opening import open_source
         from softargmax_cli.reduction.engine import returns
 
         asked, wanted = self._asked, frozenset(fields)
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
-            source = files.enter_context(closing(open_source(name, TableOptions(*asked.table))))
+            source = files.enter_context(closing(open_source(name, asked.reading)))
             with _naming(source.name):
                 problem = self._spec.resolve(source.shape, source.dtype, wanted)
                 if source.sequential and returns(source, problem, asked.memory):

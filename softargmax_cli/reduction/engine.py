@@ -300,7 +300,10 @@ class _Stream:
         if table:
             columns = [values.shape[1]]
             return replace(part, misfit=misfit, slices=finish(state.first(rows), problem, columns, 0, loaded.ids))
-        return replace(part, misfit=misfit, slices=self._answers(state, task.block))
+        slices = self._answers(state, task.block)
+        if loaded.ids is not None and problem.kept == (0,):
+            slices = replace(slices, ids=loaded.ids)
+        return replace(part, misfit=misfit, slices=slices)
 
 
 def _nbytes(source: Readable, block: Block) -> int:
