@@ -13,12 +13,12 @@ from softargmax_cli.arrays.sinks.base import Sink
 from softargmax_cli.arrays.sinks.spool import Spool
 from softargmax_cli.arrays.sinks.target import Target
 from softargmax_cli.errors import OutputError
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
+from softargmax_cli.reduction.result import PER_AXIS, Run, Slices, Summary
 
 LONGEST_ID = 4096
 """Characters: NumPy pads every string of an array to the longest, so one hostile id could fill any disk."""
 
-_DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1"}
+_DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1", "vanished": "|b1"}
 _LONGEST_AXIS = 10**19
 _IDS_AT_ONCE = 1024
 
@@ -50,7 +50,10 @@ def _stored(slices: Slices, field: str) -> npt.NDArray[np.generic]:
 
 
 class NpySink(Sink):
-    """`soft` alone. Where the length is not known, room for the header is left, or the data wait in a spool."""
+    """One field alone, `soft` of a reduction.
+
+    Where the length is not known, room for the header is left, or the data wait in a spool.
+    """
 
     def __init__(self, target: Target, run: Run) -> None:
         super().__init__(target, run)
@@ -61,18 +64,18 @@ class NpySink(Sink):
     def _begin(self) -> None:
         if self._spool is None:
             kept = tuple(_LONGEST_AXIS if n is None else n for n in self._run.kept)
-            self._header = npy_header("<f8", _shape(self._run, kept, "soft"))
+            self._header = npy_header("<f8", _shape(self._run, kept, self._run.alone))
             self._target.stream.write(self._header)
 
     def _write(self, slices: Slices) -> None:
-        soft = _stored(slices, "soft")
+        values = _stored(slices, self._run.alone)
         if self._spool is not None:
-            self._spool.write(soft)
+            self._spool.write(values)
         else:
-            self._target.stream.write(soft.data)
+            self._target.stream.write(values.data)
 
     def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        stream, shape = self._target.stream, _shape(self._run, self._kept(shape), "soft")
+        stream, shape = self._target.stream, _shape(self._run, self._kept(shape), self._run.alone)
         if self._spool is not None:
             stream.write(npy_header("<f8", shape))
             self._spool.copy_to(stream)
@@ -93,7 +96,7 @@ class NpzSink(Sink):
         self._spools: dict[str, Spool] = {}
         self._ids = _IdSpool(target.spool_directory) if run.has_ids else None
         try:
-            for field in FIELDS:
+            for field in run.fields:
                 if field in fields:
                     self._spools[field] = Spool(target.spool_directory)
         except BaseException:
