@@ -146,7 +146,8 @@ class _SlopeStream(Stream):
             norm = np.sqrt((slope.by_beta**2).sum(axis=0))
             least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
         else:
-            norm, least, largest = np.sqrt(slope.squares), slope.least, slope.largest
+            least, largest = slope.least, slope.largest
+            norm = np.maximum(np.sqrt(slope.squares), np.maximum(-least, largest))  # whose square may be lost
         answers = {name: getattr(slices, name) for name in ALWAYS}
         return Slopes(
             slices.start,

@@ -219,7 +219,8 @@ def _boxed(gradients: Sequence[Array], values: Array, axes: tuple[int, ...], def
         kept = [1 if k in axes else n for k, n in enumerate(gradients[0].shape)]
         gradients = [np.where(defined.reshape(kept), part, part.dtype.type(math.nan)) for part in gradients]
     back = np.argsort(memory)
-    boxes = [part.reshape([values.shape[k] for k in memory]).transpose(back) for part in gradients]
+    shape = [values.shape[k] for k in memory]
+    boxes: list[Array] = [part.reshape(shape).transpose(back) for part in gradients]
     if len(boxes) == 1:
         return boxes[0]
     stacked: Array = np.stack(boxes, axis=-1) if memory == sorted(memory) else np.stack([box.T for box in boxes]).T

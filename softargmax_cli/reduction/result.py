@@ -199,6 +199,8 @@ class Run:
     """The one of them that is written where there is room for no more."""
     wrt: str | None = None
     """What soft was differentiated by, "x" or "beta"; None where it was not."""
+    vanished: float = 0.0
+    """The norm below which a gradient has vanished."""
     has_ids: bool = False
     labels: Sequence[str] | None = None
     """Names of the positions along the one reduced axis, as the class names of a CSV header."""

@@ -19,16 +19,17 @@ LONGEST_ID = 4096
 """Characters: NumPy pads every string of an array to the longest, so one hostile id could fill any disk."""
 
 _DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1", "vanished": "|b1"}
-_LONGEST_AXIS = 10**19
+LONGEST_AXIS = 10**19
+"""Room for every length, where a header is written before it is known."""
 _IDS_AT_ONCE = 1024
 
 
-def npy_header(dtype: str, shape: tuple[int, ...], size: int = 0) -> bytes:
+def npy_header(dtype: str, shape: tuple[int, ...], size: int = 0, *, fortran: bool = False) -> bytes:
     """The header of an .npy file, format version 1.0, of at least `size` bytes and a multiple of 64.
 
     Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
     """
-    text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    text = f"{{'descr': {dtype!r}, 'fortran_order': {fortran}, 'shape': {shape!r}, }}"
     size = max(size, -(-(len(text) + 11) // 64) * 64)
     return b"\x93NUMPY\x01\x00" + (size - 10).to_bytes(2, "little") + text.ljust(size - 11).encode("ascii") + b"\n"
 
@@ -63,7 +64,7 @@ class NpySink(Sink):
 
     def _begin(self) -> None:
         if self._spool is None:
-            kept = tuple(_LONGEST_AXIS if n is None else n for n in self._run.kept)
+            kept = tuple(LONGEST_AXIS if n is None else n for n in self._run.kept)
             self._header = npy_header("<f8", _shape(self._run, kept, self._run.alone))
             self._target.stream.write(self._header)
 
@@ -113,18 +114,17 @@ class NpzSink(Sink):
 
     def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
         kept = self._kept(shape)
-        stream = self._target.stream if self._target.seekable else _Forward(self._target.stream)
-        with zipfile.ZipFile(cast(IO[bytes], stream), "w", zipfile.ZIP_STORED) as archive:
+        with zip_of(self._target) as archive:
             if self._ids is not None:
                 header = npy_header(self._ids.dtype, kept)
-                with archive.open(_member("id", len(header) + self._ids.nbytes), "w") as member:
-                    member.write(header)
-                    self._ids.copy_to(member)
+                with archive.open(member("id", len(header) + self._ids.nbytes), "w") as place:
+                    place.write(header)
+                    self._ids.copy_to(place)
             for field, spool in self._spools.items():
                 header = npy_header(_DTYPES.get(field, "<f8"), _shape(self._run, kept, field))
-                with archive.open(_member(field, len(header) + spool.nbytes), "w") as member:
-                    member.write(header)
-                    spool.copy_to(member)
+                with archive.open(member(field, len(header) + spool.nbytes), "w") as place:
+                    place.write(header)
+                    spool.copy_to(place)
                 spool.close()  # its space is free for the next member
 
     def _release(self) -> None:
@@ -134,7 +134,14 @@ class NpzSink(Sink):
             self._ids.close()
 
 
-def _member(name: str, size: int) -> zipfile.ZipInfo:
+def zip_of(target: Target) -> zipfile.ZipFile:
+    """An .npz in a target, not yet with any array."""
+    stream = target.stream if target.seekable else _Forward(target.stream)
+    return zipfile.ZipFile(cast(IO[bytes], stream), "w", zipfile.ZIP_STORED)
+
+
+def member(name: str, size: int) -> zipfile.ZipInfo:
+    """What becomes the array of that name in an .npz, of `size` bytes with its header."""
     info = zipfile.ZipInfo(f"{name}.npy")
     info.file_size = size  # known beforehand, so that members beyond 4 GiB, and only those, are written as zip64
     return info
