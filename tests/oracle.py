@@ -244,12 +244,10 @@ def gradients(
     defined = mass[..., 0] > 0
     if not omit:
         defined &= ~nan.any(-1)
+    inside = np.ones(x.shape, bool)
     if window is not None:
-        far = [abs(along - along[first][..., None]) > window for along in index]
-        weight = np.where(np.any(far, axis=0), 0, weight)
-        inside = ~np.any(far, axis=0)
-    else:
-        inside = np.ones(x.shape, bool)
+        inside = np.all([abs(along - along[first][..., None]) <= window for along in index], axis=0)
+    weight = np.where(inside, weight, 0)
     by_x, by_beta = [], []
     with np.errstate(all="ignore"):
         best = np.take_along_axis(x, first[..., None], -1)
@@ -258,13 +256,14 @@ def gradients(
         for place, k in enumerate(given):
             c = _coordinates(coords, values.shape[k]) if values_of is None else values_of[place].astype(Wide)
             c = c[index[place]]
-            pull = c - (p * (c - c[first][..., None])).sum(-1, keepdims=True) - c[first][..., None]
+            from_hard = c - c[first][..., None]
+            pull = from_hard - (p * from_hard).sum(-1, keepdims=True)  # c − soft
             if x.dtype.kind == "f":
                 gap = x.astype(Wide) - best
             else:
                 gap = (x.astype(object) - best.astype(object)).astype(float).astype(Wide)
             if kind == "probs":
-                slope = np.where(inside & ~nan, pull / (weight * 0 + np.where(inside, x, 0)).sum(-1, keepdims=True), 0)
+                slope = np.where(inside & ~nan, pull / weight.sum(-1, keepdims=True), 0)
             else:
                 slope = (beta if kind == "scores" else -beta) * p * pull
             slope = np.where(infinite, 0, slope)
