@@ -1,4 +1,4 @@
-"""Gradients: the formulas in NumPy's widest float and finite differences, in every kind, layout and way of splitting."""
+"""Gradients: the formulas in NumPy's widest float and finite differences, in every kind and layout, whole and split."""
 
 from __future__ import annotations
 
