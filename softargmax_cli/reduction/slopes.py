@@ -14,8 +14,8 @@ from softargmax_cli.reduction.result import Slices, Summary
 VANISHED = 1e-6
 """The norm below which a gradient is said to have vanished, in the unit of soft for 1 in the scores, or in β.
 
-A step of length 1 then moves soft by less than a result in single precision may be off: no step that a training takes
-could be seen in it.
+To first order, a step of length 1 then moves soft by less than a result in single precision may be off: nothing that a
+training does to the scores can be seen in it.
 """
 
 BY_SCORES = ("hard", "soft", "norm", "min", "max", "vanished")
