@@ -85,6 +85,8 @@ class _SlopePart(Part):
 
 
 class _SlopeStream(Stream):
+    """A differentiation on its way through one input."""
+
     batch = 1  # the gradients of a batch would all wait to be written
     bytes_per_element = staticmethod(_bytes_per_element)
     returns = staticmethod(_returns)
@@ -95,6 +97,7 @@ class _SlopeStream(Stream):
         self.differentiator = BlockDifferentiator(self.problem, reduction[2])
         self.reducer = self.differentiator
         self.row = 0
+        """Of a table, the next to be written."""
 
     def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int, **more: Any) -> Iterator[Part]:
         for part in super()._parts(plan, batch, **more):

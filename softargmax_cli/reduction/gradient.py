@@ -104,10 +104,8 @@ def _real(ops: Any, x: Tensor, top: Tensor, layout: Layout) -> tuple[Tensor, Ten
         return ops.Cast(x=x, DstT=layout.precision), ops.Cast(x=top, DstT=layout.precision), real, 1
     block = Formulas(ops, layout)
     x = block.gap(block.comparable(x), block.unflat(top))
-    return x, ops.ZerosLike(x=ops.Cast(x=top, DstT=layout.precision)), replace(real, kind="scores"), _SIGNS[layout.kind]
-
-
-_SIGNS = {"scores": 1, "cost": -1}
+    none = ops.ZerosLike(x=ops.Cast(x=top, DstT=layout.precision))
+    return x, none, replace(real, kind="scores"), -1 if layout.kind == "cost" else 1
 
 
 @dataclass(frozen=True, slots=True)

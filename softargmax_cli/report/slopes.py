@@ -14,7 +14,7 @@ from softargmax_cli.reduction.slopes import SlopeSummary
 from softargmax_cli.report.layout import Column, short
 from softargmax_cli.report.summary import brief
 from softargmax_cli.report.table import Table, numbers_of, places_of, put_columns
-from softargmax_cli.report.text import FULL, Signs, legible, printable, signs_of
+from softargmax_cli.report.text import FULL, Signs, legible, signs_of
 
 
 def put_slopes(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
@@ -23,11 +23,8 @@ def put_slopes(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
     put_columns(_columns(slices, run, signs, partial(legible, stream=file)), _styles(slices), file, color=color)
 
 
-def slope_line(summary: Summary, run: Run, *, named: bool = False, signs: Signs = FULL) -> str:
-    """How many slices, how large their gradients are, how many of them have vanished.
-
-    `named` puts the input's name before it, for when several inputs are summarised one after the other.
-    """
+def slope_line(summary: Summary, run: Run, *, signs: Signs = FULL) -> str:
+    """How many slices, how large their gradients are, how many of them have vanished."""
     assert isinstance(summary, SlopeSummary)
     parts = [f"{summary.slices:,} slice{'' if summary.slices == 1 else 's'}"]
     if not math.isnan(summary.max_norm):
@@ -35,8 +32,7 @@ def slope_line(summary: Summary, run: Run, *, named: bool = False, signs: Signs 
     parts.append(f"{summary.vanished:,} vanished (norm below {run.vanished:g})")
     if summary.undefined:
         parts.append(f"{summary.undefined:,} undefined")
-    line = signs.dot.join(parts)
-    return f"{printable(run.input)}: {line}" if named else line
+    return signs.dot.join(parts)
 
 
 class SlopeTable(Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 import numpy as np
 
@@ -27,8 +27,8 @@ def put_rows(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
 class Table:
     """Collects the first `rows` slices of a run, 0 for all; then prints them."""
 
-    put_rows = staticmethod(put_rows)
-    line_of = staticmethod(summary_line)
+    put_rows: ClassVar[Callable[..., None]] = staticmethod(put_rows)
+    line_of: ClassVar[Callable[..., str]] = staticmethod(summary_line)
 
     def __init__(self, rows: int = 20) -> None:
         self._rows = rows
