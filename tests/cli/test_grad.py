@@ -237,12 +237,12 @@ def test_soft_is_that_of_run(inside: Inside) -> None:
 @pytest.mark.slow
 def test_memory_is_bounded(softargmax: Softargmax) -> None:
     softargmax.save("x.npy", TUTORIAL, "float32")
-    shape = (100_000, 1_000)
+    shape = (60_000, 1_000)
     np.lib.format.open_memmap(softargmax.folder / "big.npy", mode="w+", dtype="<f4", shape=shape).flush()
     usual = peak(softargmax, "x.npy")
     for axis in ("0", "1"):
         given = ("--memory", "100MB", "--axis", axis, "-o", "g.npy", "--force")
-        assert peak(softargmax, "big.npy", *given) <= usual + 150_000_000  # less than half of the file
+        assert peak(softargmax, "big.npy", *given) <= usual + 150_000_000  # of a gradient of 240 MB
 
 
 def peak(softargmax: Softargmax, *arguments: str) -> int:
