@@ -133,7 +133,7 @@ CASES = [
 @pytest.mark.parametrize("number", range(len(LAYOUTS)), ids=LAYOUTS.keys())
 def test_every_layout(native_runtime: Runtime, number: int, order: Any) -> None:
     shape, axes = [*LAYOUTS.values()][number]
-    for turn in (0, 2, 5):  # each layout has three of the cases in each order, the others have others
+    for turn in (0, 2):  # each layout has two of the cases in each order, the others have others
         dtype, kind, window, coords = CASES[(number + turn + 3 * (order == "F")) % len(CASES)]
         x = np.asarray(drawn(shape, dtype, kind), order=order)
         spec = Spec(axes, kind, 1.7, coords, window=window)  # type: ignore[arg-type]
@@ -265,7 +265,7 @@ def test_far_from_a_maximum_a_long_slice_is_as_exact(native_runtime: Runtime) ->
     want = p * (weighty - (p * weighty).sum())
     assert np.abs(got[weighty] - want).max() <= 1e-5 * np.abs(want).max()
     got[weighty] = 0
-    assert not got.any()
+    assert np.abs(got).max() < 1e-30
 
 
 def test_nothing_is_kept_that_nobody_wants(native_runtime: Runtime) -> None:
