@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.arrays.source import Loaded, Pending, Source
+from softargmax_cli.arrays.stretches import stretches
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
@@ -148,18 +149,11 @@ class NpySource(Source):
         turn = slice(None, None, -1 if self.order == "F" else 1)
         start, shape, lengths = block.start[turn], block.shape[turn], self._lengths[turn]
         values = buffer.array(shape, self._dtype)
-        # From this axis on, the box is one stretch of the file for each position along the axes before.
-        split = len(shape)
-        while split > 0 and shape[split:] == lengths[split:]:
-            split -= 1
-        stretch = math.prod(shape[split:]) * self._dtype.itemsize
-        strides = [math.prod(lengths[k + 1 :]) * self._dtype.itemsize for k in range(len(lengths))]
-        places = np.array(self._begin + sum(i * step for i, step in zip(start, strides, strict=True)), np.int64)
-        for count, step in zip(shape[:split], strides[:split], strict=True):
-            places = np.add.outer(places, np.arange(count) * step)
-        space = _bytes(values)
-        for number, place in enumerate(places.ravel().tolist()):
-            self._read_at(space[number * stretch : (number + 1) * stretch], place)
+        places, length = stretches(start, shape, lengths)
+        size, space = self._dtype.itemsize, _bytes(values)
+        stretch = length * size
+        for number, place in enumerate(places):
+            self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
         return values
 
     def _read_at(self, space: memoryview, place: int) -> None:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.arrays.source import Source
     from softargmax_cli.reduction.layout import Kind
-    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.result import Slices, Some
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.runtime.base import Runtime
+
+    Passes = Callable[[Source, Problem, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +75,22 @@ class Inputs:
             raise
 
     @contextmanager
-    def opened(self, name: str, fields: Collection[str], *, bar: bool = True) -> Iterator[Reduction]:
-        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn."""
-        from softargmax_cli.arrays.opening import open_source
-        from softargmax_cli.reduction.engine import returns
+    def opened(
+        self, name: str, fields: Collection[str], *, bar: bool = True, passes: Passes | None = None
+    ) -> Iterator[Reduction]:
+        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
-        asked, wanted = self._asked, frozenset(fields)
+        passes: how often the input is read, where more is done to it than a reduction.
+        """
+        from softargmax_cli.arrays.opening import open_source
+
+        asked, wanted, passes = self._asked, frozenset(fields), passes or _passes
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
             source = files.enter_context(closing(open_source(name, asked.reading)))
             with _naming(source.name):
                 problem = self._spec.resolve(source.shape, source.dtype, wanted)
-                if source.sequential and returns(source, problem, asked.memory):
+                if source.sequential and passes(source, problem, asked.memory) > 1:
                     from softargmax_cli.arrays.spooled import spooled
 
                     with Progress(source.nbytes, stream) as progress:
@@ -92,7 +98,8 @@ class Inputs:
                     problem = self._spec.resolve(source.shape, source.dtype, wanted)
             if self._runtime is None:
                 self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
-            yield Reduction(source, problem, self._runtime, asked.memory, stream)
+            count = passes(source, problem, asked.memory)
+            yield Reduction(source, problem, self._runtime, asked.memory, stream, count)
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
@@ -107,25 +114,28 @@ class Reduction:
     """One input on its way through the reduction; iterate it once."""
 
     def __init__(
-        self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None
+        self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None, passes: int
     ) -> None:
         from softargmax_cli.api.describing import described
 
-        self._source, self._problem, self._runtime = source, problem, runtime
-        self._memory, self._stream = memory, stream
+        self.source, self.problem, self._runtime = source, problem, runtime
+        self._memory, self._stream, self._passes = memory, stream, passes
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
         """What the user should know; there may be more at the end."""
 
     def __iter__(self) -> Iterator[Slices]:
-        from softargmax_cli.reduction.engine import reduce, returns
+        from softargmax_cli.reduction.engine import reduce
 
-        source, problem, memory = self._source, self._problem, self._memory
-        passes = 2 if returns(source, problem, memory) else 1
-        nbytes = None if source.nbytes is None else passes * source.nbytes
+        return self.through(reduce)
+
+    def through(self, reduce: Callable[..., Iterator[Some]]) -> Iterator[Some]:
+        """The slices that `reduce`, called as the engine's, makes of the input."""
+        source, memory = self.source, self._memory
+        nbytes = None if source.nbytes is None else self._passes * source.nbytes
         with Progress(nbytes, self._stream) as progress, _naming(source.name):
             yield from reduce(
-                source, problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
+                source, self.problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 
@@ -147,6 +157,13 @@ def _spec(asked: Asked) -> Spec:
         names = asked.values.split(",") if len(asked.axes) > 1 else [asked.values]
         values = tuple(map(read_values, names))
     return Spec(asked.axes, asked.kind, asked.beta, asked.coords, values, asked.window, asked.nan, asked.precision)
+
+
+def _passes(source: Source, problem: Problem, memory: int) -> int:
+    """How often a reduction reads its input."""
+    from softargmax_cli.reduction.engine import returns
+
+    return 2 if returns(source, problem, memory) else 1
 
 
 @contextmanager
