@@ -112,7 +112,7 @@ class _SlopeStream(Stream):
             slope, gradient = slope.first(part.rows), None if gradient is None else gradient[: part.rows]
             slopes = self._with(self._rows(state, part, values, ids), slope)
         else:
-            slopes = self._turned(self._with(self._results(state, task.block), slope), task.block)
+            slopes = self._turned(self._with(self._results(state, task.block, ids), slope), task.block)
         return _SlopePart(
             *(part.block, part.nbytes, part.rows, part.misfit, None, slopes, part.lookalike), gradient=gradient
         )

@@ -237,19 +237,21 @@ class Stream:
         nbytes = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
         return {shape: size >= WORTH_COMPILING for shape, size in nbytes.items()}
 
-    def _answers(self, state: State, block: Block) -> Slices:
-        """The results of the slices that end with a block, in row-major order."""
-        return self._turned(self._results(state, block), block)
+    def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
+        """The results of the slices that end with a block, in row-major order; `rows` are names that came with it."""
+        return self._turned(self._results(state, block, rows), block)
 
     def _turned(self, slices: Some, block: Block) -> Some:
         """In row-major order what comes in that of the file."""
         return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
 
-    def _results(self, state: State, block: Block) -> Slices:
+    def _results(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
         first, shape = 0, [n or 0 for n in self.problem.shape]
         for k in self.problem.kept:
             first = first * shape[k] + block.start[k]
-        ids = None if self.names is None else self.names[block.start[-1] : block.stop[-1]]
+        ids = rows if self.problem.kept == (0,) else None
+        if self.names is not None:
+            ids = self.names[block.start[-1] : block.stop[-1]]
         return finish(state, self.problem, [shape[axis] for axis in self.problem.axes], first, ids)
 
     def table(self) -> Iterator[Slices]:
@@ -337,10 +339,7 @@ class Stream:
         """A block of whole slices with its answers; `values` and `state` may have rows that are not the file's."""
         if self.problem.shape[0] is None:
             return replace(part, slices=self._rows(state, part, values, ids))
-        slices = self._answers(state, task.block)
-        if ids is not None and self.problem.kept == (0,):
-            slices = replace(slices, ids=ids)
-        return replace(part, slices=slices)
+        return replace(part, slices=self._answers(state, task.block, ids))
 
     def _rows(self, state: State, part: Part, values: Array, ids: Sequence[str] | None) -> Slices:
         """The results of a table's rows."""
