@@ -212,3 +212,66 @@ def _assert_within(got: Array, want: Array, bound: Array) -> None:
         f"{np.count_nonzero(far)} of {far.size} beyond the bound, the first at {np.argmax(far)}: "
         f"{got[far][0]!r}, not {want[far][0]!r}, bound {bound[far][0]:.3g}"
     )
+
+
+def gradients(
+    values: Array,
+    axis: int | Sequence[int] = -1,
+    beta: float = 100.0,
+    *,
+    kind: str = "scores",
+    coords: str = "index",
+    values_of: Sequence[Array] | None = None,
+    window: int | None = None,
+    omit: bool = False,
+) -> tuple[Array, Array]:
+    """∂soft/∂x and ∂soft/∂β by their formulas, in NumPy's widest float; several axes are one more last dimension.
+
+    β p (c − soft), negated for costs, (c − soft) / Σx for weights; and Σ p x (c − soft), likewise. NaN in slices that
+    have no answer; 0 for what is left out and in slices whose maximum is infinite.
+    """
+    given = [k % values.ndim for k in ([axis] if isinstance(axis, int) else axis)]
+    kept = [k for k in range(values.ndim) if k not in given]
+    order = kept + given
+    x = values.transpose(order).reshape(*(values.shape[k] for k in kept), -1)
+    index = np.indices([values.shape[k] for k in given]).reshape(len(given), -1)
+    nan = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+    # Positions compare in the order of the array, whatever the order of the coordinates.
+    row_major = np.lexsort([index[given.index(k)] for k in sorted(given, reverse=True)])
+    is_best, weight = _weights(x, nan, kind, beta)
+    first = row_major[np.argmax(is_best[..., row_major], axis=-1)]
+    mass = weight.sum(-1, keepdims=True)
+    defined = mass[..., 0] > 0
+    if not omit:
+        defined &= ~nan.any(-1)
+    inside = np.ones(x.shape, bool)
+    if window is not None:
+        inside = np.all([abs(along - along[first][..., None]) <= window for along in index], axis=0)
+    weight = np.where(inside, weight, 0)
+    by_x, by_beta = [], []
+    with np.errstate(all="ignore"):
+        best = np.take_along_axis(x, first[..., None], -1)
+        p = weight / weight.sum(-1, keepdims=True)
+        infinite = np.isinf(best.astype(float)) if x.dtype.kind == "f" else np.zeros(best.shape, bool)
+        for place, k in enumerate(given):
+            c = _coordinates(coords, values.shape[k]) if values_of is None else values_of[place].astype(Wide)
+            c = c[index[place]]
+            from_hard = c - c[first][..., None]
+            pull = from_hard - (p * from_hard).sum(-1, keepdims=True)  # c − soft
+            if x.dtype.kind == "f":
+                gap = x.astype(Wide) - best
+            else:
+                gap = (x.astype(object) - best.astype(object)).astype(float).astype(Wide)
+            if kind == "probs":
+                slope = np.where(inside & ~nan, pull / weight.sum(-1, keepdims=True), 0)
+            else:
+                slope = (beta if kind == "scores" else -beta) * p * pull
+            slope = np.where(infinite, 0, slope)
+            slope = np.where(defined[..., None], slope, np.nan).astype(float)
+            shaped = slope.reshape([values.shape[k] for k in order])
+            by_x.append(shaped.transpose(np.argsort(order)))
+            terms = np.where((p > 0) & ~infinite, p * gap * pull, 0) * (1 if kind == "scores" else -1)
+            by_beta.append(np.where(defined, terms.sum(-1), np.nan).astype(float))
+    if len(given) == 1:
+        return by_x[0], by_beta[0]
+    return np.stack(by_x, axis=-1), np.stack(by_beta, axis=-1)

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "runtime": ["errors", "runtime"],
     "reduction": ["errors", "reduction"],
     "arrays": ["errors", "arrays", "reduction.blocks", "reduction.buffer", "reduction.result"],
-    "report": ["errors", "report", "reduction.result"],
+    "report": ["errors", "report", "reduction.result", "reduction.slopes"],
     "cluster": ["errors", "arrays", "reduction", "runtime", "cluster"],
     "api": ["errors", "arrays", "reduction", "runtime", "api"],
     "cli": [""],

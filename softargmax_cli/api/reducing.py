@@ -18,10 +18,13 @@ from softargmax_cli.api.asking import Axis, spec_of
 from softargmax_cli.api.describing import described
 from softargmax_cli.api.runtimes import lent
 from softargmax_cli.arrays.memory import ArraySource
-from softargmax_cli.arrays.opening import TableOptions, open_source
-from softargmax_cli.arrays.reading import reading, watching
+from softargmax_cli.arrays.opening import open_source
+from softargmax_cli.arrays.reading import Reading
+from softargmax_cli.arrays.select.applied import selected
+from softargmax_cli.arrays.select.selection import selection_of
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.spooled import spooled
+from softargmax_cli.arrays.watching import refusals, watching
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import engine
 from softargmax_cli.reduction.result import ALWAYS, FIELDS
@@ -40,6 +43,8 @@ def reduce(
     precision: Literal["auto", "single", "double"] = "auto",
     device: str = "auto",
     memory: int | str = "256MiB",
+    key: str | None = None,
+    select: Any = None,
     delimiter: str | None = None,
     header: bool | None = None,
     id_column: str | int | None = None,
@@ -49,13 +54,15 @@ def reduce(
 
     (…, n, …) → arrays shaped (…), of several axes (…, a): what `softargmax run` says, as NumPy arrays.
 
-    path_or_array: the name of an .npy file or of delimited text (also .gz), read in blocks; or an array of real
+    path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.
     axis, beta, input, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
     nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
     device: "auto", "cpu", "gpu" or "gpu:N", where TensorFlow computes.
     memory: bound on the blocks held at a time, in bytes or as "256MiB"; the result, and TensorFlow, come beside it.
+    key: the name of the array, in a file that holds several.
+    select: the part to take, as numpy.s_[0, :, 3:5] or "0,:,3:5": integers, slices and ...; the rest is not read.
     delimiter, header, id_column: of text: what separates cells, whether the first line names the columns, and the name
         or number (from 1) of the column that names the rows. Found where not told; text has no such column else.
     fields: which of second, spread, entropy and ties are wanted beside the rest; all of them by default.
@@ -67,8 +74,9 @@ def reduce(
         spec = spec_of(axis, float(beta), input, coords, values, window, nan, precision)
         wanted, room, device = _fields(fields), size_of(memory), device_of(device)
         id_column = None if id_column is None else str(id_column)
-        table = TableOptions(delimiter_of(delimiter), header, id_column)
-        source = files.enter_context(closing(_opened(path_or_array, table)))
+        part = None if select is None else selection_of(select)
+        reading = Reading(key, part, delimiter_of(delimiter), header, id_column)
+        source = files.enter_context(closing(_opened(path_or_array, reading)))
         files.enter_context(said_in_python(source.name))
         problem = spec.resolve(source.shape, source.dtype, wanted)
         if source.sequential and engine.returns(source, problem, room):
@@ -78,7 +86,7 @@ def reduce(
         with lent(device) as runtime:
             run = described(source, problem, runtime.device)
             collector = Collector(run, wanted)
-            with watching(source.watch, notes), reading(source.name):
+            with watching(source.watch, notes), refusals(source.name):
                 for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append):
                     collector.add(slices)
         shape = tuple(source.rows if n is None else n for n in source.shape)
@@ -87,17 +95,18 @@ def reduce(
     return collector.result(replace(run, shape=shape))
 
 
-def _opened(path_or_array: Any, table: TableOptions) -> Source:
+def _opened(path_or_array: Any, reading: Reading) -> Source:
     """A file where a name is given, else an array."""
     if isinstance(path_or_array, str | os.PathLike):
         path = os.fspath(path_or_array)
         if path == "-":
             raise OptionError("-: standard input is read by the command line only", "give a file or an array")
-        return open_source(path, table)
-    if table != TableOptions():
-        raise OptionError("delimiter, header and id_column say nothing of an array", "leave them out")
+        return open_source(path, reading)
+    if reading.given:
+        raise OptionError("key, delimiter, header and id_column say nothing of an array", "leave them out")
     array: npt.NDArray[Any] = np.asanyarray(path_or_array)  # masked arrays stay what they are, and are refused
-    return ArraySource(array)
+    source = ArraySource(array)
+    return source if reading.select is None else selected(source, reading.select)
 
 
 def _fields(fields: Iterable[str] | None) -> frozenset[str]:

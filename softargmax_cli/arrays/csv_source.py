@@ -65,6 +65,10 @@ class CsvSource(Source):
         self.labels = tuple(layout.header[at] for at in layout.columns) if layout.header else None
         self.notes = layout.notes
         self.has_ids = layout.id_at is not None
+        self.delimiter, self.header = layout.delimiter, layout.header
+        if layout.id_at is not None:
+            told = cells.option_for(layout, layout.id_at)
+            self.id_column = int(told) if told.isdecimal() else told
         self._records = records
         self.layout = layout
         self._arrow = ArrowParser(layout)

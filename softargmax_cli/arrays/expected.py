@@ -1,4 +1,4 @@
-"""Results stored earlier, to compare with: .npy, or a CSV of one row a slice."""
+"""Results stored earlier, to compare with: .npy, `soft` of an .npz, or a CSV of one row a slice."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.arrays.containers.npz import Archive
 from softargmax_cli.arrays.npy import MAGIC, Header, read_header
 from softargmax_cli.errors import InputError, InputMissingError, SoftArgmaxError
 
@@ -57,16 +58,22 @@ class Expected:
 def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Expected]:
     """Open a stored result of slices shaped `kept`, with a number for each of so many axes.
 
-    An .npy has shape `kept`, with one more last dimension where axes are several. A CSV has a header with `soft`
-    (`soft_0`, `soft_1`, … where axes are several), as `softargmax run -o` writes it, or nothing but these numbers.
+    An .npy, or `soft` or the only array of an .npz, has shape `kept`, with one more last dimension where axes are
+    several. A CSV has a header with `soft` (`soft_0`, `soft_1`, … where axes are several), as `softargmax run -o`
+    writes it, or nothing but these numbers.
     """
     with ExitStack() as files:
         with _blaming(path):  # not what is done meanwhile
             stream = files.enter_context(open(path, "rb"))
-            binary = stream.read(len(MAGIC)) == MAGIC
+            first = stream.read(len(MAGIC))
             stream.seek(0)
-        if binary:
+        if first == MAGIC:
             rows = _npy_rows(stream, path, kept, axes)
+        elif first.startswith(b"PK"):
+            archive = Archive(stream, path)
+            key = archive.chosen("soft" if "soft" in archive.names else None)
+            member = files.enter_context(io.BufferedReader(archive.opened(key)))
+            rows = _npy_rows(cast(BinaryIO, member), f"{path}[{key}]", kept, axes)
         else:
             # As `run` writes it: bytes of an id that are no UTF-8 are as they were in its input.
             text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")

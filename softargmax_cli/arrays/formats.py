@@ -20,3 +20,11 @@ def format_of(path: str) -> str:
         what = f"the suffix {suffix} names no output format" if suffix else "no suffix names the output format"
         raise OptionError(f"{path}: {what}", f"end the name in one of {known}, or choose with --format")
     return suffix[1:]
+
+
+def array_format_of(path: str) -> str:
+    """The format of a file that holds arrays alone; npy for "-". OptionError where its suffix names no such format."""
+    format = "npy" if path == "-" else format_of(path)
+    if format not in ("npy", "npz"):
+        raise OptionError(f"{path}: what is written there is an array", "end the name in .npy or .npz")
+    return format

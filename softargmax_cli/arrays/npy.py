@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.arrays.reading import reading
 from softargmax_cli.arrays.source import Loaded, Pending, Source
+from softargmax_cli.arrays.stretches import stretches
+from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
@@ -109,12 +110,12 @@ def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 class NpySource(Source):
     """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound.
 
-    `header`: what the array is, where the stream holds nothing before its data.
+    `header`: what the array is, where the stream stands at its data; `alone`: whether the file should end with them.
     """
 
     format = "npy"
 
-    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None) -> None:
+    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, alone: bool = True) -> None:
         self.name, self._stream = name, stream
         header = header or read_header(stream, name)
         self.version = header.version
@@ -126,15 +127,15 @@ class NpySource(Source):
         self._lock = threading.Lock()
         if not self.sequential:
             self._begin, self._descriptor = stream.tell(), stream.fileno()
-            self._check_size()
+            self._check_size(alone)
 
-    def _check_size(self) -> None:
+    def _check_size(self, alone: bool) -> None:
         status = os.fstat(self._stream.fileno())
         present, needed = status.st_size - self._begin, math.prod(self._lengths) * self._dtype.itemsize
         if stat.S_ISREG(status.st_mode) and present < needed:
             what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
             raise InputError(f"{self.name}: truncated: {what}", "copy the file again, or write it again")
-        if stat.S_ISREG(status.st_mode) and present > needed:
+        if stat.S_ISREG(status.st_mode) and alone and present > needed:
             self.notes = (f"{present - needed:,} bytes after the array are ignored",)
 
     def fetch(self, block: Block) -> Pending:
@@ -147,7 +148,7 @@ class NpySource(Source):
     def _fill(self, space: memoryview) -> None:
         """Fill `space` with the next bytes of the stream."""
         while space:
-            with reading(self.name):
+            with refusals(self.name):
                 count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
             if not count:
                 raise self._ended()
@@ -158,19 +159,12 @@ class NpySource(Source):
         turn = slice(None, None, -1 if self.order == "F" else 1)
         start, shape, lengths = block.start[turn], block.shape[turn], self._lengths[turn]
         values = buffer.array(shape, self._dtype)
-        # From this axis on, the box is one stretch of the file for each position along the axes before.
-        split = len(shape)
-        while split > 0 and shape[split:] == lengths[split:]:
-            split -= 1
-        stretch = math.prod(shape[split:]) * self._dtype.itemsize
-        strides = [math.prod(lengths[k + 1 :]) * self._dtype.itemsize for k in range(len(lengths))]
-        places = np.array(self._begin + sum(i * step for i, step in zip(start, strides, strict=True)), np.int64)
-        for count, step in zip(shape[:split], strides[:split], strict=True):
-            places = np.add.outer(places, np.arange(count) * step)
-        space = _bytes(values)
-        with reading(self.name):
-            for number, place in enumerate(places.ravel().tolist()):
-                self._read_at(space[number * stretch : (number + 1) * stretch], place)
+        places, length = stretches(start, shape, lengths)
+        size, space = self._dtype.itemsize, _bytes(values)
+        stretch = length * size
+        with refusals(self.name):
+            for number, place in enumerate(places):
+                self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
         return values
 
     def _read_at(self, space: memoryview, place: int) -> None:

@@ -2,148 +2,172 @@
 
 from __future__ import annotations
 
-import difflib
-import io
 import os
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO
 
-from softargmax_cli.arrays.reading import Watch, reading
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
-from softargmax_cli.errors import InputError, InputMissingError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-OTHER_FORMATS = {
-    b"PK\x03\x04": ("a zip archive (.npz?)", "save the array that you want with numpy.save"),
-    b"PAR1": ("a Parquet file", "save its columns as CSV or .npy"),
-    b"\x89HDF": ("an HDF5 file", "save the array that you want with numpy.save"),
-    b"\x80\x02": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
-    b"\x80\x03": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
-    b"\x80\x04": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
-    b"\x80\x05": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
-}
+from softargmax_cli.arrays.streams import looked_at, opened, seekable
+from softargmax_cli.arrays.watching import Watch, refusals
+from softargmax_cli.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class TableOptions:
-    """How a CSV is read; None where the file tells."""
+class Format:
+    """A kind of file that can be read."""
 
-    delimiter: str | None = None
-    header: bool | None = None
-    id_column: str | None = None
-    find_ids: bool = False
-    """Whether the one column of text names the rows, where none is told."""
+    article: str
+    """As a sentence calls one: "an .npy file"."""
+    begins: Callable[[bytes], bool]
+    """Whether a file with these first bytes is one."""
+    suffixes: tuple[str, ...]
+    """Of names that promise one."""
+    options: frozenset[str]
+    """Of `Reading`, those that say something of one."""
+    open: Callable[[BinaryIO, str, Reading], Source]
+    """From a stream at its start. Modules are loaded here, for most files need few of them."""
+    jumps: bool = True
+    """Whether it must be read at any place, so that a pipe is copied first."""
 
 
-def open_source(path: str, table: TableOptions | None = None) -> Source:
-    """Open a file, or standard input for "-".
+def open_source(path: str, reading: Reading | None = None) -> Source:
+    """Open a file, or standard input for "-", and the part of it that is asked for.
 
-    Raises InputError where there is nothing to read or its format is not known.
+    Raises InputError where there is nothing to read or its format is not known, OptionError where it has not what is
+    asked for.
     """
-    stream, name, size = _open(path)
+    reading = reading or Reading()
+    stream, name, size = opened(path)
     try:
         watch = Watch(stream, path, name)
-        with watch.explaining(), reading(name):
-            stream, first = _looked_at(stream)
-            source = _recognised(stream, first, name, size, table or TableOptions())
+        with watch.explaining(), refusals(name):
+            stream, first = looked_at(stream)
+            source = _recognised(stream, first, name, size, reading)
         source.watch = watch
     except BaseException:
         stream.close()
         raise
+    if reading.select is None:
+        return source
+    try:
+        from softargmax_cli.arrays.select.applied import selected
+
+        part = selected(source, reading.select)
+        part.watch = watch
+        return part
+    except BaseException:
+        source.close()
+        raise
+
+
+def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, reading: Reading) -> Source:
+    if not first:
+        raise InputError(f"{name}: empty", "is something still to write it?")
+    for kind in FORMATS:
+        if kind.begins(first):
+            source = _opened(kind, seekable(stream, name) if kind.jumps else stream, name, reading)
+            break
+    else:
+        for magic, (what, remedy) in REFUSED.items():
+            if first.startswith(magic):
+                raise InputError(f"{name}: {what}; {READABLE} can be read", remedy)
+        suffix = os.path.splitext(name)[1].lower()
+        for kind in FORMATS:
+            if suffix in kind.suffixes:
+                what = f"not {kind.article}, whatever its name says"
+                raise InputError(f"{name}: {what}", "write it again, or copy it again")
+        kind = TEXT
+        source = _text(stream, name, reading, size=size, compressed=first.startswith(b"\x1f\x8b"))
+    idle = [option for option in reading.given if option not in kind.options]
+    if idle:
+        says = "says" if len(idle) == 1 else "say"
+        source.notes += (f"{' and '.join(idle)} {says} nothing of {kind.article}",)
     return source
 
 
-def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, table: TableOptions) -> Source:
-    suffix = os.path.splitext(name)[1].lower()
-    if not first:
-        raise InputError(f"{name}: empty", "is something still to write it?")
-    if first.startswith(b"\x93NUMPY"):
-        from softargmax_cli.arrays.npy import NpySource
+def _opened(kind: Format, stream: BinaryIO, name: str, reading: Reading) -> Source:
+    try:
+        return kind.open(stream, name, reading)
+    except BaseException:
+        stream.close()
+        raise
 
-        source = NpySource(stream, name)
-        if (table.delimiter, table.header, table.id_column) != (None, None, None):
-            source.notes += ("--delimiter, --header and --id-column say nothing of an .npy file",)
-        return source
-    for magic, (kind, remedy) in OTHER_FORMATS.items():
-        if first.startswith(magic):
-            raise InputError(f"{name}: {kind}; .npy and CSV can be read", remedy)
-    if suffix == ".npy":
-        raise InputError(f"{name}: not an .npy file, whatever its name says", "write it again with numpy.save")
+
+def _text(
+    stream: BinaryIO, name: str, reading: Reading, *, size: int | None = None, compressed: bool = False
+) -> Source:
     from softargmax_cli.arrays.csv_source import open_csv
 
     return open_csv(
         stream,
         name,
-        delimiter=table.delimiter,
-        header=table.header,
-        id_column=table.id_column,
+        delimiter=reading.delimiter,
+        header=reading.header,
+        id_column=reading.id_column,
         nbytes=size,
-        compressed=first.startswith(b"\x1f\x8b"),
-        find_ids=table.find_ids,
+        compressed=compressed,
+        find_ids=reading.inspected,
     )
 
 
-def _looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """The stream, still at its first byte, and its first 8 bytes or all that it has."""
-    first = stream.peek(8)[:8]  # type: ignore[attr-defined]  # a BufferedReader, which typeshed's BinaryIO is not
-    if len(first) == 8 or not first or stream.seekable():
-        return stream, first
-    first = stream.read(8)  # waits for a writer that has sent less so far
-    return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
+def _npy(stream: BinaryIO, name: str, reading: Reading) -> Source:
+    from softargmax_cli.arrays.npy import NpySource
+
+    return NpySource(stream, name)
 
 
-class _Resumed(io.RawIOBase):
-    """A pipe of which the first bytes were read."""
+def _npz(stream: BinaryIO, name: str, reading: Reading) -> Source:
+    from softargmax_cli.arrays.containers.npz import open_npz
 
-    def __init__(self, first: bytes, stream: BinaryIO) -> None:
-        self._first, self._stream = first, stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: WriteableBuffer) -> int:
-        if not self._first:
-            count: int = self._stream.readinto(target)  # type: ignore[attr-defined]  # as above
-            return count
-        space = memoryview(target).cast("B")
-        count = min(len(space), len(self._first))
-        space[:count], self._first = self._first[:count], self._first[count:]
-        return count
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
+    return open_npz(stream, name, reading)
 
 
-def _open(path: str) -> tuple[BinaryIO, str, int | None]:
-    """The stream at its first byte, its name, and its size where that is known."""
-    if path == "-":
-        if sys.stdin is not None and sys.stdin.closed:
-            raise InputError("<stdin>: read already", "name - once")
-        if sys.stdin is None or sys.stdin.isatty():
-            what = "<stdin>: closed" if sys.stdin is None else "<stdin>: a terminal, not data"
-            raise InputError(what, "give a file, or pipe data in: cat data.npy | softargmax run -")
-        return cast(BinaryIO, sys.stdin.buffer), "<stdin>", None
-    if os.path.isdir(path):
-        raise InputError(f"{path}: a directory", "name the files in it: softargmax run DIR/*.npy")
-    try:
-        stream = open(path, "rb")  # noqa: SIM115 - the source closes it
-        status = os.fstat(stream.fileno())
-    except FileNotFoundError:
-        raise InputMissingError(f"{path}: no such file", _nearest(path)) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return stream, path, status.st_size or None
+def _safetensors(stream: BinaryIO, name: str, reading: Reading) -> Source:
+    from softargmax_cli.arrays.containers.safetensors import open_safetensors
+
+    return open_safetensors(stream, name, reading)
 
 
-def _nearest(path: str) -> str:
-    folder, base = os.path.split(path)
-    try:
-        names = os.listdir(folder or ".")
-    except OSError:
-        return f"there is no directory {folder}"
-    near = difflib.get_close_matches(base, names, n=1)
-    return f"did you mean {os.path.join(folder, near[0])}?" if near else ""
+def _hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
+    from softargmax_cli.arrays.containers.hdf5 import open_hdf5
+
+    return open_hdf5(stream, name, reading)
+
+
+def _parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
+    from softargmax_cli.arrays.parquet import open_parquet
+
+    return open_parquet(stream, name, reading)
+
+
+def _begins(*magics: bytes) -> Callable[[bytes], bool]:
+    return lambda first: first.startswith(magics)
+
+
+def _like_safetensors(first: bytes) -> bool:
+    """The length of a header, which takes four bytes at most, and then the header: no text has bytes of 0."""
+    return first[4:9] == b"\0\0\0\0{"
+
+
+NAMED = frozenset({"--key"})
+TEXT = Format("a CSV", lambda first: True, (), frozenset({"--delimiter", "--header", "--id-column"}), _text)
+FORMATS = (
+    Format("an .npy file", _begins(b"\x93NUMPY"), (".npy",), frozenset(), _npy, jumps=False),
+    Format("an .npz file", _begins(b"PK\x03\x04", b"PK\x05\x06"), (".npz",), NAMED, _npz),
+    Format("a .safetensors file", _like_safetensors, (".safetensors",), NAMED, _safetensors),
+    Format("an HDF5 file", _begins(b"\x89HDF\r\n\x1a\n"), (".h5", ".hdf5", ".hdf"), NAMED, _hdf5),
+    Format("a Parquet file", _begins(b"PAR1"), (".parquet", ".pq"), frozenset({"--id-column"}), _parquet),
+)
+"""What is recognised; a file that is none of these, nor refused, is text."""
+READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
+_PICKLE = ("a Python pickle, which is never unpickled", "save the array with numpy.save")
+REFUSED = {
+    b"\x80\x02": _PICKLE,
+    b"\x80\x03": _PICKLE,
+    b"\x80\x04": _PICKLE,
+    b"\x80\x05": _PICKLE,
+    b"PARE": ("an encrypted Parquet file", "write it again without encryption"),
+}
+"""What is recognised and not read, by its first bytes: what it is, and what to do."""

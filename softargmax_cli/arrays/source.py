@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.arrays.reading import Watch
+from softargmax_cli.arrays.watching import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -30,6 +30,16 @@ class Loaded:
     values: npt.NDArray[Any]
     ids: Sequence[str] | None = None
     """The name of each row, where the file has a column of names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An array of a file that holds several."""
+
+    name: str
+    shape: tuple[int, ...] | None
+    """None where the file does not say it soundly."""
+    dtype: str
 
 
 class Pending(Protocol):
@@ -61,7 +71,7 @@ class Source(ABC):
     order: Order = "C"
     """Which axis is contiguous in the file: the last (C) or the first (F)."""
     sequential: bool = False
-    """Whether blocks must be contiguous in the file, and fetched in file order."""
+    """Whether blocks must be contiguous in the file, and fetched in file order; else any thread may fetch any."""
     nbytes: int | None = None
     """Bytes to read in all; None where the end is not known."""
     labels: Sequence[str] | None = None
@@ -76,6 +86,20 @@ class Source(ABC):
     watch: Watch | None = None
     """Tells whether a file is still what it was when it was opened; set by `open_source`."""
 
+    delimiter: str | None = None
+    """Between the cells of text."""
+    header: Sequence[str] | None = None
+    """The names of a table's columns, that of the names of rows included."""
+    id_column: str | int | None = None
+    """The column of these, as --id-column takes it."""
+    members: Sequence[Member] = ()
+    """The arrays of the file, where it holds them by name and it was asked what it holds."""
+
+    def appear_as(self, other: Source) -> None:
+        """Take over what people are told of another source, which holds the same numbers, or more."""
+        for attribute in _SHOWN:
+            setattr(self, attribute, getattr(other, attribute))
+
     @abstractmethod
     def fetch(self, block: Block) -> Pending | None:
         """The next block, read as far as order requires; None past the end of a table."""
@@ -83,3 +107,9 @@ class Source(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of the file."""
+
+
+_SHOWN = (
+    *("name", "dtype", "stored", "format", "version", "order", "labels", "notes"),
+    *("delimiter", "header", "id_column", "members"),
+)

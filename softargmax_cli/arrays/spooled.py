@@ -13,9 +13,9 @@ from typing import IO, BinaryIO, cast
 import numpy as np
 
 from softargmax_cli.arrays.npy import Header, NpySource
-from softargmax_cli.arrays.reading import watching
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.temporary import nameless
+from softargmax_cli.arrays.watching import watching
 from softargmax_cli.errors import OutputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
@@ -36,7 +36,7 @@ def spooled(source: Source, memory: int, advance: Callable[[int], None] = lambda
     """
     if not source.sequential:
         return source
-    with _blaming(source.name):
+    with blaming(source.name):
         file = nameless()
     try:
         notes = [*source.notes]
@@ -55,21 +55,21 @@ def _copied(source: Source, file: IO[bytes], memory: int, advance: Callable[[int
     # A block is there up to four times: read, decoded, turned and, as text, before all that.
     elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
     rows, buffer = 0, Buffer()
-    for block in _in_file_order(source, elements):
+    for block in in_file_order(source, elements):
         pending = source.fetch(block)
         if pending is None:
             break
         values = pending.load(buffer).values
-        with _blaming(source.name):
+        with blaming(source.name):
             file.write(np.ravel(values, source.order).data)
         rows += values.shape[0] if values.ndim else 0
         advance(pending.nbytes)
-    with _blaming(source.name):
+    with blaming(source.name):
         file.seek(0)  # which writes what the file object still holds
     return rows
 
 
-def _in_file_order(source: Source, elements: int) -> Iterator[Block]:
+def in_file_order(source: Source, elements: int) -> Iterator[Block]:
     """Blocks that are one stretch of the file each, and follow each other in it."""
     lengths = tuple(n for n in source.shape if n is not None)
     if len(lengths) < len(source.shape):
@@ -85,7 +85,7 @@ class SpooledSource(NpySource):
 
     def __init__(self, source: Source, shape: tuple[int, ...], file: BinaryIO) -> None:
         super().__init__(file, source.name, Header(shape, source.dtype, source.order, 0))
-        self.stored, self.labels, self.notes = source.stored, source.labels, source.notes
+        self.appear_as(source)
         self.rows = shape[0] if shape else 0
         self._copied = source
 
@@ -97,7 +97,7 @@ class SpooledSource(NpySource):
 
 
 @contextlib.contextmanager
-def _blaming(name: str) -> Iterator[None]:
+def blaming(name: str) -> Iterator[None]:
     """Turn the system's refusals into OutputErrors that say what was written, and where."""
     try:
         yield

@@ -11,6 +11,7 @@ import typer
 from softargmax_cli import __version__
 from softargmax_cli.cli.check import check
 from softargmax_cli.cli.devices import devices
+from softargmax_cli.cli.grad import grad
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(check)
+app.command()(grad)
 app.command()(inspect)
 app.command()(devices)
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import OutputError, SoftArgmaxError
@@ -14,11 +14,14 @@ from softargmax_cli.report.progress import Progress
 from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
+    from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.arrays.source import Source
     from softargmax_cli.reduction.layout import Kind
-    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.result import Slices, Some
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.runtime.base import Runtime
+
+    Passes = Callable[[Source, Problem, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,7 @@ class Asked:
     window: int | None
     nan: NanPolicy
     precision: Precision
-    table: tuple[str | None, bool | None, str | None]
-    """Delimiter, header, id column of a CSV."""
+    reading: Reading
     device: str
     memory: int
     quiet: bool
@@ -73,18 +75,22 @@ class Inputs:
             raise
 
     @contextmanager
-    def opened(self, name: str, fields: Collection[str], *, bar: bool = True) -> Iterator[Reduction]:
-        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn."""
-        from softargmax_cli.arrays.opening import TableOptions, open_source
-        from softargmax_cli.reduction.engine import returns
+    def opened(
+        self, name: str, fields: Collection[str], *, bar: bool = True, passes: Passes | None = None
+    ) -> Iterator[Reduction]:
+        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
-        asked, wanted = self._asked, frozenset(fields)
+        passes: how often the input is read, where more is done to it than a reduction.
+        """
+        from softargmax_cli.arrays.opening import open_source
+
+        asked, wanted, passes = self._asked, frozenset(fields), passes or _passes
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
-            source = files.enter_context(closing(open_source(name, TableOptions(*asked.table))))
+            source = files.enter_context(closing(open_source(name, asked.reading)))
             with _naming(source.name):
                 problem = self._spec.resolve(source.shape, source.dtype, wanted)
-                if source.sequential and returns(source, problem, asked.memory):
+                if source.sequential and passes(source, problem, asked.memory) > 1:
                     from softargmax_cli.arrays.spooled import spooled
 
                     with Progress(source.nbytes, stream) as progress:
@@ -92,7 +98,8 @@ class Inputs:
                     problem = self._spec.resolve(source.shape, source.dtype, wanted)
             if self._runtime is None:
                 self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
-            reduction = Reduction(source, problem, self._runtime, asked.memory, stream)
+            count = passes(source, problem, asked.memory)
+            reduction = Reduction(source, problem, self._runtime, asked.memory, stream, count)
             files.callback(reduction.close)
             yield reduction
 
@@ -109,39 +116,46 @@ class Reduction:
     """One input on its way through the reduction; iterate it once. Closed, no thread works and no bar is shown."""
 
     def __init__(
-        self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None
+        self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None, passes: int
     ) -> None:
         from softargmax_cli.api.describing import described
 
-        self._source, self._problem, self._runtime = source, problem, runtime
-        self._memory, self._stream = memory, stream
+        self.source, self.problem, self._runtime = source, problem, runtime
+        self._memory, self._stream, self._passes = memory, stream, passes
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
         """What the user should know; there may be more at the end."""
-        self._slices = self._reduced()
+        self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
-        return self._slices
+        from softargmax_cli.reduction.engine import reduce
+
+        return self.through(reduce)
+
+    def through(self, reduce: Callable[..., Iterator[Some]]) -> Iterator[Some]:
+        """The slices that `reduce`, called as the engine's, makes of the input."""
+        slices = self._through(reduce)
+        self._running.append(slices)
+        return slices
 
     def close(self) -> None:
         """Stop, wherever it is. An error elsewhere must not be said beside a bar, nor wait for the collector."""
-        self._slices.close()
+        for slices in self._running:
+            slices.close()
 
-    def _reduced(self) -> Generator[Slices, None, None]:
-        from softargmax_cli.arrays.reading import reading, watching
-        from softargmax_cli.reduction.engine import reduce, returns
+    def _through(self, reduce: Callable[..., Iterator[Some]]) -> Generator[Some, None, None]:
+        from softargmax_cli.arrays.watching import refusals, watching
 
-        source, problem, memory = self._source, self._problem, self._memory
-        passes = 2 if returns(source, problem, memory) else 1
-        nbytes = None if source.nbytes is None else passes * source.nbytes
+        source, memory = self.source, self._memory
+        nbytes = None if source.nbytes is None else self._passes * source.nbytes
         with (
             Progress(nbytes, self._stream) as progress,
             _naming(source.name),
             watching(source.watch, self.notes),
-            reading(source.name),
+            refusals(source.name),
         ):
             yield from reduce(
-                source, problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
+                source, self.problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 
@@ -163,6 +177,13 @@ def _spec(asked: Asked) -> Spec:
         names = asked.values.split(",") if len(asked.axes) > 1 else [asked.values]
         values = tuple(map(read_values, names))
     return Spec(asked.axes, asked.kind, asked.beta, asked.coords, values, asked.window, asked.nan, asked.precision)
+
+
+def _passes(source: Source, problem: Problem, memory: int) -> int:
+    """How often a reduction reads its input."""
+    from softargmax_cli.reduction.engine import returns
+
+    return 2 if returns(source, problem, memory) else 1
 
 
 @contextmanager

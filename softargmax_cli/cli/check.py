@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cli import options
 from softargmax_cli.cli.asking import Asked
 from softargmax_cli.cli.checking import Criterion, check_all
@@ -41,7 +42,7 @@ Expect = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Compare soft with this result instead, .npy or CSV, as written by run.",
+        help="Compare soft with this result instead, .npy, .npz or CSV, as written by run.",
         show_default=False,
         rich_help_panel=CHECK,
     ),
@@ -105,6 +106,8 @@ def check(
     window: options.Window = None,
     nan: options.Nan = "error",
     precision: options.Precision = "auto",
+    key: options.Key = None,
+    select: options.Select = None,
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
@@ -134,7 +137,7 @@ def check(
         window=window,
         nan=nan,
         precision=precision,
-        table=(delimiter, header, id_column),
+        reading=Reading(key, select, delimiter, header, id_column),
         device=device,
         memory=memory,
         quiet=quiet,

@@ -22,18 +22,20 @@ class Destination:
     """Whether a table is shown."""
 
 
-def choose_destinations(inputs: Sequence[str], output: str | None, format: str | None) -> list[Destination]:
-    """Where each input's results go. Raises OptionError where two would go to one place."""
+def choose_destinations(
+    inputs: Sequence[str], output: str | None, format: str | None, *, usual: str = "csv"
+) -> list[Destination]:
+    """Where each input's results go, in the `usual` format in a directory. OptionError where two share one place."""
     data = format if format not in (None, "table") else None
     if output is not None and output != "-" and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
-        paths = [os.path.join(output, f"{_stem(name)}.{data or 'csv'}") for name in inputs]
+        paths = [os.path.join(output, f"{_stem(name)}.{data or usual}") for name in inputs]
         twice = [path for path, count in Counter(paths).items() if count > 1]
         if twice:
             raise OptionError(
                 f"{twice[0]} would hold the results of several inputs",
                 "write them into different directories, one run each",
             )
-        return [Destination(path, data or "csv", format == "table") for path in paths]
+        return [Destination(path, data or usual, format == "table") for path in paths]
     if output is None or output == "-":
         if len(inputs) > 1 and data not in (None, "jsonl"):
             raise OptionError(f"--format {data} holds one input only", "use -o DIR/ for one file each, or jsonl")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cli import options
 from softargmax_cli.cli.inspecting import Looked, inspect_all
 
@@ -29,6 +30,8 @@ def inspect(
     inputs: options.Inputs,
     axis: Axis = None,
     quick: Quick = False,
+    key: options.Key = None,
+    select: options.Select = None,
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
@@ -45,5 +48,5 @@ def inspect(
     cat data.npy | softargmax inspect - --format json | jq .shape
     """
     axes = None if axis is None else options.axes(axis)
-    looked = Looked(axes, quick, (delimiter, header, id_column), quiet, verbose)
+    looked = Looked(axes, quick, Reading(key, select, delimiter, header, id_column, inspected=True), quiet, verbose)
     return inspect_all(inputs, looked, format)

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import InputError, SoftArgmaxError
-from softargmax_cli.report.inspection import Inspection
+from softargmax_cli.report.inspection import Inspection, Listing
 from softargmax_cli.report.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from softargmax_cli.arrays.csv.dialect import Layout
+    from softargmax_cli.arrays.containers.members import SeveralArraysError
+    from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.arrays.source import Pending, Source
     from softargmax_cli.arrays.statistics import Statistics
     from softargmax_cli.reduction.blocks import Block
@@ -43,18 +44,23 @@ class Looked:
     axes: tuple[int, ...] | None
     """None where nobody says it."""
     quick: bool
-    table: tuple[str | None, bool | None, str | None]
-    """Delimiter, header, id column of a CSV."""
+    reading: Reading
     quiet: bool
     verbose: bool
 
 
 def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
     """Inspect one input after the other; 0, or 2 where one cannot be used."""
+    from softargmax_cli.arrays.containers.members import SeveralArraysError
+
     code, apart = 0, False
+    found: Inspection | Listing
+    notes: Sequence[str]
     for name in names:
         try:
             found, notes = _inspected(name, looked)
+        except SeveralArraysError as several:
+            found, notes = _listed(name, several, looked), ()
         except SoftArgmaxError as error:
             say_error(error, verbose=looked.verbose)
             code = FAILED
@@ -72,11 +78,11 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
 
 
 def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
-    from softargmax_cli.arrays.opening import TableOptions, open_source
-    from softargmax_cli.arrays.reading import reading, watching
+    from softargmax_cli.arrays.opening import open_source
+    from softargmax_cli.arrays.watching import refusals, watching
     from softargmax_cli.reduction.spec import Spec
 
-    with closing(open_source(name, TableOptions(*looked.table, find_ids=True))) as source:
+    with closing(open_source(name, looked.reading)) as source:
         axes, why_not = looked.axes or ((-2, -1) if _like_heatmaps(source.shape) else (-1,)), None
         resolved: tuple[int, ...] = ()
         try:
@@ -86,26 +92,25 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
         except SoftArgmaxError as error:
             error.what = f"{source.name}: {error.what}"
             raise
-        layout: Layout | None = getattr(source, "layout", None)
         found = Inspection(
             input=source.name,
             format=source.format,
             version=source.version,
             shape=source.shape,
             dtype=source.stored,
-            order=source.order if layout is None else None,
+            order=source.order if source.header is None and source.delimiter is None else None,
             bytes=_bytes_on_disk(name),
             axes=resolved,
             why_not=why_not,
+            delimiter=source.delimiter,
+            header=source.header,
+            id_column=source.id_column,
+            members=[(each.name, each.shape, each.dtype) for each in source.members],
         )
-        if layout is not None:
-            found = replace(found, delimiter=layout.delimiter, header=layout.header)
-            if layout.id_at is not None:
-                found = replace(found, id_column=_column(layout, layout.id_at))
         sums, notes = None, [*source.notes]
         if not looked.quick:
             sums = _Sums(source, resolved)
-            with watching(source.watch, notes), reading(source.name):
+            with watching(source.watch, notes), refusals(source.name):
                 statistics = _streamed(source, sums, io.StringIO() if looked.quiet else None)
             shape = tuple(source.rows if n is None else n for n in source.shape)
             found = replace(
@@ -140,29 +145,39 @@ def _bytes_on_disk(name: str) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _column(layout: Layout, at: int) -> str | int:
-    """A column as `--id-column` takes it: by name where that is one plain word."""
-    from softargmax_cli.arrays.csv.cells import option_for
+def _listed(name: str, several: SeveralArraysError, looked: Looked) -> Listing:
+    """What a file holds where nothing says which of it is meant: the first array of numbers is tried next."""
+    members = [(each.name, each.shape, each.dtype) for each in several.members]
+    tried = next((each.name for each in several.members if each.shape), members[0][0])
+    arguments = [*_input(name, replace(looked.reading, key=tried))]
+    title = "<stdin>" if name == "-" else name
+    return Listing(title, several.kind, _bytes_on_disk(name), members, several.count, arguments)
 
-    told = option_for(layout, at)
-    return int(told) if told.isdecimal() else told
+
+def _input(name: str, reading: Reading) -> Iterator[str]:
+    """A command's first arguments: what is read."""
+    yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
+    if reading.key is not None:
+        yield from ("--key", reading.key)
+    if reading.select is not None:
+        yield from ("--select", str(reading.select))
 
 
 def _arguments(
     name: str, found: Inspection, looked: Looked, axes: tuple[int, ...], sums: _Sums | None
 ) -> Iterator[str]:
     """The arguments of the command to try next."""
-    delimiter, header, id_column = looked.table
-    yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
+    reading = looked.reading
+    yield from _input(name, reading)
     if axes != (-1,):
         yield from ("--axis", ",".join(map(str, axes)))
     if found.format.startswith("csv"):
-        if delimiter is not None:
-            yield from ("--delimiter", NAMES.get(delimiter, delimiter))
-        if header is not None:
-            yield "--header" if header else "--no-header"
-        if found.id_column is not None:
-            yield from ("--id-column", id_column or str(found.id_column))
+        if reading.delimiter is not None:
+            yield from ("--delimiter", NAMES.get(reading.delimiter, reading.delimiter))
+        if reading.header is not None:
+            yield "--header" if reading.header else "--no-header"
+    if found.id_column is not None:
+        yield from ("--id-column", reading.id_column or str(found.id_column))
     if sums is None:
         return
     if found.sums_to_one and sums.fractions and found.min is not None and found.min >= 0:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
+from softargmax_cli.arrays.select.selection import Selection, selection_of
 from softargmax_cli.errors import OptionError
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
@@ -51,7 +52,9 @@ def inverse_temperature(beta: float | None, temperature: float | None, kind: str
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT...", help="Files: .npy, .csv, .tsv, .txt (also .gz); - for standard input.", show_default=False
+        metavar="INPUT...",
+        help="Files: .npy, .npz, .safetensors, HDF5, Parquet, CSV (also .gz); - for standard input.",
+        show_default=False,
     ),
 ]
 Axis = Annotated[
@@ -118,6 +121,25 @@ Precision = Annotated[
     Literal["auto", "single", "double"],
     typer.Option(help="Of the weights; auto: double for float64 and wide integers.", rich_help_panel=REDUCTION),
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The array to take from a file that holds several: .npz, .safetensors, HDF5.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+Select = Annotated[
+    Selection | None,
+    typer.Option(
+        metavar="INDEX",
+        help="Take a part of the array, as NumPy does: 0,:,3:5 or ...,::2. The rest is not read.",
+        parser=_taken(selection_of),
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
 Delimiter = Annotated[
     str | None,
     typer.Option(
@@ -141,7 +163,7 @@ IdColumn = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|N",
-        help="The CSV column that names the rows: its name, or its number from 1.",
+        help="The column of a table that names the rows: its name, or its number from 1.",
         show_default=False,
         rich_help_panel=INPUT,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cli import options
 from softargmax_cli.cli.asking import Asked
 from softargmax_cli.cli.running import Shown, run_all
@@ -18,6 +19,8 @@ def run(
     window: options.Window = None,
     nan: options.Nan = "error",
     precision: options.Precision = "auto",
+    key: options.Key = None,
+    select: options.Select = None,
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
@@ -49,7 +52,7 @@ def run(
         window=window,
         nan=nan,
         precision=precision,
-        table=(delimiter, header, id_column),
+        reading=Reading(key, select, delimiter, header, id_column),
         device=device,
         memory=memory,
         quiet=quiet,

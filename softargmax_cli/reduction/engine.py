@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -22,11 +22,11 @@ from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.finish import finish
 from softargmax_cli.reduction.lookalike import look_like_weights
-from softargmax_cli.reduction.mapping import BlockReducer, Misfit, padded
+from softargmax_cli.reduction.mapping import Array, BlockReducer, Misfit, padded
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
 from softargmax_cli.reduction.parallel import cores, in_order
-from softargmax_cli.reduction.readable import Pending, Readable
-from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.readable import Loaded, Pending, Readable
+from softargmax_cli.reduction.result import Slices, Some
 from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
@@ -43,6 +43,8 @@ WORTH_COMPILING = 32 * MIB
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """Number of a table's block from which on the same holds, where the length is not known."""
+Worth = Mapping[tuple[int, ...], bool]
+"""Whether the blocks of each shape are worth compiling for."""
 STATE_BYTES = 100
 """What one unfinished slice takes, merging included."""
 
@@ -65,7 +67,7 @@ def reduce(
     """
     if source.sequential and returns(source, problem, memory):
         raise ValueError("a source that is read twice must not be sequential")
-    stream = _Stream(source, problem, runtime, memory, advance, note)
+    stream = Stream(source, problem, runtime, memory, advance, note)
     slices = stream.table() if problem.shape[0] is None else stream.array()
     return stream.undefined.watched(slices)
 
@@ -79,30 +81,32 @@ def returns(source: Readable, problem: Problem, memory: int) -> bool:
     again = problem.window is not None or ("second" in problem.fields and len(problem.axes) > 1)
     if problem.shape[0] is None:
         return 0 in problem.axes and (again or problem.values is not None)
-    return again and _planned(source, problem, _workers_and_elements(source, problem, memory)[1]).splits
+    each = bytes_per_element(source, problem)
+    return again and planned(source, problem, workers_and_elements(source, each, memory)[1]).splits
 
 
-def _planned(source: Readable, problem: Problem, elements: int) -> Plan:
+def planned(source: Readable, problem: Problem, elements: int) -> Plan:
+    """Blocks of about so many elements for an array of known shape."""
     shape = tuple(n for n in problem.shape if n is not None)
     return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
 
 
-def _bytes_per_element(source: Readable, problem: Problem) -> int:
+def bytes_per_element(source: Readable, problem: Problem) -> int:
     """What an element takes while its block is reduced."""
     # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
     arrays = 3 + (problem.window is not None) + ("second" in problem.fields)
     return source.dtype.itemsize + arrays * problem.precision.itemsize + (0 if problem.values is None else 16)
 
 
-def _workers_and_elements(source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
-    """How many threads reduce, and how many elements a block has."""
-    largest, each = BLOCK // source.dtype.itemsize, _bytes_per_element(source, problem)
+def workers_and_elements(source: Readable, each: int, memory: int) -> tuple[int, int]:
+    """How many threads reduce, and how many elements a block has, where one of them takes `each` bytes."""
+    largest = BLOCK // source.dtype.itemsize
     workers = max(1, min(cores(), memory // (2 * largest * each)))
     return workers, max(1, min(largest, memory // (2 * workers * each)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class Task:
     """A block to be reduced."""
 
     block: Block
@@ -114,7 +118,7 @@ class _Task:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A block after its reduction."""
 
     block: Block
@@ -130,7 +134,9 @@ class _Part:
     """Whether the scores look like ready-made weights."""
 
 
-class _Stream:
+class Stream:
+    """A reduction on its way through one input."""
+
     def __init__(
         self,
         source: Readable,
@@ -142,18 +148,22 @@ class _Stream:
     ) -> None:
         self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
         self.reducer, self.undefined = BlockReducer(problem, runtime), Undefined(problem)
-        self.per_element = _bytes_per_element(source, problem)
-        self.workers, self.elements = _workers_and_elements(source, problem, memory)
+        self.per_element = self.bytes_per_element(source, problem)
+        self.workers, self.elements = workers_and_elements(source, self.per_element, memory)
         self.buffers = threading.local()
         self.names = source.labels if problem.kept == (len(problem.shape) - 1,) else None
         """Of the slices, where the last axis is the one that stays."""
 
+    batch = BATCH
+    bytes_per_element = staticmethod(bytes_per_element)
+    returns = staticmethod(returns)
+
     def array(self) -> Iterator[Slices]:
         """The slices of an array of known shape."""
-        plan = _planned(self.source, self.problem, self.elements)
+        plan = planned(self.source, self.problem, self.elements)
         if self.source.sequential:
             self._fit(plan)
-        if returns(self.source, self.problem, self.memory):
+        if self.returns(self.source, self.problem, self.memory):
             finished = self._finished_twice(plan)
         else:
             finished = self._finished(plan)
@@ -174,7 +184,7 @@ class _Stream:
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         """Complete slices, and the block that completed them."""
         # A pipe's blocks wait in memory; and all threads should have something to do.
-        few = sum(1 for _ in islice(plan, 4 * self.workers * BATCH)) // (4 * self.workers)
+        few = sum(1 for _ in islice(plan, 4 * self.workers * self.batch)) // (4 * self.workers)
         batch = 1 if self.source.sequential else max(1, few)
         state: State | None = None
         worth = self._worth_compiling(plan)
@@ -191,20 +201,28 @@ class _Stream:
         """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
         worth = self._worth_compiling(plan)
         for box in plan.boxes():
-            found: State | None = None
-            for part in self._parts(((block, worth[block.shape]) for block in box), 1):
-                found = self._merged(found, part, part.block.start)
-            assert found is not None
-            if self.problem.window is not None and self.problem.values is not None:
-                found = found.placed(self.problem.places)
-            near = [block for block in box if self._concerns(block, found)] or box[-1:]  # beside NaN, hard is nowhere
-            self.advance(sum(_nbytes(self.source, block) for block in set(box).difference(near)))
-            sums: State | None = None
-            for part in self._parts(((block, worth[block.shape]) for block in near), 1, known=found):
-                assert part.state is not None
-                sums = part.state if sums is None else added(sums, part.state)
-            assert sums is not None
-            yield box[-1], self._answers(found.completed(sums, self.problem.window is not None), box[-1])
+            yield box[-1], self._answers(self._completed(box, worth, self._found(box, worth)), box[-1])
+
+    def _found(self, box: Sequence[Block], worth: Worth) -> State:
+        """The state of all blocks of some slices."""
+        found: State | None = None
+        for part in self._parts(((block, worth[block.shape]) for block in box), 1):
+            found = self._merged(found, part, part.block.start)
+        assert found is not None
+        if self.problem.window is not None and self.problem.values is not None:
+            found = found.placed(self.problem.places)
+        return found
+
+    def _completed(self, box: Sequence[Block], worth: Worth, found: State) -> State:
+        """That with what only a second pass can tell."""
+        near = [block for block in box if self._concerns(block, found)] or box[-1:]  # beside NaN, hard is nowhere
+        self.advance(sum(_nbytes(self.source, block) for block in set(box).difference(near)))
+        sums: State | None = None
+        for part in self._parts(((block, worth[block.shape]) for block in near), 1, known=found):
+            assert part.state is not None
+            sums = part.state if sums is None else added(sums, part.state)
+        assert sums is not None
+        return found.completed(sums, self.problem.window is not None)
 
     def _concerns(self, block: Block, found: State) -> bool:
         """Whether a block has anything to say of slices whose maximum has been found."""
@@ -214,19 +232,27 @@ class _Stream:
         start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
         return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
 
-    def _worth_compiling(self, plan: Plan) -> dict[tuple[int, ...], bool]:
+    def _worth_compiling(self, plan: Plan) -> Worth:
         """Whether the blocks of each shape are worth compiling for."""
         nbytes = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
         return {shape: size >= WORTH_COMPILING for shape, size in nbytes.items()}
 
-    def _answers(self, state: State, block: Block) -> Slices:
-        """The results of the slices that end with a block, in row-major order."""
+    def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
+        """The results of the slices that end with a block, in row-major order; `rows` are names that came with it."""
+        return self._turned(self._results(state, block, rows), block)
+
+    def _turned(self, slices: Some, block: Block) -> Some:
+        """In row-major order what comes in that of the file."""
+        return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
+
+    def _results(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
         first, shape = 0, [n or 0 for n in self.problem.shape]
         for k in self.problem.kept:
             first = first * shape[k] + block.start[k]
-        ids = None if self.names is None else self.names[block.start[-1] : block.stop[-1]]
-        slices = finish(state, self.problem, [shape[axis] for axis in self.problem.axes], first, ids)
-        return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
+        ids = rows if self.problem.kept == (0,) else None
+        if self.names is not None:
+            ids = self.names[block.start[-1] : block.stop[-1]]
+        return finish(state, self.problem, [shape[axis] for axis in self.problem.axes], first, ids)
 
     def table(self) -> Iterator[Slices]:
         """The slices of a table, (rows, columns), whose number of rows only its end tells."""
@@ -248,17 +274,23 @@ class _Stream:
             lengths = [(row, columns)[axis] for axis in self.problem.axes]
             yield finish(state, self.problem, lengths, 0, self.names)
 
-    def _merged(self, state: State | None, part: _Part, start: Sequence[int]) -> State:
+    def _merged(self, state: State | None, part: Part, start: Sequence[int]) -> State:
         """`state` with a part that begins at `start`."""
         assert part.state is not None
         moved = part.state.shifted([start[axis] for axis in self.problem.ascending])
         return moved if state is None else merge(state, moved, self.problem.beta)
 
     def _parts(
-        self, plan: Iterable[tuple[Block, bool]], batch: int, *, known: State | None = None, table: bool = False
-    ) -> Iterator[_Part]:
-        """Reduce the blocks of the plan in worker threads; yield them in its order."""
-        for part in in_order(self._reduce, self._tasks(plan, known), threads=self.workers, batch=batch):
+        self,
+        plan: Iterable[tuple[Block, bool]],
+        batch: int,
+        *,
+        known: State | None = None,
+        table: bool = False,
+        work: Callable[[Task], Part] | None = None,
+    ) -> Iterator[Part]:
+        """Reduce the blocks of the plan in worker threads, or do `work` on them; yield them in its order."""
+        for part in in_order(work or self._reduce, self._tasks(plan, known), threads=self.workers, batch=batch):
             self.advance(part.nbytes)
             if part.misfit is not None and not table:
                 self.undefined.note(part.misfit, part.block.start)
@@ -266,21 +298,19 @@ class _Stream:
                 self.note("slices sum to 1 and look like probabilities; --input probs takes them as weights")
             yield part
 
-    def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[_Task]:
+    def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
         for block, compiled in plan:
             pending = self.source.fetch(block)
             if pending is None:
                 return
             first = not any(block.start) and known is None
-            yield _Task(block, pending, compiled, first, known)
+            yield Task(block, pending, compiled, first, known)
 
-    def _reduce(self, task: _Task) -> _Part:
+    def _reduce(self, task: Task) -> Part:
         """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
-        if not hasattr(self.buffers, "buffer"):
-            self.buffers.buffer = Buffer()
-        loaded = task.pending.load(self.buffers.buffer)
+        loaded = self._loaded(task)
         values, rows = loaded.values, len(loaded.values)
-        part = _Part(task.block, task.pending.nbytes, rows)
+        part = Part(task.block, task.pending.nbytes, rows)
         if task.known is not None:
             known, careful = task.known, self.reducer.careful
             state = self.reducer.about(values, task.block.start, known, careful=careful, compiled=task.compiled)
@@ -297,10 +327,23 @@ class _Stream:
             state, misfit = self.reducer.part(values, task.block.start, compiled=task.compiled)
             return replace(part, misfit=misfit, state=state)
         state, misfit = self.reducer.whole(values, compiled=task.compiled)
-        if table:
-            columns = [values.shape[1]]
-            return replace(part, misfit=misfit, slices=finish(state.first(rows), problem, columns, 0, loaded.ids))
-        return replace(part, misfit=misfit, slices=self._answers(state, task.block))
+        return self._answered(replace(part, misfit=misfit), task, values, state, loaded.ids)
+
+    def _loaded(self, task: Task) -> Loaded:
+        """The values of a block, in memory that the thread's next block takes."""
+        if not hasattr(self.buffers, "buffer"):
+            self.buffers.buffer = Buffer()
+        return task.pending.load(self.buffers.buffer)
+
+    def _answered(self, part: Part, task: Task, values: Array, state: State, ids: Sequence[str] | None) -> Part:
+        """A block of whole slices with its answers; `values` and `state` may have rows that are not the file's."""
+        if self.problem.shape[0] is None:
+            return replace(part, slices=self._rows(state, part, values, ids))
+        return replace(part, slices=self._answers(state, task.block, ids))
+
+    def _rows(self, state: State, part: Part, values: Array, ids: Sequence[str] | None) -> Slices:
+        """The results of a table's rows."""
+        return finish(state.first(part.rows), self.problem, [values.shape[1]], 0, ids)
 
 
 def _nbytes(source: Readable, block: Block) -> int:

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.result import FIELDS, Slices
+from softargmax_cli.reduction.result import Slices, Some
 
 RUN = 1 << 16
 """Slices handed on at a time."""
 
 
-def logical(slices: Slices, shape: Sequence[int], order: Order) -> Slices:
+def logical(slices: Some, shape: Sequence[int], order: Order) -> Some:
     """The slices of one block in row-major order of its kept axes (of lengths `shape`), from memory order."""
     if order == "C" or len(shape) <= 1:
         return slices
@@ -36,15 +36,16 @@ def _turned(part: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
 
 
 def in_row_major_order(
-    parts: Iterator[tuple[Block, Slices]], kept: Sequence[int], lengths: Sequence[int], memory: int
-) -> Iterator[Slices]:
+    parts: Iterator[tuple[Block, Some]], kept: Sequence[int], lengths: Sequence[int], memory: int
+) -> Iterator[Some]:
     """Collect the slices of blocks in any order, then yield all in row-major order.
 
     kept: the axes that stay, of `lengths`. What takes more than `memory` bytes is kept in temporary files.
     """
     whole: dict[str, npt.NDArray[Any]] = {}
+    kind: type[Some] | None = None
     for block, slices in parts:
-        columns = _columns(slices)
+        columns, kind = _columns(slices), type(slices)
         for name, part in columns.items():
             if name not in whole:
                 whole[name] = _space([*part.shape[:-1], *lengths], part.dtype, memory // len(columns))
@@ -52,13 +53,15 @@ def in_row_major_order(
             inner = [block.stop[k] - block.start[k] for k in kept]
             whole[name][box] = part.reshape(*part.shape[:-1], *inner)
     flat = {name: array.reshape(*array.shape[: array.ndim - len(kept)], -1) for name, array in whole.items()}
-    for start in range(0, math.prod(lengths) if flat else 0, RUN):
+    if kind is None:
+        return
+    for start in range(0, math.prod(lengths), RUN):
         run: dict[str, Any] = {name: np.array(array[..., start : start + RUN]) for name, array in flat.items()}
-        yield Slices(start=start, **run)
+        yield kind(start=start, **run)
 
 
 def _columns(slices: Slices) -> dict[str, npt.NDArray[Any]]:
-    present = {name: getattr(slices, name) for name in FIELDS}
+    present = {name: getattr(slices, name) for name in slices.fields}
     return {name: part for name, part in present.items() if part is not None}
 
 

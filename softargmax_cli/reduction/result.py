@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,14 @@ import numpy.typing as npt
 FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree")
 """The result's fields in the order in which every format lists them (see the README for their meaning)."""
 
-PER_AXIS = frozenset({"hard", "soft", "offset", "spread"})
+PER_AXIS = frozenset({"hard", "soft", "offset", "spread", "gradient"})
 """Fields with a number for each reduced axis; the others have one for each slice."""
 
 ALWAYS = frozenset({"hard", "soft", "offset", "peak", "agree"})
 """Fields that cost nothing beside `soft`; the others are computed only when asked for."""
 
+
+Some = TypeVar("Some", bound="Slices")
 
 MULTIMODAL = 0.25
 """The largest weight away from the hard argmax from which on a slice is said to have several modes."""
@@ -32,6 +34,9 @@ class Slices:
     A slice without an answer has hard −1, soft, offset, peak, second NaN, agree False.
     `second`, `spread`, `entropy` and `ties` are None when nobody asked for them.
     """
+
+    fields: ClassVar[tuple[str, ...]] = FIELDS
+    """What slices may have, in the order in which every format lists it."""
 
     start: int
     """Row-major number of the first slice."""
@@ -53,31 +58,31 @@ class Slices:
         return len(self.peak)
 
     def column(self, field: str) -> npt.NDArray[np.generic]:
-        """The array of one of `FIELDS`; it must have been asked for."""
+        """The array of one of `fields`; it must have been asked for."""
         values: npt.NDArray[np.generic] | None = getattr(self, field)
         if values is None:
             raise LookupError(f"the field {field!r} was not computed")
         return values
 
-    def part(self, start: int, stop: int) -> Slices:
+    def part(self: Some, start: int, stop: int) -> Some:
         """Slices `start` to `stop` of these, counted from the first one here; views, not copies."""
         ids = None if self.ids is None else self.ids[start:stop]
         numbers = None if self.numbers is None else self.numbers[start:stop]
-        return Slices(self.start + start, **self._columns(slice(start, stop)), ids=ids, numbers=numbers)
+        return replace(self, start=self.start + start, **self._columns(slice(start, stop)), ids=ids, numbers=numbers)
 
-    def take(self, which: npt.NDArray[np.intp]) -> Slices:
+    def take(self: Some, which: npt.NDArray[np.intp]) -> Some:
         """Some of these, by their places here, in any order; copies."""
         ids = None if self.ids is None else [self.ids[k] for k in which.tolist()]
         numbers = self.start + which if self.numbers is None else self.numbers[which]
-        return Slices(self.start, **self._columns(which), ids=ids, numbers=numbers)
+        return replace(self, **self._columns(which), ids=ids, numbers=numbers)
 
     @classmethod
-    def joined(cls, parts: Sequence[Slices]) -> Slices:
+    def joined(cls: type[Some], parts: Sequence[Some]) -> Some:
         """Runs of slices as one, over memory of its own; consecutive, or all with `numbers`."""
         first = parts[0]
         columns: dict[str, Any] = {
             field: np.concatenate([part.column(field) for part in parts], axis=-1)
-            for field in FIELDS
+            for field in cls.fields
             if getattr(first, field) is not None
         }
         ids = None if first.ids is None else [name for part in parts for name in part.ids or ()]
@@ -85,7 +90,7 @@ class Slices:
         return cls(first.start, **columns, ids=ids, numbers=numbers)
 
     def _columns(self, which: slice | npt.NDArray[np.intp]) -> dict[str, Any]:
-        columns = {field: getattr(self, field) for field in FIELDS}
+        columns = {field: getattr(self, field) for field in self.fields}
         return {field: None if values is None else values[..., which] for field, values in columns.items()}
 
     def positions(self, kept: Sequence[int | None]) -> list[npt.NDArray[np.int64]]:
@@ -188,6 +193,14 @@ class Run:
     """The unit of soft, offset and spread: "index", "corners", "centers" or "values"."""
     window: int | None = None
     """How far from the hard argmax weights count, in indices along each axis; None for all."""
+    fields: tuple[str, ...] = FIELDS
+    """What its slices may have, in the order in which every format lists it."""
+    alone: str = "soft"
+    """The one of them that is written where there is room for no more."""
+    wrt: str | None = None
+    """What soft was differentiated by, "x" or "beta"; None where it was not."""
+    vanished: float = 0.0
+    """The norm below which a gradient has vanished."""
     has_ids: bool = False
     labels: Sequence[str] | None = None
     """Names of the positions along the one reduced axis, as the class names of a CSV header."""

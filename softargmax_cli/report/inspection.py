@@ -11,13 +11,64 @@ from typing import Any, TextIO
 from softargmax_cli.report.listing import listed, nbytes_text
 from softargmax_cli.report.text import Signs, legible, printable, signs_of
 
-FORMATS = {"npy": ".npy", "csv": "CSV", "csv.gz": "CSV, gzipped"}
+FORMATS = {
+    "npy": ".npy",
+    "npz": ".npz",
+    "safetensors": ".safetensors",
+    "hdf5": "HDF5",
+    "parquet": "Parquet",
+    "csv": "CSV",
+    "csv.gz": "CSV, gzipped",
+}
 ORDERS = {"C": "C (the last axis is contiguous)", "F": "Fortran (the first axis is contiguous)"}
 DELIMITERS = {"\t": "tab", " ": "space"}
 FEW = 8
 """Names of columns that are shown."""
+MANY = 20
+"""Arrays of a file that are shown."""
 LONGEST = 40
 """Characters of one that are."""
+
+
+Member = tuple[str, tuple[int, ...] | None, str]
+"""An array of a file that holds several: its name, its shape, which may not be known, and its dtype."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is said of a file of several arrays where none is named."""
+
+    input: str
+    format: str
+    bytes: int | None
+    members: Sequence[Member]
+    count: int
+    """Of all members, of which only the first may be here."""
+    arguments: Sequence[str]
+    """Of the command to try next, its name first."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON says of it."""
+        return {
+            "input": self.input,
+            "format": self.format,
+            "bytes": self.bytes,
+            "members": _members_dicts(self.members),
+            "suggestion": typed(self.arguments, printable),
+        }
+
+    def lines(self, stream: TextIO) -> Iterator[str]:
+        """The input's name, and below it aligned lines that `stream` can show."""
+        yield legible(self.input, stream)
+        for line in listed(list(self._entries(stream)), stream):
+            yield f"  {line}"
+
+    def _entries(self, stream: TextIO) -> Iterator[tuple[str, Sequence[str]]]:
+        yield "format", [FORMATS.get(self.format, self.format)]
+        if self.bytes is not None:
+            yield "on disk", [nbytes_text(self.bytes)]
+        yield "holds", _members_lines(self.members, self.count, signs_of(stream))
+        yield "try", [typed(self.arguments, partial(legible, stream=stream))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +89,8 @@ class Inspection:
     delimiter: str | None = None
     header: Sequence[str] | None = None
     id_column: str | int | None = None
+    members: Sequence[Member] = ()
+    """Of a file that holds arrays by name."""
     min: float | int | None = None
     max: float | int | None = None
     mean: float | None = None
@@ -63,6 +116,7 @@ class Inspection:
             "delimiter": self.delimiter,
             "header": None if self.header is None else list(self.header),
             "id_column": self.id_column,
+            "members": _members_dicts(self.members) if self.members else None,
             "min": self.min,
             "max": self.max,
             "mean": self.mean,
@@ -93,8 +147,11 @@ class Inspection:
         if self.bytes is not None:
             exact = f" ({self.bytes:,} bytes)" if self.bytes >= 1024 else ""
             yield "on disk", [nbytes_text(self.bytes) + exact]
+        if self.members:
+            yield "holds", _members_lines(self.members, len(self.members), signs)
         if self.delimiter is not None:
             yield "delimiter", [DELIMITERS.get(self.delimiter, self.delimiter)]
+        if self.delimiter is not None or self.header is not None:
             yield "header", [_few(self.header, signs) if self.header is not None else "none"]
             yield "id column", ["none" if self.id_column is None else str(self.id_column)[:LONGEST]]
         if self.nan is not None:
@@ -141,3 +198,19 @@ def _escaped(word: str) -> str:
 def _few(names: Sequence[str], signs: Signs) -> str:
     shown = [name if len(name) <= LONGEST else name[:LONGEST] + signs.more for name in names[:FEW]]
     return ", ".join(shown) + (f" {signs.more} ({len(names):,} in all)" if len(names) > FEW else "")
+
+
+def _members_dicts(members: Sequence[Member]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "shape": None if shape is None else list(shape), "dtype": dtype or None}
+        for name, shape, dtype in members
+    ]
+
+
+def _members_lines(members: Sequence[Member], count: int, signs: Signs) -> list[str]:
+    lines = []
+    for name, shape, dtype in members[:MANY]:
+        size = signs.times.join(f"{n:,}" for n in shape or ()) or "a single number"
+        what = "cannot be read" if shape is None else f"{dtype} {size}"
+        lines.append(f"{name if len(name) <= LONGEST else name[:LONGEST] + signs.more}  {what}")
+    return lines + ([f"{signs.more} {count - MANY:,} more"] if count > MANY else [])

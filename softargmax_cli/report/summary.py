@@ -16,8 +16,8 @@ def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Sign
     """
     parts = [f"{summary.slices:,} slice{'' if summary.slices == 1 else 's'}"]
     if not math.isnan(summary.max_abs_offset):
-        parts.append(f"max |offset| {_short(summary.max_abs_offset)}")
-        parts.append(f"mean |offset| {_short(summary.mean_abs_offset)}")
+        parts.append(f"max |offset| {brief(summary.max_abs_offset)}")
+        parts.append(f"mean |offset| {brief(summary.mean_abs_offset)}")
         parts.append(f"agreement {_percent(summary.agreement)}")
     if summary.tied is not None:
         parts.append(f"{summary.tied:,} tied")
@@ -29,7 +29,8 @@ def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Sign
     return f"{printable(run.input)}: {line}" if named else line
 
 
-def _short(number: float) -> str:
+def brief(number: float) -> str:
+    """Four digits, or two and a power of ten for what is very small or large."""
     if number == 0:
         return "0"
     return f"{number:.1e}" if number < 1e-3 or number >= 1e6 else f"{number:.4g}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 import numpy as np
 
@@ -18,8 +18,17 @@ TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "a
 """The fields that the table shows, or marks slices by."""
 
 
+def put_rows(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
+    """Print the names of the columns, a rule, and a row for each slice to `file`."""
+    signs = signs_of(file)
+    put_columns(_columns(slices, run, signs, partial(legible, stream=file)), _styles(slices), file, color=color)
+
+
 class Table:
     """Collects the first `rows` slices of a run, 0 for all; then prints them."""
+
+    put_rows: ClassVar[Callable[..., None]] = staticmethod(put_rows)
+    line_of: ClassVar[Callable[..., str]] = staticmethod(summary_line)
 
     def __init__(self, rows: int = 20) -> None:
         self._rows = rows
@@ -30,7 +39,7 @@ class Table:
         """Take the next slices; beyond the last row this costs nothing."""
         wanted = len(slices) if self._rows == 0 else min(len(slices), self._rows - self._count)
         if wanted > 0:
-            self._parts.append(Slices.joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
+            self._parts.append(type(slices).joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
             self._count += wanted
 
     def render(self, run: Run, shape: tuple[int, ...], summary: Summary, file: TextIO, *, color: bool) -> None:
@@ -41,13 +50,13 @@ class Table:
         signs = signs_of(file)
         put_heading(run, shape, file, color=color)
         if self._count:
-            put_rows(Slices.joined(self._parts), run, file, color=color)
+            self.put_rows(type(self._parts[0]).joined(self._parts), run, file, color=color)
         if summary.slices > self._count:
             more = summary.slices - self._count
             _put(file, f"{signs.more} and {more:,} more slice{'' if more == 1 else 's'}", "dim" if color else "")
         if summary.slices:
             _put(file, "")
-        _put(file, summary_line(summary, run, signs=signs))
+        _put(file, self.line_of(summary, run, signs=signs))
 
 
 def put_heading(run: Run, shape: tuple[int, ...], file: TextIO, *, color: bool) -> None:
@@ -60,11 +69,9 @@ def put_heading(run: Run, shape: tuple[int, ...], file: TextIO, *, color: bool) 
     _put(file, "")
 
 
-def put_rows(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
-    """Print the names of the columns, a rule, and a row for each slice to `file`."""
-    signs = signs_of(file)
-    lines = joined(_columns(slices, run, signs, partial(legible, stream=file)), signs.rule)
-    for line, style in zip(lines, _styles(slices), strict=True):
+def put_columns(columns: Iterable[Column], styles: Iterable[str], file: TextIO, *, color: bool) -> None:
+    """Print columns side by side to `file`, each line, from that of the names on, in its style."""
+    for line, style in zip(joined(columns, signs_of(file).rule), styles, strict=True):
         _put(file, line, style if color else "")
 
 
@@ -91,17 +98,25 @@ def _settings(run: Run, signs: Signs) -> list[str]:
         "values": "values: coordinates as given",
     }
     settings = [words[name] for name in (run.kind, run.coords) if name in words]
-    return settings if run.window is None else [*settings, f"window {signs.within}{run.window}"]
+    if run.window is not None:
+        settings.append(f"window {signs.within}{run.window}")
+    if run.wrt is not None:
+        by = signs.beta if run.wrt == "beta" else "x"
+        settings.append(f"gradient: {signs.partial}soft/{signs.partial}{by}")
+    return settings
 
 
-def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str]) -> Iterator[Column]:
-    def numbers(field: str, spell: Callable[[float], str] | None = None) -> Column:
-        axes = []
-        for values in np.atleast_2d(slices.column(field)).tolist():
-            spelt = spell or fixed(values, 7)  # axes may have units of their own
-            axes.append([signs.none if math.isnan(number) else spelt(number) for number in values])
-        return Column(field, coordinates(axes))
+def numbers_of(slices: Slices, field: str, signs: Signs, spell: Callable[[float], str] | None = None) -> Column:
+    """A field of numbers, each as `spell` writes it, or all of an axis alike."""
+    axes = []
+    for values in np.atleast_2d(slices.column(field)).tolist():
+        spelt = spell or fixed(values, 7)  # axes may have units of their own
+        axes.append([signs.none if math.isnan(number) else spelt(number) for number in values])
+    return Column(field, coordinates(axes))
 
+
+def places_of(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str]) -> Iterator[Column]:
+    """Which slices they are, and where their maximum is."""
     if run.kept:
         yield Column("slice", coordinates([list(map(str, along.tolist())) for along in slices.positions(run.kept)]))
     if slices.ids is not None:
@@ -110,13 +125,18 @@ def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str])
     yield Column("hard", coordinates(hard))
     if run.labels is not None:
         yield Column("label", [show(run.label(index) or "") for index in slices.hard[0].tolist()], "left")
+
+
+def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str]) -> Iterator[Column]:
+    numbers = partial(numbers_of, slices, signs=signs)
+    yield from places_of(slices, run, signs, show)
     yield numbers("soft")
-    yield numbers("offset", short)
-    yield numbers("peak", "{:.4f}".format)
+    yield numbers("offset", spell=short)
+    yield numbers("peak", spell="{:.4f}".format)
     if slices.second is not None:
-        yield numbers("second", "{:.4f}".format)
+        yield numbers("second", spell="{:.4f}".format)
     if slices.spread is not None:
-        yield numbers("spread", short)
+        yield numbers("spread", spell=short)
     notes = list(_notes(slices, signs))
     if any(notes):
         yield Column("", notes, "left")

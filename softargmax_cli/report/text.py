@@ -43,6 +43,8 @@ class Signs:
     differs: str = "≠"
     modes: str = "∩∩"
     undefined: str = "∅"
+    vanished: str = "≈ 0"
+    partial: str = "∂"
     none: str = "–"
     more: str = "…"
 
@@ -58,6 +60,8 @@ PLAIN = Signs(
     differs="!",
     modes="^^",
     undefined="?",
+    vanished="~ 0",
+    partial="d",
     none="-",
     more="...",
 )

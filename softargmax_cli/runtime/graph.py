@@ -88,6 +88,16 @@ class Graph:
         outputs = [Output(made, k) for k in range(tf.TF_OperationNumOutputs(made))]
         return outputs[0] if len(outputs) == 1 else outputs
 
+    def gradients(self, ys: Sequence[Output], xs: Sequence[Output], seeds: Sequence[Output]) -> list[Output]:
+        """For each of `xs` the sum over `ys` of seed · ∂y/∂x. DeviceError where TensorFlow's C++ cannot derive it."""
+        found = (Output * len(xs))()
+        with Status(self._tf) as status:
+            self._tf.TF_AddGradients(
+                *(self.handle, (Output * len(ys))(*ys), len(ys), (Output * len(xs))(*xs), len(xs)),
+                *((Output * len(seeds))(*seeds), status, found),
+            )
+        return list(found)
+
     def _constant(self, value: Array | np.generic) -> Output:
         array = np.ascontiguousarray(value).reshape(np.shape(value))
         dims = (C.c_int64 * array.ndim)(*array.shape)

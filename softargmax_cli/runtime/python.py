@@ -37,7 +37,7 @@ class PythonRuntime(Runtime):
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         call = tf.function(
-            lambda *tensors: list(body(tf.raw_ops, *tensors)),
+            lambda *tensors: list(body(Ops(), *tensors)),
             input_signature=[tf.TensorSpec(shape, dtype) for shape, dtype in inputs],
             jit_compile=compiled,
             autograph=False,
@@ -49,6 +49,18 @@ class PythonRuntime(Runtime):
 
     def close(self) -> None:
         """Nothing to do: TensorFlow lives as long as the process."""
+
+
+class Ops:
+    """The operations of `tf.raw_ops`, and gradients."""
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(tf.raw_ops, operation)
+
+    @staticmethod
+    def gradients(ys: Sequence[Any], xs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+        """For each of `xs` the sum over `ys` of seed · ∂y/∂x."""
+        return list(tf.gradients(list(ys), list(xs), list(seeds)))
 
 
 class PythonFunction(Function):

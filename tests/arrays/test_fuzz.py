@@ -23,7 +23,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.arrays.opening import TableOptions, open_source
+from softargmax_cli.arrays.opening import open_source
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.errors import InputError, OptionError, UndefinedError
 from softargmax_cli.reduction import blocks, engine
@@ -56,7 +57,7 @@ class Parser:
     """What the format is made of, to be put anywhere."""
     oracle: Callable[[bytes], Array]
     """Another reader: the array as float64 or as stored; raises Unread."""
-    options: TableOptions | None = None
+    options: Reading | None = None
 
 
 def npy_seeds() -> list[bytes]:
@@ -180,13 +181,13 @@ PARSERS = [
         ],
         npy_oracle,
     ),
-    Parser(".csv", csv_seeds, CSV_TOKENS, csv_oracle, TableOptions(",", False)),
+    Parser(".csv", csv_seeds, CSV_TOKENS, csv_oracle, Reading(delimiter=",", header=False)),
     Parser(
         ".csv.gz",
         lambda: [gzip.compress(seed, 6, mtime=0) for seed in csv_seeds()],
         [b"\x1f\x8b\x08\0", b"\0", b"\xff", gzip.compress(b"1,2,3\n", mtime=0)],
         gzip_oracle,
-        TableOptions(",", False),
+        Reading(delimiter=",", header=False),
     ),
 ]
 """Formats that are read. One more is one more entry."""

@@ -24,7 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from softargmax_cli.arrays.npy import NpySource
-from softargmax_cli.arrays.opening import TableOptions, open_source
+from softargmax_cli.arrays.opening import open_source
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Pending, Source
 from softargmax_cli.arrays.spooled import spooled
 from softargmax_cli.errors import InputError, OutputError
@@ -224,7 +225,7 @@ class TestCsv:
     def test_a_pipe_with_names_of_rows_and_notes(self) -> None:
         text = "".join(f"row{k},{k},{k / 2}\n" for k in range(3000))
         with piped(f"id,0,1\n{text}".encode()) as stream:
-            source = open_source(f"/dev/fd/{os.dup(stream.fileno())}", TableOptions(id_column="id"))
+            source = open_source(f"/dev/fd/{os.dup(stream.fileno())}", Reading(id_column="id"))
             source.notes = ("mark my words",)
             assert source.has_ids
             with contextlib.closing(spooled(source, MIB)) as copy:
@@ -304,7 +305,7 @@ class TestTheFile:
         """Little data is refused only when it is flushed."""
         made: list[Any] = []
 
-        def full() -> Any:
+        def full(*_: object, **__: object) -> Any:
             made.append(open("/dev/full", "r+b"))  # noqa: SIM115 - what is under test closes it
             return made[0]
 

@@ -115,7 +115,7 @@ class TestText:
             ("-inf,1", "the coordinate of index 0 is -inf"),
             ("1e999\n", "the coordinate of index 0 is inf"),
             (b"\xff\xfe1\x00\n\x00", "byte 0: the file is UTF-16, not UTF-8"),
-            (b"PK\x03\x04....", "a zip archive (.npz?); .npy and CSV can be read"),
+            (b"PK\x03\x04....", "damaged, or no .npz file: File is not a zip file"),
         ],
     )
     def test_what_is_refused(self, write: Write, text: str | bytes, words: str) -> None:

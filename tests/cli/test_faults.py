@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import files
 import numpy as np
 import pytest
 from command import Softargmax
@@ -24,22 +23,15 @@ SCORES = np.random.default_rng(6).standard_normal((1000, 100)).astype("f4")
 """About 1 MB as text: a file is read, and a result written, in several pieces."""
 
 
-def npy(scores: np.ndarray) -> bytes:
-    held = io.BytesIO()
-    np.save(held, scores)
-    return held.getvalue()
-
-
-def csv(scores: np.ndarray) -> bytes:
-    held = io.BytesIO()
-    np.savetxt(held, scores, "%.6f", delimiter=",")
-    return held.getvalue()
-
-
 INPUTS = {
-    "npy": ("x.npy", npy, ()),
-    "csv": ("x.csv", csv, ()),
-    "csv.gz": ("x.csv.gz", lambda scores: gzip.compress(csv(scores), 1), ()),
+    "npy": ("x.npy", files.npy, ()),
+    "csv": ("x.csv", files.csv, ()),
+    "csv.gz": ("x.csv.gz", files.TABLES["csv.gz"], ()),
+    "npz": ("x.npz", files.npz, ("--key", "scores")),
+    "npz, packed": ("x.npz", files.ANY_SHAPE["npz, packed"], ()),
+    "safetensors": ("x.safetensors", files.ANY_SHAPE["safetensors"], ()),
+    "hdf5": ("x.h5", files.ANY_SHAPE["hdf5, chunked"], ("--key", "group/scores")),
+    "parquet": ("x.parquet", files.TABLES["parquet, in groups"], ()),
 }
 """For each format that is read: the name of a file, how it is made of scores, and the options that it needs."""
 OUTPUTS = ["npy", "npz", "csv", "tsv", "json", "jsonl"]
@@ -121,7 +113,7 @@ def check_said(ended: Ended, case: str) -> None:
 
 @pytest.mark.parametrize("format", OUTPUTS)
 def test_faults_while_a_result_is_written(bench: Bench, format: str) -> None:
-    bench.given("x.npy", npy(SCORES))
+    bench.given("x.npy", files.npy(SCORES))
     target = f"y.{format}"
     command = ["run", "x.npy", "-o", target, "--force", "--quiet"]
     whole = bench.run(command, target)
@@ -228,7 +220,7 @@ def test_a_file_that_changes_while_it_is_read(bench: Bench, format: str) -> None
 
 @pytest.mark.parametrize("command", ["check", "inspect"])
 def test_other_commands_look_at_what_changes(bench: Bench, command: str) -> None:
-    bench.given("x.npy", npy(SCORES))
+    bench.given("x.npy", files.npy(SCORES))
     more = {"check": ["-o", "y.xml", "--format", "junit", "--force"], "inspect": []}
     told = [command, "x.npy", *more[command]]
     whole = bench.run(told, "y.xml")
@@ -247,7 +239,7 @@ def test_other_commands_look_at_what_changes(bench: Bench, command: str) -> None
     + [(name, point, CODES[name]) for name in ("SIGINT", "SIGTERM") for point in ("read", "compute", "write")],
 )
 def test_the_terminal_is_left_as_it_was(bench: Bench, fault: str, point: str, code: int) -> None:
-    bench.given("x.npy", npy(np.tile(SCORES, (24, 1))))  # several blocks: it is drawn when one is done
+    bench.given("x.npy", files.npy(np.tile(SCORES, (24, 1))))  # several blocks: it is drawn when one is done
     command, target = ["run", "x.npy", "-o", "y.csv", "--force"], "y.csv"
     screen, terminal = pty.openpty()
     try:

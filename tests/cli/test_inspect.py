@@ -14,7 +14,7 @@ import pytest
 from command import ROOT, TUTORIAL_CSV, Done, Inside, Softargmax
 
 KEYS = [
-    *("input", "format", "shape", "dtype", "order", "bytes", "delimiter", "header", "id_column"),
+    *("input", "format", "shape", "dtype", "order", "bytes", "delimiter", "header", "id_column", "members"),
     *("min", "max", "mean", "nan", "inf", "negative_inf", "axis", "slices_checked", "sums_to_one", "suggestion"),
 ]
 

@@ -26,6 +26,7 @@ def unforced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
 
 
 @pytest.fixture
@@ -52,6 +53,21 @@ def test_the_c_library_where_it_can_be(forced: str | None, told: list[str], monk
     assert told == [said_of(made)]
     made.close()
     assert loading_threads() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "--xla_cpu_prefer_vector_width=512"), ("--xla_dump_to=x", "--xla_dump_to=x")]
+)
+def test_the_widest_vectors_unless_somebody_has_set_xla(
+    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if before is None:
+        monkeypatch.delenv("XLA_FLAGS")
+    else:
+        monkeypatch.setenv("XLA_FLAGS", before)
+    monkeypatch.setenv(VARIABLE, "python")  # so that nothing is loaded
+    Loading().close()
+    assert os.environ["XLA_FLAGS"] == after
 
 
 @pytest.mark.usefixtures("python_runtime")

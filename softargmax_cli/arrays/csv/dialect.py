@@ -59,14 +59,14 @@ def find_layout(
     if found == " " and "" in first:
         refuse_spaces(name, 1)
     titles = tuple(cell.strip() for cell in first)
-    id_at = _of_text(sample) if find_ids and id_column is None else _by_number(id_column, len(first))
+    id_at = _of_text(sample) if find_ids and id_column is None else by_number(id_column, len(first))
     notes: tuple[str, ...] = ()
     if header is None:
         if _counts(titles) and second:
             notes = ("line 1 is read as numbers; pass --header if it names the columns",)
         header = (id_at is None and id_column in titles) or _is_header(first, second, id_at)
     if id_at is None and id_column is not None:
-        id_at = _by_name(name, titles, header, id_column)
+        id_at = by_name(name, titles, header, id_column)
     columns = tuple(at for at in range(len(first)) if at != id_at)
     if not columns:
         raise InputError(
@@ -192,14 +192,14 @@ def _of_text(sample: list[list[str]]) -> int | None:
     return places[0] if len(places) == 1 and len(sample[0]) > 1 else None
 
 
-def _by_number(id_column: str | None, count: int) -> int | None:
+def by_number(id_column: str | None, count: int) -> int | None:
     """The position that a column's number means; None where it is a name."""
     if id_column is None or not (id_column.isascii() and id_column.isdecimal()):
         return None
     return int(id_column) - 1 if 1 <= int(id_column) <= count else None
 
 
-def _by_name(name: str, titles: tuple[str, ...], header: bool, id_column: str) -> int:
+def by_name(name: str, titles: tuple[str, ...], header: bool, id_column: str) -> int:
     places = [at for at, title in enumerate(titles) if title == id_column]
     if header and len(places) == 1:
         return places[0]

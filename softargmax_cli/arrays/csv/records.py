@@ -9,7 +9,7 @@ import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from softargmax_cli.arrays.reading import reading
+from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Records:
         self._closing.close()
 
     def _read(self, target: memoryview) -> int:
-        with reading(self.name):
+        with refusals(self.name):
             try:
                 return self._stream.readinto(target) or 0
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:

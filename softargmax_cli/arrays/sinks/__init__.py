@@ -16,11 +16,14 @@ from softargmax_cli.reduction.result import FIELDS, Run
 __all__ = ["FORMATS", "Sink", "fields_of", "format_of", "open_sink"]
 
 
-def fields_of(format: str) -> tuple[str, ...]:
-    """Which of `FIELDS` a format holds. OptionError when there is no such format."""
+def fields_of(format: str, fields: tuple[str, ...] = FIELDS, alone: str = "soft") -> tuple[str, ...]:
+    """Which of all `fields` a format holds; `alone` is the one where it holds no more.
+
+    OptionError when there is no such format.
+    """
     if format not in FORMATS:
         raise OptionError(f"there is no output format {format!r}", f"choose one of {', '.join(FORMATS)}")
-    return ("soft",) if format == "npy" else FIELDS
+    return (alone,) if format == "npy" else fields
 
 
 def open_sink(
@@ -32,7 +35,7 @@ def open_sink(
     of its input. OutputError when the target cannot be written, or exists without `force`; nothing is
     changed then. OptionError when the format does not fit.
     """
-    wanted = [field for field in fields_of(format) if field in fields]
+    wanted = [field for field in fields_of(format, run.fields, run.alone) if field in fields]
     if name_inputs and format != "jsonl":
         raise OptionError("only jsonl tells several inputs apart in one stream", "use --format jsonl")
     opened = open_target(target, force=force)

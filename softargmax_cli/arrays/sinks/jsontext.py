@@ -104,6 +104,8 @@ class JsonSink(_ObjectSink):
             "window": json_value(run.window),
             "device": json_string(run.device),
         }
+        if run.wrt is not None:
+            head["wrt"] = json_string(run.wrt)
         self._put("{" + "".join(f'"{name}": {value},\n ' for name, value in head.items()) + '"slices": [')
 
     def _write(self, slices: Slices) -> None:

@@ -13,22 +13,23 @@ from softargmax_cli.arrays.sinks.base import Sink
 from softargmax_cli.arrays.sinks.spool import Spool
 from softargmax_cli.arrays.sinks.target import Target
 from softargmax_cli.errors import OutputError
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
+from softargmax_cli.reduction.result import PER_AXIS, Run, Slices, Summary
 
 LONGEST_ID = 4096
 """Characters: NumPy pads every string of an array to the longest, so one hostile id could fill any disk."""
 
-_DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1"}
-_LONGEST_AXIS = 10**19
+_DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1", "vanished": "|b1"}
+LONGEST_AXIS = 10**19
+"""Room for every length, where a header is written before it is known."""
 _IDS_AT_ONCE = 1024
 
 
-def npy_header(dtype: str, shape: tuple[int, ...], size: int = 0) -> bytes:
+def npy_header(dtype: str, shape: tuple[int, ...], size: int = 0, *, fortran: bool = False) -> bytes:
     """The header of an .npy file, format version 1.0, of at least `size` bytes and a multiple of 64.
 
     Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
     """
-    text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    text = f"{{'descr': {dtype!r}, 'fortran_order': {fortran}, 'shape': {shape!r}, }}"
     size = max(size, -(-(len(text) + 11) // 64) * 64)
     return b"\x93NUMPY\x01\x00" + (size - 10).to_bytes(2, "little") + text.ljust(size - 11).encode("ascii") + b"\n"
 
@@ -50,7 +51,10 @@ def _stored(slices: Slices, field: str) -> npt.NDArray[np.generic]:
 
 
 class NpySink(Sink):
-    """`soft` alone. Where the length is not known, room for the header is left, or the data wait in a spool."""
+    """One field alone, `soft` of a reduction.
+
+    Where the length is not known, room for the header is left, or the data wait in a spool.
+    """
 
     def __init__(self, target: Target, run: Run) -> None:
         super().__init__(target, run)
@@ -60,19 +64,19 @@ class NpySink(Sink):
 
     def _begin(self) -> None:
         if self._spool is None:
-            kept = tuple(_LONGEST_AXIS if n is None else n for n in self._run.kept)
-            self._header = npy_header("<f8", _shape(self._run, kept, "soft"))
+            kept = tuple(LONGEST_AXIS if n is None else n for n in self._run.kept)
+            self._header = npy_header("<f8", _shape(self._run, kept, self._run.alone))
             self._target.stream.write(self._header)
 
     def _write(self, slices: Slices) -> None:
-        soft = _stored(slices, "soft")
+        values = _stored(slices, self._run.alone)
         if self._spool is not None:
-            self._spool.write(soft)
+            self._spool.write(values)
         else:
-            self._target.stream.write(soft.data)
+            self._target.stream.write(values.data)
 
     def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        stream, shape = self._target.stream, _shape(self._run, self._kept(shape), "soft")
+        stream, shape = self._target.stream, _shape(self._run, self._kept(shape), self._run.alone)
         if self._spool is not None:
             stream.write(npy_header("<f8", shape))
             self._spool.copy_to(stream)
@@ -93,7 +97,7 @@ class NpzSink(Sink):
         self._spools: dict[str, Spool] = {}
         self._ids = _IdSpool(target.spool_directory) if run.has_ids else None
         try:
-            for field in FIELDS:
+            for field in run.fields:
                 if field in fields:
                     self._spools[field] = Spool(target.spool_directory)
         except BaseException:
@@ -110,18 +114,17 @@ class NpzSink(Sink):
 
     def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
         kept = self._kept(shape)
-        stream = self._target.stream if self._target.seekable else _Forward(self._target.stream)
-        with zipfile.ZipFile(cast(IO[bytes], stream), "w", zipfile.ZIP_STORED) as archive:
+        with zip_of(self._target) as archive:
             if self._ids is not None:
                 header = npy_header(self._ids.dtype, kept)
-                with archive.open(_member("id", len(header) + self._ids.nbytes), "w") as member:
-                    member.write(header)
-                    self._ids.copy_to(member)
+                with archive.open(member("id", len(header) + self._ids.nbytes), "w") as place:
+                    place.write(header)
+                    self._ids.copy_to(place)
             for field, spool in self._spools.items():
                 header = npy_header(_DTYPES.get(field, "<f8"), _shape(self._run, kept, field))
-                with archive.open(_member(field, len(header) + spool.nbytes), "w") as member:
-                    member.write(header)
-                    spool.copy_to(member)
+                with archive.open(member(field, len(header) + spool.nbytes), "w") as place:
+                    place.write(header)
+                    spool.copy_to(place)
                 spool.close()  # its space is free for the next member
 
     def _release(self) -> None:
@@ -131,7 +134,14 @@ class NpzSink(Sink):
             self._ids.close()
 
 
-def _member(name: str, size: int) -> zipfile.ZipInfo:
+def zip_of(target: Target) -> zipfile.ZipFile:
+    """An .npz in a target, not yet with any array."""
+    stream = target.stream if target.seekable else _Forward(target.stream)
+    return zipfile.ZipFile(cast(IO[bytes], stream), "w", zipfile.ZIP_STORED)
+
+
+def member(name: str, size: int) -> zipfile.ZipInfo:
+    """What becomes the array of that name in an .npz, of `size` bytes with its header."""
     info = zipfile.ZipInfo(f"{name}.npy")
     info.file_size = size  # known beforehand, so that members beyond 4 GiB, and only those, are written as zip64
     return info

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices
+from softargmax_cli.reduction.result import PER_AXIS, Run, Slices
 
 BATCH = 1 << 15
 """Rows that are Python objects at one time, however many slices come at once."""
@@ -38,7 +38,7 @@ class Rows:
         self._run = run
         self._spelling = spelling
         self._labels = None if run.labels is None else [spelling.text(label) for label in run.labels]
-        self.fields = tuple(field for field in FIELDS if field in fields)
+        self.fields = tuple(field for field in run.fields if field in fields)
         self.widths = self._widths()
         """The name of what follows the position, and how many columns it takes."""
 

@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 
 from softargmax_cli.arrays.opening import open_source
-from softargmax_cli.arrays.reading import Watch, reading, watching
 from softargmax_cli.arrays.spooled import spooled
+from softargmax_cli.arrays.watching import Watch, refusals, watching
 from softargmax_cli.errors import InputError, InputMissingError, OutputError, UndefinedError
 
 
 def test_refusals_of_the_system_name_the_input() -> None:
-    with pytest.raises(InputError, match=r"^x\.npy: cannot be read: No such device\n") as caught, reading("x.npy"):
+    with pytest.raises(InputError, match=r"^x\.npy: cannot be read: No such device\n") as caught, refusals("x.npy"):
         raise OSError(19, "No such device")
     assert isinstance(caught.value.__cause__, OSError)
-    with pytest.raises(InputError, match=r"^x\.npy: cannot be read: odd"), reading("x.npy"):
+    with pytest.raises(InputError, match=r"^x\.npy: cannot be read: odd"), refusals("x.npy"):
         raise OSError("odd")
     for error in (OutputError("y: full"), InputMissingError("x: gone")):
-        with pytest.raises(type(error)) as other, reading("x.npy"):
+        with pytest.raises(type(error)) as other, refusals("x.npy"):
             raise error
         assert other.value is error
-    with pytest.raises(ZeroDivisionError), reading("x.npy"):
+    with pytest.raises(ZeroDivisionError), refusals("x.npy"):
         raise ZeroDivisionError
 
 

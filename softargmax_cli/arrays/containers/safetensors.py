@@ -1,0 +1,124 @@
+"""Tensors in .safetensors files: a header of JSON, then bare values, read at any place like those of an .npy file.
+
+The format is so plain that its own package would only add a dependency: that maps a file into memory, which counts as
+the process's own and ends it where the file shrinks. https://huggingface.co/docs/safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.arrays.containers.members import MOST, chosen, shown
+from softargmax_cli.arrays.npy import Header, NpySource
+from softargmax_cli.arrays.reading import Reading
+from softargmax_cli.arrays.source import Member, Source
+from softargmax_cli.errors import InputError
+from softargmax_cli.reduction.blocks import Block
+
+LONGEST_HEADER = 100_000_000
+"""Bytes, as the reference has it."""
+DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I8": "i1",
+    "U16": "<u2",
+    "I16": "<i2",
+    "U32": "<u4",
+    "I32": "<i4",
+    "U64": "<u8",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
+SMALL_FLOATS = {"BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
+"""As ml_dtypes, which comes with TensorFlow, calls them."""
+REMEDY = "copy the file again, or write it again"
+
+
+def open_safetensors(stream: BinaryIO, name: str, reading: Reading) -> Source:
+    """The tensor called `reading.key` of a seekable stream at its start; the only one where there is no key.
+
+    bfloat16 and float8 become float32. Raises InputError where the header is not sound.
+    """
+    tensors, begin = _header(stream, name)
+    keys = [key for key in tensors if key != "__metadata__"]
+    key = chosen(name, "safetensors", keys, reading.key, lambda key: _member(key, tensors[key]))
+    title = f"{name}[{shown(key)}]"
+    kind, shape, offset = _described(tensors[key], title)
+    stream.seek(
+        min(begin + offset, os.fstat(stream.fileno()).st_size)
+    )  # where the source finds that there is too little
+    if kind in SMALL_FLOATS:
+        source: NpySource = SmallFloatSource(stream, title, shape, SMALL_FLOATS[kind])
+    else:
+        source = NpySource(stream, title, Header(shape, np.dtype(DTYPES[kind]), "C", 0), alone=False)
+    source.format = "safetensors"
+    if reading.inspected:
+        source.members = [_member(each, tensors[each]) for each in keys[:MOST]]
+    return source
+
+
+def _header(stream: BinaryIO, name: str) -> tuple[Mapping[str, Any], int]:
+    """What the header says of each tensor, and where the data begin."""
+    size = int.from_bytes(stream.read(8), "little")
+    present = os.fstat(stream.fileno()).st_size - 8
+    if size > min(LONGEST_HEADER, present):
+        what = f"a header of {size:,} bytes, longer than any" if size > LONGEST_HEADER else "it ends within its header"
+        raise InputError(f"{name}: damaged, or no .safetensors file: {what}", REMEDY)
+    try:
+        tensors: dict[str, Any] = json.loads(stream.read(size))  # text that begins with { is an object, or none
+    except (ValueError, RecursionError) as error:
+        what = f"the header is no JSON: {str(error)[:80]}"
+        raise InputError(f"{name}: damaged, or no .safetensors file: {what}", REMEDY) from None
+    return tensors, 8 + size
+
+
+def _described(tensor: Any, title: str) -> tuple[str, tuple[int, ...], int]:
+    """A tensor's dtype, shape, and its place in the data. That it lies within the file its source sees to."""
+    try:
+        kind, shape, (start, stop) = tensor["dtype"], tuple(tensor["shape"]), tensor["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise InputError(f"{title}: the header does not give its dtype, shape and place", REMEDY) from None
+    if any(type(n) is not int or not 0 <= n < 1 << 63 for n in (*shape, start, stop)) or len(shape) > 64:
+        raise InputError(f"{title}: the header gives an impossible shape or place", REMEDY)
+    if not isinstance(kind, str) or not (kind in DTYPES or kind in SMALL_FLOATS):
+        what = f"dtype {str(kind)[:20]} holds no real numbers that are known"
+        raise InputError(f"{title}: {what}", "save real numbers: tensor.float()")
+    itemsize = np.dtype(DTYPES[kind]).itemsize if kind in DTYPES else 2 if kind == "BF16" else 1
+    if stop - start != math.prod(shape) * itemsize:
+        what = f"shape {shape} of {kind} takes {math.prod(shape) * itemsize:,} bytes, the header gives {stop - start:,}"
+        raise InputError(f"{title}: damaged: {what}", REMEDY)
+    return kind, shape, start
+
+
+def _member(key: str, tensor: Any) -> Member:
+    try:
+        kind, shape, _ = _described(tensor, key)
+    except InputError:
+        return Member(key, None, "")
+    return Member(key, shape, SMALL_FLOATS.get(kind) or str(np.dtype(DTYPES[kind])))
+
+
+class SmallFloatSource(NpySource):
+    """Floats that NumPy has not, as float32, which holds each of them."""
+
+    def __init__(self, stream: BinaryIO, name: str, shape: tuple[int, ...], kind: str) -> None:
+        import ml_dtypes
+
+        self._small = np.dtype(getattr(ml_dtypes, kind))
+        super().__init__(stream, name, Header(shape, np.dtype(f"<u{self._small.itemsize}"), "C", 0), alone=False)
+        self.dtype, self.stored = np.dtype("f4"), kind
+
+    def native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
+        if not self._dtype.isnative:
+            values = values.byteswap()
+        floats: npt.NDArray[Any] = values.view(self._small).astype("f4")
+        return floats.reshape(block.shape)

@@ -1,0 +1,1 @@
+"""A part of an array, read without the rest of it."""

@@ -1,0 +1,164 @@
+"""The stream of gradients: blocks in, their gradients out, beside what is said of each slice.
+
+Where a block holds whole slices it is reduced and differentiated while it is in the cache. Where it does not, the
+blocks of a slice are read once for its maximum, mass and moments, a second time for these where a window depends on
+the maximum, and once more for the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.engine import Part, Stream, Task, bytes_per_element, planned, workers_and_elements
+from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
+from softargmax_cli.reduction.mapping import Array
+from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.result import ALWAYS, Slices
+from softargmax_cli.reduction.slopes import VANISHED, Slopes
+from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.state import State
+
+if TYPE_CHECKING:
+    from softargmax_cli.runtime.base import Runtime
+
+Write = Callable[[Sequence[int], Array], None]
+"""Takes the gradient by the scores of a box of the input that begins at a position."""
+
+
+def differentiate(
+    source: Readable,
+    problem: Problem,
+    runtime: Runtime,
+    *,
+    by: By,
+    memory: int,
+    write: Write | None = None,
+    vanished: float = VANISHED,
+    advance: Callable[[int], None] = lambda nbytes: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Iterator[Slopes]:
+    """Yield what the gradients of all slices are like, in row-major order; `write` is given the gradients by x.
+
+    Boxes come in the order of the file, from the caller's thread, as arrays of their shape, with one more last axis
+    where there are several coordinates. `vanished`: the norm below which a gradient has. `memory`, `advance`, `note`
+    and the errors are those of `engine.reduce`. A source for which `passes` is more than 1 must not be `sequential`.
+    """
+    if source.sequential and passes(source, problem, memory) > 1:
+        raise ValueError("a source that is read twice must not be sequential")
+    stream = _SlopeStream(source, problem, runtime, memory, advance, note, by=by, write=write, vanished=vanished)
+    slices = stream.table() if problem.shape[0] is None else stream.array()
+    return cast("Iterator[Slopes]", stream.undefined.watched(slices))
+
+
+def passes(source: Readable, problem: Problem, memory: int) -> int:
+    """How often the input is read."""
+    return 1 if not _returns(source, problem, memory) else 2 if problem.window is None else 3
+
+
+def _returns(source: Readable, problem: Problem, memory: int) -> bool:
+    """Whether the reduction must come back to what it has read: where a slice is longer than a block."""
+    if problem.shape[0] is None:
+        return 0 in problem.axes
+    each = _bytes_per_element(source, problem)
+    return planned(source, problem, workers_and_elements(source, each, memory)[1]).splits
+
+
+def _bytes_per_element(source: Readable, problem: Problem) -> int:
+    """What an element takes while its block is differentiated."""
+    # The way back takes as many arrays as the way there; the gradient itself is there twice, and waits to be written.
+    return 2 * bytes_per_element(source, problem) + 4 * len(problem.axes) * problem.precision.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class _SlopePart(Part):
+    """A block after it was differentiated."""
+
+    slope: Slope | None = None
+    """Where other blocks hold the rest of the slices."""
+    gradient: Array | None = None
+    """By the scores, where anybody wants it."""
+
+
+class _SlopeStream(Stream):
+    """A differentiation on its way through one input."""
+
+    batch = 1  # the gradients of a batch would all wait to be written
+    bytes_per_element = staticmethod(_bytes_per_element)
+    returns = staticmethod(_returns)
+
+    def __init__(self, *reduction: Any, by: By, write: Write | None, vanished: float) -> None:
+        super().__init__(*reduction)
+        self.by, self.write, self.vanished = by, write, vanished
+        self.differentiator = BlockDifferentiator(self.problem, reduction[2])
+        self.reducer = self.differentiator
+        self.row = 0
+        """Of a table, the next to be written."""
+
+    def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int, **more: Any) -> Iterator[Part]:
+        for part in super()._parts(plan, batch, **more):
+            if self.write is not None and isinstance(part, _SlopePart) and part.gradient is not None:
+                self.write((self.row, 0) if self.problem.shape[0] is None else part.block.start, part.gradient)
+                self.row += part.rows
+            yield part
+
+    def _answered(self, part: Part, task: Task, values: Array, state: State, ids: Sequence[str] | None) -> Part:
+        slope, gradient = self._slope(values, task, state)
+        if self.problem.shape[0] is None:
+            slope, gradient = slope.first(part.rows), None if gradient is None else gradient[: part.rows]
+            slopes = self._with(self._rows(state, part, values, ids), slope)
+        else:
+            slopes = self._turned(self._with(self._results(state, task.block, ids), slope), task.block)
+        return _SlopePart(
+            *(part.block, part.nbytes, part.rows, part.misfit, None, slopes, part.lookalike), gradient=gradient
+        )
+
+    def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
+        worth = self._worth_compiling(plan)
+        for box in plan.boxes():
+            found = self._found(box, worth)
+            if self.problem.window is not None:
+                found = self._completed(box, worth, found)
+            slope: Slope | None = None
+            blocks = ((block, worth[block.shape]) for block in box)
+            for part in self._parts(blocks, 1, known=found, work=self._differentiated):
+                assert isinstance(part, _SlopePart)
+                assert part.slope is not None
+                slope = joined(slope, part.slope)
+            assert slope is not None
+            yield box[-1], self._turned(self._with(self._results(found, box[-1]), slope), box[-1])
+
+    def _differentiated(self, task: Task) -> Part:
+        """A worker's share where the state of the slices is known."""
+        values = self._loaded(task).values
+        assert task.known is not None
+        slope, gradient = self._slope(values, task, task.known)
+        return _SlopePart(task.block, task.pending.nbytes, len(values), slope=slope, gradient=gradient)
+
+    def _slope(self, values: Array, task: Task, state: State) -> tuple[Slope, Array | None]:
+        keep = self.write is not None
+        return self.differentiator.slope(values, task.block.start, state, self.by, keep=keep, compiled=task.compiled)
+
+    def _with(self, slices: Slices, slope: Slope) -> Slopes:
+        """Slices with what their gradients are like."""
+        if slope.by_beta is not None:
+            norm = np.sqrt((slope.by_beta**2).sum(axis=0))
+            least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
+        else:
+            least, largest = slope.least, slope.largest
+            norm = np.maximum(np.sqrt(slope.squares), np.maximum(-least, largest))  # whose square may be lost
+        answers = {name: getattr(slices, name) for name in ALWAYS}
+        return Slopes(
+            slices.start,
+            **answers,
+            ids=slices.ids,
+            norm=norm,
+            min=least,
+            max=largest,
+            gradient=slope.by_beta,
+            vanished=norm < self.vanished,
+        )

@@ -1,0 +1,264 @@
+"""`softargmax grad`: gradients in files of every layout, and what is said of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from command import TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
+from oracle import gradients
+from oracle import softargmax as oracle
+
+Array = npt.NDArray[Any]
+
+
+def assert_gradient(got: Array, want: Array, axes: tuple[int, ...], *, single: bool) -> None:
+    """Within the bound, relative to the largest entry of the slice; of the precision of the weights."""
+    assert got.dtype == ("<f4" if single else "<f8")
+    assert got.shape == want.shape
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    largest = np.abs(want).max(axis=axes, keepdims=True)
+    lost = np.finfo(got.dtype).tiny * 1e3  # weights below that are 0
+    assert not (np.abs(got - want) > (1e-5 if single else 1e-10) * largest + lost).any()
+
+
+def succeeded(done: Done) -> Done:
+    assert (done.code, done.err) == (0, ""), done.err
+    return done
+
+
+def test_the_tutorial(inside: Inside) -> None:
+    inside.save("x.npy", TUTORIAL, "float32")
+    done = succeeded(inside("grad", "x.npy", "-o", "g.npy"))
+    assert done.lines == [
+        "x.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU",
+        "gradient: ∂soft/∂x",
+        "",
+        "slice  hard       soft    norm      min     max  of hard",
+        "─────  ────  ─────────  ──────  ───────  ──────  ───────",
+        "    0     0  0.0000000  0        0       0             –  ≈ 0 vanished",
+        "    1     1  0.9999546  0.0064  -0.0045  0.0045        –",
+        "    2     2  1.9999546  0.0064  -0.0045  0.0045        –",
+        "",
+        "3 slices · max norm 0.00642 · mean norm 0.00428 · 1 vanished (norm below 1e-06)",
+    ]
+    x = np.array(TUTORIAL, "f4")
+    assert_gradient(np.load(inside.folder / "g.npy"), gradients(x)[0], (1,), single=True)
+    assert succeeded(inside("grad", "x.npy")).out == done.out, "the table is the same without a file"
+
+
+def test_by_beta(inside: Inside) -> None:
+    x = np.random.default_rng(1).normal(size=(3, 4, 5))
+    for order in "CF":
+        inside.save("x.npy", np.asarray(x, order=order))
+        for axis, axes in (("1", (1,)), ("2,0", (2, 0))):
+            given = ("grad", "x.npy", "--axis", axis, "--beta", "3", "--wrt", "beta", "--force")
+            want = gradients(x, axes, 3.0)[1]
+            for name in ("g.npy", "g.npz"):
+                done = succeeded(inside(*given, "-o", name))
+                assert done.lines[1] == "gradient: ∂soft/∂β"
+                assert done.lines[3].split() == ["slice", "hard", "soft", "gradient", "of", "hard"]
+                found = np.load(inside.folder / name)
+                got = found["gradient"] if name == "g.npz" else found
+                assert (got.dtype, got.shape) == (np.float64, want.shape)
+                np.testing.assert_allclose(got, want, rtol=0, atol=1e-10)
+            said = json.loads(succeeded(inside(*given, "--format", "json")).out)
+            assert (said["wrt"], said["summary"]["vanished"]) == ("beta", 0)
+            flat = want.reshape(-1, len(axes)) if len(axes) > 1 else want.ravel()
+            assert [slices["gradient"] for slices in said["slices"]] == pytest.approx(flat, abs=1e-10)
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize(
+    ("shape", "axis", "axes"),
+    [((4, 300), "-1", (1,)), ((300, 4), "0", (0,)), ((3, 50, 6), "1", (1,)), ((2, 3, 20, 9), "-1,-2", (3, 2))],
+)
+def test_files_of_every_order(inside: Inside, shape: tuple[int, ...], axis: str, axes: Any, order: Any) -> None:
+    x = np.random.default_rng(2).normal(size=shape)
+    np.save(inside.folder / "x.npy", np.asarray(x, order=order))
+    succeeded(inside("grad", "x.npy", "--axis", axis, "--beta", "3", "--coords", "corners", "-o", "g.npy"))
+    got = np.load(inside.folder / "g.npy")
+    over = axes if len(axes) == 1 else (*axes, x.ndim)
+    assert_gradient(got, gradients(x, axes, 3.0, coords="corners")[0], over, single=False)
+    assert got.flags.f_contiguous if order == "F" else got.flags.c_contiguous
+
+
+LENGTH = 3_000_000
+
+
+@pytest.fixture(scope="module")
+def long(shared: Softargmax) -> Array:
+    """One slice of many blocks, with its best scores at the end."""
+    x = np.random.default_rng(3).normal(size=LENGTH).astype("f4")
+    x[[100, LENGTH - 40, LENGTH - 3]] = 6.5, 6.8, 7
+    np.save(shared.folder / "long.npy", x)
+    return x
+
+
+def long_gradient(x: Array, beta: float, window: int | None) -> Array:
+    """In float64, in which sums of millions of terms are exact enough; the widest float takes seconds."""
+    w = np.exp(beta * (x.astype("f8") - x.max()))
+    i = np.arange(len(x)) - int(x.argmax())
+    if window is not None:
+        w[abs(i) > window] = 0
+    p = w / w.sum()
+    slope: Array = beta * p * (i - (p * i).sum())
+    return slope
+
+
+@pytest.mark.parametrize("window", [None, 50])
+def test_a_slice_of_many_blocks(shared: Softargmax, long: Array, tmp_path: Path, window: int | None) -> None:
+    given = ["--beta", "5", "--memory", "32MiB", *([] if window is None else ["--window", str(window)])]
+    want = long_gradient(long, 5.0, window)
+    done = succeeded(Inside(shared.folder)("grad", "long.npy", *given, "-o", "g.npy", "--force", "--format", "json"))
+    assert_gradient(np.load(shared.folder / "g.npy"), want, (0,), single=True)
+    (tmp_path / "temporary").mkdir()
+    data, variables = shared.read("long.npy"), {"TMPDIR": str(tmp_path / "temporary")}
+    piped = shared("grad", "-", *given, "-o", "-", stdin=data, **variables)
+    assert (piped.code, piped.err) == (0, "")
+    assert_gradient(np.load(io.BytesIO(piped.raw)), want, (0,), single=True)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert json.loads(done.out)["summary"]["max_norm"] == pytest.approx(np.linalg.norm(want), rel=1e-5)
+
+
+def test_tables_of_text(inside: Inside) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.integers(-30, 30, (3000, 4)) / 10
+    rows = "".join(f"row {k}," + ",".join(map(str, row)) + "\n" for k, row in enumerate(x.tolist()))
+    inside.write("x.csv", "name,a,b,c,d\n" + rows)
+    for axis, axes in (("1", (1,)), ("0", (0,)), ("1,0", (1, 0))):
+        for name in ("g.npy", "g.npz"):
+            given = ("--id-column", "name", "--axis", axis, "--beta", "2", "--rows", "1", "--force")
+            done = succeeded(inside("grad", "x.csv", *given, "-o", name))
+            found = np.load(inside.folder / name)
+            got = found["gradient"] if name == "g.npz" else found
+            over = axes if len(axes) == 1 else (*axes, 2)
+            assert_gradient(got, gradients(x, axes, 2.0)[0], over, single=False)
+        first = {"1": ["0", "row", "0"], "0": ["0", "a"], "1,0": []}[axis]
+        assert done.lines[5].split()[: len(first)] == first
+    done = succeeded(inside("grad", "x.csv", "--id-column", "name", "--beta", "2", "--format", "csv"))
+    assert done.lines[0] == "index,id,hard,label,soft,norm,min,max,vanished"
+    assert len(done.lines) == 3001
+
+
+def test_a_table_whose_length_shows_at_the_end(softargmax: Softargmax) -> None:
+    done = softargmax("grad", "-", "--beta", "1", "-o", "g.npy", stdin=TUTORIAL_CSV.encode())
+    assert (done.code, done.err) == (0, "")
+    got = np.load(softargmax.folder / "g.npy")
+    assert_gradient(got, gradients(np.array(TUTORIAL), beta=1.0)[0], (1,), single=False)
+
+
+def test_norms_as_data(inside: Inside) -> None:
+    x = np.random.default_rng(5).normal(size=(5, 7))
+    x[1, 2], x[4] = np.inf, np.nan
+    inside.save("x.npy", x)
+    given = ("grad", "x.npy", "--beta", "2", "--nan", "propagate", "--vanished", "0.5")
+    want = gradients(x, beta=2.0)[0]
+    norm = np.sqrt((want**2).sum(1))
+    document = json.loads(succeeded(inside(*given, "--format", "json")).out)
+    lines = [json.loads(line) for line in succeeded(inside(*given, "--format", "jsonl")).lines]
+    assert document["slices"] == lines
+    for k, line in enumerate(lines):
+        assert list(line) == ["index", "hard", "soft", "norm", "min", "max", "vanished"]
+        assert (line["index"], line["vanished"]) == ([k], bool(norm[k] < 0.5))
+        for field, number in (("norm", norm[k]), ("min", want[k].min()), ("max", want[k].max())):
+            assert line[field] == (None if np.isnan(number) else pytest.approx(number, abs=1e-12))
+    assert (lines[1]["norm"], lines[1]["vanished"]) == (0, True)
+    assert document["summary"] == {
+        "slices": 5,
+        "max_norm": pytest.approx(np.nanmax(norm)),
+        "mean_norm": pytest.approx(np.nanmean(norm)),
+        "vanished": int((norm < 0.5).sum()),
+        "undefined": 1,
+    }
+    table = succeeded(inside(*given))
+    assert [line.split()[-1] for line in table.lines if "≈ 0" in line or "∅" in line][-1] == "undefined"
+    assert table.lines[-1].endswith(f"{document['summary']['vanished']} vanished (norm below 0.5) · 1 undefined")
+
+
+def test_several_inputs(inside: Inside) -> None:
+    for name in ("a", "b"):
+        inside.save(f"{name}.npy", TUTORIAL)
+    done = succeeded(inside("grad", "a.npy", "b.npy", "-o", "out/"))
+    assert {path.name for path in (inside.folder / "out").iterdir()} == {"a.npy", "b.npy"}
+    assert [line.partition(" ")[0] for line in done.lines if "float64" in line] == ["a.npy", "b.npy"]
+    lines = succeeded(inside("grad", "a.npy", "b.npy", "--format", "jsonl")).lines
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["x.npy", "-o", "g.csv"], "error: g.csv: what is written there is an array\n  end the name in .npy or .npz\n"),
+        (["x.npy", "-o", "g.npy"], "error: g.npy: the file exists\n  replace it with --force\n"),
+        (["x.npy", "-o", "-", "--format", "csv"], "error: -o - and --format csv both go to standard output\n"),
+        (["x.npy", "x.npy", "-o", "-"], "error: -o - holds one gradient only\n"),
+        (["x.npy", "--wrt", "beta", "--input", "probs"], "error: --wrt beta: --input probs takes weights as they are"),
+        (["x.npy", "--vanished", "nan"], "error: Invalid value for '--vanished': nan is no norm\n"),
+        (["nan.npy", "-o", "new.npy"], "error: nan.npy: 1 NaN, at index (0, 1)\n"),
+        (["x.npy", "--axis", "5", "-o", "new.npy"], "error: x.npy: --axis 5: the array has 2 axes"),
+    ],
+)
+def test_what_cannot_be_done_is_told(inside: Inside, given: list[str], said: str) -> None:
+    inside.save("x.npy", TUTORIAL)
+    inside.save("nan.npy", [[1, np.nan, 2]])
+    inside.write("g.npy", "old")
+    done = inside("grad", *given)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert inside.names() == {"x.npy", "nan.npy", "g.npy"}
+    assert inside.read("g.npy") == b"old"
+
+
+def test_the_python_runtime_says_the_same(softargmax: Softargmax) -> None:
+    x = np.random.default_rng(6).normal(size=(4, 300)).astype("f4")
+    softargmax.save("x.npy", x, "float32")
+    done = softargmax("grad", "x.npy", "--beta", "4", "--window", "9", "-o", "g.npy", SOFTARGMAX_RUNTIME="python")
+    assert done.code == 0, done.err
+    assert_gradient(np.load(softargmax.folder / "g.npy"), gradients(x, beta=4.0, window=9)[0], (1,), single=True)
+
+
+def test_soft_is_that_of_run(inside: Inside) -> None:
+    x = np.random.default_rng(7).normal(size=(20, 9))
+    inside.save("x.npy", x)
+    lines = [json.loads(line) for line in succeeded(inside("grad", "x.npy", "--beta", "2", "--format", "jsonl")).lines]
+    want = oracle(x, -1, 2.0)
+    assert [line["hard"] for line in lines] == want.hard[0].tolist()
+    np.testing.assert_allclose([line["soft"] for line in lines], want.soft[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_memory_is_bounded(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", TUTORIAL, "float32")
+    shape = (60_000, 1_000)
+    np.lib.format.open_memmap(softargmax.folder / "big.npy", mode="w+", dtype="<f4", shape=shape).flush()
+    usual = peak(softargmax, "x.npy")
+    for axis in ("0", "1"):
+        given = ("--memory", "100MB", "--axis", axis, "-o", "g.npy", "--force")
+        assert peak(softargmax, "big.npy", *given) <= usual + 150_000_000  # of a gradient of 240 MB
+
+
+def peak(softargmax: Softargmax, *arguments: str) -> int:
+    """Bytes of memory that a run needed at most."""
+    code = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
+        "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *softargmax.command("grad", *arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=softargmax.folder,
+        env=softargmax.environment(),
+    )
+    returned, most = map(int, done.stdout.split())
+    assert returned == 0, done.stderr
+    return most * (1 if sys.platform == "darwin" else 1024)
