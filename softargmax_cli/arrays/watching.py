@@ -39,7 +39,7 @@ class Watch:
         """What the user should know of a whole result; InputError where it may be of two states of the file."""
         if self._opened is None:
             return ()
-        now = _status(self._stream)
+        now = _status(self._stream) or self._there()
         if now is not None and _state(now) != _state(self._opened):
             then, size = self._opened.st_size, now.st_size
             how = f"it had {then:,} bytes and has {size:,} now" if size != then else "it was written to"
@@ -48,6 +48,14 @@ class Watch:
             if self._path != "-" and not os.path.samestat(os.stat(self._path), self._opened):
                 return ("replaced while it was read; this is the result for the file before",)
         return ()
+
+    def _there(self) -> os.stat_result | None:
+        """The file that is closed already, by its name; None where that is another's by now."""
+        with contextlib.suppress(OSError):
+            status = os.stat(self._path)
+            if self._opened is not None and os.path.samestat(status, self._opened):
+                return status
+        return None
 
     @contextlib.contextmanager
     def explaining(self) -> Iterator[None]:

@@ -308,11 +308,16 @@ def _child(plan: dict[str, Any]) -> None:
 
 
 def _pipe(path: str) -> int:
-    """The reading end of a pipe that holds a file."""
+    """The reading end of a pipe that another process writes a file to."""
     reader, writer = os.pipe()
-    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
-    with open(path, "rb") as file, os.fdopen(writer, "wb") as pipe:
-        pipe.write(file.read())
+    if os.fork() == 0:
+        try:
+            os.close(reader)
+            with open(path, "rb") as file, os.fdopen(writer, "wb") as pipe:
+                pipe.write(file.read())
+        finally:
+            os._exit(0)  # quietly, where the reader has gone
+    os.close(writer)
     return reader
 
 

@@ -31,7 +31,7 @@ INPUTS = {
     "npz, packed": ("x.npz", files.ANY_SHAPE["npz, packed"], ()),
     "safetensors": ("x.safetensors", files.ANY_SHAPE["safetensors"], ()),
     "hdf5": ("x.h5", files.ANY_SHAPE["hdf5, chunked"], ("--key", "group/scores")),
-    "parquet": ("x.parquet", files.TABLES["parquet, in groups"], ()),
+    "parquet": ("x.parquet", lambda scores: files.parquet(scores, 400), ()),
 }
 """For each format that is read: the name of a file, how it is made of scores, and the options that it needs."""
 OUTPUTS = ["npy", "npz", "csv", "tsv", "json", "jsonl"]
@@ -90,9 +90,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def some(moments: list[Moment]) -> list[Moment]:
-    """The first and the last call of each point."""
+    """The first and the last call of each point; of very many, whose number threads decide, not quite the last."""
     firsts = {moment.point: moment for moment in reversed(moments)}
     lasts = {moment.point: moment for moment in moments}
+    for point, moment in lasts.items():
+        if moment.number > 50:
+            lasts[point] = Moment(point, moment.number // 2)
     return list({**dict.fromkeys(firsts.values()), **dict.fromkeys(lasts.values())})
 
 
@@ -181,8 +184,9 @@ def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -
             assert check_whole(bench, ended, "y.npy", new, case) == OLD, case
             assert ended.code == 2, f"{case}: {ended}"
             check_said(ended, case)
-            what = "out of memory" if fault == "MemoryError" else f"{'<stdin>' if piped else name}: cannot be read"
+            what = "out of memory" if fault == "MemoryError" else "cannot be read: Input/output error"
             assert what in ended.err, f"{case}: {ended.err}"
+            assert ("<stdin>" if piped else name) in ended.err or fault == "MemoryError", case
         for fault, after in (("SIGINT", False), ("SIGTERM", True), ("SIGHUP", True), ("SIGKILL", False)):
             when, case = Moment(moment.point, moment.number, after), f"{moment} {after} {fault}"
             ended = bench.run(command, "y.npy", when, fault, **more)
@@ -201,7 +205,7 @@ def test_a_file_that_changes_while_it_is_read(bench: Bench, format: str) -> None
     command = ["run", name, "-o", "y.npy", "--force", "--quiet", *options]
     whole = bench.run(command, "y.npy")
     new = (bench.folder / "y.npy").read_bytes()
-    first, *_, last = whole.moments("read")
+    first, last = some(whole.moments("read"))
     loud = [word for word in command if word != "--quiet"]
     for change in CHANGES:
         for moment in (Moment("read", first.number, True), last, Moment("read", last.number, True)):

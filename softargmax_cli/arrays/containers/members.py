@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from softargmax_cli.arrays.source import Member
+from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
 
 FEW = 8
@@ -71,6 +72,9 @@ def damaged(name: str, kind: str, *errors: type[Exception]) -> Iterator[None]:
     except (SoftArgmaxError, MemoryError):
         raise
     except errors as error:
+        if isinstance(error, OSError) and error.errno:  # the system's own, not the parser's
+            with refusals(name):
+                raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(
             f"{name}: damaged, or no {kind} file: {first}", "copy the file again, or write it again"
