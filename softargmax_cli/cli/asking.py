@@ -96,12 +96,21 @@ class Inputs:
                     with Progress(source.nbytes, stream) as progress:
                         source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
                     problem = self._spec.resolve(source.shape, source.dtype, wanted)
-            if self._runtime is None:
-                self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
+            runtime = self._renewed()
             count = passes(source, problem, asked.memory)
-            reduction = Reduction(source, problem, self._runtime, asked.memory, stream, count)
+            reduction = Reduction(source, problem, runtime, asked.memory, stream, count)
             files.callback(reduction.close)
             yield reduction
+
+    def _renewed(self) -> Runtime:
+        """The runtime; a new one where that of the inputs before has made many functions."""
+        say = say_note if self._asked.verbose and self._runtime is None else _say_nothing
+        if self._runtime is not None and self._runtime.worn:
+            self._runtime.close()
+            self._runtime = None
+        if self._runtime is None:
+            self._runtime = self._loading.runtime(self._asked.device, say)
+        return self._runtime
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""

@@ -23,6 +23,8 @@ from softargmax_cli.errors import NoSuchDeviceError
 
 Array = npt.NDArray[Any]
 Body = Callable[..., Sequence[Any]]
+WORN = 32
+"""Functions that one runtime makes before another is better: each makes the next a little slower to make."""
 Tensor = tuple[tuple[int, ...], np.dtype[Any]]
 """The static shape and the dtype of one input of a function."""
 
@@ -73,6 +75,11 @@ class Runtime(ABC):
                 if key is not None:
                     self._functions[key, compiled] = function
         return function
+
+    @property
+    def worn(self) -> bool:
+        """Whether a new runtime is quicker than one more function of this one."""
+        return len(self._functions) >= WORN
 
     @abstractmethod
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:

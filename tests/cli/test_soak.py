@@ -1,0 +1,92 @@
+"""A thousand reductions in one process: neither memory nor descriptors grow, and the last is as quick to set up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from command import Softargmax
+
+if not os.path.exists("/proc/self/statm"):
+    pytest.skip("only Linux says what a process holds", allow_module_level=True)
+
+COUNTING = """
+import json, os, sys
+import numpy as np
+
+def held():
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+"""
+REDUCE = """
+from softargmax_cli.api.reducing import reduce
+rng, found = np.random.default_rng(0), []
+for k in range(int(sys.argv[1])):
+    if k % (int(sys.argv[1]) // 4) == 0:
+        found.append(held())
+    scores = rng.standard_normal((k % 5 + 1, 7)).astype("f4")
+    assert (reduce(scores, fields=["spread"]).hard == scores.argmax(-1)).all()
+found.append(held())
+print(json.dumps(found))
+"""
+RUN = """
+from unittest import mock
+from softargmax_cli.cli import app
+from softargmax_cli.runtime.loading import Loading
+made, real = [], Loading.runtime
+def counted(*arguments):
+    made.append(real(*arguments))
+    if len(made) % 3 == 1:
+        found.append(held())
+    return made[-1]
+found, Loading.runtime = [], counted
+sys.argv = ["softargmax", "run", *sys.argv[2:]]
+assert app._exit_code() == 0
+found.append(held())
+print(json.dumps(found), file=sys.stderr)
+assert all(len(runtime._functions) <= 40 for runtime in made)
+"""
+MB = 10**6
+
+
+def grown(found: list[list[int]]) -> int:
+    """By how many bytes memory grew after the first quarter, in which libraries warm up."""
+    (_, *first), (second, *_), *_, (last, *end) = found
+    assert abs(end[0] - first[0]) <= 2, "descriptors"  # those of libraries come late
+    return last - second
+
+
+def ended(softargmax: Softargmax, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", COUNTING + code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=softargmax.folder,
+        env=softargmax.environment(),
+    )
+
+
+@pytest.mark.slow
+def test_a_thousand_reductions(softargmax: Softargmax) -> None:
+    found = json.loads(ended(softargmax, REDUCE, "1000").stdout)
+    assert len(found) == 5
+    assert grown(found) < 8 * MB
+
+
+@pytest.mark.slow
+def test_hundreds_of_files_of_as_many_shapes(softargmax: Softargmax) -> None:
+    names = []
+    for k in range(200):
+        names.append(f"{k}.csv")
+        row = ",".join(str((k * j) % 7) for j in range(k % 150 + 2))
+        softargmax.write(names[-1], f"{row}\n" * (k // 150 + 1))
+    done = ended(softargmax, RUN, "", *names, "--format", "jsonl", "--quiet")
+    assert len(done.stdout.splitlines()) == 250
+    found = json.loads(done.stderr)
+    assert len(found) >= 3
+    assert grown(found) < 20 * MB
