@@ -140,6 +140,7 @@ class _SlopeStream(Stream):
         return _SlopePart(task.block, task.pending.nbytes, len(values), slope=slope, gradient=gradient)
 
     def _slope(self, values: Array, task: Task, state: State) -> tuple[Slope, Array | None]:
+        """What the gradient over a block is like, and where anybody wants it the gradient by its scores."""
         keep = self.write is not None
         return self.differentiator.slope(values, task.block.start, state, self.by, keep=keep, compiled=task.compiled)
 

@@ -246,6 +246,7 @@ class Stream:
         return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
 
     def _results(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
+        """The results of the slices that end with a block, in the order of the file."""
         first, shape = 0, [n or 0 for n in self.problem.shape]
         for k in self.problem.kept:
             first = first * shape[k] + block.start[k]
