@@ -24,6 +24,7 @@ from softargmax_cli.arrays.select.applied import selected
 from softargmax_cli.arrays.select.selection import selection_of
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.spooled import spooled
+from softargmax_cli.arrays.watching import refusals, watching
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import engine
 from softargmax_cli.reduction.result import ALWAYS, FIELDS
@@ -85,8 +86,9 @@ def reduce(
         with lent(device) as runtime:
             run = described(source, problem, runtime.device)
             collector = Collector(run, wanted)
-            for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append):
-                collector.add(slices)
+            with watching(source.watch, notes), refusals(source.name):
+                for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append):
+                    collector.add(slices)
         shape = tuple(source.rows if n is None else n for n in source.shape)
     for note in notes:
         warnings.warn(f"{source.name}: {in_python(note)}", stacklevel=2)

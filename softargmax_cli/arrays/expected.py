@@ -136,7 +136,7 @@ def _floats(stream: BinaryIO, name: str, dtype: np.dtype[Any], count: int) -> Fl
     raw = stream.read(count * dtype.itemsize)
     if len(raw) < count * dtype.itemsize:
         raise InputError(f"{name}: truncated", AGAIN)
-    with np.errstate(over="ignore"):  # of extended floats
+    with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
         return np.frombuffer(raw, dtype).astype(np.float64)
 
 

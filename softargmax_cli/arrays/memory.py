@@ -71,7 +71,7 @@ class ArrayPending:
         if self.dtype.kind == "b":
             np.not_equal(self.box.view(np.uint8), 0, out=values)
         else:
-            with np.errstate(over="ignore"):  # of extended floats
+            with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
                 np.copyto(values, self.box, casting="unsafe")
         return Loaded(values)
 

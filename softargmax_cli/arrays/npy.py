@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import os
+import re
 import stat
 import struct
 import threading
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from softargmax_cli.arrays.source import Loaded, Pending, Source
 from softargmax_cli.arrays.stretches import stretches
+from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
@@ -28,6 +30,8 @@ from softargmax_cli.reduction.buffer import Buffer
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1 << 16
 REMEDY = "write it again with numpy.save"
+_LONG = re.compile(r"(?<=\d)L(?=[,) ])")
+"""The end of an integer, as Python 2 on 64-bit Windows wrote shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     prefix = stream.read(8)
     if prefix[:6] != MAGIC or len(prefix) < 8:
         raise InputError(f"{name}: not an .npy file", REMEDY)
-    if prefix[6] not in (1, 2, 3):
+    if prefix[6] not in (1, 2, 3) or prefix[7]:
         raise InputError(f"{name}: .npy version {prefix[6]}.{prefix[7]} is not known (1.0 to 3.0 are)", REMEDY)
     size_format = "<H" if prefix[6] == 1 else "<I"
     size_bytes = stream.read(struct.calcsize(size_format))
@@ -64,7 +68,8 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     text = stream.read(size)
     if len(text) < size:
         raise InputError(f"{name}: the file ends within its header", REMEDY)
-    shape, dtype, order = _parse(text.decode("utf-8" if prefix[6] == 3 else "latin-1", "replace"), name)
+    said = text.decode("utf-8" if prefix[6] == 3 else "latin-1", "replace")
+    shape, dtype, order = _parse(said if prefix[6] == 3 else _LONG.sub("", said).strip(" \n"), name)
     return Header(shape, dtype, order, 8 + len(size_bytes) + size, f"{prefix[6]}.{prefix[7]}")
 
 
@@ -72,13 +77,15 @@ def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd spellings, which are no affair of the user's
         try:
-            fields = ast.literal_eval(text.strip())
+            fields = ast.literal_eval(text)
             shape, fortran, description = fields["shape"], fields["fortran_order"], fields["descr"]
+            if len(fields) > 3:  # NumPy takes no more either: who knows what it would change
+                raise KeyError
         except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
             raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
         try:
             dtype = np.dtype(description) if isinstance(description, str) else None
-        except (TypeError, ValueError):
+        except Exception:  # also what parsers within NumPy raise, as SyntaxError for '<04'
             what = f"the .npy header gives an unknown dtype, {str(description)[:80]!r}"
             raise InputError(f"{name}: {what}", REMEDY) from None
     if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape) or len(shape) > 64:
@@ -89,6 +96,8 @@ def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]
         held = "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "no real numbers"
         described = "structured" if dtype is None else dtype
         raise InputError(f"{name}: dtype {described} holds {held}", "save real numbers: array.astype('float32')")
+    if 0 in shape and math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:  # NumPy has no such array
+        raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
     return shape, dtype, "F" if fortran else "C"
 
 
@@ -139,7 +148,8 @@ class NpySource(Source):
     def _fill(self, space: memoryview) -> None:
         """Fill `space` with the next bytes of the stream."""
         while space:
-            count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
+            with refusals(self.name):
+                count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
             if not count:
                 raise self._ended()
             space = space[count:]
@@ -152,8 +162,9 @@ class NpySource(Source):
         places, length = stretches(start, shape, lengths)
         size, space = self._dtype.itemsize, _bytes(values)
         stretch = length * size
-        for number, place in enumerate(places):
-            self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
+        with refusals(self.name):
+            for number, place in enumerate(places):
+                self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
         return values
 
     def _read_at(self, space: memoryview, place: int) -> None:
@@ -185,7 +196,7 @@ class NpySource(Source):
             values = values.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
         if self._dtype.kind == "b":  # a file may hold any byte; what is not 0 is true
             values = np.not_equal(values.view(np.uint8), 0, out=values)
-        with np.errstate(over="ignore"):  # of extended floats
+        with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
             return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
 
     def close(self) -> None:

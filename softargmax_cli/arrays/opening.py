@@ -10,6 +10,7 @@ from typing import BinaryIO
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.streams import looked_at, opened, seekable
+from softargmax_cli.arrays.watching import Watch, refusals
 from softargmax_cli.errors import InputError
 
 
@@ -40,8 +41,11 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     reading = reading or Reading()
     stream, name, size = opened(path)
     try:
-        stream, first = looked_at(stream)
-        source = _recognised(stream, first, name, size, reading)
+        watch = Watch(stream, path, name)
+        with watch.explaining(), refusals(name):
+            stream, first = looked_at(stream)
+            source = _recognised(stream, first, name, size, reading)
+        source.watch = watch
     except BaseException:
         stream.close()
         raise
@@ -50,7 +54,9 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     try:
         from softargmax_cli.arrays.select.applied import selected
 
-        return selected(source, reading.select)
+        part = selected(source, reading.select)
+        part.watch = watch
+        return part
     except BaseException:
         source.close()
         raise

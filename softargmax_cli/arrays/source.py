@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.arrays.watching import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -82,6 +83,8 @@ class Source(ABC):
     """How many rows have been loaded, where the first axis has no known length."""
     notes: tuple[str, ...] = ()
     """What the user should know of the file, though it can be read."""
+    watch: Watch | None = None
+    """Tells whether a file is still what it was when it was opened; set by `open_source`."""
 
     delimiter: str | None = None
     """Between the cells of text."""

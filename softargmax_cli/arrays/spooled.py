@@ -14,6 +14,8 @@ import numpy as np
 
 from softargmax_cli.arrays.npy import Header, NpySource
 from softargmax_cli.arrays.source import Source
+from softargmax_cli.arrays.temporary import nameless
+from softargmax_cli.arrays.watching import watching
 from softargmax_cli.errors import OutputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
@@ -35,9 +37,12 @@ def spooled(source: Source, memory: int, advance: Callable[[int], None] = lambda
     if not source.sequential:
         return source
     with blaming(source.name):
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the copy closes it
+        file = nameless()
     try:
-        rows = _copied(source, file, memory, advance)
+        notes = [*source.notes]
+        with watching(source.watch, notes):
+            rows = _copied(source, file, memory, advance)
+        source.notes = tuple(notes)
         return SpooledSource(source, tuple(rows if n is None else n for n in source.shape), cast(BinaryIO, file))
     except BaseException:
         with contextlib.suppress(OSError):  # what could not be written is not wanted any more

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import io
 import os
-import shutil
 import sys
-import tempfile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.arrays.spooled import blaming
+from softargmax_cli.arrays.temporary import nameless
+from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError, InputMissingError
 
 if TYPE_CHECKING:
@@ -82,15 +82,21 @@ def seekable(stream: BinaryIO, name: str) -> BinaryIO:
     if stream.seekable() and stream.tell() == 0:
         return stream
     with blaming(name):
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the source closes it
+        copy = nameless()
         try:
-            shutil.copyfileobj(stream, copy, 1 << 20)
+            while piece := _read(stream, name):
+                copy.write(piece)
             copy.seek(0)
         except BaseException:
             copy.close()
             raise
     stream.close()
     return cast(BinaryIO, copy)
+
+
+def _read(stream: BinaryIO, name: str) -> bytes:
+    with refusals(name):
+        return stream.read(1 << 20)
 
 
 def _nearest(path: str) -> str:

@@ -37,7 +37,8 @@ def read_values(path: str, option: str = "--values") -> npt.NDArray[np.float64]:
         if source.nbytes is not None and source.nbytes > LARGEST:
             raise _too_large(source)
         stored = _table(source) if None in source.shape else _array(source)
-        values = np.array(stored.reshape(-1), np.float64)
+        with np.errstate(invalid="ignore"):  # of a signalling NaN
+            values = np.array(stored.reshape(-1), np.float64)
         finite = np.isfinite(values)
         if not finite.all():
             first = int(np.argmin(finite))

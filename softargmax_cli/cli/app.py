@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -17,9 +15,10 @@ from softargmax_cli.cli.grad import grad
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error
+from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
 
-INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
+BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="softargmax",
@@ -57,7 +56,7 @@ def main() -> NoReturn:
     _open_closed_streams()
     os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's linear algebra, unused here, would start threads
-    signal.signal(signal.SIGTERM, _terminate)
+    heed_signals()
     code = _exit_code()
     # The interpreter's own way out would unload TensorFlow, a tenth of a short run, and try again to write
     # what could not be written.
@@ -116,8 +115,3 @@ def _refuse(error: typer.TyperException) -> int:
 def _fail(error: Exception) -> int:
     say_error(error, verbose=not {"--verbose", "-v"}.isdisjoint(sys.argv))
     return FAILED
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """End as an exception, so that temporary files are removed on the way."""
-    raise SystemExit(TERMINATED)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import OutputError, SoftArgmaxError
@@ -99,7 +99,9 @@ class Inputs:
             if self._runtime is None:
                 self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
             count = passes(source, problem, asked.memory)
-            yield Reduction(source, problem, self._runtime, asked.memory, stream, count)
+            reduction = Reduction(source, problem, self._runtime, asked.memory, stream, count)
+            files.callback(reduction.close)
+            yield reduction
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
@@ -111,7 +113,7 @@ class Inputs:
 
 
 class Reduction:
-    """One input on its way through the reduction; iterate it once."""
+    """One input on its way through the reduction; iterate it once. Closed, no thread works and no bar is shown."""
 
     def __init__(
         self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None, passes: int
@@ -123,6 +125,7 @@ class Reduction:
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
         """What the user should know; there may be more at the end."""
+        self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
         from softargmax_cli.reduction.engine import reduce
@@ -131,9 +134,26 @@ class Reduction:
 
     def through(self, reduce: Callable[..., Iterator[Some]]) -> Iterator[Some]:
         """The slices that `reduce`, called as the engine's, makes of the input."""
+        slices = self._through(reduce)
+        self._running.append(slices)
+        return slices
+
+    def close(self) -> None:
+        """Stop, wherever it is. An error elsewhere must not be said beside a bar, nor wait for the collector."""
+        for slices in self._running:
+            slices.close()
+
+    def _through(self, reduce: Callable[..., Iterator[Some]]) -> Generator[Some, None, None]:
+        from softargmax_cli.arrays.watching import refusals, watching
+
         source, memory = self.source, self._memory
         nbytes = None if source.nbytes is None else self._passes * source.nbytes
-        with Progress(nbytes, self._stream) as progress, _naming(source.name):
+        with (
+            Progress(nbytes, self._stream) as progress,
+            _naming(source.name),
+            watching(source.watch, self.notes),
+            refusals(source.name),
+        ):
             yield from reduce(
                 source, self.problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
             )

@@ -79,6 +79,7 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
 
 def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
     from softargmax_cli.arrays.opening import open_source
+    from softargmax_cli.arrays.watching import refusals, watching
     from softargmax_cli.reduction.spec import Spec
 
     with closing(open_source(name, looked.reading)) as source:
@@ -106,10 +107,11 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
             id_column=source.id_column,
             members=[(each.name, each.shape, each.dtype) for each in source.members],
         )
-        sums = None
+        sums, notes = None, [*source.notes]
         if not looked.quick:
             sums = _Sums(source, resolved)
-            statistics = _streamed(source, sums, io.StringIO() if looked.quiet else None)
+            with watching(source.watch, notes), refusals(source.name):
+                statistics = _streamed(source, sums, io.StringIO() if looked.quiet else None)
             shape = tuple(source.rows if n is None else n for n in source.shape)
             found = replace(
                 found,
@@ -125,7 +127,7 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
                 slices_not_one=sums.not_one,
             )
         arguments = None if why_not else tuple(_arguments(name, found, looked, axes, sums))
-        return replace(found, arguments=arguments), source.notes
+        return replace(found, arguments=arguments), notes
 
 
 def _like_heatmaps(shape: tuple[int | None, ...]) -> bool:

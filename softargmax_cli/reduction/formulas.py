@@ -107,7 +107,9 @@ class Formulas:
         count = math.prod(self.lengths)
         strides = [math.prod(self.lengths[k + 1 :]) for k in range(len(self.lengths))]
         pairs = zip(self.layout.axes, strides, strict=True)
-        left = count - sum(self._along(axis, self.layout.shape[axis]) * stride for axis, stride in pairs)
+        # Python's numbers would make doubles of these before NumPy 2, where they are large.
+        strided = (self._along(axis, self.layout.shape[axis]) * np.asarray(n, precision) for axis, n in pairs)
+        left = np.asarray(count, precision) - sum(strided)
         # ArgMax would do, but XLA's is slow on CPUs; the largest of the positions counted from the end is not.
         best = ops.Max(
             input=ops.SelectV2(condition=hit, t=left, e=np.zeros((), precision)), axis=self.axes, keep_dims=True

@@ -32,8 +32,9 @@ def look_like_weights(values: npt.NDArray[Any], axes: Sequence[int]) -> bool:
         return False
     last = range(values.ndim - len(axes), values.ndim)
     slices = np.moveaxis(values, axes, last)
-    slices = slices.reshape(-1, *slices.shape[-len(axes) :])[:SAMPLE].astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
+    slices = slices.reshape(-1, *slices.shape[-len(axes) :])[:SAMPLE]
+    with np.errstate(invalid="ignore", over="ignore"):  # a file's NaN may be a signalling one
+        slices = slices.astype(np.float64)
         sums = slices.sum(axis=tuple(range(1, slices.ndim)))
         sound = (slices >= 0).all() and (abs(sums - 1) <= tolerance(count)).all()
         return bool(sound and ((slices > 0) & (slices < 1)).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -18,6 +19,18 @@ PATIENCE = 1.0
 
 INTERVAL = 0.1
 """Seconds between two pictures of the bar."""
+
+_RESTORED = b"\r\x1b[2K\x1b[?25h"
+"""The line of the bar erased, and the cursor, which it hides, shown."""
+_drawn_on: list[TextIO] = []
+"""The terminals that a bar is on."""
+
+
+def restore_terminals() -> None:
+    """Erase what is drawn, when the process ends at once; past all buffers, in which a picture may be half written."""
+    for stream in _drawn_on:
+        with contextlib.suppress(OSError):  # the terminal itself may have gone
+            os.write(stream.fileno(), _RESTORED)
 
 
 class Progress:
@@ -46,14 +59,19 @@ class Progress:
         now = self._clock()
         if now >= self._next:
             self._next = now + INTERVAL
-            self._draw()
+            try:
+                self._draw()
+            except OSError:  # the terminal has gone, which is no reason to stop
+                self.close()
 
     def close(self) -> None:
         """Erase the bar."""
         self._next = float("inf")
         if self._bar is not None:
-            self._bar.stop()
+            with contextlib.suppress(OSError):
+                self._bar.stop()
             self._bar = None
+            _drawn_on.remove(self._stream)
 
     def __enter__(self) -> Progress:
         return self
@@ -65,18 +83,20 @@ class Progress:
 
     def _draw(self) -> None:
         if self._bar is None or self._task is None:
-            self._bar = self._start()
+            self._bar = self._made()
+            _drawn_on.append(self._stream)
+            self._bar.start()
             self._task = self._bar.add_task("", total=self._total, completed=self._done)
         self._bar.update(self._task, completed=self._done)
         self._bar.refresh()
 
-    def _start(self) -> Bar:
+    def _made(self) -> Bar:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
         from rich.progress import Progress as Bar
 
         columns = [BarColumn(), DownloadColumn(), TransferSpeedColumn()]
-        bar = Bar(
+        return Bar(
             *columns,
             *([] if self._total is None else [TimeRemainingColumn()]),
             console=Console(file=self._stream, force_terminal=True),
@@ -86,5 +106,3 @@ class Progress:
             redirect_stderr=False,
             get_time=self._clock,
         )
-        bar.start()
-        return bar

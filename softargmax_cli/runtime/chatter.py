@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from typing import IO
 
 
 class Chatter:
@@ -22,7 +23,7 @@ class Chatter:
         if sys.stderr is None or self._saved is not None:
             return
         sys.stderr.flush()
-        self._kept = tempfile.TemporaryFile()  # noqa: SIM115 - release closes it
+        self._kept = _held()
         self._saved = os.dup(2)
         os.dup2(self._kept.fileno(), 2)
 
@@ -37,3 +38,13 @@ class Chatter:
             self._kept.seek(0)
             sys.stderr.write(self._kept.read().decode(errors="replace"))
         self._kept.close()
+
+
+def _held() -> IO[bytes]:
+    """A file to hold it: in memory where the system has such files, for it is little."""
+    try:
+        if hasattr(os, "memfd_create"):
+            return os.fdopen(os.memfd_create("stderr"), "w+b")
+        return tempfile.TemporaryFile()
+    except OSError:  # no room for what may never be said
+        return open(os.devnull, "w+b")

@@ -409,6 +409,9 @@ def test_any_damage_is_an_error_or_none(form: str, tmp_path: Path) -> None:
 
 def test_a_pipe_that_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__()
+
         def write(self, data: Any) -> int:
             raise OSError(28, "No space left on device")
 

@@ -539,7 +539,7 @@ def test_a_system_that_refuses_at_the_end(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, step, refuse)
     with pytest.raises(OutputError, match=r"a\.csv: Input/output error"):
-        save(tmp_path / "a.csv", run_of(1, 4), [slices_of([1.0])], (1, 4))
+        save(tmp_path / "a.csv", run_of(1, 4), [slices_of([1.0])], (1, 4), force=True)
     assert names_in(tmp_path) == []
 
 

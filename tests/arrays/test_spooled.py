@@ -305,7 +305,7 @@ class TestTheFile:
         """Little data is refused only when it is flushed."""
         made: list[Any] = []
 
-        def full() -> Any:
+        def full(*_: object, **__: object) -> Any:
             made.append(open("/dev/full", "r+b"))  # noqa: SIM115 - what is under test closes it
             return made[0]
 

@@ -33,7 +33,7 @@ from make_docs import (
 from typer.main import get_command
 
 from softargmax_cli.arrays.formats import FORMATS
-from softargmax_cli.cli import app
+from softargmax_cli.cli import app, signals
 from softargmax_cli.reduction.result import FIELDS, Summary
 from softargmax_cli.runtime.loading import VARIABLE
 
@@ -187,7 +187,7 @@ def test_every_format_has_its_row() -> None:
 
 
 def test_every_exit_code_has_its_row() -> None:
-    codes = {0, 1, app.FAILED, app.INTERRUPTED, app.BROKEN_PIPE, app.TERMINATED}
+    codes = {0, 1, app.FAILED, app.BROKEN_PIPE, signals.INTERRUPTED, signals.TERMINATED, signals.HUNG_UP}
     assert {int(name) for name in rows() if name.isdecimal()} == codes
 
 

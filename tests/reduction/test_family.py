@@ -137,7 +137,7 @@ def numbers(dtype: np.dtype[Any], kind: str, *, odd: bool) -> st.SearchStrategy[
         lowest, low = max(lowest, low * highest), max(lowest, low)
         extremes = st.sampled_from([lowest, lowest + 1, highest - 1, highest])
         return st.one_of(st.integers(low, 3), st.integers(lowest, highest), extremes)
-    huge = {2: 6e4, 4: 3e38, 8: 1.7e308}[dtype.itemsize]
+    huge = float(dtype.type({2: 6e4, 4: 3e38, 8: 1.7e308}[dtype.itemsize]))
     special = [0.0, huge, *([] if kind == "probs" else [-0.0, -huge]), *([math.nan, math.inf, absent(kind)] * odd)]
     ordinary: Any = st.floats(10.0 * low, 30, width=8 * dtype.itemsize, allow_subnormal=False)
     return st.one_of(st.integers(low, 3).map(float), ordinary, st.sampled_from(special))

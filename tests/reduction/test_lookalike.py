@@ -88,3 +88,9 @@ def test_the_first_slices_are_enough() -> None:
 
 def test_no_slices() -> None:
     assert not look_like_weights(np.ones((0, 5)), (1,))
+
+
+def test_a_signalling_nan_is_not_warned_of() -> None:
+    values = np.full((2, 4), 0.25, "f4")
+    values.view("u4")[0, 0] = 0x7FB0F069
+    assert not look_like_weights(values, (1,))

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,12 +154,13 @@ class Records:
         self._closing.close()
 
     def _read(self, target: memoryview) -> int:
-        try:
-            return self._stream.readinto(target) or 0
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(
-                f"{self.name}: the gzip data is damaged: {error}", "make the file again; gzip -t tests one"
-            ) from error
+        with refusals(self.name):
+            try:
+                return self._stream.readinto(target) or 0
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise InputError(
+                    f"{self.name}: the gzip data is damaged: {error}", "make the file again; gzip -t tests one"
+                ) from error
 
 
 def _quoted(delimiter: str) -> re.Pattern[bytes]:

@@ -17,6 +17,7 @@ from softargmax_cli.arrays.formats import array_format_of
 from softargmax_cli.arrays.sinks.numpyfiles import LONGEST_AXIS, member, npy_header, zip_of
 from softargmax_cli.arrays.sinks.target import Target, blaming, open_target
 from softargmax_cli.arrays.stretches import stretches
+from softargmax_cli.arrays.temporary import nameless
 from softargmax_cli.reduction.blocks import Order
 
 
@@ -47,9 +48,9 @@ class BoxFile:
     @property
     def _place(self) -> str:
         """What is written to."""
-        spooled = self._file is not None and self._file is not self._target.stream
-        directory = self._target.spool_directory or tempfile.gettempdir()
-        return f"temporary file in {directory}" if spooled else self._target.name
+        if self._file is None or self._file is self._target.stream:
+            return self._target.name
+        return f"temporary file in {self._target.spool_directory or tempfile.gettempdir()}"
 
     def _begin(self) -> None:
         header = b""
@@ -58,10 +59,7 @@ class BoxFile:
             self._file = cast(IO[bytes], self._target.stream)
             self._file.write(header)
         else:
-            directory = self._target.spool_directory
-            self._file = tempfile.TemporaryFile(  # noqa: SIM115 - commit or abort closes it
-                "w+b", buffering=1 << 18, dir=directory, prefix=".", suffix=".softargmax-tmp"
-            )
+            self._file = nameless(self._target.spool_directory)
         self._room = len(header)
 
     def _header(self, shape: tuple[int, ...], size: int = 0) -> bytes:

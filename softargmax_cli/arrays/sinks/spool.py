@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.arrays.sinks.target import blaming
+from softargmax_cli.arrays.temporary import nameless
 
 
 class Spool:
     """A temporary file, written once and then read once."""
 
     def __init__(self, directory: str | None) -> None:
+        with blaming(f"temporary file in {directory}" if directory else "temporary file"):
+            self._file = nameless(directory)
         self._place = f"temporary file in {directory or tempfile.gettempdir()}"
-        with blaming(self._place):
-            self._file: IO[bytes] = tempfile.TemporaryFile(  # noqa: SIM115 - it lives as long as the spool
-                "w+b", buffering=1 << 18, dir=directory, prefix=".", suffix=".softargmax-tmp"
-            )
         self.nbytes = 0
 
     def write(self, values: npt.NDArray[np.generic]) -> None:

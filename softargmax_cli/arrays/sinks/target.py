@@ -6,17 +6,14 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from softargmax_cli.arrays.temporary import Temporary
 from softargmax_cli.errors import OutputError
-
-LONGEST_NAME = 255
-"""Bytes of a file name that every common file system takes."""
 
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
@@ -65,19 +62,14 @@ class Replacement(Target):
 
     def __init__(self, name: str, path: str, old: os.stat_result | None, force: bool) -> None:
         self.name = name
-        self._path = path
         self._force = force
-        directory, base = os.path.split(path)
-        self.spool_directory = directory or os.curdir
-        self._temporary = os.path.join(directory, _temporary_name(base))
-        # O_EXCL and 0o666: nobody else's file, with the permissions that the umask gives.
-        mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(self._temporary, flags, mode)
-        self.stream = os.fdopen(descriptor, "wb", buffering=1 << 18)
+        self.spool_directory = os.path.dirname(path) or os.curdir
+        # 0o666: with the permissions that the umask gives.
+        self._temporary = Temporary(path, 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666)
+        self.stream = os.fdopen(self._temporary.descriptor, "wb", buffering=1 << 18)
         if old is not None and hasattr(os, "fchmod"):
             try:
-                os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o777)
+                os.fchmod(self._temporary.descriptor, stat.S_IMODE(old.st_mode) & 0o777)
             except OSError:
                 self.abort()
                 raise
@@ -85,17 +77,25 @@ class Replacement(Target):
     def commit(self) -> None:
         self.stream.flush()
         os.fsync(self.stream.fileno())
-        self.stream.close()
-        if not self._force and os.path.lexists(self._path):
-            raise _exists(self.name)
-        os.replace(self._temporary, self._path)
+        if sys.platform == "win32":  # which renames no open file; elsewhere, the lock is held until it has its new name
+            self.stream.close()
+        try:
+            self._temporary.take_place(force=self._force)
+        except FileExistsError:
+            raise _exists(self.name) from None
         _sync_directory(self.spool_directory or os.curdir)
+        with contextlib.suppress(OSError):  # all is on the disk
+            self.stream.close()
 
     def abort(self) -> None:
+        if sys.platform == "win32":
+            self._close()
+        self._temporary.remove()
+        self._close()
+
+    def _close(self) -> None:
         with contextlib.suppress(OSError):
             self.stream.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._temporary)
 
 
 class Passage(Target):
@@ -176,13 +176,6 @@ def _descriptor(path: str) -> int | None:
         return _STANDARD[path]
     match = _DESCRIPTOR.fullmatch(path)
     return int(match[1]) if match else None
-
-
-def _temporary_name(base: str) -> str:
-    end = f".{os.getpid()}-{secrets.token_hex(4)}.softargmax-tmp"
-    while len(os.fsencode(base)) + len(end) + 1 > LONGEST_NAME:
-        base = base[:-1]
-    return f".{base}{end}"
 
 
 def _exists(name: str) -> OutputError:

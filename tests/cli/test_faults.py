@@ -1,0 +1,271 @@
+"""Faults at every kind of moment of a run: the old output or the new one, nothing else left, the right exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import files
+import numpy as np
+import pytest
+from command import Softargmax
+from faulty import CHANGES, Ended, Faults, Moment, Plan, forking
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("only Linux forks a process with TensorFlow in it safely", allow_module_level=True)
+
+import pty
+
+SCORES = np.random.default_rng(6).standard_normal((1000, 100)).astype("f4")
+"""About 1 MB as text: a file is read, and a result written, in several pieces."""
+
+
+INPUTS = {
+    "npy": ("x.npy", files.npy, ()),
+    "csv": ("x.csv", files.csv, ()),
+    "csv.gz": ("x.csv.gz", files.TABLES["csv.gz"], ()),
+    "npz": ("x.npz", files.npz, ("--key", "scores")),
+    "npz, packed": ("x.npz", files.ANY_SHAPE["npz, packed"], ()),
+    "safetensors": ("x.safetensors", files.ANY_SHAPE["safetensors"], ()),
+    "hdf5": ("x.h5", files.ANY_SHAPE["hdf5, chunked"], ("--key", "group/scores")),
+    "parquet": ("x.parquet", files.TABLES["parquet, in groups"], ()),
+}
+"""For each format that is read: the name of a file, how it is made of scores, and the options that it needs."""
+OUTPUTS = ["npy", "npz", "csv", "tsv", "json", "jsonl"]
+
+OLD = b"what was there before"
+WRITING = ("spool", "create", "lock", "write", "sync", "place", "unlink")
+READING = ("open", "read", "load", "compute")
+CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGKILL": -9}
+LEFT = r"\.y\.\w+(\.\d)?\.softargmax-tmp"
+
+
+class Bench:
+    """A folder with an input and an old output, in which runs go wrong."""
+
+    def __init__(self, folder: Path, faults: Faults) -> None:
+        self.folder, self._faults = folder, faults
+        (folder / "tmp").mkdir()
+
+    def given(self, name: str, content: bytes) -> None:
+        """Only this input, and an old output of each format."""
+        for path in self.folder.iterdir():
+            if path.is_file():
+                path.unlink()
+        (self.folder / name).write_bytes(content)
+        self._input, self._content = name, content
+
+    def run(
+        self, command: Sequence[str], target: str, moment: Moment | None = None, fault: str = "", **more: object
+    ) -> Ended:
+        """A run over an old output, after which the input is as it was."""
+        (self.folder / target).write_bytes(OLD)
+        variables = {"TMPDIR": str(self.folder / "tmp"), "TERM": "xterm"}
+        ended = self._faults(
+            Plan(str(self.folder), command, moment, fault, self._input, variables=variables, **more)  # type: ignore[arg-type]
+        )
+        if fault in CHANGES:
+            (self.folder / self._input).write_bytes(self._content)
+        assert ended.code != -6, f"hangs: {moment} {fault}"
+        return ended
+
+    def left(self, target: str) -> set[str]:
+        """The names that are neither input nor output, those of the folder for temporary files too."""
+        names = set(os.listdir(self.folder)) - {self._input, target, "tmp"}
+        return names | {f"tmp/{name}" for name in os.listdir(self.folder / "tmp")}
+
+    def tidy(self) -> None:
+        for path in (self.folder / "tmp").iterdir():
+            path.unlink()
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    more = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "0", "OPENBLAS_NUM_THREADS": "1"}
+    with forking(tmp_path_factory.mktemp("plans"), Softargmax.environment(**more)) as faults:
+        yield Bench(tmp_path_factory.mktemp("faults"), faults)
+
+
+def some(moments: list[Moment]) -> list[Moment]:
+    """The first and the last call of each point."""
+    firsts = {moment.point: moment for moment in reversed(moments)}
+    lasts = {moment.point: moment for moment in moments}
+    return list({**dict.fromkeys(firsts.values()), **dict.fromkeys(lasts.values())})
+
+
+def check_whole(bench: Bench, ended: Ended, target: str, new: bytes, case: str) -> bytes:
+    """The old output or the new one, and nothing beside; which of them it is."""
+    content = (bench.folder / target).read_bytes()
+    assert content in (OLD, new), case
+    assert bench.left(target) == set(), case
+    return content
+
+
+def check_said(ended: Ended, case: str) -> None:
+    lines = ended.err.splitlines()
+    assert lines[0].startswith("softargmax: error: "), f"{case}: {ended.err}"
+    assert 1 <= len(lines) <= 3, f"{case}: {ended.err}"
+    assert "unexpected" not in lines[0], f"{case}: {ended.err}"
+
+
+@pytest.mark.parametrize("format", OUTPUTS)
+def test_faults_while_a_result_is_written(bench: Bench, format: str) -> None:
+    bench.given("x.npy", files.npy(SCORES))
+    target = f"y.{format}"
+    command = ["run", "x.npy", "-o", target, "--force", "--quiet"]
+    whole = bench.run(command, target)
+    assert (whole.code, whole.err, bench.left(target)) == (0, "", set())
+    new = (bench.folder / target).read_bytes()
+    assert new != OLD
+    moments = some(whole.moments(*WRITING))
+    assert {"create", "lock", "write", "sync", "place"} <= {moment.point for moment in moments}
+    for moment in moments:
+        for fault in ("ENOSPC", "EIO"):
+            ended, case = bench.run(command, target, moment, fault), f"{moment} {fault}"
+            assert ended.happened, case
+            content = check_whole(bench, ended, target, new, case)
+            # Some refusals do no harm: of a lock, of what would have held TensorFlow's messages, of a last fsync.
+            assert (ended.code, content) in ((2, OLD), (0, new)), f"{case}: {ended}"
+            if ended.code == 2:
+                check_said(ended, case)
+                assert {"ENOSPC": "No space left", "EIO": "Input/output error"}[fault] in ended.err, case
+            else:
+                assert moment.point not in ("write", "place"), case
+        for after in (False, True):
+            for fault in ("SIGTERM", "SIGKILL"):
+                when, case = Moment(moment.point, moment.number, after), f"{moment} {after} {fault}"
+                ended = bench.run(command, target, when, fault)
+                assert ended.happened, case
+                assert ended.code == CODES[fault], f"{case}: {ended}"
+                assert ended.err == "", case
+                if fault == "SIGKILL":
+                    check_recovery(bench, command, target, new, case)
+                else:
+                    check_whole(bench, ended, target, new, case)
+
+
+def check_recovery(bench: Bench, command: Sequence[str], target: str, new: bytes, case: str, **more: object) -> None:
+    """A killed run leaves one file at most, by whose name it is known; the next run removes that."""
+    bench.tidy()  # what Python tries in a directory for temporary files is its own
+    assert (bench.folder / target).read_bytes() in (OLD, new), case
+    left = bench.left(target)
+    assert len(left) <= 1, case
+    assert all(re.fullmatch(LEFT, name) for name in left), case
+    if left:
+        ended = bench.run(command, target, **more)
+        assert ended.code == 0, case
+        assert bench.left(target) == set(), case
+        assert (bench.folder / target).read_bytes() == new, case
+
+
+@pytest.mark.parametrize("format", INPUTS)
+@pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
+def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -> None:
+    name, made, options = INPUTS[format]
+    bench.given(name, made(SCORES))
+    command = ["run", "-" if piped else name, "-o", "y.npy", "--force", "--quiet", *options]
+    more = {"piped": name} if piped else {}
+    whole = bench.run(command, "y.npy", **more)
+    assert (whole.code, whole.err) == (0, "")
+    new = (bench.folder / "y.npy").read_bytes()
+    moments = some(whole.moments(*READING))
+    assert {"read", "load", "compute"} <= {moment.point for moment in moments}
+    for moment in moments:
+        if moment.point != "load":  # without the C library there is another way
+            fault = "MemoryError" if moment.point == "compute" else "EIO"
+            ended, case = bench.run(command, "y.npy", moment, fault, **more), f"{moment} {fault}"
+            assert ended.happened, case
+            assert check_whole(bench, ended, "y.npy", new, case) == OLD, case
+            assert ended.code == 2, f"{case}: {ended}"
+            check_said(ended, case)
+            what = "out of memory" if fault == "MemoryError" else f"{'<stdin>' if piped else name}: cannot be read"
+            assert what in ended.err, f"{case}: {ended.err}"
+        for fault, after in (("SIGINT", False), ("SIGTERM", True), ("SIGHUP", True), ("SIGKILL", False)):
+            when, case = Moment(moment.point, moment.number, after), f"{moment} {after} {fault}"
+            ended = bench.run(command, "y.npy", when, fault, **more)
+            assert ended.happened, case
+            assert (ended.code, ended.err) == (CODES[fault], ""), f"{case}: {ended}"
+            if fault == "SIGKILL":
+                check_recovery(bench, command, "y.npy", new, case, **more)
+            else:
+                check_whole(bench, ended, "y.npy", new, case)
+
+
+@pytest.mark.parametrize("format", INPUTS)
+def test_a_file_that_changes_while_it_is_read(bench: Bench, format: str) -> None:
+    name, made, options = INPUTS[format]
+    bench.given(name, made(SCORES))
+    command = ["run", name, "-o", "y.npy", "--force", "--quiet", *options]
+    whole = bench.run(command, "y.npy")
+    new = (bench.folder / "y.npy").read_bytes()
+    first, *_, last = whole.moments("read")
+    loud = [word for word in command if word != "--quiet"]
+    for change in CHANGES:
+        for moment in (Moment("read", first.number, True), last, Moment("read", last.number, True)):
+            ended, case = bench.run(loud, "y.npy", moment, change), f"{moment} {change}"
+            assert ended.happened, case
+            content = check_whole(bench, ended, "y.npy", new, case)
+            if change in ("replaced", "removed"):  # what was open is read to its end
+                assert (ended.code, content) == (0, new), f"{case}: {ended}"
+                assert ("note: " in ended.err) == (change == "replaced"), f"{case}: {ended}"
+                assert "replaced while it was read" in ended.err or change == "removed"
+            else:
+                assert (ended.code, content) == (2, OLD), f"{case}: {ended}"
+                check_said(ended, case)
+                assert f"{name}: changed while it was read: " in ended.err, f"{case}: {ended.err}"
+
+
+@pytest.mark.parametrize("command", ["check", "inspect"])
+def test_other_commands_look_at_what_changes(bench: Bench, command: str) -> None:
+    bench.given("x.npy", files.npy(SCORES))
+    more = {"check": ["-o", "y.xml", "--format", "junit", "--force"], "inspect": []}
+    told = [command, "x.npy", *more[command]]
+    whole = bench.run(told, "y.xml")
+    assert whole.code == (1 if command == "check" else 0)
+    *_, last = whole.moments("read")
+    for fault in ("EIO", "SIGTERM", "grown"):
+        ended = bench.run(told, "y.xml", last, fault)
+        assert ended.code == (143 if fault == "SIGTERM" else 2), f"{fault}: {ended}"
+        assert ended.out == b""
+        assert check_whole(bench, ended, "y.xml", OLD, fault) == OLD
+
+
+@pytest.mark.parametrize(
+    ("fault", "point", "code"),
+    [("", "", 0), ("EIO", "read", 2), ("ENOSPC", "write", 2), ("grown", "read", 2), ("MemoryError", "compute", 2)]
+    + [(name, point, CODES[name]) for name in ("SIGINT", "SIGTERM") for point in ("read", "compute", "write")],
+)
+def test_the_terminal_is_left_as_it_was(bench: Bench, fault: str, point: str, code: int) -> None:
+    bench.given("x.npy", files.npy(np.tile(SCORES, (24, 1))))  # several blocks: it is drawn when one is done
+    command, target = ["run", "x.npy", "-o", "y.csv", "--force"], "y.csv"
+    screen, terminal = pty.openpty()
+    try:
+        moment = None
+        if fault:  # its last call, when the bar has been drawn
+            *_, moment = bench.run(command, target, bar=True).moments(point)
+        ended = bench.run(command, target, moment, fault, stderr=os.ttyname(terminal), bar=True)
+        os.close(terminal)
+        shown = everything(screen)
+    finally:
+        os.close(screen)
+    assert ended.code == code
+    assert b"\x1b[?25l" in shown, "no bar was drawn"
+    bar, _, after = shown.rpartition(b"\x1b[?25h")
+    assert b"\x1b[?25l" not in after, "the cursor stays hidden"
+    assert bar.rstrip(b"\r").endswith(b"\x1b[2K") or b"\x1b[2K" in after, "the bar stays"
+    said = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", after.decode()).strip()
+    assert said.startswith({0: "24,000 slices", 2: "softargmax: error: "}.get(code, "")), said
+    assert (said == "") == (code > 2), said
+
+
+def everything(screen: int) -> bytes:
+    """What a terminal has shown, which nobody writes to any more."""
+    parts = []
+    while True:
+        try:
+            parts.append(os.read(screen, 1 << 16))
+        except OSError:
+            return b"".join(parts)
