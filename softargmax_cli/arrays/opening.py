@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import os
 import sys
@@ -10,20 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.arrays.source import Source
+from softargmax_cli.arrays.strangers import LONGEST_START, other_format
 from softargmax_cli.errors import InputError, InputMissingError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-OTHER_FORMATS = {
-    b"PK\x03\x04": ("a zip archive (.npz?)", "save the array that you want with numpy.save"),
-    b"PAR1": ("a Parquet file", "save its columns as CSV or .npy"),
-    b"\x89HDF": ("an HDF5 file", "save the array that you want with numpy.save"),
-    b"\x80\x02": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
-    b"\x80\x03": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
-    b"\x80\x04": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
-    b"\x80\x05": ("a Python pickle, which is never unpickled", "save the array with numpy.save"),
+_REMEDIES = {
+    errno.EACCES: "see who may read it: ls -l",
+    errno.EPERM: "see who may read it: ls -l",
+    errno.EIO: "the disk or the network failed; try again, or copy it elsewhere",
 }
+"""For what the system refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,14 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, tab
         if (table.delimiter, table.header, table.id_column) != (None, None, None):
             source.notes += ("--delimiter, --header and --id-column say nothing of an .npy file",)
         return source
-    for magic, (kind, remedy) in OTHER_FORMATS.items():
-        if first.startswith(magic):
-            raise InputError(f"{name}: {kind}; .npy and CSV can be read", remedy)
+    if other := other_format(first):
+        raise InputError(f"{name}: {other.kind}; .npy and CSV can be read", other.remedy)
     if suffix == ".npy":
-        raise InputError(f"{name}: not an .npy file, whatever its name says", "write it again with numpy.save")
+        held = "text" if first.isascii() and b"\0" not in first else "bytes of no known format"
+        raise InputError(
+            f"{name}: not an .npy file, whatever its name says, but {held}",
+            "rename it if it is a table in text; an array is written with numpy.save",
+        )
     from softargmax_cli.arrays.csv_source import open_csv
 
     return open_csv(
@@ -83,9 +85,9 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, tab
 
 
 def _looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """The stream, still at its first byte, and its first 8 bytes or all that it has."""
-    first = stream.peek(8)[:8]  # type: ignore[attr-defined]  # a BufferedReader, which typeshed's BinaryIO is not
-    if len(first) == 8 or not first or stream.seekable():
+    """The stream, still at its first byte, and its first bytes: 8, or all that it has, or more."""
+    first = stream.peek(8)[:LONGEST_START]  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
+    if len(first) >= 8 or not first or stream.seekable():
         return stream, first
     first = stream.read(8)  # waits for a writer that has sent less so far
     return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
@@ -131,7 +133,8 @@ def _open(path: str) -> tuple[BinaryIO, str, int | None]:
     except FileNotFoundError:
         raise InputMissingError(f"{path}: no such file", _nearest(path)) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        what = f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise InputError(what, _REMEDIES.get(getattr(error, "errno", 0), "check the name")) from None
     return stream, path, status.st_size or None
 
 
@@ -142,4 +145,4 @@ def _nearest(path: str) -> str:
     except OSError:
         return f"there is no directory {folder}"
     near = difflib.get_close_matches(base, names, n=1)
-    return f"did you mean {os.path.join(folder, near[0])}?" if near else ""
+    return f"did you mean {os.path.join(folder, near[0])}?" if near else "check the name, and where it is looked for"
