@@ -26,6 +26,8 @@ NEIGHBOURHOOD = 1
 """How far from the hard argmax a second mode begins, where no window says it; in indices."""
 WIDEST = (1 << 23) - 1
 """The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
+MOST_AXES = 7
+"""Of one reduction: TensorFlow has no more than 8 in all its operations."""
 LARGEST_VALUE = 1e150
 """The largest coordinate, of either sign."""
 FURTHEST = 1 << 62
@@ -109,6 +111,11 @@ class Spec:
                     f"--axis {asked}: the array has {len(shape)} axes (shape {shape_text(shape)})",
                     f"use an axis from {-len(shape)} to {len(shape) - 1}",
                 )
+        if len(self.axes) > MOST_AXES:
+            raise OptionError(
+                f"--axis {asked}: {len(self.axes)} axes; {MOST_AXES} can be reduced together",
+                "make neighbouring axes one: array.reshape",
+            )
         axes = tuple(axis % len(shape) for axis in self.axes)
         if len(set(axes)) < len(axes):
             raise OptionError(
