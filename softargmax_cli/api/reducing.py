@@ -79,7 +79,7 @@ def reduce(
         source = files.enter_context(closing(_opened(path_or_array, reading)))
         files.enter_context(said_in_python(source.name))
         problem = spec.resolve(source.shape, source.dtype, wanted)
-        if source.sequential and engine.returns(source, problem, room):
+        if source.sequential and engine.must_seek(source, problem, room):
             source = files.enter_context(closing(spooled(source, room)))
             problem = spec.resolve(source.shape, source.dtype, wanted)
         notes = list(source.notes)

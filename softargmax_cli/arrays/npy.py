@@ -29,6 +29,8 @@ from softargmax_cli.reduction.buffer import Buffer
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1 << 16
+LONGEST_AXIS = (1 << 63) - 1
+MOST_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 REMEDY = "write it again with numpy.save"
 _LONG = re.compile(r"(?<=\d)L(?=[,) ])")
 """The end of an integer, as Python 2 on 64-bit Windows wrote shapes."""
@@ -88,8 +90,10 @@ def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]
         except Exception:  # also what parsers within NumPy raise, as SyntaxError for '<04'
             what = f"the .npy header gives an unknown dtype, {str(description)[:80]!r}"
             raise InputError(f"{name}: {what}", REMEDY) from None
-    if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape) or len(shape) > 64:
+    if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n <= LONGEST_AXIS for n in shape):
         raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
+    if len(shape) > MOST_AXES:
+        raise InputError(f"{name}: the .npy header gives {len(shape)} axes, NumPy has {MOST_AXES} at most", REMEDY)
     if not isinstance(fortran, bool):
         raise InputError(f"{name}: the .npy header gives an impossible order, {str(fortran)[:80]}", REMEDY)
     if dtype is None or dtype.kind not in "biuf":

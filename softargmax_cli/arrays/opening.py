@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
+from softargmax_cli.arrays.strangers import other_format
 from softargmax_cli.arrays.streams import looked_at, opened, seekable
 from softargmax_cli.arrays.watching import Watch, refusals
 from softargmax_cli.errors import InputError
@@ -70,14 +71,14 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, rea
             source = _opened(kind, seekable(stream, name) if kind.jumps else stream, name, reading)
             break
     else:
-        for magic, (what, remedy) in REFUSED.items():
-            if first.startswith(magic):
-                raise InputError(f"{name}: {what}; {READABLE} can be read", remedy)
+        if other := other_format(first):
+            raise InputError(f"{name}: {other.kind}; {READABLE} can be read", other.remedy)
         suffix = os.path.splitext(name)[1].lower()
         for kind in FORMATS:
             if suffix in kind.suffixes:
-                what = f"not {kind.article}, whatever its name says"
-                raise InputError(f"{name}: {what}", "write it again, or copy it again")
+                held = "text" if first.isascii() and b"\0" not in first else "bytes of no known format"
+                what = f"not {kind.article}, whatever its name says, but {held}"
+                raise InputError(f"{name}: {what}", "write it again, or rename it if it is a table in text")
         kind = TEXT
         source = _text(stream, name, reading, size=size, compressed=first.startswith(b"\x1f\x8b"))
     idle = [option for option in reading.given if option not in kind.options]
@@ -162,12 +163,3 @@ FORMATS = (
 )
 """What is recognised; a file that is none of these, nor refused, is text."""
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
-_PICKLE = ("a Python pickle, which is never unpickled", "save the array with numpy.save")
-REFUSED = {
-    b"\x80\x02": _PICKLE,
-    b"\x80\x03": _PICKLE,
-    b"\x80\x04": _PICKLE,
-    b"\x80\x05": _PICKLE,
-    b"PARE": ("an encrypted Parquet file", "write it again without encryption"),
-}
-"""What is recognised and not read, by its first bytes: what it is, and what to do."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -74,10 +75,11 @@ class ParquetSource(Source):
             raise InputError(f"{name}: no columns of numbers in it")
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
-        self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
+        if rows < 0:
+            raise InputError(f"{name}: damaged: {rows:,} rows", "copy the file again, or write it again")
+        self._resize(rows)
         self.labels = tuple(titles[at] for at in self._columns)
         self.has_ids = self._id_at is not None
-        # In threads of its own pyarrow decodes a column each; more rows at a time than a block has are of no use.
         self._batches = file.iter_batches(max(1, BATCH // len(titles)))
         self._batch: Any = None
         self._first = self._next = 0
@@ -95,6 +97,28 @@ class ParquetSource(Source):
             self.id_column = titles[at] if titles.count(titles[at]) == 1 and not titles[at].isdecimal() else at + 1
         return at
 
+    def _resize(self, rows: int) -> None:
+        self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
+
+    def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
+        rows, columns = ranges
+        titles = self.header or ()
+        if not (rows and columns) or len(set(titles)) < len(titles) or any("." in title for title in titles):
+            return ranges  # pyarrow takes columns by name, and a dot for a way into one
+        counts = [self._file.metadata.row_group(k).num_rows for k in range(self._file.metadata.num_row_groups)]
+        ends = list(accumulate(counts))
+        groups = [k for k, end in enumerate(ends) if end > rows[0] and end - counts[k] <= rows[-1]]
+        named = [] if self._id_at is None else [self._id_at]
+        wanted = sorted([*named, *(self._columns[k] for k in columns)])
+        self._batches = self._file.iter_batches(
+            max(1, BATCH // len(wanted)), row_groups=groups, columns=[titles[at] for at in wanted]
+        )
+        self._columns = [wanted.index(self._columns[k]) for k in columns]
+        self._id_at = None if self._id_at is None else wanted.index(self._id_at)
+        self._resize(sum(counts[k] for k in groups))
+        before = sum(counts[: groups[0]]) if groups else 0
+        return range(rows.start - before, rows.stop - before, rows.step), range(len(columns))
+
     def fetch(self, block: Block) -> ParquetPending:
         parts, row, stop = [], block.start[0], block.stop[0]
         while row < stop:
@@ -111,14 +135,14 @@ class ParquetSource(Source):
             row += part.num_rows
         return ParquetPending(self, block, parts)
 
-    def numbers(self, column: Any, at: int) -> npt.NDArray[Any]:
-        """Some rows of a column of numbers."""
+    def numbers(self, part: Any, at: int) -> npt.NDArray[Any]:
+        """Some rows of the column of numbers at a position."""
         import pyarrow as pa
 
+        column = part.column(at)
         if column.null_count and self.dtype.kind != "f":
-            raise InputError(
-                f"{self.name}: damaged: column {at + 1} has nulls, and its schema says that there are none"
-            )
+            title = shown(part.schema.field(at).name)
+            raise InputError(f"{self.name}: damaged: column {title} has nulls, and its schema says that there are none")
         if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
             column = column.cast(pa.float64())
         elif pa.types.is_boolean(column.type):
@@ -135,7 +159,7 @@ class ParquetSource(Source):
 
     @property
     def columns(self) -> Sequence[int]:
-        """Positions of the columns of numbers."""
+        """Positions of the columns of numbers, among those that are decoded."""
         return self._columns
 
     def close(self) -> None:
@@ -163,7 +187,7 @@ class ParquetPending:
         for part in self.parts:
             with _damaged(self.source.name):
                 for row, at in zip(values, wanted, strict=True):
-                    row[begin : begin + part.num_rows] = self.source.numbers(part.column(at), at)
+                    row[begin : begin + part.num_rows] = self.source.numbers(part, at)
             begin += part.num_rows
         if not self.source.has_ids:
             return Loaded(values.T)

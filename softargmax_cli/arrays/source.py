@@ -95,6 +95,13 @@ class Source(ABC):
     members: Sequence[Member] = ()
     """The arrays of the file, where it holds them by name and it was asked what it holds."""
 
+    def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
+        """Read no more than these positions along each axis need, as far as the format allows.
+
+        Only before a block is fetched. Positions go upwards; returns the same ones in what is left, the new shape.
+        """
+        return ranges
+
     def appear_as(self, other: Source) -> None:
         """Take over what people are told of another source, which holds the same numbers, or more."""
         for attribute in _SHOWN:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import os
 import sys
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.arrays.spooled import blaming
+from softargmax_cli.arrays.strangers import LONGEST_START
 from softargmax_cli.arrays.temporary import nameless
 from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError, InputMissingError
@@ -17,7 +19,14 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 LOOK = 9
-"""Bytes that tell a format."""
+"""Bytes that tell a format which is read."""
+
+_REMEDIES = {
+    errno.EACCES: "see who may read it: ls -l",
+    errno.EPERM: "see who may read it: ls -l",
+    errno.EIO: "the disk or the network failed; try again, or copy it elsewhere",
+}
+"""For what the system refuses."""
 
 
 def opened(path: str) -> tuple[BinaryIO, str, int | None]:
@@ -37,14 +46,15 @@ def opened(path: str) -> tuple[BinaryIO, str, int | None]:
     except FileNotFoundError:
         raise InputMissingError(f"{path}: no such file", _nearest(path)) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        what = f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise InputError(what, _REMEDIES.get(getattr(error, "errno", 0), "check the name")) from None
     return stream, path, status.st_size or None
 
 
 def looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """The stream, still at its first byte, and its first `LOOK` bytes or all that it has."""
-    first = stream.peek(LOOK)[:LOOK]  # type: ignore[attr-defined]  # a BufferedReader, which typeshed's BinaryIO is not
-    if len(first) == LOOK or not first or stream.seekable():
+    """The stream, still at its first byte, and its first bytes: `LOOK`, or all that it has, or more."""
+    first = stream.peek(LOOK)[:LONGEST_START]  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
+    if len(first) >= LOOK or not first or stream.seekable():
         return stream, first
     first = stream.read(LOOK)  # waits for a writer that has sent less so far
     return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
@@ -106,4 +116,4 @@ def _nearest(path: str) -> str:
     except OSError:
         return f"there is no directory {folder}"
     near = difflib.get_close_matches(base, names, n=1)
-    return f"did you mean {os.path.join(folder, near[0])}?" if near else ""
+    return f"did you mean {os.path.join(folder, near[0])}?" if near else "check the name, and where it is looked for"

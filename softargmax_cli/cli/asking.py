@@ -33,7 +33,7 @@ class Asked:
     beta: float
     coords: Coords
     values: str | None
-    """Names of files."""
+    """Names of files: see `files`."""
     window: int | None
     nan: NanPolicy
     precision: Precision
@@ -43,11 +43,24 @@ class Asked:
     quiet: bool
     verbose: bool
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that hold `values`, one for each axis; with one axis there is one, whose name may hold a comma."""
+        if self.values is None:
+            return ()
+        return tuple(self.values.split(",")) if len(self.axes) > 1 else (self.values,)
 
-def for_each(names: Sequence[str], asked: Asked, work: Callable[[Inputs, str], int]) -> int:
+
+def for_each(
+    names: Sequence[str],
+    asked: Asked,
+    work: Callable[[Inputs, str], int],
+    refused: Callable[[str, SoftArgmaxError], None] = lambda name, error: None,
+) -> int:
     """Do `work` for one input after the other; the largest of its results, or 2 where an input cannot be used.
 
-    Raises OptionError where options contradict each other.
+    What is wrong with one is said on standard error, and `refused` is told. Raises OptionError where options contradict
+    each other.
     """
     code = 0
     with closing(Inputs(asked)) as inputs:
@@ -57,6 +70,7 @@ def for_each(names: Sequence[str], asked: Asked, work: Callable[[Inputs, str], i
             except SoftArgmaxError as error:
                 inputs.release()
                 say_error(error, verbose=asked.verbose)
+                refused(name, error)
                 code = FAILED
     return code
 
@@ -83,6 +97,7 @@ class Inputs:
         passes: how often the input is read, where more is done to it than a reduction.
         """
         from softargmax_cli.arrays.opening import open_source
+        from softargmax_cli.reduction.engine import must_seek
 
         asked, wanted, passes = self._asked, frozenset(fields), passes or _passes
         stream = None if bar and not asked.quiet else io.StringIO()
@@ -90,7 +105,9 @@ class Inputs:
             source = files.enter_context(closing(open_source(name, asked.reading)))
             with _naming(source.name):
                 problem = self._spec.resolve(source.shape, source.dtype, wanted)
-                if source.sequential and passes(source, problem, asked.memory) > 1:
+                if source.sequential and (
+                    passes(source, problem, asked.memory) > 1 or must_seek(source, problem, asked.memory)
+                ):
                     from softargmax_cli.arrays.spooled import spooled
 
                     with Progress(source.nbytes, stream) as progress:
@@ -179,13 +196,21 @@ def _spec(asked: Asked) -> Spec:
     from softargmax_cli.reduction.spec import Spec
 
     values = None
-    if asked.values is not None:
+    if asked.files:
         from softargmax_cli.arrays.values import read_values
 
-        # With one axis there is one file, whose name may hold a comma.
-        names = asked.values.split(",") if len(asked.axes) > 1 else [asked.values]
-        values = tuple(map(read_values, names))
-    return Spec(asked.axes, asked.kind, asked.beta, asked.coords, values, asked.window, asked.nan, asked.precision)
+        values = tuple(map(read_values, asked.files))
+    return Spec(
+        asked.axes,
+        asked.kind,
+        asked.beta,
+        asked.coords,
+        values,
+        asked.window,
+        asked.nan,
+        asked.precision,
+        files=asked.files,
+    )
 
 
 def _passes(source: Source, problem: Problem, memory: int) -> int:

@@ -48,12 +48,24 @@ Expect = Annotated[
     ),
 ]
 Atol = Annotated[
-    float,
-    typer.Option(min=0, callback=_number, help="Of --expect: absolute tolerance.", rich_help_panel=CHECK),
+    float | None,
+    typer.Option(
+        min=0,
+        callback=_number,
+        help="Of --expect: absolute tolerance. Default: 1e-06.",
+        show_default=False,
+        rich_help_panel=CHECK,
+    ),
 ]
 Rtol = Annotated[
-    float,
-    typer.Option(min=0, callback=_number, help="Of --expect: tolerance relative to it.", rich_help_panel=CHECK),
+    float | None,
+    typer.Option(
+        min=0,
+        callback=_number,
+        help="Of --expect: tolerance relative to it. Default: 0.",
+        show_default=False,
+        rich_help_panel=CHECK,
+    ),
 ]
 FailFast = Annotated[
     bool, typer.Option("--fail-fast", help="Read no further once it has failed.", rich_help_panel=CHECK)
@@ -94,8 +106,8 @@ def check(
     tol: Tolerance = None,
     allow: Allow = "0",
     expect: Expect = None,
-    atol: Atol = 1e-6,
-    rtol: Rtol = 0.0,
+    atol: Atol = None,
+    rtol: Rtol = None,
     fail_fast: FailFast = False,
     axis: options.Axis = "-1",
     beta: options.Beta = None,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
-from softargmax_cli.errors import OptionError
+from softargmax_cli.cli.destinations import spare_inputs
+from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.01
 """How far soft may lie from hard where nobody says it."""
+ABSOLUTE = 1e-6
+"""How far it may lie from what is expected."""
 NOT_CLOSE = 1
 """The exit code where a check failed."""
 
@@ -33,15 +36,21 @@ class Criterion:
     allow: tuple[float, bool]
     """How many slices may fail, and whether that is a percentage."""
     expect: str | None
-    atol: float
-    rtol: float
+    atol: float | None
+    rtol: float | None
     fail_fast: bool
 
     def __str__(self) -> str:
         if self.expect is None:
             return f"|offset| <= {TOLERANCE if self.tol is None else self.tol:.10g}"
-        relative = f" + {self.rtol:.10g} |expected|" if self.rtol else ""
-        return f"{self.atol:.10g}{relative} of {self.expect}"
+        atol, rtol = self.closeness
+        relative = f" + {rtol:.10g} |expected|" if rtol else ""
+        return f"{atol:.10g}{relative} of {self.expect}"
+
+    @property
+    def closeness(self) -> tuple[float, float]:
+        """How close to what is expected: in its unit, and relative to it."""
+        return ABSOLUTE if self.atol is None else self.atol, self.rtol or 0.0
 
 
 def check_all(
@@ -61,8 +70,13 @@ def check_all(
     if criterion.expect is not None and criterion.tol is not None:
         what = "--expect and --tol both say what to compare with"
         raise OptionError(what, "give one of them; --atol and --rtol go with --expect")
+    if criterion.expect is None:
+        for option, value in (("--atol", criterion.atol), ("--rtol", criterion.rtol)):
+            if value is not None:
+                raise OptionError(f"{option} says how close to --expect", "give --expect FILE, or --tol for the offset")
     if criterion.expect is not None and len(names) > 1:
         raise OptionError("--expect holds the result of one input", "check one input at a time")
+    spare_inputs([output], names, criterion.expect, *asked.files)
     from softargmax_cli.arrays.sinks.target import blaming, open_target
 
     # Data are UTF-8 wherever they go, as those of `run` are; what people read is what their terminal can show.
@@ -79,7 +93,7 @@ def check_all(
                 reduction.say_notes()
             return 0 if passed else NOT_CLOSE
 
-        code = for_each(names, asked, work)
+        code = for_each(names, asked, work, report.refuse)
         if not report.checks:  # an empty report would look like one in which nothing failed
             return code
         with blaming(target.name):
@@ -88,7 +102,8 @@ def check_all(
         stack.pop_all()
         if (output is not None or format in ("junit", "github")) and not asked.quiet:
             for checked in report.checks:
-                print(verdict_line(checked), file=sys.stderr)
+                if checked.passed is not None:  # else it has been said
+                    print(verdict_line(checked), file=sys.stderr)
     return code
 
 
@@ -104,7 +119,7 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
 
             run = reduction.run
             stored = stack.enter_context(expected(criterion.expect, run.kept, len(run.axes)))
-            distance = close_to(stored, criterion.atol, criterion.rtol)
+            distance = close_to(stored, *criterion.closeness)
         check = Check(distance, Allowance(*criterion.allow), rows)
         kept = reduction.run.kept
         total = None if None in kept else math.prod(n or 0 for n in kept)
@@ -145,6 +160,16 @@ class _Report:
         elif self.format == "table":
             self._documents.append(verdict_line(checked) + "\n" + ("" if verdict.passed else "\n" + table))
         return verdict.passed
+
+    def refuse(self, name: str, error: SoftArgmaxError) -> None:
+        """Report an input that cannot be used, where a report is all that is read."""
+        if self.format not in ("junit", "github"):
+            return
+        name = "<stdin>" if name == "-" else name
+        checked = Checked(name, None, error.what.removeprefix(f"{name}: "), error.remedy.splitlines())
+        self.checks.append(checked)
+        if self.format == "github":
+            self._documents.append(annotation(checked))
 
     def text(self) -> str:
         """All of them."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from softargmax_cli.arrays.formats import format_of
@@ -45,15 +47,32 @@ def choose_destinations(
     return [Destination(output, data or format_of(output), format == "table")]
 
 
+def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
+    """Raise OutputError where a result would replace an input, or another file that is read, by whatever name."""
+    read = {_identity(name) for name in (*inputs, *others)} - {None}
+    for path in destinations:
+        if path != "-" and _identity(path) in read:
+            raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
+
+
+def _identity(name: str | None) -> tuple[int, int] | None:
+    """What tells a regular file from all others, "-" being standard input; None for what is none."""
+    try:
+        status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
+    except (OSError, ValueError, AttributeError):  # it is somebody else's affair to say so
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+
 def make_directory(output: str | None) -> None:
     """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
     if output is not None and output.endswith(("/", os.sep)) and not os.path.isdir(output):
         try:
             os.mkdir(output)
         except OSError as error:
-            raise OutputError(
-                f"-o {output}: the directory cannot be made: {error.strerror}", "make the one above it first"
-            ) from None
+            above = os.path.dirname(os.path.abspath(output))
+            remedy = "make the one above it first" if not os.path.isdir(above) else "name another directory"
+            raise OutputError(f"-o {output}: the directory cannot be made: {error.strerror}", remedy) from None
 
 
 def _stem(name: str) -> str:

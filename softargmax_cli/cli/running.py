@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
-from softargmax_cli.cli.destinations import Destination, choose_destinations, make_directory
+from softargmax_cli.cli.destinations import Destination, choose_destinations, make_directory, spare_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,9 @@ class Shown:
 
 def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
-    destinations = iter(choose_destinations(names, shown.output, shown.format))
+    chosen = choose_destinations(names, shown.output, shown.format)
+    spare_inputs([destination.path for destination in chosen], names, *asked.files)
+    destinations = iter(chosen)
     make_directory(shown.output)
     tables = 0
 

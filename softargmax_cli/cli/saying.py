@@ -11,7 +11,7 @@ from softargmax_cli.report.text import legible
 FAILED = 2
 """The exit code where something could not be done, and an error says what."""
 LONGEST = 400
-"""Characters of an error's first line; what a file put into it may be longer."""
+"""Characters of a line; what a file put into it may be longer."""
 
 
 def say_error(error: BaseException, *, verbose: bool = False) -> None:
@@ -26,14 +26,20 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
     else:
         what = f"unexpected {type(error).__name__}: {error}"
         remedy = "this is a defect: --verbose shows where, please report it"
-    _say("error: " + what[:LONGEST])
+    _say("error: " + _shortened(what))
     for line in remedy.splitlines()[:2]:
-        print("  " + legible(line, sys.stderr), file=sys.stderr)
+        print("  " + legible(_shortened(line), sys.stderr), file=sys.stderr)
 
 
 def say_note(text: str) -> None:
     """One line that the user may want to know."""
     _say("note: " + text)
+
+
+def _shortened(text: str) -> str:
+    """A text of at most `LONGEST` characters with both its ends: what is wrong may stand at either."""
+    half = (LONGEST - 3) // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}...{text[-half:]}"
 
 
 def _say(text: str) -> None:

@@ -46,6 +46,8 @@ class Plan:
 
     def __iter__(self) -> Iterator[Block]:
         """The blocks, reduced axes innermost, otherwise in the order of the file."""
+        if 0 in self.shape:  # however long its other axes are said to be
+            return
         memory = _memory_order(len(self.shape), self.order)
         loops = [k for k in memory if k not in self.axes] + [k for k in memory if k in self.axes]
         for starts in _places([(self.shape[k], self.extent[k]) for k in loops]):

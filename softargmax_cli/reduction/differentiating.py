@@ -51,8 +51,7 @@ def differentiate(
     if source.sequential and passes(source, problem, memory) > 1:
         raise ValueError("a source that is read twice must not be sequential")
     stream = _SlopeStream(source, problem, runtime, memory, advance, note, by=by, write=write, vanished=vanished)
-    slices = stream.table() if problem.shape[0] is None else stream.array()
-    return cast("Iterator[Slopes]", stream.undefined.watched(slices))
+    return cast("Iterator[Slopes]", stream.slices())
 
 
 def passes(source: Readable, problem: Problem, memory: int) -> int:
@@ -113,9 +112,7 @@ class _SlopeStream(Stream):
             slopes = self._with(self._rows(state, part, values, ids), slope)
         else:
             slopes = self._turned(self._with(self._results(state, task.block, ids), slope), task.block)
-        return _SlopePart(
-            *(part.block, part.nbytes, part.rows, part.misfit, None, slopes, part.lookalike), gradient=gradient
-        )
+        return _SlopePart(*(part.block, part.nbytes, part.rows, part.misfit, None, slopes), gradient=gradient)
 
     def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         worth = self._worth_compiling(plan)
@@ -140,6 +137,7 @@ class _SlopeStream(Stream):
         return _SlopePart(task.block, task.pending.nbytes, len(values), slope=slope, gradient=gradient)
 
     def _slope(self, values: Array, task: Task, state: State) -> tuple[Slope, Array | None]:
+        """What the gradient over a block is like, and where anybody wants it the gradient by its scores."""
         keep = self.write is not None
         return self.differentiator.slope(values, task.block.start, state, self.by, keep=keep, compiled=task.compiled)
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softargmax_cli.errors import InputError, OptionError
+from softargmax_cli.errors import InputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.finish import finish
-from softargmax_cli.reduction.lookalike import look_like_weights
+from softargmax_cli.reduction.formulas import FLOAT_INDEX
+from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.mapping import Array, BlockReducer, Misfit, padded
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
 from softargmax_cli.reduction.parallel import cores, in_order
@@ -62,14 +63,13 @@ def reduce(
 
     `memory` (bytes) bounds blocks and unfinished slices; `note` is told what the user may want to know. Raises
     UndefinedError, after the last byte, where there are negative weights, or where the NaN policy is "error" and there
-    is NaN or a slice without any weight; InputError where the file is not what it seemed; OptionError where `memory`
-    cannot hold what the input's order demands. A source that `returns` must not be `sequential`.
+    is NaN or a slice without any weight; InputError where the file is not what it seemed. The source must not be
+    `sequential` where the reduction `must_seek`.
     """
-    if source.sequential and returns(source, problem, memory):
-        raise ValueError("a source that is read twice must not be sequential")
+    if source.sequential and must_seek(source, problem, memory):
+        raise ValueError("a source that can only be read in order must be copied first")
     stream = Stream(source, problem, runtime, memory, advance, note)
-    slices = stream.table() if problem.shape[0] is None else stream.array()
-    return stream.undefined.watched(slices)
+    return stream.slices()
 
 
 def returns(source: Readable, problem: Problem, memory: int) -> bool:
@@ -83,6 +83,28 @@ def returns(source: Readable, problem: Problem, memory: int) -> bool:
         return 0 in problem.axes and (again or problem.values is not None)
     each = bytes_per_element(source, problem)
     return again and planned(source, problem, workers_and_elements(source, each, memory)[1]).splits
+
+
+def must_seek(source: Readable, problem: Problem, memory: int) -> bool:
+    """Whether the order of a pipe cannot be followed, so that it must be copied first.
+
+    So it is where the reduction `returns`, and where slices lie side by side in the pipe that are too many to be held.
+    """
+    if returns(source, problem, memory):
+        return True
+    if problem.shape[0] is None:
+        return False
+    each = bytes_per_element(source, problem)
+    elements = workers_and_elements(source, each, memory)[1]
+    plan = planned(source, problem, elements)
+    too_long = math.prod(plan.extent[axis] for axis in problem.axes) >= FLOAT_INDEX
+    return too_long or sum(_held(problem, plan, each)) > max(memory, 2 * elements * each)
+
+
+def _held(problem: Problem, plan: Plan, each: int) -> tuple[int, int]:
+    """Bytes of one block on its way through a thread, and of slices whose rest comes in later blocks."""
+    unfinished = math.prod(plan.extent[k] for k in problem.kept) * STATE_BYTES if plan.splits else 0
+    return 2 * math.prod(plan.extent) * each, unfinished
 
 
 def planned(source: Readable, problem: Problem, elements: int) -> Plan:
@@ -112,7 +134,6 @@ class Task:
     block: Block
     pending: Pending
     compiled: bool
-    first: bool = False
     known: State | None = None
     """The maximum of its slices and where that is, when it is read for the second time."""
 
@@ -130,8 +151,6 @@ class Part:
     """Where other blocks hold the rest of the slices."""
     slices: Slices | None = None
     """Where the block holds whole slices."""
-    lookalike: bool = False
-    """Whether the scores look like ready-made weights."""
 
 
 class Stream:
@@ -150,7 +169,7 @@ class Stream:
         self.reducer, self.undefined = BlockReducer(problem, runtime), Undefined(problem)
         self.per_element = self.bytes_per_element(source, problem)
         self.workers, self.elements = workers_and_elements(source, self.per_element, memory)
-        self.buffers = threading.local()
+        self.buffers, self.lookalike = threading.local(), Lookalike()
         self.names = source.labels if problem.kept == (len(problem.shape) - 1,) else None
         """Of the slices, where the last axis is the one that stays."""
 
@@ -158,11 +177,18 @@ class Stream:
     bytes_per_element = staticmethod(bytes_per_element)
     returns = staticmethod(returns)
 
+    def slices(self) -> Iterator[Slices]:
+        """All slices; what is noted of them comes at the end."""
+        yield from self.undefined.watched(self.table() if self.problem.shape[0] is None else self.array())
+        if self.lookalike.found:
+            self.note("slices sum to 1 and look like probabilities; --input probs takes them as weights")
+
     def array(self) -> Iterator[Slices]:
         """The slices of an array of known shape."""
         plan = planned(self.source, self.problem, self.elements)
-        if self.source.sequential:
-            self._fit(plan)
+        if self.source.sequential:  # whose order may make blocks large
+            block, unfinished = _held(self.problem, plan, self.per_element)
+            self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
         if self.returns(self.source, self.problem, self.memory):
             finished = self._finished_twice(plan)
         else:
@@ -171,15 +197,6 @@ class Stream:
             return (slices for _, slices in finished)
         kept = self.problem.kept
         return in_row_major_order(finished, kept, [plan.shape[k] for k in kept], self.memory // 4)
-
-    def _fit(self, plan: Plan) -> None:
-        """See to it that blocks, which the order of a pipe may make large, fit into the memory."""
-        block = 2 * math.prod(plan.extent) * self.per_element
-        unfinished = math.prod(plan.extent[k] for k in self.problem.kept) * STATE_BYTES if plan.splits else 0
-        if block + unfinished > max(self.memory, 2 * self.elements * self.per_element):
-            what = f"the pipe brings many slices side by side, and one pass takes {(block + unfinished) / 1e6:,.0f} MB"
-            raise OptionError(f"--memory: {what}", "raise --memory, or give a file instead of a pipe")
-        self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         """Complete slices, and the block that completed them."""
@@ -246,6 +263,7 @@ class Stream:
         return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
 
     def _results(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
+        """The results of the slices that end with a block, in the order of the file."""
         first, shape = 0, [n or 0 for n in self.problem.shape]
         for k in self.problem.kept:
             first = first * shape[k] + block.start[k]
@@ -294,8 +312,6 @@ class Stream:
             self.advance(part.nbytes)
             if part.misfit is not None and not table:
                 self.undefined.note(part.misfit, part.block.start)
-            if part.lookalike:
-                self.note("slices sum to 1 and look like probabilities; --input probs takes them as weights")
             yield part
 
     def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
@@ -303,8 +319,7 @@ class Stream:
             pending = self.source.fetch(block)
             if pending is None:
                 return
-            first = not any(block.start) and known is None
-            yield Task(block, pending, compiled, first, known)
+            yield Task(block, pending, compiled, known)
 
     def _reduce(self, task: Task) -> Part:
         """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
@@ -319,8 +334,8 @@ class Stream:
         if table and not rows:
             return part
         whole = all(values.shape[axis] == problem.shape[axis] for axis in problem.axes)
-        lookalike = task.first and whole and problem.kind == "scores" and look_like_weights(values, problem.axes)
-        part = replace(part, lookalike=lookalike)
+        if whole and problem.kind == "scores":
+            self.lookalike.look(values, problem.axes)
         if table and task.compiled:
             values = padded(values, problem)
         if not whole:

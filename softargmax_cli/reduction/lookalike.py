@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 SAMPLE = 256
-"""Slices that are looked at."""
+"""Slices of a block that are looked at, or fewer where they are long."""
+ELEMENTS = 1 << 16
+"""Entries of a block that are looked at, and one slice at least."""
 ROUNDED = 5e-4
 """How far each probability may be off: those in text files have few digits."""
 FURTHEST = 0.02
@@ -22,19 +24,40 @@ def tolerance(count: int) -> float:
     return min(ROUNDED * count, FURTHEST) + 1e-6
 
 
-def look_like_weights(values: npt.NDArray[Any], axes: Sequence[int]) -> bool:
-    """Whether the first slices of a block, reduced over `axes`, could be probabilities: not negative, with sum 1.
+class Lookalike:
+    """Whether scores could be probabilities: in every block that was looked at, not negative, with sum 1.
 
-    Where all of them are zeros and a one, they are labels, and it makes no difference.
+    Where all of them are zeros and a one, they are labels, and it makes no difference. Any thread may look at any
+    block: what is found does not depend on the order. After the first block of others, looking costs nothing.
     """
-    count = math.prod(values.shape[axis] for axis in axes)
-    if values.dtype.kind != "f" or count < 2:
-        return False
-    last = range(values.ndim - len(axes), values.ndim)
-    slices = np.moveaxis(values, axes, last)
-    slices = slices.reshape(-1, *slices.shape[-len(axes) :])[:SAMPLE]
-    with np.errstate(invalid="ignore", over="ignore"):  # a file's NaN may be a signalling one
-        slices = slices.astype(np.float64)
-        sums = slices.sum(axis=tuple(range(1, slices.ndim)))
-        sound = (slices >= 0).all() and (abs(sums - 1) <= tolerance(count)).all()
-        return bool(sound and ((slices > 0) & (slices < 1)).any())
+
+    def __init__(self) -> None:
+        self._refuted = self._fractions = False
+
+    @property
+    def found(self) -> bool:
+        """Whether all that was seen could be, and is no label."""
+        return self._fractions and not self._refuted
+
+    def look(self, values: npt.NDArray[Any], axes: Sequence[int]) -> None:
+        """Look at the first slices of a block, reduced over `axes`."""
+        if self._refuted:
+            return
+        count = math.prod(values.shape[axis] for axis in axes)
+        if values.dtype.kind != "f" or count < 2:
+            self._refuted = True
+            return
+        kept = values.ndim - len(axes)
+        slices = np.moveaxis(values, axes, range(kept, values.ndim))
+        room = min(SAMPLE, max(1, ELEMENTS // count))
+        for k in reversed(range(kept)):
+            slices = slices[(slice(None),) * k + (slice(room),)]
+            room = max(1, room // max(1, slices.shape[k]))
+        slices = slices.reshape(-1, *slices.shape[kept:])
+        with np.errstate(invalid="ignore", over="ignore"):  # a file's NaN may be a signalling one
+            slices = slices.astype(np.float64)
+            sums = slices.sum(axis=tuple(range(1, slices.ndim)))
+            if not ((slices >= 0).all() and (abs(sums - 1) <= tolerance(count)).all()):
+                self._refuted = True
+            elif ((slices > 0) & (slices < 1)).any():
+                self._fractions = True

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 NAN, NEGATIVE = "NaN", "negative weight"
+HIGHEST_RANK = 5
+"""Axes that TensorFlow broadcasts."""
 PARTS = ("maximum", "hard", "mass", "moment")
 """What a state always has."""
 
@@ -173,10 +175,12 @@ def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:
 def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
     """The same values in C order with neighbouring kept axes made one, and where the reduced axes of that are.
 
-    Copies only where the memory has gaps. Kept axes come in the order of the memory; the reduced axes are named in
+    Copies only where the memory has gaps, or where reduced axes far apart make more axes than TensorFlow takes. Kept axes come in the order of the memory; the reduced axes are named in
     the order of the array, by which positions are compared.
     """
     memory = memory_order(values)
+    if len(axes) + sum(1 for kept, _ in groupby(k not in axes for k in memory) if kept) > HIGHEST_RANK:
+        memory = [k for k in memory if k not in axes] + [k for k in memory if k in axes]
     values = np.ascontiguousarray(values.transpose(memory))
     shape: list[int] = []
     place: dict[int, int] = {}

@@ -26,6 +26,8 @@ NEIGHBOURHOOD = 1
 """How far from the hard argmax a second mode begins, where no window says it; in indices."""
 WIDEST = (1 << 23) - 1
 """The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
+MOST_AXES = 7
+"""Of one reduction: TensorFlow has no more than 8 in all its operations."""
 LARGEST_VALUE = 1e150
 """The largest coordinate, of either sign."""
 FURTHEST = 1 << 62
@@ -49,10 +51,13 @@ class Spec:
     window: int | None = None
     nan: NanPolicy = "error"
     precision: Precision = "auto"
+    files: tuple[str, ...] = ()
+    """Where the values come from, for errors."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.beta) and self.beta > 0):
-            raise OptionError(f"β = {self.beta:g}: the inverse temperature must be a finite number above 0")
+            what = f"β = {self.beta:g}: the inverse temperature must be a finite number above 0"
+            raise OptionError(what, "give --beta a number such as 100, or --temperature one such as 0.01")
         if self.window is not None and self.window < 0:
             raise OptionError(f"--window {self.window}: a distance from the hard argmax is 0 or more indices")
         if self.values is not None and self.coords != "index":
@@ -65,7 +70,7 @@ class Spec:
         """
         axes = self._axes(shape)
         if self.values is not None:
-            check_values(self.values, axes, shape)
+            check_values(self.values, axes, shape, self.files)
         longest = max(shape[axis] or 0 for axis in axes)
         if self.window is not None and min(self.window, longest) > WIDEST:
             what = f"--window {self.window}: {WIDEST:,} indices are the widest on an axis of {longest:,}"
@@ -94,7 +99,9 @@ class Spec:
     def _axes(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """The axes counted from 0, in the order asked for."""
         if not shape:
-            raise InputError("the array has no axis (shape ()), so there is nothing to reduce")
+            raise InputError(
+                "the array has no axis (shape ()), so there is nothing to reduce", "give one of several numbers"
+            )
         asked = ",".join(map(str, self.axes))
         if not self.axes:
             raise OptionError("--axis: name at least one axis")
@@ -104,6 +111,11 @@ class Spec:
                     f"--axis {asked}: the array has {len(shape)} axes (shape {shape_text(shape)})",
                     f"use an axis from {-len(shape)} to {len(shape) - 1}",
                 )
+        if len(self.axes) > MOST_AXES:
+            raise OptionError(
+                f"--axis {asked}: {len(self.axes)} axes; {MOST_AXES} can be reduced together",
+                "make neighbouring axes one: array.reshape",
+            )
         axes = tuple(axis % len(shape) for axis in self.axes)
         if len(set(axes)) < len(axes):
             raise OptionError(
@@ -112,7 +124,8 @@ class Spec:
         for axis in axes:
             if shape[axis] == 0:
                 raise InputError(
-                    f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it"
+                    f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it",
+                    "choose another axis with --axis, or leave such files out",
                 )
         return axes
 
@@ -162,20 +175,21 @@ class Problem:
         return NEIGHBOURHOOD if self.window is None else self.window
 
 
-def check_values(values: Values, axes: Sequence[int], shape: tuple[int | None, ...]) -> None:
-    """Raise OptionError where there is not one finite value for each index of each axis."""
+def check_values(values: Values, axes: Sequence[int], shape: tuple[int | None, ...], names: Sequence[str] = ()) -> None:
+    """Raise OptionError where there is not one finite value for each index of each axis; it names the file."""
     if len(values) != len(axes):
         files = "1 file" if len(values) == 1 else f"{len(values)} files"
         raise OptionError(f"--values: {files} for {len(axes)} axes", "give one for each axis, comma separated")
-    for places, axis in zip(values, axes, strict=True):
+    for number, (places, axis) in enumerate(zip(values, axes, strict=True)):
+        given = f"--values {names[number]}" if names else "--values"
         if not np.isfinite(places).all():
-            raise OptionError(f"--values: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite")
+            raise OptionError(f"{given}: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite")
         if np.abs(places).max(initial=0) > LARGEST_VALUE:
-            raise OptionError(
-                f"--values: {places[np.argmax(np.abs(places))]:g} is too large to be squared for the spread"
-            )
+            largest = places[np.argmax(np.abs(places))]
+            raise OptionError(f"{given}: {largest:g} is too large to be squared for the spread")
         if shape[axis] not in (None, len(places)):
-            raise OptionError(f"--values: {len(places):,} values for the {shape[axis]:,} indices of axis {axis}")
+            what = f"{given}: {len(places):,} values for the {shape[axis]:,} indices of axis {axis}"
+            raise OptionError(what, "give one coordinate for each index, or reduce another axis")
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:

@@ -14,11 +14,12 @@ class Checked:
     """A check of one input, as it is reported."""
 
     name: str
-    passed: bool
+    passed: bool | None
+    """None where the input cannot be used."""
     sentence: str
-    """Which slices were looked at, and what is wrong with how many."""
+    """Which slices were looked at, and what is wrong with how many; or what is wrong with the input."""
     details: Sequence[str]
-    """A line for each of the worst slices."""
+    """A line for each of the worst slices; or what to do about the input."""
 
 
 def sentence_of(slices: int, failed: int, allowed: int, furthest: float, criterion: str, *, stopped: bool) -> str:
@@ -63,14 +64,17 @@ def junit(checks: Sequence[Checked]) -> str:
     """
     from xml.etree import ElementTree
 
-    failures = sum(not checked.passed for checked in checks)
-    suite = ElementTree.Element("testsuite", name="softargmax check", tests=str(len(checks)), failures=str(failures))
+    counts = {"tests": len(checks)}
+    counts["failures"] = sum(checked.passed is False for checked in checks)
+    counts["errors"] = sum(checked.passed is None for checked in checks)
+    suite = ElementTree.Element("testsuite", {"name": "softargmax check"}, **{k: str(n) for k, n in counts.items()})
     for checked in checks:
         case = ElementTree.SubElement(suite, "testcase", classname="softargmax.check", name=printable(checked.name))
         if checked.passed:
             ElementTree.SubElement(case, "system-out").text = printable(checked.sentence)
         else:
-            failure = ElementTree.SubElement(case, "failure", message=printable(checked.sentence))
+            tag = "error" if checked.passed is None else "failure"
+            failure = ElementTree.SubElement(case, tag, message=printable(checked.sentence))
             failure.text = "\n".join(map(printable, checked.details))
     suites = ElementTree.Element("testsuites")
     suites.append(suite)

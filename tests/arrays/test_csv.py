@@ -170,10 +170,6 @@ def test_savetxt(route: str, tmp_path: Path) -> None:
         ("0,1,2\n1,2,3\n", None, 2),
         ("0,1,2\n1,2,3\n", True, 1),
         ("0,1,2\n", None, 1),
-        ("a,b,c\n", None, 0),
-        (",b,c\n", None, 0),
-        ("a,b,c", None, 0),
-        ("0,1,2\n", True, 0),
         ("a,b,c\n1,2,3\n", None, 1),
         ("a,b,c\n1,2,3\n", True, 1),
         ("nan,NA,\n1,2,3\n", None, 2),
@@ -188,6 +184,16 @@ def test_headers(route: str, text: str, header: bool | None, rows: int) -> None:
     assert table.shape == (rows, 3)
     lines = text.splitlines()
     assert source.labels == (tuple(lines[0].split(",")) if len(lines) > rows else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [("a,b,c\n", None), (",b,c\n\n\r\n", None), ("a,b,c", None), ("0,1,2\n", True), ('"a\nb"\n', None)],
+)
+def test_a_header_alone_is_no_table(text: str, header: bool | None) -> None:
+    error = failure(text, header=header)
+    assert error.what == "scores.csv: line 1 is a header, and no rows follow it"
+    assert ("--header" in error.remedy) == bool(header)
 
 
 def test_a_header_of_counted_numbers_is_noted() -> None:

@@ -378,7 +378,7 @@ def test_nulls_where_the_schema_has_none(tmp_path: Path) -> None:
         assert source.dtype == np.int64
         pending: Any = source.fetch(Block((0, 0), (2, 1)))
         pending.parts[:] = [pa.record_batch([pa.array([1, None])], ["a"])]
-        with pytest.raises(InputError, match="column 1 has nulls, and its schema says that there are none"):
+        with pytest.raises(InputError, match="column a has nulls, and its schema says that there are none"):
             pending.load(Buffer())
 
 

@@ -194,6 +194,8 @@ def test_many_members_and_long_names(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"no array is named y\n") as caught:
         read(str(tmp_path / "a.npz"), Reading(key="y"))
     assert caught.value.remedy.startswith("it holds 0xxx")
+    with pytest.raises(OptionError, match=r"no array is named \(nothing\)"):
+        read(str(tmp_path / "a.npz"), Reading(key=""))
 
 
 def test_options_that_say_nothing(tmp_path: Path) -> None:

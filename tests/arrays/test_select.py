@@ -211,6 +211,29 @@ class TestReadingNoMore:
                 everything(part, elements=1000)
             assert source.elements == 5 * 1000
 
+    def test_of_parquet_neither_other_groups_nor_other_columns(self, tmp_path: Path) -> None:
+        values = np.arange(40_000.0).reshape(4000, 10)
+        names = pa.array([f"r{k}" for k in range(4000)])
+        table = pa.table({**{f"c{k}": column for k, column in enumerate(values.T)}, "name": names})
+        pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=500)
+        reading = Reading(select=selection_of("1700:2100:3,2:9:3"), id_column="name")
+        with closing(open_source(str(tmp_path / "t.parquet"), reading)) as source:
+            assert isinstance(source, streams.SelectedStream)
+            assert source._source.shape == (1000, 3)
+            assert source.labels == ["c2", "c5", "c8"]
+            pending = source.fetch(Block((0, 0), (134, 3)))
+            loaded = pending.load(Buffer())
+            np.testing.assert_array_equal(loaded.values, values[1700:2100:3, 2:9:3])
+            assert loaded.ids == [f"r{k}" for k in range(1700, 2100, 3)]
+
+    def test_columns_of_parquet_that_share_a_name_or_have_dots(self, tmp_path: Path) -> None:
+        values = np.arange(12.0).reshape(4, 3)
+        for names in (["a", "a", "b"], ["a", "a.b", "b"]):
+            table = pa.table(list(values.T), names=names)
+            pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+            with closing(open_source(str(tmp_path / "t.parquet"), Reading(select=selection_of("1:,:2")))) as source:
+                np.testing.assert_array_equal(everything(source), values[1:, :2])
+
     def test_a_huge_file_answers_at_once(self, tmp_path: Path) -> None:
         path = tmp_path / "huge.npy"
         head = npy(np.zeros((1, 1000), "f4"))[:128].replace(b"(1, 1000), }    ", b"(25000000, 1000), }", 1)
@@ -272,6 +295,11 @@ class TestTables:
     def test_names_cannot_be_turned(self, path: str, index: str) -> None:
         with pytest.raises(OptionError, match="rows that have names can only be taken in their order"):
             open_source(path, Reading(select=selection_of(index), id_column="name"))
+
+    def test_names_of_parquet_cannot_be_turned(self, tmp_path: Path) -> None:
+        pyarrow.parquet.write_table(pa.table({"a": [1.0, 2.0], "b": ["x", "y"]}), tmp_path / "t.parquet")
+        with pytest.raises(OptionError, match=r"t\.parquet: --select ::-1: rows that have names"):
+            open_source(str(tmp_path / "t.parquet"), Reading(select=selection_of("::-1"), id_column="b"))
 
     def test_rows_and_names_of_parquet(self, tmp_path: Path) -> None:
         table = pa.table({"name": [f"r{k}" for k in range(20)], **dict(zip("abc", self.VALUES.T, strict=True))})

@@ -45,7 +45,7 @@ def chosen(name: str, kind: str, names: Sequence[str], key: str | None, member: 
     if key not in names:
         near = difflib.get_close_matches(key[:LONGEST], names[:10_000], n=1)
         remedy = f"did you mean --key {typed(near[0])}?" if near else f"it holds {few(names)}"
-        raise OptionError(f"{name}: no array is named {shown(key)}", remedy)
+        raise OptionError(f"{name}: no array is named {shown(key) or '(nothing)'}", remedy)
     return key
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from softargmax_cli.arrays.csv.records import quoted
 from softargmax_cli.arrays.source import Loaded
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.buffer import Buffer
@@ -68,7 +69,7 @@ def decoded(data: bytes, name: str, line: int, offset: int) -> str:
         place = f"line {line + data.count(10, 0, nul)}, byte {offset + nul}"
         raise InputError(
             f"{name}: {place}: a NUL byte, so the file is not UTF-8 text",
-            "convert UTF-16 with: iconv -f UTF-16 -t UTF-8 OLD > NEW",
+            "save it as text or .npy; UTF-16 is converted with: iconv -f UTF-16 -t UTF-8 OLD > NEW",
         )
     try:
         return data.decode()
@@ -95,7 +96,8 @@ def records(text: str, delimiter: str, name: str, line: int = 1) -> Iterator[tup
                     f"{name}: line {line}: a carriage return without a line feed",
                     "convert the line ends, as with: tr '\\r' '\\n' < OLD > NEW",
                 ) from None
-            raise InputError(f"{name}: line {line}: {error}") from None
+            what = f"{name}: line {line}: {error}"
+            raise InputError(what, "check the delimiter, and that every quote is closed") from None
         yield line, cells
         line = first + reader.line_num
 
@@ -109,6 +111,8 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
     following = records(text, layout.delimiter, layout.name, piece.line)
     for line, cells in following:
         if len(cells) != layout.width:
+            if next(following, None) is None:
+                _refuse_lone_quote(layout, piece)
             _refuse_record(layout, line, cells)
         if layout.id_at is not None:
             ids.append(cells[layout.id_at])
@@ -174,6 +178,26 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str, column_is_text: 
     else:
         remedy = "write a number, or NaN where a value is missing"
     raise InputError(f"{layout.name}: {where}: {shown(cell)} is not a number", remedy)
+
+
+def _refuse_lone_quote(layout: Layout, piece: Piece) -> None:
+    """Raise InputError where quotes outside of quoted cells hide that the last record of the piece is not complete.
+
+    `Records.border` counts quotes, so that an odd number of lone ones and one that opens a cell look like a pair.
+    """
+    held = bytes(piece.data)
+    lone, end = -1, 0
+    for cell in quoted(layout.delimiter).finditer(held):
+        if lone < 0:
+            lone = held.find(b'"', end, cell.start())
+        end = cell.end()
+        if lone >= 0 and not cell.group(1):
+            first, open_on = (piece.line + held.count(b"\n", 0, at) for at in (lone, cell.start()))
+            raise InputError(
+                f"{layout.name}: line {first} holds a quote in a cell that does not begin with one, "
+                f"so the end of the quoted cell on line {open_on} cannot be found",
+                f'write that cell of line {first} in quotes, and each quote in it as ""',
+            )
 
 
 def option_for(layout: Layout, at: int) -> str:

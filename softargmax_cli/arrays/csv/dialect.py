@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from softargmax_cli.arrays.csv.cells import MISSING, decoded, is_grouped, is_number, records, refuse_spaces, shown
 from softargmax_cli.arrays.csv.records import LONGEST, Records
 from softargmax_cli.arrays.formats import NAMED_DELIMITERS
+from softargmax_cli.arrays.strangers import LONGEST_START, other_format
 from softargmax_cli.errors import InputError, OptionError
 
 DELIMITERS = ",\t;| "
 """Those that are looked for; of two that explain a file equally well, the first."""
 _HEAD = 64 << 10
 _SAMPLE = 10
+_CELLS = 10_000
+"""Cells in a sample, unless two records have more."""
+_ENOUGH = 1000
+"""Cells of a record, from either end, that tell what kind it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Layout:
     header: tuple[str, ...] | None
     id_at: int | None
     """Position of the column that names the rows."""
-    columns: tuple[int, ...]
+    columns: Sequence[int]
     """Positions of the columns of numbers: all others."""
     record: int
     """About how many bytes a record takes."""
@@ -58,7 +64,7 @@ def find_layout(
         raise InputError(f"{name}: line 1 is blank", "remove it")
     if found == " " and "" in first:
         refuse_spaces(name, 1)
-    titles = tuple(cell.strip() for cell in first)
+    titles = tuple(map(str.strip, first))
     id_at = _of_text(sample) if find_ids and id_column is None else by_number(id_column, len(first))
     notes: tuple[str, ...] = ()
     if header is None:
@@ -67,7 +73,8 @@ def find_layout(
         header = (id_at is None and id_column in titles) or _is_header(first, second, id_at)
     if id_at is None and id_column is not None:
         id_at = by_name(name, titles, header, id_column)
-    columns = tuple(at for at in range(len(first)) if at != id_at)
+    everywhere = range(len(first))
+    columns = everywhere if id_at is None else tuple(at for at in everywhere if at != id_at)
     if not columns:
         raise InputError(
             f"{name}: no column of numbers beside {shown(titles[0]) if header else 'column 1'}",
@@ -75,6 +82,9 @@ def find_layout(
         )
     record = len(text) // max(1, text.count("\n"))
     if header:
+        if len(sample) == 1 and stream.ended:
+            told = ", and give no --header if line 1 is one" if any(map(is_number, first)) else ""
+            raise InputError(f"{name}: line 1 is a header, and no rows follow it", f"write the rows below it{told}")
         _skip_header(stream, text, found, name)
     return Layout(
         name, found, delimiter is not None, len(first), titles if header else None, id_at, columns, record, notes
@@ -102,24 +112,37 @@ def _head(stream: Records, delimiter: str | None) -> tuple[str, str, list[list[s
     while True:
         stream.fill(size)
         if not stream.offset:
-            _skip_mark(stream)
-        text = _text(stream)
-        found = delimiter or _suffix(stream.name) or _sniffed(text, stream.ended, stream.name)
-        sample = _sample(text, stream.ended, found, stream.name)
-        if stream.ended:
-            stream.border(found)  # in a quote that is never closed, what follows would look like a header
+            _check_start(stream)
+        stream.check_cells(delimiter or _suffix(stream.name) or DELIMITERS)
         held = len(stream.held)
-        if len(sample) >= 2 or stream.ended or (sample and held >= LONGEST):
-            return text, found, sample
+        # Two records and the begin of a third take as many lines; before that there is no use in looking.
+        if stream.ended or held >= LONGEST or stream.held.count(b"\n") > 2 or 0 in stream.held:
+            text = _text(stream)
+            found = delimiter or _suffix(stream.name) or _sniffed(text, stream.ended, stream.name)
+            sample = _sample(text, stream.ended, found, stream.name)
+            if stream.ended:
+                stream.border(found)  # in a quote that is never closed, what follows would look like a header
+            if len(sample) >= 2 or stream.ended or (sample and held >= LONGEST):
+                return text, found, sample
         if held >= LONGEST:
             raise InputError(
                 f"{stream.name}: the record that begins at line 1 is longer than {LONGEST >> 20} MiB",
                 "check the delimiter, the line ends, and that every quote is closed",
             )
-        size = 4 * max(size, held)
+        size = 2 * max(size, held)
 
 
-def _skip_mark(stream: Records) -> None:
+def _check_start(stream: Records) -> None:
+    """Refuse what is not text, and move past a byte order mark."""
+    if stream.compressed and (other := other_format(bytes(stream.held[:LONGEST_START]))):
+        raise InputError(
+            f"{stream.name}: {other.kind}, gzipped; gzipped text can be read", "unpack it with gunzip first"
+        )
+    if stream.held.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise InputError(
+            f"{stream.name}: byte 0: the file is UTF-32, not UTF-8",
+            "convert it with: iconv -f UTF-32 -t UTF-8 OLD > NEW",
+        )
     if stream.held.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(
             f"{stream.name}: byte 0: the file is UTF-16, not UTF-8",
@@ -132,14 +155,22 @@ def _skip_mark(stream: Records) -> None:
 def _text(stream: Records) -> str:
     """What is held of the first lines, cut at the last line end (that of a header may be the only one)."""
     held = stream.held
-    size = len(held) if stream.ended else held.rfind(b"\n") + 1
+    size = held.find(0) + 1  # what holds NUL is no text, and may have no line ends
+    if not size:
+        size = len(held) if stream.ended else held.rfind(b"\n") + 1
     return decoded(bytes(held[:size].rstrip(b"\r\n") if stream.ended else held[:size]), stream.name, 1, stream.offset)
 
 
 def _sample(text: str, complete: bool, delimiter: str, name: str) -> list[list[str]]:
     """The first records; where the text goes on, not the last of it, which may be cut inside a quoted cell."""
-    sample = [cells for _, cells in islice(records(text, delimiter, name), _SAMPLE + 1)]
-    return sample[:_SAMPLE] if complete else sample[:-1]
+    sample: list[list[str]] = []
+    count = 0
+    for _, cells in records(text, delimiter, name):
+        sample.append(cells)
+        count += len(cells)
+        if len(sample) > _SAMPLE or (len(sample) > 2 and count > _CELLS):
+            return sample[:-1]
+    return sample if complete else sample[:-1]
 
 
 def _sniffed(text: str, complete: bool, name: str) -> str:
@@ -149,12 +180,14 @@ def _sniffed(text: str, complete: bool, name: str) -> str:
             continue
         try:
             sample = [cells for cells in _sample(text, complete, delimiter, name) if cells]
+            if delimiter == " ":  # which may also stand at the ends of lines
+                sample = [" ".join(cells).strip(" ").split(" ") for cells in sample]
         except InputError:
             continue  # cells without end: not the delimiter, or the one that is says so
         if not sample:
             continue
         width, alike = Counter(map(len, sample)).most_common(1)[0]
-        cells = [cell for record in sample[1:] or sample for cell in record]
+        cells = [cell for record in sample[1:] or sample for cell in record[:_ENOUGH]]
         numbers = sum(is_number(cell) or is_grouped(cell) for cell in cells)
         # A delimiter cuts all records into as many cells, and leaves numbers; a text of only names has none of these.
         score = alike / len(sample) * (0.01 + numbers / len(cells)) if width > 1 else 0.0
@@ -165,7 +198,8 @@ def _sniffed(text: str, complete: bool, name: str) -> str:
 
 def _is_header(first: list[str], second: list[str], ignored: int | None) -> bool:
     """Whether the first record names columns: text stands above a number, or it is all text."""
-    above = [(at, cell) for at, cell in enumerate(first) if at != ignored]
+    looked = {*range(len(first))[:_ENOUGH], *range(len(first))[-_ENOUGH:]} - {ignored}
+    above = [(at, first[at]) for at in sorted(looked)]
     for at, cell in above:
         below = second[at] if at < len(second) else ""
         if _is_text(cell) and is_number(below) and below.strip().lower() not in MISSING:
@@ -178,7 +212,7 @@ def _is_header(first: list[str], second: list[str], ignored: int | None) -> bool
 def _counts(titles: tuple[str, ...]) -> bool:
     """Whether the cells are 0, 1, 2, as pandas names columns, perhaps after an empty one."""
     numbers = titles[1:] if not titles[0] else titles
-    return len(numbers) > 1 and list(numbers) == [str(k) for k in range(len(numbers))]
+    return len(numbers) > 1 and all(number == str(k) for k, number in enumerate(numbers))
 
 
 def _is_text(cell: str) -> bool:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LONGEST = 64 << 20
 """Bytes of the longest record that is read; a file without line ends must not fill the memory."""
+_STEP = 1 << 20
+"""Bytes by which what is held grows."""
+LONGEST_CELL = 1 << 17
+"""Bytes of the longest cell: what Python's csv takes, and far more than a number or a name has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +88,17 @@ class Records:
         have = len(self.held)
         if self.ended or have >= size:
             return
-        held = bytearray(size)
-        held[:have] = self.held
-        with memoryview(held) as view:
-            while have < size:
-                read = self._read(view[have:])
-                if not read:
-                    self.ended = True
-                    break
-                have += read
+        held = self.held
+        while have < size and not self.ended:
+            held.extend(bytes(min(size - have, _STEP)))  # grows where it lies, without a second copy of what is long
+            with memoryview(held) as view:
+                while have < len(held):
+                    read = self._read(view[have:])
+                    if not read:
+                        self.ended = True
+                        break
+                    have += read
         del held[have:]
-        self.held = held
 
     def skip(self, size: int, lines: int = 0) -> None:
         """Drop the first `size` bytes held, which end `lines` lines."""
@@ -106,6 +110,7 @@ class Records:
         """About `size` bytes of complete records; None at the end, where blank lines are dropped."""
         while True:
             self.fill(size)
+            self.check_cells(delimiter)
             end = _trimmed(self.held, self.border(delimiter))
             if end:
                 break
@@ -137,7 +142,7 @@ class Records:
         if not border or b'"' not in held or held.count(b'"', 0, border) % 2 == 0:
             return border
         border = previous = 0
-        for cell in _quoted(delimiter).finditer(held):
+        for cell in quoted(delimiter).finditer(held):
             border = held.rfind(b"\n", previous, cell.start()) + 1 or border
             previous = cell.end()
             if self.ended and not cell.group(1):
@@ -147,6 +152,23 @@ class Records:
                     'close it, or write a quote inside a quoted cell as ""',
                 )
         return len(held) if self.ended else held.rfind(b"\n", previous) + 1 or border
+
+    def check_cells(self, delimiters: str) -> None:
+        """Raise InputError where what is held has a stretch of `LONGEST_CELL` bytes without a delimiter or a line end.
+
+        So a cell without end is found before the memory is full of it, and whichever parser would read it.
+        """
+        held, begin = self.held, 0
+        ends = f"\n{delimiters}".encode()
+        while len(held) - begin > LONGEST_CELL:
+            border = max(held.rfind(end, begin, begin + LONGEST_CELL + 1) for end in ends)
+            if border < 0:
+                line = self.line + held.count(b"\n", 0, begin)
+                raise InputError(
+                    f"{self.name}: line {line}, byte {self.offset + begin}: a cell of more than {LONGEST_CELL:,} bytes",
+                    "check the delimiter, the line ends, and that every quote is closed",
+                )
+            begin = border + 1
 
     def close(self) -> None:
         """Let go of the stream."""
@@ -163,7 +185,7 @@ class Records:
                 ) from error
 
 
-def _quoted(delimiter: str) -> re.Pattern[bytes]:
+def quoted(delimiter: str) -> re.Pattern[bytes]:
     """A quoted cell from its opening quote; group 1 is its closing quote, empty where the text ends before it."""
     # A cell opens with a quote only where nothing stands between it and the delimiter. The quote comes first in the
     # pattern, since the search for a literal is quick.

@@ -21,20 +21,24 @@ def selected(source: Source, selection: Selection) -> Source:
     index that the array has not.
     """
     try:
-        kept = selection.kept(len(source.shape))
-        if None in source.shape:
-            rows, columns = selection.expanded(2)
-            if isinstance(rows, int) and rows >= 0:
-                source, taken = _row(source, selection, rows), selection.ranges((rows + 1, source.shape[1] or 0))
-                return SelectedSource(source, (range(1), *taken[1:]), kept)
-            if isinstance(rows, slice) and isinstance(columns, slice) and _upwards(rows):
-                return SelectedTable(source, rows, range(*columns.indices(source.shape[1] or 0)))
-            source = _counted(source, selection)
-        ranges = selection.ranges(tuple(n or 0 for n in source.shape))
+        return _selected(source, selection)
     except SoftArgmaxError as error:
         if not error.what.startswith(f"{source.name}: "):
             error.what = f"{source.name}: {error.what}"
         raise
+
+
+def _selected(source: Source, selection: Selection) -> Source:
+    kept = selection.kept(len(source.shape))
+    if None in source.shape:
+        rows, columns = selection.expanded(2)
+        if isinstance(rows, int) and rows >= 0:
+            row, taken = _row(source, selection, rows), selection.ranges((rows + 1, source.shape[1] or 0))
+            return SelectedSource(row, (range(1), *taken[1:]), kept)
+        if isinstance(rows, slice) and isinstance(columns, slice) and _upwards(rows):
+            return SelectedTable(source, rows, range(*columns.indices(source.shape[1] or 0)))
+        source = _counted(source, selection)
+    ranges = selection.ranges(tuple(n or 0 for n in source.shape))
     if not source.sequential:
         return SelectedSource(source, ranges, kept)
     if all(positions.step > 0 for positions in ranges):

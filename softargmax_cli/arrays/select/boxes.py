@@ -87,7 +87,7 @@ class SelectedSource(Source):
     def _cuts(self, wanted: Sequence[range], spans: Sequence[range]) -> list[list[_Cut]]:
         """The same in pieces of a bounded size, and where positions lie so far apart that few are wanted, in many."""
         cuts: list[list[_Cut]] = [[] for _ in wanted]
-        size, room = self.dtype.itemsize, READ // self.dtype.itemsize
+        size, room = self.dtype.itemsize, max(1, READ // self.dtype.itemsize)
         for axis in self._fastest_first():
             positions, apart = wanted[axis], abs(wanted[axis].step)
             count = len(positions)

@@ -30,11 +30,12 @@ class SelectedStream(Source):
 
     def __init__(self, source: Source, ranges: Sequence[range], kept: Sequence[bool]) -> None:
         self.appear_as(source)
-        self._source, self._ranges = source, tuple(ranges)
+        self._source = source
         self.shape = tuple(len(r) for r, stays in zip(ranges, kept, strict=True) if stays)
         self.nbytes = math.prod(map(len, ranges)) * self.dtype.itemsize
         self.labels = [source.labels[i] for i in ranges[-1]] if source.labels is not None and kept[-1] else None
         self.has_ids = source.has_ids and kept[0]
+        self._ranges = tuple(source.narrowed(ranges))
         self._parts = self._selected()
         self._held: deque[npt.NDArray[Any]] = deque()
         self._elements = 0
