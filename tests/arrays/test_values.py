@@ -101,8 +101,8 @@ class TestText:
         ("text", "words"),
         [
             ("", "empty"),
-            ("depth\n", "no numbers in it"),
-            ("near,far\n", "no numbers in it"),
+            ("depth\n", "line 1 is a header, and no rows follow it"),
+            ("near,far\n", "line 1 is a header, and no rows follow it"),
             ("1,2\n3,4\n", "shape (2, 2): coordinates are one row or one column"),
             ("index,depth\n0,1\n1,2\n2,4\n", "shape (3, 2): coordinates are one row or one column"),
             ("1\n\n2\n", "line 2 is blank"),

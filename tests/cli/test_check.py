@@ -124,6 +124,7 @@ def test_what_may_fail_is_said(files: Inside) -> None:
         ["--format", "csv"],
         ["--expect", "e.npy", "--tol", "0.1"],
         ["--expect", "e.npy", "halves.csv"],
+        *([option, "0.1"] for option in ("--atol", "--rtol")),
         ["--beta", "1", "--temperature", "1"],
         ["--axis", "x"],
     ],
@@ -526,9 +527,10 @@ def test_an_error_of_one_input_leaves_the_others_their_report(shared: Softargmax
     elif format == "json":
         assert [(one["input"], one["passed"]) for one in parsed(done)] == [("halves.npy", False), ("sharp.npy", True)]
     elif format == "github":
-        assert len(done.lines) == 1
+        assert [line.partition(",")[0] for line in done.lines] == ["::error file=halves.npy", "::error file=none.npy"]
     else:
-        assert [case.get("name") for case in ElementTree.fromstring(done.raw)[0]] == ["halves.npy", "sharp.npy"]
+        cases = {case.get("name"): [child.tag for child in case] for case in ElementTree.fromstring(done.raw)[0]}
+        assert cases == {"halves.npy": ["failure"], "none.npy": ["error"], "sharp.npy": ["system-out"]}
 
 
 # The process

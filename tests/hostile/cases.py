@@ -121,7 +121,6 @@ TEXT = {
     "underscores.csv": Case(b"1,2\n1_234,5\n", "line 2, column 1: '1_234' is not a number", NUMBERS),
     "decimals.csv": Case(b"1,5;2,5\n3,5;4,5\n", "line 1, column 1: '1,5' is not a number", NUMBERS),
     "unterminated.csv": Case(b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote opens here and is never closed", "close it"),
-    "lone_quote.csv": Case(
         b'a,b\n6",1\n"x,2\n', "line 2 holds a quote in a cell that does not begin with one", "line 2"
     ),
     "blank.csv": Case(b"1,2\n\n3,4\n", "line 2 is blank", "remove it"),
@@ -151,7 +150,7 @@ OTHERS = {
     "pickle_4.npy": Case(pickle.dumps(Bomb(), 4), UNPICKLED, AGAIN),
     "pickled_list.csv": Case(pickle.dumps([Bomb()], 0), UNPICKLED, AGAIN),
     "csv.npy": Case(b"1,2\n3,4\n", "not an .npy file, whatever its name says, but text", "rename it"),
-    "noise.npy": Case(bytes([7, 9, 200, 255] * 9), "not an .npy file, whatever its name says", "rename it"),
+    "static.npy": Case(bytes([7, 9, 200, 255] * 9), "not an .npy file, whatever its name says", "rename it"),
     "picture.npy": Case(b"\x89PNG\r\n\x1a\n" + bytes(100), "a PNG image", AGAIN),
     "page.csv": Case(b"<!DOCTYPE html>\n<html>Not found</html>\n", "a web page", "downloaded"),
     "document.csv": Case(b'{"a": [1, 2]}\n', "JSON", "CSV"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,11 @@ from oracle import FIELDS, answer_to, assert_answers, softargmax
 
 from softargmax_cli.arrays.npy import NpySource
 from softargmax_cli.arrays.source import Loaded
-from softargmax_cli.errors import InputError, OptionError, UndefinedError
+from softargmax_cli.errors import InputError, UndefinedError
 from softargmax_cli.reduction import engine, ordering
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.engine import reduce
+from softargmax_cli.reduction.engine import must_seek, reduce
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.runtime.base import Runtime
@@ -350,8 +351,17 @@ class TestMemory:
         problem = Spec(axes=(0,)).resolve(values.shape, values.dtype, ALWAYS)
         source = ArraySource(values, sequential=True)
         monkeypatch.setattr(engine, "BLOCK", 100)
-        with pytest.raises(OptionError, match="--memory"):
+        assert must_seek(source, problem, 10_000_000)
+        with pytest.raises(ValueError, match="must be copied first"):
             gathered(reduce(source, problem, native_runtime, memory=10_000_000))
+        assert not must_seek(source, problem, 1 << 40)
+
+    @pytest.mark.parametrize(("axes", "seeks"), [((0, 2), True), ((2,), False), ((0, 1, 2), False)])
+    def test_slices_side_by_side_too_long_for_exact_indices(self, axes: tuple[int, ...], seeks: bool) -> None:
+        """Of a pipe whose block must hold all of the last axis, however much memory there is."""
+        source: Any = SimpleNamespace(shape=(2, 2, 1 << 24), dtype=np.dtype("f2"), order="C", sequential=True)
+        problem = Spec(axes=axes).resolve(source.shape, source.dtype, frozenset())
+        assert must_seek(source, problem, 1 << 40) == seeks
 
 
 class TestFortranOrder:

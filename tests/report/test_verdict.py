@@ -58,24 +58,27 @@ def test_junit() -> None:
     checks = [
         Checked("a.npy", True, "3 slices, all within it", []),
         Checked("b <c>.npy", False, 'bad "& worse"', ["slice  hard", "    0     1"]),
+        Checked("c.npy", None, "no such file", ["did you mean a.npy?"]),
     ]
     text = junit(checks)
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n')
     suites = ElementTree.fromstring(text.encode())
     (suite,) = suites
     assert (suites.tag, suite.tag) == ("testsuites", "testsuite")
-    assert suite.attrib == {"name": "softargmax check", "tests": "2", "failures": "1"}
-    passed, failed = suite
-    assert [case.get("name") for case in suite] == ["a.npy", "b <c>.npy"]
+    assert suite.attrib == {"name": "softargmax check", "tests": "3", "failures": "1", "errors": "1"}
+    passed, failed, refused = suite
+    assert [case.get("name") for case in suite] == ["a.npy", "b <c>.npy", "c.npy"]
     assert {case.get("classname") for case in suite} == {"softargmax.check"}
     assert [(child.tag, child.text) for child in passed] == [("system-out", "3 slices, all within it")]
     (failure,) = failed
     assert (failure.tag, failure.get("message")) == ("failure", 'bad "& worse"')
     assert failure.text == "slice  hard\n    0     1"
+    (error,) = refused
+    assert (error.tag, error.get("message"), error.text) == ("error", "no such file", "did you mean a.npy?")
 
 
-@pytest.mark.parametrize("passed", [True, False])
-def test_junit_is_valid_xml_whatever_the_names_are(passed: bool) -> None:
+@pytest.mark.parametrize("passed", [True, False, None])
+def test_junit_is_valid_xml_whatever_the_names_are(passed: bool | None) -> None:
     text = junit([Checked(HOSTILE, passed, f"beyond 1 of {HOSTILE}", [HOSTILE])])
     # https://www.w3.org/TR/xml/#charsets
     assert re.fullmatch("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", text)

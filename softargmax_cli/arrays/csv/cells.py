@@ -136,8 +136,10 @@ def _row(layout: Layout, line: int, cells: list[str], following: Iterator[tuple[
         try:
             row.append(number(cell))
         except ValueError:
-            below = (record[at] for _, record in islice(following, _SAMPLE) if at < len(record))
-            _refuse_cell(layout, line, at, cell, all(not is_number(other) for other in below))
+            below = [record[at] for _, record in islice(following, _SAMPLE) if at < len(record)]
+            # With nothing below, a text in the first row may well be a name; one further down is a slip.
+            names = not any(map(is_number, below)) and (bool(below) or line <= 2)
+            _refuse_cell(layout, line, at, cell, names)
     return row
 
 

@@ -1,0 +1,134 @@
+"""Files that no one should trust: refused in words, in little memory, and nothing is written."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+from cases import HUGE, NPY, OTHERS, TEXT, Case
+from measured import Commands, Ended
+
+FILES = {**NPY, **TEXT, **OTHERS}
+GROUPS = {"npy": NPY, "text": TEXT, "others": OTHERS}
+
+
+def assert_refused(ended: Ended, cases: dict[str, Case], enough: int) -> None:
+    """Exit code 2, nothing on standard output, an error for each file and no other, and little memory."""
+    assert (ended.code, ended.out) == (2, b""), ended.err
+    errors = ended.errors()
+    assert list(errors) == list(cases)
+    for name, (what, *remedy) in errors.items():
+        assert cases[name].what in what, what
+        assert cases[name].remedy in " ".join(remedy), remedy
+        assert len(what) <= 400
+    assert ended.peak <= enough
+
+
+@pytest.fixture(scope="module")
+def files(folder: Commands) -> Commands:
+    """All of them in a folder, and in others the results of an earlier day."""
+    for name, case in {**FILES, **HUGE}.items():
+        folder.write(name, case.content)
+    (folder.folder / "old").mkdir()
+    for name in FILES:
+        (folder.folder / "old" / f"{name.removesuffix('.gz').rpartition('.')[0]}.csv").write_bytes(b"old")
+    return folder
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_is_refused_and_no_result_is_touched(files: Commands, group: str, enough: int) -> None:
+    """In one process, whose memory is then that of all; one that is let in would be missing among the errors."""
+    before = files.contents()
+    stems = [name.removesuffix(".gz").rpartition(".")[0] for name in GROUPS[group]]
+    assert len(set(stems)) == len(stems)
+    assert_refused(files("run", *GROUPS[group], "-o", "old/", "--force"), GROUPS[group], enough)
+    assert files.contents() == before
+    assert not (files.folder / "boom").exists()
+
+
+def test_none_leaves_a_result_where_there_was_none(files: Commands, enough: int) -> None:
+    (files.folder / "new").mkdir()
+    before = files.contents()
+    assert_refused(files("run", *FILES, "-o", "new/", "--format", "npz"), FILES, enough)
+    assert files.contents() == before
+
+
+def test_none_keeps_the_others_from_being_read(files: Commands) -> None:
+    names = ["tutorial.npy", *NPY, "tutorial.npy"]
+    ended = files("run", *names, "--format", "jsonl")
+    assert ended.code == 2
+    assert ended.out.count(b"\n") == 6
+    assert list(ended.errors()) == list(NPY)
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_what_is_huge_takes_no_memory(files: Commands, name: str, enough: int) -> None:
+    before = files.contents()
+    assert_refused(files("run", name, "-o", "old/huge.csv", "--force"), {name: HUGE[name]}, enough)
+    assert files.contents() == before
+
+
+@pytest.mark.parametrize("name", ["truncated.npy", "declared.npy", "ragged.csv", "nan.npy", "pickle_4.npy"])
+def test_one_alone_prints_no_half_of_a_document(files: Commands, name: str) -> None:
+    ended = files("run", name, "--format", "json")
+    assert (ended.code, ended.out) == (2, b"")
+    assert list(ended.errors()) == [name]
+
+
+def test_inspect_shows_what_can_be_seen_and_refuses_the_rest(files: Commands, enough: int) -> None:
+    """That is an array without slices, and numbers that only a reduction minds."""
+    ended = files("inspect", *FILES, *HUGE, "--format", "json", "--quiet")
+    refused = {name: case for name, case in {**FILES, **HUGE}.items() if not case.inspected}
+    assert ended.out.count(b"\n") == sum(case.inspected for case in FILES.values())
+    assert_refused(Ended(ended.code, b"", ended.err, ended.peak), refused, enough)
+
+
+@pytest.mark.parametrize("format", ["junit", "github"])
+def test_check_reports_each_as_an_error(files: Commands, format: str, enough: int) -> None:
+    before = files.contents()
+    ended = files("check", *FILES, "--format", format, "-o", f"report.{format}")
+    assert_refused(ended, FILES, enough)
+    report = files.contents()[f"report.{format}"].decode()
+    assert files.contents().keys() - before.keys() == {f"report.{format}"}
+    if format == "github":
+        assert [line.split("file=")[1].split(",")[0] for line in report.splitlines()] == list(FILES)
+        assert all(line.startswith("::error ") for line in report.splitlines())
+        return
+    (suite,) = ElementTree.fromstring(report.encode())
+    assert suite.attrib == {
+        "name": "softargmax check",
+        "tests": str(len(FILES)),
+        "failures": "0",
+        "errors": str(len(FILES)),
+    }
+    for case in suite:
+        (error,) = case
+        assert error.tag == "error"
+        assert FILES[case.attrib["name"]].what in error.attrib["message"]
+        assert FILES[case.attrib["name"]].remedy in " ".join((error.text or "").splitlines())
+
+
+def test_check_prints_no_verdict_on_them(files: Commands, enough: int) -> None:
+    assert_refused(files("check", *FILES), FILES, enough)
+
+
+@pytest.mark.parametrize("name", ["truncated.npy", "cut_header.npy", "negative.npy", "objects.npy", "pickle_4.npy"])
+def test_through_a_pipe_they_are_no_safer(files: Commands, name: str, enough: int) -> None:
+    ended = files("run", "-", stdin=FILES[name].content)
+    assert (ended.code, ended.out) == (2, b"")
+    (what, *remedy) = ended.errors()["<stdin>"]
+    if name != "truncated.npy":  # of which only the end tells
+        assert FILES[name].what in what
+    assert remedy
+    assert ended.peak <= enough
+    assert not (files.folder / "boom").exists()
+
+
+def test_coordinates_are_no_safer(files: Commands) -> None:
+    for name in ("objects.npy", "cell.csv", "nan.csv"):
+        ended = files("run", "tutorial.npy", "--values", name, "-o", "values.csv")
+        assert (ended.code, ended.out) == (2, b"")
+        ((given, said),) = ended.errors().items()
+        assert given == f"--values {name}"
+        assert len(said) == 2
+        assert "values.csv" not in files.contents()
