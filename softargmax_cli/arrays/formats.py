@@ -8,6 +8,8 @@ from softargmax_cli.errors import OptionError
 
 FORMATS = ("npy", "npz", "csv", "tsv", "json", "jsonl")
 """Formats that a sink writes; a file's suffix names its format."""
+PICTURES = ("png", "svg", "pdf")
+"""Formats of pictures, by the same rule."""
 NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 """Delimiters of text that may be called by name."""
 
@@ -19,4 +21,13 @@ def format_of(path: str) -> str:
         known = " ".join(f".{name}" for name in FORMATS)
         what = f"the suffix {suffix} names no output format" if suffix else "no suffix names the output format"
         raise OptionError(f"{path}: {what}", f"end the name in one of {known}, or choose with --format")
+    return suffix[1:]
+
+
+def picture_format_of(path: str) -> str:
+    """The format of a picture that a path's suffix names. OptionError when it names none."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix[1:] not in PICTURES:
+        known = " ".join(f".{name}" for name in PICTURES)
+        raise OptionError(f"--plot {path}: the suffix names no format of pictures", f"end the name in one of {known}")
     return suffix[1:]
