@@ -15,6 +15,7 @@ from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
     from softargmax_cli.arrays.source import Source
+    from softargmax_cli.reduction.excerpt import Excerpt, Excerpting
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
@@ -73,8 +74,13 @@ class Inputs:
             raise
 
     @contextmanager
-    def opened(self, name: str, fields: Collection[str], *, bar: bool = True) -> Iterator[Reduction]:
-        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn."""
+    def opened(
+        self, name: str, fields: Collection[str], *, bar: bool = True, excerpt: Callable[[Problem], int] | None = None
+    ) -> Iterator[Reduction]:
+        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
+
+        excerpt: how many slices to keep the scores of.
+        """
         from softargmax_cli.arrays.opening import TableOptions, open_source
         from softargmax_cli.reduction.engine import returns
 
@@ -92,7 +98,8 @@ class Inputs:
                     problem = self._spec.resolve(source.shape, source.dtype, wanted)
             if self._runtime is None:
                 self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
-            yield Reduction(source, problem, self._runtime, asked.memory, stream)
+            kept = 0 if excerpt is None else excerpt(problem)
+            yield Reduction(source, problem, self._runtime, asked.memory, stream, kept)
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
@@ -107,11 +114,22 @@ class Reduction:
     """One input on its way through the reduction; iterate it once."""
 
     def __init__(
-        self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None
+        self,
+        source: Source,
+        problem: Problem,
+        runtime: Runtime,
+        memory: int,
+        stream: io.StringIO | None,
+        kept: int = 0,
     ) -> None:
         from softargmax_cli.api.describing import described
 
-        self._source, self._problem, self._runtime = source, problem, runtime
+        self._source, self.problem, self._runtime = source, problem, runtime
+        self._keeping: Excerpting | None = None
+        if kept:
+            from softargmax_cli.reduction.excerpt import CELLS, Excerpting
+
+            self._keeping = Excerpting(source, problem.axes, kept, CELLS[len(problem.axes)])
         self._memory, self._stream = memory, stream
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
@@ -120,14 +138,24 @@ class Reduction:
     def __iter__(self) -> Iterator[Slices]:
         from softargmax_cli.reduction.engine import reduce, returns
 
-        source, problem, memory = self._source, self._problem, self._memory
+        source, problem, memory = self._source, self.problem, self._memory
         passes = 2 if returns(source, problem, memory) else 1
         nbytes = None if source.nbytes is None else passes * source.nbytes
         with Progress(nbytes, self._stream) as progress, _naming(source.name):
             yield from reduce(
-                source, problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
+                self._keeping or source,
+                problem,
+                self._runtime,
+                memory=memory,
+                advance=progress.advance,
+                note=self.notes.append,
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
+
+    @property
+    def excerpt(self) -> Excerpt | None:
+        """The scores of the first slices, once all have passed, where they were to be kept."""
+        return None if self._keeping is None else self._keeping.excerpt()
 
     def say_notes(self) -> None:
         """Say them on standard error."""

@@ -51,6 +51,10 @@ class Picture:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; without `save` before, the file is as it was."""
         self._stack.close()
 
     def _abort(self) -> None:

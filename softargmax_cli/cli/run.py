@@ -24,6 +24,7 @@ def run(
     output: options.Output = None,
     format: options.Format = None,
     rows: options.Rows = 20,
+    plot: options.Plot = None,
     force: options.Force = False,
     device: options.Device = "auto",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
@@ -55,4 +56,4 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, asked, Shown(output, format, rows, force))
+    return run_all(inputs, asked, Shown(output, format, rows, plot, force))

@@ -17,8 +17,10 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.layout import Kind
 from softargmax_cli.reduction.readable import Loaded, Pending, Readable
+
+CELLS = {1: 1024, 2: 192}
+"""Along each axis, by their number: about what a picture of a page can show."""
 
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float64]
@@ -35,7 +37,7 @@ class Excerpt:
     edges: tuple[npt.NDArray[np.int64], ...]
     """For each axis the index where each cell begins, and at the end the axis's length."""
 
-    def best(self, kind: Kind) -> Float:
+    def best(self, kind: str) -> Float:
         """Of each cell what weighs most: the largest score, the least cost."""
         return self.low if kind == "cost" else self.high
 
@@ -45,7 +47,7 @@ class Excerpt:
         return any(len(edges) <= edges[-1] for edges in self.edges)
 
 
-def weights(best: Float, peak: float, kind: Kind, beta: float | None) -> Float:
+def weights(best: Float, peak: float, kind: str, beta: float | None) -> Float:
     """The weight of each cell's best index, from the weight `peak` at the hard argmax: p = peak · exp(β (x − max)).
 
     best: of one slice, see `Excerpt.best`; any shape. NaN counts as absent, with weight 0.
@@ -172,7 +174,8 @@ class _Box:
         """Take scores, shape (kept…, reduced…), that begin at `start` along the reduced axes."""
         if not part.size:
             return
-        low = high = part
+        # NumPy has no quick arithmetic of halves.
+        low = high = part.astype(np.float32) if part.dtype == np.float16 else part
         places, kept = list(target), part.ndim - len(start)
         while start[0] + part.shape[kept] > self.cells[0].room * self.cells[0].width:
             self._halve(kept)

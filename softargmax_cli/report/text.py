@@ -45,6 +45,8 @@ class Signs:
     undefined: str = "∅"
     none: str = "–"
     more: str = "…"
+    levels: str = "▁▂▃▄▅▆▇█"
+    """From low to high; none where there are none."""
 
 
 FULL = Signs()
@@ -60,6 +62,7 @@ PLAIN = Signs(
     undefined="?",
     none="-",
     more="...",
+    levels="",
 )
 
 

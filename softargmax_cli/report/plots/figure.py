@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ BLUE, ORANGE, GREEN, SKY = "#0072b2", "#d55e00", "#009e73", "#56b4e9"
 
 WIDTH = 7.6
 """Inches of a figure, as of the README's."""
+LINE = 0.165
+"""Inches from one line of a subtitle to the next."""
+LETTERS, TITLE_LETTERS = 14, 9
+"""Letters of a subtitle and of a title in an inch, about."""
 DPI = 200
 """Dots an inch of a .png; twice what a page shows it with, so that it is sharp on dense screens."""
 
@@ -93,16 +98,25 @@ def look() -> Iterator[None]:
         yield
 
 
-def begin(height: float, title: str, subtitle: str, width: float = WIDTH) -> Figure:
-    """An empty figure of `width` × `height` inches with two lines above what will be drawn: what, and how."""
+def begin(height: float, title: str, subtitle: str, *, width: float = WIDTH, header: float = 0.62) -> Figure:
+    """An empty figure of `width` × `height` inches with a title and a subtitle above what will be drawn.
+
+    They take `header` inches, which may leave room for a legend; a longer subtitle takes more lines, and the figure
+    grows with it. The end of a title is what tells files apart, so a long one loses its beginning.
+    """
     from matplotlib.figure import Figure
 
+    lines = textwrap.wrap(drawable(subtitle), int(width * LETTERS)) or [""]
+    room, title = int(width * TITLE_LETTERS), drawable(title)
+    height, header = (part + LINE * (len(lines) - 1) for part in (height, header))
     figure = Figure((width, height), dpi=DPI, layout="constrained", facecolor="white")
-    left, line = 0.15 / width, 1 / height
-    figure.text(left, 1 - 0.16 * line, drawable(title), fontsize=11.5, weight="bold", va="top")
-    figure.text(left, 1 - 0.40 * line, drawable(subtitle), fontsize=8.5, color=GREY, va="top")
+    left = 0.15 / width
+    title = title if len(title) <= room else "…" + title[1 - room :]
+    figure.text(left, 1 - 0.16 / height, title, fontsize=11.5, weight="bold", va="top")
+    for number, line in enumerate(lines):
+        figure.text(left, 1 - (0.40 + LINE * number) / height, line, fontsize=8.5, color=GREY, va="top")
     engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, 0, 1, 1 - 0.62 * line))
+    engine.set(rect=(0, 0, 1, 1 - header / height))
     return figure
 
 
