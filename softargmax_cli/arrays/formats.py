@@ -26,6 +26,8 @@ def format_of(path: str) -> str:
 
 def picture_format_of(path: str) -> str:
     """The format of a picture that a path's suffix names. OptionError when it names none."""
+    if path == "-":
+        raise OptionError("--plot -: a picture goes to a file", "name one: --plot FILE.png")
     suffix = os.path.splitext(path)[1].lower()
     if suffix[1:] not in PICTURES:
         known = " ".join(f".{name}" for name in PICTURES)

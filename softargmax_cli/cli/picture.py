@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from softargmax_cli.arrays.formats import picture_format_of
-from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +23,6 @@ class Picture:
         from softargmax_cli.arrays.sinks.target import open_target
         from softargmax_cli.report.plots.figure import look
 
-        if path == "-":
-            raise OptionError("--plot -: a picture goes to a file", "name one: --plot FILE.png")
         self._format = picture_format_of(path)
         with ExitStack() as stack:
             stack.enter_context(look())

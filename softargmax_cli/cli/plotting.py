@@ -51,7 +51,7 @@ class Drawing:
         """Draw, once all slices have come; notes where more were asked for than a picture shows."""
         shown = self._first.count
         if shown < min(self._asked or summary.slices, summary.slices):
-            reduction.notes.append(f"the picture shows {shown} slices, the table may show more")
+            reduction.notes.append(f"the picture shows the first {shown} slices only")
         self._figure = _figure(reduction, self._first.slices, summary)
 
     def save(self) -> None:

@@ -49,6 +49,7 @@ def _line(row: Float, kind: str, levels: str) -> str:
         heights = np.clip(row / 2, low / 2, high / 2) - low / 2 if high > low else np.where(row > high, 1.0, 0.0)
         top = (high / 2 - low / 2) if high > low else 1.0
         heights = np.where(np.isinf(row), row > 0, heights / top)
+    heights[np.isnan(row)] = np.nan
     return "".join(
         " " if math.isnan(height) else levels[min(int(height * len(levels)), len(levels) - 1)]
         for height in heights.tolist()
