@@ -8,6 +8,8 @@ from softargmax_cli.errors import OptionError
 
 FORMATS = ("npy", "npz", "csv", "tsv", "json", "jsonl")
 """Formats that a sink writes; a file's suffix names its format."""
+PICTURES = ("png", "svg", "pdf")
+"""Formats of pictures, by the same rule."""
 NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 """Delimiters of text that may be called by name."""
 
@@ -28,3 +30,14 @@ def array_format_of(path: str) -> str:
     if format not in ("npy", "npz"):
         raise OptionError(f"{path}: what is written there is an array", "end the name in .npy or .npz")
     return format
+
+
+def picture_format_of(path: str) -> str:
+    """The format of a picture that a path's suffix names. OptionError when it names none."""
+    if path == "-":
+        raise OptionError("--plot -: a picture goes to a file", "name one: --plot FILE.png")
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix[1:] not in PICTURES:
+        known = " ".join(f".{name}" for name in PICTURES)
+        raise OptionError(f"--plot {path}: the suffix names no format of pictures", f"end the name in one of {known}")
+    return suffix[1:]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
+from typer.completion import completion_init, install_callback, show_callback  # type: ignore[attr-defined]
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.check import check
 from softargmax_cli.cli.devices import devices
 from softargmax_cli.cli.grad import grad
+from softargmax_cli.cli.helping import Command, Group
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error
@@ -22,15 +24,18 @@ BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="softargmax",
+    cls=Group,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    add_completion=False,  # Typer's options look for the shell among parent processes, where a container has none
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(check)
-app.command()(grad)
-app.command()(inspect)
-app.command()(devices)
+completion_init()
+app.command(cls=Command)(run)
+app.command(cls=Command)(check)
+app.command(cls=Command)(grad)
+app.command(cls=Command)(inspect)
+app.command(cls=Command)(devices)
 
 
 def _version(wanted: bool) -> None:
@@ -39,12 +44,35 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Shell = Literal["bash", "zsh", "fish", "powershell", "pwsh"]
+
+
 @app.callback(invoke_without_command=True)
 def softargmax(
     context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
+    install_completion: Annotated[
+        Shell | None,
+        typer.Option(
+            metavar="SHELL",
+            help="Teach a shell the commands, options and formats: bash, zsh, fish, powershell or pwsh.",
+            callback=install_callback,
+            is_eager=True,
+            show_default=False,
+        ),
+    ] = None,
+    show_completion: Annotated[
+        Shell | None,
+        typer.Option(
+            metavar="SHELL",
+            help="Print what that would install.",
+            callback=show_callback,
+            is_eager=True,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Soft and hard argmax of array files, and how far to trust the difference."""
     if context.invoked_subcommand is None:
@@ -105,10 +133,13 @@ def _open_closed_streams() -> None:
 
 
 def _refuse(error: typer.TyperException) -> int:
-    """Wrong use: what is wrong, and where to read on."""
+    """Wrong use: what is wrong, what may have been meant, and where to read on."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "softargmax"
-    say_error(OptionError(error.format_message(), f"try: {command} --help"))
+    message, meant = error.format_message(), getattr(error, "possibilities", None)
+    if meant:
+        message = f"{error.message}. Did you mean {meant[0]}?"
+    say_error(OptionError(message, f"try: {command} --help"))
     return FAILED
 
 

@@ -16,6 +16,7 @@ from softargmax_cli.runtime.loading import Loading
 if TYPE_CHECKING:
     from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.arrays.source import Source
+    from softargmax_cli.reduction.excerpt import Excerpt, Excerpting
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices, Some
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
@@ -90,9 +91,17 @@ class Inputs:
 
     @contextmanager
     def opened(
-        self, name: str, fields: Collection[str], *, bar: bool = True, passes: Passes | None = None
+        self,
+        name: str,
+        fields: Collection[str],
+        *,
+        bar: bool = True,
+        passes: Passes | None = None,
+        excerpt: Callable[[Problem], int] | None = None,
     ) -> Iterator[Reduction]:
         """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
+
+        excerpt: how many slices to keep the scores of.
 
         passes: how often the input is read, where more is done to it than a reduction.
         """
@@ -115,7 +124,8 @@ class Inputs:
                     problem = self._spec.resolve(source.shape, source.dtype, wanted)
             runtime = self._renewed()
             count = passes(source, problem, asked.memory)
-            reduction = Reduction(source, problem, runtime, asked.memory, stream, count)
+            kept = 0 if excerpt is None else excerpt(problem)
+            reduction = Reduction(source, problem, runtime, asked.memory, stream, count, kept)
             files.callback(reduction.close)
             yield reduction
 
@@ -142,12 +152,24 @@ class Reduction:
     """One input on its way through the reduction; iterate it once. Closed, no thread works and no bar is shown."""
 
     def __init__(
-        self, source: Source, problem: Problem, runtime: Runtime, memory: int, stream: io.StringIO | None, passes: int
+        self,
+        source: Source,
+        problem: Problem,
+        runtime: Runtime,
+        memory: int,
+        stream: io.StringIO | None,
+        passes: int,
+        kept: int = 0,
     ) -> None:
         from softargmax_cli.api.describing import described
 
         self.source, self.problem, self._runtime = source, problem, runtime
         self._memory, self._stream, self._passes = memory, stream, passes
+        self._keeping: Excerpting | None = None
+        if kept:
+            from softargmax_cli.reduction.excerpt import CELLS, Excerpting
+
+            self._keeping = Excerpting(source, problem.axes, kept, CELLS[len(problem.axes)])
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
         """What the user should know; there may be more at the end."""
@@ -181,9 +203,19 @@ class Reduction:
             refusals(source.name),
         ):
             yield from reduce(
-                source, self.problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
+                self._keeping or source,
+                self.problem,
+                self._runtime,
+                memory=memory,
+                advance=progress.advance,
+                note=self.notes.append,
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
+
+    @property
+    def excerpt(self) -> Excerpt | None:
+        """The scores of the first slices, once all have passed, where they were to be kept."""
+        return None if self._keeping is None else self._keeping.excerpt()
 
     def say_notes(self) -> None:
         """Say them on standard error."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.arrays.formats import format_of
+from softargmax_cli.arrays.formats import format_of, picture_format_of
 from softargmax_cli.errors import OptionError, OutputError
 
 
@@ -30,14 +30,7 @@ def choose_destinations(
     """Where each input's results go, in the `usual` format in a directory. OptionError where two share one place."""
     data = format if format not in (None, "table") else None
     if output is not None and output != "-" and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
-        paths = [os.path.join(output, f"{_stem(name)}.{data or usual}") for name in inputs]
-        twice = [path for path, count in Counter(paths).items() if count > 1]
-        if twice:
-            raise OptionError(
-                f"{twice[0]} would hold the results of several inputs",
-                "write them into different directories, one run each",
-            )
-        return [Destination(path, data or usual, format == "table") for path in paths]
+        return [Destination(path, data or usual, format == "table") for path in _inside(output, inputs, data or usual)]
     if output is None or output == "-":
         if len(inputs) > 1 and data not in (None, "jsonl"):
             raise OptionError(f"--format {data} holds one input only", "use -o DIR/ for one file each, or jsonl")
@@ -64,7 +57,31 @@ def _identity(name: str | None) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
-def make_directory(output: str | None) -> None:
+def choose_pictures(inputs: Sequence[str], plot: str | None) -> list[str | None]:
+    """Where each input's picture goes, by the rules of results. Raises OptionError where two would go to one place."""
+    if plot is None:
+        return [None] * len(inputs)
+    if plot.endswith(("/", os.sep)) or os.path.isdir(plot):
+        return [*_inside(plot, inputs, "png")]
+    if len(inputs) > 1:
+        raise OptionError(f"--plot {plot} holds one input only", f"use --plot {plot}/ for one picture each")
+    picture_format_of(plot)
+    return [plot]
+
+
+def _inside(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
+    """A file for each input. Raises OptionError where two would have one name."""
+    paths = [os.path.join(directory, f"{_stem(name)}.{suffix}") for name in inputs]
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise OptionError(
+            f"{twice[0]} would hold the results of several inputs",
+            "write them into different directories, one run each",
+        )
+    return paths
+
+
+def make_directory(output: str | None, option: str = "-o") -> None:
     """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
     if output is not None and output.endswith(("/", os.sep)) and not os.path.isdir(output):
         try:
@@ -72,7 +89,7 @@ def make_directory(output: str | None) -> None:
         except OSError as error:
             above = os.path.dirname(os.path.abspath(output))
             remedy = "make the one above it first" if not os.path.isdir(above) else "name another directory"
-            raise OutputError(f"-o {output}: the directory cannot be made: {error.strerror}", remedy) from None
+            raise OutputError(f"{option} {output}: the directory cannot be made: {error.strerror}", remedy) from None
 
 
 def _stem(name: str) -> str:

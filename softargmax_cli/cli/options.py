@@ -187,7 +187,18 @@ Format = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-Rows = Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.", rich_help_panel=OUTPUT)]
+Rows = Annotated[
+    int, typer.Option(min=0, help="Rows of the table, panels of the picture; 0 for all.", rich_help_panel=OUTPUT)
+]
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|DIR/",
+        help="Draw the scores and weights of these slices, hard and soft: .png .svg .pdf by suffix.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OUTPUT)]
 Device = Annotated[
     str,

@@ -27,6 +27,7 @@ def run(
     output: options.Output = None,
     format: options.Format = None,
     rows: options.Rows = 20,
+    plot: options.Plot = None,
     force: options.Force = False,
     device: options.Device = "auto",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
@@ -58,4 +59,4 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, asked, Shown(output, format, rows, force))
+    return run_all(inputs, asked, Shown(output, format, rows, plot, force))

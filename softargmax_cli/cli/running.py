@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
-from softargmax_cli.cli.destinations import Destination, choose_destinations, make_directory, spare_inputs
+from softargmax_cli.cli.destinations import (
+    Destination,
+    choose_destinations,
+    choose_pictures,
+    make_directory,
+    spare_inputs,
+)
+from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.spec import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +35,31 @@ class Shown:
     output: str | None
     format: str | None
     rows: int
+    plot: str | None
     force: bool
 
 
 def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
-    chosen = choose_destinations(names, shown.output, shown.format)
-    spare_inputs([destination.path for destination in chosen], names, *asked.files)
-    destinations = iter(chosen)
+    destinations = choose_destinations(names, shown.output, shown.format)
+    pictures = choose_pictures(names, shown.plot)
+    spare_inputs([*(destination.path for destination in destinations), *pictures], names, *asked.files)
+    if shown.plot is not None:
+        check_axes(asked.axes)
     make_directory(shown.output)
+    make_directory(shown.plot, "--plot")
+    places = iter(zip(destinations, pictures, strict=True))
     tables = 0
 
     def work(inputs: Inputs, name: str) -> int:
         nonlocal tables
-        destination = next(destinations)
+        destination, picture = next(places)
         # A bar would be drawn into data that goes to the same terminal.
         bar = not (destination.path == "-" and sys.stdout.isatty())
-        with inputs.opened(name, _fields(destination), bar=bar) as reduction:
-            _show(reduction, destination, asked, shown, several=len(names) > 1, apart=tables > 0)
+        fields = _fields(destination, picture)
+        excerpt = partial(_kept, rows=shown.rows, table=destination.table, picture=picture is not None)
+        with inputs.opened(name, fields, bar=bar, excerpt=excerpt) as reduction:
+            _show(reduction, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table
         return 0
@@ -44,59 +67,89 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
     return for_each(names, asked, work)
 
 
-def _fields(destination: Destination) -> set[str]:
-    """What a destination shows or holds."""
+def _fields(destination: Destination, picture: str | None) -> set[str]:
+    """What a destination shows or holds, and a picture says."""
     from softargmax_cli.arrays.sinks import fields_of
 
     fields = set(fields_of(destination.format)) if destination.path else set()
-    if destination.table:
+    if destination.table or picture is not None:
         from softargmax_cli.report.table import TABLE_FIELDS
 
         fields.update(TABLE_FIELDS)
     return fields
 
 
+def _kept(problem: Problem, rows: int, *, table: bool, picture: bool) -> int:
+    """How many slices are to be shown with their scores."""
+    from softargmax_cli.report.sparkline import sparkling
+
+    lines = sparkling(problem.shape, problem.axes, rows) if table else 0
+    return max(lines, drawn(rows) if picture else 0)
+
+
 def _show(
-    reduction: Reduction, destination: Destination, asked: Asked, shown: Shown, *, several: bool, apart: bool
+    reduction: Reduction,
+    destination: Destination,
+    plot: str | None,
+    asked: Asked,
+    shown: Shown,
+    *,
+    several: bool,
+    apart: bool,
 ) -> None:
     """The slices of one input to their destination; `apart` sets its table apart from the one before."""
-    from softargmax_cli.arrays.sinks import open_sink
+    from softargmax_cli.arrays.sinks import fields_of, open_sink
     from softargmax_cli.reduction.result import Summary
 
-    summary, table, sink = Summary(), None, None
+    summary, table, sink, drawing = Summary(), None, None, None
+    takers: list[Callable[[Slices], None]] = [summary.add]
     with ExitStack() as stack:
         if destination.table:
             from softargmax_cli.report.table import Table
 
             table = Table(shown.rows)
+            takers.append(table.add)
         if destination.path:
             sink = open_sink(
                 destination.path,
                 destination.format,
                 reduction.run,
-                _fields(destination),
+                fields_of(destination.format),
                 force=shown.force,
                 name_inputs=several and destination.path == "-",
             )
             stack.enter_context(sink)
+            takers.append(sink.write)
+        if plot is not None:
+            drawing = stack.enter_context(Drawing(plot, shown.rows, force=shown.force))
+            takers.append(drawing.add)
         for slices in reduction:
-            summary.add(slices)
-            if table:
-                table.add(slices)
-            if sink:
-                sink.write(slices)
+            for take in takers:
+                take(slices)
+        if drawing:
+            drawing.finish(reduction, summary)
         if not asked.quiet:
             reduction.say_notes()
         run = reduction.run
         if sink:
             sink.commit(summary, run.known_shape)
+        if drawing:
+            drawing.save()
     if table:
         if apart:
             print()
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        table.render(run, run.known_shape, summary, sys.stdout, color=colour)
+        table.render(run, run.known_shape, summary, sys.stdout, color=colour, best=_sparkling(reduction, shown.rows))
     elif destination.path != "-" and not asked.quiet:
         from softargmax_cli.report.summary import summary_line
         from softargmax_cli.report.text import signs_of
 
         print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
+
+
+def _sparkling(reduction: Reduction, rows: int) -> npt.NDArray[np.float64] | None:
+    """What sparklines are drawn from, where the table has some."""
+    from softargmax_cli.report.sparkline import sparkling
+
+    run, excerpt = reduction.run, reduction.excerpt
+    return excerpt.best(run.kind) if excerpt and sparkling(run.known_shape, run.axes, rows) else None

@@ -175,8 +175,9 @@ def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:
 def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
     """The same values in C order with neighbouring kept axes made one, and where the reduced axes of that are.
 
-    Copies only where the memory has gaps, or where reduced axes far apart make more axes than TensorFlow takes. Kept axes come in the order of the memory; the reduced axes are named in
-    the order of the array, by which positions are compared.
+    Copies only where the memory has gaps, or where reduced axes far apart make more axes than TensorFlow takes. Kept
+    axes come in the order of the memory; the reduced axes are named in the order of the array, by which positions are
+    compared.
     """
     memory = memory_order(values)
     if len(axes) + sum(1 for kept, _ in groupby(k not in axes for k in memory) if kept) > HIGHEST_RANK:

@@ -17,8 +17,8 @@ from softargmax_cli.report.table import Table, numbers_of, places_of, put_column
 from softargmax_cli.report.text import FULL, Signs, legible, signs_of
 
 
-def put_slopes(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
-    """Print the names of the columns, a rule, and a row for each slice to `file`."""
+def put_slopes(slices: Slices, run: Run, file: TextIO, *, color: bool, best: None = None) -> None:
+    """Print the names of the columns, a rule, and a row for each slice to `file`; there are no sparklines."""
     signs = signs_of(file)
     put_columns(_columns(slices, run, signs, partial(legible, stream=file)), _styles(slices), file, color=color)
 

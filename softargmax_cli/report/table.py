@@ -8,20 +8,37 @@ from functools import partial
 from typing import ClassVar, TextIO
 
 import numpy as np
+import numpy.typing as npt
 
 from softargmax_cli.reduction.result import MULTIMODAL, Run, Slices, Summary
-from softargmax_cli.report.layout import Column, coordinates, fixed, joined, painted, short
+from softargmax_cli.report.first import First
+from softargmax_cli.report.heading import reduced, settings
+from softargmax_cli.report.layout import Column, cell_width, coordinates, fixed, joined, painted, short
+from softargmax_cli.report.sparkline import sparklines
 from softargmax_cli.report.summary import summary_line
 from softargmax_cli.report.text import Signs, legible, signs_of
 
 TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree")
 """The fields that the table shows, or marks slices by."""
+SPARKLINE = {"scores": "scores", "cost": "costs", "probs": "weights"}
+"""Names of the column of sparklines."""
+WIDEST_LINE = 100
+"""Columns of a table with sparklines: they are left out of a wider one, in a terminal of any width and in a pipe."""
 
 
-def put_rows(slices: Slices, run: Run, file: TextIO, *, color: bool) -> None:
-    """Print the names of the columns, a rule, and a row for each slice to `file`."""
+def put_rows(
+    slices: Slices, run: Run, file: TextIO, *, color: bool, best: npt.NDArray[np.float64] | None = None
+) -> None:
+    """Print the names of the columns, a rule, and a row for each slice to `file`; `best` as for `Table.render`."""
     signs = signs_of(file)
-    put_columns(_columns(slices, run, signs, partial(legible, stream=file)), _styles(slices), file, color=color)
+    columns = list(_columns(slices, run, signs, partial(legible, stream=file)))
+    if best is not None and signs.levels:
+        at = len(columns) - (columns[-1].name == "")  # what is noted stays last
+        drawn = Column(SPARKLINE[run.kind], sparklines(best[: len(slices)], run.kind, signs.levels), "left")
+        more = [*columns[:at], drawn, *columns[at:]]
+        if max(map(cell_width, joined(more, signs.rule))) <= WIDEST_LINE:
+            columns = more
+    put_columns(columns, _styles(slices), file, color=color)
 
 
 class Table:
@@ -31,28 +48,33 @@ class Table:
     line_of: ClassVar[Callable[..., str]] = staticmethod(summary_line)
 
     def __init__(self, rows: int = 20) -> None:
-        self._rows = rows
-        self._parts: list[Slices] = []
-        self._count = 0
+        self._first = First(rows)
 
     def add(self, slices: Slices) -> None:
         """Take the next slices; beyond the last row this costs nothing."""
-        wanted = len(slices) if self._rows == 0 else min(len(slices), self._rows - self._count)
-        if wanted > 0:
-            self._parts.append(type(slices).joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
-            self._count += wanted
+        self._first.add(slices)
 
-    def render(self, run: Run, shape: tuple[int, ...], summary: Summary, file: TextIO, *, color: bool) -> None:
+    def render(
+        self,
+        run: Run,
+        shape: tuple[int, ...],
+        summary: Summary,
+        file: TextIO,
+        *,
+        color: bool,
+        best: npt.NDArray[np.float64] | None = None,
+    ) -> None:
         """Print heading, rows and summary to `file`; `shape` is the input's.
 
-        Colour adds to the text and changes nothing in it.
+        best: what weighs most in each cell of the slices shown, for their sparklines. Colour adds to the text and
+        changes nothing in it.
         """
         signs = signs_of(file)
         put_heading(run, shape, file, color=color)
-        if self._count:
-            self.put_rows(type(self._parts[0]).joined(self._parts), run, file, color=color)
-        if summary.slices > self._count:
-            more = summary.slices - self._count
+        if (slices := self._first.slices) is not None:
+            self.put_rows(slices, run, file, color=color, best=best)
+        if summary.slices > self._first.count:
+            more = summary.slices - self._first.count
             _put(file, f"{signs.more} and {more:,} more slice{'' if more == 1 else 's'}", "dim" if color else "")
         if summary.slices:
             _put(file, "")
@@ -62,10 +84,10 @@ class Table:
 def put_heading(run: Run, shape: tuple[int, ...], file: TextIO, *, color: bool) -> None:
     """Print what was reduced, and how, to `file`; below it an empty line."""
     signs = signs_of(file)
-    _put(file, _heading(run, shape, signs, partial(legible, stream=file)), "bold" if color else "")
-    settings = _settings(run, signs)
-    if settings:
-        _put(file, signs.dot.join(settings))
+    show = partial(legible, stream=file)
+    _put(file, signs.dot.join([*reduced(run, shape, signs, show), show(run.device)]), "bold" if color else "")
+    if unusual := settings(run, signs):
+        _put(file, signs.dot.join(unusual))
     _put(file, "")
 
 
@@ -77,33 +99,6 @@ def put_columns(columns: Iterable[Column], styles: Iterable[str], file: TextIO, 
 
 def _put(file: TextIO, line: str, style: str = "") -> None:
     file.write((painted(line, style) if style else line) + "\n")
-
-
-def _heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> str:
-    size = signs.times.join(map(str, shape))
-    axes = f"{'axis' if len(run.axes) == 1 else 'axes'} {', '.join(map(str, run.axes))}"
-    parts = [show(run.input), f"{show(run.dtype)} {size}", axes]
-    if run.beta is not None:
-        parts.append(f"{signs.beta} {run.beta:.10g} (temperature {1 / run.beta:.6g})")
-    return signs.dot.join([*parts, show(run.device)])
-
-
-def _settings(run: Run, signs: Signs) -> list[str]:
-    """In words what is not as usual; one line of an ordinary width holds all of it."""
-    words = {
-        "cost": "cost: soft argmin",
-        "probs": "probs: weights as they are",
-        "corners": f"corners: {signs.minus}1 to 1 at the end indices",
-        "centers": f"centers: (2i + 1)/n {signs.minus} 1",
-        "values": "values: coordinates as given",
-    }
-    settings = [words[name] for name in (run.kind, run.coords) if name in words]
-    if run.window is not None:
-        settings.append(f"window {signs.within}{run.window}")
-    if run.wrt is not None:
-        by = signs.beta if run.wrt == "beta" else "x"
-        settings.append(f"gradient: {signs.partial}soft/{signs.partial}{by}")
-    return settings
 
 
 def numbers_of(slices: Slices, field: str, signs: Signs, spell: Callable[[float], str] | None = None) -> Column:
@@ -137,12 +132,12 @@ def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str])
         yield numbers("second", spell="{:.4f}".format)
     if slices.spread is not None:
         yield numbers("spread", spell=short)
-    notes = list(_notes(slices, signs))
-    if any(notes):
-        yield Column("", notes, "left")
+    marks = list(notes(slices, signs))
+    if any(marks):
+        yield Column("", marks, "left")
 
 
-def _notes(slices: Slices, signs: Signs) -> Iterator[str]:
+def notes(slices: Slices, signs: Signs) -> Iterator[str]:
     """A mark and a word for each slice that wants a second look."""
     ties = [0] * len(slices) if slices.ties is None else slices.ties.tolist()
     states = zip(_undefined(slices), slices.agree.tolist(), _multimodal(slices), ties, strict=True)
@@ -150,12 +145,12 @@ def _notes(slices: Slices, signs: Signs) -> Iterator[str]:
         if undefined:
             yield f"{signs.undefined} undefined"
             continue
-        notes = [] if agree else [f"{signs.differs} disagrees"]
+        marks = [] if agree else [f"{signs.differs} disagrees"]
         if multimodal:
-            notes.append(f"{signs.modes} two modes")
+            marks.append(f"{signs.modes} two modes")
         if tied > 1:
-            notes.append(f"= {tied:,} tied")
-        yield "  ".join(notes)
+            marks.append(f"= {tied:,} tied")
+        yield "  ".join(marks)
 
 
 def _styles(slices: Slices) -> Iterator[str]:

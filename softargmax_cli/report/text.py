@@ -47,6 +47,8 @@ class Signs:
     partial: str = "∂"
     none: str = "–"
     more: str = "…"
+    levels: str = "▁▂▃▄▅▆▇█"
+    """From low to high; none where there are none."""
 
 
 FULL = Signs()
@@ -64,6 +66,7 @@ PLAIN = Signs(
     partial="d",
     none="-",
     more="...",
+    levels="",
 )
 
 

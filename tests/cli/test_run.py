@@ -279,7 +279,18 @@ def test_class_scores(softargmax: Softargmax) -> None:
     table = softargmax("run", path, "--id-column", "image", "--beta", "10")
     assert (table.code, table.err) == (0, "")
     assert table.lines[0].startswith(f"{path} · float64 20 × 8 · axis 1 · β 10 (temperature 0.1) · ")
-    assert table.lines[2].split() == ["slice", "id", "hard", "label", "soft", "offset", "peak", "second", "spread"]
+    assert table.lines[2].split() == [
+        "slice",
+        "id",
+        "hard",
+        "label",
+        "soft",
+        "offset",
+        "peak",
+        "second",
+        "spread",
+        "scores",
+    ]
     cells = table_rows(table)
     assert [row[:4] for row in cells] == [[str(k), names[k], str(hard[k]), classes[hard[k]]] for k in range(20)]
     np.testing.assert_allclose([float(row[4]) for row in cells], soft, rtol=0, atol=1e-7)
@@ -502,7 +513,7 @@ def test_nan_propagated(with_nan: Softargmax) -> None:
     text = with_nan("run", "nan.csv", "--nan", "propagate", "--format", "csv")
     assert text.lines[2:] == [f"{k},-1,nan,nan,nan,nan,nan,nan,0,false" for k in (1, 2, 3)]
     table = with_nan("run", "nan.npy", "--nan", "propagate")
-    assert table_rows(table)[1] == ["1", "–", "–", "–", "–", "–", "–", "∅ undefined"]
+    assert table_rows(table)[1] == ["1", "–", "–", "–", "–", "–", "–", "█ ▁", "∅ undefined"]
     assert table.lines[-1].endswith(" · 3 undefined")
     soft = np.load(io.BytesIO(with_nan("run", "nan.npy", "--nan", "propagate", "--format", "npy").raw))
     assert np.isnan(soft).tolist() == [False, True, True, True]

@@ -1,0 +1,161 @@
+"""Help, completion and suggestions, as terminals of every kind get them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from command import Inside, Softargmax
+
+from softargmax_cli.report.layout import cell_width
+
+COMMANDS = ["", "run", "check", "inspect", "devices"]
+SURROUNDINGS: dict[str, dict[str, str]] = {
+    "60": {"COLUMNS": "60"},
+    "80": {},
+    "120": {"COLUMNS": "120"},
+    "200": {"COLUMNS": "200"},
+    "no color": {"NO_COLOR": "1", "TERM": "xterm-256color"},
+    "dumb": {"TERM": "dumb"},
+    "latin": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"},
+    "ascii": {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+}
+ENCODINGS = {"latin": "latin-1", "ascii": "ascii"}
+
+
+def options_of(text: str) -> set[str]:
+    """The long options that help lists at the beginnings of its lines."""
+    return set(re.findall(r"(?m)^[│|]?[ *]*(?:-\w, )?(--[a-z][a-z-]+)", text))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_whole_everywhere(command: str, shared: Softargmax, inside: Inside) -> None:
+    arguments = [*filter(None, [command]), "--help"]
+    printed = {
+        where: (shared if where in ENCODINGS else inside)(*arguments, **variables)
+        for where, variables in SURROUNDINGS.items()
+    }
+    known = options_of(printed["200"].raw.decode())
+    assert known >= {"--help"}
+    assert len(known) >= {"": 4, "run": 20, "check": 25, "inspect": 7, "devices": 3}[command]
+    for where, done in printed.items():
+        text = done.raw.decode(ENCODINGS.get(where, "utf-8"))
+        assert (done.code, done.err) == (0, "")
+        assert options_of(text) == known, where
+        assert "?" not in re.sub(r"echo \$\?", "", text), where
+        assert "\x1b" not in text, where
+        assert "\\u" not in text, where
+        widest = max(cell_width(line.rstrip()) for line in text.splitlines())
+        assert widest <= int(SURROUNDINGS[where].get("COLUMNS", "80")), where
+        if command:  # examples come before options
+            assert text.index(f"softargmax {command} ", text.index(command) + 20) < text.index("--help"), where
+    assert "│" in printed["80"].out
+    assert printed["ascii"].raw.isascii()
+
+
+TABLES = ["run", "v.npy", "--beta", "1"]
+
+
+def test_a_table_is_the_same_at_every_width(shared: Softargmax) -> None:
+    shared.save("v.npy", [[5, 2, 1, 2], [3.9, 4, 1, 2]])
+    shared_inside = Inside(shared.folder)
+    printed = {
+        where: (shared if where in ENCODINGS else shared_inside)(*TABLES, **SURROUNDINGS[where])
+        for where in ("60", "200", "no color", "dumb", "latin", "ascii")
+    }
+    assert len({printed[where].raw for where in ("60", "200", "no color", "dumb")}) == 1
+    assert printed["60"].lines[2].split()[-1] == "scores"
+    assert printed["60"].lines[4].endswith("█▃▁▃")
+    for where in ("latin", "ascii"):
+        lines = printed[where].raw.decode("ascii").splitlines()
+        assert lines[2].split() == ["slice", "hard", "soft", "offset", "peak", "second", "spread"]
+        assert lines[0] == "v.npy, float64 2 x 4, axis 1, beta 1 (temperature 1), CPU"
+        assert len(lines) == len(printed["60"].lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu", "a.npy"], "No such command 'rnu'. Did you mean 'run'?\n  try: softargmax --help"),
+        (["run", "--btea", "3"], "No such option: --btea. Did you mean --beta?\n  try: softargmax run --help"),
+        (["check", "--axs", "3"], "No such option: --axs. Did you mean --axis?\n  try: softargmax check --help"),
+        (["run", "--zzzzzz"], "No such option: --zzzzzz\n  try: softargmax run --help"),
+        (["--show-completion"], "Option '--show-completion' requires an argument.\n  try: softargmax --help"),
+    ],
+)
+def test_what_may_have_been_meant(arguments: list[str], said: str, inside: Inside) -> None:
+    done = inside(*arguments)
+    assert (done.code, done.raw) == (2, b"")
+    assert done.err == f"softargmax: error: {said}\n"
+
+
+def completed(shared: Softargmax, *words: str) -> list[str]:
+    place = str(len(words) - 1)
+    done = shared(_SOFTARGMAX_COMPLETE="complete_bash", COMP_WORDS=" ".join(words), COMP_CWORD=place)
+    assert (done.code, done.err) == (0, "")
+    return done.out.split()
+
+
+def test_formats_options_and_shells_are_completed(shared: Softargmax) -> None:
+    asked = {
+        ("softargmax", ""): ["run", "check", "inspect", "devices"],
+        ("softargmax", "run", "--format", "js"): ["json", "jsonl"],
+        ("softargmax", "check", "x.npy", "--format", "j"): ["json", "junit"],
+        ("softargmax", "run", "--coords", "c"): ["corners", "centers"],
+        ("softargmax", "run", "--pl"): ["--plot"],
+        ("softargmax", "--show-completion", "z"): ["zsh"],
+        ("softargmax", "run", "any"): [],  # the shell's own turn, which knows files
+    }
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda words: completed(shared, *words), asked))
+    for (words, want), answer in zip(asked.items(), answers, strict=True):
+        assert set(answer) >= set(want), words
+        assert all(each.startswith(words[-1]) for each in answer), words
+
+
+@pytest.mark.parametrize(("shell", "beginning"), [("bash", "_softargmax"), ("zsh", "#compdef"), ("fish", "complete")])
+def test_the_script_of_a_shell_that_is_named(shell: str, beginning: str, softargmax: Softargmax) -> None:
+    home = str(softargmax.folder)
+    shown = softargmax("--show-completion", shell, HOME=home, USERPROFILE=home)
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.startswith(beginning)
+    assert "_SOFTARGMAX_COMPLETE" in shown.out
+    done = softargmax("--install-completion", shell, HOME=home, USERPROFILE=home)
+    assert (done.code, done.err) == (0, "")
+    installed = [path for path in Path(home).rglob("*softargmax*") if path.is_file()]
+    assert len(installed) == 1
+    assert installed[0].read_text().strip() == shown.out.strip()
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_files_and_formats(softargmax: Softargmax) -> None:
+    softargmax.write("scores.csv", "1,2\n")
+    softargmax.write("softargmax", f'#!/bin/sh\nexec {sys.executable} -m softargmax_cli "$@"\n')
+    os.chmod(softargmax.folder / "softargmax", 0o755)
+    script = softargmax("--show-completion", "bash").out
+    asked = """
+    ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+            _softargmax_completion softargmax; echo "${COMPREPLY[*]}"; }
+    ask softargmax run --format js
+    ask softargmax run sco
+    complete -p softargmax
+    """
+    environment = softargmax.environment(PATH=f"{softargmax.folder}{os.pathsep}{os.environ['PATH']}")
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script + asked],
+        capture_output=True,
+        text=True,
+        cwd=softargmax.folder,
+        env=environment,
+        check=True,
+    )
+    formats, files, rule = done.stdout.splitlines()
+    assert formats == "json jsonl"
+    assert files == ""
+    assert "-o default" in rule  # which completes names of files where nothing else is offered

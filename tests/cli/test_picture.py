@@ -1,0 +1,101 @@
+"""A picture's file: whole or not at all, the same bytes each time, and refused before anything is computed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from softargmax_cli.cli.picture import Picture
+from softargmax_cli.errors import MissingDependencyError, OptionError, OutputError
+from softargmax_cli.report.plots.figure import BLUE, DPI, WIDTH, begin, drawable
+
+SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
+
+
+def draw(path: Path, title: str = "title", *, force: bool = False) -> bytes:
+    with Picture(str(path), force=force) as picture:
+        figure = begin(2.0, title, "subtitle")
+        axes = figure.subplots()
+        axes.axhspan(0.2, 0.8, color=BLUE)
+        axes.set(ylim=(0, 1), title="$x$")
+        picture.save(figure)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf", "PNG"])
+def test_the_suffix_says_the_format_and_the_bytes_are_the_same(suffix: str, tmp_path: Path) -> None:
+    first = draw(tmp_path / f"a.{suffix}")
+    assert first.startswith(SIGNATURES[suffix.lower()])
+    assert draw(tmp_path / f"b.{suffix}") == first
+    assert matplotlib.__version__.encode() not in first
+
+
+def test_a_picture_has_its_size_and_what_was_drawn(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    image = (imread(tmp_path / "a.png")[..., :3] * 255).round().astype(int)
+    assert image.shape[:2] == (2 * DPI, round(WIDTH * DPI))
+    assert (image[0, 0] == 255).all()
+    blue = (image == [int(BLUE[k : k + 2], 16) for k in (1, 3, 5)]).all(axis=-1)
+    assert 0.2 < blue.mean() < 0.5
+
+
+def test_a_matplotlibrc_changes_nothing_and_is_as_before(tmp_path: Path) -> None:
+    first = draw(tmp_path / "a.png")
+    with matplotlib.rc_context({"axes.facecolor": "red", "text.usetex": True, "savefig.dpi": 30}):
+        assert draw(tmp_path / "b.png") == first
+        assert matplotlib.rcParams["axes.facecolor"] == "red"
+
+
+@pytest.mark.parametrize(
+    "title", ["$x$", "a $ b", r"\frac{a}{$b$}", "x_{1}^{2} 100%", "\x1b[31mred\n", "日本 😀", "$\\bad$"]
+)
+def test_names_are_text(title: str, tmp_path: Path) -> None:
+    assert draw(tmp_path / "a.png", title)
+    assert drawable(title).isprintable()
+    assert drawable("a$β·−≠") == "a$β·−≠"
+    assert drawable("日") == r"\u65e5"
+
+
+def test_a_file_is_replaced_with_force_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputError, match="exists"):
+        draw(path)
+    assert path.read_bytes() == b"old"
+    assert draw(path, force=True) != b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Picture(str(tmp_path / "a.png"), force=False):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("path", "what"), [("-", "goes to a file"), ("a.bmp", "names no format"), ("png", "names no")])
+def test_what_is_no_picture(path: str, what: str) -> None:
+    with pytest.raises(OptionError, match=what):
+        Picture(path, force=False)
+
+
+def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError) as raised:
+        Picture(str(tmp_path / "a.png"), force=False)
+    assert raised.value.remedy == "pip install 'softargmax[plot]'"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_on_an_axis_are_no_tex(tmp_path: Path) -> None:
+    with Picture(str(tmp_path / "a.png"), force=False):
+        axes = begin(2.0, "", "").subplots()
+        axes.plot(np.arange(3) * -1e7)
+        axes.figure.draw_without_rendering()
+        shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert any("−" in text for text in shown)
+    assert not any("$" in text for text in shown)

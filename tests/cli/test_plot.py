@@ -1,0 +1,229 @@
+"""`run --plot`: marks stand where hard and soft are, and refusals come before anything is computed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import Inside
+from matplotlib.image import imread
+
+from softargmax_cli.report.plots import slices as plotting
+from softargmax_cli.report.plots.figure import BLUE, DPI, ORANGE, WIDTH
+from softargmax_cli.report.plots.slices import MOST
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def colour(name: str) -> np.ndarray:
+    return np.array([int(name[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+
+
+def pixels(image: np.ndarray, name: str) -> np.ndarray:
+    """Where an image has a colour, (row, column) each."""
+    return np.argwhere(np.abs(image[..., :3] - colour(name)).max(axis=-1) < 0.02)
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are drawn, to learn where a place lies in the picture."""
+    made: list[Any] = []
+    draw = plotting.draw
+
+    def kept(*arguments: Any) -> Any:
+        made.append(draw(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(plotting, "draw", kept)
+    return made
+
+
+def place(figure: Any, image: np.ndarray, panel: int, x: float, y: float) -> tuple[float, float]:
+    """The (row, column) of data coordinates."""
+    across, up = figure.axes[panel].transData.transform((x, y))
+    scale = len(image) / figure.bbox.height
+    return len(image) - up * scale, across * scale
+
+
+def near(found: np.ndarray, at: tuple[float, float], reach: float) -> int:
+    return int((np.abs(found - np.array(at)).max(axis=1) <= reach).sum())
+
+
+def test_marks_of_curves(inside: Inside, figures: list[Any]) -> None:
+    scores = np.sin(np.arange(24.0).reshape(2, 12))
+    inside.save("v.npy", scores)
+    done = inside("run", "v.npy", "--beta", "2", "--format", "json", "--plot", "p.png")
+    assert (done.code, done.err) == (0, "")
+    image = imread(inside.folder / "p.png")
+    assert image.shape[1] == round(WIDTH * DPI)
+    assert (image[:4, :, :3] == 1).all()
+    for panel, (row, said) in enumerate(zip(scores, json.loads(done.out)["slices"], strict=True)):
+        hard = place(figures[0], image, panel, said["hard"], row.max())
+        assert near(pixels(image, ORANGE), hard, 14) > 40
+        bottom = figures[0].axes[panel].get_ylim()[0]
+        soft = place(figures[0], image, panel, said["soft"], bottom)
+        assert near(pixels(image, BLUE), soft, 7) > 40
+        assert near(pixels(image, BLUE), (soft[0], soft[1] + 60), 7) == 0
+
+
+@pytest.mark.parametrize("axes", ["-2,-1", "-1,-2"])
+@pytest.mark.parametrize("coords", ["index", "corners"])
+def test_marks_of_maps(axes: str, coords: str, inside: Inside, figures: list[Any]) -> None:
+    maps = np.random.default_rng(0).random((3, 8, 10))
+    inside.save("m.npy", maps)
+    more = ["--coords", coords, "--window", "2", "--beta", "3", "--format", "json"]
+    done = inside("run", "m.npy", "--axis", axes, *more, "--plot", "p.png")
+    assert (done.code, done.err) == (0, "")
+    image = imread(inside.folder / "p.png")
+    for panel, (scores, said) in enumerate(zip(maps, json.loads(done.out)["slices"], strict=True)):
+        index = np.unravel_index(scores.argmax(), scores.shape)
+        y, x = index if coords == "index" else (2 * np.array(index) / (np.array(scores.shape) - 1) - 1)
+        assert near(pixels(image, ORANGE), place(figures[0], image, panel, x, y), 20) > 40
+        soft = said["soft"] if axes == "-2,-1" else said["soft"][::-1]
+        assert near(pixels(image, BLUE), place(figures[0], image, panel, soft[1], soft[0]), 6) > 20
+
+
+def test_values_turn_the_axis_into_their_unit(inside: Inside, figures: list[Any]) -> None:
+    inside.write("v.csv", "film,one,two,three\n$x$,1,2,5\n_b^,4,1,3\n")
+    inside.write("c.csv", "10\n20\n40\n")
+    done = inside(
+        "run",
+        "v.csv",
+        "--id-column",
+        "film",
+        "--input",
+        "probs",
+        "--values",
+        "c.csv",
+        "--plot",
+        "p.png",
+        "--format",
+        "json",
+    )
+    assert (done.code, done.err) == (0, "")
+    assert [axes.get_title(loc="left") for axes in figures[0].axes[:2]] == ["0 · $x$", "1 · _b^"]
+    image = imread(inside.folder / "p.png")
+    low, high = figures[0].axes[0].get_xlim()
+    assert low < 10 < 40 < high
+    soft = json.loads(done.out)["slices"][0]["soft"]
+    assert soft == pytest.approx((10 + 40 + 200) / 8)
+    assert near(pixels(image, BLUE), place(figures[0], image, 0, soft, 0), 7) > 40
+
+
+def test_labels_of_a_header_name_the_indices(inside: Inside, figures: list[Any]) -> None:
+    inside.write("v.csv", "image,cat,$dog,a_name_that_is_too_long\na,1,2,5\n")
+    assert inside("run", "v.csv", "--id-column", "image", "--plot", "p.png", "--format", "csv").code == 0
+    names = [label.get_text() for label in figures[0].axes[0].get_xticklabels()]
+    assert names == ["cat", "$dog", "a_name_that…"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_same_picture_is_the_same_bytes(suffix: str, inside: Inside) -> None:
+    inside.save("v.npy", np.random.default_rng(1).random((2, 9)))
+    for name in ("a", "b"):
+        assert inside("run", "v.npy", "--format", "csv", "--plot", f"{name}.{suffix}").code == 0
+    assert inside.read(f"a.{suffix}") == inside.read(f"b.{suffix}")
+
+
+def test_a_pipe_and_a_csv_are_drawn_as_the_file(inside: Inside, figures: list[Any]) -> None:
+    scores = np.random.default_rng(1).random((5, 9)).round(3)
+    inside.save("v.npy", scores)
+    np.savetxt(inside.folder / "v.csv", scores, "%.3f", ",")
+    for arguments in (["v.npy"], ["v.csv"], ["v.npy", "--memory", "16MiB"]):
+        assert inside("run", *arguments, "--format", "csv", "--plot", "p.png", "--force").code == 0
+    assert inside("run", "-", "--format", "csv", "--plot", "p.png", "--force", stdin=inside.read("v.npy")).code == 0
+    for figure in figures:
+        curves = [axes.get_lines()[0].get_ydata() for axes in figure.axes[:5]]
+        np.testing.assert_allclose(curves, scores)
+
+
+def test_a_long_slice_is_thinned(inside: Inside, figures: list[Any]) -> None:
+    scores = np.zeros(50_000, np.float32)
+    scores[31_337] = 1
+    inside.save("v.npy", scores, "float32")
+    assert inside("run", "v.npy", "--format", "csv", "--plot", "p.png").code == 0
+    image = imread(inside.folder / "p.png")
+    assert near(pixels(image, ORANGE), place(figures[0], image, 0, 31_337, 1), 16) > 40
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [[np.nan, np.nan], [1, np.nan]],
+        [[-np.inf, -np.inf]],
+        [[np.inf, 0, -np.inf], [1.7e308, -1.7e308, 0]],
+        [[3], [4]],
+        [[7, 7, 7]],
+        np.ones((0, 4)),
+        [1, 2, 3],
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--window", "1", "--coords", "centers", "--input", "cost"]])
+def test_odd_slices_are_drawn_too(scores: Any, options: list[str], inside: Inside) -> None:
+    inside.save("v.npy", scores)
+    done = inside("run", "v.npy", "--nan", "propagate", "--format", "csv", "--plot", "p.png", *options)
+    assert (done.code, done.err) == (0, "")
+    assert len(imread(inside.folder / "p.png")) >= 1.5 * DPI
+
+
+def test_rows_and_the_cap(inside: Inside, figures: list[Any]) -> None:
+    inside.save("v.npy", np.random.default_rng(0).random((40, 3)))
+    for rows, shown in [("2", 2), ("0", MOST)]:
+        done = inside("run", "v.npy", "--rows", rows, "--plot", "p.png", "--force")
+        assert done.code == 0
+        titles = [axes.get_title(loc="left") for axes in figures[-1].axes]
+        assert sum(map(bool, titles)) == shown
+        capped = rows != "2"
+        assert done.err == (f"softargmax: note: v.npy: {CAPPED}\n" if capped else "")
+
+
+CAPPED = f"the picture shows the first {MOST} slices only"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["v.npy", "--plot", "p.bmp"], "names no format of pictures"),
+        (["v.npy", "--plot", "old.png"], "the file exists"),
+        (["v.npy", "--plot", "no/p.png"], "there is no directory no"),
+        (["v.npy", "--axis", "0,1,2", "--plot", "p.png"], "one axis or two, and --axis names 3"),
+        (["v.npy", "v.npy", "--plot", "p.png"], "holds one input only"),
+        (["v.npy", "v.npy", "--plot", "d/"], "would hold the results of several inputs"),
+        (["v.npy", "--plot", "-"], "a picture goes to a file"),
+    ],
+)
+def test_refusals(arguments: list[str], said: str, inside: Inside) -> None:
+    inside.save("v.npy", np.ones((2, 2, 2)))
+    inside.write("old.png", "old")
+    done = inside("run", *arguments)
+    assert (done.code, done.raw) == (2, b"")
+    assert said in done.err
+    assert len(done.err.splitlines()) <= 3
+    assert inside.read("old.png") == b"old"
+    assert inside.names() == {"v.npy", "old.png"}
+
+
+def test_a_failed_run_leaves_no_picture(inside: Inside) -> None:
+    inside.save("v.npy", [[np.nan, 1]])
+    done = inside("run", "v.npy", "--plot", "p.png", "-o", "o.csv")
+    assert done.code == 2
+    assert inside.names() == {"v.npy"}
+
+
+def test_several_inputs_into_a_directory(inside: Inside) -> None:
+    for name in ("a.npy", "b.npy"):
+        inside.save(name, [[1, 2]])
+    assert inside("run", "a.npy", "b.npy", "--plot", "d/").code == 0
+    assert {path.name for path in Path(inside.folder, "d").iterdir()} == {"a.png", "b.png"}
+
+
+def test_matplotlib_is_loaded_for_a_picture_only(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside.save("v.npy", [[1, 2]])
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    assert inside("run", "v.npy").code == 0
+    done = inside("run", "v.npy", "--plot", "p.png")
+    assert done.code == 2
+    assert done.err.splitlines()[1] == "  pip install 'softargmax[plot]'"
