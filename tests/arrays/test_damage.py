@@ -426,4 +426,4 @@ def test_a_pipe_that_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_that_promise_something_else(suffix: str, tmp_path: Path) -> None:
     said = refusal(written(tmp_path, b"1,2\n3,4\n", f"a{suffix}"))
     assert said.startswith("not a")
-    assert said.endswith("file, whatever its name says")
+    assert said.endswith("file, whatever its name says, but text")

@@ -232,12 +232,6 @@ class TestCsv:
                 assert (copy.has_ids, copy.labels, copy.notes) == (False, ("0", "1"), ("mark my words",))
                 np.testing.assert_array_equal(everything(copy)[:, 1], np.arange(3000) / 2)
 
-    def test_a_table_without_rows(self, tmp_path: Path) -> None:
-        (tmp_path / "a.csv").write_text("a,b\n")
-        with contextlib.closing(spooled(open_source(str(tmp_path / "a.csv")), MIB)) as copy:
-            assert (copy.shape, copy.rows, copy.nbytes, copy.labels) == ((0, 2), 0, 0, ("a", "b"))
-            assert everything(copy).shape == (0, 2)
-
     def test_missing_cells(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("1,\n,inf\n")
         with contextlib.closing(spooled(open_source(str(tmp_path / "a.csv")), MIB)) as copy:

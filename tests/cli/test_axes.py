@@ -342,7 +342,7 @@ def test_values_of_the_rows_of_a_csv(folder: Inside) -> None:
     assert_answered(folder("run", "t.csv", *given), "jsonl", want, scale=1e6)
     assert_answered(folder("run", "-", *given, stdin=folder.read("t.csv")), "jsonl", want, scale=1e6)
     said = refused(folder("run", "t.csv", "--axis", "0", "--values", "four.csv"))
-    assert said[0] == "t.csv: --values: 4 values for the 3 indices of axis 0"
+    assert said[0] == "t.csv: --values four.csv: 4 values for the 3 indices of axis 0"
 
 
 REMEDY = "write a finite number for each index, all on one line or each on its own, or a 1-D .npy"
@@ -351,7 +351,7 @@ REMEDY = "write a finite number for each index, all on one line or each on its o
 @pytest.mark.parametrize(
     ("arguments", "what", "remedy"),
     [
-        (["--values", "four.csv"], "x.npy: --values: 4 values for the 5 indices of axis 2", None),
+        (["--values", "four.csv"], "x.npy: --values four.csv: 4 values for the 5 indices of axis 2", None),
         (["--values", "t.npy"], "--values t.npy: shape (3, 4): coordinates are one row or one column", REMEDY),
         (["--values", "hole.npy"], "--values hole.npy: the coordinate of index 2 is nan", REMEDY),
         (["--values", "inf.csv"], "--values inf.csv: the coordinate of index 1 is -inf", REMEDY),
@@ -376,7 +376,7 @@ REMEDY = "write a finite number for each index, all on one line or each on its o
         ),
         (
             ["--values", "five.csv,four.csv", "--axis", "1,2"],
-            "x.npy: --values: 5 values for the 4 indices of axis 1",
+            "x.npy: --values five.csv: 5 values for the 4 indices of axis 1",
             None,
         ),
         (
@@ -410,7 +410,7 @@ def test_one_length_does_not_fit_and_another_does(folder: Inside) -> None:
     assert done.code == 2
     assert {json.loads(line)["input"] for line in done.lines} == {"x.npy"}
     said = [line.removeprefix("softargmax: error: ") for line in done.err.splitlines() if not line.startswith(" ")]
-    assert said == ["t.npy: --values: 5 values for the 4 indices of axis 1", "missing.npy: no such file"]
+    assert said == ["t.npy: --values five.csv: 5 values for the 4 indices of axis 1", "missing.npy: no such file"]
 
 
 # All of it together

@@ -487,7 +487,7 @@ def test_a_file_that_exists(inside: Inside) -> None:
     assert (done.code, inside.read("r")) == (2, b"old")
     assert "--force" in done.err
     for wrong in (["none.npy"], ["x.npy", "--axis", "7"], ["x.npy", "--expect", "none"]):
-        done = inside("check", *wrong, "-o", "r", "--force", "--format", "junit")
+        done = inside("check", *wrong, "-o", "r", "--force", "--format", "json")
         assert (done.code, done.raw, inside.read("r")) == (2, b"", b"old")
     assert inside("check", "x.npy", "-o", "r", "--force", "--quiet").err == ""
     assert inside.read("r").startswith(b"FAILED: x.npy")

@@ -90,7 +90,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "names.csv": (b"id,a,b\nx,1,2\ny,3,4\n", r"line 2, column 1 \('id'\): 'x' is not a number"),
     "bytes.csv": (b"1,2\n\xff,3\n", "line 2, byte 4: 0xff is not UTF-8"),
     "zeros.csv": (bytes(100), "line 1, byte 0: a NUL byte, so the file is not UTF-8 text"),
-    "header_only.csv": (b"a,b\n", ""),
+    "header_only.csv": (b"a,b\n", "line 1 is a header, and no rows follow it"),
     "damaged.csv.gz": (gzip.compress(b"1,2\n" * 10_000)[:-20], "the gzip data is damaged: .*"),
     "nan.npy": (described("'<f8'", "(2, 2)", struct.pack("<4d", 1, 2, 3, np.nan)), r"1 NaN, at index \(1, 1\)"),
     "nan.csv": (b"1,2\n3,\n", r"1 NaN, at index \(1, 1\)"),
@@ -104,14 +104,14 @@ def test_bad_files_and_a_good_one_among_them(folder: Softargmax) -> None:
     names = list(BAD)
     done = folder("run", *names, "good.npy")
     assert done.code == 2
-    assert done.out.count(" · axis 1 · ") == 2
+    assert done.out.count(" · axis 1 · ") == 1
     assert not (folder.folder / "pwned").exists()
     assert_harmless(done.err)
     said = done.err.split(START)
     assert said[0] == ""
     by_name = {text.partition(": ")[0]: text for text in said[1:]}
     assert "defect" not in done.err
-    assert list(by_name) == [name for name in names if name != "header_only.csv"]
+    assert list(by_name) == names
     for name, text in by_name.items():
         what, *remedy = text.splitlines()
         assert re.fullmatch(f"{re.escape(name)}: {BAD[name][1]}.*", what), what
@@ -211,7 +211,7 @@ FINITE = "the inverse temperature must be a finite number above 0"
         (["--rows", "-1"], "Invalid value for '--rows': -1 is not in the range x>=0."),
         (["--nan", "ignore"], "Invalid value for '--nan': 'ignore' is not one of 'error', 'omit', 'propagate'."),
         (["--format", "xml"], "Invalid value for '--format': 'xml' is not one of 'table', .*"),
-        (["--temprature", "1"], "No such option: --temprature .*--temperature.*"),
+        (["--temprature", "1"], r"No such option: --temprature\. Did you mean --temperature\?"),
         (["--beta", "\x1b[31mred\x1b[0m"], r"Invalid value for '--beta': '.*31mred.*' is not a valid float."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -295,7 +295,8 @@ def test_names_of_missing_files_are_printed_as_text(softargmax: Softargmax) -> N
     done = softargmax("run", "--", *NAMES)
     assert (done.code, done.raw) == (2, b"")
     assert_harmless(done.err)
-    assert done.err.splitlines() == [f"{START}{shown}: no such file" for shown in NAMES.values()]
+    errors = [line for line in done.err.splitlines() if not line.startswith("  ")]
+    assert errors == [f"{START}{shown}: no such file" for shown in NAMES.values()]
 
 
 def test_a_suggested_name_is_printed_as_text(softargmax: Softargmax) -> None:

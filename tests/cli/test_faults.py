@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import files
 import numpy as np
@@ -180,6 +181,9 @@ def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -
         if moment.point != "load":  # without the C library there is another way
             fault = "MemoryError" if moment.point == "compute" else "EIO"
             ended, case = bench.run(command, "y.npy", moment, fault, **more), f"{moment} {fault}"
+            if piped and not ended.happened:  # a pipe may bring the same in fewer pieces
+                assert check_whole(bench, ended, "y.npy", new, case) == new, case
+                continue
             assert ended.happened, case
             assert check_whole(bench, ended, "y.npy", new, case) == OLD, case
             assert ended.code == 2, f"{case}: {ended}"
@@ -190,6 +194,9 @@ def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -
         for fault, after in (("SIGINT", False), ("SIGTERM", True), ("SIGHUP", True), ("SIGKILL", False)):
             when, case = Moment(moment.point, moment.number, after), f"{moment} {after} {fault}"
             ended = bench.run(command, "y.npy", when, fault, **more)
+            if piped and not ended.happened:
+                assert check_whole(bench, ended, "y.npy", new, case) == new, case
+                continue
             assert ended.happened, case
             assert (ended.code, ended.err) == (CODES[fault], ""), f"{case}: {ended}"
             if fault == "SIGKILL":
@@ -234,7 +241,11 @@ def test_other_commands_look_at_what_changes(bench: Bench, command: str) -> None
         ended = bench.run(told, "y.xml", last, fault)
         assert ended.code == (143 if fault == "SIGTERM" else 2), f"{fault}: {ended}"
         assert ended.out == b""
-        assert check_whole(bench, ended, "y.xml", OLD, fault) == OLD
+        if command == "check" and fault != "SIGTERM":  # the report says that there is no verdict
+            suite = ElementTree.fromstring((bench.folder / "y.xml").read_bytes())[0]
+            assert (suite.get("errors"), suite.get("failures")) == ("1", "0")
+        else:
+            assert check_whole(bench, ended, "y.xml", OLD, fault) == OLD
 
 
 @pytest.mark.parametrize(

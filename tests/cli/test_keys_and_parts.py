@@ -213,7 +213,10 @@ def test_a_bad_checksum_leaves_the_output_as_it_was(inside: Inside) -> None:
             "x.npy: --select 0,0,0: 3 indices for an array of 2 axes\n  give as many as there are axes, or fewer\n",
         ),
         ("5:5", ""),
-        ("0,0", "x.npy: the array has no axis (shape ()), so there is nothing to reduce\n"),
+        (
+            "0,0",
+            "x.npy: the array has no axis (shape ()), so there is nothing to reduce\n  give one of several numbers\n",
+        ),
     ],
 )
 def test_selections_that_leave_nothing(inside: Inside, select: str, what: str) -> None:

@@ -5,6 +5,8 @@
 | beta.svg        | what a larger β does: soft comes closer to hard; its gradient grows, then starves        |
 | modes.svg       | soft between the two peaks of a heatmap, and beside hard with --window                   |
 | coordinates.svg | the three kinds of --coords below the same cells                                         |
+| ratings.png     | what `PLOTTED` draws; each release of matplotlib may do it otherwise, so a test compares |
+|                 | it as a picture                                                                          |
 
 Results are the tool's own, run on the CPU on the samples; curves, weights and gradients are computed from the samples
 with NumPy. Lengths are rounded to a tenth of a pixel, so that the files are the same on every platform.
@@ -20,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,7 @@ TWO_PEAKS = (1, 16)  # person, keypoint
 WINDOW, CELLS = 3, 4
 WINDOWED = f"{MAPS} --window {WINDOW}"
 COORDS = {kind: f"run - --input probs --coords {kind}" for kind in ("index", "corners", "centers")}
+PLOTTED = "run samples/ratings.csv --id-column film --input probs --values samples/stars.csv --rows 4 --plot"
 Slices = list[dict[str, Any]]
 
 
@@ -240,6 +244,12 @@ def coordinates_picture(known: dict[str, Slices]) -> str:
     return card(y + 44, "Three units for the same place", what, parts)
 
 
+def plotted(file: Path) -> None:
+    """Draw the picture that the tool itself draws."""
+    command = [*ours(f"softargmax {PLOTTED}"), str(file), "--force", "--quiet"]
+    subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, check=True)
+
+
 def pictures(known: dict[str, Slices]) -> dict[str, str]:
     """The name of each picture, and what its file holds."""
     makers = {"beta.svg": beta_picture, "modes.svg": modes_picture, "coordinates.svg": coordinates_picture}
@@ -258,6 +268,8 @@ def main() -> int:
         elif not file.is_file() or file.read_text(encoding="utf-8") != new:
             print(f"samples/{name}: out of date; run python tests/docs/make_pictures.py", file=sys.stderr)
             stale = True
+    if not check:
+        plotted(FOLDER / "ratings.png")
     return int(stale)
 
 

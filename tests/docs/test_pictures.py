@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from make_docs import README
 from make_pictures import (
     AT_BETA,
     COORDS,
@@ -17,6 +18,7 @@ from make_pictures import (
     FOLDER,
     HEATMAPS,
     MAPS,
+    PLOTTED,
     TWO_PEAKS,
     WIDTH,
     WINDOWED,
@@ -25,6 +27,7 @@ from make_pictures import (
     length,
     main,
     pictures,
+    plotted,
     tag,
     told,
     trade,
@@ -60,6 +63,16 @@ def test_the_pictures_are_what_the_script_draws_now(known: dict[str, Slices]) ->
     assert list(drawn) == NAMES
     for name, picture in drawn.items():
         assert (FOLDER / name).read_text(encoding="utf-8") == picture, "run python tests/docs/make_pictures.py"
+
+
+def test_the_tools_own_picture_is_what_it_draws_now(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    plotted(tmp_path / "now.png")
+    now, shown = imread(tmp_path / "now.png"), imread(FOLDER / "ratings.png")
+    assert now.shape == shown.shape
+    assert np.abs(now - shown).mean() < 0.02, "run python tests/docs/make_pictures.py"
+    assert f"softargmax {PLOTTED} ratings.png" in README.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -164,6 +177,7 @@ def test_a_stale_picture_is_found_and_drawn_again(
 
     monkeypatch.setattr("make_pictures.FOLDER", tmp_path)
     monkeypatch.setattr("make_pictures.answers", lambda: known)
+    monkeypatch.setattr("make_pictures.plotted", lambda file: None)
     assert run("--check") == 1
     assert list(tmp_path.iterdir()) == []
     assert run() == 0

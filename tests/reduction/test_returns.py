@@ -378,7 +378,7 @@ class TestSources:
     ) -> None:
         blocks_of(24)
         source = Watched(np.zeros((6, 5)), sequential=True)
-        with pytest.raises(ValueError, match="sequential"):
+        with pytest.raises(ValueError, match="copied first"):
             list(run(source, native_runtime, spec, fields))
         assert not source.fetched
 
@@ -392,7 +392,7 @@ class TestSources:
     )
     def test_so_is_a_table(self, spec: Spec, fields: frozenset[str], native_runtime: Runtime) -> None:
         source = Watched(np.zeros((6, 5)), table=True)
-        with pytest.raises(ValueError, match="sequential"):
+        with pytest.raises(ValueError, match="copied first"):
             list(run(source, native_runtime, spec, fields))
         assert not source.fetched
 
