@@ -49,7 +49,8 @@ def test_each_is_refused_and_no_result_is_touched(files: Commands, group: str, e
 def test_none_leaves_a_result_where_there_was_none(files: Commands, enough: int) -> None:
     (files.folder / "new").mkdir()
     before = files.contents()
-    assert_refused(files("run", *FILES, "-o", "new/", "--format", "npz"), FILES, enough)
+    for cases in GROUPS.values():
+        assert_refused(files("run", *cases, "-o", "new/", "--format", "npz"), cases, enough)
     assert files.contents() == before
 
 
