@@ -199,6 +199,13 @@ def test_every_environment_variable_has_its_row() -> None:
     assert {*read, VARIABLE} - {"TF_ENABLE_ONEDNN_OPTS"} <= set(rows())
 
 
+def test_every_promise_names_tests_that_are_there() -> None:
+    promises = TEXT.partition("## What is promised")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:tests|\.github)/[^`]+)`", promises)
+    assert len(named) >= 8
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
 def test_links_lead_somewhere() -> None:
     headings = re.findall(r"(?m)^#+ (.+)$", TEXT)
     anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
