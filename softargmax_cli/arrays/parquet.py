@@ -26,6 +26,8 @@ BUFFER = 64 << 10
 BATCH = 1 << 20
 """Numbers decoded at a time."""
 FLOAT: np.dtype[Any] = np.dtype("f8")
+_FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
+"""What pyarrow has names of its own for."""
 
 
 def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
@@ -75,8 +77,10 @@ class ParquetSource(Source):
             raise InputError(f"{name}: no columns of numbers in it")
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
-        if rows < 0:
-            raise InputError(f"{name}: damaged: {rows:,} rows", "copy the file again, or write it again")
+        grouped = sum(file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups))
+        if rows < 0 or rows != grouped:  # its footer says both; pyarrow goes by either
+            what = f"damaged: {rows:,} rows, {grouped:,} of them in groups"
+            raise InputError(f"{name}: {what}", "copy the file again, or write it again")
         self._resize(rows)
         self.labels = tuple(titles[at] for at in self._columns)
         self.has_ids = self._id_at is not None
@@ -199,8 +203,7 @@ def _dtype(kind: Any) -> np.dtype[Any] | None:
     import pyarrow as pa
 
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-        return dtype
+        return np.dtype(_FLOATS.get(str(kind), str(kind)))  # older releases import pandas to say it
     return FLOAT if pa.types.is_decimal(kind) or pa.types.is_null(kind) else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,9 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import files
+import h5py
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +146,56 @@ def gzip_oracle(content: bytes) -> Array:
         raise Unread from error
 
 
+def written(*forms: str) -> list[bytes]:
+    """Small arrays in formats that hold several."""
+    rng = np.random.default_rng(4)
+    arrays = [rng.standard_normal((4, 3)).astype(dtype) for dtype in ("f4", "f8", "i2")]
+    return [{**files.ANY_SHAPE, **files.TABLES}[form](array) for form in forms for array in arrays]
+
+
+def npz_oracle(content: bytes) -> Array:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            (name,) = stored.files
+            return real(stored[name])
+    except Exception as error:
+        raise Unread from error
+
+
+def safetensors_oracle(content: bytes) -> Array:
+    try:
+        size = 8 + int.from_bytes(content[:8], "little")
+        end = max(each["data_offsets"][1] for each in json.loads(content[8:size]).values())
+        (array,) = safetensors.numpy.load(content[: size + end]).values()  # what follows is nobody's
+        return real(array)
+    except Exception as error:
+        raise Unread from error
+
+
+def parquet_oracle(content: bytes) -> Array:
+    try:
+        table = pyarrow.parquet.ParquetFile(io.BytesIO(content)).read()
+        return np.stack([column.to_numpy() for column in table.columns], 1).astype("f8")
+    except Exception as error:
+        raise Unread from error
+
+
+def hdf5_oracle(content: bytes) -> Array:
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            (group,) = file.values()
+            (array,) = group.values()
+            return real(array[()])
+    except Exception as error:
+        raise Unread from error
+
+
+def real(array: Array) -> Array:
+    if array.dtype.kind not in "biuf":
+        raise Unread
+    return array
+
+
 CSV_TOKENS = [
     b",",
     b"\n",
@@ -188,6 +243,30 @@ PARSERS = [
         [b"\x1f\x8b\x08\0", b"\0", b"\xff", gzip.compress(b"1,2,3\n", mtime=0)],
         gzip_oracle,
         Reading(delimiter=",", header=False),
+    ),
+    Parser(
+        ".npz",
+        lambda: written("npz", "npz, packed"),
+        [b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"\0", b"\xff\xff\xff\xff", b".npy"],
+        npz_oracle,
+    ),
+    Parser(
+        ".safetensors",
+        lambda: written("safetensors"),
+        [*b'{}[]":,0\0\xff', b'"F64"', b'"BF16"', b"[0,8]", b"99999999999999999999", b"-1", b'"x":'],
+        safetensors_oracle,
+    ),
+    Parser(
+        ".parquet",
+        lambda: written("parquet, in groups"),
+        [b"PAR1", b"\0", b"\xff", b"\x15\0", b"\x19\x1c"],
+        parquet_oracle,
+    ),
+    Parser(
+        ".h5",
+        lambda: written("hdf5", "hdf5, chunked"),
+        [b"\0", b"\xff" * 8, b"OHDR", b"TREE", b"SNOD", b"HEAP", b"\x01"],
+        hdf5_oracle,
     ),
 ]
 """Formats that are read. One more is one more entry."""
