@@ -120,6 +120,14 @@ def test_labels_of_a_header_name_the_indices(inside: Inside, figures: list[Any])
     assert names == ["cat", "$dog", "a_name_that…"]
 
 
+def test_labels_that_the_font_has_not(inside: Inside, figures: list[Any]) -> None:
+    """Matplotlib would warn of each, and draw a box."""
+    inside.write("v.csv", "image,日,b\x1b[31m\na,1,2\n")
+    done = inside("run", "v.csv", "--id-column", "image", "--plot", "p.png")
+    assert (done.code, done.err) == (0, "")
+    assert [label.get_text() for label in figures[0].axes[0].get_xticklabels()] == [r"\u65e5", r"b\x1b[31m"]
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_same_picture_is_the_same_bytes(suffix: str, inside: Inside) -> None:
     inside.save("v.npy", np.random.default_rng(1).random((2, 9)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softargmax_cli.report.plots.figure import BLUE, FAINT, GREY, ORANGE, RULE, SKY
+from softargmax_cli.report.plots.figure import BLUE, FAINT, GREY, ORANGE, RULE, SKY, drawable
 from softargmax_cli.report.plots.slices import (
     STEPS,
     Page,
@@ -95,8 +95,9 @@ def _put_scales(axes: Axes, behind: Axes, panel: Panel, page: Page, edges: Any) 
         axes.set_yticks([])
     behind.tick_params(right=False)
     if page.ticks is not None and len(page.ticks) <= NAMED:
-        tilted = max(map(len, page.ticks)) * len(page.ticks) > 36
-        axes.set_xticks(panel.places[0], page.ticks, rotation=40 if tilted else 0, ha="right" if tilted else "center")
+        names = [drawable(name) for name in page.ticks]
+        tilted = max(map(len, names)) * len(names) > 36
+        axes.set_xticks(panel.places[0], names, rotation=40 if tilted else 0, ha="right" if tilted else "center")
         axes.tick_params(axis="x", length=2, pad=2)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=page.units[0].startswith("index")))
