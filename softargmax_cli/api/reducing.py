@@ -27,6 +27,7 @@ from softargmax_cli.arrays.spooled import spooled
 from softargmax_cli.arrays.watching import refusals, watching
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import engine
+from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS, FIELDS
 
 
@@ -79,7 +80,7 @@ def reduce(
         source = files.enter_context(closing(_opened(path_or_array, reading)))
         files.enter_context(said_in_python(source.name))
         problem = spec.resolve(source.shape, source.dtype, wanted)
-        if source.sequential and engine.must_seek(source, problem, room):
+        if source.sequential and REDUCTION.must_seek(source, problem, room):
             source = files.enter_context(closing(spooled(source, room)))
             problem = spec.resolve(source.shape, source.dtype, wanted)
         notes = list(source.notes)

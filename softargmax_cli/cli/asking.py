@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.arrays.source import Source
     from softargmax_cli.reduction.excerpt import Excerpt, Excerpting
+    from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices, Some
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.runtime.base import Runtime
-
-    Passes = Callable[[Source, Problem, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,34 +95,31 @@ class Inputs:
         fields: Collection[str],
         *,
         bar: bool = True,
-        passes: Passes | None = None,
+        needs: Needs | None = None,
         excerpt: Callable[[Problem], int] | None = None,
     ) -> Iterator[Reduction]:
         """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
+        needs: those of what is done to it, where that is more than a reduction.
         excerpt: how many slices to keep the scores of.
-
-        passes: how often the input is read, where more is done to it than a reduction.
         """
         from softargmax_cli.arrays.opening import open_source
-        from softargmax_cli.reduction.engine import must_seek
+        from softargmax_cli.reduction.fitting import REDUCTION
 
-        asked, wanted, passes = self._asked, frozenset(fields), passes or _passes
+        asked, wanted, needs = self._asked, frozenset(fields), needs or REDUCTION
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
             source = files.enter_context(closing(open_source(name, asked.reading)))
             with _naming(source.name):
                 problem = self._spec.resolve(source.shape, source.dtype, wanted)
-                if source.sequential and (
-                    passes(source, problem, asked.memory) > 1 or must_seek(source, problem, asked.memory)
-                ):
+                if source.sequential and needs.must_seek(source, problem, asked.memory):
                     from softargmax_cli.arrays.spooled import spooled
 
                     with Progress(source.nbytes, stream) as progress:
                         source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
                     problem = self._spec.resolve(source.shape, source.dtype, wanted)
             runtime = self._renewed()
-            count = passes(source, problem, asked.memory)
+            count = needs.passes(source, problem, asked.memory)
             kept = 0 if excerpt is None else excerpt(problem)
             reduction = Reduction(source, problem, runtime, asked.memory, stream, count, kept)
             files.callback(reduction.close)
@@ -243,13 +239,6 @@ def _spec(asked: Asked) -> Spec:
         asked.precision,
         files=asked.files,
     )
-
-
-def _passes(source: Source, problem: Problem, memory: int) -> int:
-    """How often a reduction reads its input."""
-    from softargmax_cli.reduction.engine import returns
-
-    return 2 if returns(source, problem, memory) else 1
 
 
 @contextmanager

@@ -44,13 +44,13 @@ def grad_all(names: Sequence[str], asked: Asked, wanted: Wanted) -> int:
     tables = 0
 
     def work(inputs: Inputs, name: str) -> int:
-        from softargmax_cli.reduction.differentiating import passes
+        from softargmax_cli.reduction.differentiating import GRADIENT
         from softargmax_cli.reduction.result import ALWAYS
 
         nonlocal tables
         file, said = next(files), next(shown)
         data = file == "-" or said.path == "-"
-        with inputs.opened(name, ALWAYS, bar=not (data and sys.stdout.isatty()), passes=passes) as reduction:
+        with inputs.opened(name, ALWAYS, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             _show(reduction, file, said, asked, wanted, apart=tables > 0)
         sys.stdout.flush()
         tables += said.table

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.engine import Part, Stream, Task, bytes_per_element, planned, workers_and_elements
+from softargmax_cli.reduction.engine import Part, Stream, Task
+from softargmax_cli.reduction.fitting import Needs, bytes_reduced
 from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
 from softargmax_cli.reduction.mapping import Array
 from softargmax_cli.reduction.readable import Readable
@@ -46,31 +47,20 @@ def differentiate(
 
     Boxes come in the order of the file, from the caller's thread, as arrays of their shape, with one more last axis
     where there are several coordinates. `vanished`: the norm below which a gradient has. `memory`, `advance`, `note`
-    and the errors are those of `engine.reduce`. A source for which `passes` is more than 1 must not be `sequential`.
+    and the errors are those of `engine.reduce`. The source must not be `sequential` where `GRADIENT` says `must_seek`.
     """
-    if source.sequential and passes(source, problem, memory) > 1:
-        raise ValueError("a source that is read twice must not be sequential")
     stream = _SlopeStream(source, problem, runtime, memory, advance, note, by=by, write=write, vanished=vanished)
     return cast("Iterator[Slopes]", stream.slices())
 
 
-def passes(source: Readable, problem: Problem, memory: int) -> int:
-    """How often the input is read."""
-    return 1 if not _returns(source, problem, memory) else 2 if problem.window is None else 3
-
-
-def _returns(source: Readable, problem: Problem, memory: int) -> bool:
-    """Whether the reduction must come back to what it has read: where a slice is longer than a block."""
-    if problem.shape[0] is None:
-        return 0 in problem.axes
-    each = _bytes_per_element(source, problem)
-    return planned(source, problem, workers_and_elements(source, each, memory)[1]).splits
-
-
-def _bytes_per_element(source: Readable, problem: Problem) -> int:
+def _bytes_differentiated(source: Readable, problem: Problem) -> int:
     """What an element takes while its block is differentiated."""
     # The way back takes as many arrays as the way there; the gradient itself is there twice, and waits to be written.
-    return 2 * bytes_per_element(source, problem) + 4 * len(problem.axes) * problem.precision.itemsize
+    return 2 * bytes_reduced(source, problem) + 4 * len(problem.axes) * problem.precision.itemsize
+
+
+GRADIENT = Needs(_bytes_differentiated, lambda problem: 2 if problem.window is None else 3)
+"""Of `differentiate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +76,8 @@ class _SlopePart(Part):
 class _SlopeStream(Stream):
     """A differentiation on its way through one input."""
 
+    needs = GRADIENT
     batch = 1  # the gradients of a batch would all wait to be written
-    bytes_per_element = staticmethod(_bytes_per_element)
-    returns = staticmethod(_returns)
 
     def __init__(self, *reduction: Any, by: By, write: Write | None, vanished: float) -> None:
         super().__init__(*reduction)

@@ -21,11 +21,11 @@ from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.finish import finish
-from softargmax_cli.reduction.formulas import FLOAT_INDEX
+from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.mapping import Array, BlockReducer, Misfit, padded
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
-from softargmax_cli.reduction.parallel import cores, in_order
+from softargmax_cli.reduction.parallel import in_order
 from softargmax_cli.reduction.readable import Loaded, Pending, Readable
 from softargmax_cli.reduction.result import Slices, Some
 from softargmax_cli.reduction.spec import FURTHEST, Problem
@@ -35,19 +35,14 @@ from softargmax_cli.reduction.undefined import Undefined
 if TYPE_CHECKING:
     from softargmax_cli.runtime.base import Runtime
 
-MIB = 1 << 20
-BLOCK = 2 * MIB
-"""Bytes of a block: it and what is computed of it stay in the cache between the passes over it."""
 BATCH = 8
 """Blocks that a thread does at a time, where there are many."""
-WORTH_COMPILING = 32 * MIB
+WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """Number of a table's block from which on the same holds, where the length is not known."""
 Worth = Mapping[tuple[int, ...], bool]
 """Whether the blocks of each shape are worth compiling for."""
-STATE_BYTES = 100
-"""What one unfinished slice takes, merging included."""
 
 
 def reduce(
@@ -64,67 +59,9 @@ def reduce(
     `memory` (bytes) bounds blocks and unfinished slices; `note` is told what the user may want to know. Raises
     UndefinedError, after the last byte, where there are negative weights, or where the NaN policy is "error" and there
     is NaN or a slice without any weight; InputError where the file is not what it seemed. The source must not be
-    `sequential` where the reduction `must_seek`.
+    `sequential` where the reduction `must_seek` (see `fitting.REDUCTION`).
     """
-    if source.sequential and must_seek(source, problem, memory):
-        raise ValueError("a source that can only be read in order must be copied first")
-    stream = Stream(source, problem, runtime, memory, advance, note)
-    return stream.slices()
-
-
-def returns(source: Readable, problem: Problem, memory: int) -> bool:
-    """Whether the reduction must come back to what it has read.
-
-    So it is where a slice is longer than a block, and what is asked of a place depends on where the maximum is; or,
-    in a table, on how many rows precede it.
-    """
-    again = problem.window is not None or ("second" in problem.fields and len(problem.axes) > 1)
-    if problem.shape[0] is None:
-        return 0 in problem.axes and (again or problem.values is not None)
-    each = bytes_per_element(source, problem)
-    return again and planned(source, problem, workers_and_elements(source, each, memory)[1]).splits
-
-
-def must_seek(source: Readable, problem: Problem, memory: int) -> bool:
-    """Whether the order of a pipe cannot be followed, so that it must be copied first.
-
-    So it is where the reduction `returns`, and where slices lie side by side in the pipe that are too many to be held.
-    """
-    if returns(source, problem, memory):
-        return True
-    if problem.shape[0] is None:
-        return False
-    each = bytes_per_element(source, problem)
-    elements = workers_and_elements(source, each, memory)[1]
-    plan = planned(source, problem, elements)
-    too_long = math.prod(plan.extent[axis] for axis in problem.axes) >= FLOAT_INDEX
-    return too_long or sum(_held(problem, plan, each)) > max(memory, 2 * elements * each)
-
-
-def _held(problem: Problem, plan: Plan, each: int) -> tuple[int, int]:
-    """Bytes of one block on its way through a thread, and of slices whose rest comes in later blocks."""
-    unfinished = math.prod(plan.extent[k] for k in problem.kept) * STATE_BYTES if plan.splits else 0
-    return 2 * math.prod(plan.extent) * each, unfinished
-
-
-def planned(source: Readable, problem: Problem, elements: int) -> Plan:
-    """Blocks of about so many elements for an array of known shape."""
-    shape = tuple(n for n in problem.shape if n is not None)
-    return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
-
-
-def bytes_per_element(source: Readable, problem: Problem) -> int:
-    """What an element takes while its block is reduced."""
-    # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
-    arrays = 3 + (problem.window is not None) + ("second" in problem.fields)
-    return source.dtype.itemsize + arrays * problem.precision.itemsize + (0 if problem.values is None else 16)
-
-
-def workers_and_elements(source: Readable, each: int, memory: int) -> tuple[int, int]:
-    """How many threads reduce, and how many elements a block has, where one of them takes `each` bytes."""
-    largest = BLOCK // source.dtype.itemsize
-    workers = max(1, min(cores(), memory // (2 * largest * each)))
-    return workers, max(1, min(largest, memory // (2 * workers * each)))
+    return Stream(source, problem, runtime, memory, advance, note).slices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +93,9 @@ class Part:
 class Stream:
     """A reduction on its way through one input."""
 
+    needs = REDUCTION
+    batch = BATCH
+
     def __init__(
         self,
         source: Readable,
@@ -165,17 +105,14 @@ class Stream:
         advance: Callable[[int], None],
         note: Callable[[str], None],
     ) -> None:
+        if source.sequential and self.needs.must_seek(source, problem, memory):
+            raise ValueError("a source that can only be read in order must be copied first")
         self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
         self.reducer, self.undefined = BlockReducer(problem, runtime), Undefined(problem)
-        self.per_element = self.bytes_per_element(source, problem)
-        self.workers, self.elements = workers_and_elements(source, self.per_element, memory)
+        self.workers, self.elements = self.needs.fit(source, problem, memory)
         self.buffers, self.lookalike = threading.local(), Lookalike()
         self.names = source.labels if problem.kept == (len(problem.shape) - 1,) else None
         """Of the slices, where the last axis is the one that stays."""
-
-    batch = BATCH
-    bytes_per_element = staticmethod(bytes_per_element)
-    returns = staticmethod(returns)
 
     def slices(self) -> Iterator[Slices]:
         """All slices; what is noted of them comes at the end."""
@@ -185,11 +122,11 @@ class Stream:
 
     def array(self) -> Iterator[Slices]:
         """The slices of an array of known shape."""
-        plan = planned(self.source, self.problem, self.elements)
+        plan = self.needs.plan(self.source, self.problem, self.memory)
         if self.source.sequential:  # whose order may make blocks large
-            block, unfinished = _held(self.problem, plan, self.per_element)
+            block, unfinished = self.needs.held(self.source, self.problem, plan)
             self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
-        if self.returns(self.source, self.problem, self.memory):
+        if self.needs.passes(self.source, self.problem, self.memory) > 1:
             finished = self._finished_twice(plan)
         else:
             finished = self._finished(plan)

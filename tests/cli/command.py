@@ -65,6 +65,24 @@ class Softargmax:
         )
         return Done(ended.returncode, ended.stdout, ended.stderr.decode())
 
+    def peak(self, *arguments: str) -> int:
+        """Bytes of memory that a run needed at most."""
+        code = (
+            "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
+            "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, *self.command(*arguments)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=self.folder,
+            env=self.environment(),
+        )
+        returned, most = map(int, done.stdout.split())
+        assert returned == 0, done.stderr
+        return most * (1 if sys.platform == "darwin" else 1024)
+
     @contextmanager
     def started(self, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         """A process that still runs; `options` are Popen's, or `variables` of its environment."""

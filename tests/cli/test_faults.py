@@ -177,12 +177,14 @@ def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -
     new = (bench.folder / "y.npy").read_bytes()
     moments = some(whole.moments(*READING))
     assert {"read", "load", "compute"} <= {moment.point for moment in moments}
+    missed = 0
     for moment in moments:
         if moment.point != "load":  # without the C library there is another way
             fault = "MemoryError" if moment.point == "compute" else "EIO"
             ended, case = bench.run(command, "y.npy", moment, fault, **more), f"{moment} {fault}"
             if piped and not ended.happened:  # a pipe may bring the same in fewer pieces
                 assert check_whole(bench, ended, "y.npy", new, case) == new, case
+                missed += 1
                 continue
             assert ended.happened, case
             assert check_whole(bench, ended, "y.npy", new, case) == OLD, case
@@ -196,6 +198,7 @@ def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -
             ended = bench.run(command, "y.npy", when, fault, **more)
             if piped and not ended.happened:
                 assert check_whole(bench, ended, "y.npy", new, case) == new, case
+                missed += 1
                 continue
             assert ended.happened, case
             assert (ended.code, ended.err) == (CODES[fault], ""), f"{case}: {ended}"
@@ -203,6 +206,7 @@ def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -
                 check_recovery(bench, command, "y.npy", new, case, **more)
             else:
                 check_whole(bench, ended, "y.npy", new, case)
+    assert missed <= len(moments)  # of four or five times as many
 
 
 @pytest.mark.parametrize("format", INPUTS)

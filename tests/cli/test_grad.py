@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -239,26 +237,7 @@ def test_memory_is_bounded(softargmax: Softargmax) -> None:
     softargmax.save("x.npy", TUTORIAL, "float32")
     shape = (60_000, 1_000)
     np.lib.format.open_memmap(softargmax.folder / "big.npy", mode="w+", dtype="<f4", shape=shape).flush()
-    usual = peak(softargmax, "x.npy")
+    usual = softargmax.peak("grad", "x.npy")
     for axis in ("0", "1"):
         given = ("--memory", "100MB", "--axis", axis, "-o", "g.npy", "--force")
-        assert peak(softargmax, "big.npy", *given) <= usual + 150_000_000  # of a gradient of 240 MB
-
-
-def peak(softargmax: Softargmax, *arguments: str) -> int:
-    """Bytes of memory that a run needed at most."""
-    code = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
-        "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *softargmax.command("grad", *arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=softargmax.folder,
-        env=softargmax.environment(),
-    )
-    returned, most = map(int, done.stdout.split())
-    assert returned == 0, done.stderr
-    return most * (1 if sys.platform == "darwin" else 1024)
+        assert softargmax.peak("grad", "big.npy", *given) <= usual + 150_000_000  # of a gradient of 240 MB

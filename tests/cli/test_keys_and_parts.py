@@ -52,7 +52,7 @@ def test_the_same_answers_from_every_format(inside: Inside, form: str) -> None:
 @pytest.mark.parametrize("form", [*ANY_SHAPE, *TABLES])
 def test_a_window_over_a_split_axis(inside: Inside, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which reads twice: what can only be read in order is copied first."""
-    monkeypatch.setattr("softargmax_cli.reduction.engine.BLOCK", 64)
+    monkeypatch.setattr("softargmax_cli.reduction.fitting.BLOCK", 64)
     name = inside.write("data.bin", {**ANY_SHAPE, **TABLES}[form](VALUES))
     done = inside("run", name, "--axis", "0", "--beta", "3", "--window", "1", "--format", "npz")
     assert_answered(done, "npz", answer(VALUES, 0, 3.0, window=1), single=not form.startswith("csv"))
@@ -295,12 +295,11 @@ class TestPython:
 
 @pytest.mark.slow
 def test_memory_is_bounded(softargmax: Softargmax) -> None:
-    from test_streams import peak
 
     zeros = np.zeros((75_000, 1_000), "f4")  # 300 MB
     np.save(softargmax.folder / "x.npy", zeros)
     np.savez(softargmax.folder / "stored.npz", x=zeros)
     np.savez_compressed(softargmax.folder / "packed.npz", x=zeros)
-    usual = peak(softargmax, "x.npy", "--memory", "64MiB")
+    usual = softargmax.peak("run", "x.npy", "--memory", "64MiB")
     for name in ("stored.npz", "packed.npz"):
-        assert peak(softargmax, name, "--memory", "64MiB") <= usual + 64_000_000
+        assert softargmax.peak("run", name, "--memory", "64MiB") <= usual + 64_000_000

@@ -409,31 +409,12 @@ def test_verbose_says_what_computes(shared: Softargmax, kinds: list[str]) -> Non
 # Memory
 
 
-def peak(softargmax: Softargmax, *arguments: str) -> int:
-    """Bytes of memory that a run needed at most."""
-    code = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
-        "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *softargmax.command("run", *arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=softargmax.folder,
-        env=softargmax.environment(),
-    )
-    returned, most = map(int, done.stdout.split())
-    assert returned == 0, done.stderr
-    return most * (1 if sys.platform == "darwin" else 1024)
-
-
 @pytest.mark.slow
 def test_memory_is_bounded(softargmax: Softargmax) -> None:
     softargmax.save("x.npy", TUTORIAL, "float32")
     shape = (250_000, 1_000)
     np.lib.format.open_memmap(softargmax.folder / "big.npy", mode="w+", dtype="<f4", shape=shape).flush()
     assert (softargmax.folder / "big.npy").stat().st_size > 10**9
-    usual = peak(softargmax, "x.npy", "--memory", "200MB")
+    usual = softargmax.peak("run", "x.npy", "--memory", "200MB")
     for axis in ("0", "1"):
-        assert peak(softargmax, "big.npy", "--memory", "200MB", "--axis", axis) <= usual + 200_000_000
+        assert softargmax.peak("run", "big.npy", "--memory", "200MB", "--axis", axis) <= usual + 200_000_000

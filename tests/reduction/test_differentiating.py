@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from oracle import gradients, softargmax
 
 from softargmax_cli.arrays.memory import ArraySource
 from softargmax_cli.errors import UndefinedError
-from softargmax_cli.reduction import engine
-from softargmax_cli.reduction.differentiating import differentiate, passes
+from softargmax_cli.reduction import engine, fitting
+from softargmax_cli.reduction.differentiating import GRADIENT, differentiate
+from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS
 from softargmax_cli.reduction.slopes import Slopes, SlopeSummary
 from softargmax_cli.reduction.spec import Spec
@@ -118,7 +120,7 @@ def drawn(shape: tuple[int, ...], dtype: str, kind: str, seed: int = 0) -> Array
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BLOCK", 1 << 14)
+    monkeypatch.setattr(fitting, "BLOCK", 1 << 14)
     monkeypatch.setattr(engine, "WORTH_COMPILING", 1 << 60)
 
 
@@ -156,7 +158,17 @@ def test_slices_longer_than_a_block_are_read_again() -> None:
             spec = Spec(axes, window=window)
             source = ArraySource(np.zeros(shape, "f4"))
             problem = spec.resolve(source.shape, source.dtype, ALWAYS)
-            assert passes(source, problem, MEMORY) == (want if want == 1 else want + more)
+            assert GRADIENT.passes(source, problem, MEMORY) == (want if want == 1 else want + more)
+
+
+def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
+    """Whose blocks take more of each element: it is copied first."""
+    source: Any = SimpleNamespace(shape=(1, 12_000_000), dtype=np.dtype("f4"), order="C", sequential=True)
+    problem = Spec((0,)).resolve(source.shape, source.dtype, ALWAYS)
+    memory = 600_000_000
+    assert not REDUCTION.must_seek(source, problem, memory)
+    assert GRADIENT.must_seek(source, problem, memory)
+    assert not GRADIENT.must_seek(source, problem, 10 * memory)
 
 
 @pytest.mark.parametrize("dtype", ["?", "i1", "u2", "f2", "i4", "i8", "u8"])
@@ -257,7 +269,7 @@ def test_far_from_a_maximum_a_long_slice_is_as_exact(native_runtime: Runtime) ->
     x[0] = 0
     x[-4000:] = -5 + np.random.default_rng(8).normal(size=4000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "BLOCK", 2 << 20)
+        patch.setattr(fitting, "BLOCK", 2 << 20)
         got, _ = differentiated(x, native_runtime, Spec(beta=1.0))
     weighty = np.array([0, *range(n - 4000, n)])  # in float32 the others weigh nothing
     weight = np.exp(x[weighty].astype("f8"))

@@ -21,10 +21,11 @@ from oracle import FIELDS, answer_to, assert_answers, softargmax
 from softargmax_cli.arrays.npy import NpySource
 from softargmax_cli.arrays.source import Loaded
 from softargmax_cli.errors import InputError, UndefinedError
-from softargmax_cli.reduction import engine, ordering
+from softargmax_cli.reduction import engine, fitting, ordering
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.engine import must_seek, reduce
+from softargmax_cli.reduction.engine import reduce
+from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.runtime.base import Runtime
@@ -138,7 +139,7 @@ def threads() -> set[threading.Thread]:
 @pytest.fixture
 def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Make blocks so small, in bytes, that small arrays have many."""
-    return lambda nbytes: monkeypatch.setattr(engine, "BLOCK", nbytes)
+    return lambda nbytes: monkeypatch.setattr(fitting, "BLOCK", nbytes)
 
 
 @pytest.fixture
@@ -345,22 +346,22 @@ class TestMemory:
         assert largest == 1 or largest * 4 * 4 <= memory
 
     def test_slices_side_by_side_beyond_it(self, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engine, "STATE_BYTES", 1 << 24)
+        monkeypatch.setattr(fitting, "STATE_BYTES", 1 << 24)
         values = np.zeros((4, 1000), "f4")
         problem = Spec(axes=(0,)).resolve(values.shape, values.dtype, ALWAYS)
         source = ArraySource(values, sequential=True)
-        monkeypatch.setattr(engine, "BLOCK", 100)
-        assert must_seek(source, problem, 10_000_000)
+        monkeypatch.setattr(fitting, "BLOCK", 100)
+        assert REDUCTION.must_seek(source, problem, 10_000_000)
         with pytest.raises(ValueError, match="must be copied first"):
             gathered(reduce(source, problem, native_runtime, memory=10_000_000))
-        assert not must_seek(source, problem, 1 << 40)
+        assert not REDUCTION.must_seek(source, problem, 1 << 40)
 
     @pytest.mark.parametrize(("axes", "seeks"), [((0, 2), True), ((2,), False), ((0, 1, 2), False)])
     def test_slices_side_by_side_too_long_for_exact_indices(self, axes: tuple[int, ...], seeks: bool) -> None:
         """Of a pipe whose block must hold all of the last axis, however much memory there is."""
         source: Any = SimpleNamespace(shape=(2, 2, 1 << 24), dtype=np.dtype("f2"), order="C", sequential=True)
         problem = Spec(axes=axes).resolve(source.shape, source.dtype, frozenset())
-        assert must_seek(source, problem, 1 << 40) == seeks
+        assert REDUCTION.must_seek(source, problem, 1 << 40) == seeks
 
 
 class TestFortranOrder:
@@ -369,7 +370,7 @@ class TestFortranOrder:
     def test_slices_in_row_major_order(
         self, axis: int, memory: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engine, "BLOCK", 1600)
+        monkeypatch.setattr(fitting, "BLOCK", 1600)
         monkeypatch.setattr(ordering, "RUN", 100)
         mapped = []
         space = ordering._space

@@ -1,0 +1,85 @@
+"""How a reduction fits into memory: how large its blocks are, how often it reads, whether a pipe's order will do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from softargmax_cli.reduction import blocks
+from softargmax_cli.reduction.blocks import Plan
+from softargmax_cli.reduction.formulas import FLOAT_INDEX
+from softargmax_cli.reduction.parallel import cores
+from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.spec import Problem
+
+MIB = 1 << 20
+BLOCK = 2 * MIB
+"""Bytes of a block: it and what is computed of it stay in the cache between the passes over it."""
+STATE_BYTES = 100
+"""What one unfinished slice takes, merging included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What one kind of reduction asks of memory and of its input."""
+
+    bytes_per_element: Callable[[Readable, Problem], int]
+    """What an element takes while its block is worked on."""
+    passes_over: Callable[[Problem], int]
+    """How often a slice is read that is longer than a block, or that is a column of a table of unknown length."""
+
+    def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
+        """How many threads work, and how many elements a block has."""
+        largest, each = BLOCK // source.dtype.itemsize, self.bytes_per_element(source, problem)
+        workers = max(1, min(cores(), memory // (2 * largest * each)))
+        return workers, max(1, min(largest, memory // (2 * workers * each)))
+
+    def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
+        """The blocks of an array of known shape."""
+        shape, elements = tuple(n for n in problem.shape if n is not None), self.fit(source, problem, memory)[1]
+        return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
+
+    def passes(self, source: Readable, problem: Problem, memory: int) -> int:
+        """How often the input is read."""
+        again = self.passes_over(problem)
+        if problem.shape[0] is None:
+            return again if 0 in problem.axes else 1
+        return again if again > 1 and self.plan(source, problem, memory).splits else 1
+
+    def must_seek(self, source: Readable, problem: Problem, memory: int) -> bool:
+        """Whether the order of a pipe cannot be followed, so that it must be copied first.
+
+        So it is where there are several passes, and where slices lie side by side in the pipe that are too many to be
+        held.
+        """
+        if self.passes(source, problem, memory) > 1:
+            return True
+        if problem.shape[0] is None:
+            return False
+        plan = self.plan(source, problem, memory)
+        too_long = math.prod(plan.extent[axis] for axis in problem.axes) >= FLOAT_INDEX
+        usual = 2 * self.fit(source, problem, memory)[1] * self.bytes_per_element(source, problem)
+        return too_long or sum(self.held(source, problem, plan)) > max(memory, usual)
+
+    def held(self, source: Readable, problem: Problem, plan: Plan) -> tuple[int, int]:
+        """Bytes of one block on its way through a thread, and of slices whose rest comes in later blocks."""
+        unfinished = math.prod(plan.extent[k] for k in problem.kept) * STATE_BYTES if plan.splits else 0
+        return 2 * math.prod(plan.extent) * self.bytes_per_element(source, problem), unfinished
+
+
+def bytes_reduced(source: Readable, problem: Problem) -> int:
+    """What an element takes while its block is reduced."""
+    # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
+    arrays = 3 + (problem.window is not None) + ("second" in problem.fields)
+    return source.dtype.itemsize + arrays * problem.precision.itemsize + (0 if problem.values is None else 16)
+
+
+def _passes_reduced(problem: Problem) -> int:
+    """Two where what is asked of a place depends on where the maximum is, or in a table on how many rows precede it."""
+    again = problem.window is not None or ("second" in problem.fields and len(problem.axes) > 1)
+    return 2 if again or (problem.shape[0] is None and problem.values is not None) else 1
+
+
+REDUCTION = Needs(bytes_reduced, _passes_reduced)
+"""Of `engine.reduce`."""
