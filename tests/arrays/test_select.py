@@ -137,6 +137,17 @@ def indices(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple(parts)
 
 
+@pytest.mark.parametrize(
+    "index", [np.s_[:, -5::-1], np.s_[-5::-1], np.s_[1:, 3:0], np.s_[:, 2::-1], np.s_[:, -1:-3:-1]]
+)
+@pytest.mark.parametrize("form", ["npy", *TABLES])
+def test_backwards_and_beyond_the_first(form: str, index: Any, tmp_path: Path) -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    path = written(tmp_path, {**ANY_SHAPE, **TABLES}[form](values))
+    with closing(open_source(path, Reading(select=selection_of(index)))) as source:
+        np.testing.assert_array_equal(everything(source, (0,), 30).reshape(values[index].shape), values[index])
+
+
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_part_of_any_file(data: st.DataObject, tmp_path: Path) -> None:

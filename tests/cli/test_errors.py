@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import pickle
 import re
-import struct
 import zipfile
 from pathlib import Path
 
@@ -37,16 +34,6 @@ def assert_harmless(text: str) -> None:
 # Files
 
 
-def npy(header: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    """An .npy file with a header of one's own."""
-    text = header.encode("latin-1") + b"\n"
-    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text + data
-
-
-def described(descr: str, shape: str, data: bytes = b"") -> bytes:
-    return npy(f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}", data)
-
-
 @pytest.fixture(scope="module")
 def folder(shared: Softargmax) -> Softargmax:
     """A folder of good files and bad ones."""
@@ -54,68 +41,6 @@ def folder(shared: Softargmax) -> Softargmax:
     shared.write("good.csv", TUTORIAL_CSV)
     (shared.folder / "a_directory").mkdir()
     return shared
-
-
-BAD: dict[str, tuple[bytes, str]] = {
-    "empty.npy": (b"", "empty"),
-    "empty.csv": (b"", "empty"),
-    "scalar.npy": (described("'<f8'", "()", bytes(8)), r"the array has no axis \(shape \(\)\), so there is nothing .*"),
-    "no_length.npy": (
-        described("'<f8'", "(3, 0)"),
-        r"axis 1 has length 0 \(shape \(3, 0\)\), so there is no maximum .*",
-    ),
-    "cut.npy": (described("'<f4'", "(3, 4)", bytes(40)), r"truncated: shape \(3, 4\) of float32 takes 48 bytes, .* 40"),
-    "cut_header.npy": (described("'<f4'", "(3, 4)")[:30], "the file ends within its header"),
-    "cut_magic.npy": (b"\x93NUMPY", "not an .npy file"),
-    "no_header.npy": (npy("0"), "the .npy header cannot be parsed"),
-    "call.npy": (npy("__import__('os').system('touch pwned')"), "the .npy header cannot be parsed"),
-    "deep.npy": (npy("(" * 30_000), "the .npy header cannot be parsed"),
-    "escape.npy": (npy(r"{'\d': 1}"), "the .npy header cannot be parsed"),
-    "bad_shape.npy": (described("'<f4'", "(-1, 4)"), r"the .npy header gives an impossible shape, \(-1, 4\)"),
-    "endless.npy": (described("'<f8'", f"({10**18}, {10**18})"), r"truncated: .* the file has 0"),
-    "object.npy": (described("'|O'", "(2,)", pickle.dumps([1, 2])), "dtype object holds objects, .* never unpickled"),
-    "complex.npy": (described("'<c8'", "(2,)", bytes(16)), "dtype complex64 holds no real numbers"),
-    "text.npy": (described("'<U4'", "(2,)", bytes(32)), "dtype <U4 holds no real numbers"),
-    "dates.npy": (described("'<M8[s]'", "(2,)", bytes(16)), r"dtype datetime64\[s\] holds no real numbers"),
-    "structured.npy": (described("[('a', '<f4')]", "(2,)", bytes(8)), "dtype structured holds .*"),
-    "later.npy": (b"\x93NUMPY\x09\x00" + bytes(100), r".npy version 9\.0 is not known \(1\.0 to 3\.0 are\)"),
-    "csv_really.npy": (TUTORIAL_CSV.encode(), "not an .npy file, whatever its name says"),
-    "archive.npz": (b"PK\x03\x04" + bytes(30), "damaged, or no .npz file"),
-    "archive.csv": (b"PK\x03\x04" + bytes(30), "damaged, or no .npz file"),
-    "pickled.npy": (pickle.dumps({"a": 1}, protocol=4), "a Python pickle, which is never unpickled; .*"),
-    "pickled.csv": (pickle.dumps({"a": 1}, protocol=2), "a Python pickle, which is never unpickled; .*"),
-    "ragged.csv": (b"1,2,3\n4,5,6\n7,8\n", "line 3 has 2 cells, expected 3 as in line 1"),
-    "word.csv": (b"a,b,c\n1,2,3\n4,five,6\n7,8,9\n", r"line 3, column 2 \('b'\): 'five' is not a number"),
-    "late_word.tsv": (b"1\t2\n" * 40_000 + b"3\tx\n", "line 40001, column 2: 'x' is not a number"),
-    "names.csv": (b"id,a,b\nx,1,2\ny,3,4\n", r"line 2, column 1 \('id'\): 'x' is not a number"),
-    "bytes.csv": (b"1,2\n\xff,3\n", "line 2, byte 4: 0xff is not UTF-8"),
-    "zeros.csv": (bytes(100), "line 1, byte 0: a NUL byte, so the file is not UTF-8 text"),
-    "header_only.csv": (b"a,b\n", "line 1 is a header, and no rows follow it"),
-    "damaged.csv.gz": (gzip.compress(b"1,2\n" * 10_000)[:-20], "the gzip data is damaged: .*"),
-    "nan.npy": (described("'<f8'", "(2, 2)", struct.pack("<4d", 1, 2, 3, np.nan)), r"1 NaN, at index \(1, 1\)"),
-    "nan.csv": (b"1,2\n3,\n", r"1 NaN, at index \(1, 1\)"),
-}
-
-
-def test_bad_files_and_a_good_one_among_them(folder: Softargmax) -> None:
-    """Each is refused with a reason of its own, and none keeps the others from being read."""
-    for name, (content, _) in BAD.items():
-        folder.write(name, content)
-    names = list(BAD)
-    done = folder("run", *names, "good.npy")
-    assert done.code == 2
-    assert done.out.count(" · axis 1 · ") == 1
-    assert not (folder.folder / "pwned").exists()
-    assert_harmless(done.err)
-    said = done.err.split(START)
-    assert said[0] == ""
-    by_name = {text.partition(": ")[0]: text for text in said[1:]}
-    assert "defect" not in done.err
-    assert list(by_name) == names
-    for name, text in by_name.items():
-        what, *remedy = text.splitlines()
-        assert re.fullmatch(f"{re.escape(name)}: {BAD[name][1]}.*", what), what
-        assert len(remedy) <= 2
 
 
 @pytest.mark.parametrize(

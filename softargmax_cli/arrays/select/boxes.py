@@ -6,12 +6,11 @@ import itertools
 import math
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
 
-from softargmax_cli.arrays.source import Loaded, Source
+from softargmax_cli.arrays.source import BoxPending, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -39,8 +38,8 @@ class SelectedSource(Source):
         self._lengths = tuple(n or 0 for n in source.shape)
         self._spaces = threading.local()
 
-    def fetch(self, block: Block) -> SelectedPending:
-        return SelectedPending(self, block)
+    def fetch(self, block: Block) -> BoxPending:
+        return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """The values of a box of the part; any thread may ask."""
@@ -108,18 +107,3 @@ class SelectedSource(Source):
 
     def close(self) -> None:
         self._source.close()
-
-
-@dataclass(frozen=True, slots=True)
-class SelectedPending:
-    """A box of the part, not read yet."""
-
-    source: SelectedSource
-    block: Block
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.block.shape) * self.source.dtype.itemsize
-
-    def load(self, buffer: Buffer) -> Loaded:
-        return self.source.read(self.block, buffer)

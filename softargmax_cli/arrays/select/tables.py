@@ -24,7 +24,8 @@ class SelectedTable(Source):
 
     def __init__(self, source: Source, rows: slice, columns: range) -> None:
         self.appear_as(source)
-        self._source, self._columns = source, columns
+        self._source = source
+        self._columns = columns or range(0)  # none, from -1 on backwards, are all of them to a slice
         self.shape, self.nbytes, self.has_ids = (None, len(columns)), source.nbytes, source.has_ids
         self.labels = None if source.labels is None else [source.labels[i] for i in columns]
         self._start, self._stop, self._step = rows.start or 0, rows.stop, rows.step or 1
