@@ -7,6 +7,7 @@ happen in order; the `Pending` it returns is loaded by any thread.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,3 +121,27 @@ _SHOWN = (
     *("name", "dtype", "stored", "format", "version", "order", "labels", "notes"),
     *("delimiter", "header", "id_column", "members"),
 )
+
+
+class BoxReader(Protocol):
+    """A source of which any thread may read any box."""
+
+    dtype: np.dtype[Any]
+
+    def read(self, block: Block, buffer: Buffer) -> Loaded:
+        """The values of a box."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxPending:
+    """A box that is read by the thread that wants it."""
+
+    source: BoxReader
+    block: Block
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.block.shape) * self.source.dtype.itemsize
+
+    def load(self, buffer: Buffer) -> Loaded:
+        return self.source.read(self.block, buffer)

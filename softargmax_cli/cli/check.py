@@ -8,10 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cli import options
-from softargmax_cli.cli.asking import Asked
-from softargmax_cli.cli.checking import Criterion, check_all
 
 CHECK = "Check"
 
@@ -140,6 +137,10 @@ def check(
 
     softargmax check scores.csv --format junit -o report.xml
     """
+    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.checking import Criterion, check_all
+
     asked = Asked(
         axes=options.axes(axis),
         kind=kind,

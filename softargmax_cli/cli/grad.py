@@ -7,10 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cli import options
-from softargmax_cli.cli.asking import Asked
-from softargmax_cli.cli.grading import Wanted, grad_all
 
 GRADIENT = "Gradient"
 
@@ -90,6 +87,10 @@ def grad(
 
     softargmax grad scores.csv --wrt beta --format csv
     """
+    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.grading import Wanted, grad_all
+
     asked = Asked(
         axes=options.axes(axis),
         kind=kind,

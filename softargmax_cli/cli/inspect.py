@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cli import options
-from softargmax_cli.cli.inspecting import Looked, inspect_all
 
 Axis = Annotated[
     str | None,
@@ -47,6 +45,9 @@ def inspect(
 
     cat data.npy | softargmax inspect - --format json | jq .shape
     """
+    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.cli.inspecting import Looked, inspect_all
+
     axes = None if axis is None else options.axes(axis)
     looked = Looked(axes, quick, Reading(key, select, delimiter, header, id_column, inspected=True), quiet, verbose)
     return inspect_all(inputs, looked, format)

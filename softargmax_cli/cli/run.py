@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cli import options
-from softargmax_cli.cli.asking import Asked
-from softargmax_cli.cli.running import Shown, run_all
 
 
 def run(
@@ -44,6 +41,10 @@ def run(
 
     cat data.npy | softargmax run - --format jsonl | jq .soft
     """
+    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.running import Shown, run_all
+
     asked = Asked(
         axes=options.axes(axis),
         kind=kind,

@@ -9,14 +9,13 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO
 
 from softargmax_cli.arrays.containers.members import MOST, chosen, damaged, shown
 from softargmax_cli.arrays.npy import native_dtype
 from softargmax_cli.arrays.reading import Reading
-from softargmax_cli.arrays.source import Loaded, Member, Source
+from softargmax_cli.arrays.source import BoxPending, Loaded, Member, Source
 from softargmax_cli.errors import InputError, MissingDependencyError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
@@ -131,8 +130,8 @@ class Hdf5Source(Source):
             raise InputError(f"{name}: {what}", "store it in smaller chunks, as with h5repack -l CHUNK=...")
         self.nbytes = math.prod(shape) * self.dtype.itemsize
 
-    def fetch(self, block: Block) -> Hdf5Pending:
-        return Hdf5Pending(self, block)
+    def fetch(self, block: Block) -> BoxPending:
+        return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """A box, in C order and native byte order."""
@@ -147,18 +146,3 @@ class Hdf5Source(Source):
     def close(self) -> None:
         self._file.close()
         self._stream.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Hdf5Pending:
-    """A box of a dataset."""
-
-    source: Hdf5Source
-    block: Block
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.block.shape) * self.source.dtype.itemsize
-
-    def load(self, buffer: Buffer) -> Loaded:
-        return self.source.read(self.block, buffer)

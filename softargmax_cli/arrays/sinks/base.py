@@ -5,23 +5,52 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from softargmax_cli.arrays.sinks.target import Target, blaming
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class Sink(ABC):
-    """An open result. Leaving the `with` block without `commit` aborts.
+
+class Whole:
+    """What is written whole or not at all: leaving the `with` block without a commit aborts."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._open = True
+
+    def abort(self) -> None:
+        """Give up: the target is as it was before, and no temporary file stays. After a commit it does nothing."""
+        if self._open:
+            self._open = False
+            self._target.abort()
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def _release(self) -> None:
+        """Let go of temporary files, where there are any."""
+
+
+class Sink(Whole, ABC):
+    """An open result.
 
     A sink is fed by one thread. OutputError when the target cannot be written; BrokenPipeError when the
     reader at the other end of a pipe has gone.
     """
 
     def __init__(self, target: Target, run: Run) -> None:
-        self._target = target
+        super().__init__(target)
         self._run = run
         self._count = 0
-        self._open = True
 
     def write(self, slices: Slices) -> None:
         """Take the next slices, in row-major order without gaps."""
@@ -45,21 +74,6 @@ class Sink(ABC):
         self._open = False
         self._release()
 
-    def abort(self) -> None:
-        """Give up: the target is as it was before, and no temporary file stays."""
-        if self._open:
-            self._open = False
-            self._target.abort()
-            self._release()
-
-    def __enter__(self) -> Sink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
     def _check(self, shape: tuple[int, ...]) -> None:
         """A result of another size than its header promises would be a broken file."""
         due = math.prod(self._kept(shape))
@@ -73,7 +87,7 @@ class Sink(ABC):
     def _kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(int(n) for k, n in enumerate(shape) if k not in self._run.axes)
 
-    def _begin(self) -> None:  # noqa: B027 - not every format starts with something
+    def _begin(self) -> None:
         """Write what precedes the first slice."""
 
     @abstractmethod
@@ -83,6 +97,3 @@ class Sink(ABC):
     @abstractmethod
     def _finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
         """Write what follows the last slice."""
-
-    def _release(self) -> None:  # noqa: B027 - only sinks that spool hold anything
-        """Let go of temporary files."""

@@ -7,22 +7,22 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
-from types import TracebackType
 from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.arrays.formats import array_format_of
+from softargmax_cli.arrays.sinks.base import Whole
 from softargmax_cli.arrays.sinks.numpyfiles import LONGEST_AXIS, member, npy_header, zip_of
-from softargmax_cli.arrays.sinks.target import Target, blaming, open_target
+from softargmax_cli.arrays.sinks.target import blaming, open_target
 from softargmax_cli.arrays.stretches import stretches
 from softargmax_cli.arrays.temporary import nameless
 from softargmax_cli.reduction.blocks import Order
 
 
-class BoxFile:
-    """A file for one array of known shape, or of rows that come in order. Leaving `with` without `commit` aborts.
+class BoxFile(Whole):
+    """A file for one array of known shape, or of rows that come in order.
 
     Where the target can be sought in, an .npy is written there directly; else, and for the one member of an .npz, the
     data wait in a temporary file. OutputError when the target cannot be written.
@@ -35,9 +35,8 @@ class BoxFile:
         self._format, self._name, self._order = array_format_of(path), name, order
         self._dtype, self._shape = dtype.newbyteorder("<"), shape
         self._count = 0
-        self._open = True
         self._file: IO[bytes] | None = None
-        self._target: Target = open_target(path, force=force)
+        super().__init__(open_target(path, force=force))
         try:
             with blaming(self._place):
                 self._begin()
@@ -112,22 +111,7 @@ class BoxFile:
                     stream.write(header)
                     shutil.copyfileobj(file, stream, 1 << 20)
 
-    def abort(self) -> None:
-        """Give up: the target is as it was before, and no temporary file stays. After `commit` it does nothing."""
-        if self._open:
-            self._open = False
-            self._target.abort()
-            self._release()
-
     def _release(self) -> None:
         if self._file is not None and self._file is not self._target.stream:
             with contextlib.suppress(OSError):  # what could not be written is not wanted any more
                 self._file.close()
-
-    def __enter__(self) -> BoxFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
