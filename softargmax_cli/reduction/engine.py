@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -20,10 +20,9 @@ from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.finish import finish
+from softargmax_cli.reduction.finish import Finisher, SliceFinisher
 from softargmax_cli.reduction.lookalike import look_like_weights
-from softargmax_cli.reduction.mapping import BlockReducer, Misfit, padded
-from softargmax_cli.reduction.ordering import in_row_major_order, logical
+from softargmax_cli.reduction.mapping import BlockReducer, Misfit, Reducer, padded
 from softargmax_cli.reduction.parallel import cores, in_order
 from softargmax_cli.reduction.readable import Pending, Readable
 from softargmax_cli.reduction.result import Slices
@@ -33,6 +32,8 @@ from softargmax_cli.reduction.undefined import Undefined
 
 if TYPE_CHECKING:
     from softargmax_cli.runtime.base import Runtime
+
+Answers = TypeVar("Answers")
 
 MIB = 1 << 20
 BLOCK = 2 * MIB
@@ -65,9 +66,9 @@ def reduce(
     """
     if source.sequential and returns(source, problem, memory):
         raise ValueError("a source that is read twice must not be sequential")
-    stream = _Stream(source, problem, runtime, memory, advance, note)
-    slices = stream.table() if problem.shape[0] is None else stream.array()
-    return stream.undefined.watched(slices)
+    finisher = SliceFinisher(problem, source)
+    stream = Stream(source, problem, memory, advance, note, BlockReducer(problem, runtime), finisher)
+    return stream.undefined.watched(stream.answers())
 
 
 def returns(source: Readable, problem: Problem, memory: int) -> bool:
@@ -114,7 +115,7 @@ class _Task:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part(Generic[Answers]):
     """A block after its reduction."""
 
     block: Block
@@ -124,32 +125,39 @@ class _Part:
     misfit: Misfit | None = None
     state: State | None = None
     """Where other blocks hold the rest of the slices."""
-    slices: Slices | None = None
+    answers: Answers | None = None
     """Where the block holds whole slices."""
     lookalike: bool = False
     """Whether the scores look like ready-made weights."""
 
 
-class _Stream:
+class Stream(Generic[Answers]):
+    """Blocks on their way to answers; `work` says how many times more there is to compute than usual."""
+
     def __init__(
         self,
         source: Readable,
         problem: Problem,
-        runtime: Runtime,
         memory: int,
         advance: Callable[[int], None],
         note: Callable[[str], None],
+        reducer: Reducer,
+        finisher: Finisher[Answers],
+        work: int = 1,
     ) -> None:
         self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
-        self.reducer, self.undefined = BlockReducer(problem, runtime), Undefined(problem)
+        self.reducer, self.finisher, self.undefined = reducer, finisher, Undefined(problem)
+        self.worth_compiling = WORTH_COMPILING // work
         self.per_element = _bytes_per_element(source, problem)
         self.workers, self.elements = _workers_and_elements(source, problem, memory)
         self.buffers = threading.local()
-        self.names = source.labels if problem.kept == (len(problem.shape) - 1,) else None
-        """Of the slices, where the last axis is the one that stays."""
 
-    def array(self) -> Iterator[Slices]:
-        """The slices of an array of known shape."""
+    def answers(self) -> Iterator[Answers]:
+        """All of them."""
+        return self._table() if self.problem.shape[0] is None else self._array()
+
+    def _array(self) -> Iterator[Answers]:
+        """The answers of an array of known shape."""
         plan = _planned(self.source, self.problem, self.elements)
         if self.source.sequential:
             self._fit(plan)
@@ -157,10 +165,7 @@ class _Stream:
             finished = self._finished_twice(plan)
         else:
             finished = self._finished(plan)
-        if plan.in_order:
-            return (slices for _, slices in finished)
-        kept = self.problem.kept
-        return in_row_major_order(finished, kept, [plan.shape[k] for k in kept], self.memory // 4)
+        return self.finisher.ordered(plan, finished, self.memory // 4)
 
     def _fit(self, plan: Plan) -> None:
         """See to it that blocks, which the order of a pipe may make large, fit into the memory."""
@@ -171,7 +176,7 @@ class _Stream:
             raise OptionError(f"--memory: {what}", "raise --memory, or give a file instead of a pipe")
         self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
 
-    def _finished(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
+    def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         """Complete slices, and the block that completed them."""
         # A pipe's blocks wait in memory; and all threads should have something to do.
         few = sum(1 for _ in islice(plan, 4 * self.workers * BATCH)) // (4 * self.workers)
@@ -179,15 +184,15 @@ class _Stream:
         state: State | None = None
         worth = self._worth_compiling(plan)
         for part in self._parts(((block, worth[block.shape]) for block in plan), batch):
-            slices = part.slices
-            if slices is None:
+            answers = part.answers
+            if answers is None:
                 state = self._merged(state, part, part.block.start)
                 if plan.completes(part.block):
-                    slices, state = self._answers(state, part.block), None
-            if slices is not None:
-                yield part.block, slices
+                    answers, state = self.finisher.finished(state, part.block), None
+            if answers is not None:
+                yield part.block, answers
 
-    def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
+    def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
         worth = self._worth_compiling(plan)
         for box in plan.boxes():
@@ -204,7 +209,7 @@ class _Stream:
                 assert part.state is not None
                 sums = part.state if sums is None else added(sums, part.state)
             assert sums is not None
-            yield box[-1], self._answers(found.completed(sums, self.problem.window is not None), box[-1])
+            yield box[-1], self.finisher.finished(found.completed(sums, self.problem.window is not None), box[-1])
 
     def _concerns(self, block: Block, found: State) -> bool:
         """Whether a block has anything to say of slices whose maximum has been found."""
@@ -212,24 +217,16 @@ class _Stream:
             return True
         axes, window = self.problem.ascending, min(self.problem.window, FURTHEST)
         start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
-        return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
+        hard = found.hard.reshape(len(axes), -1)
+        return bool(((hard + window >= start) & (hard - window < stop)).all(axis=0).any())
 
     def _worth_compiling(self, plan: Plan) -> dict[tuple[int, ...], bool]:
         """Whether the blocks of each shape are worth compiling for."""
         nbytes = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
-        return {shape: size >= WORTH_COMPILING for shape, size in nbytes.items()}
+        return {shape: size >= self.worth_compiling for shape, size in nbytes.items()}
 
-    def _answers(self, state: State, block: Block) -> Slices:
-        """The results of the slices that end with a block, in row-major order."""
-        first, shape = 0, [n or 0 for n in self.problem.shape]
-        for k in self.problem.kept:
-            first = first * shape[k] + block.start[k]
-        ids = None if self.names is None else self.names[block.start[-1] : block.stop[-1]]
-        slices = finish(state, self.problem, [shape[axis] for axis in self.problem.axes], first, ids)
-        return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
-
-    def table(self) -> Iterator[Slices]:
-        """The slices of a table, (rows, columns), whose number of rows only its end tells."""
+    def _table(self) -> Iterator[Answers]:
+        """The answers of a table, (rows, columns), whose number of rows only its end tells."""
         columns = self.problem.shape[1]
         assert columns is not None
         numbered = enumerate(blocks.rows(columns, self.elements))
@@ -237,26 +234,25 @@ class _Stream:
         for part in self._parts(((block, k >= FIRST_COMPILED) for k, block in numbered), 1, table=True):
             if part.misfit is not None:
                 self.undefined.note(part.misfit, (row, 0))
-            if part.slices is not None:
-                yield replace(part.slices, start=row)
+            if part.answers is not None:
+                yield self.finisher.renumbered(part.answers, row)
             elif part.state is not None:
                 state = self._merged(state, part, (row, 0))
             row += part.rows
         if 0 in self.problem.axes:
             if state is None:
                 raise InputError("the table has no rows, so there is no maximum along axis 0")
-            lengths = [(row, columns)[axis] for axis in self.problem.axes]
-            yield finish(state, self.problem, lengths, 0, self.names)
+            yield self.finisher.finished_rows(state, (row, columns), None)
 
-    def _merged(self, state: State | None, part: _Part, start: Sequence[int]) -> State:
+    def _merged(self, state: State | None, part: Part[Answers], start: Sequence[int]) -> State:
         """`state` with a part that begins at `start`."""
         assert part.state is not None
         moved = part.state.shifted([start[axis] for axis in self.problem.ascending])
-        return moved if state is None else merge(state, moved, self.problem.beta)
+        return moved if state is None else merge(state, moved, self.reducer.betas)
 
     def _parts(
         self, plan: Iterable[tuple[Block, bool]], batch: int, *, known: State | None = None, table: bool = False
-    ) -> Iterator[_Part]:
+    ) -> Iterator[Part[Answers]]:
         """Reduce the blocks of the plan in worker threads; yield them in its order."""
         for part in in_order(self._reduce, self._tasks(plan, known), threads=self.workers, batch=batch):
             self.advance(part.nbytes)
@@ -274,13 +270,13 @@ class _Stream:
             first = not any(block.start) and known is None
             yield _Task(block, pending, compiled, first, known)
 
-    def _reduce(self, task: _Task) -> _Part:
+    def _reduce(self, task: _Task) -> Part[Answers]:
         """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
         if not hasattr(self.buffers, "buffer"):
             self.buffers.buffer = Buffer()
         loaded = task.pending.load(self.buffers.buffer)
         values, rows = loaded.values, len(loaded.values)
-        part = _Part(task.block, task.pending.nbytes, rows)
+        part: Part[Answers] = Part(task.block, task.pending.nbytes, rows)
         if task.known is not None:
             known, careful = task.known, self.reducer.careful
             state = self.reducer.about(values, task.block.start, known, careful=careful, compiled=task.compiled)
@@ -298,9 +294,9 @@ class _Stream:
             return replace(part, misfit=misfit, state=state)
         state, misfit = self.reducer.whole(values, compiled=task.compiled)
         if table:
-            columns = [values.shape[1]]
-            return replace(part, misfit=misfit, slices=finish(state.first(rows), problem, columns, 0, loaded.ids))
-        return replace(part, misfit=misfit, slices=self._answers(state, task.block))
+            answers = self.finisher.finished_rows(state.first(rows), (rows, values.shape[1]), loaded.ids)
+            return replace(part, misfit=misfit, answers=answers)
+        return replace(part, misfit=misfit, answers=self.finisher.finished(state, task.block))
 
 
 def _nbytes(source: Readable, block: Block) -> int:

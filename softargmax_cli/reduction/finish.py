@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.coordinates import coordinate, step
+from softargmax_cli.reduction.ordering import in_row_major_order, logical
+from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
+
+Answers = TypeVar("Answers")
+
+
+class Finisher(Protocol[Answers]):
+    """What the engine makes of states that are complete: see `SliceFinisher`."""
+
+    def finished(self, state: State, block: Block) -> Answers: ...
+    def finished_rows(self, state: State, shape: tuple[int, int], ids: Sequence[str] | None) -> Answers: ...
+    def renumbered(self, answers: Answers, start: int) -> Answers: ...
+    def ordered(self, plan: Plan, parts: Iterator[tuple[Block, Answers]], memory: int) -> Iterator[Answers]: ...
+
+
+class SliceFinisher:
+    """Makes the results of slices, in row-major order."""
+
+    def __init__(self, problem: Problem, source: Readable) -> None:
+        self._problem, self._order = problem, source.order
+        self._names = source.labels if problem.kept == (len(problem.shape) - 1,) else None
+        """Of the slices, where the last axis is the one that stays."""
+
+    def finished(self, state: State, block: Block) -> Slices:
+        """The results of the slices of an array that end with a block."""
+        first, shape = 0, [n or 0 for n in self._problem.shape]
+        for k in self._problem.kept:
+            first = first * shape[k] + block.start[k]
+        ids = None if self._names is None else self._names[block.start[-1] : block.stop[-1]]
+        slices = finish(state, self._problem, [shape[axis] for axis in self._problem.axes], first, ids)
+        return logical(slices, [block.shape[k] for k in self._problem.kept], self._order)
+
+    def finished_rows(self, state: State, shape: tuple[int, int], ids: Sequence[str] | None) -> Slices:
+        """The results of a table's rows, which have `ids`, or of slices along all of them."""
+        ids = self._names if ids is None else ids
+        return finish(state, self._problem, [shape[axis] for axis in self._problem.axes], 0, ids)
+
+    def renumbered(self, slices: Slices, start: int) -> Slices:
+        """The same, where they are those from number `start` on."""
+        return replace(slices, start=start)
+
+    def ordered(self, plan: Plan, parts: Iterator[tuple[Block, Slices]], memory: int) -> Iterator[Slices]:
+        """The slices of all blocks of an array in row-major order; what takes more `memory` waits in files."""
+        if plan.in_order:
+            return (slices for _, slices in parts)
+        kept = self._problem.kept
+        return in_row_major_order(parts, kept, [plan.shape[k] for k in kept], memory)
 
 
 def finish(

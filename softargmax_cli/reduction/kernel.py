@@ -1,4 +1,4 @@
-"""The reduction of one block, once, in the vocabulary of `tf.raw_ops`.
+"""The reductions of one block, once each, in the vocabulary of `tf.raw_ops`.
 
 `ops` is `tf.raw_ops` or anything that takes the same names and keywords. Shapes are static. NumPy values
 become constants; inputs are passed in the order of the operation's definition.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.reduction.formulas import Formulas, Tensor
-from softargmax_cli.reduction.layout import Layout
+from softargmax_cli.reduction.layout import I4, Layout
 
 
 def block_sums(
@@ -88,3 +88,53 @@ def block_sums(
     if "ties" in layout.outputs:
         results["ties"] = block.sum(block.number(hit))
     return [results[name] for name in layout.outputs]
+
+
+def block_gaps(ops: Any, x: Tensor, layout: Layout, known: Sequence[Tensor] = ()) -> list[Tensor]:
+    """What does not depend on β of one block of scores or costs: how far each lies below the maximum of its slice.
+
+    x, known and layout as for `block_sums`, known without coordinates. Returns `layout.outputs`:
+        maximum (s,) and hard (a, s) as there; gap, of the block's shape and the precision: what times β is the
+        logarithm of a weight, −inf for what has none, and beyond the window; doubt (s,): NaN where there is NaN, +inf
+        or nothing but −inf, unless the layout is careful; nans (s,), where it is, as there.
+    """
+    block = Formulas(ops, layout)
+    x = block.comparable(x)
+    results: dict[str, Tensor] = {}
+    if layout.careful:
+        nan = ops.IsNan(x=x)
+        x = ops.SelectV2(condition=nan, t=block.full(-math.inf), e=x)
+        results["nans"] = block.sum(block.number(nan)) if "nans" in layout.outputs else None
+    if layout.known:
+        top, *hard = [block.unflat(row) for row in known]
+        hit = ops.Equal(x=x, y=top)
+    else:
+        top = ops.Max(input=x, axis=block.axes, keep_dims=True)
+        hit = ops.Equal(x=x, y=top)
+        hard = block.first(hit)
+        results["maximum"] = block.flat(top)
+        results["hard"] = block.stack([block.flat(position) for position in hard])
+    gap = block.relative(x, top, hit)
+    if "doubt" in layout.outputs:
+        results["doubt"] = block.flat(ops.Sum(input=gap, axis=block.axes, keep_dims=True))
+    if layout.window is not None:
+        none = np.asarray(-math.inf, layout.precision)
+        gap = ops.SelectV2(condition=block.beyond(hard, layout.window), t=none, e=gap)
+    results["gap"] = gap
+    return [results[name] for name in layout.outputs]
+
+
+def weighed(ops: Any, gap: Tensor, basis: Tensor, betas: Tensor, *, squares: bool) -> list[Tensor]:
+    """Weighted sums for several β at once, as one product of matrices for each row.
+
+    gap (r, n), as of `block_gaps`; basis (r, c, n): what is weighed; betas (b,); all of one precision, of which a row
+    must be short enough. Returns Σ w · basis as (r, b, c); with `squares` that of w², too.
+    """
+    exponent = ops.Mul(
+        x=ops.ExpandDims(input=gap, axis=np.asarray(1, I4)), y=ops.ExpandDims(input=betas, axis=np.asarray(1, I4))
+    )
+    weight = ops.Exp(x=exponent)
+    sums = [ops.BatchMatMulV2(x=weight, y=basis, adj_x=False, adj_y=True)]
+    if squares:
+        sums.append(ops.BatchMatMulV2(x=ops.Mul(x=weight, y=weight), y=basis, adj_x=False, adj_y=True))
+    return sums

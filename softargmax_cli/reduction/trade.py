@@ -1,0 +1,185 @@
+"""What each β does to a file: how far soft lies from hard, and how much gradient is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.reduction.blocks import Block, Order, Plan
+from softargmax_cli.reduction.coordinates import step
+from softargmax_cli.reduction.engine import Stream, returns
+from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.state import State
+from softargmax_cli.reduction.weighing import BetaReducer
+
+if TYPE_CHECKING:
+    from softargmax_cli.runtime.base import Runtime
+
+Float = npt.NDArray[np.float64]
+
+WORK = 4
+"""How many times earlier than for one β it is worth compiling for several."""
+
+
+@dataclass(slots=True)
+class Trade:
+    """What is said of all slices together at each of `b` β; arrays are (b,), offset and spread in coordinate units."""
+
+    slices: int
+    undefined: int
+    first: int
+    """Row-major number of the first slice without an answer."""
+    largest: Float
+    """The largest |offset|, over all axes; −inf where no slice has an answer."""
+    offsets: Float
+    """Sum of |offset|, over all axes."""
+    agreeing: Float
+    """How many slices agree."""
+    spreads: Float
+    """Sum over all axes."""
+    gradients: Float
+    """Sum of ‖∂soft/∂x‖, the Frobenius norm where there are several axes."""
+
+    def add(self, other: Trade) -> None:
+        """Take other slices into account."""
+        if other.undefined:
+            self.first = min(self.first, other.first) if self.undefined else other.first
+        self.slices += other.slices
+        self.undefined += other.undefined
+        self.largest = np.maximum(self.largest, other.largest)
+        self.offsets = self.offsets + other.offsets
+        self.agreeing = self.agreeing + other.agreeing
+        self.spreads = self.spreads + other.spreads
+        self.gradients = self.gradients + other.gradients
+
+
+@dataclass(frozen=True, slots=True)
+class AtBeta:
+    """One β, and what it does; NaN where no slice has an answer, and where nobody asked."""
+
+    beta: float
+    max_abs_offset: float
+    mean_abs_offset: float
+    agreement: float
+    mean_spread: float
+    mean_gradient_norm: float
+
+
+def trade(
+    source: Readable,
+    problem: Problem,
+    betas: Sequence[float],
+    runtime: Runtime,
+    *,
+    full: bool,
+    memory: int,
+    advance: Callable[[int], None] = lambda nbytes: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> list[AtBeta]:
+    """What every β does to all slices, in one pass; in the order of `betas`.
+
+    full: whether spread and gradient are wanted beside the offset. Else as `engine.reduce`.
+    """
+    if source.sequential and returns(source, problem, memory):
+        raise ValueError("a source that is read twice must not be sequential")
+    ascending = sorted(set(betas))
+    reducer, finisher = BetaReducer(problem, ascending, runtime, full=full), _Finisher(problem, source.order, ascending)
+    stream = Stream(source, problem, memory, advance, note, reducer, finisher, WORK)
+    zeros = np.zeros(len(ascending))
+    total = Trade(0, 0, 0, np.full(len(ascending), -np.inf), zeros, zeros, zeros, zeros)
+    for part in stream.answers():
+        total.add(part)
+    stream.undefined.note_slices(total.undefined, total.first)
+    stream.undefined.check()
+    found = dict(zip(ascending, _means(total, ascending, len(problem.axes), full), strict=True))
+    return [found[beta] for beta in betas]
+
+
+def _means(total: Trade, betas: Sequence[float], axes: int, full: bool) -> Iterator[AtBeta]:
+    defined = total.slices - total.undefined
+    with np.errstate(invalid="ignore", divide="ignore"):
+        columns = [
+            np.where(defined > 0, total.largest, np.nan),
+            total.offsets / np.float64(defined * axes),
+            total.agreeing / np.float64(defined),
+            total.spreads / np.float64(defined * axes if full else np.nan),
+            total.gradients / np.float64(defined if full else np.nan),
+        ]
+    for beta, *numbers in zip(betas, *(column.tolist() for column in columns), strict=True):
+        yield AtBeta(beta, *numbers)
+
+
+class _Finisher:
+    """Makes a `Trade` of the states of a `BetaReducer`."""
+
+    def __init__(self, problem: Problem, order: Order, betas: Sequence[float]) -> None:
+        self._problem, self._order = problem, order
+        self._betas = np.array(betas)[:, None]
+
+    def finished(self, state: State, block: Block) -> Trade:
+        """Of the slices of an array that end with a block."""
+        shape, kept = [n or 0 for n in self._problem.shape], self._problem.kept
+        made = self._trade(state, [shape[axis] for axis in self._problem.axes])
+        if made.undefined and kept:
+            inner = [block.shape[k] for k in kept]
+            places = np.unravel_index(np.flatnonzero(~(state.mass[0] > 0)), inner, order=self._order)
+            starts = [along + block.start[k] for along, k in zip(places, kept, strict=True)]
+            made.first = int(np.ravel_multi_index(starts, [shape[k] for k in kept]).min())
+        return made
+
+    def finished_rows(self, state: State, shape: tuple[int, int], ids: Sequence[str] | None) -> Trade:
+        """Of a table's rows, or of slices along all of them."""
+        return self._trade(state, [shape[axis] for axis in self._problem.axes])
+
+    def renumbered(self, made: Trade, start: int) -> Trade:
+        """The same, of slices from number `start` on."""
+        made.first += start
+        return made
+
+    def ordered(self, plan: Plan, parts: Iterator[tuple[Block, Trade]], memory: int) -> Iterator[Trade]:
+        """As they come: sums have no order."""
+        return (made for _, made in parts)
+
+    def _trade(self, state: State, lengths: Sequence[int]) -> Trade:
+        """Of the slices of a state, numbered from 0; lengths: of the reduced axes, in the order of the coordinates."""
+        order, b = self._problem.order, len(self._betas)
+        slices = state.mass.shape[1]
+        defined = state.mass[0] > 0
+        which: slice | npt.NDArray[np.bool_] = slice(None) if (sound := bool(defined.all())) else defined
+        undefined = 0 if sound else int(np.count_nonzero(~defined))
+
+        def per_axis(sums: Float) -> Float:
+            return sums[order][..., which]
+
+        mass = state.mass[:, which]
+        distance = per_axis(state.moment)[:, :b] / mass[:b]
+        if state.value_moment is not None:
+            scale, first = np.ones((len(order), 1, 1)), per_axis(state.value_moment)
+            about = first[:, :b] / mass[:b]
+        else:
+            scale = np.array([step(self._problem.coords, n) for n in lengths])[:, None, None]
+            about, first = distance, per_axis(state.moment)
+        offset = np.abs(about) * np.abs(scale)
+        spreads = gradients = np.zeros(b)
+        if state.second_moment is not None:
+            second = per_axis(state.second_moment)
+            spread = np.sqrt(np.maximum(second[:, :b] / mass[:b] - about**2, 0)) * scale
+            # ∂soft/∂xᵢ = β pᵢ (cᵢ − soft), and Σ w² (d − o)² = Σ w² d² − o (2 Σ w² d − o Σ w²).
+            squares = second[:, b:] - about * (2 * first[:, b:] - about * mass[b:])
+            norm = np.sqrt((np.maximum(squares, 0) * scale**2).sum(axis=0)) * (self._betas / mass[:b])
+            spreads, gradients = spread.sum(axis=(0, 2)), norm.sum(axis=1)
+        return Trade(
+            slices,
+            undefined,
+            int(np.argmin(defined)) if undefined else 0,
+            offset.max(axis=(0, 2), initial=-np.inf),
+            offset.sum(axis=(0, 2)),
+            np.count_nonzero((np.abs(distance) < 0.5).all(axis=0), axis=1).astype(np.float64),
+            spreads,
+            gradients,
+        )
