@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.reduction.formulas import Formulas, Tensor
-from softargmax_cli.reduction.layout import I4, Layout
+from softargmax_cli.reduction.layout import I4, Layout, Measure
 
 
 def block_sums(
@@ -124,17 +124,50 @@ def block_gaps(ops: Any, x: Tensor, layout: Layout, known: Sequence[Tensor] = ()
     return [results[name] for name in layout.outputs]
 
 
-def weighed(ops: Any, gap: Tensor, basis: Tensor, betas: Tensor, *, squares: bool) -> list[Tensor]:
-    """Weighted sums for several β at once, as one product of matrices for each row.
+def weighed(
+    ops: Any,
+    gap: Tensor,
+    betas: Tensor,
+    columns: Sequence[tuple[Tensor, Tensor | None]],
+    precision: Any,
+    measure: Measure,
+) -> list[Tensor]:
+    """Weighted sums of `r` stretches for `b` β at once, over the first axis, which must be short enough for these.
 
-    gap (r, n), as of `block_gaps`; basis (r, c, n): what is weighed; betas (b,); all of one precision, of which a row
-    must be short enough. Returns Σ w · basis as (r, b, c); with `squares` that of w², too.
+    gap (n, r), as of `block_gaps`; betas (b,); columns: for each distance that is wanted, positions (n, 1) or (n, r)
+    and the points (r,) that these are counted from, if any; all of one precision.
+
+    Returns, each (b, r): Σ w; for each column Σ w d; and for the last `measure.spreads` of them, if any, Σ w d² and
+    then, where slices are whole, Σ w² (d − Σ w d / Σ w)² of each; where not, Σ w², Σ w² d and Σ w² d² of each.
     """
-    exponent = ops.Mul(
-        x=ops.ExpandDims(input=gap, axis=np.asarray(1, I4)), y=ops.ExpandDims(input=betas, axis=np.asarray(1, I4))
-    )
-    weight = ops.Exp(x=exponent)
-    sums = [ops.BatchMatMulV2(x=weight, y=basis, adj_x=False, adj_y=True)]
-    if squares:
-        sums.append(ops.BatchMatMulV2(x=ops.Mul(x=weight, y=weight), y=basis, adj_x=False, adj_y=True))
-    return sums
+    middle, lowest = np.asarray(1, I4), np.asarray(np.finfo(precision).min, precision)
+
+    def total(terms: Tensor) -> Tensor:
+        return ops.Sum(input=terms, axis=np.zeros(1, I4), keep_dims=False)
+
+    def product(x: Tensor, y: Tensor) -> Tensor:
+        return ops.Maximum(x=ops.Mul(x=x, y=y), y=lowest)  # as `Formulas.product`
+
+    rate = ops.ExpandDims(input=betas, axis=middle)
+    weight = ops.Exp(x=ops.Mul(x=ops.ExpandDims(input=gap, axis=middle), y=rate))
+    distances = []
+    for position, origin in columns:
+        position = ops.ExpandDims(input=position, axis=middle)
+        distances.append(position if origin is None else ops.Sub(x=position, y=origin))
+    mass = total(weight)
+    first = [total(product(weight, distance)) for distance in distances]
+    results = [mass, *first]
+    if not measure.spreads:
+        return results
+    apart = distances[-measure.spreads :]
+    results += [total(product(product(weight, distance), distance)) for distance in apart]
+    if measure.whole:
+        for distance, moment in zip(apart, first[-measure.spreads :], strict=True):
+            from_soft = product(weight, ops.Sub(x=distance, y=ops.Div(x=moment, y=mass)))
+            results.append(total(product(from_soft, from_soft)))
+        return results
+    square = product(weight, weight)
+    results.append(total(square))
+    results += [total(product(square, distance)) for distance in apart]
+    results += [total(product(product(square, distance), distance)) for distance in apart]
+    return results

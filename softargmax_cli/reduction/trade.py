@@ -148,13 +148,14 @@ class _Finisher:
     def _trade(self, state: State, lengths: Sequence[int]) -> Trade:
         """Of the slices of a state, numbered from 0; lengths: of the reduced axes, in the order of the coordinates."""
         order, b = self._problem.order, len(self._betas)
+        turn = slice(None) if order == sorted(order) else order
         slices = state.mass.shape[1]
         defined = state.mass[0] > 0
         which: slice | npt.NDArray[np.bool_] = slice(None) if (sound := bool(defined.all())) else defined
         undefined = 0 if sound else int(np.count_nonzero(~defined))
 
         def per_axis(sums: Float) -> Float:
-            return sums[order][..., which]
+            return sums[turn][..., which]
 
         mass = state.mass[:, which]
         distance = per_axis(state.moment)[:, :b] / mass[:b]

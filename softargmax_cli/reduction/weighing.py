@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.formulas import TILE
 from softargmax_cli.reduction.kernel import block_gaps, weighed
-from softargmax_cli.reduction.layout import F4, F8, Layout, exact_dtype
+from softargmax_cli.reduction.layout import F4, F8, Layout, Measure, exact_dtype
 from softargmax_cli.reduction.mapping import Misfit, collapse, judged
 from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
@@ -43,19 +42,24 @@ NOTHING = {F4: 40.0, F8: 60.0}
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """Stretches of slices: `s` slices of `t` stretches of `n` scores, reduced over `a` axes."""
+class _Stretches:
+    """Stretches of `n` scores: `s` slices of `t` each, side by side, reduced over `a` axes."""
 
     gap: Array
-    """(s · t, n)"""
+    """(n, s · t)"""
     inner: Sequence[Array | None]
-    """For each axis, (1 or s · t, n): positions within a stretch; None where all of it lies at one."""
+    """For each axis, (n, 1) or (n, s · t): positions within a stretch; None where all of it lies at one."""
     center: Array
     """(a, s · t): the point of a stretch nearest to `hard`, about which is summed, counted as `inner` is."""
     shift: Float
     """(a, s, t): how far that is from `hard`."""
     values: Sequence[Array]
-    """For each axis, (1 or s · t, n): distances of values from that at `hard`, where coordinates are values."""
+    """For each axis, (n, s · t): distances of values from that at `hard`, where coordinates are values."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether each is all that the block has of a slice, summed about `hard` itself."""
+        return self.shift.shape[2] == 1 and not self.shift.any()
 
 
 class BetaReducer:
@@ -77,14 +81,14 @@ class BetaReducer:
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
         """The state of a block that holds whole slices, which come in the memory order of `values`."""
-        return self._found(values, [0] * values.ndim, self._problem.window, compiled, summed=True)
+        return self._found(values, [0] * values.ndim, self._problem.window, compiled, summed=True, whole=True)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
         """The state of a block that holds parts of slices, `hard` counted within it.
 
         start: of the block, along each of the array's axes. Without sums where a second pass must make them.
         """
-        return self._found(values, start, None, compiled, summed=self._problem.window is None)
+        return self._found(values, start, None, compiled, summed=self._problem.window is None, whole=False)
 
     def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State:
         """The sums over a block about a maximum and its place that are known, as those of the block's slices.
@@ -100,12 +104,11 @@ class BetaReducer:
         layout = self._layout(x, axes, ("gap",), problem.window, known=True, careful=careful)
         (gap,) = self._run(layout, x, [known.maximum[0], *near], compiled)
         place = None if known.place is None else known.place[:, 0]
-        return State(
-            known.maximum, known.hard, **self._sums(layout, gap, hard, start, place, compiled), place=known.place
-        )
+        sums = self._sums(layout, gap, hard, start, place, compiled, whole=False)
+        return State(known.maximum, known.hard, **sums, place=known.place)
 
     def _found(
-        self, values: Array, start: Sequence[int], window: int | None, compiled: bool, *, summed: bool
+        self, values: Array, start: Sequence[int], window: int | None, compiled: bool, *, summed: bool, whole: bool
     ) -> tuple[State, Misfit | None]:
         """The state of a block that is searched for the maximum, and what may not be in it."""
         x, axes = collapse(values, self._problem.axes)
@@ -122,7 +125,7 @@ class BetaReducer:
         state = State(maximum[None], hard[:, None], np.zeros((1, len(maximum))), np.zeros((len(hard), 1, len(maximum))))
         if summed:
             place = self._place(hard, start)
-            sums = self._sums(layout, gap[0], hard, start, place, compiled)
+            sums = self._sums(layout, gap[0], hard, start, place, compiled, whole=whole)
             state = State(state.maximum, state.hard, **sums, place=None if place is None else place[:, None])
         if spoilt is not None:
             state = replace(state, mass=np.where(spoilt, np.nan, state.mass))
@@ -151,39 +154,41 @@ class BetaReducer:
         )(x, *known)
 
     def _sums(
-        self, layout: Layout, gap: Array, hard: Array, start: Sequence[int], place: Float | None, compiled: bool
+        self,
+        layout: Layout,
+        gap: Array,
+        hard: Array,
+        start: Sequence[int],
+        place: Float | None,
+        compiled: bool,
+        *,
+        whole: bool,
     ) -> dict[str, Float]:
-        """The sums of a state. gap: as the block lies; hard, place: (a, s), `hard` counted within the block."""
-        last = range(gap.ndim - len(layout.axes), gap.ndim)
-        rows = np.moveaxis(gap, layout.axes, last)
-        lengths = rows.shape[gap.ndim - len(layout.axes) :]
-        rows = np.ascontiguousarray(rows, self._precision).reshape(-1, *lengths)
+        """The sums of a state. gap: as the block lies; hard, place: (a, s), `hard` counted within the block.
+
+        whole: whether it holds whole slices.
+        """
+        a = len(layout.axes)
+        gap = np.moveaxis(gap, layout.axes, range(a))
+        lengths = gap.shape[:a]
+        gap = np.ascontiguousarray(gap, self._precision).reshape(*lengths, -1)
         places = [
             values[start[axis] : start[axis] + length]
             for values, axis, length in zip(self._problem.places, self._problem.ascending, lengths, strict=False)
         ]
-        few, heavy = self._sparse_from(rows.reshape(len(rows), -1))
-        halves: list[list[Float]] = [[], []]
-        if few:
-            stretches = self._stretches(rows, hard, places, place)
-            for half, part in zip(halves, self._weighed(stretches, self._betas[:few], compiled), strict=False):
-                half.append(part)
+        few, heavy = self._sparse_from(gap.reshape(math.prod(lengths), -1))
+        made = [(self._stretches(gap, hard, places, place), self._betas[:few])] if few else []
         if heavy is not None:
-            picked = self._picked(rows, heavy, hard, places, place)
-            for half, part in zip(halves, self._weighed(picked, self._betas[few:], compiled), strict=False):
-                half.append(part)
-        sums = np.concatenate([part for half in halves for part in half], axis=1)
-        a = len(lengths)
-        named = {"mass": sums[0], "moment": sums[1 : 1 + a]}
-        if place is not None:
-            named["value_moment"] = sums[1 + a : 1 + 2 * a]
-        if self._full:
-            named["second_moment"] = sums[-a:]
-        return named
+            made.append((self._picked(gap, heavy, hard, places, place), self._betas[few:]))
+        sums = [self._weighed(stretches, betas, compiled, whole=whole) for stretches, betas in made]
+        joined = (
+            [part for half in zip(*sums, strict=True) for part in half] if self._full else [half for (half,) in sums]
+        )
+        return {name: np.concatenate([part[name] for part in joined], axis=-2) for name in joined[0]}
 
     def _sparse_from(self, gap: Array) -> tuple[int, Array | None]:
-        """The first β from which on few scores of each slice, (s, n), have any weight; and which these are."""
-        n = gap.shape[1]
+        """The first β from which on few scores of each slice, (n, s), have any weight; and which these are."""
+        n, s = gap.shape
         room = min(FEW, n // ROOM)
         longest = math.prod(self._problem.shape[axis] or n for axis in self._problem.axes)
         reach = NOTHING[self._precision] + 2 * math.log(longest)
@@ -193,9 +198,9 @@ class BetaReducer:
             return heavy
 
         def fits(heavy: Array) -> bool:
-            return bool(np.count_nonzero(heavy, axis=1).max(initial=0) <= room)
+            return bool(np.count_nonzero(heavy, axis=0).max(initial=0) <= room)
 
-        low, high, sample = 0, len(self._betas) if room else 0, gap[:: max(1, len(gap) // 64)]
+        low, high, sample = 0, len(self._betas) if room else 0, gap[:, :: max(1, s // 64)]
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if fits(weighing(sample, middle)) else (middle + 1, high)
@@ -205,136 +210,136 @@ class BetaReducer:
                 return k, heavy
         return len(self._betas), None
 
-    def _stretches(self, gap: Array, hard: Array, places: Sequence[Float], place: Float | None) -> _Rows:
-        """All scores of (s, …), in stretches along the last axis where they are too many to be summed at once."""
-        s, *lengths = gap.shape
-        longest = TILE if self._precision == F4 else STRETCH
+    def _stretches(self, gap: Array, hard: Array, places: Sequence[Float], place: Float | None) -> _Stretches:
+        """All scores of (…, s), in stretches along the last axis where they are too many to be summed at once."""
+        *lengths, s = gap.shape
+        a, longest = len(lengths), TILE if self._precision == F4 else STRETCH
         if (n := math.prod(lengths)) <= longest:
-            low: Array = np.zeros((len(lengths), 1), np.int64)
-            inner: list[Array | None] = [along[None] for along in np.indices(lengths).reshape(len(lengths), n)]
+            low: Array = np.zeros((a, 1), np.int64)
+            inner: list[Array | None] = [along[:, None] for along in np.indices(lengths).reshape(a, n)]
             extent = lengths
         else:
             n = min(longest, lengths[-1])
             tiles = -(-lengths[-1] // n)
             if spare := tiles * n - lengths[-1]:
-                gap = np.pad(gap, [(0, 0)] * len(lengths) + [(0, spare)], constant_values=-np.inf)
-            low = np.indices([*lengths[:-1], tiles]).reshape(len(lengths), -1)
+                gap = np.pad(gap, [(0, 0)] * (a - 1) + [(0, spare), (0, 0)], constant_values=-np.inf)
+            gap = np.moveaxis(gap.reshape(-1, n, s), 1, 0).swapaxes(1, 2)
+            low = np.indices([*lengths[:-1], tiles]).reshape(a, -1)
             low[-1] *= n
-            inner = [None] * (len(lengths) - 1) + [np.arange(n)[None]]
-            extent = [1] * (len(lengths) - 1) + [n]
+            inner = [None] * (a - 1) + [np.arange(n)[:, None]]
+            extent = [1] * (a - 1) + [n]
         t = low.shape[1]
         nearest = np.clip(hard[:, :, None], low[:, None], low[:, None] + np.reshape(extent, (-1, 1, 1)) - 1)
         values = []
         if place is not None:
             for along, first, known, there in zip(inner, low, places, place, strict=True):
-                at = np.minimum(first[:, None] + (0 if along is None else along), len(known) - 1)
-                distance = known[at][None] - there[:, None, None]
-                values.append(np.broadcast_to(distance, (s, t, n)).reshape(s * t, n))
-        center = (nearest - low[:, None]).reshape(len(lengths), s * t)
-        return _Rows(gap.reshape(s * t, n), inner, center, (nearest - hard[:, :, None]).astype(np.float64), values)
+                at = np.minimum(first + (0 if along is None else along), len(known) - 1)  # (n or 1, t)
+                distance = known[at][:, None] - there[:, None]
+                values.append(np.ascontiguousarray(np.broadcast_to(distance, (n, s, t))).reshape(n, s * t))
+        center = (nearest - low[:, None]).reshape(a, s * t)
+        shift = (nearest - hard[:, :, None]).astype(np.float64)
+        return _Stretches(gap.reshape(n, s * t), inner, center, shift, values)
 
-    def _picked(self, gap: Array, heavy: Array, hard: Array, places: Sequence[Float], place: Float | None) -> _Rows:
-        """Those scores of (s, …) that are `heavy`, (s, n), side by side."""
-        s, n = heavy.shape
-        counts = np.count_nonzero(heavy, axis=1)
-        width = 8 << max(0, int(counts.max(initial=1) - 1).bit_length() - 3)  # few shapes: each is compiled
-        flat = np.flatnonzero(heavy)
-        row = np.repeat(np.arange(s), counts)
-        target = flat - row * n, row * width + np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
-        some, position = np.full(s * width, -np.inf, gap.dtype), np.zeros(s * width, np.int64)
-        some[target[1]], position[target[1]] = gap.reshape(-1)[flat], target[0]
-        inner = [along.reshape(s, width) for along in np.unravel_index(position, gap.shape[1:])]
+    def _picked(
+        self, gap: Array, heavy: Array, hard: Array, places: Sequence[Float], place: Float | None
+    ) -> _Stretches:
+        """Those scores of (…, s) that are `heavy`, (n, s), below each other."""
+        s = heavy.shape[1]
+        counts = np.count_nonzero(heavy, axis=0)
+        n = -(-int(counts.max(initial=1)) // 8) * 8  # few shapes: each is compiled
+        column, row = np.divmod(np.flatnonzero(np.ascontiguousarray(heavy.T)), len(heavy))
+        rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        some, position = np.full((n, s), -np.inf, gap.dtype), np.zeros((n, s), np.int64)
+        some[rank, column], position[rank, column] = gap.reshape(-1, s)[row, column], row
+        inner = [*np.unravel_index(position, gap.shape[:-1])]
         values = []
         if place is not None:
-            values = [known[at] - there[:, None] for known, at, there in zip(places, inner, place, strict=True)]
-        return _Rows(some.reshape(s, width), inner, hard, np.zeros((len(hard), s, 1)), values)
+            values = [known[at] - there for known, at, there in zip(places, inner, place, strict=True)]
+        return _Stretches(some, inner, hard, np.zeros((len(hard), s, 1)), values)
 
-    def _weighed(self, rows: _Rows, betas: Float, compiled: bool) -> list[Float]:
-        """The sums over slices, (1 + …, b, s), of weights, and of squared weights where they are wanted.
+    def _weighed(
+        self, stretches: _Stretches, betas: Float, compiled: bool, *, whole: bool
+    ) -> tuple[dict[str, Float], ...]:
+        """The sums of slices under each β, mass (b, s), moments (a, b, s); where wanted, those of squared weights, too.
 
-        mass, the moment of each axis, that of its values, the second moment of each.
+        whole: whether the slices are; squared weights are then summed about soft, and have a second moment only.
         """
-        columns = self._columns(rows)
-        total, n = rows.gap.shape
-        dtype, b, c = self._precision, len(betas), len(columns)
+        n, total = stretches.gap.shape
+        dtype, b = self._precision, len(betas)
+        columns: list[tuple[Array, Array | None]] = [
+            (inner.astype(dtype), center.astype(dtype))
+            for inner, center in zip(stretches.inner, stretches.center, strict=True)
+            if inner is not None
+        ]
+        columns += [(distances, None) for distances in stretches.values]
+        spreads = (len(stretches.values) or len(columns)) if self._full else 0
+        measure = Measure(spreads, whole and stretches.whole)
         size = min(total, max(1, CHUNK // (b * n * dtype.itemsize)))
-        function = self._function((size, n), c, b, compiled)
-        halves = [np.empty((c, b, total)) for _ in range(1 + self._full)]
-        basis = Buffer().array((size, c, n), dtype)
-        basis[:, 0] = 1
-        scaled = betas.astype(dtype)
+        function = self._function((n, size), b, [position.shape[1] > 1 for position, _ in columns], measure, compiled)
+        scaled, sums = betas.astype(dtype), np.empty((1 + len(columns) + measure.sums, b, total))
         for start in range(0, total, size):
             part = slice(min(start, total - size), min(start, total - size) + size)  # the last overlaps
-            for k, column in enumerate(columns[1:], 1):
-                column(basis, k, part)
-            for half, sums in zip(halves, function(rows.gap[part], basis, scaled), strict=True):
-                half[..., part] = sums.transpose(2, 1, 0)
-        return [self._joined(half, rows) for half in halves]
+            inputs = [stretches.gap[:, part]]
+            for position, origin in columns:
+                inputs.append(position[:, part] if position.shape[1] > 1 else position)
+                inputs += [] if origin is None else [origin[part]]
+            results = function(scaled, *map(np.ascontiguousarray, inputs))
+            for k, result in enumerate(results):
+                sums[k, :, part] = result
+        return self._joined(sums, stretches, measure)
 
-    def _columns(self, rows: _Rows) -> list[Any]:
-        """How each column of the basis is filled: with ones, distances along each axis and their squares."""
+    def _joined(self, sums: Float, stretches: _Stretches, measure: Measure) -> tuple[dict[str, Float], ...]:
+        """The sums over stretches, each (b, s · t), added up about `hard`."""
+        s, t = stretches.shift.shape[1:]
+        rest = iter(sums.reshape(*sums.shape[:2], s, t))
+        nothing = np.zeros((sums.shape[1], s, t))
+        along, values = [inner is not None for inner in stretches.inner], [True] * len(stretches.values)
 
-        def distance(inner: Array, center: Array) -> Any:
-            inner = inner.astype(self._precision)
-            center = center.astype(self._precision)[:, None]
+        def taken(present: Sequence[bool]) -> list[Float]:
+            return [next(rest) if one else nothing for one in present]
 
-            def fill(basis: Array, k: int, part: slice) -> None:
-                np.subtract(inner if len(inner) == 1 else inner[part], center[part], out=basis[:, k])
+        halves = [(next(rest), taken(along), taken(values), taken((values or along) if measure.spreads else []))]
+        if measure.spreads and measure.whole:
+            halves.append((nothing, [nothing] * len(along), [nothing] * len(values), taken(values or along)))
+        elif measure.spreads:
+            square, first, second = next(rest), taken(values or along), taken(values or along)
+            halves.append((square, [nothing] * len(along) if values else first, first if values else [], second))
+        return tuple(self._moved(*half, stretches.shift) for half in halves)
 
-            return fill
+    def _moved(
+        self, mass: Float, first: list[Float], values: list[Float], second: list[Float], shift: Float
+    ) -> dict[str, Float]:
+        """Sums over stretches, each (b, s, t), as sums about `hard`: `shift` (a, s, t) is how far each was away."""
+        if shift.shape[2] > 1 or shift.any():
+            if not values:
+                moved = zip(second, first, shift, strict=False)
+                second = [square + by * (2 * moment + by * mass) for square, moment, by in moved]
+            first = [moment + by * mass for moment, by in zip(first, shift, strict=True)]
 
-        def value(distances: Array) -> Any:
-            def fill(basis: Array, k: int, part: slice) -> None:
-                basis[:, k] = distances[part]
+        def whole(parts: Sequence[Float]) -> Float:
+            return np.array([part.sum(axis=-1) if part.shape[-1] > 1 else part[..., 0] for part in parts])
 
-            return fill
+        named = {"mass": whole([mass])[0], "moment": whole(first)}
+        named.update({"value_moment": whole(values)} if values else {})
+        named.update({"second_moment": whole(second)} if second else {})
+        return named
 
-        def square(basis: Array, k: int, part: slice) -> None:
-            np.multiply(basis[:, k - 1], basis[:, k - 1], out=basis[:, k])
-
-        columns: list[Any] = [None]
-        for inner, center in zip(rows.inner, rows.center, strict=True):
-            if inner is not None:
-                columns.append(distance(inner, center))
-                columns += [square] if self._full and not rows.values else []
-        for distances in rows.values:
-            columns.append(value(distances))
-            columns += [square] if self._full else []
-        return columns
-
-    def _joined(self, sums: Float, rows: _Rows) -> Float:
-        """(1 + …, b, s): sums over stretches, (c, b, s · t), added up about `hard`."""
-        s, t = rows.shift.shape[1:]
-        sums = sums.reshape(*sums.shape[:2], s, t)
-        mass, rest = sums[0], iter(sums[1:])
-        first, second, values = [], [], []
-        for inner, shift in zip(rows.inner, rows.shift, strict=True):
-            moment = 0.0 if inner is None else next(rest)
-            square = None
-            if self._full and not rows.values:
-                square = 0.0 if inner is None else next(rest)
-            if t > 1 or shift.any():
-                if square is not None:
-                    square = square + shift * (2 * moment + shift * mass)
-                moment = moment + shift * mass
-            first.append(moment)
-            second += [] if square is None else [square]
-        for _ in rows.values:
-            values.append(next(rest))
-            second += [next(rest)] if self._full else []
-        joined = [mass, *first, *values, *second]
-        if t > 1:
-            joined = [part.sum(axis=-1) for part in joined]
-        return np.array([part.reshape(-1, s) for part in joined])
-
-    def _function(self, shape: tuple[int, int], columns: int, betas: int, compiled: bool) -> Function:
-        key = (shape, columns, betas, self._precision, self._full, "weighed")
+    def _function(
+        self, shape: tuple[int, int], betas: int, columns: Sequence[bool], measure: Measure, compiled: bool
+    ) -> Function:
+        """columns: for each whether its positions differ from stretch to stretch."""
+        places = len(columns) - (0 if self._problem.values is None else len(self._problem.axes))
+        key = (shape, betas, tuple(columns), measure, self._precision, "weighed")
         if compiled:
             self._compiled.add(key)
-        rows, n = shape
-        return self._runtime.function(
-            lambda ops, gap, basis, betas: weighed(ops, gap, basis, betas, squares=self._full),
-            [((rows, n), self._precision), ((rows, columns, n), self._precision), ((betas,), self._precision)],
-            compiled=key in self._compiled,
-            key=key,
-        )
+        (n, r), dtype = shape, self._precision
+        inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [((betas,), dtype), ((n, r), dtype)]
+        for k, apart in enumerate(columns):
+            inputs.append(((n, r if apart else 1), dtype))
+            inputs += [((r,), dtype)] if k < places else []
+
+        def body(ops: Any, betas: Any, gap: Any, *given: Any) -> list[Any]:
+            pairs = [*zip(given[: 2 * places : 2], given[1 : 2 * places : 2], strict=True)]
+            return weighed(ops, gap, betas, [*pairs, *((one, None) for one in given[2 * places :])], dtype, measure)
+
+        return self._runtime.function(body, inputs, compiled=key in self._compiled, key=key)

@@ -31,7 +31,9 @@ def block(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda nbytes: monkeypatch.setattr(engine, "BLOCK", nbytes)
 
 
-def swept(x: Array, spec: Spec, runtime: Runtime, betas: tuple[float, ...] = BETAS, *, full: bool = True) -> list[AtBeta]:
+def swept(
+    x: Array, spec: Spec, runtime: Runtime, betas: tuple[float, ...] = BETAS, *, full: bool = True
+) -> list[AtBeta]:
     problem = spec.resolve(x.shape, x.dtype, frozenset({"offset"}))
     return trade(ArraySource(x), problem, betas, runtime, full=full, memory=1 << 28)
 
