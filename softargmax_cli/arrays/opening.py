@@ -42,7 +42,14 @@ def open_source(path: str, table: TableOptions | None = None) -> Source:
 
     Raises InputError where there is nothing to read or its format is not known.
     """
-    stream, name, size = _open(path)
+    return source_of(*open_stream(path), table)
+
+
+def source_of(stream: BinaryIO, name: str, size: int | None, table: TableOptions | None = None) -> Source:
+    """What a stream holds, from its first byte on; `size` is its number of bytes, where that is known.
+
+    The source closes the stream, as an error does. Raises InputError as `open_source`.
+    """
     try:
         stream, first = _looked_at(stream)
         source = _recognised(stream, first, name, size, table or TableOptions())
@@ -114,7 +121,7 @@ class _Resumed(io.RawIOBase):
         super().close()
 
 
-def _open(path: str) -> tuple[BinaryIO, str, int | None]:
+def open_stream(path: str) -> tuple[BinaryIO, str, int | None]:
     """The stream at its first byte, its name, and its size where that is known."""
     if path == "-":
         if sys.stdin is not None and sys.stdin.closed:

@@ -16,6 +16,7 @@ from softargmax_cli.cli.devices import devices
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error
+from softargmax_cli.cli.sweep import sweep
 from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(check)
+app.command()(sweep)
 app.command()(inspect)
 app.command()(devices)
 

@@ -14,9 +14,10 @@ from softargmax_cli.report.progress import Progress
 from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
+    from softargmax_cli.arrays.replay import Replay
     from softargmax_cli.arrays.source import Source
     from softargmax_cli.reduction.layout import Kind
-    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.result import Slices, Traded
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.runtime.base import Runtime
 
@@ -73,26 +74,46 @@ class Inputs:
             raise
 
     @contextmanager
-    def opened(self, name: str, fields: Collection[str], *, bar: bool = True) -> Iterator[Reduction]:
-        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn."""
+    def opened(
+        self,
+        name: str,
+        fields: Collection[str],
+        *,
+        bar: bool = True,
+        replay: Replay | None = None,
+        beta: float | None = None,
+    ) -> Iterator[Reduction]:
+        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
+
+        replay: what opens it, where it is opened more than once; beta: another than the one asked for.
+        """
         from softargmax_cli.arrays.opening import TableOptions, open_source
         from softargmax_cli.reduction.engine import returns
 
         asked, wanted = self._asked, frozenset(fields)
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
-            source = files.enter_context(closing(open_source(name, TableOptions(*asked.table))))
+            opening = replay.open() if replay else open_source(name, TableOptions(*asked.table))
+            source = files.enter_context(closing(opening))
+            spec = self._spec if beta is None else replace(self._spec, beta=beta)
             with _naming(source.name):
-                problem = self._spec.resolve(source.shape, source.dtype, wanted)
+                problem = spec.resolve(source.shape, source.dtype, wanted)
                 if source.sequential and returns(source, problem, asked.memory):
                     from softargmax_cli.arrays.spooled import spooled
 
                     with Progress(source.nbytes, stream) as progress:
                         source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
-                    problem = self._spec.resolve(source.shape, source.dtype, wanted)
+                    problem = spec.resolve(source.shape, source.dtype, wanted)
             if self._runtime is None:
                 self._runtime = self._loading.runtime(asked.device, say_note if asked.verbose else _say_nothing)
             yield Reduction(source, problem, self._runtime, asked.memory, stream)
+
+    def replayed(self, name: str) -> Replay:
+        """What opens an input as often as is wanted."""
+        from softargmax_cli.arrays.opening import TableOptions
+        from softargmax_cli.arrays.replay import Replay
+
+        return Replay(name, TableOptions(*self._asked.table))
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
@@ -128,6 +149,28 @@ class Reduction:
                 source, problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
+
+    def trade(self, betas: Sequence[float], *, full: bool) -> Traded:
+        """What each β does, in place of the one asked for; `full` with spread and gradient. Instead of iterating."""
+        from softargmax_cli.reduction.engine import returns
+        from softargmax_cli.reduction.trade import trade
+
+        source, problem, memory = self._source, self._problem, self._memory
+        passes = 2 if returns(source, problem, memory) else 1
+        nbytes = None if source.nbytes is None else passes * source.nbytes
+        with Progress(nbytes, self._stream) as progress, _naming(source.name):
+            traded = trade(
+                source,
+                problem,
+                betas,
+                self._runtime,
+                full=full,
+                memory=memory,
+                advance=progress.advance,
+                note=self.notes.append,
+            )
+        self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
+        return traded
 
     def say_notes(self) -> None:
         """Say them on standard error."""

@@ -10,8 +10,9 @@ from softargmax_cli.cli.running import Shown, run_all
 def run(
     inputs: options.Inputs,
     axis: options.Axis = "-1",
-    beta: options.Beta = None,
+    beta: options.BetaOrAuto = None,
     temperature: options.Temperature = None,
+    tol: options.AutoTolerance = None,
     kind: options.Kind = "scores",
     coords: options.Coords = "index",
     values: options.Values = None,
@@ -40,10 +41,11 @@ def run(
 
     cat data.npy | softargmax run - --format jsonl | jq .soft
     """
+    number, within = options.searched(beta, temperature, kind, tol)
     asked = Asked(
         axes=options.axes(axis),
         kind=kind,
-        beta=options.inverse_temperature(beta, temperature, kind),
+        beta=number,
         coords=coords,
         values=values,
         window=window,
@@ -55,4 +57,4 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, asked, Shown(output, format, rows, force))
+    return run_all(inputs, asked, Shown(output, format, rows, force, within))

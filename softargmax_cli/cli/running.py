@@ -20,6 +20,8 @@ class Shown:
     format: str | None
     rows: int
     force: bool
+    within: float | None = None
+    """How close soft must come to hard, where β is to be found for that."""
 
 
 def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
@@ -33,7 +35,17 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
         destination = next(destinations)
         # A bar would be drawn into data that goes to the same terminal.
         bar = not (destination.path == "-" and sys.stdout.isatty())
-        with inputs.opened(name, _fields(destination), bar=bar) as reduction:
+        with ExitStack() as stack:
+            replay, beta = None, None
+            if shown.within is not None:
+                from softargmax_cli.cli.searching import found_beta
+
+                replay = stack.enter_context(inputs.replayed(name))
+                beta = found_beta(inputs, name, replay, shown.within, bar=bar)
+            opened = inputs.opened(name, _fields(destination), bar=bar, replay=replay, beta=beta)
+            reduction = stack.enter_context(opened)
+            if beta is not None:
+                reduction.notes.append(f"--beta auto: β {beta:g} keeps soft within {shown.within:g} of hard")
             _show(reduction, destination, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table

@@ -13,6 +13,7 @@ from softargmax_cli.reduction.blocks import Block, Order, Plan
 from softargmax_cli.reduction.coordinates import step
 from softargmax_cli.reduction.engine import Stream, returns
 from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.result import AtBeta, Traded
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.weighing import BetaReducer
@@ -58,18 +59,6 @@ class Trade:
         self.gradients = self.gradients + other.gradients
 
 
-@dataclass(frozen=True, slots=True)
-class AtBeta:
-    """One β, and what it does; NaN where no slice has an answer, and where nobody asked."""
-
-    beta: float
-    max_abs_offset: float
-    mean_abs_offset: float
-    agreement: float
-    mean_spread: float
-    mean_gradient_norm: float
-
-
 def trade(
     source: Readable,
     problem: Problem,
@@ -80,7 +69,7 @@ def trade(
     memory: int,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
-) -> list[AtBeta]:
+) -> Traded:
     """What every β does to all slices, in one pass; in the order of `betas`.
 
     full: whether spread and gradient are wanted beside the offset. Else as `engine.reduce`.
@@ -97,7 +86,7 @@ def trade(
     stream.undefined.note_slices(total.undefined, total.first)
     stream.undefined.check()
     found = dict(zip(ascending, _means(total, ascending, len(problem.axes), full), strict=True))
-    return [found[beta] for beta in betas]
+    return Traded([found[beta] for beta in betas], total.slices, total.undefined)
 
 
 def _means(total: Trade, betas: Sequence[float], axes: int, full: bool) -> Iterator[AtBeta]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from oracle import Answer, answer_to
 
 from softargmax_cli.arrays.memory import ArraySource
-from softargmax_cli.errors import UndefinedError
-from softargmax_cli.reduction import engine, weighing
+from softargmax_cli.reduction import engine
+from softargmax_cli.reduction.result import AtBeta
 from softargmax_cli.reduction.spec import Spec
-from softargmax_cli.reduction.trade import AtBeta, trade
+from softargmax_cli.reduction.trade import trade
 from softargmax_cli.runtime.base import Runtime
 
 Array = npt.NDArray[Any]
@@ -69,10 +67,10 @@ def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
     return float(np.mean(norms)) if norms else math.nan
 
 
-def assert_traded(got: list[AtBeta], x: Array, spec: Spec, betas: tuple[float, ...] = BETAS, *, single: bool) -> None:
+def assert_traded(got: Sequence[AtBeta], x: Array, spec: Spec, *, single: bool) -> None:
     """Every number of every β is the oracle's."""
     unit = 1e-6 if single else 1e-11
-    assert tuple(at.beta for at in got) == betas
+    assert tuple(at.beta for at in got) == BETAS
     for at in got:
         asked = Spec(spec.axes, spec.kind, at.beta, spec.coords, spec.values, spec.window, spec.nan)
         want = answer_to(x, asked)
