@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from softargmax_cli.errors import OptionError
@@ -22,6 +22,7 @@ class Swept:
     """What was found of one input."""
 
     run: Run
+    """Without a β."""
     traded: Traded
     recommended: float | None
     """The smallest β within the tolerance; None where there is none."""
@@ -58,7 +59,7 @@ def swept(
     while wanted := search.wanted():
         with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as again:
             search.learn(largest(again.trade(wanted, full=False)))
-    return Swept(run, traded, search.answer, search.unbounded, notes)
+    return Swept(replace(run, beta=None), traded, search.answer, search.unbounded, notes)
 
 
 def found_beta(inputs: Inputs, name: str, replay: Replay, tolerance: float, *, bar: bool) -> float:

@@ -79,9 +79,8 @@ def betas_of(text: str) -> list[float]:
     try:
         if ":" in text:
             low, high, count = text.split(":")
-            ends, number = [float(low), float(high)], int(count)
-            sound = 2 <= number <= MOST and 0 < ends[0] < ends[1] < math.inf
-            betas = spaced(*ends, number) if sound else []
+            first, last, number = float(low), float(high), int(count)
+            betas = spaced(first, last, number) if 2 <= number <= MOST and 0 < first < last < math.inf else []
         else:
             betas = sorted(set(map(float, text.split(","))))
     except ValueError:

@@ -47,23 +47,22 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
         from softargmax_cli.cli.searching import swept
 
         with ExitStack() as stack:
-            targets = {}
-            # Opened first, so that what cannot be written is said before anything is read.
-            for path in [shown.plot] if shown.plot else []:
-                targets["plot"] = open_target(path, force=shown.force)
-                stack.callback(targets["plot"].abort)
-            if format != "table":
-                targets["output"] = open_target(shown.output or "-", force=shown.force)
-                stack.callback(targets["output"].abort)
-            replay = stack.enter_context(inputs.replayed(name))
-            done = swept(inputs, name, replay, betas, tolerance, full=True)
-            if "output" in targets:
-                _put(targets["output"], _text(done, format).encode())
-            if drawn is not None:
+
+            def opened(path: str) -> Target:
+                """Before anything is read, so that what cannot be written is said at once."""
+                target = open_target(path, force=shown.force)
+                stack.callback(target.abort)  # of no effect once it is committed
+                return target
+
+            numbers = opened(shown.output or "-") if format != "table" else None
+            canvas = None if shown.plot is None else opened(shown.plot)
+            done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance, full=True)
+            if numbers is not None:
+                _put(numbers, _text(done, format).encode())
+            if canvas is not None and drawn is not None:
                 from softargmax_cli.report.picture import picture
 
-                _put(targets["plot"], picture(done.run, done.traded, tolerance, done.recommended, drawn))
-            stack.pop_all().close() if False else None
+                _put(canvas, picture(done.run, done.traded, tolerance, done.recommended, drawn))
         _say(done, tolerance, asked, shown, format)
         return 0
 

@@ -45,6 +45,12 @@ class Signs:
     undefined: str = "∅"
     none: str = "–"
     more: str = "…"
+    offset: str = "●"
+    gradient: str = "○"
+    both: str = "◉"
+    level: str = "╌"
+    side: str = "│"
+    corner: str = "└"
 
 
 FULL = Signs()
@@ -60,6 +66,12 @@ PLAIN = Signs(
     undefined="?",
     none="-",
     more="...",
+    offset="o",
+    gradient="x",
+    both="*",
+    level=".",
+    side="|",
+    corner="+",
 )
 
 
