@@ -44,7 +44,7 @@ class Search:
 
     @property
     def answer(self) -> float | None:
-        """The smallest β known to be good enough; the lowest of the first, where all that were tried are."""
+        """The smallest β known to be good enough; the lowest of the first, where none below is known not to be."""
         good = [beta for beta, is_good in self._good.items() if is_good]
         if not good:
             return None
@@ -52,8 +52,8 @@ class Search:
 
     @property
     def unbounded(self) -> bool:
-        """Whether no β is known to be too small."""
-        return all(self._good.values())
+        """Whether the smallest β measured is good enough, so that smaller ones may be, too."""
+        return self._good[min(self._good)]
 
     def wanted(self) -> list[float]:
         """The β to measure next, ascending; none where the answer is known."""
@@ -63,9 +63,7 @@ class Search:
         high = min(good)
         if self.unbounded:
             return self._lower(high) if self._below else []
-        low = max((beta for beta in self._good if beta < high), default=None)
-        if low is None:  # those above are too small, for offsets may rise with β
-            return self._lower(high) if self._below else []
+        low = max(beta for beta in self._good if beta < high)
         if high / low > CLOSE:
             between = [beta for beta in self._between(low, high) if low < beta < high]
             if between:

@@ -12,6 +12,8 @@ from softargmax_cli.report.text import printable
 
 SIZE, DOTS = (7.0, 4.5), 120
 """Inches, and dots in each."""
+LEAST = 1e-6
+"""How far below the largest value the picture reaches, as a part of it."""
 OFFSET, GRADIENT = "#b5402a", "#1f6f8b"
 
 
@@ -26,7 +28,7 @@ def picture(run: Run, traded: Traded, tolerance: float, recommended: float | Non
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": "softargmax", "text.parse_math": False}):
+    with matplotlib.rc_context({"svg.hashsalt": "softargmax"}):
         figure = Figure(figsize=SIZE, dpi=DOTS, layout="constrained")
         axes = figure.add_subplot()
         _draw(axes, run, traded, tolerance, recommended)
@@ -51,6 +53,10 @@ def _draw(axes: Any, run: Run, traded: Traded, tolerance: float, recommended: fl
         axes.axhline(tolerance, color="grey", linestyle=":", label=f"--tol {tolerance:g}")
     if recommended is not None:
         axes.axvline(recommended, color="black", linestyle="--", linewidth=1, label=f"β {recommended:g}")
-    axes.set(xscale="log", yscale="log", xlabel="β", title=printable(run.input))
+    axes.set(xscale="log", yscale="log", xlabel="β")
+    axes.set_title(printable(run.input), parse_math=False)  # a name with dollar signs is no formula
+    values = [value for at in traded.betas for value in (at.max_abs_offset, at.mean_gradient_norm) if value > 0]
+    if values and (lowest := max(values) * LEAST) > min(values):  # what is nothing would flatten all else
+        axes.set_ylim(bottom=min(lowest, tolerance / 2 or lowest))
     axes.grid(alpha=0.3)
     axes.legend()
