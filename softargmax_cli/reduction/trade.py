@@ -147,28 +147,29 @@ class _Finisher:
             return sums[turn][..., which]
 
         mass = state.mass[:, which]
-        distance = per_axis(state.moment)[:, :b] / mass[:b]
+        distance = about = per_axis(state.moment)[:, :b] / mass[:b]
         if state.value_moment is not None:
-            scale, first = np.ones((len(order), 1, 1)), per_axis(state.value_moment)
+            scale, first = np.ones((len(order), 1)), per_axis(state.value_moment)
             about = first[:, :b] / mass[:b]
         else:
-            scale = np.array([step(self._problem.coords, n) for n in lengths])[:, None, None]
-            about, first = distance, per_axis(state.moment)
-        offset = np.abs(about) * np.abs(scale)
+            scale, first = np.array([[step(self._problem.coords, n)] for n in lengths]), per_axis(state.moment)
+        offset = np.abs(about)
         spreads = gradients = np.zeros(b)
         if state.second_moment is not None:
             second = per_axis(state.second_moment)
-            spread = np.sqrt(np.maximum(second[:, :b] / mass[:b] - about**2, 0)) * scale
-            # ∂soft/∂xᵢ = β pᵢ (cᵢ − soft), and Σ w² (d − o)² = Σ w² d² − o (2 Σ w² d − o Σ w²).
-            squares = second[:, b:] - about * (2 * first[:, b:] - about * mass[b:])
-            norm = np.sqrt((np.maximum(squares, 0) * scale**2).sum(axis=0)) * (self._betas / mass[:b])
-            spreads, gradients = spread.sum(axis=(0, 2)), norm.sum(axis=1)
+            spread = np.sqrt(np.maximum(second[:, :b] / mass[:b] - about**2, 0))
+            squares = second[:, b:]
+            if len(mass) > b:  # about hard: Σ w² (d − o)² = Σ w² d² − o (2 Σ w² d − o Σ w²)
+                squares = squares - about * (2 * first[:, b:] - about * mass[b:])
+            # ∂soft/∂xᵢ = β pᵢ (cᵢ − soft)
+            norm = np.sqrt(np.maximum(np.tensordot(scale[:, 0] ** 2, squares, 1), 0)) / mass[:b]
+            spreads, gradients = (spread.sum(axis=2) * scale).sum(axis=0), norm.sum(axis=1) * self._betas[:, 0]
         return Trade(
             slices,
             undefined,
             int(np.argmin(defined)) if undefined else 0,
-            offset.max(axis=(0, 2), initial=-np.inf),
-            offset.sum(axis=(0, 2)),
+            (offset.max(axis=2, initial=-np.inf) * scale).max(axis=0),
+            (offset.sum(axis=2) * scale).sum(axis=0),
             np.count_nonzero((np.abs(distance) < 0.5).all(axis=0), axis=1).astype(np.float64),
             spreads,
             gradients,

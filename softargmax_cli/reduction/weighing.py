@@ -37,8 +37,8 @@ FEW = 32
 in units of the spread, only as far as the square root of their number."""
 ROOM = 3
 """How many times more scores a slice has than are picked out of it, or it would not be worth it."""
-NOTHING = {F4: 40.0, F8: 60.0}
-"""The negative logarithm of a weight, times the square of a slice's length, that no sum can show."""
+NOTHING = {F4: 20.0, F8: 40.0}
+"""The negative logarithm of a weight, times the third power of a slice's length, that no sum can show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class BetaReducer:
     """Reduces blocks of one problem for several β, in ascending order. Called from several threads at once.
 
     Its states have a β more for each slice: maximum (1, s), hard (a, 1, s), mass (b, s), moments (a, b, s), and merge
-    with `betas` (b, 1). With `full`, a second half of the b holds the sums of squared weights, as those at 2β.
+    with `betas` (b, 1). With `full`, a second half of the b holds the sums of squared weights, as those at 2β; where
+    slices are whole, the second moment alone has that, about soft instead of `hard`, and nothing is left to merge.
     """
 
     def __init__(self, problem: Problem, betas: Sequence[float], runtime: Runtime, *, full: bool) -> None:
@@ -180,18 +181,21 @@ class BetaReducer:
         made = [(self._stretches(gap, hard, places, place), self._betas[:few])] if few else []
         if heavy is not None:
             made.append((self._picked(gap, heavy, hard, places, place), self._betas[few:]))
+        whole = whole and all(stretches.whole for stretches, _ in made)
         sums = [self._weighed(stretches, betas, compiled, whole=whole) for stretches, betas in made]
-        joined = (
-            [part for half in zip(*sums, strict=True) for part in half] if self._full else [half for (half,) in sums]
-        )
-        return {name: np.concatenate([part[name] for part in joined], axis=-2) for name in joined[0]}
+        named: dict[str, list[Float]] = {}
+        for half in zip(*sums, strict=True):
+            for part in half:
+                for name, values in part.items():
+                    named.setdefault(name, []).append(values)
+        return {name: np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0] for name, parts in named.items()}
 
     def _sparse_from(self, gap: Array) -> tuple[int, Array | None]:
         """The first β from which on few scores of each slice, (n, s), have any weight; and which these are."""
         n, s = gap.shape
         room = min(FEW, n // ROOM)
         longest = math.prod(self._problem.shape[axis] or n for axis in self._problem.axes)
-        reach = NOTHING[self._precision] + 2 * math.log(longest)
+        reach = NOTHING[self._precision] + 3 * math.log(longest)
 
         def weighing(rows: Array, k: int) -> Array:
             heavy: Array = rows > -reach / self._betas[k]
@@ -247,11 +251,15 @@ class BetaReducer:
         s = heavy.shape[1]
         counts = np.count_nonzero(heavy, axis=0)
         n = -(-int(counts.max(initial=1)) // 8) * 8  # few shapes: each is compiled
-        column, row = np.divmod(np.flatnonzero(np.ascontiguousarray(heavy.T)), len(heavy))
-        rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        some, position = np.full((n, s), -np.inf, gap.dtype), np.zeros((n, s), np.int64)
-        some[rank, column], position[rank, column] = gap.reshape(-1, s)[row, column], row
-        inner = [*np.unravel_index(position, gap.shape[:-1])]
+        column = np.repeat(np.arange(s), counts)
+        row = np.flatnonzero(np.ascontiguousarray(heavy.T)) - column * len(heavy)
+        to = (np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)) * s + column
+        some, position = np.full((n, s), -np.inf, gap.dtype), np.zeros((n, s), np.int32)
+        some.reshape(-1)[to] = gap.reshape(-1, s)[row, column]
+        position.reshape(-1)[to] = row
+        inner: list[Array] = [position]
+        if gap.ndim > 2:
+            inner = [*np.unravel_index(position, gap.shape[:-1])]
         values = []
         if place is not None:
             values = [known[at] - there for known, at, there in zip(places, inner, place, strict=True)]
@@ -262,7 +270,7 @@ class BetaReducer:
     ) -> tuple[dict[str, Float], ...]:
         """The sums of slices under each β, mass (b, s), moments (a, b, s); where wanted, those of squared weights, too.
 
-        whole: whether the slices are; squared weights are then summed about soft, and have a second moment only.
+        whole: whether slices are; of squared weights there is then the second moment about soft alone.
         """
         n, total = stretches.gap.shape
         dtype, b = self._precision, len(betas)
@@ -273,7 +281,7 @@ class BetaReducer:
         ]
         columns += [(distances, None) for distances in stretches.values]
         spreads = (len(stretches.values) or len(columns)) if self._full else 0
-        measure = Measure(spreads, whole and stretches.whole)
+        measure = Measure(spreads, whole)
         size = min(total, max(1, CHUNK // (b * n * dtype.itemsize)))
         function = self._function((n, size), b, [position.shape[1] > 1 for position, _ in columns], measure, compiled)
         scaled, sums = betas.astype(dtype), np.empty((1 + len(columns) + measure.sums, b, total))
@@ -298,13 +306,15 @@ class BetaReducer:
         def taken(present: Sequence[bool]) -> list[Float]:
             return [next(rest) if one else nothing for one in present]
 
-        halves = [(next(rest), taken(along), taken(values), taken((values or along) if measure.spreads else []))]
-        if measure.spreads and measure.whole:
-            halves.append((nothing, [nothing] * len(along), [nothing] * len(values), taken(values or along)))
-        elif measure.spreads:
-            square, first, second = next(rest), taken(values or along), taken(values or along)
-            halves.append((square, [nothing] * len(along) if values else first, first if values else [], second))
-        return tuple(self._moved(*half, stretches.shift) for half in halves)
+        measured = (values or along) if measure.spreads else []
+        halves = [self._moved(next(rest), taken(along), taken(values), taken(measured), stretches.shift)]
+        if measure.whole and measured:
+            halves.append({"second_moment": np.array(taken(measured))[..., 0]})
+        elif measured:
+            square, first, second = next(rest), taken(measured), taken(measured)
+            moments, of_values = ([nothing] * len(along), first) if values else (first, [])
+            halves.append(self._moved(square, moments, of_values, second, stretches.shift))
+        return tuple(halves)
 
     def _moved(
         self, mass: Float, first: list[Float], values: list[Float], second: list[Float], shift: Float

@@ -29,11 +29,11 @@ def block(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda nbytes: monkeypatch.setattr(engine, "BLOCK", nbytes)
 
 
-def swept(
-    x: Array, spec: Spec, runtime: Runtime, betas: tuple[float, ...] = BETAS, *, full: bool = True
-) -> list[AtBeta]:
+def swept(x: Array, spec: Spec, runtime: Runtime) -> Sequence[AtBeta]:
     problem = spec.resolve(x.shape, x.dtype, frozenset({"offset"}))
-    return trade(ArraySource(x), problem, betas, runtime, full=full, memory=1 << 28)
+    traded = trade(ArraySource(x), problem, BETAS, runtime, full=True, memory=1 << 28)
+    assert traded.slices == x.size // np.prod([x.shape[axis] for axis in spec.axes])
+    return traded.betas
 
 
 def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
