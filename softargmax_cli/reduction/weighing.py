@@ -8,6 +8,7 @@ Most weights are nothing where β is large, so that few scores of a slice are le
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,12 @@ CHUNK = 1 << 20
 FEW = 32
 """Scores of a slice that are so few that their distances from the maximum need no tiles: each is far from the mean,
 in units of the spread, only as far as the square root of their number."""
+SELDOM = 2
+"""How often stretches so short are weighed without compiling for them: what is picked is not always as long."""
 ROOM = 3
 """How many times more scores a slice has than are picked out of it, or it would not be worth it."""
+SAMPLE = 128
+"""Slices that are looked at first."""
 NOTHING = {F4: 20.0, F8: 40.0}
 """The negative logarithm of a weight, times the third power of a slice's length, that no sum can show."""
 
@@ -76,7 +81,7 @@ class BetaReducer:
         self.betas: Float = np.concatenate([self._betas, 2 * self._betas] if full else [self._betas])[:, None]
         # Values may lie however far apart, so that no narrower sum would hold the bound.
         self._precision = problem.precision if problem.values is None else F8
-        self._compiled: set[object] = set()
+        self._uses: Counter[object] = Counter()
         self.careful = False
         """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
 
@@ -177,10 +182,10 @@ class BetaReducer:
             values[start[axis] : start[axis] + length]
             for values, axis, length in zip(self._problem.places, self._problem.ascending, lengths, strict=False)
         ]
-        few, heavy = self._sparse_from(gap.reshape(math.prod(lengths), -1))
+        few, heavy, counts = self._sparse_from(gap.reshape(math.prod(lengths), -1))
         made = [(self._stretches(gap, hard, places, place), self._betas[:few])] if few else []
-        if heavy is not None:
-            made.append((self._picked(gap, heavy, hard, places, place), self._betas[few:]))
+        if few < len(self._betas):
+            made.append((self._picked(gap, heavy, counts, hard, places, place), self._betas[few:]))
         whole = whole and all(stretches.whole for stretches, _ in made)
         sums = [self._weighed(stretches, betas, compiled, whole=whole) for stretches, betas in made]
         named: dict[str, list[Float]] = {}
@@ -190,29 +195,27 @@ class BetaReducer:
                     named.setdefault(name, []).append(values)
         return {name: np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0] for name, parts in named.items()}
 
-    def _sparse_from(self, gap: Array) -> tuple[int, Array | None]:
-        """The first β from which on few scores of each slice, (n, s), have any weight; and which these are."""
+    def _sparse_from(self, gap: Array) -> tuple[int, Array, Array]:
+        """The first β from which on few of (n, s) have any weight in each slice; which these are; how many, (s,)."""
         n, s = gap.shape
         room = min(FEW, n // ROOM)
         longest = math.prod(self._problem.shape[axis] or n for axis in self._problem.axes)
         reach = NOTHING[self._precision] + 3 * math.log(longest)
 
-        def weighing(rows: Array, k: int) -> Array:
-            heavy: Array = rows > -reach / self._betas[k]
-            return heavy
+        def weighing(scores: Array, k: int) -> tuple[Array, Array, bool]:
+            heavy = scores > -reach / self._betas[k]
+            counts = np.count_nonzero(heavy, axis=0)
+            return heavy, counts, bool(counts.max(initial=0) <= room)
 
-        def fits(heavy: Array) -> bool:
-            return bool(np.count_nonzero(heavy, axis=0).max(initial=0) <= room)
-
-        low, high, sample = 0, len(self._betas) if room else 0, gap[:, :: max(1, s // 64)]
-        while low < high:
+        low, high, sample = 0 if room else len(self._betas), len(self._betas), gap[:, :: max(1, s // SAMPLE)]
+        while low < high:  # what a sample says is nearly right
             middle = (low + high) // 2
-            low, high = (low, middle) if fits(weighing(sample, middle)) else (middle + 1, high)
-        for k in range(low if room else len(self._betas), len(self._betas)):
-            heavy = weighing(gap, k)
-            if fits(heavy):
-                return k, heavy
-        return len(self._betas), None
+            low, high = (low, middle) if weighing(sample, middle)[2] else (middle + 1, high)
+        for k in range(low, len(self._betas)):
+            heavy, counts, fits = weighing(gap, k)
+            if fits:
+                return k, heavy, counts
+        return len(self._betas), gap[:0], gap[:0]
 
     def _stretches(self, gap: Array, hard: Array, places: Sequence[Float], place: Float | None) -> _Stretches:
         """All scores of (…, s), in stretches along the last axis where they are too many to be summed at once."""
@@ -245,17 +248,16 @@ class BetaReducer:
         return _Stretches(gap.reshape(n, s * t), inner, center, shift, values)
 
     def _picked(
-        self, gap: Array, heavy: Array, hard: Array, places: Sequence[Float], place: Float | None
+        self, gap: Array, heavy: Array, counts: Array, hard: Array, places: Sequence[Float], place: Float | None
     ) -> _Stretches:
-        """Those scores of (…, s) that are `heavy`, (n, s), below each other."""
+        """Those scores of (…, s) that are `heavy`, (n, s), `counts` of each slice, below each other."""
         s = heavy.shape[1]
-        counts = np.count_nonzero(heavy, axis=0)
         n = -(-int(counts.max(initial=1)) // 8) * 8  # few shapes: each is compiled
         column = np.repeat(np.arange(s), counts)
         row = np.flatnonzero(np.ascontiguousarray(heavy.T)) - column * len(heavy)
         to = (np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)) * s + column
         some, position = np.full((n, s), -np.inf, gap.dtype), np.zeros((n, s), np.int32)
-        some.reshape(-1)[to] = gap.reshape(-1, s)[row, column]
+        some.reshape(-1)[to] = gap.reshape(-1)[row * s + column]
         position.reshape(-1)[to] = row
         inner: list[Array] = [position]
         if gap.ndim > 2:
@@ -341,7 +343,7 @@ class BetaReducer:
         places = len(columns) - (0 if self._problem.values is None else len(self._problem.axes))
         key = (shape, betas, tuple(columns), measure, self._precision, "weighed")
         if compiled:
-            self._compiled.add(key)
+            self._uses[key] += 1
         (n, r), dtype = shape, self._precision
         inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [((betas,), dtype), ((n, r), dtype)]
         for k, apart in enumerate(columns):
@@ -352,4 +354,6 @@ class BetaReducer:
             pairs = [*zip(given[: 2 * places : 2], given[1 : 2 * places : 2], strict=True)]
             return weighed(ops, gap, betas, [*pairs, *((one, None) for one in given[2 * places :])], dtype, measure)
 
-        return self._runtime.function(body, inputs, compiled=key in self._compiled, key=key)
+        return self._runtime.function(
+            body, inputs, compiled=self._uses[key] > (SELDOM if shape[0] <= FEW else 0), key=key
+        )

@@ -12,7 +12,8 @@ import pytest
 from oracle import Answer, answer_to
 
 from softargmax_cli.arrays.memory import ArraySource
-from softargmax_cli.reduction import engine
+from softargmax_cli.errors import UndefinedError
+from softargmax_cli.reduction import engine, weighing
 from softargmax_cli.reduction.result import AtBeta
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.reduction.trade import trade
@@ -134,3 +135,35 @@ def test_every_number_is_the_oracles(
         block(nbytes)
     problem = spec.resolve(x.shape, x.dtype, frozenset())
     assert_traded(swept(x, spec, native_runtime), x, spec, single=problem.precision == np.dtype("f4"))
+
+
+@pytest.mark.parametrize("case", ["scores", "maps", "window", "values", "infinities"])
+def test_compiled_and_by_either_runtime(
+    runtime: Runtime, block: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(weighing, "SELDOM", 0)
+    block(1000)
+    make, spec = CASES[case]
+    x = make(np.random.default_rng(6))
+    problem = spec.resolve(x.shape, x.dtype, frozenset())
+    assert_traded(swept(x, spec, runtime), x, spec, single=problem.precision == np.dtype("f4"))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_first_slice_without_an_answer(native_runtime: Runtime, block: Callable[[int], None], order: Any) -> None:
+    x = np.zeros((4, 3, 5), order=order)
+    x[1, 2] = x[3, 0] = -np.inf
+    block(100)
+    with pytest.raises(UndefinedError) as raised:
+        swept(x, Spec(), native_runtime)
+    assert raised.value.what == "2 slices hold nothing but -inf; the first is slice (1, 2)"
+
+
+def test_betas_in_any_order_and_twice(native_runtime: Runtime) -> None:
+    x = np.random.default_rng(7).normal(size=(6, 30))
+    problem = Spec().resolve(x.shape, x.dtype, frozenset())
+    traded = trade(ArraySource(x), problem, [9.0, 1.0, 9.0], native_runtime, full=False, memory=1 << 28).betas
+    assert [at.beta for at in traded] == [9, 1, 9]
+    assert traded[0].max_abs_offset == traded[2].max_abs_offset < traded[1].max_abs_offset
+    assert math.isnan(traded[0].mean_spread)
