@@ -1,8 +1,8 @@
 """From the values of one block to its state for several β at once.
 
-What does not depend on β is found once: the maximum, where it is, and how far each score lies below it. Then a product
-of matrices for each stretch of a slice, its weights under every β times the powers of a distance, gives all sums.
-Most weights are nothing where β is large, so that few scores of a slice are left to be weighed.
+What does not depend on β is found once: the maximum, where it is, and how far each score lies below it. Weights are then
+made of a stretch of many slices under every β, and summed while the cache holds them. Most weights are nothing where β
+is large, so that few scores of a slice are left to be weighed.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.formulas import TILE
 from softargmax_cli.reduction.kernel import block_gaps, weighed
 from softargmax_cli.reduction.layout import F4, F8, Layout, Measure, exact_dtype
 from softargmax_cli.reduction.mapping import Misfit, collapse, judged
 from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
+from softargmax_cli.reduction.stretches import Stretches, picked, stretches
 
 if TYPE_CHECKING:
     from softargmax_cli.runtime.base import Function, Runtime
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float64]
 
-STRETCH = 4096
-"""Positions that are weighed together in double precision, whose sums need no shorter ones."""
 CHUNK = 1 << 20
 """Bytes of the weights of all β that are computed together: they stay in the cache until they are summed."""
 FEW = 32
@@ -44,27 +42,6 @@ SAMPLE = 128
 """Slices that are looked at first."""
 NOTHING = {F4: 20.0, F8: 40.0}
 """The negative logarithm of a weight, times the third power of a slice's length, that no sum can show."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretches:
-    """Stretches of `n` scores: `s` slices of `t` each, side by side, reduced over `a` axes."""
-
-    gap: Array
-    """(n, s · t)"""
-    inner: Sequence[Array | None]
-    """For each axis, (n, 1) or (n, s · t): positions within a stretch; None where all of it lies at one."""
-    center: Array
-    """(a, s · t): the point of a stretch nearest to `hard`, about which is summed, counted as `inner` is."""
-    shift: Float
-    """(a, s, t): how far that is from `hard`."""
-    values: Sequence[Array]
-    """For each axis, (n, s · t): distances of values from that at `hard`, where coordinates are values."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether each is all that the block has of a slice, summed about `hard` itself."""
-        return self.shift.shape[2] == 1 and not self.shift.any()
 
 
 class BetaReducer:
@@ -183,11 +160,11 @@ class BetaReducer:
             for values, axis, length in zip(self._problem.places, self._problem.ascending, lengths, strict=False)
         ]
         few, heavy, counts = self._sparse_from(gap.reshape(math.prod(lengths), -1))
-        made = [(self._stretches(gap, hard, places, place), self._betas[:few])] if few else []
+        made = [(stretches(gap, hard, places, place), self._betas[:few])] if few else []
         if few < len(self._betas):
-            made.append((self._picked(gap, heavy, counts, hard, places, place), self._betas[few:]))
-        whole = whole and all(stretches.whole for stretches, _ in made)
-        sums = [self._weighed(stretches, betas, compiled, whole=whole) for stretches, betas in made]
+            made.append((picked(gap, heavy, counts, hard, places, place), self._betas[few:]))
+        whole = whole and all(part.whole for part, _ in made)
+        sums = [self._weighed(part, betas, compiled, whole=whole) for part, betas in made]
         named: dict[str, list[Float]] = {}
         for half in zip(*sums, strict=True):
             for part in half:
@@ -217,105 +194,53 @@ class BetaReducer:
                 return k, heavy, counts
         return len(self._betas), gap[:0], gap[:0]
 
-    def _stretches(self, gap: Array, hard: Array, places: Sequence[Float], place: Float | None) -> _Stretches:
-        """All scores of (…, s), in stretches along the last axis where they are too many to be summed at once."""
-        *lengths, s = gap.shape
-        a, longest = len(lengths), TILE if self._precision == F4 else STRETCH
-        if (n := math.prod(lengths)) <= longest:
-            low: Array = np.zeros((a, 1), np.int64)
-            inner: list[Array | None] = [along[:, None] for along in np.indices(lengths).reshape(a, n)]
-            extent = lengths
-        else:
-            n = min(longest, lengths[-1])
-            tiles = -(-lengths[-1] // n)
-            if spare := tiles * n - lengths[-1]:
-                gap = np.pad(gap, [(0, 0)] * (a - 1) + [(0, spare), (0, 0)], constant_values=-np.inf)
-            gap = np.moveaxis(gap.reshape(-1, n, s), 1, 0).swapaxes(1, 2)
-            low = np.indices([*lengths[:-1], tiles]).reshape(a, -1)
-            low[-1] *= n
-            inner = [None] * (a - 1) + [np.arange(n)[:, None]]
-            extent = [1] * (a - 1) + [n]
-        t = low.shape[1]
-        nearest = np.clip(hard[:, :, None], low[:, None], low[:, None] + np.reshape(extent, (-1, 1, 1)) - 1)
-        values = []
-        if place is not None:
-            for along, first, known, there in zip(inner, low, places, place, strict=True):
-                at = np.minimum(first + (0 if along is None else along), len(known) - 1)  # (n or 1, t)
-                distance = known[at][:, None] - there[:, None]
-                values.append(np.ascontiguousarray(np.broadcast_to(distance, (n, s, t))).reshape(n, s * t))
-        center = (nearest - low[:, None]).reshape(a, s * t)
-        shift = (nearest - hard[:, :, None]).astype(np.float64)
-        return _Stretches(gap.reshape(n, s * t), inner, center, shift, values)
-
-    def _picked(
-        self, gap: Array, heavy: Array, counts: Array, hard: Array, places: Sequence[Float], place: Float | None
-    ) -> _Stretches:
-        """Those scores of (…, s) that are `heavy`, (n, s), `counts` of each slice, below each other."""
-        s = heavy.shape[1]
-        n = -(-int(counts.max(initial=1)) // 8) * 8  # few shapes: each is compiled
-        column = np.repeat(np.arange(s), counts)
-        row = np.flatnonzero(np.ascontiguousarray(heavy.T)) - column * len(heavy)
-        to = (np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)) * s + column
-        some, position = np.full((n, s), -np.inf, gap.dtype), np.zeros((n, s), np.int32)
-        some.reshape(-1)[to] = gap.reshape(-1)[row * s + column]
-        position.reshape(-1)[to] = row
-        inner: list[Array] = [position]
-        if gap.ndim > 2:
-            inner = [*np.unravel_index(position, gap.shape[:-1])]
-        values = []
-        if place is not None:
-            values = [known[at] - there for known, at, there in zip(places, inner, place, strict=True)]
-        return _Stretches(some, inner, hard, np.zeros((len(hard), s, 1)), values)
-
-    def _weighed(
-        self, stretches: _Stretches, betas: Float, compiled: bool, *, whole: bool
-    ) -> tuple[dict[str, Float], ...]:
+    def _weighed(self, these: Stretches, betas: Float, compiled: bool, *, whole: bool) -> tuple[dict[str, Float], ...]:
         """The sums of slices under each β, mass (b, s), moments (a, b, s); where wanted, those of squared weights, too.
 
         whole: whether slices are; of squared weights there is then the second moment about soft alone.
         """
-        n, total = stretches.gap.shape
+        n, total = these.gap.shape
         dtype, b = self._precision, len(betas)
         columns: list[tuple[Array, Array | None]] = [
             (inner.astype(dtype), center.astype(dtype))
-            for inner, center in zip(stretches.inner, stretches.center, strict=True)
+            for inner, center in zip(these.inner, these.center, strict=True)
             if inner is not None
         ]
-        columns += [(distances, None) for distances in stretches.values]
-        spreads = (len(stretches.values) or len(columns)) if self._full else 0
+        columns += [(distances, None) for distances in these.values]
+        spreads = (len(these.values) or len(columns)) if self._full else 0
         measure = Measure(spreads, whole)
         size = min(total, max(1, CHUNK // (b * n * dtype.itemsize)))
         function = self._function((n, size), b, [position.shape[1] > 1 for position, _ in columns], measure, compiled)
         scaled, sums = betas.astype(dtype), np.empty((1 + len(columns) + measure.sums, b, total))
         for start in range(0, total, size):
             part = slice(min(start, total - size), min(start, total - size) + size)  # the last overlaps
-            inputs = [stretches.gap[:, part]]
+            inputs = [these.gap[:, part]]
             for position, origin in columns:
                 inputs.append(position[:, part] if position.shape[1] > 1 else position)
                 inputs += [] if origin is None else [origin[part]]
             results = function(scaled, *map(np.ascontiguousarray, inputs))
             for k, result in enumerate(results):
                 sums[k, :, part] = result
-        return self._joined(sums, stretches, measure)
+        return self._joined(sums, these, measure)
 
-    def _joined(self, sums: Float, stretches: _Stretches, measure: Measure) -> tuple[dict[str, Float], ...]:
+    def _joined(self, sums: Float, these: Stretches, measure: Measure) -> tuple[dict[str, Float], ...]:
         """The sums over stretches, each (b, s · t), added up about `hard`."""
-        s, t = stretches.shift.shape[1:]
+        s, t = these.shift.shape[1:]
         rest = iter(sums.reshape(*sums.shape[:2], s, t))
         nothing = np.zeros((sums.shape[1], s, t))
-        along, values = [inner is not None for inner in stretches.inner], [True] * len(stretches.values)
+        along, values = [inner is not None for inner in these.inner], [True] * len(these.values)
 
         def taken(present: Sequence[bool]) -> list[Float]:
             return [next(rest) if one else nothing for one in present]
 
         measured = (values or along) if measure.spreads else []
-        halves = [self._moved(next(rest), taken(along), taken(values), taken(measured), stretches.shift)]
+        halves = [self._moved(next(rest), taken(along), taken(values), taken(measured), these.shift)]
         if measure.whole and measured:
             halves.append({"second_moment": np.array(taken(measured))[..., 0]})
         elif measured:
             square, first, second = next(rest), taken(measured), taken(measured)
             moments, of_values = ([nothing] * len(along), first) if values else (first, [])
-            halves.append(self._moved(square, moments, of_values, second, stretches.shift))
+            halves.append(self._moved(square, moments, of_values, second, these.shift))
         return tuple(halves)
 
     def _moved(
