@@ -45,7 +45,7 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
             opened = inputs.opened(name, _fields(destination), bar=bar, replay=replay, beta=beta)
             reduction = stack.enter_context(opened)
             if beta is not None:
-                reduction.notes.append(f"--beta auto: β {beta:g} keeps soft within {shown.within:g} of hard")
+                reduction.notes.append(f"--beta auto: β {beta:.10g} keeps soft within {shown.within:g} of hard")
             _show(reduction, destination, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table

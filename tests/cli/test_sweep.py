@@ -61,7 +61,7 @@ def test_check_passes_at_the_recommended_beta_and_fails_below(inside: Inside, se
     assert inside("check", "x.npy", *given, *tolerance, "--beta", repr(0.95 * beta)).code == 1
     run = inside("run", "x.npy", *given, "--beta", "auto", *tolerance, "--format", "json")
     assert (run.code, json.loads(run.out)["beta"]) == (0, beta)
-    assert f"--beta auto: β {beta:g} keeps soft within {tol:g} of hard" in run.err
+    assert f"--beta auto: β {beta:.10g} keeps soft within {tol:g} of hard" in run.err
 
 
 def test_offsets_that_rise_and_fall_with_beta(inside: Inside) -> None:
