@@ -1,7 +1,7 @@
 """From the values of one block to its state for several β at once.
 
-What does not depend on β is found once: the maximum, where it is, and how far each score lies below it. Then weights are
-made of a stretch of many slices under every β, and summed while the cache holds them. Most weights are nothing where β
+What does not depend on β is found once: the maximum, where it is, and how far each score lies below it.
+Weights are made of a stretch of many slices under every β, and summed while the cache holds them. Most weights are nothing where β
 is large, so that few scores of a slice are left to be weighed.
 """
 
