@@ -1,8 +1,8 @@
 """From the values of one block to its state for several β at once.
 
-What does not depend on β is found once: the maximum, where it is, and how far each score lies below it.
-Weights are made of a stretch of many slices under every β, and summed while the cache holds them. Most weights are nothing where β
-is large, so that few scores of a slice are left to be weighed.
+What does not depend on β is found once: the maximum, where it is, and how far each score lies below it. Weights under
+every β are then made of a stretch of many slices, and summed while the cache holds them. Most weights are nothing where
+β is large, so that few scores of a slice are left to be weighed.
 """
 
 from __future__ import annotations
