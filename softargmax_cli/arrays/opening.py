@@ -39,8 +39,14 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     Raises InputError where there is nothing to read or its format is not known, OptionError where it has not what is
     asked for.
     """
-    reading = reading or Reading()
-    stream, name, size = opened(path)
+    return source_of(*opened(path), path, reading or Reading())
+
+
+def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading: Reading) -> Source:
+    """What a stream holds, from its first byte on; `size` is its number of bytes, where that is known.
+
+    The source closes the stream, as an error does. Raises as `open_source`.
+    """
     try:
         watch = Watch(stream, path, name)
         with watch.explaining(), refusals(name):

@@ -18,6 +18,7 @@ from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
+from softargmax_cli.cli.sweep import sweep
 from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
 
 BROKEN_PIPE = 141
@@ -33,6 +34,7 @@ app = typer.Typer(
 completion_init()
 app.command(cls=Command)(run)
 app.command(cls=Command)(check)
+app.command(cls=Command)(sweep)
 app.command(cls=Command)(grad)
 app.command(cls=Command)(inspect)
 app.command(cls=Command)(devices)

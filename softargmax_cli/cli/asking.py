@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import OutputError, SoftArgmaxError
@@ -15,13 +15,16 @@ from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
     from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.arrays.replay import Replay
     from softargmax_cli.arrays.source import Source
     from softargmax_cli.reduction.excerpt import Excerpt, Excerpting
     from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.layout import Kind
-    from softargmax_cli.reduction.result import Slices, Some
+    from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.runtime.base import Runtime
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +100,32 @@ class Inputs:
         bar: bool = True,
         needs: Needs | None = None,
         excerpt: Callable[[Problem], int] | None = None,
+        replay: Replay | None = None,
+        beta: float | None = None,
     ) -> Iterator[Reduction]:
         """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
         needs: those of what is done to it, where that is more than a reduction.
         excerpt: how many slices to keep the scores of.
+        replay: what opens it, where it is opened more than once; beta: another than the one asked for.
         """
         from softargmax_cli.arrays.opening import open_source
         from softargmax_cli.reduction.fitting import REDUCTION
 
         asked, wanted, needs = self._asked, frozenset(fields), needs or REDUCTION
+        spec = self._spec if beta is None else replace(self._spec, beta=beta)
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
-            source = files.enter_context(closing(open_source(name, asked.reading)))
+            opening = open_source(name, asked.reading) if replay is None else replay.open()
+            source = files.enter_context(closing(opening))
             with _naming(source.name):
-                problem = self._spec.resolve(source.shape, source.dtype, wanted)
+                problem = spec.resolve(source.shape, source.dtype, wanted)
                 if source.sequential and needs.must_seek(source, problem, asked.memory):
                     from softargmax_cli.arrays.spooled import spooled
 
                     with Progress(source.nbytes, stream) as progress:
                         source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
-                    problem = self._spec.resolve(source.shape, source.dtype, wanted)
+                    problem = spec.resolve(source.shape, source.dtype, wanted)
             runtime = self._renewed()
             count = needs.passes(source, problem, asked.memory)
             kept = 0 if excerpt is None else excerpt(problem)
@@ -134,6 +142,12 @@ class Inputs:
         if self._runtime is None:
             self._runtime = self._loading.runtime(self._asked.device, say)
         return self._runtime
+
+    def replayed(self, name: str) -> Replay:
+        """What opens an input as often as is wanted."""
+        from softargmax_cli.arrays.replay import Replay
+
+        return Replay(name, self._asked.reading)
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
@@ -176,8 +190,8 @@ class Reduction:
 
         return self.through(reduce)
 
-    def through(self, reduce: Callable[..., Iterator[Some]]) -> Iterator[Some]:
-        """The slices that `reduce`, called as the engine's, makes of the input."""
+    def through(self, reduce: Callable[..., Iterator[Made]]) -> Iterator[Made]:
+        """What `reduce`, called as the engine's, makes of the input."""
         slices = self._through(reduce)
         self._running.append(slices)
         return slices
@@ -187,7 +201,7 @@ class Reduction:
         for slices in self._running:
             slices.close()
 
-    def _through(self, reduce: Callable[..., Iterator[Some]]) -> Generator[Some, None, None]:
+    def _through(self, reduce: Callable[..., Iterator[Made]]) -> Generator[Made, None, None]:
         from softargmax_cli.arrays.watching import refusals, watching
 
         source, memory = self.source, self._memory

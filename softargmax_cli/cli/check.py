@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated, Literal
 
@@ -13,19 +12,12 @@ from softargmax_cli.cli import options
 CHECK = "Check"
 
 
-def _number(value: float | None) -> float | None:
-    """Refuse NaN, which is not below the least."""
-    if value is not None and math.isnan(value):
-        raise typer.BadParameter("nan is no tolerance")
-    return value
-
-
 Tolerance = Annotated[
     float | None,
     typer.Option(
         "--tol",
         min=0,
-        callback=_number,
+        callback=options.tolerance,
         help="How far soft may lie from hard, in the unit of soft. Default: 0.01.",
         show_default=False,
         rich_help_panel=CHECK,
@@ -48,7 +40,7 @@ Atol = Annotated[
     float | None,
     typer.Option(
         min=0,
-        callback=_number,
+        callback=options.tolerance,
         help="Of --expect: absolute tolerance. Default: 1e-06.",
         show_default=False,
         rich_help_panel=CHECK,
@@ -58,7 +50,7 @@ Rtol = Annotated[
     float | None,
     typer.Option(
         min=0,
-        callback=_number,
+        callback=options.tolerance,
         help="Of --expect: tolerance relative to it. Default: 0.",
         show_default=False,
         rich_help_panel=CHECK,

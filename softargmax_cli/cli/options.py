@@ -36,6 +36,27 @@ def axes(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"--axis {text!r}: give an axis as 1, or several as -2,-1") from None
 
 
+def tolerance(value: float | None) -> float | None:
+    """Refuse NaN, which is not below the least."""
+    if value is not None and value != value:
+        raise typer.BadParameter("nan is no tolerance")
+    return value
+
+
+def searched(beta: str | None, temperature: float | None, kind: str, tol: float | None) -> tuple[float, float | None]:
+    """β from the options of `run`, and the tolerance where β is to be found instead."""
+    if beta == "auto":
+        inverse_temperature(1.0, temperature, kind)
+        return 100.0, 0.01 if tol is None else tol
+    if tol is not None:
+        raise typer.BadParameter("--tol says how close --beta auto must come; give both")
+    try:
+        number = None if beta is None else float(beta)
+    except ValueError:
+        raise typer.BadParameter(f"--beta {beta!r}: give a number above 0, or auto") from None
+    return inverse_temperature(number, temperature, kind), None
+
+
 def inverse_temperature(beta: float | None, temperature: float | None, kind: str) -> float:
     """β from the two options that say it."""
     if kind == "probs" and (beta is not None or temperature is not None):
@@ -103,6 +124,28 @@ Beta = Annotated[
     float | None,
     typer.Option(
         help="Inverse temperature β > 0: large is close to the hard argmax, small is smooth. Default: 100.",
+        show_default=False,
+        rich_help_panel=REDUCTION,
+    ),
+]
+BetaOrAuto = Annotated[
+    str | None,
+    typer.Option(
+        "--beta",
+        metavar="FLOAT|auto",
+        help="Inverse temperature β > 0: large is close to the hard argmax, small is smooth; auto: the smallest within "
+        "--tol of it. Default: 100.",
+        show_default=False,
+        rich_help_panel=REDUCTION,
+    ),
+]
+AutoTolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--tol",
+        min=0,
+        callback=tolerance,
+        help="Of --beta auto: how far soft may lie from hard, in the unit of soft. Default: 0.01.",
         show_default=False,
         rich_help_panel=REDUCTION,
     ),

@@ -8,8 +8,9 @@ from softargmax_cli.cli import options
 def run(
     inputs: options.Inputs,
     axis: options.Axis = "-1",
-    beta: options.Beta = None,
+    beta: options.BetaOrAuto = None,
     temperature: options.Temperature = None,
+    tol: options.AutoTolerance = None,
     kind: options.Kind = "scores",
     coords: options.Coords = "index",
     values: options.Values = None,
@@ -45,10 +46,11 @@ def run(
     from softargmax_cli.cli.asking import Asked
     from softargmax_cli.cli.running import Shown, run_all
 
+    number, within = options.searched(beta, temperature, kind, tol)
     asked = Asked(
         axes=options.axes(axis),
         kind=kind,
-        beta=options.inverse_temperature(beta, temperature, kind),
+        beta=number,
         coords=coords,
         values=values,
         window=window,
@@ -60,4 +62,4 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, asked, Shown(output, format, rows, plot, force))
+    return run_all(inputs, asked, Shown(output, format, rows, plot, force, within))

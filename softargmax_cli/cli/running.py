@@ -37,6 +37,8 @@ class Shown:
     rows: int
     plot: str | None
     force: bool
+    within: float | None
+    """How close soft must come to hard, where β is to be found for that."""
 
 
 def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
@@ -58,7 +60,17 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
         bar = not (destination.path == "-" and sys.stdout.isatty())
         fields = _fields(destination, picture)
         excerpt = partial(_kept, rows=shown.rows, table=destination.table, picture=picture is not None)
-        with inputs.opened(name, fields, bar=bar, excerpt=excerpt) as reduction:
+        with ExitStack() as stack:
+            replay, beta = None, None
+            if shown.within is not None:
+                from softargmax_cli.cli.searching import found_beta
+
+                replay = stack.enter_context(inputs.replayed(name))
+                beta = found_beta(inputs, name, replay, shown.within, bar=bar)
+            opened = inputs.opened(name, fields, bar=bar, excerpt=excerpt, replay=replay, beta=beta)
+            reduction = stack.enter_context(opened)
+            if beta is not None:
+                reduction.notes.append(f"--beta auto: β {beta:.10g} keeps soft within {shown.within:g} of hard")
             _show(reduction, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table

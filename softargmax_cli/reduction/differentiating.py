@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.engine import Part, Stream, Task
+from softargmax_cli.reduction.engine import SliceStream
 from softargmax_cli.reduction.fitting import Needs, bytes_reduced
 from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
 from softargmax_cli.reduction.mapping import Array
@@ -23,6 +23,7 @@ from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.slopes import VANISHED, Slopes
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
+from softargmax_cli.reduction.stream import Part, Task
 
 if TYPE_CHECKING:
     from softargmax_cli.runtime.base import Runtime
@@ -49,7 +50,8 @@ def differentiate(
     where there are several coordinates. `vanished`: the norm below which a gradient has. `memory`, `advance`, `note`
     and the errors are those of `engine.reduce`. The source must not be `sequential` where `GRADIENT` says `must_seek`.
     """
-    stream = _SlopeStream(source, problem, runtime, memory, advance, note, by=by, write=write, vanished=vanished)
+    reducer = BlockDifferentiator(problem, runtime)
+    stream = _SlopeStream(source, problem, reducer, memory, advance, note, by=by, write=write, vanished=vanished)
     return cast("Iterator[Slopes]", stream.slices())
 
 
@@ -64,7 +66,7 @@ GRADIENT = Needs(_bytes_differentiated, lambda problem: 2 if problem.window is N
 
 
 @dataclass(frozen=True, slots=True)
-class _SlopePart(Part):
+class _SlopePart(Part[Slices]):
     """A block after it was differentiated."""
 
     slope: Slope | None = None
@@ -73,32 +75,42 @@ class _SlopePart(Part):
     """By the scores, where anybody wants it."""
 
 
-class _SlopeStream(Stream):
+class _SlopeStream(SliceStream):
     """A differentiation on its way through one input."""
 
     needs = GRADIENT
     batch = 1  # the gradients of a batch would all wait to be written
 
-    def __init__(self, *reduction: Any, by: By, write: Write | None, vanished: float) -> None:
-        super().__init__(*reduction)
-        self.by, self.write, self.vanished = by, write, vanished
-        self.differentiator = BlockDifferentiator(self.problem, reduction[2])
-        self.reducer = self.differentiator
+    def __init__(
+        self,
+        source: Readable,
+        problem: Problem,
+        differentiator: BlockDifferentiator,
+        *streaming: Any,
+        by: By,
+        write: Write | None,
+        vanished: float,
+    ) -> None:
+        super().__init__(source, problem, differentiator, *streaming)
+        self.differentiator, self.by, self.write, self.vanished = differentiator, by, write, vanished
         self.row = 0
         """Of a table, the next to be written."""
 
-    def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int, **more: Any) -> Iterator[Part]:
+    def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int, **more: Any) -> Iterator[Part[Slices]]:
         for part in super()._parts(plan, batch, **more):
             if self.write is not None and isinstance(part, _SlopePart) and part.gradient is not None:
                 self.write((self.row, 0) if self.problem.shape[0] is None else part.block.start, part.gradient)
                 self.row += part.rows
             yield part
 
-    def _answered(self, part: Part, task: Task, values: Array, state: State, ids: Sequence[str] | None) -> Part:
+    def _answered(
+        self, part: Part[Slices], task: Task, values: Array, state: State, ids: Sequence[str] | None
+    ) -> Part[Slices]:
         slope, gradient = self._slope(values, task, state)
         if self.problem.shape[0] is None:
             slope, gradient = slope.first(part.rows), None if gradient is None else gradient[: part.rows]
-            slopes = self._with(self._rows(state, part, values, ids), slope)
+            rows = self._of_table(state.first(part.rows), (part.rows, values.shape[1]), ids)
+            slopes = self._with(rows, slope)
         else:
             slopes = self._turned(self._with(self._results(state, task.block, ids), slope), task.block)
         return _SlopePart(*(part.block, part.nbytes, part.rows, part.misfit, None, slopes), gradient=gradient)
@@ -118,7 +130,7 @@ class _SlopeStream(Stream):
             assert slope is not None
             yield box[-1], self._turned(self._with(self._results(found, box[-1]), slope), box[-1])
 
-    def _differentiated(self, task: Task) -> Part:
+    def _differentiated(self, task: Task) -> Part[Slices]:
         """A worker's share where the state of the slices is known."""
         values = self._loaded(task).values
         assert task.known is not None

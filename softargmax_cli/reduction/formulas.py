@@ -101,6 +101,18 @@ class Formulas:
         difference = ops.Sub(x=x, y=top)
         return difference if self.exact == layout.precision else ops.Cast(x=difference, DstT=layout.precision)
 
+    def relative(self, x: Tensor, top: Tensor, hit: Tensor) -> Tensor:
+        """x − top: times β the logarithm of a weight; −inf where there is none. NaN where care would be needed."""
+        ops = self.ops
+        if not self.layout.careful:
+            return self.gap(x, top)
+        finite = ops.SelectV2(condition=ops.IsFinite(x=top), t=top, e=ops.ZerosLike(x=top))
+        gap = ops.Minimum(x=self.gap(x, finite), y=np.zeros((), self.layout.precision))
+        infinite = ops.Equal(x=top, y=self.full(math.inf))
+        gap = ops.SelectV2(condition=infinite, t=ops.Log(x=self.number(hit)), e=gap)
+        none = np.asarray(-math.inf, self.layout.precision)
+        return ops.SelectV2(condition=ops.Equal(x=x, y=self.full(-math.inf)), t=none, e=gap)
+
     def first(self, hit: Tensor) -> list[Tensor]:
         """For each reduced axis the position of the first hit, broadcastable, as floats of the precision."""
         ops, precision = self.ops, self.layout.precision

@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import Layout, exact_dtype
-from softargmax_cli.reduction.spec import FURTHEST, Problem
+from softargmax_cli.reduction.spec import FURTHEST, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -39,6 +39,18 @@ class Misfit:
     """Of the first in row-major order, counted within the block."""
 
 
+class Reducer(Protocol):
+    """What the engine needs of a reducer: see `BlockReducer`."""
+
+    careful: bool
+
+    @property
+    def betas(self) -> float | npt.NDArray[np.float64] | None: ...
+    def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]: ...
+    def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]: ...
+    def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State: ...
+
+
 class BlockReducer:
     """Reduces blocks of one problem. Called from several threads at once."""
 
@@ -56,6 +68,11 @@ class BlockReducer:
         self._second = ["second"] if "second" in fields else []
         self.careful = False
         """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
+
+    @property
+    def betas(self) -> float | None:
+        """By which its states merge; None for weights."""
+        return self._problem.beta
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
         """The state of a block that holds whole slices, which come in the memory order of `values`.
@@ -114,12 +131,8 @@ class BlockReducer:
         self.careful = True
         layout = replace(layout, outputs=(*outputs, "nans"), careful=True)
         state, nans = self._state(layout, x, places, compiled)
-        spoilt = nans > 0
-        if not spoilt.any() or problem.nan == "omit":
-            return state, None
-        if problem.nan == "propagate":
-            return replace(state, mass=np.where(spoilt, np.nan, state.mass)), None
-        return state, _misfit(NAN, np.isnan(values))
+        spoilt, misfit = judged(nans > 0, values, problem.nan)
+        return state if spoilt is None else replace(state, mass=np.where(spoilt, np.nan, state.mass)), misfit
 
     def _layout(
         self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None, **more: bool
@@ -165,6 +178,16 @@ class BlockReducer:
             compiled=compiled,
             key=layout,
         )
+
+
+def judged(spoilt: Array, values: Array, policy: NanPolicy) -> tuple[Array | None, Misfit | None]:
+    """What NaNs mean: which slices have no answer for them, (s,), and what may not be in a block of `values`.
+
+    spoilt: the slices that hold NaN.
+    """
+    if not spoilt.any() or policy == "omit":
+        return None, None
+    return (spoilt, None) if policy == "propagate" else (None, _misfit(NAN, np.isnan(values)))
 
 
 def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:

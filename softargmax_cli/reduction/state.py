@@ -85,7 +85,8 @@ class State:
 
     def shifted(self, start: Sequence[int]) -> State:
         """The same, with positions counted from `start` further to the left, along each reduced axis."""
-        return replace(self, hard=self.hard + np.array(start, np.int64)[:, None]) if any(start) else self
+        shift = np.array(start, np.int64).reshape(-1, *[1] * (self.hard.ndim - 1))
+        return replace(self, hard=self.hard + shift) if any(start) else self
 
     def first(self, count: int) -> State:
         """The state of the first `count` slices."""
@@ -93,11 +94,12 @@ class State:
         return replace(self, **{name: part[..., :count] for name, part in parts.items() if part is not None})
 
 
-def merge(a: State, b: State, beta: float | None) -> State:
+def merge(a: State, b: State, beta: float | Float | None) -> State:
     """The state of the scores of both: the same slices, over disjoint parts of the reduced axes.
 
-    beta: None where the scores are weights. Where the states have `second`, they are stretches of one axis that lie
-    side by side, each without a gap, and the neighbourhood of an index is what lies next to it.
+    beta: None where the scores are weights; (b, 1) where the states have several (see `weighing.BetaReducer`). Where
+    they have `second`, they are stretches of one axis that lie side by side, each without a gap, and the neighbourhood
+    of an index is what lies next to it.
     """
     a_leads = (a.maximum > b.maximum) | ((a.maximum == b.maximum) & _precedes(a.hard, b.hard))
     maximum = np.where(a_leads, a.maximum, b.maximum)
@@ -178,7 +180,7 @@ def _move(
     )
 
 
-def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | None) -> Float:
+def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | Float | None) -> Float:
     """ln of the weight of a score `part` relative to that of `maximum`, which is no less."""
     same = part == maximum  # also where both are infinite, and a difference has no meaning
     if beta is None:
@@ -187,7 +189,8 @@ def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | 
             log: Float = np.log(np.where(same, 1.0, share))
             return log
     with np.errstate(over="ignore"):
-        return -beta * np.where(same, 0.0, _gap(maximum, part))
+        scale: Float = -beta * np.where(same, 0.0, _gap(maximum, part))
+        return scale
 
 
 def _gap(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> Float:

@@ -33,16 +33,24 @@ class Undefined:
         self._counts[misfit.name] = self._counts.get(misfit.name, 0) + misfit.count
         self._firsts[misfit.name] = min(self._firsts.get(misfit.name, index), index)
 
+    def note_slices(self, count: int, first: int) -> None:
+        """Slices without any weight; `first` is the row-major number of the first of them."""
+        if self._problem.nan == "error" and not self._counts and count:
+            self._first_slice = min(first, self._first_slice) if self._slices else first
+            self._slices += count
+
     def watched(self, slices: Iterator[Slices]) -> Iterator[Slices]:
         """Pass slices on until the first without an answer, where that is an error; raise UndefinedError at the end."""
         for run in slices:
-            if self._problem.nan == "error" and not self._counts and math.isnan(run.peak.sum()):
+            if math.isnan(run.peak.sum()):
                 missing = np.isnan(run.peak)
-                if not self._slices:
-                    self._first_slice = run.start + int(np.argmax(missing))
-                self._slices += int(np.count_nonzero(missing))
+                self.note_slices(int(np.count_nonzero(missing)), run.start + int(np.argmax(missing)))
             if not (self._counts or self._slices):
                 yield run
+        self.check()
+
+    def check(self) -> None:
+        """Raise UndefinedError where anything was noted."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
             if name in self._counts:
                 count = self._counts[name]

@@ -49,6 +49,12 @@ class Signs:
     more: str = "…"
     levels: str = "▁▂▃▄▅▆▇█"
     """From low to high; none where there are none."""
+    offset: str = "●"
+    gradient: str = "○"
+    both: str = "◉"
+    level: str = "╌"
+    side: str = "│"
+    corner: str = "└"
 
 
 FULL = Signs()
@@ -67,6 +73,12 @@ PLAIN = Signs(
     none="-",
     more="...",
     levels="",
+    offset="o",
+    gradient="x",
+    both="*",
+    level=".",
+    side="|",
+    corner="+",
 )
 
 

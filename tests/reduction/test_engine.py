@@ -21,7 +21,7 @@ from oracle import FIELDS, answer_to, assert_answers, softargmax
 from softargmax_cli.arrays.npy import NpySource
 from softargmax_cli.arrays.source import Loaded
 from softargmax_cli.errors import InputError, UndefinedError
-from softargmax_cli.reduction import engine, fitting, ordering
+from softargmax_cli.reduction import fitting, ordering, stream
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.engine import reduce
@@ -145,8 +145,8 @@ def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.fixture
 def all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have XLA compile whatever can be."""
-    monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
-    monkeypatch.setattr(engine, "FIRST_COMPILED", 0)
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(stream, "FIRST_COMPILED", 0)
 
 
 def values_of(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, *, odd: bool) -> Array:
@@ -430,7 +430,7 @@ class TestTables:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         if compiled:
-            monkeypatch.setattr(engine, "FIRST_COMPILED", 1)
+            monkeypatch.setattr(stream, "FIRST_COMPILED", 1)
         values = np.round(self.values(), 1)
         fields = EVERYTHING - {"second"}
         for kind in KINDS:

@@ -1,0 +1,78 @@
+"""From an input to what every β does to it, and to the smallest that is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from softargmax_cli.errors import OptionError
+
+if TYPE_CHECKING:
+    from softargmax_cli.arrays.replay import Replay
+    from softargmax_cli.cli.asking import Inputs
+    from softargmax_cli.reduction.result import Run, Traded
+
+LOW, HIGH, COUNT = 0.1, 1e5, 13
+"""The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What was found of one input."""
+
+    run: Run
+    """Without a β."""
+    traded: Traded
+    recommended: float | None
+    """The smallest β within the tolerance; None where there is none."""
+    unbounded: bool
+    """Whether smaller ones might do, too."""
+    notes: Sequence[str]
+
+
+def swept(
+    inputs: Inputs,
+    name: str,
+    replay: Replay,
+    betas: Sequence[float] | None,
+    tolerance: float,
+    *,
+    full: bool,
+    bar: bool = True,
+) -> Swept:
+    """What each of `betas` does, in one pass, and the smallest within the tolerance, in a few more.
+
+    betas: None for the usual ones, below which it is searched further. full: with spread and gradient.
+    """
+    from softargmax_cli.reduction.search import Search, spaced
+    from softargmax_cli.reduction.trade import trade
+
+    tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
+
+    def largest(traded: Traded) -> dict[float, float]:
+        return {at.beta: at.max_abs_offset for at in traded.betas}
+
+    with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as reduction:
+        (traded,) = reduction.through(partial(trade, betas=tried, full=full))
+        run, notes = reduction.run, reduction.notes
+    search = Search(largest(traded), tolerance, below=betas is None)
+    while wanted := search.wanted():
+        with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as again:
+            (more,) = again.through(partial(trade, betas=wanted, full=False))
+            search.learn(largest(more))
+    return Swept(replace(run, beta=None), traded, search.answer, search.unbounded, notes)
+
+
+def found_beta(inputs: Inputs, name: str, replay: Replay, tolerance: float, *, bar: bool) -> float:
+    """The smallest β within the tolerance. Raises OptionError where there is none."""
+    done = swept(inputs, name, replay, None, tolerance, full=False, bar=bar)
+    if done.recommended is None:
+        last = done.traded.betas[-1]
+        raise OptionError(
+            f"{done.run.input}: --beta auto: no β up to {last.beta:g} keeps soft within {tolerance:g} of hard: "
+            f"at {last.beta:g} it lies {last.max_abs_offset:.4g} off",
+            "slices with tied or nearly tied maxima never agree: see softargmax sweep, raise --tol, or give a number",
+        )
+    return done.recommended

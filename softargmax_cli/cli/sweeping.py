@@ -1,0 +1,122 @@
+"""`softargmax sweep` from a name to a table, a file and a picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
+
+from softargmax_cli.arrays.formats import picture_format_of
+from softargmax_cli.cli.asking import Asked, Inputs, for_each
+from softargmax_cli.cli.destinations import spare_inputs
+from softargmax_cli.errors import OptionError
+
+if TYPE_CHECKING:
+    from softargmax_cli.arrays.sinks.target import Target
+    from softargmax_cli.cli.searching import Swept
+
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+NUMBERS = ("json", *DELIMITERS)
+"""Formats of the numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where results go."""
+
+    output: str | None
+    format: str | None
+    plot: str | None
+    force: bool
+
+
+def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance: float, shown: Shown) -> int:
+    """Sweep over one input and show it; 0, or 2 where it cannot be used.
+
+    Raises OptionError where options contradict each other.
+    """
+    format = _format(shown)
+    if shown.plot is not None:
+        picture_format_of(shown.plot)
+    spare_inputs([shown.output, shown.plot], [name], *asked.files)
+
+    def work(inputs: Inputs, name: str) -> int:
+        from softargmax_cli.arrays.sinks.target import open_target
+        from softargmax_cli.cli.picture import Picture
+        from softargmax_cli.cli.searching import swept
+
+        with ExitStack() as stack:
+            # Before anything is read, so that what cannot be written is said at once.
+            numbers = picture = None
+            if format != "table":
+                numbers = open_target(shown.output or "-", force=shown.force)
+                stack.callback(numbers.abort)  # of no effect once it is committed
+            if shown.plot is not None:
+                picture = stack.enter_context(Picture(shown.plot, force=shown.force))
+            done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance, full=True)
+            if numbers is not None:
+                _put(numbers, _text(done, format).encode())
+            if picture is not None:
+                from softargmax_cli.report.plots.betas import draw
+
+                picture.save(draw(done.run, done.traded, tolerance, done.recommended))
+        _say(done, tolerance, asked, shown, format)
+        return 0
+
+    return for_each([name], asked, work)
+
+
+def _format(shown: Shown) -> str:
+    if shown.output in (None, "-"):
+        return shown.format or "table"
+    if shown.format == "table":
+        raise OptionError("--format table goes to standard output", "leave out -o, or choose json, csv or tsv")
+    suffix = os.path.splitext(shown.output or "")[1].lower()[1:]
+    if shown.format is None and suffix not in NUMBERS:
+        known = " ".join(f".{name}" for name in NUMBERS)
+        raise OptionError(
+            f"{shown.output}: its suffix names no output format", f"end the name in one of {known}, or choose --format"
+        )
+    return shown.format or suffix
+
+
+def _put(target: Target, data: bytes) -> None:
+    from softargmax_cli.arrays.sinks.target import blaming
+
+    with blaming(target.name):
+        target.stream.write(data)
+        target.commit()
+
+
+def _text(done: Swept, format: str) -> str:
+    from softargmax_cli.arrays.sinks.jsontext import json_value
+    from softargmax_cli.reduction.result import AtBeta
+
+    names = [field.name for field in fields(AtBeta)]
+    rows = [astuple(at) for at in done.traded.betas]
+    if format == "json":
+        cells = (", ".join(f'"{name}": {json_value(n)}' for name, n in zip(names, row, strict=True)) for row in rows)
+        listed = ",\n  ".join(f"{{{row}}}" for row in cells)
+        return f'{{"betas": [\n  {listed}\n ],\n "recommended_beta": {json_value(done.recommended)}}}\n'
+    delimiter = DELIMITERS[format]
+    return "".join(delimiter.join(map(str, row)) + "\n" for row in [names, *rows])
+
+
+def _say(done: Swept, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
+    """The table to standard output, or, where numbers have been written, its last line to standard error."""
+    from softargmax_cli.cli.saying import say_note
+    from softargmax_cli.report.sweep import put_sweep, verdict
+    from softargmax_cli.report.text import signs_of
+
+    if not asked.quiet:
+        for note in dict.fromkeys(done.notes):
+            say_note(f"{done.run.input}: {note}")
+    if format == "table":
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        put_sweep(done.run, done.traded, tolerance, done.recommended, done.unbounded, sys.stdout, color=colour)
+    elif shown.output not in (None, "-") and not asked.quiet:
+        for line in verdict(done.run, done.traded, tolerance, done.recommended, done.unbounded, signs_of(sys.stderr)):
+            print(line, file=sys.stderr)

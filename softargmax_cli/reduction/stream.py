@@ -1,0 +1,270 @@
+"""The stream: blocks in, answers out, with reading, computing and writing overlapped.
+
+The caller's thread fetches blocks in order, merges their states in order and yields what is finished; others decode and
+reduce blocks meanwhile. The order of merging is that of the plan, so that a result does not depend on which thread was
+faster. What is made of the state of complete slices is the business of what derives from it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from softargmax_cli.errors import InputError
+from softargmax_cli.reduction import blocks
+from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.fitting import REDUCTION
+from softargmax_cli.reduction.lookalike import Lookalike
+from softargmax_cli.reduction.mapping import Array, Misfit, Reducer, padded
+from softargmax_cli.reduction.parallel import in_order
+from softargmax_cli.reduction.readable import Loaded, Pending, Readable
+from softargmax_cli.reduction.spec import FURTHEST, Problem
+from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.undefined import Undefined
+
+Answers = TypeVar("Answers")
+
+BATCH = 8
+"""Blocks that a thread does at a time, where there are many."""
+WORTH_COMPILING = 32 << 20
+"""Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
+FIRST_COMPILED = 4
+"""Number of a table's block from which on the same holds, where the length is not known."""
+Worth = Mapping[tuple[int, ...], bool]
+"""Whether the blocks of each shape are worth compiling for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A block to be reduced."""
+
+    block: Block
+    pending: Pending
+    compiled: bool
+    known: State | None = None
+    """The maximum of its slices and where that is, when it is read for the second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[Answers]):
+    """A block after its reduction."""
+
+    block: Block
+    nbytes: int
+    rows: int
+    """Along the first axis, of which only the file may know how many there are."""
+    misfit: Misfit | None = None
+    state: State | None = None
+    """Where other blocks hold the rest of the slices."""
+    answers: Answers | None = None
+    """Where the block holds whole slices."""
+
+
+class Stream(ABC, Generic[Answers]):
+    """An input on its way through a reducer; what derives from it makes answers of complete states."""
+
+    needs = REDUCTION
+    batch = BATCH
+    work = 1
+    """How much there is to compute for an element, in units of what a reduction does with it."""
+
+    def __init__(
+        self,
+        source: Readable,
+        problem: Problem,
+        reducer: Reducer,
+        memory: int,
+        advance: Callable[[int], None],
+        note: Callable[[str], None],
+    ) -> None:
+        if source.sequential and self.needs.must_seek(source, problem, memory):
+            raise ValueError("a source that can only be read in order must be copied first")
+        self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
+        self.reducer, self.undefined = reducer, Undefined(problem)
+        self.workers, self.elements = self.needs.fit(source, problem, memory)
+        self.buffers, self.lookalike = threading.local(), Lookalike()
+
+    @abstractmethod
+    def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Answers:
+        """Those of the slices that end with a block; `rows` are names that came with it."""
+
+    @abstractmethod
+    def _of_table(self, state: State, shape: tuple[int, int], rows: Sequence[str] | None = None) -> Answers:
+        """Those of the rows of a table, numbered from 0, or of slices along all of its rows; shape: of these rows."""
+
+    @abstractmethod
+    def _numbered(self, answers: Answers, start: int) -> Answers:
+        """The same, of slices from number `start` on."""
+
+    @abstractmethod
+    def _ordered(self, plan: Plan, finished: Iterator[tuple[Block, Answers]]) -> Iterator[Answers]:
+        """Answers of an array, each with the block that completed it, in the order that the caller wants."""
+
+    def answers(self) -> Iterator[Answers]:
+        """All of them; what is noted of slices comes at the end."""
+        yield from self._table() if self.problem.shape[0] is None else self._array()
+        if self.lookalike.found:
+            self.note("slices sum to 1 and look like probabilities; --input probs takes them as weights")
+
+    def _array(self) -> Iterator[Answers]:
+        """The answers of an array of known shape."""
+        plan = self.needs.plan(self.source, self.problem, self.memory)
+        if self.source.sequential:  # whose order may make blocks large
+            block, unfinished = self.needs.held(self.source, self.problem, plan)
+            self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
+        if self.needs.passes(self.source, self.problem, self.memory) > 1:
+            return self._ordered(plan, self._finished_twice(plan))
+        return self._ordered(plan, self._finished(plan))
+
+    def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        """Complete slices, and the block that completed them."""
+        # A pipe's blocks wait in memory; and all threads should have something to do.
+        few = sum(1 for _ in islice(plan, 4 * self.workers * self.batch)) // (4 * self.workers)
+        batch = 1 if self.source.sequential else max(1, few)
+        state: State | None = None
+        worth = self._worth_compiling(plan)
+        for part in self._parts(((block, worth[block.shape]) for block in plan), batch):
+            answers = part.answers
+            if answers is None:
+                state = self._merged(state, part, part.block.start)
+                if plan.completes(part.block):
+                    answers, state = self._answers(state, part.block), None
+            if answers is not None:
+                yield part.block, answers
+
+    def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
+        worth = self._worth_compiling(plan)
+        for box in plan.boxes():
+            yield box[-1], self._answers(self._completed(box, worth, self._found(box, worth)), box[-1])
+
+    def _found(self, box: Sequence[Block], worth: Worth) -> State:
+        """The state of all blocks of some slices."""
+        found: State | None = None
+        for part in self._parts(((block, worth[block.shape]) for block in box), 1):
+            found = self._merged(found, part, part.block.start)
+        assert found is not None
+        if self.problem.window is not None and self.problem.values is not None:
+            found = found.placed(self.problem.places)
+        return found
+
+    def _completed(self, box: Sequence[Block], worth: Worth, found: State) -> State:
+        """That with what only a second pass can tell."""
+        near = [block for block in box if self._concerns(block, found)] or box[-1:]  # beside NaN, hard is nowhere
+        self.advance(sum(_nbytes(self.source, block) for block in set(box).difference(near)))
+        sums: State | None = None
+        for part in self._parts(((block, worth[block.shape]) for block in near), 1, known=found):
+            assert part.state is not None
+            sums = part.state if sums is None else added(sums, part.state)
+        assert sums is not None
+        return found.completed(sums, self.problem.window is not None)
+
+    def _concerns(self, block: Block, found: State) -> bool:
+        """Whether a block has anything to say of slices whose maximum has been found."""
+        if "second" in self.problem.fields or self.problem.window is None:
+            return True
+        axes, window = self.problem.ascending, min(self.problem.window, FURTHEST)
+        start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
+        return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
+
+    def _worth_compiling(self, plan: Plan) -> Worth:
+        """Whether the blocks of each shape are worth compiling for."""
+        nbytes = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
+        return {shape: self.work * size >= WORTH_COMPILING for shape, size in nbytes.items()}
+
+    def _table(self) -> Iterator[Answers]:
+        """The answers of a table, (rows, columns), whose number of rows only its end tells."""
+        columns = self.problem.shape[1]
+        assert columns is not None
+        numbered = enumerate(blocks.rows(columns, self.elements))
+        row, state = 0, None
+        for part in self._parts(((block, k >= FIRST_COMPILED) for k, block in numbered), 1, table=True):
+            if part.misfit is not None:
+                self.undefined.note(part.misfit, (row, 0))
+            if part.answers is not None:
+                yield self._numbered(part.answers, row)
+            elif part.state is not None:
+                state = self._merged(state, part, (row, 0))
+            row += part.rows
+        if 0 in self.problem.axes:
+            if state is None:
+                raise InputError("the table has no rows, so there is no maximum along axis 0")
+            yield self._of_table(state, (row, columns))
+
+    def _merged(self, state: State | None, part: Part[Answers], start: Sequence[int]) -> State:
+        """`state` with a part that begins at `start`."""
+        assert part.state is not None
+        moved = part.state.shifted([start[axis] for axis in self.problem.ascending])
+        return moved if state is None else merge(state, moved, self.reducer.betas)
+
+    def _parts(
+        self,
+        plan: Iterable[tuple[Block, bool]],
+        batch: int,
+        *,
+        known: State | None = None,
+        table: bool = False,
+        work: Callable[[Task], Part[Answers]] | None = None,
+    ) -> Iterator[Part[Answers]]:
+        """Reduce the blocks of the plan in worker threads, or do `work` on them; yield them in its order."""
+        for part in in_order(work or self._reduce, self._tasks(plan, known), threads=self.workers, batch=batch):
+            self.advance(part.nbytes)
+            if part.misfit is not None and not table:
+                self.undefined.note(part.misfit, part.block.start)
+            yield part
+
+    def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
+        for block, compiled in plan:
+            pending = self.source.fetch(block)
+            if pending is None:
+                return
+            yield Task(block, pending, compiled, known)
+
+    def _reduce(self, task: Task) -> Part[Answers]:
+        """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
+        loaded = self._loaded(task)
+        values, rows = loaded.values, len(loaded.values)
+        part: Part[Answers] = Part(task.block, task.pending.nbytes, rows)
+        if task.known is not None:
+            known, careful = task.known, self.reducer.careful
+            state = self.reducer.about(values, task.block.start, known, careful=careful, compiled=task.compiled)
+            return replace(part, state=state)
+        problem, table = self.problem, self.problem.shape[0] is None
+        if table and not rows:
+            return part
+        whole = all(values.shape[axis] == problem.shape[axis] for axis in problem.axes)
+        if whole and problem.kind == "scores":
+            self.lookalike.look(values, problem.axes)
+        if table and task.compiled:
+            values = padded(values, problem)
+        if not whole:
+            state, misfit = self.reducer.part(values, task.block.start, compiled=task.compiled)
+            return replace(part, misfit=misfit, state=state)
+        state, misfit = self.reducer.whole(values, compiled=task.compiled)
+        return self._answered(replace(part, misfit=misfit), task, values, state, loaded.ids)
+
+    def _loaded(self, task: Task) -> Loaded:
+        """The values of a block, in memory that the thread's next block takes."""
+        if not hasattr(self.buffers, "buffer"):
+            self.buffers.buffer = Buffer()
+        return task.pending.load(self.buffers.buffer)
+
+    def _answered(
+        self, part: Part[Answers], task: Task, values: Array, state: State, ids: Sequence[str] | None
+    ) -> Part[Answers]:
+        """A block of whole slices with its answers; `values` and `state` may have rows that are not the file's."""
+        if self.problem.shape[0] is None:
+            return replace(part, answers=self._of_table(state.first(part.rows), (part.rows, values.shape[1]), ids))
+        return replace(part, answers=self._answers(state, task.block, ids))
+
+
+def _nbytes(source: Readable, block: Block) -> int:
+    return math.prod(block.shape) * source.dtype.itemsize

@@ -1,0 +1,119 @@
+"""What each β does to a file, as a table and a plot for people."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
+
+from softargmax_cli.reduction.result import AtBeta, Run, Traded
+from softargmax_cli.report.layout import Column, coordinates, joined, painted, short
+from softargmax_cli.report.table import put_heading
+from softargmax_cli.report.text import Signs, legible, signs_of
+
+WIDTH, TALLEST = 61, 15
+"""Columns and rows of the plot."""
+DECADES = 6
+"""Powers of ten that the plot shows at most, from the largest value down."""
+
+
+def put_sweep(
+    run: Run, traded: Traded, tolerance: float, recommended: float | None, unbounded: bool, file: TextIO, *, color: bool
+) -> None:
+    """Print heading, a row for each β, a plot, and which β to take, to `file`."""
+    signs = signs_of(file)
+    put_heading(run, run.known_shape, file, color=color)
+    styles = ["bold", "dim", *_styles(traded.betas, tolerance)]
+    for line, style in zip(joined(_columns(traded.betas, tolerance, signs), signs.rule), styles, strict=True):
+        file.write((painted(line, style) if color and style else line) + "\n")
+    plot = list(plotted(traded.betas, tolerance, signs))
+    for line in ["", *plot, *([""] if plot else []), *verdict(run, traded, tolerance, recommended, unbounded, signs)]:
+        file.write(legible(line, file) + "\n")
+
+
+def verdict(
+    run: Run, traded: Traded, tolerance: float, recommended: float | None, unbounded: bool, signs: Signs
+) -> Iterator[str]:
+    """Which β to take, or why none, and the command to try."""
+    betas = traded.betas
+    within = f"within {tolerance:g} of hard"
+    if traded.undefined:
+        answers = "1 slice has no answer" if traded.undefined == 1 else f"{traded.undefined:,} slices have no answer"
+        yield f"{answers}, and count{'s' if traded.undefined == 1 else ''} in nothing here"
+    if recommended is None:
+        if not math.isnan(betas[-1].max_abs_offset):
+            best = min(betas, key=lambda at: at.max_abs_offset)
+            yield (
+                f"no {signs.beta} from {betas[0].beta:g} to {betas[-1].beta:g} keeps soft {within}: "
+                f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
+            )
+        return
+    smallest = "the smallest tried" if unbounded else "the smallest"
+    command = f"softargmax run {'-' if run.input == '<stdin>' else shlex.quote(run.input)} --beta {recommended:.10g}"
+    yield f"{signs.beta} {recommended:.10g} is {smallest} that keeps soft {within}: {command}"
+
+
+def _columns(betas: Sequence[AtBeta], tolerance: float, signs: Signs) -> Iterator[Column]:
+    def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = short) -> Column:
+        return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]))
+
+    yield numbers(signs.beta, [at.beta for at in betas], "{:.10g}".format)
+    yield numbers("max |offset|", [at.max_abs_offset for at in betas])
+    yield numbers("mean |offset|", [at.mean_abs_offset for at in betas])
+    yield numbers("agreement", [100 * at.agreement for at in betas], "{:.1f} %".format)
+    yield numbers("spread", [at.mean_spread for at in betas])
+    yield numbers("gradient", [at.mean_gradient_norm for at in betas])
+    notes = [f"within {tolerance:g}" if at.max_abs_offset <= tolerance else "" for at in betas]
+    if any(notes):
+        yield Column("", notes, "left")
+
+
+def _styles(betas: Sequence[AtBeta], tolerance: float) -> Iterator[str]:
+    for at in betas:
+        yield "green" if at.max_abs_offset <= tolerance else ""
+
+
+def plotted(betas: Sequence[AtBeta], tolerance: float, signs: Signs) -> Iterator[str]:
+    """Largest offset and mean gradient over β, all axes logarithmic; nothing where there is no curve to draw."""
+    offsets = [(at.beta, at.max_abs_offset) for at in betas if at.max_abs_offset > 0]
+    gradients = [(at.beta, at.mean_gradient_norm) for at in betas if at.mean_gradient_norm > 0]
+    values = [value for _, value in offsets + gradients]
+    if len(betas) < 2 or not values:
+        return
+    top = math.ceil(math.log10(max(values)))
+    bottom = max(min(math.floor(math.log10(min([*values, tolerance or math.inf]))), top - 1), top - DECADES)
+    height = 1 + (top - bottom) * max(1, TALLEST // (top - bottom + 1))
+    left, right = math.log10(betas[0].beta), math.log10(betas[-1].beta)
+
+    def row(value: float) -> int:
+        return round((top - math.log10(value)) / (top - bottom) * (height - 1))
+
+    grid = [[" "] * WIDTH for _ in range(height)]
+    if tolerance > 0 and 0 <= row(tolerance) < height:
+        grid[row(tolerance)] = [signs.level] * WIDTH
+    for sign, points in ((signs.offset, offsets), (signs.gradient, gradients)):
+        for column in range(WIDTH):
+            value = _between(points, left + (right - left) * column / (WIDTH - 1))
+            if value is not None and 0 <= (y := row(value)) < height:
+                grid[y][column] = signs.both if grid[y][column] in (signs.offset, signs.both) else sign
+    step = (height - 1) // (top - bottom)
+    names = {k * step: f"{10.0 ** (top - k):g}" for k in range(top - bottom + 1)}
+    margin = max(map(len, names.values()))
+    for y, cells in enumerate(grid):
+        yield f"{names.get(y, ''):>{margin}} {signs.side}{''.join(cells)}".rstrip()
+    yield " " * (margin + 1) + signs.corner + signs.rule * WIDTH
+    first, last = f"{betas[0].beta:g}", f"{betas[-1].beta:g}"
+    middle = f"{signs.beta}   {signs.offset} max |offset|   {signs.gradient} gradient"
+    middle += f"   {signs.level} --tol {tolerance:g}" if tolerance > 0 else ""
+    yield " " * (margin + 2) + first + middle.center(WIDTH - len(first) - len(last)) + last
+
+
+def _between(points: Sequence[tuple[float, float]], log_beta: float) -> float | None:
+    """The value at a β on the straight lines between points, both logarithmic; None outside of them."""
+    for (a, low), (b, high) in itertools.pairwise(points):
+        if math.log10(a) - 1e-9 <= log_beta <= math.log10(b) + 1e-9:
+            part = (log_beta - math.log10(a)) / (math.log10(b) - math.log10(a))
+            return float(10 ** (math.log10(low) + part * (math.log10(high) - math.log10(low))))
+    return None

@@ -1,0 +1,270 @@
+"""`softargmax sweep` and `run --beta auto`, held to what `check` and `run` say of the β that they find."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from command import Done, Inside, Softargmax
+from matplotlib.image import imread
+from oracle import softargmax as oracle
+
+from softargmax_cli.report.plots.betas import HEIGHT
+from softargmax_cli.report.plots.figure import BLUE, DPI, ORANGE, WIDTH
+
+Array = npt.NDArray[Any]
+
+NAMES = ["beta", "max_abs_offset", "mean_abs_offset", "agreement", "mean_spread", "mean_gradient_norm"]
+
+
+def document(done: Done) -> dict[str, Any]:
+    assert (done.code, done.err) == (0, "")
+    read: dict[str, Any] = json.loads(done.out)
+    assert list(read) == ["betas", "recommended_beta"]
+    assert all(list(at) == NAMES for at in read["betas"])
+    return read
+
+
+def random_file(seed: int) -> tuple[Array, list[str], float]:
+    """Scores of some shape and scale, what is asked of them, and a tolerance that some β reaches."""
+    random = np.random.default_rng(seed)
+    dims = int(random.integers(1, 4))
+    shape = tuple(int(n) for n in random.integers(2, (60, 40, 14)[dims - 1], dims))
+    dtype = ("f4", "f8")[seed % 2]
+    x = random.normal(size=shape).astype(dtype) * scale(random)
+    axes = random.permutation(dims)[: int(random.integers(1, dims + 1))].tolist()
+    given = ["--axis", ",".join(map(str, axes))]
+    given += ["--window", str(random.integers(1, 6))] if random.random() < 0.4 else []
+    given += ["--input", "cost"] if random.random() < 0.4 else []
+    given += ["--coords", str(random.choice(["corners", "centers"]))] if random.random() < 0.3 else []
+    return x.astype(dtype), given, float(random.choice([0.001, 0.01, 0.05]))
+
+
+def scale(random: np.random.Generator) -> float:
+    return float(10 ** random.uniform(-1, 1.5))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_check_passes_at_the_recommended_beta_and_fails_below(inside: Inside, seed: int) -> None:
+    x, given, tol = random_file(seed)
+    inside.save("x.npy", x, x.dtype.name)
+    tolerance = ["--tol", str(tol)]
+    beta = document(inside("sweep", "x.npy", *given, *tolerance, "--format", "json"))["recommended_beta"]
+    if beta is None:  # a near tie; then none up to the last does
+        assert inside("check", "x.npy", *given, *tolerance, "--beta", "100000").code == 1
+        return
+    assert inside("check", "x.npy", *given, *tolerance, "--beta", repr(beta)).code == 0
+    assert inside("check", "x.npy", *given, *tolerance, "--beta", repr(0.95 * beta)).code == 1
+    run = inside("run", "x.npy", *given, "--beta", "auto", *tolerance, "--format", "json")
+    assert (run.code, json.loads(run.out)["beta"]) == (0, beta)
+    assert f"--beta auto: β {beta:.10g} keeps soft within {tol:g} of hard" in run.err
+
+
+def test_offsets_that_rise_and_fall_with_beta(inside: Inside) -> None:
+    """Equal weights to either side bring soft back to hard for small β, and the scores between away from it."""
+    inside.save("x.npy", [[3, 0, 0, 0, 2.9, 3.2, 0, 0, 0, 0, 3.0]], "float64")
+    found = document(inside("sweep", "x.npy", "--tol", "0.1", "--format", "json"))
+    good = [at["max_abs_offset"] <= 0.1 for at in found["betas"]]
+    assert good[0]
+    assert not all(good)
+    beta = found["recommended_beta"]
+    assert inside("check", "x.npy", "--tol", "0.1", "--beta", repr(beta)).code == 0
+
+
+def test_every_number_of_every_format(inside: Inside) -> None:
+    x = np.random.default_rng(3).normal(size=(30, 25)).astype("f4")
+    inside.save("x.npy", x, "float32")
+    betas = ["--betas", "0.5,40,7"]
+    found = document(inside("sweep", "x.npy", *betas, "--format", "json"))
+    for at, beta in zip(found["betas"], (0.5, 7, 40), strict=True):
+        want = oracle(x, -1, beta)
+        assert at["beta"] == beta
+        assert at["max_abs_offset"] == pytest.approx(abs(want.offset).max(), abs=1e-5)
+        assert at["mean_abs_offset"] == pytest.approx(abs(want.offset).mean(), abs=1e-5)
+        assert at["agreement"] == want.agree.mean()
+        assert at["mean_spread"] == pytest.approx(want.spread.mean(), abs=1e-5)
+    rows = [[at[name] for name in NAMES] for at in found["betas"]]
+    for format, delimiter in (("csv", ","), ("tsv", "\t")):
+        done = inside("sweep", "x.npy", *betas, "-o", f"out.{format}")
+        assert (done.code, done.out) == (0, "")
+        assert done.err.startswith("no β from 0.5 to 40 keeps soft within 0.01 of hard: ")
+        header, *cells = csv.reader(io.StringIO(inside.read(f"out.{format}").decode()), delimiter=delimiter)
+        assert (header, [[float(cell) for cell in row] for row in cells]) == (NAMES, rows)
+    assert "exists" in inside("sweep", "x.npy", *betas, "-o", "out.csv").err
+    assert inside("sweep", "x.npy", *betas, "-o", "out.csv", "--force", "--quiet").err == ""
+
+
+def test_the_range_is_spaced_in_equal_ratios(inside: Inside) -> None:
+    inside.save("x.npy", [[1, 2, 4]])
+    found = document(inside("sweep", "x.npy", "--betas", "0.1:1000:9", "--format", "json"))
+    assert [at["beta"] for at in found["betas"]] == [0.1, 0.316, 1.0, 3.16, 10.0, 31.6, 100.0, 316.0, 1000.0]
+    lowest = document(inside("sweep", "x.npy", "--betas", "50,100", "--format", "json"))
+    assert lowest["recommended_beta"] == 50  # the range is the user's
+    assert "the smallest tried" in inside("sweep", "x.npy", "--betas", "50,100").out
+    beta = document(inside("sweep", "x.npy", "--tol", "1.9", "--format", "json"))["recommended_beta"]
+    assert beta == 0.1  # 5/3 off at worst: any will do
+
+
+def test_below_the_usual_range(inside: Inside) -> None:
+    inside.save("x.npy", np.random.default_rng(0).normal(size=(20, 9)) * 1e4)
+    beta = document(inside("sweep", "x.npy", "--format", "json"))["recommended_beta"]
+    assert beta < 0.1
+    assert [inside("check", "x.npy", "--beta", repr(b)).code for b in (beta, 0.95 * beta)] == [0, 1]
+
+
+@pytest.mark.parametrize("command", ["sweep", "run"])
+def test_a_pipe_and_a_table_with_names(softargmax: Softargmax, command: str) -> None:
+    rows = np.random.default_rng(8).normal(size=(12, 6)).round(3)
+    text = "id,a,b,c,d,e,f\n" + "".join(f"r{k}," + ",".join(map(str, row)) + "\n" for k, row in enumerate(rows))
+    softargmax.write("x.csv", text)
+    given = [*(["--beta", "auto"] if command == "run" else []), "--id-column", "id", "--format", "json"]
+    by_file = softargmax(command, "x.csv", *given)
+    by_pipe = softargmax(command, "-", *given, stdin=text.encode())
+    assert (by_file.code, by_pipe.code) == (0, 0)
+    assert by_pipe.out.replace("<stdin>", "x.csv") == by_file.out
+    if command == "run":
+        assert [at["id"] for at in json.loads(by_pipe.out)["slices"]] == [f"r{k}" for k in range(12)]
+
+
+def test_long_slices_and_windows_through_a_pipe(softargmax: Softargmax) -> None:
+    x = np.random.default_rng(1).normal(size=1_200_000).astype("f4")
+    x[[70, 1_199_990]] = 7, 7.02
+    softargmax.save("x.npy", x, "float32")
+    for given in ([], ["--window", "9"]):
+        betas = ["--betas", "5,300", "--format", "json", *given]
+        found = document(softargmax("sweep", "-", *betas, stdin=softargmax.read("x.npy")))
+        for at in found["betas"]:
+            want = oracle(x, -1, at["beta"], window=9 if given else None)
+            assert at["max_abs_offset"] == pytest.approx(abs(want.offset.item()), abs=1e-6 + 1e-6 * want.spread.item())
+            assert at["mean_spread"] == pytest.approx(want.spread.item(), rel=1e-4)
+
+
+def test_what_the_table_says(inside: Inside) -> None:
+    inside.save("scores of.npy", [[5, 2, 1, 2], [3.9, 4, 1, 2], [2, 5.9, 6, 2]], "float32")
+    done = inside("sweep", "scores of.npy", "--betas", "1:1000:4")
+    assert (done.code, done.err) == (0, "")
+    assert done.lines[0] == "scores of.npy · float32 3 × 4 · axis 1 · CPU"
+    assert done.lines[2].split() == ["β", "max", "|offset|", "mean", "|offset|", "agreement", "spread", "gradient"]
+    assert [line.split()[0] for line in done.lines[4:8]] == ["1", "10", "100", "1000"]
+    assert [line.endswith("within 0.01") for line in done.lines[4:8]] == [False, False, True, True]
+    last = done.lines[-1]
+    assert last.startswith(("β 46", "β 47"))
+    assert "softargmax run 'scores of.npy' --beta 4" in last
+    plot = done.lines[9:-2]
+    assert any("●" in line for line in plot)
+    assert any("○" in line for line in plot)
+    assert plot[-1].split()[0] == "1"
+    assert plot[-1].endswith("1000")
+
+
+def test_plain_signs_where_the_terminal_knows_no_others(softargmax: Softargmax) -> None:
+    softargmax.save("x.npy", [[5, 2, 1, 2]], "float32")
+    done = softargmax("sweep", "x.npy", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert done.code == 0
+    assert done.raw.isascii()
+    assert b"beta" in done.raw
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--input", "probs"], "no β to sweep over"),
+        (["--betas", "x"], "--betas 'x'"),
+        (["--betas", "1:2"], "--betas '1:2'"),
+        (["--betas", "2:1:5"], "from low to high"),
+        (["--betas", "0,1"], "from 1e-30 to 1e30"),
+        (["--betas", "nan"], "from 1e-30 to 1e30"),
+        (["--betas", "1:2:1000000"], "at most 1000"),
+        (["--tol", "nan"], "nan is no tolerance"),
+        (["--plot", "x.gif"], "names no format of pictures"),
+        (["-o", "x.npy"], "names no output format"),
+        (["--beta", "3"], "--beta"),
+    ],
+)
+def test_wrong_use(inside: Inside, given: list[str], said: str) -> None:
+    inside.save("x.npy", [[1, 2]])
+    done = inside("sweep", "x.npy", *given)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert inside.names() == {"x.npy"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--beta", "auto", "--temperature", "1"], "--temperature"),
+        (["--beta", "auto", "--input", "probs"], "--input probs"),
+        (["--beta", "3", "--tol", "1"], "--tol"),
+        (["--beta", "many"], "a number above 0, or auto"),
+        (["--beta", "auto"], "no β up to 100000 keeps soft within 0.01 of hard: at 100000 it lies 0.5 off"),
+    ],
+)
+def test_beta_auto_that_cannot_be(inside: Inside, given: list[str], said: str) -> None:
+    inside.save("x.npy", [[1, 2, 2, 0]])
+    done = inside("run", "x.npy", *given)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_undefined_slices(inside: Inside) -> None:
+    inside.save("x.npy", [[1, 2], [np.nan, 3], [-np.inf, -np.inf]])
+    done = inside("sweep", "x.npy")
+    assert (done.code, done.out) == (2, "")
+    assert "1 NaN, at index (1, 0)" in done.err
+    done = inside("sweep", "x.npy", "--nan", "propagate")
+    assert done.code == 0
+    assert "2 slices have no answer" in done.out
+
+
+def test_pictures(inside: Inside) -> None:
+    x = np.random.default_rng(2).normal(size=(9, 20))
+    inside.save("$x$.npy", x)  # no formula
+    for name in ("a.png", "b.svg", "c.pdf", "d.svg"):
+        done = inside("sweep", "$x$.npy", "--betas", "1:1000:4", "--plot", name, "--format", "json")
+        assert done.code == 0
+    found = json.loads(done.out)["betas"]
+    assert inside.read("c.pdf").startswith(b"%PDF")
+    assert inside.read("b.svg") == inside.read("d.svg")
+    image = imread(inside.folder / "a.png")
+    assert image.shape[:2] == (round(HEIGHT * DPI), round(WIDTH * DPI))
+    for color in (ORANGE, BLUE):
+        shade = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        assert np.count_nonzero((np.abs(image[..., :3] - shade) < 0.02).all(axis=-1)) > 1000
+    places = marks(inside.read("b.svg"))
+    one = None
+    for name, color in (("max_abs_offset", ORANGE), ("mean_gradient_norm", BLUE)):
+        values = np.log10([at[name] for at in found])
+        across, down = np.array(places[color]).T
+        assert len(down) == len(values)
+        np.testing.assert_allclose(np.diff(across), np.diff(across)[0], atol=1e-3)  # equal ratios of β
+        decade = (down[0] - down[-1]) / (values[-1] - values[0])
+        np.testing.assert_allclose(down[0] - down, decade * (values - values[0]), atol=0.01)
+        one = decade if one is None else one
+        assert decade == pytest.approx(one, abs=0.01)  # both on one axis
+
+
+def marks(svg: bytes) -> dict[str, list[tuple[float, float]]]:
+    """Where an SVG places the marks of each colour."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for use in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}use"):
+        style = use.get("style", "")
+        for color in (ORANGE, BLUE):
+            if f"fill: {color}" in style:
+                found.setdefault(color, []).append((float(use.get("x", "")), float(use.get("y", ""))))
+    return {color: places[:4] for color, places in found.items()}  # what follows is the legend's
+
+
+def test_without_matplotlib(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    inside.save("x.npy", [[1, 2]])
+    done = inside("sweep", "x.npy", "--plot", "x.png")
+    assert done.code == 2
+    assert "pip install 'softargmax[plot]'" in done.err
+    assert inside.names() == {"x.npy"}
