@@ -6,7 +6,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -163,13 +163,15 @@ class _Report:
 
     def refuse(self, name: str, error: SoftArgmaxError) -> None:
         """Report an input that cannot be used, where a report is all that is read."""
-        if self.format not in ("junit", "github"):
+        if self.format == "table":
             return
         name = "<stdin>" if name == "-" else name
         checked = Checked(name, None, error.what.removeprefix(f"{name}: "), error.remedy.splitlines())
         self.checks.append(checked)
         if self.format == "github":
             self._documents.append(annotation(checked))
+        elif self.format == "json":
+            self._documents.append(_refusal(checked))
 
     def text(self) -> str:
         """All of them."""
@@ -201,13 +203,27 @@ def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
         for batch in JsonObjects(run, FIELDS).of(verdict.worst):
             worst += batch
     distance = "max_abs_offset" if criterion.expect is None else "max_abs_difference"
-    head = {
-        "input": json_string(run.input),
-        "passed": json.dumps(verdict.passed),
-        "slices": json_value(verdict.slices),
-        "failed": json_value(verdict.failed),
-        "allowed": json_value(verdict.allowed),
-        distance: json_value(verdict.furthest),
-        "worst": "[" + ",\n  ".join(worst) + "]",
-    }
-    return "{" + ",\n ".join(f'"{name}": {value}' for name, value in head.items()) + "}\n"
+    return _object(
+        {
+            "input": json_string(run.input),
+            "passed": json.dumps(verdict.passed),
+            "slices": json_value(verdict.slices),
+            "failed": json_value(verdict.failed),
+            "allowed": json_value(verdict.allowed),
+            distance: json_value(verdict.furthest),
+            "worst": "[" + ",\n  ".join(worst) + "]",
+        }
+    )
+
+
+def _refusal(checked: Checked) -> str:
+    """Of an input that cannot be used."""
+    from softargmax_cli.arrays.sinks.jsontext import json_string
+
+    error, remedy = json_string(checked.sentence), json_string("\n".join(checked.details))
+    return _object({"input": json_string(checked.name), "passed": "null", "error": error, "remedy": remedy})
+
+
+def _object(values: Mapping[str, str]) -> str:
+    """Values in JSON under their names, a line each."""
+    return "{" + ",\n ".join(f'"{name}": {value}' for name, value in values.items()) + "}\n"

@@ -228,6 +228,7 @@ def test_the_options_that_define_the_reduction_are_those_of_run() -> None:
     ours, theirs = inspect.signature(check).parameters, inspect.signature(run).parameters
     hints, run_hints = (typing.get_type_hints(command, include_extras=True) for command in (check, run))
     own = {"output", "format", "rows", "plot"}  # what they do with the result
+    own |= {"beta", "tol"}  # of which run finds one by the other
     shared = [name for name in theirs if name not in own]
     assert [name for name in ours if name in shared] == shared
     for name in shared:
@@ -487,7 +488,7 @@ def test_a_file_that_exists(inside: Inside) -> None:
     assert (done.code, inside.read("r")) == (2, b"old")
     assert "--force" in done.err
     for wrong in (["none.npy"], ["x.npy", "--axis", "7"], ["x.npy", "--expect", "none"]):
-        done = inside("check", *wrong, "-o", "r", "--force", "--format", "json")
+        done = inside("check", *wrong, "-o", "r", "--force")
         assert (done.code, done.raw, inside.read("r")) == (2, b"", b"old")
     assert inside("check", "x.npy", "-o", "r", "--force", "--quiet").err == ""
     assert inside.read("r").startswith(b"FAILED: x.npy")
@@ -525,7 +526,13 @@ def test_an_error_of_one_input_leaves_the_others_their_report(shared: Softargmax
             ["passed", "sharp.npy"],
         ]
     elif format == "json":
-        assert [(one["input"], one["passed"]) for one in parsed(done)] == [("halves.npy", False), ("sharp.npy", True)]
+        failed, refused, passed = parsed(done)
+        assert [(one["input"], one["passed"]) for one in (failed, passed)] == [
+            ("halves.npy", False),
+            ("sharp.npy", True),
+        ]
+        remedy = "check the name, and where it is looked for"
+        assert refused == {"input": "none.npy", "passed": None, "error": "no such file", "remedy": remedy}
     elif format == "github":
         assert [line.partition(",")[0] for line in done.lines] == ["::error file=halves.npy", "::error file=none.npy"]
     else:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
-"""Seconds after which a command hangs: they should take less than 5, and twelve times that on a busy machine."""
+"""Seconds after which a command hangs; how long it works is measured in the processor's time, whoever else works."""
 START = "softargmax: error: "
 KEPT = ("PATH", "HOME", "TMPDIR", "SYSTEMROOT")
 
@@ -32,6 +33,8 @@ class Ended:
     err: str
     peak: int
     """Bytes of memory that it had at most."""
+    worked: float
+    """Seconds of the processor's time that its threads took, all together."""
 
     def errors(self) -> dict[str, list[str]]:
         """What standard error says of each input: lines, of which the first had the input's name before it.
@@ -54,6 +57,21 @@ class Ended:
         return found
 
 
+@dataclass(frozen=True)
+class Most:
+    """What a command may take that is refused, however much it is asked to do."""
+
+    peak: int
+    """Bytes of memory."""
+    worked: float
+    """Seconds of the processor's time."""
+
+    def hold(self, ended: Ended) -> None:
+        """Fail where it took more."""
+        assert ended.peak <= self.peak
+        assert ended.worked <= self.worked
+
+
 class Commands:
     """Runs `softargmax ...` in a folder."""
 
@@ -63,23 +81,37 @@ class Commands:
             [sys.executable, "-S", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __call__(self, *arguments: str, stdin: bytes | None = None, **variables: str) -> Ended:
-        """Run to the end. `stdin` comes through a pipe; without it there is none."""
+    def __call__(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        terminal: bool = False,
+        out: str = "",
+        through: Sequence[str] = (),
+        **variables: str,
+    ) -> Ended:
+        """Run to the end. `stdin` comes through a pipe; without it there is none, or a `terminal`.
+
+        out: the file that standard output is, instead of what is returned; through: a command that is given this one
+        as its arguments, to run it in other surroundings.
+        """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         request = {
-            "command": [sys.executable, "-m", "softargmax_cli", *arguments],
+            "command": [*through, sys.executable, "-m", "softargmax_cli", *arguments],
             "folder": str(self.folder),
             "environment": {**environment, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **variables},
             "stdin": None if stdin is None else stdin.decode("latin-1"),
+            "terminal": terminal,
+            "out": out,
         }
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
         answer = json.loads(self._server.stdout.readline())
         assert not answer["hangs"], f"no end after {PATIENCE} seconds: {arguments}"
         out, err = (answer[name].encode("latin-1") for name in ("out", "err"))
-        return Ended(answer["code"], out, err.decode(), answer["peak"])
+        return Ended(answer["code"], out, err.decode(), answer["peak"], answer["worked"])
 
     def write(self, name: str, content: bytes) -> str:
         """A file; its name."""
@@ -97,14 +129,20 @@ class Commands:
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
-    process = subprocess.Popen(
-        request["command"],
-        cwd=request["folder"],
-        env=request["environment"],
-        stdin=subprocess.DEVNULL if request["stdin"] is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    with ExitStack() as opened:
+        process = subprocess.Popen(
+            request["command"],
+            cwd=request["folder"],
+            env=request["environment"],
+            stdin=_stdin(request, opened),
+            stdout=opened.enter_context(open(request["out"], "wb")) if request["out"] else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return _followed(process, (request["stdin"] or "").encode("latin-1"))
+
+
+def _followed(process: subprocess.Popen[bytes], content: bytes) -> dict[str, Any]:
+    """A process to its end, which reads `content` where its standard input is a pipe."""
     hangs: list[bool] = []
 
     def end() -> None:
@@ -113,13 +151,11 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
 
     guard = threading.Timer(PATIENCE, end)
     guard.start()
-    held: dict[str, bytes] = {}
-    threads = [
-        threading.Thread(target=_drain, args=("out", process.stdout, held)),
-        threading.Thread(target=_drain, args=("err", process.stderr, held)),
-    ]
+    held = {"out": b"", "err": b""}
+    streams = {"out": process.stdout, "err": process.stderr}
+    threads = [threading.Thread(target=_drain, args=(name, stream, held)) for name, stream in streams.items() if stream]
     if process.stdin is not None:
-        threads.append(threading.Thread(target=_feed, args=(process.stdin, request["stdin"].encode("latin-1"))))
+        threads.append(threading.Thread(target=_feed, args=(process.stdin, content)))
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -130,9 +166,22 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "code": process.returncode,
         "peak": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "worked": usage.ru_utime + usage.ru_stime,
         "hangs": bool(hangs),
         **{name: text.decode("latin-1") for name, text in held.items()},
     }
+
+
+def _stdin(request: dict[str, Any], opened: ExitStack) -> int:
+    """Standard input as it is asked for; what is only the command's is closed with `opened`."""
+    if request["terminal"]:
+        import pty
+
+        screen, terminal = pty.openpty()
+        opened.callback(os.close, screen)
+        opened.callback(os.close, terminal)
+        return terminal
+    return subprocess.DEVNULL if request["stdin"] is None else subprocess.PIPE
 
 
 def _drain(name: str, stream: IO[bytes], held: dict[str, bytes]) -> None:
@@ -153,11 +202,6 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
     for line in requests:
         answers.write(json.dumps(_run(json.loads(line))) + "\n")
         answers.flush()
-
-
-def shown(names: Sequence[str]) -> list[str]:
-    """Names as a report shows them, where they hold what could control a terminal."""
-    return [name.encode("unicode_escape").decode() if not name.isprintable() else name for name in names]
 
 
 if __name__ == "__main__":
