@@ -19,7 +19,7 @@ from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.cli.sweep import sweep
-from softargmax_cli.errors import OptionError, OutputError, SoftArgmaxError
+from softargmax_cli.errors import OptionError, SoftArgmaxError
 
 BROKEN_PIPE = 141
 
@@ -114,7 +114,9 @@ def _exit_code() -> int:
     except SoftArgmaxError as error:
         code = _fail(error)
     except OSError as error:  # of standard output itself
-        code = _fail(OutputError(f"<stdout>: {error.strerror}"))
+        from softargmax_cli.arrays.sinks.target import refused
+
+        code = _fail(refused("<stdout>", error))
     except Exception as error:
         code = _fail(error)
     return code if isinstance(code, int) else 0

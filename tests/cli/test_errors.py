@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,19 +45,6 @@ def folder(shared: Softargmax) -> Softargmax:
 @pytest.mark.parametrize(
     ("arguments", "what", "remedy"),
     [
-        (["good.npz"], r"good\.npz: no such file", r"did you mean good\.(npy|csv)\?"),
-        (["nowhere/good.npy"], r"nowhere/good\.npy: no such file", "there is no directory nowhere"),
-        (["a_directory"], "a_directory: a directory", r"name the files in it: softargmax run DIR/\*\.npy"),
-        (
-            ["good.npy", "--axis", "2"],
-            r"good\.npy: --axis 2: the array has 2 axes \(shape \(3, 4\)\)",
-            "use an axis .*",
-        ),
-        (
-            ["good.csv", "--axis", "-3"],
-            r"good\.csv: --axis -3: the array has 2 axes \(shape \(\?, 4\)\)",
-            "use an axis .*",
-        ),
         (
             ["good.csv", "--id-column", "name"],
             "good.csv: no column 'name': the file has no header",
@@ -70,14 +56,7 @@ def folder(shared: Softargmax) -> Softargmax:
             r"r\.xlsx: the suffix \.xlsx names no output format",
             "end the name in one of .*",
         ),
-        (["good.npy", "-o", "none/r.csv"], r"none/r\.csv: there is no directory none", "create it first"),
-        (
-            ["good.npy", "-o", "none/none/"],
-            r"-o none/none/: the directory cannot be made: No such file or directory",
-            "make the one above it first",
-        ),
         (["good.npy", "-o", "a_directory/x/x/"], r"-o a_directory/x/x/: the directory cannot be made: .*", "make .*"),
-        (["-"], "<stdin>: empty", ".*"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -98,14 +77,6 @@ def test_archives_by_their_content(folder: Softargmax) -> None:
     assert done.err.startswith("softargmax: error: renamed.npy[a]: not an .npy file")
 
 
-def test_no_permission(folder: Softargmax) -> None:
-    folder.save("locked.npy", TUTORIAL)
-    os.chmod(folder.folder / "locked.npy", 0)
-    if os.access(folder.folder / "locked.npy", os.R_OK):
-        pytest.skip("this user may read everything")
-    assert assert_refused(folder("run", "locked.npy")) == ["locked.npy: cannot be read: Permission denied"]
-
-
 def test_a_truncated_stream(folder: Softargmax) -> None:
     for name, keep in (("good.npy", -1), ("good.npy", 100)):
         said = assert_refused(folder("run", "-", stdin=folder.read(name)[:keep]))
@@ -115,20 +86,11 @@ def test_a_truncated_stream(folder: Softargmax) -> None:
 
 # Options
 
-FINITE = "the inverse temperature must be a finite number above 0"
-
 
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["--beta", "nan"], f"β = nan: {FINITE}"),
-        (["--beta", "inf"], f"β = inf: {FINITE}"),
-        (["--beta", "0"], f"β = 0: {FINITE}"),
-        (["--beta", "-1"], f"β = -1: {FINITE}"),
-        (["--beta", "warm"], "Invalid value for '--beta': 'warm' is not a valid float."),
-        (["--temperature", "0"], "Invalid value: temperature 0: it must be a finite number above 0"),
         (["--beta", "1", "--temperature", "1"], "Invalid value: --beta and --temperature say the same thing; .*"),
-        (["--axis", "last"], "Invalid value: --axis 'last': give an axis as 1, or several as -2,-1"),
         (["--memory", "much"], "Invalid value for '--memory': 'much' is no size; write one as 200MB, .*"),
         (["--memory", "1KB"], "Invalid value for '--memory': 1KB is too little to work in; the least is 16MiB"),
         (["--device", "tpu"], "Invalid value for '--device': 'tpu' is no device; choose auto, cpu, gpu or gpu:N"),
@@ -137,7 +99,6 @@ FINITE = "the inverse temperature must be a finite number above 0"
         (["--nan", "ignore"], "Invalid value for '--nan': 'ignore' is not one of 'error', 'omit', 'propagate'."),
         (["--format", "xml"], "Invalid value for '--format': 'xml' is not one of 'table', .*"),
         (["--temprature", "1"], r"No such option: --temprature\. Did you mean --temperature\?"),
-        (["--beta", "\x1b[31mred\x1b[0m"], r"Invalid value for '--beta': '.*31mred.*' is not a valid float."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -181,55 +142,7 @@ def test_verbose_shows_where_it_was_raised(folder: Softargmax, arguments: list[s
     assert "\x1b" not in done.err
 
 
-# Names that try to be more than names
-
-NAMES = {
-    "[bold red]x[0].npy": "[bold red]x[0].npy",
-    "🙂 naïve 日本.npy": "🙂 naïve 日本.npy",
-    "two\nlines\rback.npy": r"two\nlines\rback.npy",
-    "\x1b]0;title\x07\x1b[2J.npy": r"\x1b]0;title\x07\x1b[2J.npy",
-    "\u202egnp.npy": r"\u202egnp.npy",
-    "\udcff\udcfe.npy": r"\xff\xfe.npy",
-    "%s{0}$HOME.npy": "%s{0}$HOME.npy",
-    "-x.npy": "-x.npy",
-}
-
-
-def test_names_are_printed_as_text(softargmax: Softargmax) -> None:
-    names = list(NAMES)
-    try:
-        for name in names:
-            softargmax.save(name, TUTORIAL)
-    except (OSError, UnicodeError):
-        pytest.skip("this file system does not take such names")
-    done = softargmax("run", "--", *names)
-    assert (done.code, done.err) == (0, "")
-    assert_harmless(done.out)
-    assert [line.partition(" · ")[0] for line in done.lines if " · axis 1 · " in line] == list(NAMES.values())
-    lines = softargmax("run", "--format", "jsonl", "--", *names).raw
-    assert_harmless(lines.decode())
-    done = softargmax("run", "-o", "./", "--", *names)
-    assert (done.code, done.raw) == (0, b"")
-    assert_harmless(done.err)
-    assert [line.partition(": ")[0] for line in done.err.splitlines()] == list(NAMES.values())
-    for name in names:
-        assert Path(softargmax.folder / name).with_suffix(".csv").exists()
-
-
-def test_names_of_missing_files_are_printed_as_text(softargmax: Softargmax) -> None:
-    done = softargmax("run", "--", *NAMES)
-    assert (done.code, done.raw) == (2, b"")
-    assert_harmless(done.err)
-    errors = [line for line in done.err.splitlines() if not line.startswith("  ")]
-    assert errors == [f"{START}{shown}: no such file" for shown in NAMES.values()]
-
-
-def test_a_suggested_name_is_printed_as_text(softargmax: Softargmax) -> None:
-    softargmax.write("sco\x1bres.npy", "")
-    assert assert_refused(softargmax("run", "scores.npy")) == [
-        "scores.npy: no such file",
-        r"did you mean sco\x1bres.npy?",
-    ]
+# Text that tries to be more than text
 
 
 def test_cells_are_printed_as_text(softargmax: Softargmax) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import struct
+import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,21 @@ def described(shape: str = "(3, 4)", descr: str = "'<f4'", order: str = "False",
     return headed(f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}", data)
 
 
+def archive(members: dict[str, bytes], *, packed: bool = False, **says: int) -> bytes:
+    """A zip archive, of whose first member it may say the `crc` and the `size` that it has not."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED, compresslevel=1) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    altered = bytearray(held.getvalue())
+    directory = altered.index(b"PK\x01\x02")
+    for field, value in says.items():
+        local, central = {"crc": (14, 16), "size": (22, 24)}[field]
+        for place in (local, directory + central):
+            struct.pack_into("<I", altered, place, value)
+    return bytes(altered)
+
+
 AGAIN = "numpy.save"
 REAL = "save real numbers"
 
@@ -70,6 +86,7 @@ NPY = {
     "overflowing.npy": Case(described(f"({2**63}, 4)"), "an impossible shape, (9223372036854775808, 4)", AGAIN),
     "digits.npy": Case(described(f"({'9' * 4000}, 4)"), "an impossible shape, (999", AGAIN),
     "product.npy": Case(described(f"({2**62}, {2**62})"), "truncated: shape (4611686018427387904, 4611", "copy"),
+    "nothing.npy": Case(described(f"({2**62}, {2**62}, 0)", data=b""), "an impossible shape, (46116860", AGAIN),
     "axes.npy": Case(described("(" + "1, " * 65 + ")"), "65 axes", AGAIN),
     "order.npy": Case(described(order="'no'"), "an impossible order, no", AGAIN),
     "unknown.npy": Case(b"\x93NUMPY\x09\x00" + bytes(100), "version 9.0 is not known (1.0 to 3.0 are)", AGAIN),
@@ -121,6 +138,7 @@ TEXT = {
     "underscores.csv": Case(b"1,2\n1_234,5\n", "line 2, column 1: '1_234' is not a number", NUMBERS),
     "decimals.csv": Case(b"1,5;2,5\n3,5;4,5\n", "line 1, column 1: '1,5' is not a number", NUMBERS),
     "unterminated.csv": Case(b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote opens here and is never closed", "close it"),
+    "lone.csv": Case(b'1,2\n3"4,5\n6,7\n', "line 2, column 1: '3\"4' is not a number", "write a number"),
     "blank.csv": Case(b"1,2\n\n3,4\n", "line 2 is blank", "remove it"),
     "header.csv": Case(b"a,b\n", "line 1 is a header, and no rows follow it", "write the rows"),
     "latin1.csv": Case(b"1,2\n3,4\n\xff,3\n", "line 3, byte 8: 0xff is not UTF-8", UTF8),
@@ -133,6 +151,7 @@ TEXT = {
     "utf32.csv": Case("1,2\n".encode("utf-32"), "byte 0: the file is UTF-32, not UTF-8", "iconv -f UTF-32"),
     "carriage.csv": Case(b"1,2\r3,4\r", "line 1: a carriage return without a line feed", "tr"),
     "spaces.txt": Case(b"1  2\n3  4\n", "line 1 has repeated, leading or trailing spaces", "sed"),
+    "line_end.txt": Case(b"1 2\n3 4 \n", "line 2 has repeated, leading or trailing spaces", "sed"),
     "nan.csv": Case(b"1,2\n3,\n", "1 NaN, at index (1, 1)", "--nan omit", inspected=True),
     "damaged.csv.gz": Case(gzip.compress(b"1,2\n" * 10_000)[:-20], "the gzip data is damaged", "gzip -t"),
     "packed_npy.csv.gz": Case(gzip.compress(saved(TUTORIAL)), "an .npy file, gzipped", "gunzip"),
@@ -159,6 +178,44 @@ OTHERS = {
     "noise.csv": Case(bytes(range(256)), "line 1, byte 0: a NUL byte", "text"),
 }
 """Something else than its name says, or than can be read."""
+
+HELD = {"scores.npy": saved(TUTORIAL)}
+DAMAGED = "copy the file again, or write it again"
+SPACE = bytes(10**8)
+
+ARCHIVES = {
+    "several.npz": Case(archive({"a.npy": saved(TUTORIAL), "b.npy": b""}), "2 arrays in it: a, b", "--key a", True),
+    "outside.npz": Case(
+        archive({"../../a.npy": saved(TUTORIAL), "/etc/b.npy": b""}), "2 arrays in it: ../../a, /etc/b", "--key", True
+    ),
+    "empty.npz": Case(b"PK\x05\x06" + bytes(18), "a zip archive without arrays: nothing in it", "numpy.savez"),
+    "notes.npz": Case(archive({"notes.txt": b"1,2\n"}), "without arrays: nothing in it is called *.npy", "numpy.savez"),
+    "checksum.npz": Case(archive(HELD, crc=5), "damaged, or no .npz file: Bad CRC-32", DAMAGED),
+    "packed_checksum.npz": Case(archive(HELD, packed=True, crc=5), "damaged, or no .npz file: Bad CRC-32", DAMAGED),
+    "cut.npz": Case(archive(HELD)[:-30], "damaged, or no .npz file: File is not a zip file", DAMAGED),
+    "hidden_bomb.npz": Case(
+        archive({"scores.npy": saved(TUTORIAL) + SPACE}, packed=True, size=len(saved(TUTORIAL))),
+        "damaged, or no .npz file: Bad CRC-32",
+        DAMAGED,
+    ),
+    "declared_bomb.npz": Case(
+        archive({"scores.npy": described(f"({2**29}, 2)", data=SPACE)}, packed=True, size=2**32 - 2),
+        "damaged: 4,294,967,294 bytes from",
+        "numpy.savez",
+    ),
+    "vast_bomb.npz": Case(
+        archive({"scores.npy": described(f"({2**20}, {2**20})", data=SPACE)}, packed=True),
+        "its head says 4,398,046,511,",
+        "numpy.savez",
+    ),
+    "held_objects.npz": Case(
+        archive({"scores.npy": saved(np.array([Bomb()], object))}),
+        "dtype object holds objects, which are never unpickled",
+        REAL,
+    ),
+    "held_pickle.npz": Case(archive({"scores.npy": pickle.dumps(Bomb(), 4)}), "not an .npy file", "numpy.save"),
+}
+"""Zip archives, of whose one array the name is "scores"."""
 
 HUGE = {
     "declared.npy": Case(

@@ -7,17 +7,17 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from cases import HUGE, NPY, OTHERS, TEXT, Case
+from cases import ARCHIVES, HUGE, NPY, OTHERS, TEXT, Case
 from measured import Commands, Ended, Most
 
-FILES = {**NPY, **TEXT, **OTHERS}
-GROUPS = {"npy": NPY, "text": TEXT, "others": OTHERS}
+FILES = {**NPY, **TEXT, **OTHERS, **ARCHIVES}
+GROUPS = {"npy": NPY, "text": TEXT, "others": OTHERS, "archives": ARCHIVES}
 
 
 def assert_refused(ended: Ended, cases: dict[str, Case], most: Most) -> None:
     """Exit code 2, nothing on standard output, an error for each file and no other, in little memory and time."""
     assert (ended.code, ended.out) == (2, b""), ended.err
-    errors = ended.errors()
+    errors = {name.removesuffix("[scores]"): lines for name, lines in ended.errors().items()}
     assert list(errors) == list(cases)
     for name, (what, *remedy) in errors.items():
         assert cases[name].what in what, what

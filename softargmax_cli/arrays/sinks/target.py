@@ -17,7 +17,15 @@ from softargmax_cli.errors import OutputError
 
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or write elsewhere",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "free some space, or write elsewhere",
+    errno.EACCES: "see who may write there: ls -ld; or write elsewhere",
+    errno.EPERM: "see who may write there: ls -ld; or write elsewhere",
+    errno.EIO: "the disk or the network failed; try again, or write elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""For what the system refuses."""
 
 
 @contextlib.contextmanager
@@ -28,8 +36,13 @@ def blaming(place: str) -> Iterator[None]:
     except (OutputError, BrokenPipeError):
         raise
     except OSError as error:
-        remedy = "free some space, or write elsewhere" if error.errno in _FULL else ""
-        raise OutputError(f"{place}: {error.strerror or error}", remedy) from error
+        raise refused(place, error) from error
+
+
+def refused(place: str, error: OSError) -> OutputError:
+    """What the system said of writing to `place`, and what to do about it."""
+    remedy = _REMEDIES.get(error.errno or 0, "write elsewhere, as with -o FILE")
+    return OutputError(f"{place}: {error.strerror or error}", remedy)
 
 
 class Target(ABC):
