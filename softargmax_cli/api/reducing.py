@@ -22,6 +22,7 @@ from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.select.applied import selected
 from softargmax_cli.arrays.select.selection import selection_of
+from softargmax_cli.arrays.sinks.spool import scratch
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.spooled import spooled
 from softargmax_cli.arrays.watching import refusals, watching
@@ -88,7 +89,7 @@ def reduce(
             run = described(source, problem, runtime.device)
             collector = Collector(run, wanted)
             with watching(source.watch, notes), refusals(source.name):
-                for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append):
+                for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append, scratch=scratch):
                     collector.add(slices)
         shape = tuple(source.rows if n is None else n for n in source.shape)
     for note in notes:

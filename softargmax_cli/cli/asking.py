@@ -202,6 +202,7 @@ class Reduction:
             slices.close()
 
     def _through(self, reduce: Callable[..., Iterator[Made]]) -> Generator[Made, None, None]:
+        from softargmax_cli.arrays.sinks.spool import scratch
         from softargmax_cli.arrays.watching import refusals, watching
 
         source, memory = self.source, self._memory
@@ -219,6 +220,7 @@ class Reduction:
                 memory=memory,
                 advance=progress.advance,
                 note=self.notes.append,
+                scratch=scratch,
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 

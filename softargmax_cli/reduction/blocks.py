@@ -106,14 +106,7 @@ def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: 
         outer = [axis for axis in memory if axis not in inner]
         _fill(extent, shape, outer, elements // math.prod(extent.values()))
     else:
-        along = math.prod(shape[axis] for axis in axes)
-        inner = memory[max(places) + 1 :]
-        width = min(elements, max(NARROWEST, elements // along))
-        if math.prod(shape[axis] for axis in inner) > width:
-            elements, width = WIDER * elements, min(elements, WIDER * width)
-        whole = _fill(extent, shape, inner, width)
-        outer = [axis for axis in memory if axis not in inner and (whole or axis in axes)]
-        _fill(extent, shape, outer, elements // math.prod(extent.values()))
+        _widen(extent, shape, memory, axes, elements)
     return Plan(shape, axes, order, tuple(extent[k] for k in range(len(shape))))
 
 
@@ -133,6 +126,30 @@ def _fill(extent: dict[int, int], shape: tuple[int, ...], axes: list[int], room:
         extent[axis] = max(1, shape[axis])
         room //= extent[axis]
     return True
+
+
+def _widen(
+    extent: dict[int, int], shape: tuple[int, ...], memory: list[int], axes: tuple[int, ...], elements: int
+) -> None:
+    """Widen the block from the last axis of the memory outwards, to whole slices or long parts of these.
+
+    Where slices lie side by side, as along an axis that stays and has reduced ones outside of it, only so many are
+    taken that the reduced axes fit beside them, but no less than a stretch of the file that is worth reading.
+    """
+    outside = math.prod(shape[axis] for axis in axes)
+    size, whole, wider = 1, True, False
+    for axis in reversed(memory):
+        room = elements
+        if axis in axes:
+            outside //= max(1, shape[axis])
+        elif not whole:
+            continue
+        elif any(reduced in axes for reduced in memory[: memory.index(axis)]):
+            room = min(elements, max(NARROWEST, elements // max(1, outside)))
+            if not wider and size * shape[axis] > room:
+                elements, room, wider = WIDER * elements, min(elements, WIDER * room), True
+        whole = _fill(extent, shape, [axis], max(1, room // size)) and whole
+        size *= extent[axis]
 
 
 def _places(loops: Sequence[tuple[int, int]]) -> Iterator[tuple[int, ...]]:

@@ -18,6 +18,7 @@ from softargmax_cli.reduction.engine import SliceStream
 from softargmax_cli.reduction.fitting import Needs, bytes_reduced
 from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
 from softargmax_cli.reduction.mapping import Array
+from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.slopes import VANISHED, Slopes
@@ -43,15 +44,18 @@ def differentiate(
     vanished: float = VANISHED,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
+    scratch: Scratch | None = None,
 ) -> Iterator[Slopes]:
     """Yield what the gradients of all slices are like, in row-major order; `write` is given the gradients by x.
 
     Boxes come in the order of the file, from the caller's thread, as arrays of their shape, with one more last axis
-    where there are several coordinates. `vanished`: the norm below which a gradient has. `memory`, `advance`, `note`
-    and the errors are those of `engine.reduce`. The source must not be `sequential` where `GRADIENT` says `must_seek`.
+    where there are several coordinates. `vanished`: the norm below which a gradient has. The rest, and the errors, are
+    those of `engine.reduce`. The source must not be `sequential` where `GRADIENT` says `must_seek`.
     """
     reducer = BlockDifferentiator(problem, runtime)
-    stream = _SlopeStream(source, problem, reducer, memory, advance, note, by=by, write=write, vanished=vanished)
+    stream = _SlopeStream(
+        source, problem, reducer, memory, advance, note, scratch, by=by, write=write, vanished=vanished
+    )
     return cast("Iterator[Slopes]", stream.slices())
 
 

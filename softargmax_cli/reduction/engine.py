@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.finish import finish
 from softargmax_cli.reduction.mapping import BlockReducer
-from softargmax_cli.reduction.ordering import in_row_major_order, logical
+from softargmax_cli.reduction.ordering import Scratch, in_row_major_order, logical
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices, Some
 from softargmax_cli.reduction.spec import Problem
@@ -28,15 +28,17 @@ def reduce(
     memory: int,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
+    scratch: Scratch | None = None,
 ) -> Iterator[Slices]:
     """Yield all slices in row-major order; `advance` is told how many bytes of the input are done.
 
-    `memory` (bytes) bounds blocks and unfinished slices; `note` is told what the user may want to know. Raises
+    `memory` (bytes) bounds blocks and unfinished slices, and where there is `scratch` also what must wait for its turn,
+    as it must where the file has another order; `note` is told what the user may want to know. Raises
     UndefinedError, after the last byte, where there are negative weights, or where the NaN policy is "error" and there
     is NaN or a slice without any weight; InputError where the file is not what it seemed. The source must not be
     `sequential` where the reduction `must_seek` (see `fitting.REDUCTION`).
     """
-    return SliceStream(source, problem, BlockReducer(problem, runtime), memory, advance, note).slices()
+    return SliceStream(source, problem, BlockReducer(problem, runtime), memory, advance, note, scratch).slices()
 
 
 class SliceStream(Stream[Slices]):
@@ -79,4 +81,5 @@ class SliceStream(Stream[Slices]):
         if plan.in_order:
             return (slices for _, slices in finished)
         kept = self.problem.kept
-        return in_row_major_order(finished, kept, [plan.shape[k] for k in kept], self.memory // 4)
+        lengths = [plan.shape[k] for k in kept]
+        return in_row_major_order(finished, kept, lengths, self.memory // 4, self.scratch)

@@ -16,8 +16,12 @@ from softargmax_cli.reduction.spec import Problem
 MIB = 1 << 20
 BLOCK = 2 * MIB
 """Bytes of a block: it and what is computed of it stay in the cache between the passes over it."""
-STATE_BYTES = 100
-"""What one unfinished slice takes, merging included."""
+STATES = 12
+"""How many states of a slice there are while its parts are merged: of blocks that wait, and of both sides moved."""
+RESULT_BYTES = 100
+"""What is said of one slice that waits for those before it."""
+MOST_SLICES = 1 << 17
+"""Of a block: where slices are short, what is known of them takes more than they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,16 @@ class Needs:
 
     def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
         """How many threads work, and how many elements a block has."""
-        largest, each = BLOCK // source.dtype.itemsize, self.bytes_per_element(source, problem)
+        each = self.bytes_per_element(source, problem)
+        length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
+        largest = min(BLOCK // source.dtype.itemsize, MOST_SLICES * length)
         workers = max(1, min(cores(), memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
+
+    def waiting(self, plan: Plan, workers: int, memory: int) -> int:
+        """How many blocks a thread may do at a time, so that what is said of their slices may wait in memory."""
+        slices = math.prod(n for k, n in enumerate(plan.extent) if k not in plan.axes)
+        return max(1, memory // (4 * (workers + 1) * slices * RESULT_BYTES))
 
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
         """The blocks of an array of known shape."""
@@ -64,8 +75,17 @@ class Needs:
 
     def held(self, source: Readable, problem: Problem, plan: Plan) -> tuple[int, int]:
         """Bytes of one block on its way through a thread, and of slices whose rest comes in later blocks."""
-        unfinished = math.prod(plan.extent[k] for k in problem.kept) * STATE_BYTES if plan.splits else 0
+        slices = math.prod(plan.extent[k] for k in problem.kept)
+        unfinished = STATES * slices * state_bytes(problem) if plan.splits else 0
         return 2 * math.prod(plan.extent) * self.bytes_per_element(source, problem), unfinished
+
+
+def state_bytes(problem: Problem) -> int:
+    """What the state of one slice takes."""
+    axes, fields = len(problem.axes), problem.fields
+    numbers = 2 + 2 * axes + ("entropy" in fields) + ("ties" in fields) + 2 * ("second" in fields)
+    numbers += axes * (("spread" in fields) + 2 * (problem.values is not None))
+    return 8 * numbers
 
 
 def bytes_reduced(source: Readable, problem: Problem) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,8 @@ from softargmax_cli.reduction.result import Slices, Some
 
 RUN = 1 << 16
 """Slices handed on at a time."""
+Scratch = Callable[[int], IO[bytes]]
+"""Opens a file for so many bytes that are not wanted for long, all of which have a place on the disk."""
 
 
 def logical(slices: Some, shape: Sequence[int], order: Order) -> Some:
@@ -36,11 +37,15 @@ def _turned(part: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
 
 
 def in_row_major_order(
-    parts: Iterator[tuple[Block, Some]], kept: Sequence[int], lengths: Sequence[int], memory: int
+    parts: Iterator[tuple[Block, Some]],
+    kept: Sequence[int],
+    lengths: Sequence[int],
+    memory: int,
+    scratch: Scratch | None = None,
 ) -> Iterator[Some]:
     """Collect the slices of blocks in any order, then yield all in row-major order.
 
-    kept: the axes that stay, of `lengths`. What takes more than `memory` bytes is kept in temporary files.
+    kept: the axes that stay, of `lengths`. What takes more than `memory` bytes is kept in files, where there are any.
     """
     whole: dict[str, npt.NDArray[Any]] = {}
     kind: type[Some] | None = None
@@ -48,7 +53,7 @@ def in_row_major_order(
         columns, kind = _columns(slices), type(slices)
         for name, part in columns.items():
             if name not in whole:
-                whole[name] = _space([*part.shape[:-1], *lengths], part.dtype, memory // len(columns))
+                whole[name] = _space([*part.shape[:-1], *lengths], part.dtype, memory // len(columns), scratch)
             box: tuple[Any, ...] = (..., *(slice(block.start[k], block.stop[k]) for k in kept))
             inner = [block.stop[k] - block.start[k] for k in kept]
             whole[name][box] = part.reshape(*part.shape[:-1], *inner)
@@ -65,8 +70,9 @@ def _columns(slices: Slices) -> dict[str, npt.NDArray[Any]]:
     return {name: part for name, part in present.items() if part is not None}
 
 
-def _space(shape: Sequence[int], dtype: np.dtype[Any], memory: int) -> npt.NDArray[Any]:
-    if math.prod(shape) * dtype.itemsize <= memory:
+def _space(shape: Sequence[int], dtype: np.dtype[Any], memory: int, scratch: Scratch | None) -> npt.NDArray[Any]:
+    nbytes = math.prod(shape) * dtype.itemsize
+    if scratch is None or nbytes <= memory:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:  # the mapping outlives the descriptor
-        return np.memmap(file, dtype, "w+", shape=tuple(shape))
+    with scratch(nbytes) as file:  # the mapping outlives the descriptor
+        return np.memmap(file, dtype, "r+", shape=tuple(shape))

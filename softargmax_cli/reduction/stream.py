@@ -24,6 +24,7 @@ from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.mapping import Array, Misfit, Reducer, padded
+from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.parallel import in_order
 from softargmax_cli.reduction.readable import Loaded, Pending, Readable
 from softargmax_cli.reduction.spec import FURTHEST, Problem
@@ -37,7 +38,7 @@ BATCH = 8
 WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
-"""Number of a table's block from which on the same holds, where the length is not known."""
+"""Number of a table's or a pipe's block from which on the same holds, where the length is not known, or only said."""
 Worth = Mapping[tuple[int, ...], bool]
 """Whether the blocks of each shape are worth compiling for."""
 
@@ -84,11 +85,12 @@ class Stream(ABC, Generic[Answers]):
         memory: int,
         advance: Callable[[int], None],
         note: Callable[[str], None],
+        scratch: Scratch | None = None,
     ) -> None:
         if source.sequential and self.needs.must_seek(source, problem, memory):
             raise ValueError("a source that can only be read in order must be copied first")
         self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
-        self.reducer, self.undefined = reducer, Undefined(problem)
+        self.scratch, self.reducer, self.undefined = scratch, reducer, Undefined(problem)
         self.workers, self.elements = self.needs.fit(source, problem, memory)
         self.buffers, self.lookalike = threading.local(), Lookalike()
 
@@ -128,10 +130,13 @@ class Stream(ABC, Generic[Answers]):
         """Complete slices, and the block that completed them."""
         # A pipe's blocks wait in memory; and all threads should have something to do.
         few = sum(1 for _ in islice(plan, 4 * self.workers * self.batch)) // (4 * self.workers)
-        batch = 1 if self.source.sequential else max(1, few)
+        room = self.needs.waiting(plan, self.workers, self.memory)
+        batch = 1 if self.source.sequential else max(1, min(few, room))
         state: State | None = None
         worth = self._worth_compiling(plan)
-        for part in self._parts(((block, worth[block.shape]) for block in plan), batch):
+        late = FIRST_COMPILED if self.source.sequential else 0  # a pipe may end long before it says
+        planned = ((block, k >= late and worth[block.shape]) for k, block in enumerate(plan))
+        for part in self._parts(planned, batch):
             answers = part.answers
             if answers is None:
                 state = self._merged(state, part, part.block.start)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.coordinates import step
+from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import AtBeta, Traded
 from softargmax_cli.reduction.spec import Problem
@@ -66,6 +67,7 @@ def trade(
     memory: int,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
+    scratch: Scratch | None = None,
 ) -> Iterator[Traded]:
     """What every β does to all slices, in one pass; in the order of `betas`. Yields once.
 
@@ -73,7 +75,7 @@ def trade(
     """
     ascending = sorted(set(betas))
     reducer = BetaReducer(problem, ascending, runtime, full=full)
-    stream = _TradeStream(source, problem, reducer, memory, advance, note)
+    stream = _TradeStream(source, problem, reducer, memory, advance, note, scratch)
     zeros = np.zeros(len(ascending))
     total = Trade(0, 0, 0, np.full(len(ascending), -np.inf), zeros, zeros, zeros, zeros)
     for part in stream.answers():

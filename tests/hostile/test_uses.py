@@ -98,7 +98,7 @@ def disks(place: Commands) -> Commands:
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
     scores = np.random.default_rng(1).standard_normal((40_000, 2))
     place.write("long.npy", saved(scores))
-    place.write("turned.npy", saved(np.asfortranarray(scores.reshape(200, 200, 2))))
+    place.write("turned.npy", saved(np.asfortranarray(np.tile(scores, (3, 1)).reshape(400, 300, 2))))
     return place
 
 
@@ -118,6 +118,28 @@ def test_a_full_disk(disks: Commands, typed: str, most: Most) -> None:
     assert what.startswith((f"{name}: No space left on device", "temporary file in disk: No space left on device"))
     assert remedy == "free some space, or write elsewhere"
     assert (ended.code, ended.out.decode()) == (2, f"old{name.removeprefix('disk/')}\n")
+    most.hold(ended)
+
+
+@pytest.mark.parametrize(
+    ("typed", "stdin"),
+    [
+        ("run turned.npy --memory 16MiB", ""),
+        ("grad turned.npy --memory 16MiB", ""),
+        ("run long.npy --format npz", ""),
+        ("run - --beta auto", "long.npy"),
+        ("sweep -", "long.npy"),
+    ],
+)
+def test_no_room_for_temporary_files(disks: Commands, typed: str, stdin: str, most: Most) -> None:
+    script = f'{DISK} "$0" "$@"; code=$?; ls -A disk; exit $code'
+    content = (disks.folder / stdin).read_bytes() if stdin else None
+    ended = disks(*typed.split(), stdin=content, through=(*UNSHARED, script), TMPDIR="disk")
+    first, remedy = said(ended)
+    where = f"temporary file in {disks.folder / 'disk'}: No space left on device"
+    assert first == (f"<stdin>: cannot be copied to a {where}" if stdin else where)
+    assert "set TMPDIR to a directory with more room" in remedy
+    assert (ended.code, ended.out) == (2, b"")
     most.hold(ended)
 
 

@@ -119,6 +119,22 @@ class TestLiterals:
     ) -> None:
         assert plan(shape, axes, "C", elements, contiguous=False).splits == splits
 
+    @pytest.mark.parametrize(
+        ("shape", "axes", "extent"),
+        [
+            ((2, 1 << 24, 2), (0, 2), (2, 1 << 18, 2)),
+            ((64, 1 << 20, 48), (0, 2), (64, 341, 48)),
+            ((1 << 20, 1 << 20, 4), (1, 2), (1, 1 << 17, 4)),  # the axis that stays lies outside
+            ((1 << 20, 1 << 20, 8), (0, 2), (128, 1024, 8)),  # a stretch of 8192
+        ],
+    )
+    def test_whole_slices_of_which_parts_lie_side_by_side(
+        self, shape: tuple[int, ...], axes: tuple[int, ...], extent: tuple[int, ...]
+    ) -> None:
+        assert plan(shape, axes, "C", 1 << 19, contiguous=False).extent == extent
+        turned = tuple(len(shape) - 1 - axis for axis in axes)
+        assert plan(shape[::-1], turned, "F", 1 << 19, contiguous=False).extent == extent[::-1]
+
     def test_a_shape_beyond_64_bits(self) -> None:
         """As a stream's header may claim; blocks are not listed before they are read."""
         made = plan((1 << 70, 3), (1,), "C", 3 << 10, contiguous=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import math
@@ -19,13 +20,15 @@ import pytest
 from oracle import FIELDS, answer_to, assert_answers, softargmax
 
 from softargmax_cli.arrays.npy import NpySource
+from softargmax_cli.arrays.sinks.spool import scratch
 from softargmax_cli.arrays.source import Loaded
 from softargmax_cli.errors import InputError, UndefinedError
 from softargmax_cli.reduction import fitting, ordering, stream
-from softargmax_cli.reduction.blocks import Block, Order
+from softargmax_cli.reduction.blocks import WIDER, Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fitting import REDUCTION
+from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.runtime.base import Runtime
@@ -127,7 +130,7 @@ def answers(
 
 def check(source: Any, values: Array, runtime: Runtime, spec: Spec, *, memory: int = MEMORY) -> None:
     problem = spec.resolve(source.shape, source.dtype, EVERYTHING)
-    got = gathered(reduce(source, problem, runtime, memory=memory))
+    got = gathered(reduce(source, problem, runtime, memory=memory, scratch=scratch))
     want = answer_to(values, spec)
     assert_answers(got, want, single=problem.precision == np.float32)
 
@@ -346,7 +349,7 @@ class TestMemory:
         assert largest == 1 or largest * 4 * 4 <= memory
 
     def test_slices_side_by_side_beyond_it(self, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fitting, "STATE_BYTES", 1 << 24)
+        monkeypatch.setattr(fitting, "STATES", 1 << 18)
         values = np.zeros((4, 1000), "f4")
         problem = Spec(axes=(0,)).resolve(values.shape, values.dtype, ALWAYS)
         source = ArraySource(values, sequential=True)
@@ -355,6 +358,32 @@ class TestMemory:
         with pytest.raises(ValueError, match="must be copied first"):
             gathered(reduce(source, problem, native_runtime, memory=10_000_000))
         assert not REDUCTION.must_seek(source, problem, 1 << 40)
+
+    @pytest.mark.parametrize(("shape", "axes"), [((1 << 25, 1), (1,)), ((1 << 23, 3), (1,)), ((1, 1 << 24, 2), (2, 0))])
+    def test_what_is_said_of_short_slices_takes_no_more(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+        """It is larger than what they hold; and much of it waits."""
+        source: Any = SimpleNamespace(shape=shape, dtype=np.dtype("u1"), order="C", sequential=False)
+        problem = Spec(axes=axes).resolve(shape, source.dtype, frozenset(FIELDS))
+        for memory in (1 << 24, 1 << 28):
+            made, (workers, _) = REDUCTION.plan(source, problem, memory), REDUCTION.fit(source, problem, memory)
+            slices = math.prod(made.extent[k] for k in problem.kept)
+            assert not made.splits
+            assert 1 << 10 <= slices <= WIDER * fitting.MOST_SLICES
+            waiting = (workers + 1) * REDUCTION.waiting(made, workers, memory) * slices * 100
+            assert waiting <= memory / 4 or REDUCTION.waiting(made, workers, memory) == 1
+
+    @pytest.mark.parametrize("fields", [ALWAYS, frozenset(FIELDS)])
+    @pytest.mark.parametrize("axes", [(0,), (0, 2)])
+    def test_a_state_takes_what_it_is_counted_as(
+        self, axes: tuple[int, ...], fields: frozenset[str], native_runtime: Runtime
+    ) -> None:
+        values = np.zeros((3, 5, 4), "f8")
+        problem = Spec(axes=axes).resolve(values.shape, values.dtype, fields)
+        state, _ = BlockReducer(problem, native_runtime).part(values, (0, 0, 0), compiled=False)
+        held = [getattr(state, field.name) for field in dataclasses.fields(state)]
+        slices = math.prod(values.shape[k] for k in problem.kept)
+        most = fitting.state_bytes(problem) * slices
+        assert most - 16 * slices <= sum(part.nbytes for part in held if part is not None) <= most
 
     @pytest.mark.parametrize(("axes", "seeks"), [((0, 2), True), ((2,), False), ((0, 1, 2), False)])
     def test_slices_side_by_side_too_long_for_exact_indices(self, axes: tuple[int, ...], seeks: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from softargmax_cli.arrays.sinks.spool import scratch
 from softargmax_cli.reduction import ordering
 from softargmax_cli.reduction.blocks import Block, plan
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
@@ -54,7 +55,7 @@ def test_slices_come_out_in_row_major_order(
                 box = numbers[block.start[0] : block.stop[0], block.start[2] : block.stop[2]]
                 yield block, slices(box.ravel(), int(box.min()), axes=axes, bare=bare)
 
-    found = list(in_row_major_order(parts(), kept, (4, 5), memory))
+    found = list(in_row_major_order(parts(), kept, (4, 5), memory, scratch))
     starts = list(itertools.accumulate([0, *map(len, found)]))
     assert [one.start for one in found] == starts[:-1]
     assert starts[-1] == 20

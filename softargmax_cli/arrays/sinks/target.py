@@ -29,19 +29,22 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def blaming(place: str) -> Iterator[None]:
-    """Turn the system's refusals into OutputErrors that name `place`; a broken pipe stays what it is."""
+def blaming(place: str, remedy: str = "") -> Iterator[None]:
+    """Turn the system's refusals into OutputErrors that name `place`; a broken pipe stays what it is.
+
+    remedy: what to do, where that is not the same as for a target.
+    """
     try:
         yield
     except (OutputError, BrokenPipeError):
         raise
     except OSError as error:
-        raise refused(place, error) from error
+        raise refused(place, error, remedy) from error
 
 
-def refused(place: str, error: OSError) -> OutputError:
+def refused(place: str, error: OSError, remedy: str = "") -> OutputError:
     """What the system said of writing to `place`, and what to do about it."""
-    remedy = _REMEDIES.get(error.errno or 0, "write elsewhere, as with -o FILE")
+    remedy = remedy or _REMEDIES.get(error.errno or 0, "write elsewhere, as with -o FILE")
     return OutputError(f"{place}: {error.strerror or error}", remedy)
 
 
