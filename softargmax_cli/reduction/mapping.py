@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 NAN, NEGATIVE = "NaN", "negative weight"
 HIGHEST_RANK = 5
 """Axes that TensorFlow broadcasts."""
+ADDED = 1 << 16
+"""Entries that a block of a table may be padded by, or an eighth where that is more."""
 PARTS = ("maximum", "hard", "mass", "moment")
 """What a state always has."""
 
@@ -231,7 +233,8 @@ def padded(values: Array, problem: Problem) -> Array:
     Tables come in blocks of all lengths; so padded, they have few, and each is compiled but once.
     """
     rows, columns = values.shape
-    step = 1 << max(8, (rows - 1).bit_length() - 3)
+    least = min(8, max(0, (ADDED // columns).bit_length() - 1))
+    step = 1 << max(least, (rows - 1).bit_length() - 3)
     roomy: Array = np.empty((columns, -(-rows // step) * step), values.dtype)
     roomy[:, :rows] = values.T
     absent = {"scores": -np.inf, "cost": np.inf, "probs": 0.0}[problem.kind]

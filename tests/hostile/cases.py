@@ -243,6 +243,9 @@ HUGE = {
         "quote",
     ),
     "line.csv": Case(b"1" * 10**7, "line 1, byte 0: a cell of more than 131,072 bytes", "line ends"),
+    "long_line.csv": Case(
+        b"1,2\n" + b"1.5," * 10**7 + b"1\n4,5\n", "the record that begins at line 2 is longer than 32 MiB", "line ends"
+    ),
     "bomb.csv.gz": Case(gzip.compress(bytes(10**8), 1), "line 1, byte 0: a NUL byte", "text"),
     "bomb_of_digits.csv.gz": Case(
         gzip.compress(b"1" * 10**8, 1), "line 1, byte 0: a cell of more than 131,072 bytes", "line ends"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from cases import ARCHIVES, HUGE, NPY, OTHERS, TEXT, Case
+from cases import ARCHIVES, HUGE, NPY, OTHERS, TEXT, Case, described
 from measured import Commands, Ended, Most
 
 FILES = {**NPY, **TEXT, **OTHERS, **ARCHIVES}
@@ -134,6 +134,16 @@ def test_through_a_pipe_they_are_no_safer(files: Commands, name: str, most: Most
     assert remedy
     most.hold(ended)
     assert not (files.folder / "boom").exists()
+
+
+@pytest.mark.parametrize("shape", ["(1099511627776,)", "(1048576, 1048576)", "(274877906944, 4)"])
+def test_what_a_pipe_says_takes_no_memory(files: Commands, shape: str, most: Most) -> None:
+    """4 TiB, of which there are 3 MB: a block that is worth computing, and no more."""
+    ended = files("run", "-", "-o", "old/huge.csv", "--force", stdin=described(shape, data=bytes(3_000_000)))
+    (what, _) = ended.errors()["<stdin>"]
+    assert what == f"ended before all of shape {shape} of float32 was read"
+    assert (ended.code, ended.out) == (2, b"")
+    most.hold(ended)
 
 
 def test_coordinates_are_no_safer(files: Commands) -> None:

@@ -28,7 +28,7 @@ from softargmax_cli.reduction.blocks import WIDER, Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.mapping import BlockReducer
+from softargmax_cli.reduction.mapping import ADDED, BlockReducer, padded
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.runtime.base import Runtime
@@ -391,6 +391,17 @@ class TestMemory:
         source: Any = SimpleNamespace(shape=(2, 2, 1 << 24), dtype=np.dtype("f2"), order="C", sequential=True)
         problem = Spec(axes=axes).resolve(source.shape, source.dtype, frozenset())
         assert REDUCTION.must_seek(source, problem, 1 << 40) == seeks
+
+    @pytest.mark.parametrize("axis", [0, 1])
+    @pytest.mark.parametrize("rows", [1, 40, 1000])
+    @pytest.mark.parametrize("columns", [1, 6, 300, 10_000])
+    def test_a_table_is_padded_by_little(self, rows: int, columns: int, axis: int) -> None:
+        """To few shapes, however wide it is."""
+        values = np.ones((rows, columns))
+        roomy = padded(values, Spec(axes=(axis,)).resolve((None, columns), values.dtype, ALWAYS))
+        assert len(roomy) - rows <= max(rows / 4, ADDED / columns)
+        np.testing.assert_array_equal(roomy[:rows], values)
+        assert columns > 100 or len(roomy) % 256 == 0 or rows > 2000
 
 
 class TestFortranOrder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from array import array
@@ -83,7 +82,7 @@ def decoded(data: bytes, name: str, line: int, offset: int) -> str:
 
 def records(text: str, delimiter: str, name: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
     """Each record and the line on which it begins; a blank line is an empty record."""
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter)
+    reader = csv.reader(_lines(text), delimiter=delimiter)
     first = line
     while True:
         try:
@@ -99,7 +98,17 @@ def records(text: str, delimiter: str, name: str, line: int = 1) -> Iterator[tup
             what = f"{name}: line {line}: {error}"
             raise InputError(what, "check the delimiter, and that every quote is closed") from None
         yield line, cells
+        del cells  # those of a wide record take much memory, while the next ones are made
         line = first + reader.line_num
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines with their line feeds, as io.StringIO has them, which would take four bytes for each character."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
@@ -121,6 +130,7 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
             rows.append(array("d", map(float if plain else number, cells)))
         except ValueError:
             rows.append(_row(layout, line, cells, following))
+        del cells
     values = buffer.array((len(layout.columns), len(rows)), "f8")
     for at, row in enumerate(rows):
         values[:, at] = np.frombuffer(row, "f8")

@@ -124,11 +124,8 @@ def _head(stream: Records, delimiter: str | None) -> tuple[str, str, list[list[s
                 stream.border(found)  # in a quote that is never closed, what follows would look like a header
             if len(sample) >= 2 or stream.ended or (sample and held >= LONGEST):
                 return text, found, sample
-        if held >= LONGEST:
-            raise InputError(
-                f"{stream.name}: the record that begins at line 1 is longer than {LONGEST >> 20} MiB",
-                "check the delimiter, the line ends, and that every quote is closed",
-            )
+            if held >= LONGEST:
+                raise stream.too_long(stream.held.count(b"\n", 0, stream.border(found)))
         size = 2 * max(size, held)
 
 
@@ -166,10 +163,11 @@ def _sample(text: str, complete: bool, delimiter: str, name: str) -> list[list[s
     sample: list[list[str]] = []
     count = 0
     for _, cells in records(text, delimiter, name):
+        if len(sample) >= _SAMPLE or (len(sample) >= 2 and count > _CELLS):
+            return sample
         sample.append(cells)
         count += len(cells)
-        if len(sample) > _SAMPLE or (len(sample) > 2 and count > _CELLS):
-            return sample[:-1]
+        del cells
     return sample if complete else sample[:-1]
 
 

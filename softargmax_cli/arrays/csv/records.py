@@ -15,7 +15,7 @@ from softargmax_cli.errors import InputError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-LONGEST = 64 << 20
+LONGEST = 32 << 20
 """Bytes of the longest record that is read; a file without line ends must not fill the memory."""
 _STEP = 1 << 20
 """Bytes by which what is held grows."""
@@ -117,10 +117,7 @@ class Records:
             if self.ended:
                 return None
             if len(self.held) >= LONGEST:
-                raise InputError(
-                    f"{self.name}: the record that begins at line {self.line} is longer than {LONGEST >> 20} MiB",
-                    "check the delimiter, the line ends, and that every quote is closed",
-                )
+                raise self.too_long()
             size = 2 * max(size, len(self.held))
         held = self.held
         following = held.find(b"\n", end) + 1 or len(held)
@@ -132,6 +129,13 @@ class Records:
         self.line += lines
         self.offset += following
         return piece
+
+    def too_long(self, lines: int = 0) -> InputError:
+        """What to say of a record that begins after `lines` of what is held, and does not end."""
+        return InputError(
+            f"{self.name}: the record that begins at line {self.line + lines} is longer than {LONGEST >> 20} MiB",
+            "check the delimiter, the line ends, and that every quote is closed",
+        )
 
     def border(self, delimiter: str) -> int:
         """Where the last complete record held ends, 0 where none does; InputError for a quote that is never closed."""
