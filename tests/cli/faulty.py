@@ -70,8 +70,8 @@ class Ended:
     err: str
     journal: list[str]
     """The points called, in order, and `!` where the fault was."""
-    took: float
-    """Seconds from the fault to the end."""
+    worked: float
+    """Seconds of the processor's time from the fault to the end."""
 
     @property
     def happened(self) -> bool:
@@ -113,7 +113,11 @@ class Faults:
         journal = ["!" if line.startswith("!") else line for line in lines]
         fired = [float(line[1:]) for line in lines if line.startswith("!")]
         return Ended(
-            answer["code"], Path(names["out"]).read_bytes(), said, journal, answer["ended"] - fired[0] if fired else 0.0
+            answer["code"],
+            Path(names["out"]).read_bytes(),
+            said,
+            journal,
+            answer["worked"] - fired[0] if fired else 0.0,
         )
 
     def close(self) -> None:
@@ -189,7 +193,7 @@ class _Faulty:
             return
         if number != moment["number"] and not (self._broken and number > moment["number"]):
             return  # a disk stays full, other faults come once
-        self._write(self._journal, f"!{time.monotonic()}\n".encode())
+        self._write(self._journal, f"!{time.process_time()}\n".encode())
         if fault in CHANGES:
             CHANGES[fault](self._plan["input"])
         elif fault.startswith("SIG"):
@@ -254,6 +258,8 @@ class _Faulty:
         def fdopen(descriptor: int, mode: str = "r", buffering: int = -1, **more: Any) -> Any:
             if mode == "wb":
                 return io.BufferedWriter(Raw(descriptor, "", "write"), max(buffering, 1 << 13))
+            if mode == "rb":
+                return io.BufferedReader(Raw(descriptor, "read", ""))
             return real_open(descriptor, mode, buffering, **more)
 
         def opened(path: Any, mode: str = "r", *arguments: Any, **keywords: Any) -> Any:
@@ -276,6 +282,7 @@ class _Faulty:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(Raw(0, "read", "")))
         os.preadv = self.wrapped("read", os.preadv)
         os.fsync = self.wrapped("sync", os.fsync)
+        os.posix_fallocate = self.wrapped("spool", os.posix_fallocate)
         os.link, os.replace = self.wrapped("place", os.link), self.wrapped("place", os.replace)
         os.unlink = self.wrapped("unlink", os.unlink)
         fcntl.flock = self.wrapped("lock", fcntl.flock)
@@ -325,6 +332,8 @@ def _load() -> None:
     """What the program loads in its time, so that each fork has it already."""
     import pkgutil
 
+    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_svg  # noqa: F401
     import numpy  # noqa: F401
     import pyarrow.csv  # noqa: F401
     import rich.progress  # noqa: F401
@@ -335,6 +344,7 @@ def _load() -> None:
     for module in pkgutil.walk_packages(softargmax_cli.__path__, "softargmax_cli."):
         if not module.name.startswith(("softargmax_cli.__main__", "softargmax_cli.api", "softargmax_cli.runtime")):
             __import__(module.name)
+    softargmax_cli.report.plots.figure.drawable("")  # finds and reads the font
     load()
 
 
@@ -352,9 +362,10 @@ def _serve() -> None:
         watched = os.pidfd_open(pid)
         if not select.select([watched], [], [], WATCH)[0]:
             os.kill(pid, signal.SIGABRT)
-        _, status = os.waitpid(pid, 0)
+        _, status, usage = os.wait4(pid, 0)
         os.close(watched)
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status), "ended": time.monotonic()}), flush=True)
+        worked = usage.ru_utime + usage.ru_stime
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status), "worked": worked}), flush=True)
 
 
 if __name__ == "__main__":

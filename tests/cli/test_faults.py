@@ -41,7 +41,9 @@ OLD = b"what was there before"
 WRITING = ("spool", "create", "lock", "write", "sync", "place", "unlink")
 READING = ("open", "read", "load", "compute")
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGKILL": -9}
-LEFT = r"\.y\.\w+(\.\d)?\.softargmax-tmp"
+AFTER = 2.0
+"""Seconds of the processor's time that a process may take to end, once something has gone wrong."""
+LEFT = r"\.[yz]\.\w+(\.\d)?\.softargmax-tmp"
 
 
 class Bench:
@@ -60,10 +62,20 @@ class Bench:
         self._input, self._content = name, content
 
     def run(
-        self, command: Sequence[str], target: str, moment: Moment | None = None, fault: str = "", **more: object
+        self,
+        command: Sequence[str],
+        target: str,
+        moment: Moment | None = None,
+        fault: str = "",
+        stored: bytes = OLD,
+        **more: object,
     ) -> Ended:
-        """A run over an old output, after which the input is as it was."""
-        (self.folder / target).write_bytes(OLD)
+        """A run over an old output (or several, between spaces), after which the input is as it was.
+
+        stored: what y.csv holds, which may be read.
+        """
+        for name in target.split():
+            (self.folder / name).write_bytes(stored if name == "y.csv" else OLD)
         variables = {"TMPDIR": str(self.folder / "tmp"), "TERM": "xterm"}
         ended = self._faults(
             Plan(str(self.folder), command, moment, fault, self._input, variables=variables, **more)  # type: ignore[arg-type]
@@ -71,11 +83,12 @@ class Bench:
         if fault in CHANGES:
             (self.folder / self._input).write_bytes(self._content)
         assert ended.code != -6, f"hangs: {moment} {fault}"
+        assert ended.worked <= AFTER, f"works on for {ended.worked:.1f} s: {moment} {fault}"
         return ended
 
     def left(self, target: str) -> set[str]:
         """The names that are neither input nor output, those of the folder for temporary files too."""
-        names = set(os.listdir(self.folder)) - {self._input, target, "tmp"}
+        names = set(os.listdir(self.folder)) - {self._input, *target.split(), "tmp"}
         return names | {f"tmp/{name}" for name in os.listdir(self.folder / "tmp")}
 
     def tidy(self) -> None:
@@ -165,6 +178,66 @@ def check_recovery(bench: Bench, command: Sequence[str], target: str, new: bytes
         assert (bench.folder / target).read_bytes() == new, case
 
 
+COMMANDS = {
+    "grad, npy": ("grad x.npy -o y.npy", "y.npy"),
+    "grad, npz": ("grad x.npy -o y.npz", "y.npz"),
+    "sweep": ("sweep x.npy --betas 1,10 -o y.json", "y.json"),
+    "sweep, picture": ("sweep x.npy --betas 1,10 -o y.csv --plot z.svg", "y.csv z.svg"),
+    "run, picture": ("run x.npy --rows 2 -o y.npy --plot z.png", "y.npy z.png"),
+    "run, beta found": ("run x.npy --beta auto --tol 9 -o y.npy", "y.npy"),
+    "check, expected": ("check x.npy --beta 2 --expect y.csv --atol 9 --format json -o z.json", "z.json"),
+}
+"""Commands that write otherwise than `run` does, and what they write."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_faults_while_others_write(bench: Bench, name: str) -> None:
+    """Each of their files is the old one or the new one, the last of which may be missing where the disk is full."""
+    typed, targets = COMMANDS[name]
+    bench.given("x.npy", files.npy(SCORES[:300]))
+    if "expected" in name:
+        bench.run(["run", "x.npy", "--beta", "2", "-o", "y.csv", "--force", "--quiet"], "y.csv")
+        targets = f"y.csv {targets}"
+    command = [*typed.split(), "--force", "--quiet"]
+    stored = (bench.folder / "y.csv").read_bytes() if "expected" in name else OLD
+
+    def run(moment: Moment | None = None, fault: str = "") -> tuple[Ended, list[bytes]]:
+        ended = bench.run(command, targets, moment, fault, stored=stored)
+        return ended, [(bench.folder / target).read_bytes() for target in targets.split()]
+
+    whole, new = run()
+    assert (whole.code, whole.err, bench.left(targets)) == (0, "", set())
+    old = [stored if target == "y.csv" else OLD for target in targets.split()]
+    assert new[-1] != OLD
+    for number, moment in enumerate(some(whole.moments(*WRITING))):
+        for fault, after in (("ENOSPC", False), ("EIO" if number % 2 else "SIGINT", False), ("SIGTERM", True)):
+            when, case = Moment(moment.point, moment.number, after), f"{moment} {after} {fault}"
+            ended, content = run(when, fault)
+            assert ended.happened, case
+            assert all(one in pair for one, *pair in zip(content, old, new, strict=True)), case
+            assert bench.left(targets) == set(), case
+            if fault in CODES:
+                assert (ended.code, ended.err) == (CODES[fault], ""), f"{case}: {ended}"
+            elif ended.code == 2:
+                check_said(ended, case)
+                assert {"ENOSPC": "No space left", "EIO": "Input/output error"}[fault] in ended.err, case
+                assert content[-1] == old[-1], case
+            else:
+                assert (ended.code, content) == (0, new), f"{case}: {ended}"
+                assert moment.point not in ("write", "place"), case
+        case = f"{moment} SIGKILL"
+        ended, content = run(moment, "SIGKILL")
+        assert (ended.code, ended.err) == (CODES["SIGKILL"], ""), f"{case}: {ended}"
+        assert all(one in pair for one, *pair in zip(content, old, new, strict=True)), case
+        bench.tidy()
+        left = bench.left(targets)
+        assert len(left) <= len(targets.split()), case
+        assert all(re.fullmatch(LEFT, name) for name in left), case
+        if left:
+            ended, content = run()
+            assert (ended.code, content, bench.left(targets)) == (0, new, set()), case
+
+
 @pytest.mark.parametrize("format", INPUTS)
 @pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
 def test_faults_while_an_input_is_read(bench: Bench, format: str, piped: bool) -> None:
@@ -231,6 +304,87 @@ def test_a_file_that_changes_while_it_is_read(bench: Bench, format: str) -> None
                 assert (ended.code, content) == (2, OLD), f"{case}: {ended}"
                 check_said(ended, case)
                 assert f"{name}: changed while it was read: " in ended.err, f"{case}: {ended.err}"
+
+
+AGAIN = {
+    "grad": "grad x.npy -o y.npy",
+    "sweep": "sweep x.npy --betas 1,10 -o y.json",
+    "sweep, piped": "sweep - --betas 1,10 -o y.json",
+    "beta found": "run x.npy --beta auto --tol 9 -o y.npy",
+    "beta found, piped": "run - --beta auto --tol 9 -o y.npy",
+}
+"""Commands that read otherwise than `run` does, most of them several times."""
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_faults_while_others_read(bench: Bench, name: str) -> None:
+    """In any of the passes over the input, or while a pipe is copied for these."""
+    bench.given("x.npy", files.npy(SCORES[:300]))
+    command = [*AGAIN[name].split(), "--force", "--quiet"]
+    target, more = command[command.index("-o") + 1], {"piped": "x.npy"} if "-" in command else {}
+    whole = bench.run(command, target, **more)
+    assert (whole.code, whole.err) == (0, "")
+    new = (bench.folder / target).read_bytes()
+    moments = whole.moments("read", "compute", "spool")
+    happened = 0
+    for moment in {*some(moments), *moments[:: max(1, len(moments) // 4)]}:
+        for fault in ("EIO", "SIGINT", "SIGKILL"):
+            if moment.point == "compute" and fault == "EIO":
+                fault = "MemoryError"
+            ended, case = bench.run(command, target, moment, fault, **more), f"{moment} {fault}"
+            happened += ended.happened
+            if not ended.happened:  # a pipe may bring the same in fewer pieces
+                assert more, case
+                assert check_whole(bench, ended, target, new, case) == new, case
+            elif fault == "SIGKILL":
+                assert (ended.code, ended.err) == (CODES[fault], ""), f"{case}: {ended}"
+                check_recovery(bench, command, target, new, case, **more)
+            else:
+                assert check_whole(bench, ended, target, new, case) == OLD, case
+                assert ended.code == CODES.get(fault, 2), f"{case}: {ended}"
+                assert (ended.err == "") == (fault in CODES), case
+                if fault not in CODES:
+                    check_said(ended, case)
+    assert happened > 2 * len(moments[:4])
+
+
+@pytest.mark.parametrize("change", ["grown", "rewritten", "truncated"])
+def test_a_file_that_changes_between_two_passes(bench: Bench, change: str) -> None:
+    bench.given("x.npy", files.npy(SCORES))
+    command = [*AGAIN["beta found"].split(), "--force", "--quiet"]
+    reads = bench.run(command, "y.npy").moments("read")
+    assert len(reads) >= 6
+    for moment in reads[:: len(reads) // 3][1:]:
+        ended, case = bench.run(command, "y.npy", moment, change), f"{moment} {change}"
+        assert ended.happened, case
+        assert check_whole(bench, ended, "y.npy", b"", case) == OLD, case
+        assert ended.code == 2, f"{case}: {ended}"
+        check_said(ended, case)
+        assert "x.npy: changed while it was read: " in ended.err, f"{case}: {ended.err}"
+
+
+def test_what_is_expected_cannot_be_read(bench: Bench) -> None:
+    bench.given("x.npy", files.npy(SCORES))
+    bench.run(["run", "x.npy", "-o", "y.csv", "--force", "--quiet"], "y.csv")
+    stored = (bench.folder / "y.csv").read_bytes()
+    command = ["check", "x.npy", "--expect", "y.csv", "-o", "z.txt", "--force", "--quiet"]
+    whole = bench.run(command, "y.csv z.txt", stored=stored)
+    assert whole.code == 0
+    reads = whole.moments("open", "read")
+    blamed = set()
+    for moment in reads:
+        for fault in ("EIO", "SIGTERM"):
+            ended, case = bench.run(command, "y.csv z.txt", moment, fault, stored=stored), f"{moment} {fault}"
+            assert ended.happened, case
+            assert ended.code == CODES.get(fault, 2), f"{case}: {ended}"
+            assert (bench.folder / "z.txt").read_bytes() == OLD, case
+            assert bench.left("y.csv z.txt") == set(), case
+            if fault in CODES:
+                assert ended.err == "", case
+            else:
+                check_said(ended, case)
+                blamed |= set(re.findall(r"(\S+): cannot be read: Input/output error", ended.err))
+    assert blamed == {"x.npy", "y.csv"}
 
 
 @pytest.mark.parametrize("command", ["check", "inspect"])
