@@ -32,7 +32,7 @@ LONGEST_HEADER = 1 << 16
 LONGEST_AXIS = (1 << 63) - 1
 MOST_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 REMEDY = "write it again with numpy.save"
-_LONG = re.compile(r"(?<=\d)L(?=[,) ])")
+_LONG = re.compile(r"(?<=\d) *L(?=[,) ])")
 """The end of an integer, as Python 2 on 64-bit Windows wrote shapes."""
 
 
@@ -70,7 +70,10 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     text = stream.read(size)
     if len(text) < size:
         raise InputError(f"{name}: the file ends within its header", REMEDY)
-    said = text.decode("utf-8" if prefix[6] == 3 else "latin-1", "replace")
+    try:
+        said = text.decode("utf-8" if prefix[6] == 3 else "latin-1")
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
     shape, dtype, order = _parse(said if prefix[6] == 3 else _LONG.sub("", said).strip(" \n"), name)
     return Header(shape, dtype, order, 8 + len(size_bytes) + size, f"{prefix[6]}.{prefix[7]}")
 
