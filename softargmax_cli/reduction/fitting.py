@@ -20,7 +20,7 @@ STATES = 12
 """How many states of a slice there are while its parts are merged: of blocks that wait, and of both sides moved."""
 RESULT_BYTES = 100
 """What is said of one slice that waits for those before it."""
-MOST_SLICES = 1 << 17
+MOST_SLICES = 1 << 16
 """Of a block: where slices are short, what is known of them takes more than they do."""
 
 

@@ -402,3 +402,15 @@ def test_memory_is_bounded(softargmax: Softargmax) -> None:
     usual = softargmax.peak("run", "x.npy", "--memory", "200MB")
     for axis in ("0", "1"):
         assert softargmax.peak("run", "big.npy", "--memory", "200MB", "--axis", axis) <= usual + 200_000_000
+
+
+@pytest.mark.parametrize(("shape", "dtype", "axes"), [((1 << 24, 1), "u1", "1"), ((2, 1 << 22, 2), "<f4", "2,0")])
+def test_memory_is_bounded_where_slices_are_short(
+    softargmax: Softargmax, shape: tuple[int, ...], dtype: str, axes: str
+) -> None:
+    """What is known of them takes more than they do."""
+    softargmax.save("x.npy", TUTORIAL, "float32")
+    np.lib.format.open_memmap(softargmax.folder / "short.npy", mode="w+", dtype=dtype, shape=shape).flush()
+    usual = softargmax.peak("run", "x.npy")
+    told = ["run", "short.npy", "--axis", axes, "--format", "npy", "--quiet", "--memory", "200MB"]
+    assert softargmax.peak(*told) <= usual + 200_000_000

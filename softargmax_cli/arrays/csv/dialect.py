@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from softargmax_cli.arrays.csv.cells import MISSING, decoded, is_grouped, is_number, records, refuse_spaces, shown
-from softargmax_cli.arrays.csv.records import LONGEST, Records
+from softargmax_cli.arrays.csv.records import LONGEST, Records, trimmed
 from softargmax_cli.arrays.formats import NAMED_DELIMITERS
 from softargmax_cli.arrays.strangers import LONGEST_START, other_format
 from softargmax_cli.errors import InputError, OptionError
@@ -155,7 +155,8 @@ def _text(stream: Records) -> str:
     size = held.find(0) + 1  # what holds NUL is no text, and may have no line ends
     if not size:
         size = len(held) if stream.ended else held.rfind(b"\n") + 1
-    return decoded(bytes(held[:size].rstrip(b"\r\n") if stream.ended else held[:size]), stream.name, 1, stream.offset)
+    with memoryview(held) as view:  # of which a slice is no copy
+        return decoded(bytes(view[: trimmed(held, size) if stream.ended else size]), stream.name, 1, stream.offset)
 
 
 def _sample(text: str, complete: bool, delimiter: str, name: str) -> list[list[str]]:

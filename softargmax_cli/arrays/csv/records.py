@@ -111,7 +111,7 @@ class Records:
         while True:
             self.fill(size)
             self.check_cells(delimiter)
-            end = _trimmed(self.held, self.border(delimiter))
+            end = trimmed(self.held, self.border(delimiter))
             if end:
                 break
             if self.ended:
@@ -197,7 +197,7 @@ def quoted(delimiter: str) -> re.Pattern[bytes]:
     return re.compile(opening + rb'[^"]*(?:""[^"]*)*("|\Z)')
 
 
-def _trimmed(held: bytearray, end: int) -> int:
+def trimmed(held: bytearray, end: int) -> int:
     """The end without the line ends before it."""
     while end and held[end - 1] in b"\r\n":
         end -= 1
