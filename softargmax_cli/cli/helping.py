@@ -13,7 +13,7 @@ WORDS = str.maketrans({"β": "beta", "…": "...", "−": "-", "×": "x", "–":
 """What help writes where a stream has no such letters; before lines are broken, so that frames stay straight."""
 
 
-def _spell(command: TyperCommand | TyperGroup) -> None:
+def _spell(command: Any) -> None:
     if signs_of(sys.stdout) is PLAIN:
         for each in (command, *command.params):
             if text := getattr(each, "help", None):
@@ -29,8 +29,9 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The same of the program itself."""
+    """The same of the program itself, which shows a line of each command's."""
 
     def get_help(self, ctx: Any) -> str:
-        _spell(self)
+        for each in (self, *self.commands.values()):
+            _spell(each)
         return super().get_help(ctx)

@@ -47,19 +47,19 @@ def swept(
     betas: None for the usual ones, below which it is searched further. full: with spread and gradient.
     """
     from softargmax_cli.reduction.search import Search, spaced
-    from softargmax_cli.reduction.trade import trade
+    from softargmax_cli.reduction.trade import trade, trading
 
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
     def largest(traded: Traded) -> dict[float, float]:
         return {at.beta: at.max_abs_offset for at in traded.betas}
 
-    with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as reduction:
+    with inputs.opened(name, {"offset"}, bar=bar, needs=trading(tried), replay=replay) as reduction:
         (traded,) = reduction.through(partial(trade, betas=tried, full=full))
         run, notes = reduction.run, reduction.notes
     search = Search(largest(traded), tolerance, below=betas is None)
     while wanted := search.wanted():
-        with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as again:
+        with inputs.opened(name, {"offset"}, bar=bar, needs=trading(wanted), replay=replay) as again:
             (more,) = again.through(partial(trade, betas=wanted, full=False))
             search.learn(largest(more))
     return Swept(replace(run, beta=None), traded, search.answer, search.unbounded, notes)

@@ -32,12 +32,14 @@ class Needs:
     """What an element takes while its block is worked on."""
     passes_over: Callable[[Problem], int]
     """How often a slice is read that is longer than a block, or that is a column of a table of unknown length."""
+    states: int = 1
+    """How many states a slice has."""
 
     def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
         """How many threads work, and how many elements a block has."""
         each = self.bytes_per_element(source, problem)
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
-        largest = min(BLOCK // source.dtype.itemsize, MOST_SLICES * length)
+        largest = min(BLOCK // source.dtype.itemsize, max(1, MOST_SLICES // self.states) * length)
         workers = max(1, min(cores(), memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
@@ -76,7 +78,7 @@ class Needs:
     def held(self, source: Readable, problem: Problem, plan: Plan) -> tuple[int, int]:
         """Bytes of one block on its way through a thread, and of slices whose rest comes in later blocks."""
         slices = math.prod(plan.extent[k] for k in problem.kept)
-        unfinished = STATES * slices * state_bytes(problem) if plan.splits else 0
+        unfinished = STATES * self.states * slices * state_bytes(problem) if plan.splits else 0
         return 2 * math.prod(plan.extent) * self.bytes_per_element(source, problem), unfinished
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.coordinates import step
+from softargmax_cli.reduction.fitting import REDUCTION, Needs
 from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import AtBeta, Traded
@@ -57,6 +58,11 @@ class Trade:
         self.gradients = self.gradients + other.gradients
 
 
+def trading(betas: Sequence[float]) -> Needs:
+    """What `trade` of so many β asks of memory and of its input."""
+    return replace(REDUCTION, states=2 * len(set(betas)))  # the sums of weights, and those of their squares
+
+
 def trade(
     source: Readable,
     problem: Problem,
@@ -71,7 +77,7 @@ def trade(
 ) -> Iterator[Traded]:
     """What every β does to all slices, in one pass; in the order of `betas`. Yields once.
 
-    full: whether spread and gradient are wanted beside the offset. Else as `engine.reduce`.
+    full: whether spread and gradient are wanted beside the offset. Else as `engine.reduce`, with what `trading` needs.
     """
     ascending = sorted(set(betas))
     reducer = BetaReducer(problem, ascending, runtime, full=full)
@@ -106,6 +112,7 @@ class _TradeStream(Stream[Trade]):
     work = 4
 
     def __init__(self, source: Readable, problem: Problem, reducer: BetaReducer, *streaming: Any) -> None:
+        self.needs = trading(reducer.swept.tolist())
         super().__init__(source, problem, reducer, *streaming)
         self.betas = reducer.swept[:, None]
 
