@@ -140,22 +140,27 @@ class _TradeStream(Stream[Trade]):
             return sums[turn][..., which]
 
         mass = state.mass[:, which]
-        distance = about = per_axis(state.moment)[:, :b] / mass[:b]
+        share = 1 / mass[:b]
+        distance = about = per_axis(state.moment)[:, :b] * share
         if state.value_moment is not None:
             scale, first = np.ones((len(order), 1)), per_axis(state.value_moment)
-            about = first[:, :b] / mass[:b]
+            about = first[:, :b] * share
         else:
             scale, first = np.array([[step(self.problem.coords, n)] for n in lengths]), per_axis(state.moment)
         offset = np.abs(about)
         spreads = gradients = np.zeros(b)
         if state.second_moment is not None:
             second = per_axis(state.second_moment)
-            spread = np.sqrt(np.maximum(second[:, :b] / mass[:b] - about**2, 0))
+            spread = second[:, :b] * share
+            spread -= about**2
+            np.sqrt(np.maximum(spread, 0, out=spread), out=spread)
             squares = second[:, b:]
             if len(mass) > b:  # about hard: Σ w² (d − o)² = Σ w² d² − o (2 Σ w² d − o Σ w²)
                 squares = squares - about * (2 * first[:, b:] - about * mass[b:])
             # ∂soft/∂xᵢ = β pᵢ (cᵢ − soft)
-            norm = np.sqrt(np.maximum(np.tensordot(scale[:, 0] ** 2, squares, 1), 0)) / mass[:b]
+            norm = np.tensordot(scale[:, 0] ** 2, squares, 1)
+            np.sqrt(np.maximum(norm, 0, out=norm), out=norm)
+            norm *= share
             spreads, gradients = (spread.sum(axis=2) * scale).sum(axis=0), norm.sum(axis=1) * self.betas[:, 0]
         return Trade(
             slices,

@@ -183,7 +183,7 @@ class BetaReducer:
 
         def weighing(scores: Array, k: int) -> tuple[Array, Array, bool]:
             heavy = scores > -reach / self.swept[k]
-            counts = np.count_nonzero(heavy, axis=0)
+            counts = heavy.sum(axis=0, dtype=np.min_scalar_type(n))  # narrow numbers are added quickest
             return heavy, counts, bool(counts.max(initial=0) <= room)
 
         low, high, sample = 0 if room else len(self.swept), len(self.swept), gap[:, :: max(1, s // SAMPLE)]
@@ -193,7 +193,7 @@ class BetaReducer:
         for k in range(low, len(self.swept)):
             heavy, counts, fits = weighing(gap, k)
             if fits:
-                return k, heavy, counts
+                return k, heavy, counts.astype(np.intp)
         return len(self.swept), gap[:0], gap[:0]
 
     def _weighed(self, these: Stretches, betas: Float, compiled: bool, *, whole: bool) -> tuple[dict[str, Float], ...]:
