@@ -1,8 +1,8 @@
 """Slices that may lie too far off under a β between those that were tried, kept lest the file be read once more.
 
 With weights w relative to that of the maximum, and distances d from it, soft − hard lies between the sums of w d to the
-left and to the right of the maximum, which come nearer to 0 as β grows. The larger of them is (Σ w |d| + |Σ w d|) / 2, and
-Σ w |d| ≤ √(Σ w · Σ w d²), all without the maximum itself. A slice that is near enough by this bound stays so.
+left and to the right of the maximum, which come nearer to 0 as β grows. The larger of them is (Σ w |d| + |Σ w d|) / 2,
+and Σ w |d| ≤ √(Σ w · Σ w d²), all without the maximum itself. A slice that is near enough by this bound stays so.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Suspects:
         bound = (mass - (1 - LOST)) * second
         np.sqrt(np.maximum(bound, 0, out=bound), out=bound)
         bound += first
-        far = (bound > 2 * self._limit).any(axis=0)
+        far: npt.NDArray[np.bool_] = np.any(bound > 2 * self._limit, axis=0)
         last: npt.NDArray[np.intp] = len(far) - np.argmax(far[::-1], axis=0)
         return np.where(far.any(axis=0), last, 0)
 
