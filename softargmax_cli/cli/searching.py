@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LOW, HIGH, COUNT = 0.1, 1e5, 13
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
-SHARE = 8
+SHARE = 4
 """The part of the memory that slices may take which are kept."""
 
 
@@ -62,8 +62,8 @@ def swept(
         (traded,) = reduction.through(partial(trade, betas=tried, full=True, suspects=suspects))
         run, notes = reduction.run, reduction.notes
         search = Search(largest(traded), tolerance, below=betas is None)
-        while (wanted := search.wanted()) and suspects.cover(wanted[0]):
-            (more,) = reduction.of(suspects.slices).through(partial(trade, betas=wanted, full=False))
+        while (wanted := search.wanted()) and (slices := suspects.above(wanted[0])) is not None:
+            (more,) = reduction.of(slices).through(partial(trade, betas=wanted, full=False))
             search.learn(largest(more))
     while wanted := search.wanted():
         with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as again:

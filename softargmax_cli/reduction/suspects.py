@@ -7,6 +7,7 @@ and Σ w |d| ≤ √(Σ w · Σ w d²), all without the maximum itself. A slice 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,15 +75,14 @@ class Suspects:
             self._first += 1
             self._held = [_beyond(some, self._first) for some in self._held]
 
-    def cover(self, beta: float) -> bool:
-        """Whether there are any, and no other slice can be too far off under this β, or a larger one."""
-        held = any(len(some.reach) for some in self._held)
-        return held and self._first < len(self._betas) and self._betas[self._first] <= beta
-
-    @property
-    def slices(self) -> npt.NDArray[Any]:
-        """(m, …): the scores of all that are held. There must be one."""
-        return np.concatenate([some.slices for some in self._held])
+    def above(self, beta: float) -> npt.NDArray[Any] | None:
+        """(m, …): the scores of all slices that may be too far off under this β or a larger one; None if not all are
+        held, or none is."""
+        number = bisect.bisect_right(self._betas, beta) - 1
+        if not self._first <= number < len(self._betas):
+            return None
+        some = [_beyond(kept, number).slices for kept in self._held]
+        return np.concatenate(some) if sum(map(len, some)) else None
 
 
 def _beyond(kept: Kept, first: int) -> Kept:
