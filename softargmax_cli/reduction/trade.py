@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.coordinates import step
+from softargmax_cli.reduction.layout import F8
 from softargmax_cli.reduction.mapping import Array
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import AtBeta, Traded
@@ -183,16 +184,19 @@ class _TradeStream(Stream[Trade]):
             if len(mass) > b:  # about hard: Σ w² (d − o)² = Σ w² d² − o (2 Σ w² d − o Σ w²)
                 squares = squares - about * (2 * first[:, b:] - about * mass[b:])
             # ∂soft/∂xᵢ = β pᵢ (cᵢ − soft)
-            norm = np.tensordot(scale[:, 0] ** 2, squares, 1)
+            norm = np.tensordot((scale[:, 0] ** 2).astype(squares.dtype), squares, 1)
             np.sqrt(np.maximum(norm, 0, out=norm), out=norm)
             norm *= share
-            spreads, gradients = (spread.sum(axis=2) * scale).sum(axis=0), norm.sum(axis=1) * self.betas[:, 0]
+            spreads, gradients = (
+                (spread.sum(axis=2, dtype=F8) * scale).sum(axis=0),
+                norm.sum(axis=1, dtype=F8) * self.betas[:, 0],
+            )
         return Trade(
             slices,
             undefined,
             int(np.argmin(defined)) if undefined else 0,
             (offset.max(axis=2, initial=-np.inf) * scale).max(axis=0),
-            (offset.sum(axis=2) * scale).sum(axis=0),
+            (offset.sum(axis=2, dtype=F8) * scale).sum(axis=0),
             np.count_nonzero((np.abs(distance) < 0.5).all(axis=0), axis=1).astype(np.float64),
             spreads,
             gradients,

@@ -213,16 +213,16 @@ class BetaReducer:
         measure = Measure(spreads, whole)
         size = min(total, max(LANES, CHUNK // (b * n * dtype.itemsize) // LANES * LANES))
         function = self._function((n, size), b, [position.shape[1] > 1 for position, _ in columns], measure, compiled)
-        scaled, sums = betas.astype(dtype), np.empty((1 + len(columns) + measure.sums, b, total))
+        # What is never merged needs no more digits than it has.
+        sums = np.empty((1 + len(columns) + measure.sums, b, total), dtype if whole else F8)
+        scaled = betas.astype(dtype)
         for start in range(0, total, size):
             part = slice(min(start, total - size), min(start, total - size) + size)  # the last overlaps
             inputs = [these.gap[:, part]]
             for position, origin in columns:
                 inputs.append(position[:, part] if position.shape[1] > 1 else position)
                 inputs += [] if origin is None else [origin[part]]
-            results = function(scaled, *map(np.ascontiguousarray, inputs))
-            for k, result in enumerate(results):
-                sums[k, :, part] = result
+            (sums[:, :, part],) = function(scaled, *map(np.ascontiguousarray, inputs))
         return self._joined(sums, these, measure)
 
     def _joined(self, sums: Float, these: Stretches, measure: Measure) -> tuple[dict[str, Float], ...]:
@@ -279,7 +279,8 @@ class BetaReducer:
 
         def body(ops: Any, betas: Any, gap: Any, *given: Any) -> list[Any]:
             pairs = [*zip(given[: 2 * places : 2], given[1 : 2 * places : 2], strict=True)]
-            return weighed(ops, gap, betas, [*pairs, *((one, None) for one in given[2 * places :])], dtype, measure)
+            columns = [*pairs, *((one, None) for one in given[2 * places :])]
+            return [ops.Pack(values=weighed(ops, gap, betas, columns, dtype, measure), axis=0)]  # a handle costs time
 
         return self._runtime.function(
             body, inputs, compiled=self._uses[key] > (SELDOM if shape[0] <= FEW else 0), key=key
