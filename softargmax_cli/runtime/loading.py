@@ -22,8 +22,8 @@ VARIABLE = "SOFTARGMAX_RUNTIME"
 TRIED = "2.21."
 """The releases in which XLA has these flags: over one that it does not know it ends the process."""
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512 --xla_cpu_enable_concurrency_optimized_scheduler=false"
-"""XLA halves the vectors of processors that have 512 bits, for the sake of their clock, and keeps more arrays at a time,
-to do more at once, than a core's cache has room for. Either costs up to a tenth."""
+"""XLA halves the vectors of processors that have 512 bits, for the sake of their clock, and keeps more arrays at once,
+to do more in parallel, than a core's cache has room for. Either costs up to a tenth."""
 
 
 class Loading:
