@@ -41,6 +41,7 @@ class Suspects:
     def __init__(self, tolerance: float, betas: Sequence[float], room: int) -> None:
         self._limit, self._betas, self._room = NEAR * tolerance, betas, room
         self._held: list[Kept] = []
+        self._nbytes = 0
         self._first = 0
         """Number of the β from which on all of them are held."""
 
@@ -71,9 +72,11 @@ class Suspects:
             self._held.clear()
             return
         self._held.append(kept)
-        while sum(some.slices.nbytes for some in self._held) > self._room:
+        self._nbytes += kept.slices.nbytes
+        while self._nbytes > self._room:
             self._first += 1
             self._held = [_beyond(some, self._first) for some in self._held]
+            self._nbytes = sum(some.slices.nbytes for some in self._held)
 
     def above(self, beta: float) -> npt.NDArray[Any] | None:
         """(m, …): the scores of all slices that may be too far off under this β or a larger one; None if not all are
