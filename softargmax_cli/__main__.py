@@ -1,8 +1,20 @@
-"""`python -m softargmax_cli`: the same as the command `softargmax`."""
+"""The way in, as the command `softargmax` and as `python -m softargmax_cli`."""
 
+from __future__ import annotations
+
+import signal
 import sys
+from typing import NoReturn
 
-from softargmax_cli.cli.app import main
+
+def main() -> NoReturn:
+    """Run the command line and end the process; at Ctrl-C while it loads, as any program that takes no heed of it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command line is there, which takes over
+    from softargmax_cli.cli.app import main
+
+    main()
+
 
 if __name__ == "__main__":
     sys.argv[0] = "softargmax"  # the name that usage lines and errors show

@@ -13,9 +13,10 @@ WORDS = str.maketrans({"β": "beta", "…": "...", "−": "-", "×": "x", "–":
 """What help writes where a stream has no such letters; before lines are broken, so that frames stay straight."""
 
 
-def _spell(command: Any) -> None:
+def _spell(command: TyperCommand | TyperGroup) -> None:
     if signs_of(sys.stdout) is PLAIN:
-        for each in (command, *command.params):
+        listed = command.commands.values() if isinstance(command, TyperGroup) else ()
+        for each in (command, *command.params, *listed):
             if text := getattr(each, "help", None):
                 setattr(each, "help", text.translate(WORDS))  # noqa: B010 - not every parameter has one
 
@@ -29,9 +30,8 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The same of the program itself, which shows a line of each command's."""
+    """The same of the program itself."""
 
     def get_help(self, ctx: Any) -> str:
-        for each in (self, *self.commands.values()):
-            _spell(each)
+        _spell(self)
         return super().get_help(ctx)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
+from softargmax_cli.cli.suggesting import of_text, run_on
 from softargmax_cli.errors import InputError, SoftArgmaxError
 from softargmax_cli.report.inspection import Inspection, Listing
 from softargmax_cli.report.progress import Progress
@@ -34,7 +35,6 @@ MOST_OPEN = 4 << 20
 """Slices that may be unfinished at a time; of more than that the sums are not looked at."""
 SMALLEST, FLATTEST = 8, 4
 """What looks like a heatmap is at least so many entries long and wide, and at most so many times as wide as long."""
-NAMES = {"\t": "tab", " ": "space"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +149,9 @@ def _listed(name: str, several: SeveralArraysError, looked: Looked) -> Listing:
     """What a file holds where nothing says which of it is meant: the first array of numbers is tried next."""
     members = [(each.name, each.shape, each.dtype) for each in several.members]
     tried = next((each.name for each in several.members if each.shape), members[0][0])
-    arguments = [*_input(name, replace(looked.reading, key=tried))]
+    arguments = [*run_on(name, replace(looked.reading, key=tried))]
     title = "<stdin>" if name == "-" else name
     return Listing(title, several.kind, _bytes_on_disk(name), members, several.count, arguments)
-
-
-def _input(name: str, reading: Reading) -> Iterator[str]:
-    """A command's first arguments: what is read."""
-    yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
-    if reading.key is not None:
-        yield from ("--key", reading.key)
-    if reading.select is not None:
-        yield from ("--select", str(reading.select))
 
 
 def _arguments(
@@ -168,14 +159,11 @@ def _arguments(
 ) -> Iterator[str]:
     """The arguments of the command to try next."""
     reading = looked.reading
-    yield from _input(name, reading)
+    yield from run_on(name, reading)
     if axes != (-1,):
         yield from ("--axis", ",".join(map(str, axes)))
     if found.format.startswith("csv"):
-        if reading.delimiter is not None:
-            yield from ("--delimiter", NAMES.get(reading.delimiter, reading.delimiter))
-        if reading.header is not None:
-            yield "--header" if reading.header else "--no-header"
+        yield from of_text(reading)
     if found.id_column is not None:
         yield from ("--id-column", reading.id_column or str(found.id_column))
     if sums is None:

@@ -56,14 +56,14 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
                 stack.callback(numbers.abort)  # of no effect once it is committed
             if shown.plot is not None:
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
-            done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance, full=True)
+            done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance)
             if numbers is not None:
                 _put(numbers, _text(done, format).encode())
             if picture is not None:
                 from softargmax_cli.report.plots.betas import draw
 
                 picture.save(draw(done.run, done.traded, tolerance, done.recommended))
-        _say(done, tolerance, asked, shown, format)
+        _say(name, done, tolerance, asked, shown, format)
         return 0
 
     return for_each([name], asked, work)
@@ -105,18 +105,20 @@ def _text(done: Swept, format: str) -> str:
     return "".join(delimiter.join(map(str, row)) + "\n" for row in [names, *rows])
 
 
-def _say(done: Swept, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
+def _say(name: str, done: Swept, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
     """The table to standard output, or, where numbers have been written, its last line to standard error."""
     from softargmax_cli.cli.saying import say_note
-    from softargmax_cli.report.sweep import put_sweep, verdict
-    from softargmax_cli.report.text import signs_of
+    from softargmax_cli.cli.suggesting import run_with
+    from softargmax_cli.report.sweep import Advice, put_sweep, verdict
 
     if not asked.quiet:
         for note in dict.fromkeys(done.notes):
             say_note(f"{done.run.input}: {note}")
+    command = [] if done.recommended is None else [*run_with(name, asked, done.recommended)]
+    advice = Advice(tolerance, done.recommended, done.unbounded, command)
     if format == "table":
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        put_sweep(done.run, done.traded, tolerance, done.recommended, done.unbounded, sys.stdout, color=colour)
+        put_sweep(done.run, done.traded, advice, sys.stdout, color=colour)
     elif shown.output not in (None, "-") and not asked.quiet:
-        for line in verdict(done.run, done.traded, tolerance, done.recommended, done.unbounded, signs_of(sys.stderr)):
+        for line in verdict(done.traded, advice, sys.stderr):
             print(line, file=sys.stderr)

@@ -178,7 +178,8 @@ class Stream(ABC, Generic[Answers]):
             return True
         axes, window = self.problem.ascending, min(self.problem.window, FURTHEST)
         start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
-        return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
+        hard = found.hard.reshape(len(axes), -1)  # (a, s)
+        return bool(((hard + window >= start) & (hard - window < stop)).all(axis=0).any())
 
     def _worth_compiling(self, plan: Plan) -> Worth:
         """Whether the blocks of each shape are worth compiling for."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TextIO
 
 from softargmax_cli.report.listing import listed, nbytes_text
-from softargmax_cli.report.text import Signs, legible, printable, signs_of
+from softargmax_cli.report.text import Signs, legible, printable, signs_of, typed
 
 FORMATS = {
     "npy": ".npy",
@@ -181,18 +180,6 @@ class Inspection:
             negative = self.min is not None and self.min < 0
             return f"yes, all {slices}" + (", but some are negative" if negative else "")
         return f"no: {self.slices_not_one:,} of {slices} do not" if self.slices_not_one else f"no {along}: infinite"
-
-
-def typed(arguments: Sequence[str], show: Callable[[str], str]) -> str:
-    """A command as a shell reads it, in characters that `show` leaves as they are."""
-    return " ".join(shlex.quote(word) if show(word) == word else _escaped(word) for word in arguments)
-
-
-def _escaped(word: str) -> str:
-    """In ANSI-C quotes, which bash, zsh and POSIX shells since 2024 read."""
-    raw = word.encode("utf-8", "surrogateescape")
-    # Octal, as it has three digits at most, whatever follows.
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in raw) + "'"
 
 
 def _few(names: Sequence[str], signs: Signs) -> str:

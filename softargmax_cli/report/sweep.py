@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-import shlex
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TextIO
 
 from softargmax_cli.reduction.result import AtBeta, Run, Traded
 from softargmax_cli.report.layout import Column, coordinates, joined, painted, short
 from softargmax_cli.report.table import put_heading
-from softargmax_cli.report.text import Signs, legible, signs_of
+from softargmax_cli.report.text import Signs, legible, signs_of, typed
 
 WIDTH, TALLEST = 61, 15
 """Columns and rows of the plot."""
@@ -19,40 +20,51 @@ DECADES = 6
 """Powers of ten that the plot shows at most, from the largest value down."""
 
 
-def put_sweep(
-    run: Run, traded: Traded, tolerance: float, recommended: float | None, unbounded: bool, file: TextIO, *, color: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Which β to take."""
+
+    tolerance: float
+    """How far soft may lie from hard."""
+    beta: float | None
+    """The smallest that keeps it so near; None where there is none."""
+    unbounded: bool
+    """Whether smaller ones might do, too."""
+    command: Sequence[str]
+    """The arguments of one that uses it."""
+
+
+def put_sweep(run: Run, traded: Traded, advice: Advice, file: TextIO, *, color: bool) -> None:
     """Print heading, a row for each β, a plot, and which β to take, to `file`."""
     signs = signs_of(file)
     put_heading(run, run.known_shape, file, color=color)
-    styles = ["bold", "dim", *_styles(traded.betas, tolerance)]
-    for line, style in zip(joined(_columns(traded.betas, tolerance, signs), signs.rule), styles, strict=True):
+    styles = ["bold", "dim", *_styles(traded.betas, advice.tolerance)]
+    for line, style in zip(joined(_columns(traded.betas, advice.tolerance, signs), signs.rule), styles, strict=True):
         file.write((painted(line, style) if color and style else line) + "\n")
-    plot = list(plotted(traded.betas, tolerance, signs))
-    for line in ["", *plot, *([""] if plot else []), *verdict(run, traded, tolerance, recommended, unbounded, signs)]:
+    plot = list(plotted(traded.betas, advice.tolerance, signs))
+    for line in ["", *plot, *([""] if plot else []), *verdict(traded, advice, file)]:
         file.write(legible(line, file) + "\n")
 
 
-def verdict(
-    run: Run, traded: Traded, tolerance: float, recommended: float | None, unbounded: bool, signs: Signs
-) -> Iterator[str]:
+def verdict(traded: Traded, advice: Advice, stream: TextIO) -> Iterator[str]:
     """Which β to take, or why none, and the command to try."""
-    betas = traded.betas
-    within = f"within {tolerance:g} of hard"
+    betas, signs = traded.betas, signs_of(stream)
+    within = f"within {advice.tolerance:g} of hard"
     if traded.undefined:
         answers = "1 slice has no answer" if traded.undefined == 1 else f"{traded.undefined:,} slices have no answer"
         yield f"{answers}, and count{'s' if traded.undefined == 1 else ''} in nothing here"
-    if recommended is None:
+    if advice.beta is None:
         if not math.isnan(betas[-1].max_abs_offset):
             best = min(betas, key=lambda at: at.max_abs_offset)
-            yield (
-                f"no {signs.beta} from {betas[0].beta:g} to {betas[-1].beta:g} keeps soft {within}: "
-                f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
-            )
+            tried = f"from {betas[0].beta:g} to {betas[-1].beta:g} "
+            least = f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
+            if len(betas) == 1:
+                tried, least = f"of {best.beta:g} alone ", f"it lies {short(best.max_abs_offset)} off"
+            yield f"no {signs.beta} {tried}keeps soft {within}: {least}"
         return
-    smallest = "the smallest tried" if unbounded else "the smallest"
-    command = f"softargmax run {'-' if run.input == '<stdin>' else shlex.quote(run.input)} --beta {recommended:.10g}"
-    yield f"{signs.beta} {recommended:.10g} is {smallest} that keeps soft {within}: {command}"
+    smallest = "the smallest tried" if advice.unbounded else "the smallest"
+    command = typed(advice.command, partial(legible, stream=stream))
+    yield f"{signs.beta} {advice.beta:.10g} is {smallest} that keeps soft {within}: {command}"
 
 
 def _columns(betas: Sequence[AtBeta], tolerance: float, signs: Signs) -> Iterator[Column]:

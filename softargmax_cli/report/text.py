@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TextIO
 
@@ -97,3 +99,15 @@ def legible(text: str, stream: TextIO) -> str:
     text = printable(text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def typed(arguments: Sequence[str], show: Callable[[str], str]) -> str:
+    """A command as a shell reads it, in characters that `show` leaves as they are."""
+    return " ".join(shlex.quote(word) if show(word) == word else _escaped(word) for word in arguments)
+
+
+def _escaped(word: str) -> str:
+    """In ANSI-C quotes, which bash, zsh and POSIX shells since 2024 read."""
+    raw = word.encode("utf-8", "surrogateescape")
+    # Octal, as it has three digits at most, whatever follows.
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in raw) + "'"

@@ -19,6 +19,13 @@ VARIABLE = "SOFTARGMAX_RUNTIME"
 """Environment variable that forces a runtime: "native" or "python"."""
 
 
+TRIED = "2.21."
+"""The releases in which XLA has these flags: over one that it does not know it ends the process."""
+XLA_FLAGS = "--xla_cpu_prefer_vector_width=512 --xla_cpu_enable_concurrency_optimized_scheduler=false"
+"""XLA halves the vectors of processors that have 512 bits, for the sake of their clock, and keeps more arrays at once,
+to do more in parallel, than a core's cache has room for. Either costs up to a tenth."""
+
+
 class Loading:
     """The C library on its way into memory, in a thread, while the command reads its input's header.
 
@@ -35,8 +42,6 @@ class Loading:
         self._chatter: Chatter | None = None
         # oneDNN replaces none of the operations used here, and looking for them takes time.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-        # XLA halves the vectors of processors that have 512 bits, for the sake of their clock; here that costs a tenth.
-        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
         if not verbose:
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
             self._chatter = Chatter()
@@ -62,6 +67,8 @@ class Loading:
         failed = False
         try:
             made = self._make(device)
+            if made.version.startswith(TRIED):
+                os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)  # which are read when something is compiled
         except NoSuchDeviceError:  # nothing failed, and the error says what there is
             raise
         except Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import sys
 from typing import Any
 from xml.etree import ElementTree
@@ -157,11 +158,25 @@ def test_what_the_table_says(inside: Inside) -> None:
     last = done.lines[-1]
     assert last.startswith(("β 46", "β 47"))
     assert "softargmax run 'scores of.npy' --beta 4" in last
+    one = inside("sweep", "scores of.npy", "--betas", "3").lines[-1]
+    assert one.startswith("no β of 3 alone keeps soft within 0.01 of hard: it lies 0.")
     plot = done.lines[9:-2]
     assert any("●" in line for line in plot)
     assert any("○" in line for line in plot)
     assert plot[-1].split()[0] == "1"
     assert plot[-1].endswith("1000")
+
+
+def test_the_command_that_is_named_does_what_is_promised(inside: Inside) -> None:
+    inside.save("a b.npy", np.random.default_rng(4).normal(size=(3, 8, 9)))
+    given = ["--select", "0:2", "--axis", "-2,-1", "--window", "3", "--coords", "corners", "--input", "cost"]
+    last = inside("sweep", "a b.npy", *given, "--tol", "0.2").lines[-1]
+    program, *words = shlex.split(last.rpartition(": ")[2])
+    assert program == "softargmax"
+    done = inside(*words, "--format", "json")
+    assert done.code == 0
+    assert json.loads(done.out)["summary"]["max_abs_offset"] <= 0.2
+    assert json.loads(done.out)["shape"] == [2, 8, 9]
 
 
 def test_plain_signs_where_the_terminal_knows_no_others(softargmax: Softargmax) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from make_docs import (
     CONSOLE,
@@ -99,6 +101,26 @@ def test_commands_on_samples_are_all_run_here() -> None:
     for command in commands_of_ours():
         if "samples/" in command:
             assert f"softargmax {command}" in {*shown, PICTURED}
+
+
+@pytest.mark.slow
+def test_commands_on_files_of_the_readers_own_run_on_such_files(tmp_path: Path) -> None:
+    table = gzip.compress(b"name,cat,dog\na,1.5,9\nb,6,2\n")
+    shown = " ".join(command.command for session in SESSIONS for command in session)
+    commands = [text for text in commands_of_ours() if text not in f"{shown} {PICTURED}" and "--device gpu" not in text]
+    assert len(commands) >= 7
+    for number, text in enumerate(commands):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        words = shlex.split(text)
+        for name in (word for word in words[1:] if word.endswith(".npy") and words[words.index(word) - 1] != "-o"):
+            np.save(folder / name, [[5.0, 2, 1], [3.9, 4, 1]])
+        command = [sys.executable, "-m", "softargmax_cli", *words]
+        environ = {**environment(), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=folder, env=environ, input=table, capture_output=True, check=False)
+        assert done.returncode in ((0, 1) if words[0] == "check" else (0,)), (text, done.stderr)
+        if "-o" in words:
+            assert (folder / words[words.index("-o") + 1]).exists()
 
 
 def test_the_picture_is_what_is_printed(tmp_path: Path) -> None:

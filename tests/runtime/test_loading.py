@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytest
 
 from softargmax_cli.errors import DeviceError, NoSuchDeviceError, OptionError
 from softargmax_cli.runtime import capi, native
-from softargmax_cli.runtime.base import Runtime
-from softargmax_cli.runtime.loading import VARIABLE, Loading
+from softargmax_cli.runtime.base import Body, Function, Runtime, Seen, Tensor
+from softargmax_cli.runtime.loading import TRIED, VARIABLE, XLA_FLAGS, Loading
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,19 +56,40 @@ def test_the_c_library_where_it_can_be(forced: str | None, told: list[str], monk
     assert loading_threads() == []
 
 
+class Untried(Runtime):
+    """A runtime of a release that nobody has tried."""
+
+    name, version, device = "native", "2.99.0", "CPU"
+
+    def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+        raise NotImplementedError
+
+    def seen(self) -> list[Seen]:
+        return []
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
-    ("before", "after"), [(None, "--xla_cpu_prefer_vector_width=512"), ("--xla_dump_to=x", "--xla_dump_to=x")]
+    ("before", "after", "tried"),
+    [(None, XLA_FLAGS, True), ("--xla_dump_to=x", "--xla_dump_to=x", True), (None, None, False)],
 )
-def test_the_widest_vectors_unless_somebody_has_set_xla(
-    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+def test_xla_is_tuned_where_it_knows_the_flags_and_nobody_has_set_any(
+    before: str | None, after: str | None, tried: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if before is None:
         monkeypatch.delenv("XLA_FLAGS")
     else:
         monkeypatch.setenv("XLA_FLAGS", before)
-    monkeypatch.setenv(VARIABLE, "python")  # so that nothing is loaded
-    Loading().close()
-    assert os.environ["XLA_FLAGS"] == after
+    loading = Loading()
+    if not tried:
+        monkeypatch.setattr(loading, "_make", lambda device: Untried())
+    made = loading.runtime("cpu", lambda text: None)
+    assert made.version.startswith(TRIED) == tried
+    assert os.environ.get("XLA_FLAGS") == after
+    made.close()
 
 
 @pytest.mark.usefixtures("python_runtime")
