@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60
+PATIENCE = 30
 """Seconds after which a command hangs; how long it works is measured in the processor's time, whoever else works."""
 START = "softargmax: error: "
 KEPT = ("PATH", "HOME", "TMPDIR", "SYSTEMROOT")
