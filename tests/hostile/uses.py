@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 LONGEST_NAME = 255
 """Bytes of a file's name on common file systems."""
-LONG = "x" * (LONGEST_NAME - 3) + ".npy"
+LONG = "x" * (LONGEST_NAME - 4) + ".npy"
 TOO_LONG = os.strerror(errno.ENAMETOOLONG)
 
 
@@ -31,6 +31,12 @@ class Use:
     """Whether permissions must count, as they do not for root."""
 
     @property
+    def name(self) -> str:
+        """What a test of it is called."""
+        redirected = " < terminal" * self.terminal + f" > {self.stdout}" * bool(self.stdout)
+        return self.typed.replace(f" {READING}", "")[:70] + redirected
+
+    @property
     def arguments(self) -> list[str]:
         return shlex.split(self.typed)
 
@@ -40,7 +46,7 @@ READING = "-o old.csv --force"
 
 INPUTS = [
     Use(f"run - {READING}", "<stdin>: a terminal, not data", "pipe data in", terminal=True),
-    Use(f"inspect - {READING.partition('-')[0]}", "<stdin>: a terminal, not data", "pipe data in", terminal=True),
+    Use("inspect -", "<stdin>: a terminal, not data", "pipe data in", terminal=True),
     Use(f"run - {READING}", "<stdin>: empty", "still to write it"),
     Use(f"run /dev/null {READING}", "/dev/null: empty", "still to write it"),
     Use(f"run tutorail.npy {READING}", "tutorail.npy: no such file", "did you mean tutorial.npy?"),
@@ -125,9 +131,7 @@ OPTIONS = [
     of_option("--select 9", "tutorial.npy: --select 9: 9 is out of range for axis 0, of length 3", "from -3 to 2"),
 ]
 
-USES = {" ".join([use.typed[:60], *(["< terminal"] if use.terminal else [])]): use for use in INPUTS}
-USES |= {f"{use.typed[:60]} > {use.stdout}" if use.stdout else use.typed[:60]: use for use in OUTPUTS}
-USES |= {use.typed.replace(f" {READING}", "")[:60]: use for use in OPTIONS}
+USES = {use.name: use for use in (*INPUTS, *OUTPUTS, *OPTIONS)}
 
 NAMES = {
     "[bold red]x[0].npy": "[bold red]x[0].npy",
@@ -139,6 +143,6 @@ NAMES = {
     "%s{0}$HOME.npy": "%s{0}$HOME.npy",
     "-x.npy": "-x.npy",
     "--beta=1.npy": "--beta=1.npy",
-    LONG[1:]: LONG[1:],
+    LONG: LONG,
 }
 """Names that try to be more than names, and how they are shown."""
