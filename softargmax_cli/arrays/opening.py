@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.arrays.source import Source
+from softargmax_cli.arrays.stores import is_store
 from softargmax_cli.errors import InputError, InputMissingError
 
 if TYPE_CHECKING:
@@ -38,14 +39,19 @@ class TableOptions:
 
 
 def open_source(path: str, table: TableOptions | None = None) -> Source:
-    """Open a file, or standard input for "-".
+    """Open a file, a Zarr store by its path or URL, or standard input for "-".
 
     Raises InputError where there is nothing to read or its format is not known.
     """
+    table = table or TableOptions()
+    if path != "-" and is_store(path):
+        from softargmax_cli.arrays.zarr_source import ZarrSource
+
+        return _noted(ZarrSource(path), table)
     stream, name, size = _open(path)
     try:
         stream, first = _looked_at(stream)
-        source = _recognised(stream, first, name, size, table or TableOptions())
+        source = _recognised(stream, first, name, size, table)
     except BaseException:
         stream.close()
         raise
@@ -59,10 +65,7 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, tab
     if first.startswith(b"\x93NUMPY"):
         from softargmax_cli.arrays.npy import NpySource
 
-        source = NpySource(stream, name)
-        if (table.delimiter, table.header, table.id_column) != (None, None, None):
-            source.notes += ("--delimiter, --header and --id-column say nothing of an .npy file",)
-        return source
+        return _noted(NpySource(stream, name), table)
     for magic, (kind, remedy) in OTHER_FORMATS.items():
         if first.startswith(magic):
             raise InputError(f"{name}: {kind}; .npy and CSV can be read", remedy)
@@ -80,6 +83,14 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, tab
         compressed=first.startswith(b"\x1f\x8b"),
         find_ids=table.find_ids,
     )
+
+
+def _noted(source: Source, table: TableOptions) -> Source:
+    """A source of numbers alone; options of text are no use there."""
+    if (table.delimiter, table.header, table.id_column) != (None, None, None):
+        kind = {"npy": "an .npy file", "zarr": "a Zarr array"}[source.format]
+        source.notes += (f"--delimiter, --header and --id-column say nothing of {kind}",)
+    return source
 
 
 def _looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:

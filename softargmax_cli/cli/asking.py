@@ -15,6 +15,7 @@ from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
     from softargmax_cli.arrays.source import Source
+    from softargmax_cli.reduction.blocks import Block, Plan
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
@@ -73,8 +74,13 @@ class Inputs:
             raise
 
     @contextmanager
-    def opened(self, name: str, fields: Collection[str], *, bar: bool = True) -> Iterator[Reduction]:
-        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn."""
+    def opened(
+        self, name: str, fields: Collection[str], *, bar: bool = True, boxes: bool = False
+    ) -> Iterator[Reduction]:
+        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
+
+        boxes: whether they may come box by box, for which the shape must be known.
+        """
         from softargmax_cli.arrays.opening import TableOptions, open_source
         from softargmax_cli.reduction.engine import returns
 
@@ -84,7 +90,7 @@ class Inputs:
             source = files.enter_context(closing(open_source(name, TableOptions(*asked.table))))
             with _naming(source.name):
                 problem = self._spec.resolve(source.shape, source.dtype, wanted)
-                if source.sequential and returns(source, problem, asked.memory):
+                if source.sequential and (boxes or returns(source, problem, asked.memory)):
                     from softargmax_cli.arrays.spooled import spooled
 
                     with Progress(source.nbytes, stream) as progress:
@@ -111,7 +117,7 @@ class Reduction:
     ) -> None:
         from softargmax_cli.api.describing import described
 
-        self._source, self._problem, self._runtime = source, problem, runtime
+        self._source, self.problem, self._runtime = source, problem, runtime
         self._memory, self._stream = memory, stream
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
@@ -120,14 +126,42 @@ class Reduction:
     def __iter__(self) -> Iterator[Slices]:
         from softargmax_cli.reduction.engine import reduce, returns
 
-        source, problem, memory = self._source, self._problem, self._memory
+        source, problem, memory = self._source, self.problem, self._memory
         passes = 2 if returns(source, problem, memory) else 1
-        nbytes = None if source.nbytes is None else passes * source.nbytes
-        with Progress(nbytes, self._stream) as progress, _naming(source.name):
+        with self._watched(passes) as progress:
             yield from reduce(
                 source, problem, self._runtime, memory=memory, advance=progress.advance, note=self.notes.append
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
+
+    @property
+    def plan(self) -> Plan:
+        """The boxes in which `boxes` reduces the input."""
+        from softargmax_cli.reduction.engine import boxed
+
+        with _naming(self._source.name):
+            return boxed(self._source, self.problem, self._memory).plan
+
+    def boxes(self, done: Callable[[Block], bool]) -> Iterator[tuple[Block, Slices]]:
+        """The slices as they are found, each with the block that completes them; but those that are `done`."""
+        from softargmax_cli.reduction.engine import reduce_boxes
+
+        source, problem, memory = self._source, self.problem, self._memory
+        passes = 2 if problem.looks_back and self.plan.splits else 1
+        with self._watched(passes) as bar:
+            yield from reduce_boxes(
+                *(source, problem, self._runtime),
+                memory=memory,
+                done=done,
+                advance=bar.advance,
+                note=self.notes.append,
+            )
+
+    @contextmanager
+    def _watched(self, passes: int) -> Iterator[Progress]:
+        nbytes = None if self._source.nbytes is None else passes * self._source.nbytes
+        with Progress(nbytes, self._stream) as progress, _naming(self._source.name):
+            yield progress
 
     def say_notes(self) -> None:
         """Say them on standard error."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.arrays.formats import format_of
+from softargmax_cli.arrays.formats import STORE, format_of
 from softargmax_cli.errors import OptionError, OutputError
 
 
@@ -25,7 +25,11 @@ class Destination:
 def choose_destinations(inputs: Sequence[str], output: str | None, format: str | None) -> list[Destination]:
     """Where each input's results go. Raises OptionError where two would go to one place."""
     data = format if format not in (None, "table") else None
-    if output is not None and output != "-" and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+    store = STORE in (data, None if output is None else _suffix(output))
+    if store and (output in (None, "-") or format not in (None, STORE)):
+        raise OptionError("a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone")
+    named = store and output is not None and _suffix(output) == STORE
+    if output is not None and output != "-" and (output.endswith(("/", os.sep)) or os.path.isdir(output)) and not named:
         paths = [os.path.join(output, f"{_stem(name)}.{data or 'csv'}") for name in inputs]
         twice = [path for path, count in Counter(paths).items() if count > 1]
         if twice:
@@ -45,7 +49,9 @@ def choose_destinations(inputs: Sequence[str], output: str | None, format: str |
 
 def make_directory(output: str | None) -> None:
     """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
-    if output is not None and output.endswith(("/", os.sep)) and not os.path.isdir(output):
+    if output is None or _suffix(output) == STORE:  # which is made with the store
+        return
+    if output.endswith(("/", os.sep)) and not os.path.isdir(output):
         try:
             os.mkdir(output)
         except OSError as error:
@@ -54,9 +60,13 @@ def make_directory(output: str | None) -> None:
             ) from None
 
 
+def _suffix(path: str) -> str:
+    return os.path.splitext(path.rstrip("/" + os.sep))[1].lower()[1:]
+
+
 def _stem(name: str) -> str:
     """An input's name without its directory and suffix, which is two where it is compressed."""
     if name == "-":
         return "stdin"
-    stem, suffix = os.path.splitext(os.path.basename(name))
+    stem, suffix = os.path.splitext(os.path.basename(name.rstrip("/")))
     return os.path.splitext(stem)[0] if suffix.lower() == ".gz" else stem

@@ -51,7 +51,9 @@ def inverse_temperature(beta: float | None, temperature: float | None, kind: str
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT...", help="Files: .npy, .csv, .tsv, .txt (also .gz); - for standard input.", show_default=False
+        metavar="INPUT...",
+        help="Files: .npy, .csv, .tsv, .txt (also .gz), .zarr; - for standard input.",
+        show_default=False,
     ),
 ]
 Axis = Annotated[
@@ -152,13 +154,13 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE|DIR/|-",
-        help="Write results here instead: .npy .npz .csv .tsv .json .jsonl by suffix; DIR/ for one file an input.",
+        help="Write results here instead: .npy .npz .csv .tsv .json .jsonl .zarr by suffix; DIR/ for one file each.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
 ]
 Format = Annotated[
-    Literal["table", "csv", "tsv", "json", "jsonl", "npy", "npz"] | None,
+    Literal["table", "csv", "tsv", "json", "jsonl", "npy", "npz", "zarr"] | None,
     typer.Option(
         help="What goes to standard output; with -o FILE, the file's format (table: a table as well). Default: table.",
         show_default=False,
@@ -167,6 +169,12 @@ Format = Annotated[
 ]
 Rows = Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.", rich_help_panel=OUTPUT)]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OUTPUT)]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with a .zarr store that a broken run left unfinished.", rich_help_panel=OUTPUT
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

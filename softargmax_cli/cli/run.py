@@ -25,6 +25,7 @@ def run(
     format: options.Format = None,
     rows: options.Rows = 20,
     force: options.Force = False,
+    resume: options.Resume = False,
     device: options.Device = "auto",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     quiet: options.Quiet = False,
@@ -55,4 +56,4 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, asked, Shown(output, format, rows, force))
+    return run_all(inputs, asked, Shown(output, format, rows, force, resume))

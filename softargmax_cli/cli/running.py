@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from softargmax_cli.arrays.formats import STORE
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import Destination, choose_destinations, make_directory
+from softargmax_cli.cli.storing import keep
+from softargmax_cli.errors import OptionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,16 @@ class Shown:
     format: str | None
     rows: int
     force: bool
+    resume: bool
 
 
 def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
-    destinations = iter(choose_destinations(names, shown.output, shown.format))
+    chosen = choose_destinations(names, shown.output, shown.format)
+    if shown.resume and any(destination.format != STORE for destination in chosen):
+        raise OptionError("--resume: only a Zarr store can be gone on with", "write -o NAME.zarr")
     make_directory(shown.output)
+    destinations = iter(chosen)
     tables = 0
 
     def work(inputs: Inputs, name: str) -> int:
@@ -33,7 +40,11 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
         destination = next(destinations)
         # A bar would be drawn into data that goes to the same terminal.
         bar = not (destination.path == "-" and sys.stdout.isatty())
-        with inputs.opened(name, _fields(destination), bar=bar) as reduction:
+        store = destination.path if destination.format == STORE else None
+        with inputs.opened(name, _fields(destination), bar=bar, boxes=store is not None) as reduction:
+            if store is not None:
+                keep(reduction, store, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
+                return 0
             _show(reduction, destination, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table
@@ -45,7 +56,10 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
 def _fields(destination: Destination) -> set[str]:
     """What a destination shows or holds."""
     from softargmax_cli.arrays.sinks import fields_of
+    from softargmax_cli.reduction.result import FIELDS
 
+    if destination.format == STORE:
+        return set(FIELDS)
     fields = set(fields_of(destination.format)) if destination.path else set()
     if destination.table:
         from softargmax_cli.report.table import TABLE_FIELDS

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,16 +19,20 @@ import numpy as np
 from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.boxes import FAN_IN, STATE_BYTES, Boxes, boxes
+from softargmax_cli.reduction.boxing import BoxReducer, located
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.finish import finish
+from softargmax_cli.reduction.folding import Fold
 from softargmax_cli.reduction.lookalike import look_like_weights
-from softargmax_cli.reduction.mapping import BlockReducer, Misfit, padded
+from softargmax_cli.reduction.mapping import BlockReducer, padded
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
 from softargmax_cli.reduction.parallel import cores, in_order
-from softargmax_cli.reduction.readable import Pending, Readable
+from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.tasks import Part, Task
 from softargmax_cli.reduction.undefined import Undefined
 
 if TYPE_CHECKING:
@@ -43,8 +47,6 @@ WORTH_COMPILING = 32 * MIB
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """Number of a table's block from which on the same holds, where the length is not known."""
-STATE_BYTES = 100
-"""What one unfinished slice takes, merging included."""
 
 
 def reduce(
@@ -65,9 +67,27 @@ def reduce(
     """
     if source.sequential and returns(source, problem, memory):
         raise ValueError("a source that is read twice must not be sequential")
-    stream = _Stream(source, problem, runtime, memory, advance, note)
+    stream = _Stream(source, problem, runtime, memory, advance, note, boxes=source.chunks is not None)
     slices = stream.table() if problem.shape[0] is None else stream.array()
     return stream.undefined.watched(slices)
+
+
+def reduce_boxes(
+    source: Readable,
+    problem: Problem,
+    runtime: Runtime,
+    *,
+    memory: int,
+    done: Callable[[Block], bool] = lambda block: False,
+    advance: Callable[[int], None] = lambda nbytes: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Iterator[tuple[Block, Slices]]:
+    """The same box by box, in the order of the file: the last block of the slices, and these, in row-major order.
+
+    The source must be of known shape, and not sequential. Boxes whose slices are `done` are left out.
+    """
+    stream = _Stream(source, problem, runtime, memory, advance, note, boxes=True)
+    return stream.undefined.watched_boxes(stream.finished(done))
 
 
 def returns(source: Readable, problem: Problem, memory: int) -> bool:
@@ -76,15 +96,43 @@ def returns(source: Readable, problem: Problem, memory: int) -> bool:
     So it is where a slice is longer than a block, and what is asked of a place depends on where the maximum is; or,
     in a table, on how many rows precede it.
     """
-    again = problem.window is not None or ("second" in problem.fields and len(problem.axes) > 1)
     if problem.shape[0] is None:
-        return 0 in problem.axes and (again or problem.values is not None)
-    return again and _planned(source, problem, _workers_and_elements(source, problem, memory)[1]).splits
+        return 0 in problem.axes and (problem.looks_back or problem.values is not None)
+    return problem.looks_back and _planned(source, problem, memory).splits
 
 
-def _planned(source: Readable, problem: Problem, elements: int) -> Plan:
-    shape = tuple(n for n in problem.shape if n is not None)
+def _planned(source: Readable, problem: Problem, memory: int) -> Plan:
+    if source.chunks is not None:
+        return boxed(source, problem, memory).plan
+    shape, (_, elements) = tuple(n or 0 for n in problem.shape), _workers_and_elements(source, problem, memory)
     return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
+
+
+def boxed(source: Readable, problem: Problem, memory: int) -> Boxes:
+    """The boxes in which an array is read that is stored in chunks, or reduced by boxes. Raises OptionError."""
+    shape = tuple(n or 0 for n in problem.shape)
+    return boxes(shape, problem.axes, source.order, source.dtype.itemsize, memory, source.chunks)
+
+
+def box_reducer(source: Readable, problem: Problem, runtime: Runtime, memory: int) -> BoxReducer:
+    """Reduces those boxes; the same ones to the same bits, wherever it is."""
+    elements = min(BLOCK // source.dtype.itemsize, memory // (2 * _bytes_per_element(source, problem)))
+    return BoxReducer(problem, runtime, source.order, max(1, elements))
+
+
+def worth_compiling(plan: Plan, itemsize: int) -> dict[tuple[int, ...], bool]:
+    """Whether the blocks of each shape are worth compiling for."""
+    nbytes = {shape: plan.elements_in(shape) * itemsize for shape in plan.block_shapes()}
+    return {shape: size >= WORTH_COMPILING for shape, size in nbytes.items()}
+
+
+def concerns(block: Block, found: State, problem: Problem) -> bool:
+    """Whether a block has anything to say of slices whose maximum has been found."""
+    if "second" in problem.fields or problem.window is None:
+        return True
+    axes, window = problem.ascending, min(problem.window, FURTHEST)
+    start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
+    return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
 
 
 def _bytes_per_element(source: Readable, problem: Problem) -> int:
@@ -101,35 +149,6 @@ def _workers_and_elements(source: Readable, problem: Problem, memory: int) -> tu
     return workers, max(1, min(largest, memory // (2 * workers * each)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A block to be reduced."""
-
-    block: Block
-    pending: Pending
-    compiled: bool
-    first: bool = False
-    known: State | None = None
-    """The maximum of its slices and where that is, when it is read for the second time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A block after its reduction."""
-
-    block: Block
-    nbytes: int
-    rows: int
-    """Along the first axis, of which only the file may know how many there are."""
-    misfit: Misfit | None = None
-    state: State | None = None
-    """Where other blocks hold the rest of the slices."""
-    slices: Slices | None = None
-    """Where the block holds whole slices."""
-    lookalike: bool = False
-    """Whether the scores look like ready-made weights."""
-
-
 class _Stream:
     def __init__(
         self,
@@ -139,28 +158,47 @@ class _Stream:
         memory: int,
         advance: Callable[[int], None],
         note: Callable[[str], None],
+        *,
+        boxes: bool,
     ) -> None:
         self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
-        self.reducer, self.undefined = BlockReducer(problem, runtime), Undefined(problem)
+        self.undefined = Undefined(problem)
+        self.reducer: BlockReducer | BoxReducer = BlockReducer(problem, runtime)
         self.per_element = _bytes_per_element(source, problem)
         self.workers, self.elements = _workers_and_elements(source, problem, memory)
+        self.boxes = boxed(source, problem, memory) if boxes else None
+        if self.boxes is not None:
+            self.reducer = box_reducer(source, problem, runtime, memory)
+            self.workers = self.boxes.threads(cores(), memory)
+            if remark := self.boxes.note(memory):
+                note(remark)
         self.buffers = threading.local()
         self.names = source.labels if problem.kept == (len(problem.shape) - 1,) else None
         """Of the slices, where the last axis is the one that stays."""
 
     def array(self) -> Iterator[Slices]:
         """The slices of an array of known shape."""
-        plan = _planned(self.source, self.problem, self.elements)
-        if self.source.sequential:
-            self._fit(plan)
-        if returns(self.source, self.problem, self.memory):
-            finished = self._finished_twice(plan)
-        else:
-            finished = self._finished(plan)
+        plan = self._plan()
+        finished = self.finished()
         if plan.in_order:
             return (slices for _, slices in finished)
         kept = self.problem.kept
         return in_row_major_order(finished, kept, [plan.shape[k] for k in kept], self.memory // 4)
+
+    def finished(self, done: Callable[[Block], bool] = lambda block: False) -> Iterator[tuple[Block, Slices]]:
+        """Complete slices in the order of the file, and the block that completed them; but those that are `done`."""
+        plan = self._plan()
+        if self.source.sequential:
+            self._fit(plan)
+        twice = self.problem.looks_back and plan.splits
+        return self._finished_twice(plan, done) if twice else self._finished(plan, done)
+
+    def _plan(self) -> Plan:
+        return _planned(self.source, self.problem, self.memory) if self.boxes is None else self.boxes.plan
+
+    def _fold(self, merged: Callable[[State, State], State]) -> Fold:
+        """Merges what blocks of the same slices left behind; boxes as a cluster does it, to the same bits."""
+        return Fold(merged, None if self.boxes is None else FAN_IN)
 
     def _fit(self, plan: Plan) -> None:
         """See to it that blocks, which the order of a pipe may make large, fit into the memory."""
@@ -171,53 +209,43 @@ class _Stream:
             raise OptionError(f"--memory: {what}", "raise --memory, or give a file instead of a pipe")
         self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
 
-    def _finished(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
-        """Complete slices, and the block that completed them."""
+    def _finished(self, plan: Plan, done: Callable[[Block], bool]) -> Iterator[tuple[Block, Slices]]:
         # A pipe's blocks wait in memory; and all threads should have something to do.
         few = sum(1 for _ in islice(plan, 4 * self.workers * BATCH)) // (4 * self.workers)
-        batch = 1 if self.source.sequential else max(1, few)
-        state: State | None = None
-        worth = self._worth_compiling(plan)
-        for part in self._parts(((block, worth[block.shape]) for block in plan), batch):
+        batch = 1 if self.source.sequential or self.boxes else max(1, few)
+        fold = self._fold(self._both)
+        worth = worth_compiling(plan, self.source.dtype.itemsize)
+        for part in self._parts(((block, worth[block.shape]) for block in plan if not done(block)), batch):
             slices = part.slices
             if slices is None:
-                state = self._merged(state, part, part.block.start)
+                fold.add(self._moved(part, part.block.start))
                 if plan.completes(part.block):
-                    slices, state = self._answers(state, part.block), None
+                    slices, fold = self._answers(fold.whole(), part.block), self._fold(self._both)
             if slices is not None:
                 yield part.block, slices
 
-    def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
-        """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
-        worth = self._worth_compiling(plan)
+    def _finished_twice(self, plan: Plan, done: Callable[[Block], bool]) -> Iterator[tuple[Block, Slices]]:
+        """The same where blocks are read once to find the maximum and once more for the rest."""
+        problem, worth = self.problem, worth_compiling(plan, self.source.dtype.itemsize)
         for box in plan.boxes():
-            found: State | None = None
+            if done(box[0]):
+                continue
+            self.reducer.careful = False  # NaN elsewhere says nothing of these slices
+            fold = self._fold(self._both)
             for part in self._parts(((block, worth[block.shape]) for block in box), 1):
-                found = self._merged(found, part, part.block.start)
-            assert found is not None
-            if self.problem.window is not None and self.problem.values is not None:
-                found = found.placed(self.problem.places)
-            near = [block for block in box if self._concerns(block, found)] or box[-1:]  # beside NaN, hard is nowhere
+                fold.add(self._moved(part, part.block.start))
+            found = located(fold.whole(), problem)
+            near = [block for block in box if concerns(block, found, problem)] or box[
+                -1:
+            ]  # beside NaN, hard is nowhere
             self.advance(sum(_nbytes(self.source, block) for block in set(box).difference(near)))
-            sums: State | None = None
-            for part in self._parts(((block, worth[block.shape]) for block in near), 1, known=found):
-                assert part.state is not None
-                sums = part.state if sums is None else added(sums, part.state)
-            assert sums is not None
-            yield box[-1], self._answers(found.completed(sums, self.problem.window is not None), box[-1])
-
-    def _concerns(self, block: Block, found: State) -> bool:
-        """Whether a block has anything to say of slices whose maximum has been found."""
-        if "second" in self.problem.fields or self.problem.window is None:
-            return True
-        axes, window = self.problem.ascending, min(self.problem.window, FURTHEST)
-        start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
-        return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
-
-    def _worth_compiling(self, plan: Plan) -> dict[tuple[int, ...], bool]:
-        """Whether the blocks of each shape are worth compiling for."""
-        nbytes = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
-        return {shape: size >= WORTH_COMPILING for shape, size in nbytes.items()}
+            parts, sums = (
+                self._parts(((block, worth[block.shape]) for block in near), 1, known=found),
+                self._fold(added),
+            )
+            for block in box:
+                sums.add(next(parts).state if block in near else None)
+            yield box[-1], self._answers(found.completed(sums.whole(), problem.window is not None), box[-1])
 
     def _answers(self, state: State, block: Block) -> Slices:
         """The results of the slices that end with a block, in row-major order."""
@@ -233,30 +261,32 @@ class _Stream:
         columns = self.problem.shape[1]
         assert columns is not None
         numbered = enumerate(blocks.rows(columns, self.elements))
-        row, state = 0, None
+        row, fold = 0, self._fold(self._both)
         for part in self._parts(((block, k >= FIRST_COMPILED) for k, block in numbered), 1, table=True):
             if part.misfit is not None:
                 self.undefined.note(part.misfit, (row, 0))
             if part.slices is not None:
                 yield replace(part.slices, start=row)
             elif part.state is not None:
-                state = self._merged(state, part, (row, 0))
+                fold.add(self._moved(part, (row, 0)))
             row += part.rows
         if 0 in self.problem.axes:
-            if state is None:
+            if not row:
                 raise InputError("the table has no rows, so there is no maximum along axis 0")
             lengths = [(row, columns)[axis] for axis in self.problem.axes]
-            yield finish(state, self.problem, lengths, 0, self.names)
+            yield finish(fold.whole(), self.problem, lengths, 0, self.names)
 
-    def _merged(self, state: State | None, part: _Part, start: Sequence[int]) -> State:
-        """`state` with a part that begins at `start`."""
+    def _both(self, a: State, b: State) -> State:
+        return merge(a, b, self.problem.beta)
+
+    def _moved(self, part: Part, start: Sequence[int]) -> State:
+        """The state of a part that begins at `start`, with positions in the whole array."""
         assert part.state is not None
-        moved = part.state.shifted([start[axis] for axis in self.problem.ascending])
-        return moved if state is None else merge(state, moved, self.problem.beta)
+        return part.state.shifted([start[axis] for axis in self.problem.ascending])
 
     def _parts(
         self, plan: Iterable[tuple[Block, bool]], batch: int, *, known: State | None = None, table: bool = False
-    ) -> Iterator[_Part]:
+    ) -> Iterator[Part]:
         """Reduce the blocks of the plan in worker threads; yield them in its order."""
         for part in in_order(self._reduce, self._tasks(plan, known), threads=self.workers, batch=batch):
             self.advance(part.nbytes)
@@ -266,21 +296,21 @@ class _Stream:
                 self.note("slices sum to 1 and look like probabilities; --input probs takes them as weights")
             yield part
 
-    def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[_Task]:
+    def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
         for block, compiled in plan:
             pending = self.source.fetch(block)
             if pending is None:
                 return
             first = not any(block.start) and known is None
-            yield _Task(block, pending, compiled, first, known)
+            yield Task(block, pending, compiled, first, known)
 
-    def _reduce(self, task: _Task) -> _Part:
+    def _reduce(self, task: Task) -> Part:
         """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
         if not hasattr(self.buffers, "buffer"):
             self.buffers.buffer = Buffer()
         loaded = task.pending.load(self.buffers.buffer)
         values, rows = loaded.values, len(loaded.values)
-        part = _Part(task.block, task.pending.nbytes, rows)
+        part = Part(task.block, task.pending.nbytes, rows)
         if task.known is not None:
             known, careful = task.known, self.reducer.careful
             state = self.reducer.about(values, task.block.start, known, careful=careful, compiled=task.compiled)

@@ -142,6 +142,19 @@ class Summary:
         if slices.second is not None:
             self.multimodal = (self.multimodal or 0) + int(np.count_nonzero(slices.second >= MULTIMODAL))
 
+    def join(self, other: Summary) -> None:
+        """Take into account all that another summary has seen."""
+        self.slices += other.slices
+        self.undefined += other.undefined
+        self.agreeing += other.agreeing
+        self.max_abs_offset = float(np.fmax(self.max_abs_offset, other.max_abs_offset))
+        self.total_abs_offset += other.total_abs_offset
+        self.offsets += other.offsets
+        if other.tied is not None:
+            self.tied = (self.tied or 0) + other.tied
+        if other.multimodal is not None:
+            self.multimodal = (self.multimodal or 0) + other.multimodal
+
     @property
     def mean_abs_offset(self) -> float:
         """Mean of |offset| over the slices that have an answer, and their axes; NaN when none has."""
@@ -204,6 +217,10 @@ class Run:
         if len(known) < len(self.shape):
             raise LookupError("the input's length is not known before its end")
         return known
+
+    def known_shape_of(self, axes: Sequence[int]) -> tuple[int, ...]:
+        """Lengths of some axes. LookupError where one is not known yet."""
+        return tuple(self.known_shape[k] for k in axes)
 
     def label(self, hard: int) -> str | None:
         """The name of position `hard`; None where there is none."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from softargmax_cli.errors import UndefinedError
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.mapping import NAN, NEGATIVE, Misfit
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
@@ -36,13 +37,40 @@ class Undefined:
     def watched(self, slices: Iterator[Slices]) -> Iterator[Slices]:
         """Pass slices on until the first without an answer, where that is an error; raise UndefinedError at the end."""
         for run in slices:
-            if self._problem.nan == "error" and not self._counts and math.isnan(run.peak.sum()):
-                missing = np.isnan(run.peak)
-                if not self._slices:
-                    self._first_slice = run.start + int(np.argmax(missing))
-                self._slices += int(np.count_nonzero(missing))
-            if not (self._counts or self._slices):
+            self.see(run)
+            if not self.found:
                 yield run
+        self.refuse()
+
+    def watched_boxes(self, boxes: Iterator[tuple[Block, Slices]]) -> Iterator[tuple[Block, Slices]]:
+        """The same for slices that come box by box."""
+        for block, run in boxes:
+            self.see(run, block)
+            if not self.found:
+                yield block, run
+        self.refuse()
+
+    def see(self, run: Slices, block: Block | None = None) -> None:
+        """Count slices without an answer, where that is an error; `block`: whose they are, where they have gaps."""
+        if self._problem.nan == "error" and not self._counts and math.isnan(run.peak.sum()):
+            missing = np.isnan(run.peak)
+            first = int(np.argmax(missing))
+            self.lack(
+                int(np.count_nonzero(missing)), run.start + first if block is None else self._number(first, block)
+            )
+
+    def lack(self, slices: int, first: int) -> None:
+        """So many slices are without any weight, the first of them with this row-major number."""
+        self._first_slice = first if not self._slices else min(first, self._first_slice)
+        self._slices += slices
+
+    @property
+    def found(self) -> bool:
+        """Whether there is something to refuse."""
+        return bool(self._counts or self._slices)
+
+    def refuse(self) -> None:
+        """Raise UndefinedError for what was found."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
             if name in self._counts:
                 count = self._counts[name]
@@ -50,6 +78,14 @@ class Undefined:
                 raise UndefinedError(f"{what} at index {index_text(self._firsts[name])}", remedy)
         if self._slices:
             raise UndefinedError(self._without_weight(), POLICIES)
+
+    def _number(self, place: int, block: Block) -> int:
+        """The row-major number of a slice, of which the place among those of its block is known."""
+        number, kept = 0, self._problem.kept
+        inner = np.unravel_index(place, [block.shape[k] for k in kept]) if kept else ()
+        for k, at in zip(kept, inner, strict=True):
+            number = number * (self._problem.shape[k] or 0) + block.start[k] + int(at)
+        return number
 
     def _without_weight(self) -> str:
         problem = self._problem

@@ -59,7 +59,7 @@ class Ready:
 class ArraySource:
     """An array as a file in either order; `sequential` hands out its elements in file order, whatever is asked."""
 
-    labels = None
+    labels = chunks = None
 
     def __init__(self, values: Array, order: Order = "C", *, sequential: bool = False) -> None:
         self.shape: tuple[int | None, ...] = values.shape
@@ -83,6 +83,7 @@ class TableSource:
 
     order: Order = "C"
     sequential = True
+    chunks = None
 
     def __init__(self, values: Array, lengths: Sequence[int], *, ids: bool = False, turned: bool = True) -> None:
         assert sum(lengths) == len(values)
