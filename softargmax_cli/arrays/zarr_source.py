@@ -51,7 +51,7 @@ class ZarrPending:
 
     @property
     def nbytes(self) -> int:
-        return math.prod(self.block.shape) * self.source.held.itemsize
+        return int(math.prod(self.block.shape) * self.source.held.itemsize)
 
     def load(self, buffer: Buffer) -> Loaded:
         from zarr.buffer.cpu import NDBuffer

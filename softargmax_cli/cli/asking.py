@@ -68,7 +68,7 @@ class Inputs:
         self._runtime: Runtime | None = None
         self._loading = Loading(verbose=asked.verbose)
         try:
-            self._spec = _spec(asked)
+            self._spec = spec_of(asked)
         except BaseException:
             self.close()
             raise
@@ -88,7 +88,7 @@ class Inputs:
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
             source = files.enter_context(closing(open_source(name, TableOptions(*asked.table))))
-            with _naming(source.name):
+            with naming(source.name):
                 problem = self._spec.resolve(source.shape, source.dtype, wanted)
                 if source.sequential and (boxes or returns(source, problem, asked.memory)):
                     from softargmax_cli.arrays.spooled import spooled
@@ -139,7 +139,7 @@ class Reduction:
         """The boxes in which `boxes` reduces the input."""
         from softargmax_cli.reduction.engine import boxed
 
-        with _naming(self._source.name):
+        with naming(self._source.name):
             return boxed(self._source, self.problem, self._memory).plan
 
     def boxes(self, done: Callable[[Block], bool]) -> Iterator[tuple[Block, Slices]]:
@@ -160,7 +160,7 @@ class Reduction:
     @contextmanager
     def _watched(self, passes: int) -> Iterator[Progress]:
         nbytes = None if self._source.nbytes is None else passes * self._source.nbytes
-        with Progress(nbytes, self._stream) as progress, _naming(self._source.name):
+        with Progress(nbytes, self._stream) as progress, naming(self._source.name):
             yield progress
 
     def say_notes(self) -> None:
@@ -169,7 +169,7 @@ class Reduction:
             say_note(f"{self.run.input}: {note}")
 
 
-def _spec(asked: Asked) -> Spec:
+def spec_of(asked: Asked) -> Spec:
     """What is asked of every input."""
     from softargmax_cli.reduction.spec import Spec
 
@@ -184,7 +184,7 @@ def _spec(asked: Asked) -> Spec:
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
+def naming(name: str) -> Iterator[None]:
     """Put the input's name before errors that do not know it."""
     try:
         yield

@@ -193,6 +193,25 @@ Memory = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|FILE",
+        help="Run on the Dask cluster of this scheduler, from Zarr or .npy to Zarr.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Run on a Dask cluster of N processes of this machine.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No summary, notes or progress.", rich_help_panel=RUNNING)]
 Verbose = Annotated[
     bool,

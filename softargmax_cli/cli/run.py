@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.asking import Asked
+from softargmax_cli.cli.distributing import Cluster
 from softargmax_cli.cli.running import Shown, run_all
 
 
@@ -28,6 +29,8 @@ def run(
     resume: options.Resume = False,
     device: options.Device = "auto",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -40,6 +43,8 @@ def run(
     softargmax run heatmaps.npy --axis -2,-1 --window 3 --coords corners
 
     cat data.npy | softargmax run - --format jsonl | jq .soft
+
+    softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     """
     asked = Asked(
         axes=options.axes(axis),
@@ -56,4 +61,4 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, asked, Shown(output, format, rows, force, resume))
+    return run_all(inputs, asked, Shown(output, format, rows, force, resume), Cluster(scheduler, workers))

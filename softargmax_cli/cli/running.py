@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from softargmax_cli.arrays.formats import STORE
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import Destination, choose_destinations, make_directory
+from softargmax_cli.cli.distributing import Cluster, distribute
 from softargmax_cli.cli.storing import keep
 from softargmax_cli.errors import OptionError
 
@@ -26,12 +27,14 @@ class Shown:
     resume: bool
 
 
-def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
+def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
     chosen = choose_destinations(names, shown.output, shown.format)
     if shown.resume and any(destination.format != STORE for destination in chosen):
         raise OptionError("--resume: only a Zarr store can be gone on with", "write -o NAME.zarr")
     make_directory(shown.output)
+    if cluster.wanted:
+        return distribute(names, chosen, asked, cluster, force=shown.force, resume=shown.resume)
     destinations = iter(chosen)
     tables = 0
 

@@ -22,11 +22,11 @@ from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.boxes import FAN_IN, STATE_BYTES, Boxes, boxes
 from softargmax_cli.reduction.boxing import BoxReducer, located
 from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.finish import finish
+from softargmax_cli.reduction.finish import finish, finish_block
 from softargmax_cli.reduction.folding import Fold
 from softargmax_cli.reduction.lookalike import look_like_weights
 from softargmax_cli.reduction.mapping import BlockReducer, padded
-from softargmax_cli.reduction.ordering import in_row_major_order, logical
+from softargmax_cli.reduction.ordering import in_row_major_order
 from softargmax_cli.reduction.parallel import cores, in_order
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices
@@ -249,12 +249,7 @@ class _Stream:
 
     def _answers(self, state: State, block: Block) -> Slices:
         """The results of the slices that end with a block, in row-major order."""
-        first, shape = 0, [n or 0 for n in self.problem.shape]
-        for k in self.problem.kept:
-            first = first * shape[k] + block.start[k]
-        ids = None if self.names is None else self.names[block.start[-1] : block.stop[-1]]
-        slices = finish(state, self.problem, [shape[axis] for axis in self.problem.axes], first, ids)
-        return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
+        return finish_block(state, self.problem, block, self.source.order, self.names)
 
     def table(self) -> Iterator[Slices]:
         """The slices of a table, (rows, columns), whose number of rows only its end tells."""

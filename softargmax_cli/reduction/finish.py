@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.coordinates import coordinate, step
+from softargmax_cli.reduction.ordering import logical
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
@@ -61,3 +63,18 @@ def finish(
             ties=ties,
             ids=ids,
         )
+
+
+def finish_block(
+    state: State, problem: Problem, block: Block, order: Order, names: Sequence[str] | None = None
+) -> Slices:
+    """The results of the slices that end with a block of an array, in row-major order.
+
+    state: its slices in the `order` of memory. names: of all slices, where the last axis is the one that stays.
+    """
+    first, shape = 0, [n or 0 for n in problem.shape]
+    for k in problem.kept:
+        first = first * shape[k] + block.start[k]
+    ids = None if names is None else names[block.start[-1] : block.stop[-1]]
+    slices = finish(state, problem, [shape[axis] for axis in problem.axes], first, ids)
+    return logical(slices, [block.shape[k] for k in problem.kept], order)

@@ -56,7 +56,8 @@ class Undefined:
             missing = np.isnan(run.peak)
             first = int(np.argmax(missing))
             self.lack(
-                int(np.count_nonzero(missing)), run.start + first if block is None else self._number(first, block)
+                int(np.count_nonzero(missing)),
+                run.start + first if block is None else number_of(first, block, self._problem),
             )
 
     def lack(self, slices: int, first: int) -> None:
@@ -79,14 +80,6 @@ class Undefined:
         if self._slices:
             raise UndefinedError(self._without_weight(), POLICIES)
 
-    def _number(self, place: int, block: Block) -> int:
-        """The row-major number of a slice, of which the place among those of its block is known."""
-        number, kept = 0, self._problem.kept
-        inner = np.unravel_index(place, [block.shape[k] for k in kept]) if kept else ()
-        for k, at in zip(kept, inner, strict=True):
-            number = number * (self._problem.shape[k] or 0) + block.start[k] + int(at)
-        return number
-
     def _without_weight(self) -> str:
         problem = self._problem
         lengths = [ENDLESS if (n := problem.shape[k]) is None else n for k in problem.kept]
@@ -98,6 +91,15 @@ class Undefined:
             return f"{count} {'sums' if one else 'sum'} to 0, so there is nothing to normalise by{where}"
         nothing = "inf" if problem.kind == "cost" else "-inf"
         return f"{count} {'holds' if one else 'hold'} nothing but {nothing}{where}"
+
+
+def number_of(place: int, block: Block, problem: Problem) -> int:
+    """The row-major number of a slice, of which the place among those of its block is known."""
+    number, kept = 0, problem.kept
+    inner = np.unravel_index(place, [block.shape[k] for k in kept]) if kept else ()
+    for k, at in zip(kept, inner, strict=True):
+        number = number * (problem.shape[k] or 0) + block.start[k] + int(at)
+    return number
 
 
 def index_text(index: tuple[int, ...]) -> str:

@@ -84,6 +84,19 @@ class Chunks:
         return zarr_python().open_group(MemoryStore(held), mode="r")
 
 
+def manifest_of(chunks: Chunks) -> Any:
+    """What is said, where chunks go, of what was asked; None where nothing is."""
+    import fsspec
+
+    with blaming(chunks.place, "read", OutputError):
+        files, root = fsspec.core.url_to_fs(chunks.place)
+        files.invalidate_cache()
+        try:
+            return json.loads(files.cat_file(f"{root.rstrip('/')}/{MANIFEST}"))
+        except FileNotFoundError:
+            return None
+
+
 class ZarrStore:
     """A group of results that grows; leaving the `with` block without `commit` keeps what there is, to be resumed.
 
@@ -105,7 +118,7 @@ class ZarrStore:
         zarr_python()
         self.name = target
         self._local = not is_url(target)
-        place = target.rstrip("/") if not self._local else target.rstrip(os.sep + "/") + PARTIAL
+        place = os.path.abspath(target) + PARTIAL if self._local else target.rstrip("/")
         kept = tuple(k for k in range(len(run.shape)) if k not in run.axes)
         self._extent = tuple(extent)
         self._grid = [-(-n // size) if n else 0 for n, size in zip(run.known_shape_of(kept), extent, strict=True)]
