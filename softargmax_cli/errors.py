@@ -47,5 +47,9 @@ class NoSuchDeviceError(DeviceError):
     """The device asked for is not among those that TensorFlow sees."""
 
 
+class ClusterError(SoftArgmaxError, ConnectionError):
+    """A Dask cluster cannot be reached, or cannot do the work; what it has finished can be gone on with."""
+
+
 class MissingDependencyError(SoftArgmaxError, ImportError):
     """An optional package is not installed; the remedy names the extra that brings it."""

@@ -1,0 +1,167 @@
+"""A Dask cluster to work on: one that runs already, or processes of this machine for as long as they are needed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from softargmax_cli.arrays.sinks.zarrstore import manifest_of
+from softargmax_cli.cluster.job import Job, Worker
+from softargmax_cli.cluster.session import ONE_THREAD_EACH, session_of
+from softargmax_cli.errors import ClusterError, InputError, MissingDependencyError, SoftArgmaxError
+from softargmax_cli.reduction.parallel import cores
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+PATIENCE = 20
+"""Seconds that a scheduler, or its first worker, may take to answer."""
+COMPARED = ("tensorflow", "numpy", "zarr", "dask")
+"""Packages beside our own of which workers say the version."""
+
+
+@contextmanager
+def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
+    """A client of a running scheduler, its address or file, or of `workers` new processes that share the cores.
+
+    Raises MissingDependencyError, and ClusterError where there is no scheduler or it has no workers.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        what = f"--scheduler and --workers need Dask: {error}"
+        raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
+    quiet = {
+        "distributed.comm.timeouts.connect": f"{PATIENCE}s",
+        "distributed.comm.timeouts.tcp": f"{PATIENCE}s",
+        "distributed.scheduler.allowed-failures": 5,
+        "distributed.admin.large-graph-warning-threshold": "1GB",
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(quiet))
+        stack.enter_context(_silence())
+        if scheduler is None:
+            each = {"threads_per_worker": max(1, cores() // workers), "env": dict(ONE_THREAD_EACH)}
+            stack.enter_context(_without_main())
+            local = LocalCluster(n_workers=workers, processes=True, dashboard_address=None, **each)
+            stack.callback(_quietly, local.close, PATIENCE)
+            address: dict[str, Any] = {"address": local}
+        elif os.path.isfile(scheduler):
+            address = {"scheduler_file": scheduler}
+        else:
+            address = {"address": scheduler}
+        try:
+            client = Client(**address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            what = f"--scheduler {scheduler}: no Dask scheduler answers: {' '.join(str(error).split())}"
+            raise ClusterError(what, "start one with: dask scheduler") from None
+        stack.callback(_quietly, client.close, 5)
+        try:
+            client.wait_for_workers(workers if scheduler is None else 1, timeout=PATIENCE)
+        except TimeoutError:
+            where = f"--scheduler {scheduler}" if scheduler else f"--workers {workers}"
+            what = f"{where}: no worker in {PATIENCE} s"
+            raise ClusterError(what, "start workers with: dask worker ADDRESS") from None
+        yield client
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Show new processes an empty main module: multiprocessing would load the real one in each, for nothing."""
+    real = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = real
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Dask logs and warns of what is said here in other words, or is no affair of the user's."""
+    import logging
+
+    loud = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    levels = [logger.level for logger in loud]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loud:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loud, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _quietly(close: Callable[..., Any], timeout: float) -> None:
+    """End something that may have ended already."""
+    with contextlib.suppress(Exception):
+        close(timeout=timeout)
+
+
+def look_at(client: Client, job: Job) -> list[Worker]:
+    """See that every worker can do the job.
+
+    Raises ClusterError where one lacks the package or has another version of it, or does not see what the client sees;
+    InputError where one cannot read the input.
+    """
+    # Nothing of the package may be named before it is known to be there.
+    asked = client.run(eval, "__import__('softargmax_cli').__version__", on_error="return")
+    remedy = f"install it there: pip install 'softargmax[cluster]=={job.version}'"
+    for address, found in asked.items():
+        if isinstance(found, Exception):
+            raise ClusterError(f"the worker {address} has no softargmax: {found}", remedy)
+        if found != job.version:
+            raise ClusterError(f"the worker {address} has softargmax {found}, and here is {job.version}", remedy)
+    workers = []
+    for address, said in client.run(_described, job, on_error="return").items():
+        if isinstance(said, Exception):
+            raise _refused(address, said)
+        _compare(address, said, job)
+        workers.append(said)
+    return workers
+
+
+def _refused(address: str, error: Exception) -> SoftArgmaxError:
+    if isinstance(error, InputError):
+        what = f"the worker {address} cannot read the input: {error.what}"
+        return InputError(what, "name a path or URL that is the same on every worker")
+    if isinstance(error, SoftArgmaxError):
+        error.what = f"the worker {address}: {error.what}"
+        return error
+    return ClusterError(f"the worker {address} cannot begin: {error} ({type(error).__name__})")
+
+
+def _compare(address: str, worker: Worker, job: Job) -> None:
+    if worker.shape != job.problem.shape:
+        what = f"the worker {address} reads another {job.input}: shape {worker.shape}, not {job.problem.shape}"
+        raise ClusterError(what, "name a path or URL that is the same on every worker")
+    if worker.begun != manifest_of(job.chunks):
+        what = f"the worker {address} does not see {job.chunks.place}, where results go"
+        raise ClusterError(what, "write to a path or URL that is the same on every worker")
+
+
+def _described(job: Job, dask_worker: Any = None) -> Worker:
+    """Run on each worker, which Dask passes."""
+    threads = int(dask_worker.state.nthreads)
+    session = session_of(job, threads)
+    source, begun = session.source, manifest_of(job.chunks)
+    return Worker(versions(), session.runtime.device, threads, source.shape, source.stored, begun)
+
+
+def versions() -> dict[str, str]:
+    """Of this process's packages, and of Python."""
+    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for package in COMPARED:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

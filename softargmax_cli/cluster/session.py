@@ -1,0 +1,86 @@
+"""What a worker keeps between the tasks of one job: the open input, TensorFlow, and a buffer for each thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack, closing
+
+from softargmax_cli.api.runtimes import lent
+from softargmax_cli.arrays.opening import open_source
+from softargmax_cli.arrays.source import Loaded
+from softargmax_cli.arrays.stores import share_threads
+from softargmax_cli.cluster.job import Job
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.boxing import BoxReducer
+from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.fitting import BOXES
+from softargmax_cli.reduction.mapping import BlockReducer
+from softargmax_cli.reduction.stream import worth_compiling
+
+KEPT = 4
+"""Jobs that a worker remembers; several clients may share it."""
+ONE_THREAD_EACH = {
+    # A worker's own threads run tasks side by side; pools within each of them would multiply.
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
+"""Variables that tell libraries to leave the threads to Dask, where they are not set."""
+
+_lock = threading.Lock()
+_sessions: dict[str, Session] = {}
+
+
+class Session:
+    """One job in this process. Raises InputError where the input cannot be read here."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._open = ExitStack()
+        self._buffers = threading.local()
+        self.source = self._open.enter_context(closing(open_source(job.input, job.reading)))
+        self.runtime = self._open.enter_context(lent(job.device))
+        self.worth = worth_compiling(job.plan, self.source.dtype.itemsize)
+
+    def reducer(self) -> BoxReducer:
+        """A new one, which has found nothing so far."""
+        job, source = self.job, self.source
+        _, elements = BOXES.fit(source, job.problem, job.memory)
+        return BoxReducer(BlockReducer(job.problem, self.runtime), job.problem, source.order, elements)
+
+    def load(self, block: Block) -> Loaded:
+        """The values of a box, in this thread's own memory."""
+        if not hasattr(self._buffers, "buffer"):
+            self._buffers.buffer = Buffer()
+        pending = self.source.fetch(block)
+        assert pending is not None
+        loaded: Loaded = pending.load(self._buffers.buffer)
+        return loaded
+
+    def close(self) -> None:
+        """Let go of the input, and of the loan."""
+        self._open.close()
+
+
+def session_of(job: Job, threads: int | None = None) -> Session:
+    """The job's session in this process, opened by the first task that needs it; `threads`: of the worker."""
+    with _lock:
+        session = _sessions.get(job.number)
+        if session is None:
+            for name, value in ONE_THREAD_EACH.items():
+                os.environ.setdefault(name, value)
+            share_threads(threads or _threads())
+            session = _sessions[job.number] = Session(job)
+            if len(_sessions) > KEPT:
+                _sessions.pop(next(iter(_sessions))).close()
+        return session
+
+
+def _threads() -> int:
+    """How many this worker has."""
+    from distributed import get_worker
+
+    return int(get_worker().state.nthreads)

@@ -1,0 +1,85 @@
+"""A real Dask scheduler and real workers, in processes of their own, on loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from command import ROOT, Softargmax
+
+MODULE = "distributed.cli.dask_{}"
+
+
+class Grid:
+    """One scheduler, and workers that can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        command = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+        self.scheduler = self._start("scheduler", *command)
+        self.address = self._said(self.scheduler, r"Scheduler at: +(tcp://\S+)")
+        self.workers: list[subprocess.Popen[str]] = []
+
+    def add_worker(self, *options: str, **variables: str) -> subprocess.Popen[str]:
+        """Another one; it has registered when this returns."""
+        given = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self._folder))
+        worker = self._start("worker", self.address, *given, *options, **variables)
+        self._said(worker, r"Registered to: +(tcp://\S+)")
+        self.workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        """End all of them."""
+        for process in (*self.workers, self.scheduler):
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert process.stderr is not None
+            process.stderr.close()
+
+    def _start(self, kind: str, *options: str, **variables: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", MODULE.format(kind), *options]
+        environment = {**Softargmax.environment(), "PYTHONPATH": str(ROOT), **variables}
+        log = self._folder / f"{kind}-{os.urandom(4).hex()}.log"
+        with log.open("w") as output:
+            return subprocess.Popen(
+                command, cwd=self._folder, env=environment, stdout=output, stderr=subprocess.PIPE, text=True
+            )
+
+    @staticmethod
+    def _said(process: subprocess.Popen[str], pattern: str) -> str:
+        """The first of what is said that matches; the rest goes to nowhere, in a thread of the interpreter's."""
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(pattern, line):
+                _drain(process)
+                return found[1]
+        raise AssertionError(f"{process.args}: {''.join(said)}")
+
+
+def _drain(process: subprocess.Popen[str]) -> None:
+    import threading
+
+    stderr = process.stderr
+    threading.Thread(target=lambda: [None for _ in stderr or ()], daemon=True).start()
+
+
+@contextmanager
+def grid(folder: Path, workers: int = 2) -> Iterator[Grid]:
+    """A scheduler with some workers."""
+    folder.mkdir(exist_ok=True)
+    made = Grid(folder)
+    try:
+        for _ in range(workers):
+            made.add_worker()
+        yield made
+    finally:
+        made.close()
