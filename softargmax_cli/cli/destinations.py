@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from softargmax_cli.arrays.formats import STORE, format_of, picture_format_of
@@ -45,10 +45,19 @@ def choose_destinations(
 
 def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
     """Raise OutputError where a result would replace an input, or another file that is read, by whatever name."""
-    read = {_identity(name) for name in (*inputs, *others)} - {None}
+    above = (folder for name in inputs for folder in _folders(name))  # of an array in a store
+    read = {_identity(name) for name in (*inputs, *others, *above)} - {None}
     for path in destinations:
         if path != "-" and _identity(path) in read:
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
+
+
+def _folders(name: str) -> Iterator[str]:
+    """The directories that an input lies in, from the innermost."""
+    folder = os.path.dirname(os.path.abspath(name))
+    while name != "-" and folder != os.path.dirname(folder):
+        yield folder
+        folder = os.path.dirname(folder)
 
 
 def _identity(name: str | None) -> tuple[int, int] | None:

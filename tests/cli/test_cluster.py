@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,13 @@ import numpy.typing as npt
 import pytest
 from command import Done, Inside
 from grid import Grid, grid
-from oracle import FIELDS, PER_AXIS, assert_answers
+from oracle import FIELDS, assert_answers
 from oracle import softargmax as oracle
+from stores import flat, save, stored
 
 from softargmax_cli.reduction import boxes
 
 pytest.importorskip("distributed")
-zarr = pytest.importorskip("zarr", "3")
 
 Array = npt.NDArray[Any]
 
@@ -35,27 +34,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
 def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A box is one chunk, however small; else the tests would need large arrays for several."""
     monkeypatch.setattr(boxes, "SHARE", 1 << 40)
-
-
-def save(inside: Inside, name: str, values: Array, chunks: tuple[int, ...] = CHUNKS, **more: Any) -> str:
-    """A Zarr array of `values`; its name."""
-    path = inside.folder / name
-    zarr.create_array(str(path), shape=values.shape, chunks=chunks, dtype=values.dtype, **more)[...] = values
-    return name
-
-
-def stored(inside: Inside, name: str) -> dict[str, Array]:
-    """All fields of a group of results."""
-    group = zarr.open_group(str(inside.folder / name), mode="r")
-    return {field: np.asarray(group[field][...]) for field in FIELDS}
-
-
-def flat(found: dict[str, Array], axes: int) -> Any:
-    """The same as (a, m) and (m,)."""
-    size = found["peak"].size
-    return SimpleNamespace(
-        **{field: x.reshape(size, axes).T if field in PER_AXIS else x.reshape(size) for field, x in found.items()}
-    )
 
 
 def both(inside: Inside, cluster: Grid, name: str, *options: str) -> tuple[dict[str, Array], Done]:
@@ -76,7 +54,7 @@ def both(inside: Inside, cluster: Grid, name: str, *options: str) -> tuple[dict[
 @pytest.mark.parametrize("window", [None, 2])
 def test_every_axis_and_window(inside: Inside, cluster: Grid, axes: tuple[int, ...], window: int | None) -> None:
     x = np.random.default_rng(1).normal(size=SHAPE)
-    save(inside, "x.zarr", x)
+    save(inside, "x.zarr", x, CHUNKS)
     asked = ["--axis", ",".join(map(str, axes)), "--beta", "2"]
     asked += [] if window is None else ["--window", str(window)]
     found, _ = both(inside, cluster, "x.zarr", *asked)
