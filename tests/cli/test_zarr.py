@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -27,8 +28,8 @@ X = np.random.default_rng(7).normal(size=(7, 9, 23))
 
 @pytest.fixture(autouse=True)
 def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A box is one chunk, however small; else the tests would need large arrays for several."""
-    monkeypatch.setattr(boxes, "SHARE", 1 << 40)
+    """A box is of the size of one chunk, however small; else the tests would need large arrays for several."""
+    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
 
 
 def chunk_of(folder: Path) -> Path:
