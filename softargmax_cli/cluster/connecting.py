@@ -89,17 +89,14 @@ def _silence() -> Iterator[None]:
     """Dask logs and warns of what is said here in other words, or is no affair of the user's."""
     import logging
 
-    loud = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
-    levels = [logger.level for logger in loud]
+    disabled = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loud:
-            logger.setLevel(logging.CRITICAL + 1)
+        logging.disable()  # of all: each of Dask's loggers has a level and a handler of its own
         try:
             yield
         finally:
-            for logger, level in zip(loud, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(disabled)
 
 
 def _quietly(close: Callable[..., Any], timeout: float) -> None:
