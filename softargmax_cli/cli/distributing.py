@@ -97,7 +97,16 @@ def _reduce(
         path = name if is_url(name) else os.path.abspath(name)
         number = f"softargmax-{uuid.uuid4().hex}"
         job = Job(
-            number, __version__, path, asked.reading, problem, boxes.plan, asked.memory, asked.device, store.chunks
+            number,
+            __version__,
+            path,
+            asked.reading,
+            source.stored,
+            problem,
+            boxes.plan,
+            asked.memory,
+            asked.device,
+            store.chunks,
         )
         notes = [*source.notes, *filter(None, [boxes.note(asked.memory)])]
         workers = look_at(client, job)

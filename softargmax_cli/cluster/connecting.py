@@ -139,8 +139,8 @@ def _refused(address: str, error: Exception) -> SoftArgmaxError:
 
 
 def _compare(address: str, worker: Worker, job: Job) -> None:
-    if worker.shape != job.problem.shape:
-        what = f"the worker {address} reads another {job.input}: shape {worker.shape}, not {job.problem.shape}"
+    if (worker.shape, worker.dtype) != (job.problem.shape, job.dtype):
+        what = f"the worker {address} reads another {job.input}: {worker.dtype} {worker.shape}"
         raise ClusterError(what, "name a path or URL that is the same on every worker")
     if worker.begun != manifest_of(job.chunks):
         what = f"the worker {address} does not see {job.chunks.place}, where results go"

@@ -26,6 +26,8 @@ class Job:
     input: str
     """A path or a URL, by which every worker finds it."""
     reading: Reading
+    dtype: str
+    """Of the input, as the client sees it."""
     problem: Problem
     plan: Plan
     memory: int

@@ -95,8 +95,9 @@ def _widened(shape: tuple[int, ...], axes: tuple[int, ...], chunk: Sequence[int]
     for axis in [*sorted(axes, reverse=True), *reversed(kept)]:
         count = -(-shape[axis] // chunk[axis])
         fitting = max(1, room // math.prod(extent))
-        pieces = -(-count // fitting)
-        extent[axis] = min(max(1, shape[axis]), -(-count // max(1, pieces)) * chunk[axis])  # alike, so that most are
+        if count:
+            pieces = -(-count // fitting)
+            extent[axis] = min(shape[axis], -(-count // pieces) * chunk[axis])  # alike, so that most boxes are
         if extent[axis] < shape[axis]:
             break
     return extent
