@@ -51,37 +51,36 @@ class Chunks:
         """The slices of the block that completes them; the same ones again do no harm. Raises OutputError."""
         region = tuple(slice(block.start[k], block.stop[k]) for k in self.kept)
         with blaming(self.place, "written", OutputError):
+            arrays = self._arrays()
             for field in sorted(FIELDS, key=lambda field: field == LAST):
-                self.array(field)[region] = _shaped(slices.column(field), [block.shape[k] for k in self.kept])
+                arrays[field][region] = _shaped(slices.column(field), [block.shape[k] for k in self.kept])
 
     def read(self, block: Block, start: int) -> Slices:
         """What was written of a block's slices, of which the first has the number `start`."""
         region = (*(slice(block.start[k], block.stop[k]) for k in self.kept), ...)
         parts: dict[str, Any] = {}
         with blaming(self.place, "read", OutputError):
+            arrays, size = self._arrays(), math.prod(block.shape[k] for k in self.kept)
             for field in FIELDS:
-                values = np.asarray(self.array(field)[region])
-                size = math.prod(block.shape[k] for k in self.kept)
+                values = np.asarray(arrays[field][region])
                 parts[field] = values.reshape(size, -1).T.copy() if field in PER_AXIS else values.reshape(size)
         return Slices(start, **parts)
 
-    def array(self, field: str) -> Any:
-        """A field's array, which lies in the store but for its document."""
+    def _arrays(self) -> dict[str, Any]:
+        """Each field's array, which lies in the store but for its document."""
         zarr = zarr_python()
-        from zarr.storage import FsspecStore, LocalStore, StorePath
+        from zarr.buffer.cpu import Buffer
+        from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
-        metadata = self._template()[field].metadata
+        held = {key: Buffer.from_bytes(text) for key, text in self.documents.items()}
+        documents = zarr.open_group(MemoryStore(held), mode="r").arrays()
         store = FsspecStore.from_url(self.place) if is_url(self.place) else LocalStore(self.place)
         # A chunk that holds nothing but the fill value is written as well: that it is there says that it is done.
         config = {"write_empty_chunks": True}
-        return zarr.Array(zarr.AsyncArray(metadata, StorePath(store, field), config=config))
-
-    def _template(self) -> Any:
-        from zarr.buffer.cpu import Buffer
-        from zarr.storage import MemoryStore
-
-        held = {key: Buffer.from_bytes(text) for key, text in self.documents.items()}
-        return zarr_python().open_group(MemoryStore(held), mode="r")
+        return {
+            field: zarr.Array(zarr.AsyncArray(document.metadata, StorePath(store, field), config=config))
+            for field, document in documents
+        }
 
 
 def manifest_of(chunks: Chunks) -> Any:
