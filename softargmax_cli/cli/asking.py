@@ -14,6 +14,8 @@ from softargmax_cli.report.progress import Progress
 from softargmax_cli.runtime.loading import Loading
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.arrays.replay import Replay
     from softargmax_cli.arrays.source import Source
@@ -174,7 +176,7 @@ class Reduction:
         from softargmax_cli.api.describing import described
 
         self.source, self.problem, self._runtime = source, problem, runtime
-        self._memory, self._stream, self._passes = memory, stream, passes
+        self.memory, self._stream, self._passes = memory, stream, passes
         self._keeping: Excerpting | None = None
         if kept:
             from softargmax_cli.reduction.excerpt import CELLS, Excerpting
@@ -196,6 +198,15 @@ class Reduction:
         self._running.append(slices)
         return slices
 
+    def of(self, slices: npt.NDArray[Any]) -> Reduction:
+        """The same of some slices, (m, …), whose lengths are those of the reduced axes in the order of the array."""
+        from softargmax_cli.arrays.memory import ArraySource
+
+        problem = replace(self.problem, shape=slices.shape, axes=tuple(1 + place for place in self.problem.order))
+        return Reduction(
+            ArraySource(slices, self.source.name), problem, self._runtime, self.memory, io.StringIO(), passes=1
+        )
+
     def close(self) -> None:
         """Stop, wherever it is. An error elsewhere must not be said beside a bar, nor wait for the collector."""
         for slices in self._running:
@@ -204,7 +215,7 @@ class Reduction:
     def _through(self, reduce: Callable[..., Iterator[Made]]) -> Generator[Made, None, None]:
         from softargmax_cli.arrays.watching import refusals, watching
 
-        source, memory = self.source, self._memory
+        source, memory = self.source, self.memory
         nbytes = None if source.nbytes is None else self._passes * source.nbytes
         with (
             Progress(nbytes, self._stream) as progress,

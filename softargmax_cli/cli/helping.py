@@ -15,7 +15,8 @@ WORDS = str.maketrans({"β": "beta", "…": "...", "−": "-", "×": "x", "–":
 
 def _spell(command: TyperCommand | TyperGroup) -> None:
     if signs_of(sys.stdout) is PLAIN:
-        for each in (command, *command.params):
+        listed = command.commands.values() if isinstance(command, TyperGroup) else ()
+        for each in (command, *command.params, *listed):
             if text := getattr(each, "help", None):
                 setattr(each, "help", text.translate(WORDS))  # noqa: B010 - not every parameter has one
 

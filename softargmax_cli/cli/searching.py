@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LOW, HIGH, COUNT = 0.1, 1e5, 13
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
+SHARE = 8
+"""The part of the memory that slices may take which are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,15 @@ def swept(
     betas: Sequence[float] | None,
     tolerance: float,
     *,
-    full: bool,
     bar: bool = True,
 ) -> Swept:
-    """What each of `betas` does, in one pass, and the smallest within the tolerance, in a few more.
+    """What each of `betas` does, in one pass, and the smallest within the tolerance.
 
-    betas: None for the usual ones, below which it is searched further. full: with spread and gradient.
+    betas: None for the usual ones, below which it is searched further. Between them it takes no further pass where the
+    slices that matter there are few enough to be kept.
     """
     from softargmax_cli.reduction.search import Search, spaced
+    from softargmax_cli.reduction.suspects import Suspects
     from softargmax_cli.reduction.trade import trade
 
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
@@ -55,9 +58,13 @@ def swept(
         return {at.beta: at.max_abs_offset for at in traded.betas}
 
     with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as reduction:
-        (traded,) = reduction.through(partial(trade, betas=tried, full=full))
+        suspects = Suspects(tolerance, tried, reduction.memory // SHARE)
+        (traded,) = reduction.through(partial(trade, betas=tried, full=True, suspects=suspects))
         run, notes = reduction.run, reduction.notes
-    search = Search(largest(traded), tolerance, below=betas is None)
+        search = Search(largest(traded), tolerance, below=betas is None)
+        while (wanted := search.wanted()) and suspects.cover(wanted[0]):
+            (more,) = reduction.of(suspects.slices).through(partial(trade, betas=wanted, full=False))
+            search.learn(largest(more))
     while wanted := search.wanted():
         with inputs.opened(name, {"offset"}, bar=bar, replay=replay) as again:
             (more,) = again.through(partial(trade, betas=wanted, full=False))
@@ -67,7 +74,7 @@ def swept(
 
 def found_beta(inputs: Inputs, name: str, replay: Replay, tolerance: float, *, bar: bool) -> float:
     """The smallest β within the tolerance. Raises OptionError where there is none."""
-    done = swept(inputs, name, replay, None, tolerance, full=False, bar=bar)
+    done = swept(inputs, name, replay, None, tolerance, bar=bar)
     if done.recommended is None:
         last = done.traded.betas[-1]
         raise OptionError(

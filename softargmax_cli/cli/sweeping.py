@@ -56,7 +56,7 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
                 stack.callback(numbers.abort)  # of no effect once it is committed
             if shown.plot is not None:
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
-            done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance, full=True)
+            done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance)
             if numbers is not None:
                 _put(numbers, _text(done, format).encode())
             if picture is not None:

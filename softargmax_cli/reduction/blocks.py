@@ -168,6 +168,14 @@ def rows(columns: int, elements: int) -> Iterator[Block]:
     return (Block((k, 0), (k + size, columns)) for k in itertools.count(0, size))
 
 
+def step_of(rows: int) -> int:
+    """Between the numbers of rows that a table's blocks of about `rows` should have, so that few differ.
+
+    Each shape is compiled for.
+    """
+    return 1 << max(8, (rows - 1).bit_length() - 3)
+
+
 def _fill(extent: dict[int, int], shape: tuple[int, ...], axes: list[int], room: int) -> bool:
     """Widen the block from the last of `axes` outwards, while it fits; whether it then holds all of them."""
     for axis in reversed(axes):

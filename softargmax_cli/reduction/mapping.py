@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.blocks import step_of
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import Layout, exact_dtype
 from softargmax_cli.reduction.spec import FURTHEST, NanPolicy, Problem
@@ -231,7 +232,9 @@ def padded(values: Array, problem: Problem) -> Array:
     Tables come in blocks of all lengths; so padded, they have few, and each is compiled but once.
     """
     rows, columns = values.shape
-    step = 1 << max(8, (rows - 1).bit_length() - 3)
+    step = step_of(rows)
+    if rows % step == 0 and values.flags.f_contiguous:
+        return values
     roomy: Array = np.empty((columns, -(-rows // step) * step), values.dtype)
     roomy[:, :rows] = values.T
     absent = {"scores": -np.inf, "cost": np.inf, "probs": 0.0}[problem.kind]

@@ -174,9 +174,8 @@ class Stream(ABC, Generic[Answers]):
 
     def _completed(self, box: Sequence[Block], worth: Worth, found: State) -> State:
         """That with what only a second pass can tell."""
-        near = {block for block in box if concerns(block, found, self.problem)} or {
-            box[-1]
-        }  # beside NaN, hard is nowhere
+        near = {block for block in box if concerns(block, found, self.problem)}
+        near = near or {box[-1]}  # beside NaN, hard is nowhere
         self.advance(sum(_nbytes(self.source, block) for block in box if block not in near))
         fold = self._fold(added)
         parts = self._parts(((block, worth[block.shape]) for block in box if block in near), 1, known=found)
@@ -282,7 +281,8 @@ def concerns(block: Block, found: State, problem: Problem) -> bool:
         return True
     axes, window = problem.ascending, min(problem.window, FURTHEST)
     start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
-    return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
+    hard = found.hard.reshape(len(axes), -1)  # (a, s)
+    return bool(((hard + window >= start) & (hard - window < stop)).all(axis=0).any())
 
 
 def worth_compiling(plan: Plan, itemsize: int, work: int = 1) -> Worth:

@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.coordinates import step
+from softargmax_cli.reduction.mapping import Array
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import AtBeta, Traded
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
-from softargmax_cli.reduction.stream import Stream
+from softargmax_cli.reduction.stream import Part, Stream, Task
+from softargmax_cli.reduction.suspects import Kept, Suspects
 from softargmax_cli.reduction.weighing import BetaReducer
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ class Trade:
     """Sum over all axes."""
     gradients: Float
     """Sum of ‖∂soft/∂x‖, the Frobenius norm where there are several axes."""
+    reach: npt.NDArray[np.intp] | None = None
+    """Of each slice: see `suspects.Suspects`."""
+    kept: Kept | None = None
 
     def add(self, other: Trade) -> None:
         """Take other slices into account."""
@@ -64,20 +69,24 @@ def trade(
     betas: Sequence[float],
     full: bool,
     memory: int,
+    suspects: Suspects | None = None,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Traded]:
     """What every β does to all slices, in one pass; in the order of `betas`. Yields once.
 
-    full: whether spread and gradient are wanted beside the offset. Else as `engine.reduce`.
+    full: whether spread and gradient are wanted beside the offset; suspects: gathers these, where all is wanted. Else
+    as `engine.reduce`.
     """
     ascending = sorted(set(betas))
     reducer = BetaReducer(problem, ascending, runtime, full=full)
-    stream = _TradeStream(source, problem, reducer, memory, advance, note)
+    stream = _TradeStream(source, problem, reducer, memory, advance, note, suspects=suspects if full else None)
     zeros = np.zeros(len(ascending))
     total = Trade(0, 0, 0, np.full(len(ascending), -np.inf), zeros, zeros, zeros, zeros)
     for part in stream.answers():
         total.add(part)
+        if suspects is not None:
+            suspects.add(part.kept)
     stream.undefined.note_slices(total.undefined, total.first)
     stream.undefined.check()
     found = dict(zip(ascending, _means(total, ascending, len(problem.axes), full), strict=True))
@@ -103,9 +112,21 @@ class _TradeStream(Stream[Trade]):
 
     work = 4
 
-    def __init__(self, source: Readable, problem: Problem, reducer: BetaReducer, *streaming: Any) -> None:
+    def __init__(
+        self, source: Readable, problem: Problem, reducer: BetaReducer, *streaming: Any, suspects: Suspects | None
+    ) -> None:
         super().__init__(source, problem, reducer, *streaming)
-        self.betas = reducer.swept[:, None]
+        self.betas, self.suspects = reducer.swept[:, None], suspects
+
+    def _answered(
+        self, part: Part[Trade], task: Task, values: Array, state: State, ids: Sequence[str] | None
+    ) -> Part[Trade]:
+        part = super()._answered(part, task, values, state, ids)
+        made = part.answers
+        if self.suspects is not None and made is not None and made.reach is not None:
+            made.kept = self.suspects.among(values[: part.rows], self.problem.axes, made.reach)
+            made.reach = None
+        return part
 
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Trade:
         shape, kept = [n or 0 for n in self.problem.shape], self.problem.kept
@@ -140,22 +161,31 @@ class _TradeStream(Stream[Trade]):
             return sums[turn][..., which]
 
         mass = state.mass[:, which]
-        distance = about = per_axis(state.moment)[:, :b] / mass[:b]
+        share = 1 / mass[:b]
+        distance = about = per_axis(state.moment)[:, :b] * share
         if state.value_moment is not None:
             scale, first = np.ones((len(order), 1)), per_axis(state.value_moment)
-            about = first[:, :b] / mass[:b]
+            about = first[:, :b] * share
         else:
             scale, first = np.array([[step(self.problem.coords, n)] for n in lengths]), per_axis(state.moment)
         offset = np.abs(about)
-        spreads = gradients = np.zeros(b)
+        spreads, gradients, reach = np.zeros(b), np.zeros(b), None
         if state.second_moment is not None:
             second = per_axis(state.second_moment)
-            spread = np.sqrt(np.maximum(second[:, :b] / mass[:b] - about**2, 0))
+            if self.suspects is not None:
+                reach = np.zeros(slices, np.intp)
+                wide = scale[..., None]
+                reach[which] = self.suspects.reach(mass[:b], offset * mass[:b] * wide, second[:, :b] * wide**2)
+            spread = second[:, :b] * share
+            spread -= about**2
+            np.sqrt(np.maximum(spread, 0, out=spread), out=spread)
             squares = second[:, b:]
             if len(mass) > b:  # about hard: Σ w² (d − o)² = Σ w² d² − o (2 Σ w² d − o Σ w²)
                 squares = squares - about * (2 * first[:, b:] - about * mass[b:])
             # ∂soft/∂xᵢ = β pᵢ (cᵢ − soft)
-            norm = np.sqrt(np.maximum(np.tensordot(scale[:, 0] ** 2, squares, 1), 0)) / mass[:b]
+            norm = np.tensordot(scale[:, 0] ** 2, squares, 1)
+            np.sqrt(np.maximum(norm, 0, out=norm), out=norm)
+            norm *= share
             spreads, gradients = (spread.sum(axis=2) * scale).sum(axis=0), norm.sum(axis=1) * self.betas[:, 0]
         return Trade(
             slices,
@@ -166,4 +196,5 @@ class _TradeStream(Stream[Trade]):
             np.count_nonzero((np.abs(distance) < 0.5).all(axis=0), axis=1).astype(np.float64),
             spreads,
             gradients,
+            reach,
         )

@@ -31,6 +31,8 @@ Float = npt.NDArray[np.float64]
 
 CHUNK = 1 << 20
 """Bytes of the weights of all β that are computed together: they stay in the cache until they are summed."""
+LANES = 16
+"""Stretches that the widest registers hold: programs for multiples of them are the quickest."""
 FEW = 32
 """Scores of a slice that are so few that their distances from the maximum need no tiles: each is far from the mean,
 in units of the spread, only as far as the square root of their number."""
@@ -181,7 +183,7 @@ class BetaReducer:
 
         def weighing(scores: Array, k: int) -> tuple[Array, Array, bool]:
             heavy = scores > -reach / self.swept[k]
-            counts = np.count_nonzero(heavy, axis=0)
+            counts = heavy.sum(axis=0, dtype=np.min_scalar_type(n))  # narrow numbers are added quickest
             return heavy, counts, bool(counts.max(initial=0) <= room)
 
         low, high, sample = 0 if room else len(self.swept), len(self.swept), gap[:, :: max(1, s // SAMPLE)]
@@ -191,7 +193,7 @@ class BetaReducer:
         for k in range(low, len(self.swept)):
             heavy, counts, fits = weighing(gap, k)
             if fits:
-                return k, heavy, counts
+                return k, heavy, counts.astype(np.intp)
         return len(self.swept), gap[:0], gap[:0]
 
     def _weighed(self, these: Stretches, betas: Float, compiled: bool, *, whole: bool) -> tuple[dict[str, Float], ...]:
@@ -209,7 +211,7 @@ class BetaReducer:
         columns += [(distances, None) for distances in these.values]
         spreads = (len(these.values) or len(columns)) if self._full else 0
         measure = Measure(spreads, whole)
-        size = min(total, max(1, CHUNK // (b * n * dtype.itemsize)))
+        size = min(total, max(LANES, CHUNK // (b * n * dtype.itemsize) // LANES * LANES))
         function = self._function((n, size), b, [position.shape[1] > 1 for position, _ in columns], measure, compiled)
         scaled, sums = betas.astype(dtype), np.empty((1 + len(columns) + measure.sums, b, total))
         for start in range(0, total, size):

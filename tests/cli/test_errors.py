@@ -125,7 +125,7 @@ FINITE = "the inverse temperature must be a finite number above 0"
         (["--beta", "inf"], f"β = inf: {FINITE}"),
         (["--beta", "0"], f"β = 0: {FINITE}"),
         (["--beta", "-1"], f"β = -1: {FINITE}"),
-        (["--beta", "warm"], "Invalid value for '--beta': 'warm' is not a valid float."),
+        (["--beta", "warm"], "Invalid value: --beta 'warm': give a number above 0, or auto"),
         (["--temperature", "0"], "Invalid value: temperature 0: it must be a finite number above 0"),
         (["--beta", "1", "--temperature", "1"], "Invalid value: --beta and --temperature say the same thing; .*"),
         (["--axis", "last"], "Invalid value: --axis 'last': give an axis as 1, or several as -2,-1"),
@@ -137,7 +137,7 @@ FINITE = "the inverse temperature must be a finite number above 0"
         (["--nan", "ignore"], "Invalid value for '--nan': 'ignore' is not one of 'error', 'omit', 'propagate'."),
         (["--format", "xml"], "Invalid value for '--format': 'xml' is not one of 'table', .*"),
         (["--temprature", "1"], r"No such option: --temprature\. Did you mean --temperature\?"),
-        (["--beta", "\x1b[31mred\x1b[0m"], r"Invalid value for '--beta': '.*31mred.*' is not a valid float."),
+        (["--beta", "\x1b[31mred\x1b[0m"], r"Invalid value: --beta '.*31mred.*': give a number above 0, or auto"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -15,7 +15,7 @@ from command import Inside, Softargmax
 
 from softargmax_cli.report.layout import cell_width
 
-COMMANDS = ["", "run", "check", "inspect", "devices"]
+COMMANDS = ["", "run", "check", "sweep", "grad", "inspect", "devices"]
 SURROUNDINGS: dict[str, dict[str, str]] = {
     "60": {"COLUMNS": "60"},
     "80": {},
@@ -43,7 +43,7 @@ def test_help_is_whole_everywhere(command: str, shared: Softargmax, inside: Insi
     }
     known = options_of(printed["200"].raw.decode())
     assert known >= {"--help"}
-    assert len(known) >= {"": 4, "run": 20, "check": 25, "inspect": 7, "devices": 3}[command]
+    assert len(known) >= {"": 4, "run": 20, "check": 25, "sweep": 20, "grad": 20, "inspect": 7, "devices": 3}[command]
     for where, done in printed.items():
         text = done.raw.decode(ENCODINGS.get(where, "utf-8"))
         assert (done.code, done.err) == (0, "")

@@ -42,11 +42,12 @@ class ArrowParser:
         if rows != piece.lines:
             return None
         values = buffer.array((len(self._layout.columns), rows), "f8")
-        for row, at in zip(values, self._layout.columns, strict=True):
-            begin = 0
-            for part in table.column(at).chunks:
-                row[begin : begin + len(part)] = part.to_numpy(zero_copy_only=False)  # NaN where null
-                begin += len(part)
+        begin = 0
+        for batch in table.to_batches():
+            end, columns = begin + batch.num_rows, batch.columns
+            for row, at in zip(values, self._layout.columns, strict=True):
+                row[begin:end] = columns[at].to_numpy(zero_copy_only=False)  # NaN where null
+            begin = end
         if self._layout.id_at is None:
             return Loaded(values.T)
         ids: list[str] = table.column(self._layout.id_at).to_numpy().tolist()
