@@ -8,14 +8,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.arrays.sinks.zarrstore import manifest_of
-from softargmax_cli.cluster.job import Job, Worker
-from softargmax_cli.cluster.session import ONE_THREAD_EACH, session_of
-from softargmax_cli.errors import ClusterError, InputError, MissingDependencyError, SoftArgmaxError
+from softargmax_cli.cluster.session import ONE_THREAD_EACH
+from softargmax_cli.errors import ClusterError, MissingDependencyError
 from softargmax_cli.reduction.parallel import cores
 
 if TYPE_CHECKING:
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 20
 """Seconds that a scheduler, or its first worker, may take to answer."""
-COMPARED = ("tensorflow", "numpy", "zarr", "dask")
-"""Packages beside our own of which workers say the version."""
 
 
 @contextmanager
@@ -103,62 +98,3 @@ def _quietly(close: Callable[..., Any], timeout: float) -> None:
     """End something that may have ended already."""
     with contextlib.suppress(Exception):
         close(timeout=timeout)
-
-
-def look_at(client: Client, job: Job) -> list[Worker]:
-    """See that every worker can do the job.
-
-    Raises ClusterError where one lacks the package or has another version of it, or does not see what the client sees;
-    InputError where one cannot read the input.
-    """
-    # Nothing of the package may be named before it is known to be there.
-    asked = client.run(eval, "__import__('softargmax_cli').__version__", on_error="return")
-    remedy = f"install it there: pip install 'softargmax[cluster]=={job.version}'"
-    for address, found in asked.items():
-        if isinstance(found, Exception):
-            raise ClusterError(f"the worker {address} has no softargmax: {found}", remedy)
-        if found != job.version:
-            raise ClusterError(f"the worker {address} has softargmax {found}, and here is {job.version}", remedy)
-    workers = []
-    for address, said in client.run(_described, job, on_error="return").items():
-        if isinstance(said, Exception):
-            raise _refused(address, said)
-        _compare(address, said, job)
-        workers.append(said)
-    return workers
-
-
-def _refused(address: str, error: Exception) -> SoftArgmaxError:
-    if isinstance(error, InputError):
-        what = f"the worker {address} cannot read the input: {error.what}"
-        return InputError(what, "name a path or URL that is the same on every worker")
-    if isinstance(error, SoftArgmaxError):
-        error.what = f"the worker {address}: {error.what}"
-        return error
-    return ClusterError(f"the worker {address} cannot begin: {error} ({type(error).__name__})")
-
-
-def _compare(address: str, worker: Worker, job: Job) -> None:
-    if (worker.shape, worker.dtype) != (job.problem.shape, job.dtype):
-        what = f"the worker {address} reads another {job.input}: {worker.dtype} {worker.shape}"
-        raise ClusterError(what, "name a path or URL that is the same on every worker")
-    if worker.begun != manifest_of(job.chunks):
-        what = f"the worker {address} does not see {job.chunks.place}, where results go"
-        raise ClusterError(what, "write to a path or URL that is the same on every worker")
-
-
-def _described(job: Job, dask_worker: Any = None) -> Worker:
-    """Run on each worker, which Dask passes."""
-    threads = int(dask_worker.state.nthreads)
-    session = session_of(job, threads)
-    source, begun = session.source, manifest_of(job.chunks)
-    return Worker(versions(), session.runtime.device, threads, source.shape, source.stored, begun)
-
-
-def versions() -> dict[str, str]:
-    """Of this process's packages, and of Python."""
-    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    for package in COMPARED:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
