@@ -12,6 +12,7 @@ from softargmax_cli.arrays.formats import STORE
 from softargmax_cli.cli.asking import Asked, spec_of
 from softargmax_cli.cli.destinations import Destination
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
+from softargmax_cli.cli.signals import before_ending
 from softargmax_cli.cli.storing import say_stored
 from softargmax_cli.errors import OptionError, SoftArgmaxError, naming
 from softargmax_cli.report.progress import Progress
@@ -51,12 +52,12 @@ def distribute(
     """Reduce each input on the cluster; 0, or 2 where one of them failed."""
     if any(destination.format != STORE for destination in chosen):
         raise OptionError("a cluster writes Zarr stores alone, each worker its part", "write it with -o NAME.zarr")
-    from softargmax_cli.cluster.connecting import connected
+    from softargmax_cli.cluster.connecting import connected, end_processes
     from softargmax_cli.cluster.reducing import Distribution, Wanted
 
     code, several = 0, len(names) > 1
     wanted = Wanted(spec_of(asked), asked.reading, asked.memory, asked.device, __version__)
-    with connected(cluster.scheduler, cluster.workers or 1) as client:
+    with before_ending(end_processes), connected(cluster.scheduler, cluster.workers or 1) as client:
         for name, destination in zip(names, chosen, strict=True):
             try:
                 with Distribution(client, name, destination.path or "", wanted, force=force, resume=resume) as work:
