@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.cluster.session import ONE_THREAD_EACH
+from softargmax_cli.cluster.session import TOLD
 from softargmax_cli.errors import ClusterError, MissingDependencyError
 from softargmax_cli.reduction.parallel import cores
 
@@ -53,7 +53,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         # Set before a worker's process begins, so that whatever it loads finds them.
         "distributed.nanny.pre-spawn-environ": {
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
-            **ONE_THREAD_EACH,
+            **TOLD,
         },
     }
     with contextlib.ExitStack() as stack:
