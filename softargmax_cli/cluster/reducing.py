@@ -80,6 +80,11 @@ class Distribution:
             self.notes = [*source.notes, *filter(None, [boxes.note(wanted.memory)])]
             self.nbytes = None if source.nbytes is None else source.nbytes * (2 if self._job.twice else 1)
             self.crew = Crew(client, self._job)
+            most = max((worker.threads for worker in self.crew.members.values()), default=1)
+            if (held := boxes.threads(most, wanted.memory)) < most:
+                self.notes.append(
+                    f"workers have {most} threads each, and --memory lets them hold {held} boxes at a time"
+                )
             self.notes += filter(None, [self.crew.note])
             undo.pop_all()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from command import Done, Inside, Softargmax
-from grid import Grid, grid
+from grid import Grid
 from oracle import FIELDS, assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored
@@ -23,13 +22,6 @@ pytest.importorskip("distributed")
 Array = npt.NDArray[Any]
 
 SHAPE, CHUNKS = (7, 9, 23), (3, 4, 5)
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
-    """Two workers of one thread each."""
-    with grid(tmp_path_factory.mktemp("grid")) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)
