@@ -147,7 +147,13 @@ def _described(job: Job, dask_worker: Any = None) -> Worker:
 
 async def _marked(number: str, dask_worker: Any = None) -> None:
     """Give a worker as much of the job's resource as it has threads."""
+    from distributed import Status
+
     await dask_worker.set_resources(**{number: dask_worker.state.nthreads})
+    if dask_worker.status == Status.running:
+        # It looks for tasks that wait for a worker when one comes, or comes back, but not when one gets a resource.
+        dask_worker.status = Status.paused
+        dask_worker.status = Status.running
 
 
 async def _unmarked(number: str, dask_worker: Any = None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from pathlib import Path
 from command import ROOT, Softargmax
 
 MODULE = "distributed.cli.dask_{}"
+LONGEST = 30
+"""Seconds that a worker may take to come to its gate."""
 GATE = "TESTS_GATE"
 """The variable that names the place of a worker's gate, see `gate.py`."""
 
@@ -31,7 +35,12 @@ class Worker:
 
     def held(self) -> int:
         """Wait until it stands at the gate; what opens the gate when it is closed."""
-        return os.open(self._gate, os.O_WRONLY)
+        until = time.monotonic() + LONGEST
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):  # nobody reads
+                return os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK)
+            time.sleep(0.01)
+        raise AssertionError("the worker does not come to the gate")
 
     def release(self, held: int) -> None:
         """Let it go on, if it still can, and take the gate away."""

@@ -17,7 +17,7 @@ import pytest
 from command import Inside, Softargmax
 from grid import Grid, grid
 from oracle import FIELDS
-from stores import save, stored
+from stores import save, stored, zarr
 
 from softargmax_cli.cluster import connecting, crew, running
 from softargmax_cli.reduction import boxes
@@ -33,6 +33,8 @@ CHUNKS = (3, 4, 5)
 X = np.random.default_rng(8).normal(size=(7, 9, 23))
 ASKED = ("--axis", "0", "--beta", "2", "--window", "2")
 """Fifteen chunks of results, from two passes over three boxes each."""
+LEAST = "16MiB"
+"""Of --memory; a box is of 2 MiB then."""
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +110,8 @@ def test_workers_come_and_go(inside: Inside, doomed: Grid, monkeypatch: pytest.M
     assert the_same(inside)
     assert "x.zarr: did without one: the worker tcp://127.0.0.1" in done.err
     assert "has softargmax 0.0.1, and here is" in done.err
-    doomed.workers[1].kill()
+    for worker in doomed.workers[1:]:
+        worker.kill()
 
 
 def test_a_stranger_that_is_there_at_first_is_refused(inside: Inside, doomed: Grid) -> None:
@@ -128,7 +131,7 @@ def test_all_workers_are_gone(inside: Inside, doomed: Grid, monkeypatch: pytest.
     asked = given(inside)
     monkeypatch.setattr(running, "ROUND", 0.1)
     monkeypatch.setattr(running, "ALONE", 0.5)
-    last = doomed.workers[2]
+    last = doomed.add_worker()
     last.hold()
 
     def fate() -> None:
@@ -143,8 +146,10 @@ def test_all_workers_are_gone(inside: Inside, doomed: Grid, monkeypatch: pytest.
     assert f"all workers of {doomed.address} are gone, and none came in" in done.err
     assert "--resume" in done.err
     assert "out.zarr" not in inside.names()
-    none = inside(*asked, "--scheduler", doomed.address, "--resume")
-    assert "no worker in" in none.err
+    with monkeypatch.context() as patched:
+        patched.setattr(connecting, "PATIENCE", 1)
+        none = inside(*asked, "--scheduler", doomed.address, "--resume")
+    assert f"--scheduler {doomed.address}: no worker in 1 s" in none.err
     doomed.add_worker()
     before = chunks(inside, "out.zarr.partial")
     assert len(before) == 1
@@ -155,25 +160,26 @@ def test_all_workers_are_gone(inside: Inside, doomed: Grid, monkeypatch: pytest.
     assert len(after) == 15
     assert before.items() <= after.items()
     assert the_same(inside)
+    doomed.workers[-1].kill()
 
 
-def test_the_scheduler_is_gone(softargmax: Softargmax, cluster: Grid, doomed: Grid) -> None:
+def test_the_scheduler_is_gone(softargmax: Softargmax, cluster: Grid, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No store is left that looks whole, and another scheduler goes on with it."""
-    save(softargmax, "x.zarr", X, (1, 9, 23))
-    worker = doomed.workers[-1]
-    worker.hold()
-    asked = ("run", "x.zarr", "-o", "out.zarr", "--memory", "16KiB")
-    with softargmax.started(*asked, "--scheduler", doomed.address) as process:
-        held = worker.held()
-        doomed.scheduler.kill()
-        assert process.wait(timeout=30) == 2
-        assert process.stderr is not None
-        said = process.stderr.read().decode()
-    worker.kill()
-    worker.release(held)
+    save(softargmax, "x.zarr", np.random.default_rng(9).normal(size=(6, 512, 512)), (1, 512, 512))
+    asked = ("run", "x.zarr", "-o", "out.zarr", "--memory", LEAST)
+    with grid(tmp_path_factory.mktemp("gone"), workers=1) as gone:
+        worker = gone.workers[0]
+        worker.hold()
+        with softargmax.started(*asked, "--scheduler", gone.address) as process:
+            held = worker.held()
+            gone.scheduler.kill()
+            assert process.wait(timeout=30) == 2
+            assert process.stderr is not None
+            said = process.stderr.read().decode()
+        worker.kill()
+        worker.release(held)
     assert said == (
-        f"softargmax: error: x.zarr: the scheduler {doomed.address} is gone\n"
-        "  start it again, and go on with --resume\n"
+        f"softargmax: error: x.zarr: the scheduler {gone.address} is gone\n  start it again, and go on with --resume\n"
     )
     assert softargmax.names() == {"x.zarr", "out.zarr.partial"}
     before = chunks(softargmax, "out.zarr.partial")
@@ -183,16 +189,18 @@ def test_the_scheduler_is_gone(softargmax: Softargmax, cluster: Grid, doomed: Gr
     assert resumed.code == 0, resumed.err
     assert "1 chunks were there already" in resumed.err
     assert before.items() <= chunks(softargmax, "out.zarr").items()
-    assert softargmax("run", "x.zarr", "-o", "alone.zarr", "--memory", "16KiB").code == 0
+    assert softargmax("run", "x.zarr", "-o", "alone.zarr", "--memory", LEAST).code == 0
     assert the_same(softargmax)
 
 
-def test_a_scheduler_that_says_nothing(inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_scheduler_that_says_nothing(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """It is stopped, not dead: its connections stay as they are."""
     asked = given(inside)
     for module, name in ((running, "ROUND"), (crew, "SILENCE"), (connecting, "FAREWELL")):
         monkeypatch.setattr(module, name, 0.3)
-    with grid(tmp_path / "grid", workers=1) as silent:
+    with grid(tmp_path_factory.mktemp("silent"), workers=1) as silent:
         worker = silent.workers[0]
         worker.hold()
 
@@ -229,8 +237,8 @@ def test_places_that_a_worker_does_not_see(inside: Inside, cluster: Grid) -> Non
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_processes(softargmax: Softargmax, number: int) -> None:
     """Also where it reaches all of them, as Ctrl-C on a terminal does."""
-    save(softargmax, "x.zarr", np.zeros((4000, 1, 8)), (1, 1, 8))
-    command = ("run", "x.zarr", "-o", "out.zarr", "--memory", "1KiB", "--workers", "1")
+    zarr.create_array(str(softargmax.folder / "x.zarr"), shape=(4000, 512, 512), chunks=(1, 512, 512), dtype="f8")
+    command = ("run", "x.zarr", "-o", "out.zarr", "--memory", LEAST, "--workers", "1")
     with softargmax.started(*command, start_new_session=True) as process:
         place = softargmax.folder / "out.zarr.partial" / "soft" / "c"
         while not place.exists():
