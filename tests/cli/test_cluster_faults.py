@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,9 @@ def test_all_workers_are_gone(inside: Inside, doomed: Grid, monkeypatch: pytest.
     assert "--resume" in done.err
     assert "out.zarr" not in inside.names()
     with monkeypatch.context() as patched:
-        patched.setattr(connecting, "PATIENCE", 1)
+        patched.setattr(connecting, "PATIENCE", 2)
         none = inside(*asked, "--scheduler", doomed.address, "--resume")
-    assert f"--scheduler {doomed.address}: no worker in 1 s" in none.err
+    assert f"--scheduler {doomed.address}: no worker in 2 s" in none.err
     doomed.add_worker()
     before = chunks(inside, "out.zarr.partial")
     assert len(before) == 1
@@ -198,7 +199,7 @@ def test_a_scheduler_that_says_nothing(
 ) -> None:
     """It is stopped, not dead: its connections stay as they are."""
     asked = given(inside)
-    for module, name in ((running, "ROUND"), (crew, "SILENCE"), (connecting, "FAREWELL")):
+    for module, name in ((running, "ROUND"), (crew, "SILENCE"), (crew, "FAREWELL")):
         monkeypatch.setattr(module, name, 0.3)
     with grid(tmp_path_factory.mktemp("silent"), workers=1) as silent:
         worker = silent.workers[0]
@@ -227,26 +228,26 @@ def test_places_that_a_worker_does_not_see(inside: Inside, cluster: Grid) -> Non
     ]
     for command, what, remedy in cases:
         done = inside(*command, "--scheduler", cluster.address)
-        assert (done.code, done.err.count("\n")) == (2, 2)
+        assert (done.code, done.err.count("\n")) == (2, 2), done.err
         assert "the worker tcp://127.0.0.1:" in done.err
         assert what in done.err
         assert f"  {remedy}" in done.err
     assert inside.names() == {"x.zarr", "alone.zarr"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_all_processes(softargmax: Softargmax, number: int) -> None:
-    """Also where it reaches all of them, as Ctrl-C on a terminal does."""
+def test_ctrl_c_ends_all_processes(softargmax: Softargmax) -> None:
+    """It reaches all of them, as that of a terminal does."""
     zarr.create_array(str(softargmax.folder / "x.zarr"), shape=(4000, 512, 512), chunks=(1, 512, 512), dtype="f8")
     command = ("run", "x.zarr", "-o", "out.zarr", "--memory", LEAST, "--workers", "1")
     with softargmax.started(*command, start_new_session=True) as process:
         place = softargmax.folder / "out.zarr.partial" / "soft" / "c"
         while not place.exists():
             assert process.poll() is None
+            time.sleep(0.02)
         assert len(_group(process.pid)) > 1
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)  # to the end of its streams, which every process of it holds
-    assert (process.returncode, out, err) == (128 + number, b"", b"")
+    assert (process.returncode, out, err) == (130, b"", b"")
     assert _group(process.pid) == []
     assert softargmax.names() == {"x.zarr", "out.zarr.partial"}
 
