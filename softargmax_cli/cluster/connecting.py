@@ -47,7 +47,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
     told = {
         "distributed.comm.timeouts.connect": f"{PATIENCE}s",
-        "distributed.comm.timeouts.tcp": "20s",  # a connection that says nothing is lost then; a scheduler is asked before
+        "distributed.comm.timeouts.tcp": "20s",  # after which silence is the end of a connection
         "distributed.scheduler.allowed-failures": 5,
         "distributed.admin.large-graph-warning-threshold": "1GB",
         # Set before a worker's process begins, so that whatever it loads finds them.
