@@ -6,6 +6,9 @@ exception it resembles, so that library users may catch either. `remedy` says wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SoftArgmaxError(Exception):
     """Root of the project's errors: `what` went wrong and where, and the `remedy` where there is one."""
@@ -25,6 +28,10 @@ class InputError(SoftArgmaxError, ValueError):
 
 class InputMissingError(InputError, FileNotFoundError):
     """An input file is not there."""
+
+    def __new__(cls, *given: str) -> InputMissingError:
+        """By the base whose layout it has; the first base's own is found else, which makes none."""
+        return FileNotFoundError.__new__(cls, *given)
 
 
 class OptionError(SoftArgmaxError, ValueError):
@@ -47,5 +54,20 @@ class NoSuchDeviceError(DeviceError):
     """The device asked for is not among those that TensorFlow sees."""
 
 
+class ClusterError(SoftArgmaxError, ConnectionError):
+    """A Dask cluster cannot be reached, or cannot do the work; what it has finished can be gone on with."""
+
+
 class MissingDependencyError(SoftArgmaxError, ImportError):
     """An optional package is not installed; the remedy names the extra that brings it."""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the input's name before errors that do not know it."""
+    try:
+        yield
+    except SoftArgmaxError as error:
+        if not isinstance(error, OutputError) and not error.what.startswith(f"{name}: "):
+            error.what = f"{name}: {error.what}"
+        raise

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
+from softargmax_cli.arrays.stores import is_store
 from softargmax_cli.arrays.strangers import other_format
 from softargmax_cli.arrays.streams import looked_at, opened, seekable
 from softargmax_cli.arrays.watching import Watch, refusals
@@ -34,12 +35,17 @@ class Format:
 
 
 def open_source(path: str, reading: Reading | None = None) -> Source:
-    """Open a file, or standard input for "-", and the part of it that is asked for.
+    """Open a file, a Zarr store by its path or URL, or standard input for "-", and the part of it that is asked for.
 
     Raises InputError where there is nothing to read or its format is not known, OptionError where it has not what is
     asked for.
     """
-    return source_of(*opened(path), path, reading or Reading())
+    reading = reading or Reading()
+    if path != "-" and is_store(path):
+        from softargmax_cli.arrays.zarr_source import ZarrSource
+
+        return _part(_told(ZarrSource(path, reading), "a Zarr store", NAMED, reading), reading)
+    return source_of(*opened(path), path, reading)
 
 
 def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading: Reading) -> Source:
@@ -56,13 +62,18 @@ def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading:
     except BaseException:
         stream.close()
         raise
+    return _part(source, reading)
+
+
+def _part(source: Source, reading: Reading) -> Source:
+    """What is selected of a source; the source is closed where it has no such part."""
     if reading.select is None:
         return source
     try:
         from softargmax_cli.arrays.select.applied import selected
 
         part = selected(source, reading.select)
-        part.watch = watch
+        part.watch = source.watch
         return part
     except BaseException:
         source.close()
@@ -87,10 +98,15 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, rea
                 raise InputError(f"{name}: {what}", "write it again, or rename it if it is a table in text")
         kind = TEXT
         source = _text(stream, name, reading, size=size, compressed=first.startswith(b"\x1f\x8b"))
-    idle = [option for option in reading.given if option not in kind.options]
+    return _told(source, kind.article, kind.options, reading)
+
+
+def _told(source: Source, article: str, options: frozenset[str], reading: Reading) -> Source:
+    """The source, with a note of options that say nothing of its kind."""
+    idle = [option for option in reading.given if option not in options]
     if idle:
         says = "says" if len(idle) == 1 else "say"
-        source.notes += (f"{' and '.join(idle)} {says} nothing of {kind.article}",)
+        source.notes += (f"{' and '.join(idle)} {says} nothing of {article}",)
     return source
 
 

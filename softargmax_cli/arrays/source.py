@@ -71,6 +71,8 @@ class Source(ABC):
     """Of the format, where files say it."""
     order: Order = "C"
     """Which axis is contiguous in the file: the last (C) or the first (F)."""
+    chunks: tuple[int, ...] | None = None
+    """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
     sequential: bool = False
     """Whether blocks must be contiguous in the file, and fetched in file order; else any thread may fetch any."""
     nbytes: int | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
-from softargmax_cli.errors import OutputError, SoftArgmaxError
+from softargmax_cli.errors import SoftArgmaxError, naming
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.runtime.loading import Loading
 
@@ -88,7 +88,7 @@ class Inputs:
         self._runtime: Runtime | None = None
         self._loading = Loading(verbose=asked.verbose)
         try:
-            self._spec = _spec(asked)
+            self._spec = spec_of(asked)
         except BaseException:
             self.close()
             raise
@@ -120,7 +120,7 @@ class Inputs:
         with ExitStack() as files:
             opening = open_source(name, asked.reading) if replay is None else replay.open()
             source = files.enter_context(closing(opening))
-            with _naming(source.name):
+            with naming(source.name):
                 problem = spec.resolve(source.shape, source.dtype, wanted)
                 if source.sequential and needs.must_seek(source, problem, asked.memory):
                     from softargmax_cli.arrays.spooled import spooled
@@ -128,8 +128,8 @@ class Inputs:
                     with Progress(source.nbytes, stream) as progress:
                         source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
                     problem = spec.resolve(source.shape, source.dtype, wanted)
+                count = needs.passes(source, problem, asked.memory)
             runtime = self._renewed()
-            count = needs.passes(source, problem, asked.memory)
             kept = 0 if excerpt is None else excerpt(problem)
             reduction = Reduction(source, problem, runtime, asked.memory, stream, count, kept)
             files.callback(reduction.close)
@@ -220,7 +220,7 @@ class Reduction:
         nbytes = None if source.nbytes is None else self._passes * source.nbytes
         with (
             Progress(nbytes, self._stream) as progress,
-            _naming(source.name),
+            naming(source.name),
             watching(source.watch, self.notes),
             refusals(source.name),
         ):
@@ -246,7 +246,7 @@ class Reduction:
             say_note(f"{self.run.input}: {note}")
 
 
-def _spec(asked: Asked) -> Spec:
+def spec_of(asked: Asked) -> Spec:
     """What is asked of every input."""
     from softargmax_cli.reduction.spec import Spec
 
@@ -266,17 +266,6 @@ def _spec(asked: Asked) -> Spec:
         asked.precision,
         files=asked.files,
     )
-
-
-@contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Put the input's name before errors that do not know it."""
-    try:
-        yield
-    except SoftArgmaxError as error:
-        if not isinstance(error, OutputError) and not error.what.startswith(f"{name}: "):
-            error.what = f"{name}: {error.what}"
-        raise
 
 
 def _say_nothing(text: str) -> None:

@@ -6,10 +6,10 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.arrays.formats import format_of, picture_format_of
+from softargmax_cli.arrays.formats import STORE, format_of, picture_format_of
 from softargmax_cli.errors import OptionError, OutputError
 
 
@@ -29,7 +29,10 @@ def choose_destinations(
 ) -> list[Destination]:
     """Where each input's results go, in the `usual` format in a directory. OptionError where two share one place."""
     data = format if format not in (None, "table") else None
-    if output is not None and output != "-" and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+    store = _is_store(output)
+    if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
+        raise OptionError("a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone")
+    if output is not None and output != "-" and not store and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         return [Destination(path, data or usual, format == "table") for path in _inside(output, inputs, data or usual)]
     if output is None or output == "-":
         if len(inputs) > 1 and data not in (None, "jsonl"):
@@ -42,19 +45,29 @@ def choose_destinations(
 
 def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
     """Raise OutputError where a result would replace an input, or another file that is read, by whatever name."""
-    read = {_identity(name) for name in (*inputs, *others)} - {None}
+    above = (folder for name in inputs for folder in _folders(name))  # of an array in a store
+    read = {_identity(name) for name in (*inputs, *others, *above)} - {None}
     for path in destinations:
         if path != "-" and _identity(path) in read:
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
 
 
+def _folders(name: str) -> Iterator[str]:
+    """The directories that an input lies in, from the innermost."""
+    folder = os.path.dirname(os.path.abspath(name))
+    while name != "-" and folder != os.path.dirname(folder):
+        yield folder
+        folder = os.path.dirname(folder)
+
+
 def _identity(name: str | None) -> tuple[int, int] | None:
-    """What tells a regular file from all others, "-" being standard input; None for what is none."""
+    """What tells a regular file or a store from all others, "-" being standard input; None for what is neither."""
     try:
         status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
     except (OSError, ValueError, AttributeError):  # it is somebody else's affair to say so
         return None
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+    kind = stat.S_IFMT(status.st_mode)  # a directory is a store
+    return (status.st_dev, status.st_ino) if kind in (stat.S_IFREG, stat.S_IFDIR) else None
 
 
 def choose_pictures(inputs: Sequence[str], plot: str | None) -> list[str | None]:
@@ -83,7 +96,7 @@ def _inside(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
 
 def make_directory(output: str | None, option: str = "-o") -> None:
     """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
-    if output is not None and output.endswith(("/", os.sep)) and not os.path.isdir(output):
+    if output is not None and output.endswith(("/", os.sep)) and not (os.path.isdir(output) or _is_store(output)):
         try:
             os.mkdir(output)
         except OSError as error:
@@ -92,9 +105,14 @@ def make_directory(output: str | None, option: str = "-o") -> None:
             raise OutputError(f"{option} {output}: the directory cannot be made: {error.strerror}", remedy) from None
 
 
+def _is_store(output: str | None) -> bool:
+    """Whether a name promises a Zarr store, which is made with its directory."""
+    return output is not None and os.path.splitext(output.rstrip("/" + os.sep))[1].lower() == f".{STORE}"
+
+
 def _stem(name: str) -> str:
     """An input's name without its directory and suffix, which is two where it is compressed."""
     if name == "-":
         return "stdin"
-    stem, suffix = os.path.splitext(os.path.basename(name))
+    stem, suffix = os.path.splitext(os.path.basename(name.rstrip("/")))
     return os.path.splitext(stem)[0] if suffix.lower() == ".gz" else stem

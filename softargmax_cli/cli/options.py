@@ -74,7 +74,7 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT...",
-        help="Files: .npy, .npz, .safetensors, HDF5, Parquet, CSV (also .gz); - for standard input.",
+        help="Files: .npy, .npz, .safetensors, HDF5, Parquet, CSV (also .gz); Zarr stores; - for standard input.",
         show_default=False,
     ),
 ]
@@ -168,7 +168,7 @@ Key = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The array to take from a file that holds several: .npz, .safetensors, HDF5.",
+        help="The array to take from a file that holds several: .npz, .safetensors, HDF5, Zarr.",
         show_default=False,
         rich_help_panel=INPUT,
     ),
@@ -217,13 +217,13 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE|DIR/|-",
-        help="Write results here instead: .npy .npz .csv .tsv .json .jsonl by suffix; DIR/ for one file an input.",
+        help="Write results here instead: .npy .npz .csv .tsv .json .jsonl .zarr by suffix; DIR/ for one file each.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
 ]
 Format = Annotated[
-    Literal["table", "csv", "tsv", "json", "jsonl", "npy", "npz"] | None,
+    Literal["table", "csv", "tsv", "json", "jsonl", "npy", "npz", "zarr"] | None,
     typer.Option(
         help="What goes to standard output; with -o FILE, the file's format (table: a table as well). Default: table.",
         show_default=False,
@@ -243,6 +243,12 @@ Plot = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OUTPUT)]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with a .zarr store that a broken run left unfinished.", rich_help_panel=OUTPUT
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(
@@ -258,6 +264,25 @@ Memory = Annotated[
         metavar="SIZE",
         help="Bound on blocks held at a time, beside TensorFlow itself.",
         parser=_taken(size_of),
+        rich_help_panel=RUNNING,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|FILE",
+        help="Run on the Dask cluster of this scheduler, from Zarr, HDF5 or .npy to Zarr.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Run on a Dask cluster of N processes of this machine.",
+        show_default=False,
         rich_help_panel=RUNNING,
     ),
 ]

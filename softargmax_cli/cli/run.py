@@ -27,8 +27,11 @@ def run(
     rows: options.Rows = 20,
     plot: options.Plot = None,
     force: options.Force = False,
+    resume: options.Resume = False,
     device: options.Device = "auto",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -41,9 +44,12 @@ def run(
     softargmax run heatmaps.npy --axis -2,-1 --window 3 --coords corners
 
     cat data.npy | softargmax run - --format jsonl | jq .soft
+
+    softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     """
     from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.distributing import Cluster
     from softargmax_cli.cli.running import Shown, run_all
 
     number, within = options.searched(beta, temperature, kind, tol)
@@ -62,4 +68,5 @@ def run(
         quiet=quiet,
         verbose=verbose,
     )
-    return run_all(inputs, asked, Shown(output, format, rows, plot, force, within))
+    shown = Shown(output, format, rows, plot, force, resume, within)
+    return run_all(inputs, asked, shown, Cluster(scheduler, workers))

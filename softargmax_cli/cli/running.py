@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from softargmax_cli.arrays.formats import STORE
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
@@ -18,7 +19,10 @@ from softargmax_cli.cli.destinations import (
     make_directory,
     spare_inputs,
 )
+from softargmax_cli.cli.distributing import Cluster, distribute
 from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
+from softargmax_cli.cli.storing import keep, stored
+from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,19 +41,25 @@ class Shown:
     rows: int
     plot: str | None
     force: bool
+    resume: bool
     within: float | None
     """How close soft must come to hard, where β is to be found for that."""
 
 
-def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
+def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
     destinations = choose_destinations(names, shown.output, shown.format)
     pictures = choose_pictures(names, shown.plot)
+    to_stores = stored(destinations, shown.plot, resume=shown.resume)
     spare_inputs([*(destination.path for destination in destinations), *pictures], names, *asked.files)
     if shown.plot is not None:
         check_axes(asked.axes)
     make_directory(shown.output)
     make_directory(shown.plot, "--plot")
+    if cluster.wanted:
+        if shown.within is not None:
+            raise OptionError("--beta auto is found on one machine", "find it there, and give --beta a number here")
+        return distribute(names, destinations, asked, cluster, force=shown.force, resume=shown.resume)
     places = iter(zip(destinations, pictures, strict=True))
     tables = 0
 
@@ -59,6 +69,11 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
         # A bar would be drawn into data that goes to the same terminal.
         bar = not (destination.path == "-" and sys.stdout.isatty())
         fields = _fields(destination, picture)
+        needs = None
+        if to_stores:
+            from softargmax_cli.reduction.fitting import BOXES
+
+            needs = BOXES
         excerpt = partial(_kept, rows=shown.rows, table=destination.table, picture=picture is not None)
         with ExitStack() as stack:
             replay, beta = None, None
@@ -67,10 +82,13 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
 
                 replay = stack.enter_context(inputs.replayed(name))
                 beta = found_beta(inputs, name, replay, shown.within, bar=bar)
-            opened = inputs.opened(name, fields, bar=bar, excerpt=excerpt, replay=replay, beta=beta)
+            opened = inputs.opened(name, fields, bar=bar, needs=needs, excerpt=excerpt, replay=replay, beta=beta)
             reduction = stack.enter_context(opened)
             if beta is not None:
                 reduction.notes.append(f"--beta auto: β {beta:.10g} keeps soft within {shown.within:g} of hard")
+            if destination.path and to_stores:
+                keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
+                return 0
             _show(reduction, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table
@@ -82,7 +100,10 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown) -> int:
 def _fields(destination: Destination, picture: str | None) -> set[str]:
     """What a destination shows or holds, and a picture says."""
     from softargmax_cli.arrays.sinks import fields_of
+    from softargmax_cli.reduction.result import FIELDS
 
+    if destination.format == STORE:
+        return set(FIELDS)
     fields = set(fields_of(destination.format)) if destination.path else set()
     if destination.table or picture is not None:
         from softargmax_cli.report.table import TABLE_FIELDS

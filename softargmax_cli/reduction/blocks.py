@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,12 +48,43 @@ class Plan:
         """The blocks, reduced axes innermost, otherwise in the order of the file."""
         if 0 in self.shape:  # however long its other axes are said to be
             return
-        memory = _memory_order(len(self.shape), self.order)
-        loops = [k for k in memory if k not in self.axes] + [k for k in memory if k in self.axes]
+        loops = self._loops
         for starts in _places([(self.shape[k], self.extent[k]) for k in loops]):
-            start = tuple(starts[loops.index(k)] for k in range(len(self.shape)))
-            ends = zip(start, self.extent, self.shape, strict=True)
-            yield Block(start, tuple(min(a + size, n) for a, size, n in ends))
+            yield self._block(dict(zip(loops, starts, strict=True)))
+
+    def at(self, column: int, part: int) -> Block:
+        """The block that is number `part` of those that hold a column of slices, in the order of the plan."""
+        kept, parts = [k for k in self._loops if k not in self.axes], [k for k in self._loops if k in self.axes]
+        place: dict[int, int] = {}
+        for axes, rest in ((kept, column), (parts, part)):
+            for k in reversed(axes):
+                rest, number = divmod(rest, self._count(k))
+                place[k] = number * self.extent[k]
+        return self._block(place)
+
+    @property
+    def columns(self) -> int:
+        """How many boxes the axes that stay are cut into."""
+        return math.prod(self._count(k) for k in range(len(self.shape)) if k not in self.axes)
+
+    @property
+    def parts(self) -> int:
+        """How many blocks hold the same slices."""
+        return math.prod(self._count(k) for k in self.axes)
+
+    @property
+    def _loops(self) -> list[int]:
+        """The axes from the outermost loop to the innermost."""
+        memory = _memory_order(len(self.shape), self.order)
+        return [k for k in memory if k not in self.axes] + [k for k in memory if k in self.axes]
+
+    def _count(self, axis: int) -> int:
+        return -(-self.shape[axis] // self.extent[axis])
+
+    def _block(self, place: Mapping[int, int]) -> Block:
+        start = tuple(place[k] for k in range(len(self.shape)))
+        ends = zip(start, self.extent, self.shape, strict=True)
+        return Block(start, tuple(min(a + size, n) for a, size, n in ends))
 
     def boxes(self) -> Iterator[list[Block]]:
         """The blocks, those of the same slices together."""
@@ -73,7 +104,9 @@ class Plan:
     def in_order(self) -> bool:
         """Whether slices come in row-major order of the axes that stay."""
         kept = [k for k in range(len(self.shape)) if k not in self.axes and self.shape[k] > 1]
-        return self.order == "C" or len(kept) <= 1
+        wide = next((place for place, k in enumerate(kept) if self.extent[k] > 1), len(kept))
+        whole = all(self.extent[k] >= self.shape[k] for k in kept[wide + 1 :])
+        return len(kept) <= 1 or (self.order == "C" and whole)
 
     def completes(self, block: Block) -> bool:
         """Whether the block is the last of its slices."""
@@ -88,6 +121,18 @@ class Plan:
         """How many of the array's elements lie in blocks of this shape."""
         whole = zip(shape, self.extent, self.shape, strict=True)
         return math.prod(n - n % size if got == size else got for got, size, n in whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining(Plan):
+    """What is left of a plan when some slices are done."""
+
+    done: Callable[[Block], bool]
+    """Whether those of a block are."""
+
+    def __iter__(self) -> Iterator[Block]:
+        # Named, as `super()` does not know the class that `slots` makes.
+        return (block for block in Plan.__iter__(self) if not self.done(block))
 
 
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:

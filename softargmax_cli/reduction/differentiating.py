@@ -65,7 +65,7 @@ def _bytes_differentiated(source: Readable, problem: Problem) -> int:
     return 2 * bytes_reduced(source, problem) + 4 * len(problem.axes) * problem.precision.itemsize
 
 
-GRADIENT = Needs(_bytes_differentiated, lambda problem: 2 if problem.window is None else 3)
+GRADIENT = Needs(_bytes_differentiated, lambda problem: 2 if problem.window is None else 3, in_boxes=False)
 """Of `differentiate`."""
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.finish import finish
+from softargmax_cli.reduction.blocks import Block, Plan, Remaining
+from softargmax_cli.reduction.finish import finish, finish_block
+from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.ordering import Scratch, in_row_major_order, logical
 from softargmax_cli.reduction.readable import Readable
@@ -41,6 +42,23 @@ def reduce(
     return SliceStream(source, problem, BlockReducer(problem, runtime), memory, advance, note, scratch).slices()
 
 
+def reduce_boxes(
+    source: Readable,
+    problem: Problem,
+    runtime: Runtime,
+    *,
+    memory: int,
+    done: Callable[[Block], bool] = lambda block: False,
+    advance: Callable[[int], None] = lambda nbytes: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Iterator[tuple[Block, Slices]]:
+    """The same in boxes, in the order of the file: the last box of the slices, and these, in its row-major order.
+
+    Boxes whose slices are `done` are left out. `fitting.BOXES` says what the source must be.
+    """
+    return _BoxStream(source, problem, BlockReducer(problem, runtime), memory, advance, note).slices_in_boxes(done)
+
+
 class SliceStream(Stream[Slices]):
     """Makes the results of slices, in row-major order."""
 
@@ -57,13 +75,10 @@ class SliceStream(Stream[Slices]):
 
     def _results(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
         """The results of the slices that end with a block, in the order of the file."""
-        first, shape, names = 0, [n or 0 for n in self.problem.shape], self._names
-        for k in self.problem.kept:
-            first = first * shape[k] + block.start[k]
-        ids = rows if self.problem.kept == (0,) else None
+        names, ids = self._names, rows if self.problem.kept == (0,) else None
         if names is not None:
             ids = names[block.start[-1] : block.stop[-1]]
-        return finish(state, self.problem, [shape[axis] for axis in self.problem.axes], first, ids)
+        return finish_block(state, self.problem, block, ids)
 
     def _of_table(self, state: State, shape: tuple[int, int], rows: Sequence[str] | None = None) -> Slices:
         ids = self._names if rows is None else rows
@@ -83,3 +98,16 @@ class SliceStream(Stream[Slices]):
         kept = self.problem.kept
         lengths = [plan.shape[k] for k in kept]
         return in_row_major_order(finished, kept, lengths, self.memory // 4, self.scratch)
+
+
+class _BoxStream(SliceStream):
+    """Makes the same of boxes, in any order."""
+
+    needs = BOXES
+
+    def slices_in_boxes(self, done: Callable[[Block], bool]) -> Iterator[tuple[Block, Slices]]:
+        """Those that are not done, each with the box that completed them; to the first without an answer."""
+        plan = self.needs.plan(self.source, self.problem, self.memory)
+        left = Remaining(plan.shape, plan.axes, plan.order, plan.extent, done)
+        yield from self.undefined.watched_boxes(self._in_blocks(left))
+        self._remark()

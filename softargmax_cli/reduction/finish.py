@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.coordinates import coordinate, step
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
@@ -61,3 +62,11 @@ def finish(
             ties=ties,
             ids=ids,
         )
+
+
+def finish_block(state: State, problem: Problem, block: Block, ids: Sequence[str] | None = None) -> Slices:
+    """The results of the slices that end with a block of an array of known shape, in the order of their states."""
+    first, shape = 0, [n or 0 for n in problem.shape]
+    for k in problem.kept:
+        first = first * shape[k] + block.start[k]
+    return finish(state, problem, [shape[axis] for axis in problem.axes], first, ids)

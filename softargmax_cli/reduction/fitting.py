@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Plan
+from softargmax_cli.reduction.boxes import STATES, Boxes, boxes_of
 from softargmax_cli.reduction.formulas import FLOAT_INDEX
 from softargmax_cli.reduction.parallel import cores
 from softargmax_cli.reduction.readable import Readable
@@ -16,8 +17,6 @@ from softargmax_cli.reduction.spec import Problem
 MIB = 1 << 20
 BLOCK = 2 * MIB
 """Bytes of a block: it and what is computed of it stay in the cache between the passes over it."""
-STATES = 12
-"""How many states of a slice there are while its parts are merged: of blocks that wait, and of both sides moved."""
 RESULT_BYTES = 100
 """What is said of one slice that waits for those before it."""
 MOST_SLICES = 1 << 16
@@ -34,12 +33,16 @@ class Needs:
     """How often a slice is read that is longer than a block, or that is a column of a table of unknown length."""
     states: int = 1
     """How many states a slice has."""
+    in_boxes: bool | None = None
+    """Whether arrays are read in boxes (see `boxes.py`), which are larger than blocks; None where they have chunks."""
 
     def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
         """How many threads work, and how many elements a block has."""
         each = self.bytes_per_element(source, problem)
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         largest = min(BLOCK // source.dtype.itemsize, max(1, MOST_SLICES // self.states) * length)
+        if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
+            return boxes.threads(cores(), memory), max(1, min(largest, memory // (2 * each)))
         workers = max(1, min(cores(), memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
@@ -48,8 +51,19 @@ class Needs:
         slices = math.prod(n for k, n in enumerate(plan.extent) if k not in plan.axes)
         return max(1, memory // (4 * (workers + 1) * slices * RESULT_BYTES))
 
+    def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
+        """The boxes in which an array is read; None where it is read in blocks at once. OptionError as `boxes_of`."""
+        wanted = source.chunks is not None if self.in_boxes is None else self.in_boxes
+        shape = tuple(n for n in problem.shape if n is not None)
+        if not wanted or source.sequential or len(shape) < len(problem.shape):
+            return None
+        state = self.states * state_bytes(problem)
+        return boxes_of(shape, problem.axes, source.order, source.dtype.itemsize, memory, source.chunks, state)
+
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
-        """The blocks of an array of known shape."""
+        """The blocks of an array of known shape, or its boxes."""
+        if boxes := self.boxes(source, problem, memory):
+            return boxes.plan
         shape, elements = tuple(n for n in problem.shape if n is not None), self.fit(source, problem, memory)[1]
         return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
 
@@ -66,7 +80,7 @@ class Needs:
         So it is where there are several passes, and where slices lie side by side in the pipe that are too many to be
         held.
         """
-        if self.passes(source, problem, memory) > 1:
+        if self.in_boxes or self.passes(source, problem, memory) > 1:
             return True
         if problem.shape[0] is None:
             return False
@@ -99,9 +113,10 @@ def bytes_reduced(source: Readable, problem: Problem) -> int:
 
 def _passes_reduced(problem: Problem) -> int:
     """Two where what is asked of a place depends on where the maximum is, or in a table on how many rows precede it."""
-    again = problem.window is not None or ("second" in problem.fields and len(problem.axes) > 1)
-    return 2 if again or (problem.shape[0] is None and problem.values is not None) else 1
+    return 2 if problem.looks_back or (problem.shape[0] is None and problem.values is not None) else 1
 
 
 REDUCTION = Needs(bytes_reduced, _passes_reduced)
 """Of `engine.reduce`."""
+BOXES = replace(REDUCTION, in_boxes=True)
+"""Of `engine.reduce_boxes`."""

@@ -39,6 +39,11 @@ class Lookalike:
         """Whether all that was seen could be, and is no label."""
         return self._fractions and not self._refuted
 
+    def join(self, other: Lookalike) -> None:
+        """Take into account all that another has looked at."""
+        self._refuted |= other._refuted
+        self._fractions |= other._fractions
+
     def look(self, values: npt.NDArray[Any], axes: Sequence[int]) -> None:
         """Look at the first slices of a block, reduced over `axes`."""
         if self._refuted:

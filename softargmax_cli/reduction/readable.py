@@ -37,5 +37,6 @@ class Readable(Protocol):
     order: Order
     sequential: bool
     labels: Sequence[str] | None
+    chunks: tuple[int, ...] | None
 
     def fetch(self, block: Block) -> Pending | None: ...

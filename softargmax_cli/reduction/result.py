@@ -147,6 +147,19 @@ class Summary:
         if slices.second is not None:
             self.multimodal = (self.multimodal or 0) + int(np.count_nonzero(slices.second >= MULTIMODAL))
 
+    def join(self, other: Summary) -> None:
+        """Take into account all that another summary has seen."""
+        self.slices += other.slices
+        self.undefined += other.undefined
+        self.agreeing += other.agreeing
+        self.max_abs_offset = float(np.fmax(self.max_abs_offset, other.max_abs_offset))
+        self.total_abs_offset += other.total_abs_offset
+        self.offsets += other.offsets
+        if other.tied is not None:
+            self.tied = (self.tied or 0) + other.tied
+        if other.multimodal is not None:
+            self.multimodal = (self.multimodal or 0) + other.multimodal
+
     @property
     def mean_abs_offset(self) -> float:
         """Mean of |offset| over the slices that have an answer, and their axes; NaN when none has."""

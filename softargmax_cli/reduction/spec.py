@@ -170,6 +170,11 @@ class Problem:
         return () if self.values is None else tuple(self.values[self.axes.index(axis)] for axis in self.ascending)
 
     @property
+    def looks_back(self) -> bool:
+        """Whether what is asked of a place depends on where the maximum is, so that it must be known first."""
+        return self.window is not None or ("second" in self.fields and len(self.axes) > 1)
+
+    @property
     def radius(self) -> int:
         """How far from the hard argmax its neighbourhood reaches; what lies beyond is a second mode."""
         return NEIGHBOURHOOD if self.window is None else self.window

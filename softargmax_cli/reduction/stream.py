@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -20,8 +21,11 @@ import numpy as np
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.boxes import FAN_IN
+from softargmax_cli.reduction.boxing import BoxReducer, located
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import REDUCTION
+from softargmax_cli.reduction.folding import Fold, Merge
 from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.mapping import Array, Misfit, Reducer, padded
 from softargmax_cli.reduction.ordering import Scratch
@@ -39,6 +43,7 @@ WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """Number of a table's or a pipe's block from which on the same holds, where the length is not known, or only said."""
+LOOK_LIKE_WEIGHTS = "slices sum to 1 and look like probabilities; --input probs takes them as weights"
 Worth = Mapping[tuple[int, ...], bool]
 """Whether the blocks of each shape are worth compiling for."""
 
@@ -92,6 +97,11 @@ class Stream(ABC, Generic[Answers]):
         self.source, self.problem, self.memory, self.advance, self.note = source, problem, memory, advance, note
         self.scratch, self.reducer, self.undefined = scratch, reducer, Undefined(problem)
         self.workers, self.elements = self.needs.fit(source, problem, memory)
+        self.boxes = self.needs.boxes(source, problem, memory)
+        if self.boxes is not None:
+            self.reducer = BoxReducer(reducer, problem, source.order, self.elements)
+            if remark := self.boxes.note(memory):
+                note(remark)
         self.buffers, self.lookalike = threading.local(), Lookalike()
 
     @abstractmethod
@@ -113,35 +123,43 @@ class Stream(ABC, Generic[Answers]):
     def answers(self) -> Iterator[Answers]:
         """All of them; what is noted of slices comes at the end."""
         yield from self._table() if self.problem.shape[0] is None else self._array()
+        self._remark()
+
+    def _remark(self) -> None:
+        """Note what all slices together look like."""
         if self.lookalike.found:
-            self.note("slices sum to 1 and look like probabilities; --input probs takes them as weights")
+            self.note(LOOK_LIKE_WEIGHTS)
 
     def _array(self) -> Iterator[Answers]:
         """The answers of an array of known shape."""
         plan = self.needs.plan(self.source, self.problem, self.memory)
+        return self._ordered(plan, self._in_blocks(plan))
+
+    def _in_blocks(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        """Those of an array as they are found, each with the block that completed them."""
         if self.source.sequential:  # whose order may make blocks large
             block, unfinished = self.needs.held(self.source, self.problem, plan)
             self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
         if self.needs.passes(self.source, self.problem, self.memory) > 1:
-            return self._ordered(plan, self._finished_twice(plan))
-        return self._ordered(plan, self._finished(plan))
+            return self._finished_twice(plan)
+        return self._finished(plan)
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         """Complete slices, and the block that completed them."""
-        # A pipe's blocks wait in memory; and all threads should have something to do.
+        # A pipe's blocks wait in memory, boxes are large; and all threads should have something to do.
         few = sum(1 for _ in islice(plan, 4 * self.workers * self.batch)) // (4 * self.workers)
         room = self.needs.waiting(plan, self.workers, self.memory)
-        batch = 1 if self.source.sequential else max(1, min(few, room))
-        state: State | None = None
+        batch = 1 if self.source.sequential or self.boxes else max(1, min(few, room))
+        fold = self._fold()
         worth = self._worth_compiling(plan)
         late = FIRST_COMPILED if self.source.sequential else 0  # a pipe may end long before it says
         planned = ((block, k >= late and worth[block.shape]) for k, block in enumerate(plan))
         for part in self._parts(planned, batch):
             answers = part.answers
             if answers is None:
-                state = self._merged(state, part, part.block.start)
+                fold.add(self._moved(part, part.block.start))
                 if plan.completes(part.block):
-                    answers, state = self._answers(state, part.block), None
+                    answers, fold = self._answers(fold.whole(), part.block), self._fold()
             if answers is not None:
                 yield part.block, answers
 
@@ -153,63 +171,53 @@ class Stream(ABC, Generic[Answers]):
 
     def _found(self, box: Sequence[Block], worth: Worth) -> State:
         """The state of all blocks of some slices."""
-        found: State | None = None
+        self.reducer.careful = False  # NaN elsewhere says nothing of these slices
+        fold = self._fold()
         for part in self._parts(((block, worth[block.shape]) for block in box), 1):
-            found = self._merged(found, part, part.block.start)
-        assert found is not None
-        if self.problem.window is not None and self.problem.values is not None:
-            found = found.placed(self.problem.places)
-        return found
+            fold.add(self._moved(part, part.block.start))
+        return located(fold.whole(), self.problem)
 
     def _completed(self, box: Sequence[Block], worth: Worth, found: State) -> State:
         """That with what only a second pass can tell."""
-        near = [block for block in box if self._concerns(block, found)] or box[-1:]  # beside NaN, hard is nowhere
-        self.advance(sum(_nbytes(self.source, block) for block in set(box).difference(near)))
-        sums: State | None = None
-        for part in self._parts(((block, worth[block.shape]) for block in near), 1, known=found):
-            assert part.state is not None
-            sums = part.state if sums is None else added(sums, part.state)
-        assert sums is not None
-        return found.completed(sums, self.problem.window is not None)
-
-    def _concerns(self, block: Block, found: State) -> bool:
-        """Whether a block has anything to say of slices whose maximum has been found."""
-        if "second" in self.problem.fields or self.problem.window is None:
-            return True
-        axes, window = self.problem.ascending, min(self.problem.window, FURTHEST)
-        start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
-        hard = found.hard.reshape(len(axes), -1)  # (a, s)
-        return bool(((hard + window >= start) & (hard - window < stop)).all(axis=0).any())
+        near = {block for block in box if concerns(block, found, self.problem)}
+        near = near or {box[-1]}  # beside NaN, hard is nowhere
+        self.advance(sum(_nbytes(self.source, block) for block in box if block not in near))
+        fold = self._fold(added)
+        parts = self._parts(((block, worth[block.shape]) for block in box if block in near), 1, known=found)
+        for block in box:
+            fold.add(next(parts).state if block in near else None)
+        return found.completed(fold.whole(), self.problem.window is not None)
 
     def _worth_compiling(self, plan: Plan) -> Worth:
-        """Whether the blocks of each shape are worth compiling for."""
-        nbytes = {shape: plan.elements_in(shape) * self.source.dtype.itemsize for shape in plan.block_shapes()}
-        return {shape: self.work * size >= WORTH_COMPILING for shape, size in nbytes.items()}
+        return worth_compiling(plan, self.source.dtype.itemsize, self.work)
 
     def _table(self) -> Iterator[Answers]:
         """The answers of a table, (rows, columns), whose number of rows only its end tells."""
         columns = self.problem.shape[1]
         assert columns is not None
         numbered = enumerate(blocks.rows(columns, self.elements))
-        row, state = 0, None
+        row, fold = 0, self._fold()
         for part in self._parts(((block, k >= FIRST_COMPILED) for k, block in numbered), 1, table=True):
             if part.misfit is not None:
                 self.undefined.note(part.misfit, (row, 0))
             if part.answers is not None:
                 yield self._numbered(part.answers, row)
             elif part.state is not None:
-                state = self._merged(state, part, (row, 0))
+                fold.add(self._moved(part, (row, 0)))
             row += part.rows
         if 0 in self.problem.axes:
-            if state is None:
+            if not row:
                 raise InputError("the table has no rows, so there is no maximum along axis 0")
-            yield self._of_table(state, (row, columns))
+            yield self._of_table(fold.whole(), (row, columns))
 
-    def _merged(self, state: State | None, part: Part[Answers], start: Sequence[int]) -> State:
-        """`state` with a part that begins at `start`."""
+    def _fold(self, both: Merge | None = None) -> Fold:
+        """Merges what blocks of the same slices left behind; boxes as a cluster does it, to the same bits."""
+        return Fold(both or partial(merge, beta=self.reducer.betas), None if self.boxes is None else FAN_IN)
+
+    def _moved(self, part: Part[Answers], start: Sequence[int]) -> State:
+        """The state of a part that begins at `start`, with positions in the whole array."""
         assert part.state is not None
-        moved = part.state.shifted([start[axis] for axis in self.problem.ascending])
-        return moved if state is None else merge(state, moved, self.reducer.betas)
+        return part.state.shifted([start[axis] for axis in self.problem.ascending])
 
     def _parts(
         self,
@@ -270,6 +278,22 @@ class Stream(ABC, Generic[Answers]):
         if self.problem.shape[0] is None:
             return replace(part, answers=self._of_table(state.first(part.rows), (part.rows, values.shape[1]), ids))
         return replace(part, answers=self._answers(state, task.block, ids))
+
+
+def concerns(block: Block, found: State, problem: Problem) -> bool:
+    """Whether a block has anything to say of slices whose maximum has been found."""
+    if "second" in problem.fields or problem.window is None:
+        return True
+    axes, window = problem.ascending, min(problem.window, FURTHEST)
+    start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
+    hard = found.hard.reshape(len(axes), -1)  # (a, s)
+    return bool(((hard + window >= start) & (hard - window < stop)).all(axis=0).any())
+
+
+def worth_compiling(plan: Plan, itemsize: int, work: int = 1) -> Worth:
+    """Whether the blocks of each shape are worth compiling for."""
+    nbytes = {shape: plan.elements_in(shape) * itemsize for shape in plan.block_shapes()}
+    return {shape: work * size >= WORTH_COMPILING for shape, size in nbytes.items()}
 
 
 def _nbytes(source: Readable, block: Block) -> int:

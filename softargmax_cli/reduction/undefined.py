@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from softargmax_cli.errors import UndefinedError
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.mapping import NAN, NEGATIVE, Misfit
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
@@ -49,6 +50,14 @@ class Undefined:
                 yield run
         self.check()
 
+    def watched_boxes(self, boxes: Iterator[tuple[Block, Slices]]) -> Iterator[tuple[Block, Slices]]:
+        """The same for the slices of boxes, which are not consecutive; each with its box."""
+        for block, run in boxes:
+            self.note_slices(*lacking(run, block, self._problem))
+            if not (self._counts or self._slices):
+                yield block, run
+        self.check()
+
     def check(self) -> None:
         """Raise UndefinedError where anything was noted."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
@@ -70,6 +79,16 @@ class Undefined:
             return f"{count} {'sums' if one else 'sum'} to 0, so there is nothing to normalise by{where}"
         nothing = "inf" if problem.kind == "cost" else "-inf"
         return f"{count} {'holds' if one else 'hold'} nothing but {nothing}{where}"
+
+
+def lacking(slices: Slices, block: Block, problem: Problem) -> tuple[int, int]:
+    """How many slices of a box have no answer, and the row-major number of the first."""
+    missing = np.isnan(slices.peak)
+    number, kept = 0, problem.kept
+    inner = np.unravel_index(int(np.argmax(missing)), [block.shape[k] for k in kept]) if kept else ()
+    for k, at in zip(kept, inner, strict=True):
+        number = number * (problem.shape[k] or 0) + block.start[k] + int(at)
+    return int(np.count_nonzero(missing)), number
 
 
 def index_text(index: tuple[int, ...]) -> str:

@@ -227,7 +227,8 @@ def test_rows_of_a_table_by_name(files: Inside) -> None:
 def test_the_options_that_define_the_reduction_are_those_of_run() -> None:
     ours, theirs = inspect.signature(check).parameters, inspect.signature(run).parameters
     hints, run_hints = (typing.get_type_hints(command, include_extras=True) for command in (check, run))
-    own = {"output", "format", "rows", "plot"}  # what they do with the result
+    own = {"output", "format", "rows", "plot", "resume"}  # what they do with the result
+    own |= {"scheduler", "workers"}  # which write stores alone
     own |= {"beta", "tol"}  # where one of them finds β
     shared = [name for name in theirs if name not in own]
     assert [name for name in ours if name in shared] == shared

@@ -1,0 +1,272 @@
+"""Results as a Zarr group, an array a field, written chunk by chunk by whoever has them, and there as a whole or not.
+
+Until the end there are chunks alone: what makes a group of them, Zarr's documents, is kept apart and written last. On
+a disk they lie beside their target, in TARGET.partial, and are renamed; an object store knows no renaming, so there
+they lie in their place. A manifest among them says what was asked, so that a run broken off can be gone on with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.arrays.stores import DOCUMENTS, blaming, is_url, zarr_python
+from softargmax_cli.errors import OptionError, OutputError, UndefinedError
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
+
+MANIFEST = ".softargmax.json"
+PARTIAL = ".partial"
+ROOT = "zarr.json"
+LAST = "soft"
+"""The field that is written last: its chunk stands for those of all others."""
+
+_DTYPES = {"hard": "int64", "ties": "int64", "agree": "bool"}
+_FILL = {"hard": -1, "ties": 0, "agree": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Where chunks of results go; it may travel to other machines."""
+
+    place: str
+    """A directory or a URL."""
+    documents: Mapping[str, bytes]
+    """Zarr's, by their keys; they are not in the store yet."""
+    kept: tuple[int, ...]
+    """The axes of the input that stay."""
+
+    def write(self, block: Block, slices: Slices) -> None:
+        """The slices of the block that completes them; the same ones again do no harm. Raises OutputError."""
+        region = tuple(slice(block.start[k], block.stop[k]) for k in self.kept)
+        with blaming(self.place, "written", OutputError):
+            arrays = self._arrays()
+            for field in sorted(FIELDS, key=lambda field: field == LAST):
+                arrays[field][region] = _shaped(slices.column(field), [block.shape[k] for k in self.kept])
+
+    def read(self, block: Block, start: int) -> Slices:
+        """What was written of a block's slices, of which the first has the number `start`."""
+        region = (*(slice(block.start[k], block.stop[k]) for k in self.kept), ...)
+        parts: dict[str, Any] = {}
+        with blaming(self.place, "read", OutputError):
+            arrays, size = self._arrays(), math.prod(block.shape[k] for k in self.kept)
+            for field in FIELDS:
+                values = np.asarray(arrays[field][region])
+                parts[field] = values.reshape(size, -1).T.copy() if field in PER_AXIS else values.reshape(size)
+        return Slices(start, **parts)
+
+    def _arrays(self) -> dict[str, Any]:
+        """Each field's array, which lies in the store but for its document."""
+        zarr = zarr_python()
+        from zarr.buffer.cpu import Buffer
+        from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+
+        held = {key: Buffer.from_bytes(text) for key, text in self.documents.items()}
+        documents = zarr.open_group(MemoryStore(held), mode="r").arrays()
+        store = FsspecStore.from_url(self.place) if is_url(self.place) else LocalStore(self.place)
+        # A chunk that holds nothing but the fill value is written as well: that it is there says that it is done.
+        config = {"write_empty_chunks": True}
+        return {
+            field: zarr.Array(zarr.AsyncArray(document.metadata, StorePath(store, field), config=config))
+            for field, document in documents
+        }
+
+
+def manifest_of(chunks: Chunks) -> Any:
+    """What is said, where chunks go, of what was asked; None where nothing is."""
+    import fsspec
+
+    with blaming(chunks.place, "read", OutputError):
+        files, root = fsspec.core.url_to_fs(chunks.place)
+        files.invalidate_cache()
+        try:
+            return json.loads(files.cat_file(f"{root.rstrip('/')}/{MANIFEST}"))
+        except FileNotFoundError:
+            return None
+
+
+class ZarrStore:
+    """A group of results that grows; leaving the `with` block without `commit` keeps what there is, to be resumed.
+
+    extent: how many slices a chunk takes along each axis that stays; asked: what was asked, for the manifest and the
+    group's attributes. Raises OutputError where something is there already without `force` or `resume`, OptionError
+    where what is there was begun for something else.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        run: Run,
+        extent: Sequence[int],
+        asked: Mapping[str, Any],
+        *,
+        force: bool = False,
+        resume: bool = False,
+    ) -> None:
+        zarr_python()
+        self.name = target
+        self._local = not is_url(target)
+        place = os.path.abspath(target) + PARTIAL if self._local else target.rstrip("/")
+        kept = tuple(k for k in range(len(run.shape)) if k not in run.axes)
+        self._extent = tuple(extent)
+        lengths = [run.known_shape[k] for k in kept]
+        self._grid = [-(-n // size) if n else 0 for n, size in zip(lengths, extent, strict=True)]
+        self._asked = {**asked, "chunks": list(extent)}
+        documents = _documents(run, lengths, self._extent, self._asked)
+        self.chunks = Chunks(place, documents, kept)
+        self._done = bytearray(math.prod(self._grid))
+        self._open = True
+        with blaming(target, "written", OutputError):
+            import fsspec
+
+            self._files, self._root = fsspec.core.url_to_fs(place)
+            self._begin(force, resume)
+
+    def _begin(self, force: bool, resume: bool) -> None:
+        old = os.path.lexists(self.name) if self._local else any(map(self._exists, DOCUMENTS))
+        if old and not force:
+            raise OutputError(f"{self.name}: the store exists", "replace it with --force")
+        if old and self._local and not any(os.path.isfile(os.path.join(self.name, name)) for name in DOCUMENTS):
+            raise OutputError(f"{self.name}: no Zarr store, which is all that --force replaces here", "choose a name")
+        begun = self._exists(MANIFEST)
+        if begun and resume:
+            self._compare(json.loads(self._files.cat_file(self._path(MANIFEST))))
+            self._find_done()
+            return
+        if begun and not force:
+            what = f"{self.name}: a run was broken off, and its chunks are in {self.chunks.place}"
+            raise OutputError(what, "go on with --resume, or begin anew with --force")
+        if begun or (old and not self._local):
+            self._files.rm(self._root, recursive=True)
+            self._files.invalidate_cache()
+        elif self._local and os.path.lexists(self.chunks.place):
+            raise OutputError(f"{self.chunks.place}: is in the way, and none of ours", "move it, or choose a name")
+        self._files.makedirs(self._root, exist_ok=True)
+        self._files.pipe_file(self._path(MANIFEST), json.dumps(self._asked, indent=1).encode())
+
+    def _compare(self, begun: Any) -> None:
+        names = [name for name in self._asked if not isinstance(begun, dict) or begun.get(name) != self._asked[name]]
+        if names:
+            was = begun.get(names[0]) if isinstance(begun, dict) else None
+            what = f"--resume: {self.name} was begun with {names[0]} {was}, not {self._asked[names[0]]}"
+            raise OptionError(what, "ask for the same again, or begin anew with --force")
+
+    def _find_done(self) -> None:
+        """Which chunks are there, from their keys."""
+        below = f"{LAST}/c"
+        for path in self._files.find(self._path(below)):
+            parts = path.rpartition(f"{LAST}/c")[2].strip("/").split("/")[: len(self._grid)]
+            if len(parts) == len(self._grid) and all(part.isdigit() for part in parts):  # no rest of an atomic write
+                self._done[self._number([int(part) for part in parts])] = 1
+
+    def done(self, block: Block) -> bool:
+        """Whether the results of a block's slices are there already, from an earlier run."""
+        places = [block.start[k] // size for k, size in zip(self.chunks.kept, self._extent, strict=True)]
+        return bool(self._done[self._number(places)])
+
+    @property
+    def resumed(self) -> int:
+        """How many chunks an earlier run has left."""
+        return sum(self._done)
+
+    def _number(self, places: Sequence[int]) -> int:
+        number = 0
+        for at, count in zip(places, self._grid, strict=True):
+            number = number * count + at
+        return number
+
+    def commit(self, summary: Summary) -> None:
+        """Make a group of the chunks and put it in place."""
+        with blaming(self.name, "written", OutputError):
+            documents = dict(self.chunks.documents)
+            root = json.loads(documents.pop(ROOT))
+            root["attributes"]["softargmax"]["summary"] = summary.as_dict()
+            for key, text in documents.items():
+                self._files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
+                self._files.pipe_file(self._path(key), text)
+            self._files.rm_file(self._path(MANIFEST))
+            self._files.pipe_file(self._path(ROOT), json.dumps(root, indent=2).encode())
+            if self._local:
+                self._rename()
+        self._open = False
+
+    def _rename(self) -> None:
+        for folder, _, names in os.walk(self.chunks.place):
+            for name in names:
+                if name.endswith(PARTIAL):  # of a writer that was killed
+                    os.unlink(os.path.join(folder, name))
+        if hasattr(os, "sync"):
+            os.sync()
+        old = f"{self.chunks.place}.{secrets.token_hex(4)}"
+        replaced = os.path.lexists(self.name)
+        if replaced:
+            os.rename(self.name, old)
+        os.rename(self.chunks.place, self.name)
+        if replaced:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def abort(self) -> None:
+        """Forget all that was written."""
+        self._open = False
+        with contextlib.suppress(Exception):  # it is in nobody's way but for its space
+            self._files.rm(self._root, recursive=True)
+
+    def __enter__(self) -> ZarrStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        refused = kind is not None and issubclass(kind, UndefinedError)  # and would be again
+        if self._open and (refused or not self._kept()):
+            self.abort()
+
+    def _kept(self) -> bool:
+        """Whether there is anything to go on with."""
+        with contextlib.suppress(Exception):
+            self._files.invalidate_cache()
+            return bool(self._files.find(self._path(f"{LAST}/c")))
+        return True
+
+    def _path(self, key: str) -> str:
+        return f"{self._root.rstrip('/')}/{key}"
+
+    def _exists(self, key: str) -> bool:
+        return bool(self._files.exists(self._path(key)))
+
+
+def _documents(run: Run, shape: Sequence[int], extent: Sequence[int], asked: Mapping[str, Any]) -> dict[str, bytes]:
+    """What makes a group of the chunks."""
+    zarr = zarr_python()
+    from zarr.storage import MemoryStore
+
+    held: dict[str, Any] = {}
+    group = zarr.create_group(MemoryStore(held), attributes={"softargmax": dict(asked)}, zarr_format=3)
+    for field in FIELDS:
+        several = (len(run.axes),) if field in PER_AXIS and len(run.axes) > 1 else ()
+        group.create_array(
+            field,
+            shape=(*shape, *several),
+            chunks=(*extent, *several),
+            dtype=_DTYPES.get(field, "float64"),
+            fill_value=_FILL.get(field, math.nan),
+        )
+    return {key: text.to_bytes() for key, text in held.items()}
+
+
+def _shaped(values: npt.NDArray[Any], inner: Sequence[int]) -> npt.NDArray[Any]:
+    """(m,) or (a, m) as an array has it: the axes that stay, and several coordinates last."""
+    single = values.ndim == 1 or len(values) == 1
+    shaped: npt.NDArray[Any] = values.reshape(inner) if single else values.T.reshape(*inner, len(values))
+    return shaped

@@ -1,0 +1,123 @@
+"""Boxes of whole chunks: what is read at a time of an array that is stored in chunks, or sent to another machine.
+
+A chunk is decoded as a whole, so a box that cut one would have it decoded again and again. A box takes as many
+chunks as are worth a task of its own: first along the reduced axes, so that it holds whole slices where it can.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from softargmax_cli.errors import OptionError
+from softargmax_cli.reduction import blocks
+from softargmax_cli.reduction.blocks import Order, Plan
+
+SHARE = 8
+"""A box of small chunks takes this fraction of the memory."""
+HELD = 2
+"""How many times the bytes of a box are there while it is read: encoded, and decoded."""
+FAN_IN = 16
+"""States that are merged at a time: those of n boxes take log n levels of them, in threads or on a cluster."""
+STATES = 12
+"""How many states of a slice there are while its parts are merged: of blocks that wait, and of both sides moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The boxes of one array, and what reading them costs."""
+
+    plan: Plan
+    nbytes: int
+    """Of the largest box."""
+    again: int
+    """How many times each chunk is decoded."""
+
+    def threads(self, most: int, memory: int) -> int:
+        """How many boxes may be read at a time."""
+        return max(1, min(most, memory // (HELD * self.nbytes)))
+
+    def note(self, memory: int) -> str | None:
+        """What the user may want to know of the chunks."""
+        if self.again > 1:
+            what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
+            return f"{what}; a larger --memory, or chunks longer along the axis, mends it"
+        if HELD * self.nbytes > memory:
+            return (
+                f"a chunk takes {self.nbytes / 1e6:,.0f} MB decoded, and as much again while it is: more than --memory"
+            )
+        return None
+
+
+def boxes_of(
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    order: Order,
+    itemsize: int,
+    memory: int,
+    chunks: Sequence[int] | None,
+    state: int,
+) -> Boxes:
+    """Cut an array into boxes of whole chunks; where it has none, into boxes of about the same size.
+
+    Slices that boxes leave unfinished, of which a state takes `state` bytes, fit into half of `memory` (bytes), though
+    chunks must be cut for it. Raises OptionError where one chunk does not fit into the memory.
+    """
+    room = max(1, memory // SHARE // itemsize)
+    if chunks is None:
+        plan = blocks.plan(shape, axes, order, room, contiguous=False)
+        return Boxes(plan, math.prod(plan.extent) * itemsize, 1)
+    chunk = [max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True)]
+    if math.prod(chunk) * itemsize > memory:
+        size = math.prod(chunk) * itemsize
+        raise OptionError(
+            f"--memory: one chunk of the input, {' × '.join(map(str, chunk))}, takes {size / 1e6:,.0f} MB decoded",
+            f"use --memory {-(-HELD * size // 2**20)}MiB, or store the array in smaller chunks",
+        )
+    extent = _widened(shape, axes, chunk, room)
+    again = _narrowed(shape, axes, extent, memory // 2, state)
+    plan = Plan(shape, axes, "C", tuple(extent))
+    return Boxes(plan, max(math.prod(extent), math.prod(chunk)) * itemsize, again)
+
+
+def levels(parts: int) -> int:
+    """How many states of a slice wait at a time while those of so many boxes are merged."""
+    count = 1
+    while parts > FAN_IN:
+        parts, count = -(-parts // FAN_IN), count + 1
+    return count
+
+
+def held_bytes(state: int, parts: int) -> int:
+    """What a slice takes while so many parts of it are merged, of states of so many bytes."""
+    return state * (STATES + levels(parts) - 1)
+
+
+def _widened(shape: tuple[int, ...], axes: tuple[int, ...], chunk: Sequence[int], room: int) -> list[int]:
+    """A box of as many chunks as find room, the reduced axes first, each from the last."""
+    extent = list(chunk)
+    kept = [k for k in range(len(shape)) if k not in axes]
+    for axis in [*sorted(axes, reverse=True), *reversed(kept)]:
+        count = -(-shape[axis] // chunk[axis])
+        fitting = max(1, room // math.prod(extent))
+        if count:
+            pieces = -(-count // fitting)
+            extent[axis] = min(shape[axis], -(-count // pieces) * chunk[axis])  # alike, so that most boxes are
+        if extent[axis] < shape[axis]:
+            break
+    return extent
+
+
+def _narrowed(shape: tuple[int, ...], axes: tuple[int, ...], extent: list[int], memory: int, state: int) -> int:
+    """Cut a box along the axes that stay until its unfinished slices fit; how many boxes then share a chunk."""
+    parts = math.prod(-(-shape[axis] // extent[axis]) for axis in axes)
+    if parts == 1:
+        return 1
+    again, kept = 1, [k for k in range(len(shape)) if k not in axes]
+    for axis in kept:
+        unfinished = math.prod(extent[k] for k in kept) * held_bytes(state, parts)
+        pieces = min(extent[axis], -(-unfinished // memory))
+        extent[axis] = -(-extent[axis] // pieces)
+        again *= pieces
+    return again

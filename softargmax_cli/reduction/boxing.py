@@ -1,0 +1,180 @@
+"""From the values of a box, which may be many times larger than the cache, to its state: block by block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.reduction import blocks
+from softargmax_cli.reduction.blocks import Block, Order, Plan
+from softargmax_cli.reduction.mapping import Misfit, Reducer
+from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.state import State, added, merge
+
+Array = npt.NDArray[Any]
+
+
+class BoxReducer:
+    """What a reducer of blocks says of a block, said of a box: the same methods, the same threads.
+
+    `elements`: how many of them a block of the box has. Slices come in the memory order of the box, which is `order`.
+    """
+
+    def __init__(self, reducer: Reducer, problem: Problem, order: Order, elements: int) -> None:
+        self._blocks, self._problem, self._order, self._elements = reducer, problem, order, elements
+
+    @property
+    def betas(self) -> float | npt.NDArray[np.float64] | None:
+        """By which its states merge."""
+        return self._blocks.betas
+
+    @property
+    def careful(self) -> bool:
+        """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
+        return self._blocks.careful
+
+    @careful.setter
+    def careful(self, found: bool) -> None:
+        self._blocks.careful = found
+
+    def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
+        """The state of a box that holds whole slices; see `BlockReducer.whole`."""
+        problem, plan, start = self._problem, self._plan(values), [0] * values.ndim
+        if not plan.splits:
+            return self._found(values, plan, lambda block, piece: self._blocks.whole(piece, compiled=compiled))
+        state, misfit = self.part(values, start, compiled=compiled)
+        if problem.looks_back:
+            known = located(state, problem)
+            sums = self.about(values, start, known, careful=self.careful, compiled=compiled)
+            state = known.completed(sums, problem.window is not None)
+        return state, misfit
+
+    def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
+        """The state of a box that holds parts of slices, `hard` counted within it; see `BlockReducer.part`."""
+
+        def found(block: Block, piece: Array) -> tuple[State, Misfit | None]:
+            place = [a + b for a, b in zip(start, block.start, strict=True)]
+            return self._blocks.part(piece, place, compiled=compiled)
+
+        return self._found(values, self._plan(values), found)
+
+    def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State:
+        """The sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
+        plan = self._plan(values)
+        whole = _Slices(self._problem, plan)
+        for box in plan.boxes():
+            of_box, sums = whole.part(known, box[0]), None
+            for block, piece in self._pieces(values, box):
+                place = [a + b for a, b in zip(start, block.start, strict=True)]
+                state = self._blocks.about(piece, place, of_box, careful=careful, compiled=compiled)
+                sums = state if sums is None else added(sums, state)
+            assert sums is not None
+            whole.put(sums, box[0])
+        return whole.state()
+
+    def _found(
+        self, values: Array, plan: Plan, found: Callable[[Block, Array], tuple[State, Misfit | None]]
+    ) -> tuple[State, Misfit | None]:
+        """The states of all blocks as that of the box, with what may not be in it."""
+        whole, misfits = _Slices(self._problem, plan), _Misfits()
+        for box in plan.boxes():
+            sums: State | None = None
+            for block, piece in self._pieces(values, box):
+                state, misfit = found(block, piece)
+                misfits.note(misfit, block.start)
+                moved = state.shifted([block.start[axis] for axis in self._problem.ascending])
+                sums = moved if sums is None else merge(sums, moved, self.betas)
+            assert sums is not None
+            whole.put(sums, box[0])
+        return whole.state(), misfits.all()
+
+    def _plan(self, values: Array) -> Plan:
+        return blocks.plan(values.shape, self._problem.axes, self._order, self._elements, contiguous=False)
+
+    def _pieces(self, values: Array, box: Sequence[Block]) -> Iterator[tuple[Block, Array]]:
+        for block in box:
+            piece = values[tuple(map(slice, block.start, block.stop))]
+            # A view says nothing of the order that the box has, and by which slices are listed.
+            yield block, piece if self._order == "C" else np.asfortranarray(piece)
+
+
+def located(found: State, problem: Problem) -> State:
+    """What a first pass found, as a second pass needs it: with the value at `hard`, where a window is of values."""
+    return found.placed(problem.places) if problem.window is not None and problem.values is not None else found
+
+
+class _Misfits:
+    """Those of several blocks as one: of the kind that came first, as no other is told."""
+
+    def __init__(self) -> None:
+        self._found: Misfit | None = None
+
+    def note(self, misfit: Misfit | None, start: Sequence[int]) -> None:
+        if misfit is None or (self._found is not None and self._found.name != misfit.name):
+            return
+        first = tuple(a + b for a, b in zip(start, misfit.first, strict=True))
+        before = self._found
+        count = misfit.count + (before.count if before else 0)
+        self._found = Misfit(misfit.name, count, min(first, before.first) if before else first)
+
+    def all(self) -> Misfit | None:
+        return self._found
+
+
+class _Slices:
+    """The state of all slices of a box, put together from those of its blocks, in the memory order of the box."""
+
+    def __init__(self, problem: Problem, plan: Plan) -> None:
+        turn = slice(None, None, 1 if plan.order == "C" else -1)
+        self._kept = problem.kept[turn]
+        self._lengths = [plan.shape[k] for k in self._kept]
+        self._whole: dict[str, Array] = {}
+        self._only: State | None = None
+        self._alone = plan.columns == 1
+
+    def put(self, state: State, block: Block) -> None:
+        """The slices of a block."""
+        if self._alone:
+            self._only = state
+            return
+        region, inner = self._region(block)
+        for field in fields(state):
+            part = getattr(state, field.name)
+            if part is None:
+                continue
+            if field.name not in self._whole:
+                self._whole[field.name] = np.empty((*part.shape[:-1], *self._lengths), part.dtype)
+            self._whole[field.name][region] = part.reshape(*part.shape[:-1], *inner)
+
+    def part(self, state: State, block: Block) -> State:
+        """Of a state of all slices, those of a block."""
+        if self._alone:
+            return state
+        region, _ = self._region(block)
+        parts = {}
+        for field in fields(state):
+            values = getattr(state, field.name)
+            if values is not None:
+                before = values.shape[:-1]
+                parts[field.name] = np.ascontiguousarray(values.reshape(*before, *self._lengths)[region]).reshape(
+                    *before, -1
+                )
+        return State(**parts)
+
+    def state(self) -> State:
+        """All that was put."""
+        if self._only is not None:
+            return self._only
+        slices = math.prod(self._lengths)
+        return State(
+            **{name: part.reshape(*part.shape[: -len(self._lengths)], slices) for name, part in self._whole.items()}
+        )
+
+    def _region(self, block: Block) -> tuple[tuple[Any, ...], list[int]]:
+        region = (..., *(slice(block.start[k], block.stop[k]) for k in self._kept))
+        return region, [block.stop[k] - block.start[k] for k in self._kept]

@@ -1,0 +1,171 @@
+"""Zarr stores on one machine: read chunk by chunk, and written as a group that is there as a whole or not."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from command import Inside
+from oracle import assert_answers
+from oracle import softargmax as oracle
+from stores import flat, save, stored, zarr
+
+from softargmax_cli.reduction import boxes
+
+Array = npt.NDArray[Any]
+
+CHUNKS = (3, 4, 5)
+X = np.random.default_rng(7).normal(size=(7, 9, 23))
+
+
+@pytest.fixture(autouse=True)
+def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A box is of the size of one chunk, however small; else the tests would need large arrays for several."""
+    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
+
+
+def chunk_of(folder: Path) -> Path:
+    """The file of a chunk in the midst of an array."""
+    return folder / "c" / "1" / "1" / "1"
+
+
+@pytest.mark.parametrize("more", [{"zarr_format": 2}, {"zarr_format": 3}, {"dtype": ">f8"}, {"dtype": "f4"}], ids=str)
+def test_every_command_reads_it_as_the_array_in_memory(inside: Inside, more: dict[str, Any]) -> None:
+    x = X.astype(more.get("dtype", "f8"))
+    save(inside, "x.zarr", x, CHUNKS, **more)
+    inside.save("x.npy", x, x.dtype.newbyteorder("=").str)
+    for command in (
+        ["run", "--format", "csv", "--axis", "-1"],
+        ["run", "--format", "csv", "--axis", "1", "--window", "2", "--beta", "3"],
+        ["run", "--format", "csv", "--axis", "2,0", "--beta", "3", "--select", "1:,::2"],
+        ["grad", "--axis", "0", "--format", "csv", "--beta", "3"],
+    ):
+        found, wanted = (inside(command[0], name, *command[1:]) for name in ("x.zarr", "x.npy"))
+        assert (found.code, wanted.code) == (0, 0), found.err + wanted.err
+        for mine, theirs in zip(found.lines[1:], wanted.lines[1:], strict=True):
+            for a, b in zip(mine.split(","), theirs.split(","), strict=True):
+                assert a == b or abs(float(a) - float(b)) < 1e-6, (command, mine, theirs)
+    swept = [inside("sweep", name, "--axis", "0", "--format", "csv") for name in ("x.zarr", "x.npy")]
+    for mine, theirs in zip(*(done.lines[1:] for done in swept), strict=True):
+        np.testing.assert_allclose(
+            *(list(map(float, line.split(","))) for line in (mine, theirs)), rtol=1e-6, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("axes", [(-1,), (0,), (-2, -1), (2, 0), (0, 1, 2)], ids=str)
+def test_results_are_a_group_that_says_how(inside: Inside, axes: tuple[int, ...]) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+    np.save(inside.folder / "x.npy", np.asfortranarray(X))
+    asked = ("--axis", ",".join(map(str, axes)), "--beta", "2", "--coords", "corners")
+    for name in ("x.zarr", "x.npy"):
+        done = inside("run", name, *asked, "-o", "out.zarr", "--force")
+        assert (done.code, done.out) == (0, ""), done.err
+        found = flat(stored(inside, "out.zarr"), len(axes))
+        assert_answers(found, oracle(X, axes, 2.0, coords="corners"), single=False)
+        said: Any = zarr.open_group(str(inside.folder / "out.zarr"), mode="r").attrs["softargmax"]
+        wanted = {"axis": [axis % 3 for axis in axes], "beta": 2.0, "coords": "corners", "input": name}
+        assert {key: said[key] for key in wanted} == wanted
+        assert said["summary"]["slices"] == len(found.peak)
+        assert said["version"]
+    assert inside.names() == {"x.zarr", "x.npy", "out.zarr"}
+
+
+def test_a_pipe_and_a_table_become_a_group(inside: Inside) -> None:
+    rows = X.reshape(-1, 23)[:20]  # as much as a pipe holds
+    inside.save("x.npy", rows)
+    np.savetxt(inside.folder / "x.csv", rows, delimiter=",", fmt="%.17g")
+    for name, stdin in (("-", inside.read("x.npy")), ("x.csv", None)):
+        assert inside("run", name, "-o", "out.zarr", "--beta", "2", "--force", stdin=stdin).code == 0
+        assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(rows, -1, 2.0), single=False)
+
+
+def test_a_member_of_a_group_and_chunks_that_are_not_there(inside: Inside) -> None:
+    group = zarr.open_group(str(inside.folder / "g.zarr"), mode="w")
+    for name in ("a", "b/c"):
+        group.create_array(name, shape=(4, 6), chunks=(2, 2), dtype="f4", fill_value=1.5)
+    group["b/c"][1, 4] = 7
+    for asked in (["g.zarr/b/c"], ["g.zarr", "--key", "b/c"]):
+        done = inside("run", *asked, "--format", "json")
+        assert [one["hard"] for one in json.loads(done.out)["slices"]] == [0, 4, 0, 0], done.err
+    assert inside("run", "g.zarr").err == (
+        "softargmax: error: g.zarr: 2 arrays in it: a, b/c\n  name one of them with --key a\n"
+    )
+    assert inside("run", "g.zarr/z").err == (
+        "softargmax: error: g.zarr/z: no such array in g.zarr\n  it holds a, b/c\n"
+    )
+    assert json.loads(inside("inspect", "g.zarr/a", "--format", "json").out)["format"] == "zarr"
+
+
+def test_nothing_is_published_of_a_run_that_fails_and_it_can_be_gone_on_with(inside: Inside) -> None:
+    save(inside, "x.zarr", X, CHUNKS, compressors=None)
+    chunk = chunk_of(inside.folder / "x.zarr")
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-8])
+    asked = ("run", "x.zarr", "--beta", "2", "-o", "out.zarr")
+    done = inside(*asked)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("softargmax: error: x.zarr: [3:6, 4:8, 5:10]: cannot be read: ")
+    assert inside.names() == {"x.zarr", "out.zarr.partial"}
+    chunk.write_bytes(whole)
+    assert "go on with --resume" in inside(*asked).err
+    refused = inside(*asked, "--axis", "0", "--resume")
+    assert "was begun with axis [2], not [0]" in refused.err
+    done = inside(*asked, "--resume")
+    assert (done.code, "chunks were there already" in done.err) == (0, True), done.err
+    assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
+    assert inside.names() == {"x.zarr", "out.zarr"}
+    assert inside(*asked).err == "softargmax: error: out.zarr: the store exists\n  replace it with --force\n"
+
+
+def test_a_slice_without_an_answer_leaves_nothing(inside: Inside) -> None:
+    x = X.copy()
+    x[5, 6, :] = -np.inf
+    save(inside, "x.zarr", x, CHUNKS)
+    done = inside("run", "x.zarr", "-o", "out.zarr")
+    assert done.code == 2
+    assert "1 slice holds nothing but -inf; the first is slice (5, 6)" in done.err
+    assert inside.names() == {"x.zarr"}
+
+
+def test_what_a_store_cannot_be(inside: Inside) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+    inside.save("x.npy", X)
+    shutil.copytree(inside.folder / "x.zarr", inside.folder / "g.zarr" / "x")
+    os.mkdir(inside.folder / "mine.zarr")
+    for arguments, what in {
+        "x.npy -o x.csv --resume": "--resume: only a Zarr store can be gone on with",
+        "x.npy --format zarr": "a Zarr store is a place, and shows no table",
+        "x.npy -o r.zarr --format table": "a Zarr store is a place, and shows no table",
+        "x.npy -o r.zarr --plot p.png": "--plot draws no run that writes a store",
+        "x.npy -o r.csv --workers 2": "a cluster writes Zarr stores alone",
+        "x.npy --workers 2 -o r.zarr --beta auto": "--beta auto is found on one machine",
+        "x.zarr -o x.zarr --force": "x.zarr: the result would replace what it is made of",
+        "g.zarr/x -o g.zarr --force": "g.zarr: the result would replace what it is made of",
+        "x.npy -o mine.zarr --force": "mine.zarr: no Zarr store, which is all that --force replaces here",
+    }.items():
+        done = inside("run", *arguments.split())
+        assert (done.code, done.out) == (2, "")
+        assert what in done.err
+    assert inside.names() == {"x.zarr", "x.npy", "g.zarr", "mine.zarr"}
+    assert inside("run", "x.zarr").code == 0
+
+
+def test_without_the_packages(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+    inside.save("x.npy", X)
+    for package in ("zarr", "fsspec", "dask", "distributed"):
+        monkeypatch.setitem(sys.modules, package, None)
+    for arguments in ("x.zarr", "s3://bucket/x.zarr", "x.npy -o out.zarr", "x.npy --workers 2 -o out.zarr"):
+        done = inside("run", *arguments.split())
+        assert done.code == 2
+        assert done.err.splitlines()[1:] == ["  pip install 'softargmax[cluster]'"], done.err
+    assert inside("run", "x.npy").code == 0
+    assert inside.names() == {"x.zarr", "x.npy"}

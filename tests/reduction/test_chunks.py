@@ -1,0 +1,143 @@
+"""Boxes: whole chunks, each element once; reduced block by block, and merged as a tree that a cluster builds alike."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import answer_to, assert_answers
+
+from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.errors import OptionError
+from softargmax_cli.reduction import boxes, fitting
+from softargmax_cli.reduction.blocks import Block, Remaining
+from softargmax_cli.reduction.boxes import FAN_IN, HELD, boxes_of, held_bytes
+from softargmax_cli.reduction.engine import reduce, reduce_boxes
+from softargmax_cli.reduction.fitting import BOXES, REDUCTION
+from softargmax_cli.reduction.folding import Fold, folded
+from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Slices
+from softargmax_cli.reduction.spec import Problem, Spec
+from softargmax_cli.runtime.base import Runtime
+
+Array = npt.NDArray[Any]
+MEMORY, STATE = 64 << 20, 48
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
+    """A shape, reduced axes, chunks of any lengths, and a memory that holds one of them."""
+    shape = tuple(draw(st.lists(st.integers(0, 9), min_size=1, max_size=4)))
+    axes = draw(st.lists(st.sampled_from(range(len(shape))), min_size=1, max_size=len(shape), unique=True))
+    chunks = tuple(draw(st.integers(1, 12)) for _ in shape)
+    size = 8 * math.prod(max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True))
+    return shape, tuple(axes), chunks, size + draw(st.integers(0, 20_000))
+
+
+@given(cases())
+def test_each_element_lies_in_one_box_and_each_box_has_a_number(case: Any) -> None:
+    shape, axes, chunks, memory = case
+    cut = boxes_of(shape, axes, "C", 8, memory, chunks, STATE)
+    plan, seen = cut.plan, np.zeros(shape, np.int64)
+    listed = list(plan)
+    for block in listed:
+        seen[tuple(map(slice, block.start, block.stop))] += 1
+        assert 8 * math.prod(block.shape) <= cut.nbytes <= memory
+    assert (seen == 1).all()
+    assert [plan.at(column, part) for column in range(plan.columns) for part in range(plan.parts)] == listed
+    kept = [k for k in range(len(shape)) if k not in axes]
+    for k, size in enumerate(plan.extent):
+        assert cut.again > 1 or size % min(chunks[k], max(1, shape[k])) == 0 or size >= shape[k]
+    unfinished = math.prod(plan.extent[k] for k in kept) * held_bytes(STATE, plan.parts)
+    assert plan.parts == 1 or unfinished <= memory // 2 or all(plan.extent[k] == 1 for k in kept)
+    assert 1 <= cut.threads(4, memory) <= max(1, min(4, memory // (HELD * cut.nbytes)))
+
+
+@given(cases())
+def test_slices_come_in_order_where_the_plan_says_so(case: Any) -> None:
+    shape, axes, chunks, memory = case
+    plan = boxes_of(shape, axes, "C", 8, memory, chunks, STATE).plan
+    kept = [k for k in range(len(shape)) if k not in axes]
+    numbers = np.arange(math.prod(shape[k] for k in kept)).reshape([shape[k] for k in kept])
+    ends = [block for block in plan if plan.completes(block)]
+    listed = [numbers[tuple(slice(block.start[k], block.stop[k]) for k in kept)].ravel() for block in ends]
+    if listed and plan.in_order:
+        assert (np.concatenate(listed) == numbers.ravel()).all()
+
+
+def test_a_chunk_that_does_not_fit() -> None:
+    with pytest.raises(OptionError) as caught:
+        boxes_of((100, 100), (1,), "C", 8, 1000, (10, 100), STATE)
+    assert caught.value.what == "--memory: one chunk of the input, 10 × 100, takes 0 MB decoded"
+
+
+def test_what_is_left_of_a_plan() -> None:
+    left = Remaining((4, 6), (1,), "C", (2, 3), lambda block: block.start[0] == 0)
+    assert [block.start for block in left] == [(2, 0), (2, 3)]
+    assert [[block.start for block in box] for box in left.boxes()] == [[(2, 0), (2, 3)]]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=70), st.integers(2, 5))
+def test_a_fold_is_the_tree_of_groups(states: list[int | None], width: int) -> None:
+    both: Any = lambda a, b: (a, b)  # noqa: E731 - what was merged with what
+    fold, tree = Fold(both, width), list(states)
+    for state in states:
+        fold.add(state)  # type: ignore[arg-type]
+    while len(tree) > 1:
+        tree = [folded(tree[k : k + width], both) for k in range(0, len(tree), width)]  # type: ignore[arg-type, misc]
+    assert fold.result() == (tree[0] if tree else None)
+    assert FAN_IN > 1
+
+
+def any_case(seed: int) -> tuple[Array, Spec, tuple[int, ...]]:
+    """A small array with NaN and infinities, what is asked of it, and chunks."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, (60, 16, 9, 5)[seed % 4], 1 + seed % 4, endpoint=True))
+    values = np.round(rng.normal(size=shape), 1).astype(("f4", "f8")[seed % 2])
+    for what, chance in ((np.nan, 0.05), (np.inf, 0.02), (-np.inf, 0.1)):
+        values[rng.random(shape) < chance * (seed % 3 > 0)] = what
+    axes = tuple(map(int, rng.permutation(len(shape))[: int(rng.integers(1, len(shape), endpoint=True))]))
+    window = (None, 1, 4)[int(rng.integers(3))]
+    places = tuple(np.sort(rng.normal(size=shape[axis])) for axis in axes) if seed % 5 == 0 else None
+    kind: Any = ("scores", "cost")[seed % 7 == 0]
+    nan: Any = ("omit", "propagate")[seed // 2 % 2]
+    spec = Spec(axes=axes, beta=float(rng.choice([0.3, 3, 100])), kind=kind, window=window, nan=nan, values=places)
+    return values, spec, tuple(int(n) for n in rng.integers(1, 6, len(shape)))
+
+
+def put(whole: dict[str, Array], problem: Problem, block: Block, slices: Slices) -> None:
+    """The slices of a box where they belong."""
+    region = (..., *(slice(block.start[k], block.stop[k]) for k in problem.kept))
+    for field in FIELDS:
+        part, inner = slices.column(field), [block.shape[k] for k in problem.kept]
+        whole[field][region] = part.reshape([*part.shape[:-1], *inner])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compared with the oracle; box by box they are the same bits as in order."""
+    values, spec, chunks = any_case(seed)
+    monkeypatch.setattr(fitting, "BLOCK", values.itemsize * (1, 7, 50)[seed % 3])
+    monkeypatch.setattr(boxes, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
+    source = ArraySource(values)
+    source.chunks = chunks
+    problem = spec.resolve(values.shape, values.dtype, frozenset(FIELDS))
+    moved: list[int] = []
+    found = list(reduce(source, problem, native_runtime, memory=MEMORY, advance=moved.append))
+    whole = Slices.joined(found)
+    assert_answers(whole, answer_to(values, spec), single=problem.precision == np.float32)
+    assert sum(moved) == REDUCTION.passes(source, problem, MEMORY) * values.nbytes
+    kept = [values.shape[k] for k in problem.kept]
+    boxed: dict[str, Array] = {}
+    for field in FIELDS:
+        shape = (*([len(problem.axes)] if field in PER_AXIS else []), *kept)
+        boxed[field] = np.zeros(shape, whole.column(field).dtype)
+    assert BOXES.plan(source, problem, MEMORY) == REDUCTION.plan(source, problem, MEMORY)
+    for block, slices in reduce_boxes(source, problem, native_runtime, memory=MEMORY):
+        put(boxed, problem, block, slices)
+    for field in FIELDS:
+        assert boxed[field].tobytes() == whole.column(field).tobytes(), field
