@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from softargmax_cli.arrays.kept import Kept
 from softargmax_cli.arrays.npy import native_dtype
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import BoxPending, Loaded, Source
@@ -13,6 +19,13 @@ from softargmax_cli.arrays.stores import blaming, open_array
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
+
+Array = npt.NDArray[Any]
+
+KEPT = 64 << 20
+"""Bytes of chunks that are kept decoded where blocks cut them; of larger chunks one."""
+MOST = 1 << 62
+"""Bytes of an array; no more can be counted."""
 
 
 class ZarrSource(Source):
@@ -28,31 +41,67 @@ class ZarrSource(Source):
         self.name, array, self.members = open_array(place, reading.key, all_members=reading.inspected)
         self._array, self._held = array, np.dtype(array.dtype)
         if self._held.kind not in "biuf" or self._held.isbuiltin == 2:
-            what = f"dtype {self._held} holds no real numbers"
-            raise InputError(f"{self.name}: {what}", "store real numbers: astype('float32')")
+            described = "structured" if self._held.names else self._held
+            held = "objects" if self._held.hasobject else "no real numbers"
+            raise InputError(f"{self.name}: dtype {described} holds {held}", "store real numbers: astype('float32')")
         self.version = str(array.metadata.zarr_format)
-        self.shape, self.chunks = tuple(array.shape), tuple(array.chunks)
+        self._lengths, self._cells = tuple(array.shape), tuple(array.chunks)
+        self.shape, self.chunks = self._lengths, self._cells
+        self.shards = None if array.shards is None else tuple(array.shards)
         self.dtype, self.stored = native_dtype(self._held), str(self._held)
         self.nbytes = math.prod(array.shape) * self.dtype.itemsize
+        if self.nbytes > MOST:
+            raise InputError(f"{self.name}: an impossible shape, {self.shape}", "write it again")
+        self._kept = Kept(KEPT)
 
     def fetch(self, block: Block) -> BoxPending:
         return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
-        """A box, in C order and native byte order."""
-        from zarr.buffer.cpu import NDBuffer
+        """A box, in C order and native byte order; one that cuts chunks is cut from what is kept of them."""
+        if self._is_whole(block):
+            return Loaded(self._computed(self._decoded(block, buffer)))
+        values = buffer.array(block.shape, self.dtype)
+        for chunk in self._chunks(block):
+            nbytes = math.prod(chunk.shape) * self._held.itemsize
+            whole = self._kept.chunk(chunk.start, nbytes, partial(self._decoded, chunk, Buffer()))
+            low = tuple(map(max, block.start, chunk.start))
+            high = tuple(map(min, block.stop, chunk.stop))
+            values[_within(block, low, high)] = self._computed(whole[_within(chunk, low, high)])
+        return Loaded(values)
 
-        values = buffer.array(block.shape, self._held)
-        place = tuple(map(slice, block.start, block.stop))
+    def _is_whole(self, block: Block) -> bool:
+        """Whether no chunk is cut."""
+        ends = zip(block.start, block.stop, self._cells, self._lengths, strict=True)
+        return all(a % size == 0 and (b % size == 0 or b == n) for a, b, size, n in ends)
+
+    def _chunks(self, block: Block) -> Iterator[Block]:
+        """Those that a block has part in."""
+        spans = zip(block.start, block.stop, self._cells, strict=True)
+        for start in itertools.product(*(range(a - a % size, b, size) for a, b, size in spans)):
+            ends = zip(start, self._cells, self._lengths, strict=True)
+            yield Block(start, tuple(min(a + size, n) for a, size, n in ends))
+
+    def _decoded(self, block: Block, buffer: Buffer) -> Array:
+        """A box of whole chunks, as it is stored."""
+        from softargmax_cli.arrays.received import Received
+
+        place, out = tuple(map(slice, block.start, block.stop)), Received(block.shape, self._held, buffer)
         with blaming(f"{self.name}: {_text(block)}", "read"):
-            self._array.get_basic_selection(place, out=NDBuffer.from_numpy_array(values))
-        if not values.dtype.isnative:
-            values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
+            self._array.get_basic_selection(place, out=out)
+        return out.values
+
+    def _computed(self, values: Array) -> Array:
         with np.errstate(over="ignore"):  # of extended floats
-            return Loaded(values.astype(self.dtype, copy=False))
+            return values.astype(self.dtype, copy=False)
 
     def close(self) -> None:
         """Nothing to do: zarr holds no file open."""
+
+
+def _within(block: Block, low: Sequence[int], high: Sequence[int]) -> tuple[slice, ...]:
+    """A box from `low` to `high` of the whole array, as a part of a block that holds it."""
+    return tuple(slice(a - start, b - start) for a, b, start in zip(low, high, block.start, strict=True))
 
 
 def _text(block: Block) -> str:

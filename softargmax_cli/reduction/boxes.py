@@ -17,11 +17,13 @@ from softargmax_cli.reduction.blocks import Order, Plan
 SHARE = 8
 """A box of small chunks takes this fraction of the memory."""
 HELD = 2
-"""How many times the bytes of a box are there while it is read: encoded, and decoded."""
+"""How many times the bytes of a chunk are there while it is read: encoded, and decoded."""
 FAN_IN = 16
 """States that are merged at a time: those of n boxes take log n levels of them, in threads or on a cluster."""
 STATE_BYTES = 100
-"""What one unfinished slice takes, merging included."""
+"""What one unfinished slice takes."""
+ON_THE_WAY = 4
+"""Such states of a box beside those that wait: just found, in another thread, what two become when merged, results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +35,18 @@ class Boxes:
     """Of the largest box."""
     again: int
     """How many times each chunk is decoded."""
+    together: bool = False
+    """Whether a box is put together of several chunks, and so is there once more than these are."""
 
     def threads(self, most: int, memory: int) -> int:
         """How many boxes may be read at a time."""
-        return max(1, min(most, memory // (HELD * self.nbytes)))
+        return max(1, min(most, memory // ((HELD + self.together) * self.nbytes)))
 
     def note(self, memory: int) -> str | None:
         """What the user may want to know of the chunks."""
         if self.again > 1:
             what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
             return f"{what}; a larger --memory, or chunks longer along the axis, mends it"
-        if HELD * self.nbytes > memory:
-            return (
-                f"a chunk takes {self.nbytes / 1e6:,.0f} MB decoded, and as much again while it is: more than --memory"
-            )
         return None
 
 
@@ -57,27 +57,37 @@ def boxes_of(
     itemsize: int,
     memory: int,
     chunks: Sequence[int] | None,
+    shards: Sequence[int] | None = None,
 ) -> Boxes:
     """Cut an array into boxes of whole chunks; where it has none, into boxes of about the same size.
 
-    Slices that boxes leave unfinished fit into half of `memory` (bytes), though chunks must be cut for it. Raises
-    OptionError where one chunk does not fit into the memory.
+    `shards` are boxes of chunks that are read as one, where the memory (bytes) holds them. Slices that boxes leave
+    unfinished fit into half of it, though chunks must be cut for that. Raises OptionError where it does not hold one
+    chunk, encoded and decoded.
     """
     room = max(1, memory // SHARE // itemsize)
     if chunks is None:
         plan = blocks.plan(shape, axes, order, room, contiguous=False)
         return Boxes(plan, math.prod(plan.extent) * itemsize, 1)
-    chunk = [max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True)]
-    if math.prod(chunk) * itemsize > memory:
+    most = memory // (HELD * itemsize)
+    chunk = _within(shape, chunks)
+    if shards is not None and math.prod(_within(shape, shards)) <= most:
+        chunk = _within(shape, shards)
+    if math.prod(chunk) > most:
         size = math.prod(chunk) * itemsize
-        raise OptionError(
-            f"--memory: one chunk of the input, {' × '.join(map(str, chunk))}, takes {size / 1e6:,.0f} MB decoded",
-            f"use --memory {-(-HELD * size // 2**20)}MiB, or store the array in smaller chunks",
-        )
+        what = f"--memory: one chunk of the input, {' × '.join(map(str, chunk))}, takes {size / 1e6:,.0f} MB"
+        remedy = f"use --memory {-(-HELD * size // 2**20)}MiB, or store the array in smaller chunks"
+        raise OptionError(f"{what}, and as much again while it is decoded", remedy)
     extent = _widened(shape, axes, chunk, room)
+    together = extent != chunk
     again = _narrowed(shape, axes, extent, memory // 2)
     plan = Plan(shape, axes, "C", tuple(extent))
-    return Boxes(plan, max(math.prod(extent), math.prod(chunk)) * itemsize, again)
+    return Boxes(plan, max(math.prod(extent), math.prod(chunk)) * itemsize, again, together or again > 1)
+
+
+def _within(shape: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """A box of these lengths, no larger than the array."""
+    return [max(1, min(size, n)) for size, n in zip(lengths, shape, strict=True)]
 
 
 def levels(parts: int) -> int:
@@ -110,8 +120,8 @@ def _narrowed(shape: tuple[int, ...], axes: tuple[int, ...], extent: list[int], 
         return 1
     again, kept = 1, [k for k in range(len(shape)) if k not in axes]
     for axis in kept:
-        unfinished = math.prod(extent[k] for k in kept) * STATE_BYTES * levels(parts)
+        unfinished = math.prod(extent[k] for k in kept) * STATE_BYTES * (levels(parts) + ON_THE_WAY)
         pieces = min(extent[axis], -(-unfinished // memory))
-        extent[axis] = -(-extent[axis] // pieces)
-        again *= pieces
+        whole, extent[axis] = extent[axis], extent[axis] // pieces
+        again *= -(-whole // extent[axis])
     return again

@@ -44,7 +44,8 @@ class Needs:
         shape = tuple(n for n in problem.shape if n is not None)
         if not wanted or source.sequential or len(shape) < len(problem.shape):
             return None
-        return boxes_of(shape, problem.axes, source.order, source.dtype.itemsize, memory, source.chunks)
+        layout = source.order, source.dtype.itemsize, memory, source.chunks, source.shards
+        return boxes_of(shape, problem.axes, *layout)
 
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
         """The blocks of an array of known shape, or its boxes."""

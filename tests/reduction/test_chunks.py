@@ -16,7 +16,7 @@ from softargmax_cli.arrays.memory import ArraySource
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
-from softargmax_cli.reduction.boxes import FAN_IN, HELD, STATE_BYTES, boxes_of, levels
+from softargmax_cli.reduction.boxes import FAN_IN, HELD, ON_THE_WAY, STATE_BYTES, boxes_of, levels
 from softargmax_cli.reduction.engine import reduce, reduce_boxes
 from softargmax_cli.reduction.fitting import BOXES, REDUCTION
 from softargmax_cli.reduction.folding import Fold, folded
@@ -35,7 +35,7 @@ def cases(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int,
     axes = draw(st.lists(st.sampled_from(range(len(shape))), min_size=1, max_size=len(shape), unique=True))
     chunks = tuple(draw(st.integers(1, 12)) for _ in shape)
     size = 8 * math.prod(max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True))
-    return shape, tuple(axes), chunks, size + draw(st.integers(0, 20_000))
+    return shape, tuple(axes), chunks, HELD * size + draw(st.integers(0, 20_000))
 
 
 @given(cases())
@@ -52,8 +52,8 @@ def test_each_element_lies_in_one_box_and_each_box_has_a_number(case: Any) -> No
     kept = [k for k in range(len(shape)) if k not in axes]
     for k, size in enumerate(plan.extent):
         assert cut.again > 1 or size % min(chunks[k], max(1, shape[k])) == 0 or size >= shape[k]
-    unfinished = math.prod(plan.extent[k] for k in kept) * STATE_BYTES * levels(plan.parts)
-    assert plan.parts == 1 or unfinished <= memory // 2 or all(plan.extent[k] == 1 for k in kept)
+    unfinished = math.prod(plan.extent[k] for k in kept) * STATE_BYTES * (levels(plan.parts) + ON_THE_WAY)
+    assert plan.parts <= 1 or unfinished <= memory // 2 or all(plan.extent[k] == 1 for k in kept)
     assert 1 <= cut.threads(4, memory) <= max(1, min(4, memory // (HELD * cut.nbytes)))
 
 
@@ -71,8 +71,19 @@ def test_slices_come_in_order_where_the_plan_says_so(case: Any) -> None:
 
 def test_a_chunk_that_does_not_fit() -> None:
     with pytest.raises(OptionError) as caught:
-        boxes_of((100, 100), (1,), "C", 8, 1000, (10, 100))
-    assert caught.value.what == "--memory: one chunk of the input, 10 × 100, takes 0 MB decoded"
+        boxes_of((100_000, 100), (1,), "C", 8, 120 << 20, (80_000, 100))
+    assert caught.value.what == (
+        "--memory: one chunk of the input, 80000 × 100, takes 64 MB, and as much again while it is decoded"
+    )
+    assert caught.value.remedy == "use --memory 123MiB, or store the array in smaller chunks"
+    boxes_of((100_000, 100), (1,), "C", 8, 123 << 20, (80_000, 100))
+
+
+def test_shards_are_read_as_a_whole_where_they_fit() -> None:
+    for memory, extent in ((1 << 20, (200, 100)), (200_000, (20, 100))):
+        cut = boxes_of((1000, 1000), (0,), "C", 4, memory, (20, 50), (200, 100))
+        assert (cut.plan.extent[0] % extent[0], cut.plan.extent[1] % 50) == (0, 0)
+        assert HELD * cut.nbytes <= memory
 
 
 def test_what_is_left_of_a_plan() -> None:
