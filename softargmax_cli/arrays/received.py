@@ -25,7 +25,8 @@ class Received(NDBuffer):
     def __setitem__(self, key: Any, value: Any) -> None:
         given: Any = value.as_numpy_array() if isinstance(value, NDBuffer) else value
         if isinstance(given, np.ndarray) and given.shape == self.shape and given.flags.c_contiguous:
-            self._data = given
+            taken: Any = given
+            self._data = taken
             return
         if self._empty:
             whole: Any = self._buffer.array(self.shape, self.dtype)

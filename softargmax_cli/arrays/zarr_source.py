@@ -14,8 +14,9 @@ import numpy.typing as npt
 from softargmax_cli.arrays.kept import Kept
 from softargmax_cli.arrays.npy import native_dtype
 from softargmax_cli.arrays.reading import Reading
+from softargmax_cli.arrays.remote import blaming
 from softargmax_cli.arrays.source import BoxPending, Loaded, Source
-from softargmax_cli.arrays.stores import blaming, open_array
+from softargmax_cli.arrays.stores import DAMAGED, open_array
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
@@ -87,7 +88,7 @@ class ZarrSource(Source):
         from softargmax_cli.arrays.received import Received
 
         place, out = tuple(map(slice, block.start, block.stop)), Received(block.shape, self._held, buffer)
-        with blaming(f"{self.name}: {_text(block)}", "read"):
+        with blaming(f"{self.name}: {_text(block)}", "read", damaged=DAMAGED):
             self._array.get_basic_selection(place, out=out)
         return out.values
 

@@ -75,8 +75,8 @@ def _reduce(
 ) -> None:
     from softargmax_cli.api.describing import described
     from softargmax_cli.arrays.opening import open_source
+    from softargmax_cli.arrays.remote import is_url
     from softargmax_cli.arrays.sinks.zarrstore import ZarrStore
-    from softargmax_cli.arrays.stores import is_url
     from softargmax_cli.cluster.connecting import look_at
     from softargmax_cli.cluster.job import Job
     from softargmax_cli.cluster.running import run as run_job

@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.arrays.stores import DOCUMENTS, blaming, is_url, zarr_python
+from softargmax_cli.arrays.remote import blaming, files_of, is_url
+from softargmax_cli.arrays.stores import DOCUMENTS, MANIFEST, PARTIAL, zarr_python
 from softargmax_cli.errors import OptionError, OutputError, UndefinedError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
 
-MANIFEST = ".softargmax.json"
-PARTIAL = ".partial"
 ROOT = "zarr.json"
 LAST = "soft"
 """The field that is written last: its chunk stands for those of all others."""
@@ -85,13 +84,11 @@ class Chunks:
 
 def manifest_of(chunks: Chunks) -> Any:
     """What is said, where chunks go, of what was asked; None where nothing is."""
-    import fsspec
-
     with blaming(chunks.place, "read", OutputError):
-        files, root = fsspec.core.url_to_fs(chunks.place)
+        files, root = files_of(chunks.place)
         files.invalidate_cache()
         try:
-            return json.loads(files.cat_file(f"{root.rstrip('/')}/{MANIFEST}"))
+            return json.loads(files.cat_file(f"{root}/{MANIFEST}"))
         except FileNotFoundError:
             return None
 
@@ -128,9 +125,7 @@ class ZarrStore:
         self._done = bytearray(math.prod(self._grid))
         self._open = True
         with blaming(target, "written", OutputError):
-            import fsspec
-
-            self._files, self._root = fsspec.core.url_to_fs(place)
+            self._files, self._root = files_of(place)
             self._begin(force, resume)
 
     def _begin(self, force: bool, resume: bool) -> None:
@@ -240,7 +235,7 @@ class ZarrStore:
         return True
 
     def _path(self, key: str) -> str:
-        return f"{self._root.rstrip('/')}/{key}"
+        return f"{self._root}/{key}"
 
     def _exists(self, key: str) -> bool:
         return bool(self._files.exists(self._path(key)))
