@@ -15,6 +15,8 @@ from softargmax_cli.errors import InputError, InputMissingError, MissingDependen
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+BUCKETS = ("s3://", "s3a://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "adl://", "oss://")
+"""Where there are no directories but these, and making one may cost money."""
 AHEAD = 8 << 20
 """Bytes that are asked for at a time."""
 FILES = frozenset(
@@ -125,11 +127,11 @@ def _remedy(name: str, error: BaseException) -> str:
     status = getattr(error, "status", None)
     if isinstance(error, PermissionError) or status in (401, 403):
         return "see who may do so, and with which keys it is asked" if is_url(name) else "see who may: ls -ld"
+    if isinstance(error, NotImplementedError) or status in (405, 501):
+        return f"{name.partition(':')[0]} is only read; write to a disk, or to a store such as s3://"
     if kinds & _UNREACHED or (isinstance(status, int) and status >= 500):
-        more = "; AWS_ENDPOINT_URL names an S3 server that is not Amazon's" if of_amazon else ""
+        more = " AWS_ENDPOINT_URL names an S3 server that is not Amazon's" if of_amazon else ""
         return f"is the address right, and the server up?{more}"
     if isinstance(error, FileNotFoundError):
         return "make the bucket first, or check its name" if is_url(name) else "make the directory above it first"
-    if isinstance(error, NotImplementedError):
-        return f"{name.partition(':')[0]} is only read; write to a disk, or to a store such as s3://"
     return ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from softargmax_cli.arrays.containers.members import MOST, chosen, few, shown
-from softargmax_cli.arrays.remote import blaming, files_of, is_file, is_url
+from softargmax_cli.arrays.remote import BUCKETS, blaming, files_of, is_file, is_url
 from softargmax_cli.arrays.source import Member
 from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, OptionError, SoftArgmaxError
 
@@ -17,6 +17,7 @@ MANIFEST = ".softargmax.json"
 """Lies in a store of results until it is whole."""
 PARTIAL = ".partial"
 """Ends the name of one on a disk until then."""
+MISSING = "name a directory or URL that holds zarr.json or .zarray"
 DAMAGED = "copy the store again, or write it again"
 
 
@@ -112,7 +113,7 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
     files, root = files_of(place)
     above, _, last = place.rstrip("/").rpartition("/")
     inner = bool(above and not above.endswith("/") and last)
-    for folder in (root, f"{root}{PARTIAL}", *[root.rpartition("/")[0]] * inner):
+    for folder in (root if is_url(place) else f"{root}{PARTIAL}", root, *[root.rpartition("/")[0]] * inner):
         if files.exists(f"{folder}/{MANIFEST}"):
             what = f"{place}: no results yet, as the run that writes them has not come to its end"
             return InputError(what, "wait for it, or go on with what was broken off: --resume")
@@ -123,20 +124,16 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
             found = []
         if found:
             return InputMissingError(f"{place}: no such array in {above}", f"it holds {few(found)}")
-    return InputMissingError(f"{place}: no Zarr store there{_instead(place, files, root)}", REMEDY)
-
-
-REMEDY = "name a directory or URL that holds zarr.json or .zarray"
+    return InputMissingError(f"{place}: no Zarr store there{_instead(place, files, root)}", MISSING)
 
 
 def _instead(place: str, files: Any, root: str) -> str:
     """What is there, as far as that can be seen."""
     bucket = root.partition("/")[0]
-    if place.startswith(("s3", "gs", "gcs")) and bucket and not files.exists(bucket):
+    if place.startswith(BUCKETS) and bucket and not files.exists(bucket):
         return f", nor a bucket {shown(bucket)}"
     if files.isfile(root) and not place.startswith("http"):  # where a list of files is a file, too
         return ", but a file"
-    names = (
-        [entry.rstrip("/").rpartition("/")[2] for entry in files.ls(root, detail=False)] if files.isdir(root) else []
-    )
-    return f", but {few(sorted(filter(None, names)))}" if any(names) else ""
+    there = files.ls(root, detail=False) if files.isdir(root) else []
+    names = sorted(filter(None, (entry.rstrip("/").rpartition("/")[2] for entry in there)))
+    return f", but {few(names)}" if names else ""
