@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,8 @@ from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.remote import blaming
 from softargmax_cli.arrays.source import BoxPending, Loaded, Source
 from softargmax_cli.arrays.stores import DAMAGED, open_array
-from softargmax_cli.errors import InputError
+from softargmax_cli.arrays.watching import AGAIN, Watch
+from softargmax_cli.errors import InputError, SoftArgmaxError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -53,7 +54,9 @@ class ZarrSource(Source):
         self.nbytes = math.prod(array.shape) * self.dtype.itemsize
         if self.nbytes > MOST:
             raise InputError(f"{self.name}: an impossible shape, {self.shape}", "write it again")
+        self.codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
         self._kept = Kept(KEPT)
+        self.watch = StoreWatch(array, self.name, lambda: open_array(place, reading.key, all_members=False)[1])
 
     def fetch(self, block: Block) -> BoxPending:
         return BoxPending(self, block)
@@ -98,6 +101,38 @@ class ZarrSource(Source):
 
     def close(self) -> None:
         """Nothing to do: zarr holds no file open."""
+
+
+class StoreWatch(Watch):
+    """An array as its store described it first; chunks have no dates that every store tells."""
+
+    def __init__(self, array: Any, name: str, again: Callable[[], Any]) -> None:
+        self._described, self._name, self._again = _described(array), name, again
+
+    def end(self) -> tuple[str, ...]:
+        """See `Watch.end`."""
+        try:
+            now = _described(self._again())
+        except SoftArgmaxError as error:
+            raise InputError(f"{self._name}: changed while it was read: {error.what}", AGAIN) from None
+        if now != self._described:
+            what = next(key for key in {**now, **self._described} if now.get(key) != self._described.get(key))
+            raise InputError(f"{self._name}: changed while it was read: it has another {what}", AGAIN)
+        return ()
+
+
+def _described(array: Any) -> dict[str, str]:
+    """What its chunks mean."""
+    return {key: repr(value) for key, value in array.metadata.to_dict().items() if key != "attributes"}
+
+
+def _codec(codec: Any) -> str:
+    """Of either format, as a person reads it: "blosc lz4"."""
+    if hasattr(codec, "get_config"):
+        said = codec.get_config()
+        return " ".join(filter(None, (said["id"], said.get("cname"))))
+    said = codec.to_dict()
+    return " ".join(filter(None, (said["name"], said.get("configuration", {}).get("cname"))))
 
 
 def _within(block: Block, low: Sequence[int], high: Sequence[int]) -> tuple[slice, ...]:

@@ -92,7 +92,7 @@ def _reduce(
             what = "a cluster reads what can be read at any place: Zarr stores, HDF5 and .npy files"
             raise OptionError(f"{source.name}: {what}", "convert it first")
         run, extent = described(source, problem, "cluster"), [boxes.plan.extent[k] for k in problem.kept]
-        store = ZarrStore(target, run, extent, asked_of(run, problem), force=force, resume=resume)
+        store = ZarrStore(target, run, extent, asked_of(run, problem, asked.reading), force=force, resume=resume)
         stack.enter_context(store)
         path = name if is_url(name) else os.path.abspath(name)
         number = f"softargmax-{uuid.uuid4().hex}"

@@ -16,6 +16,7 @@ from softargmax_cli.cli.saying import say_note
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
+    from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.reduction.result import Run, Summary
     from softargmax_cli.reduction.spec import Problem
 
@@ -40,7 +41,9 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
     run, summary = reduction.run, Summary()
     plan = BOXES.plan(reduction.source, reduction.problem, asked.memory)
     extent = [plan.extent[k] for k in reduction.problem.kept]
-    with ZarrStore(path, run, extent, asked_of(run, reduction.problem), force=force, resume=resume) as store:
+    with ZarrStore(
+        path, run, extent, asked_of(run, reduction.problem, asked.reading), force=force, resume=resume
+    ) as store:
         for column in range(plan.columns if store.resumed else 0):
             if store.done(block := plan.at(column, 0)):
                 summary.add(store.chunks.read(block, 0))
@@ -63,7 +66,7 @@ def say_stored(run: Run, summary: Summary, resumed: int, *, several: bool) -> No
     print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
 
 
-def asked_of(run: Run, problem: Problem) -> dict[str, Any]:
+def asked_of(run: Run, problem: Problem, reading: Reading) -> dict[str, Any]:
     """What is asked of an input, as a store's attributes say it: what must be the same for a run to be gone on with."""
     digest = hashlib.sha256()
     for places in problem.values or ():
@@ -71,6 +74,7 @@ def asked_of(run: Run, problem: Problem) -> dict[str, Any]:
     return {
         "version": __version__,
         "input": run.input,
+        "select": None if reading.select is None else str(reading.select),
         "shape": list(run.known_shape),
         "dtype": run.dtype,
         "axis": list(problem.axes),

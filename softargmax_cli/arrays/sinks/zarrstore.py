@@ -202,13 +202,13 @@ class ZarrStore:
         with blaming(self.name, "written", OutputError):
             documents = dict(self.chunks.documents)
             root = json.loads(documents.pop(ROOT))
-            root["attributes"]["softargmax"]["summary"] = summary.as_dict()
+            root["attributes"]["softargmax"] |= {"complete": True, "summary": summary.as_dict()}
             for key, text in documents.items():
                 if not self.name.startswith(BUCKETS):
                     self._files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
                 self._files.pipe_file(self._path(key), text)
-            self._files.rm_file(self._path(MANIFEST))
             self._files.pipe_file(self._path(ROOT), json.dumps(root, indent=2).encode())
+            self._files.rm_file(self._path(MANIFEST))
             if self._local:
                 self._rename()
         self._open = False
