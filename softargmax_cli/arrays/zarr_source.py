@@ -26,6 +26,8 @@ Array = npt.NDArray[Any]
 
 KEPT = 64 << 20
 """Bytes of chunks that are kept decoded where blocks cut them; of larger chunks one."""
+LARGEST_CUT = 256 << 20
+"""Bytes of a chunk that is read in part."""
 MOST = 1 << 62
 """Bytes of an array; no more can be counted."""
 
@@ -55,7 +57,8 @@ class ZarrSource(Source):
         if self.nbytes > MOST:
             raise InputError(f"{self.name}: an impossible shape, {self.shape}", "write it again")
         self.codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
-        self._kept = Kept(KEPT)
+        size = max(1, math.prod(map(min, self._cells, self._lengths)) * self._held.itemsize)
+        self._kept = Kept(KEPT, max(1, KEPT // size))
         self.watch = StoreWatch(array, self.name, lambda: open_array(place, reading.key, all_members=False)[1])
 
     def fetch(self, block: Block) -> BoxPending:
@@ -65,6 +68,11 @@ class ZarrSource(Source):
         """A box, in C order and native byte order; one that cuts chunks is cut from what is kept of them."""
         if self._is_whole(block):
             return Loaded(self._computed(self._decoded(block, buffer)))
+        if math.prod(self._cells) * self._held.itemsize > LARGEST_CUT:
+            what = (
+                f"chunks of shape {self._cells} do not fit into {LARGEST_CUT >> 20} MiB, so none is cut"
+            )
+            raise InputError(f"{self.name}: {what}", "leave out --select, or store the array in smaller chunks")
         values = buffer.array(block.shape, self.dtype)
         for chunk in self._chunks(block):
             nbytes = math.prod(chunk.shape) * self._held.itemsize

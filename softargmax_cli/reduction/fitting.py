@@ -27,20 +27,23 @@ class Needs:
     """What an element takes while its block is worked on."""
     passes_over: Callable[[Problem], int]
     """How often a slice is read that is longer than a block, or that is a column of a table of unknown length."""
-    in_boxes: bool | None = None
-    """Whether arrays are read in boxes (see `boxes.py`), which are larger than blocks; None where they have chunks."""
+    in_boxes: bool = False
+    """Whether arrays without chunks are read in boxes (see `boxes.py`), too, which are larger than blocks."""
+    of_results: Callable[[Readable, Problem], int] = lambda source, problem: 0
+    """How many times the bytes of a box its results take."""
 
     def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
         """How many threads work, and how many elements a block has."""
         largest, each = BLOCK // source.dtype.itemsize, self.bytes_per_element(source, problem)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
-            return boxes.threads(cores(), memory), max(1, min(largest, memory // (2 * each)))
+            threads = boxes.threads(cores(), memory, self.of_results(source, problem))
+            return threads, max(1, min(largest, memory // (2 * each)))
         workers = max(1, min(cores(), memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
     def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
         """The boxes in which an array is read; None where it is read in blocks at once. OptionError as `boxes_of`."""
-        wanted = source.chunks is not None if self.in_boxes is None else self.in_boxes
+        wanted = self.in_boxes or source.chunks is not None
         shape = tuple(n for n in problem.shape if n is not None)
         if not wanted or source.sequential or len(shape) < len(problem.shape):
             return None

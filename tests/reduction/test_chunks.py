@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from oracle import answer_to, assert_answers
 
 from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.arrays.select.applied import selected
+from softargmax_cli.arrays.select.selection import selection_of
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.boxes import FAN_IN, HELD, ON_THE_WAY, STATE_BYTES, boxes_of, levels
+from softargmax_cli.reduction.differentiating import differentiate
 from softargmax_cli.reduction.engine import reduce, reduce_boxes
 from softargmax_cli.reduction.fitting import BOXES, REDUCTION
 from softargmax_cli.reduction.folding import Fold, folded
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Slices
+from softargmax_cli.reduction.result import ALWAYS, FIELDS, PER_AXIS, Slices
 from softargmax_cli.reduction.spec import Problem, Spec
 from softargmax_cli.runtime.base import Runtime
 
@@ -152,3 +155,40 @@ def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch
         put(boxed, problem, block, slices)
     for field in FIELDS:
         assert boxed[field].tobytes() == whole.column(field).tobytes(), field
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_gradients_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compared with the same without chunks, which other tests hold to the oracle."""
+    values, spec, chunks = any_case(seed)
+    problem = spec.resolve(values.shape, values.dtype, frozenset(ALWAYS))
+    monkeypatch.setattr(boxes, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
+    found: list[Any] = []
+    for cut in (None, chunks):
+        monkeypatch.setattr(fitting, "BLOCK", values.itemsize * ((9, 50, 400)[seed % 3] if cut else 1 << 20))
+        source = ArraySource(values)
+        source.chunks = cut
+        whole = np.full((*values.shape, *[len(spec.axes)] * (len(spec.axes) > 1)), 7, problem.precision)
+
+        def write(start: Any, part: Array, whole: Array = whole, ndim: int = values.ndim) -> None:
+            whole[tuple(slice(a, a + n) for a, n in zip(start, part.shape[:ndim], strict=True))] = part
+
+        slopes = [*differentiate(source, problem, native_runtime, by="x", memory=MEMORY, write=write)]
+        by_beta = [*differentiate(source, problem, native_runtime, by="beta", memory=MEMORY)]
+        found.append((whole, *(np.concatenate([one.norm for one in each]) for each in (slopes, by_beta))))
+    rough = 1e-4 if problem.precision == np.float32 else 1e-9
+    for alone, in_chunks in zip(*found, strict=True):
+        np.testing.assert_allclose(in_chunks, alone, rtol=rough, atol=rough)
+
+
+@pytest.mark.parametrize("select", ["::2", "1:,-1", "-1::-3,1::2", "...,1:4", "2"])
+def test_a_part_of_chunks(select: str, native_runtime: Runtime) -> None:
+    values = np.random.default_rng(1).normal(size=(9, 8, 7))
+    source = ArraySource(values)
+    source.chunks = (4, 3, 2)
+    part, wanted = selected(source, selection_of(select)), eval(f"values[{select}]")
+    assert part.chunks is not None
+    assert len(part.chunks) == wanted.ndim
+    problem = Spec(axes=(0,), beta=2.0).resolve(wanted.shape, wanted.dtype, frozenset(FIELDS))
+    found = Slices.joined(list(reduce(part, problem, native_runtime, memory=MEMORY)))
+    assert_answers(found, answer_to(np.asarray(wanted), Spec(axes=(0,), beta=2.0)), single=False)
