@@ -43,7 +43,7 @@ class ZarrSource(Source):
 
     def __init__(self, place: str, reading: Reading) -> None:
         self.name, array, self.members = open_array(place, reading.key, all_members=reading.inspected)
-        self._array, self._held = array, np.dtype(array.dtype)
+        self._held = np.dtype(array.dtype)
         if self._held.kind not in "biuf" or self._held.isbuiltin == 2:
             described = "structured" if self._held.names else self._held
             held = "objects" if self._held.hasobject else "no real numbers"
@@ -54,10 +54,15 @@ class ZarrSource(Source):
         self.shards = None if array.shards is None else tuple(array.shards)
         self.dtype, self.stored = native_dtype(self._held), str(self._held)
         self.nbytes = math.prod(array.shape) * self.dtype.itemsize
-        if self.nbytes > MOST:
-            raise InputError(f"{self.name}: an impossible shape, {self.shape}", "write it again")
+        for what, lengths in (("shape", self._lengths), ("chunks", self._cells), ("shards", self.shards or ())):
+            if math.prod(lengths) * self.dtype.itemsize > MOST or (what != "shape" and 0 in lengths):
+                raise InputError(f"{self.name}: impossible {what}, {lengths}", "write it again")
+        with blaming(self.name, "opened", damaged=DAMAGED):
+            from softargmax_cli.arrays.bounded import bounded
+
+            self._array = bounded(array)
         self.codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
-        size = max(1, math.prod(map(min, self._cells, self._lengths)) * self._held.itemsize)
+        size = math.prod(self._cells) * self._held.itemsize
         self._kept = Kept(KEPT, max(1, KEPT // size))
         self.watch = StoreWatch(array, self.name, lambda: open_array(place, reading.key, all_members=False)[1])
 
@@ -69,9 +74,7 @@ class ZarrSource(Source):
         if self._is_whole(block):
             return Loaded(self._computed(self._decoded(block, buffer)))
         if math.prod(self._cells) * self._held.itemsize > LARGEST_CUT:
-            what = (
-                f"chunks of shape {self._cells} do not fit into {LARGEST_CUT >> 20} MiB, so none is cut"
-            )
+            what = f"chunks of shape {self._cells} do not fit into {LARGEST_CUT >> 20} MiB, so none is cut"
             raise InputError(f"{self.name}: {what}", "leave out --select, or store the array in smaller chunks")
         values = buffer.array(block.shape, self.dtype)
         for chunk in self._chunks(block):

@@ -73,16 +73,18 @@ def boxes_of(
     chunk = _within(shape, chunks)
     if shards is not None and math.prod(_within(shape, shards)) <= most:
         chunk = _within(shape, shards)
-    if math.prod(chunk) > most:
-        size = math.prod(chunk) * itemsize
-        what = f"--memory: one chunk of the input, {' × '.join(map(str, chunk))}, takes {size / 1e6:,.0f} MB"
+    if math.prod(chunks) > most:  # what of it lies beyond the array is decoded, too
+        size = math.prod(chunks) * itemsize
+        what = f"--memory: one chunk of the input, {' × '.join(map(str, chunks))}, takes {size / 1e6:,.0f} MB"
         remedy = f"use --memory {-(-HELD * size // 2**20)}MiB, or store the array in smaller chunks"
         raise OptionError(f"{what}, and as much again while it is decoded", remedy)
     extent = _widened(shape, axes, chunk, room)
     together = extent != chunk
     again = _narrowed(shape, axes, extent, memory // 2)
     plan = Plan(shape, axes, "C", tuple(extent))
-    return Boxes(plan, max(math.prod(extent), math.prod(chunk)) * itemsize, again, together or again > 1)
+    return Boxes(
+        plan, max(math.prod(extent), math.prod(chunk), math.prod(chunks)) * itemsize, again, together or again > 1
+    )
 
 
 def _within(shape: Sequence[int], lengths: Sequence[int]) -> list[int]:
