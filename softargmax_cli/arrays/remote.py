@@ -63,8 +63,9 @@ def opened_url(url: str) -> tuple[BinaryIO, str, int | None]:
             # A server need not know ranges, so of the web a file is one answer.
             file = files.open(path, "rb", block_size=0 if url.startswith("http") else AHEAD)
         except FileNotFoundError as error:
-            if error.__cause__ is not None and not isinstance(error.__cause__, FileNotFoundError):
-                raise error.__cause__ from None  # a server that does not answer
+            cause = error.__cause__
+            if cause is not None and not isinstance(cause, FileNotFoundError) and getattr(cause, "status", 0) != 404:
+                raise cause from None  # of a server that does not answer
             raise InputMissingError(f"{url}: no such file", "check the name, from the bucket or server on") from None
     return cast(BinaryIO, io.BufferedReader(_Stream(file, url), 1 << 20)), url, getattr(file, "size", None)
 
@@ -132,6 +133,6 @@ def _remedy(name: str, error: BaseException) -> str:
     if kinds & _UNREACHED or (isinstance(status, int) and status >= 500):
         more = " AWS_ENDPOINT_URL names an S3 server that is not Amazon's" if of_amazon else ""
         return f"is the address right, and the server up?{more}"
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or "NoSuchBucket" in kinds:
         return "make the bucket first, or check its name" if is_url(name) else "make the directory above it first"
     return ""
