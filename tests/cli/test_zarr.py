@@ -124,7 +124,7 @@ def test_nothing_is_published_of_a_run_that_fails_and_it_can_be_gone_on_with(ins
     for more, what in (("--axis 0", "axis [2], not [0]"), ("--select ::1", "select None, not ::1")):
         refused = inside(*asked, *more.split(), "--resume")
         assert f"--resume: out.zarr was begun with {what}" in refused.err
-    for name in ("out.zarr", "out.zarr.partial", "out.zarr.partial/soft"):
+    for name in ("out.zarr", "out.zarr/", "out.zarr.partial"):
         for command in ("run", "inspect"):
             refused = inside(command, name)
             assert (refused.code, refused.out) == (2, "")
