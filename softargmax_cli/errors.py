@@ -6,6 +6,9 @@ exception it resembles, so that library users may catch either. `remedy` says wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SoftArgmaxError(Exception):
     """Root of the project's errors: `what` went wrong and where, and the `remedy` where there is one."""
@@ -53,3 +56,14 @@ class ClusterError(SoftArgmaxError, ConnectionError):
 
 class MissingDependencyError(SoftArgmaxError, ImportError):
     """An optional package is not installed; the remedy names the extra that brings it."""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the input's name before errors that do not know it."""
+    try:
+        yield
+    except SoftArgmaxError as error:
+        if not isinstance(error, OutputError) and not error.what.startswith(f"{name}: "):
+            error.what = f"{name}: {error.what}"
+        raise

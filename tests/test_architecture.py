@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "reduction": ["errors", "reduction"],
     "arrays": ["errors", "arrays", "reduction.blocks", "reduction.buffer", "reduction.result"],
     "report": ["errors", "report", "reduction.result", "reduction.slopes"],
-    "cluster": ["errors", "arrays", "reduction", "runtime", "api.runtimes", "cluster"],
+    "cluster": ["errors", "arrays", "reduction", "runtime", "api.runtimes", "api.describing", "cluster"],
     "api": ["errors", "arrays", "reduction", "runtime", "api"],
     "cli": [""],
     "__main__": ["cli"],

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.reduction.result import Run
 from softargmax_cli.reduction.spec import Problem
@@ -23,3 +27,28 @@ def described(source: Source, problem: Problem, device: str) -> Run:
         has_ids=source.labels is not None if problem.kept == (last,) else source.has_ids,
         labels=source.labels if problem.axes == (last,) else None,
     )
+
+
+def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict[str, Any]:
+    """What is asked of an input, as a store's attributes say it: what must be the same for a run to be gone on with.
+
+    version: of softargmax.
+    """
+    digest = hashlib.sha256()
+    for places in problem.values or ():
+        digest.update(places.tobytes())
+    return {
+        "version": version,
+        "input": run.input,
+        "select": None if reading.select is None else str(reading.select),
+        "shape": list(run.known_shape),
+        "dtype": run.dtype,
+        "axis": list(problem.axes),
+        "kind": problem.kind,
+        "beta": problem.beta,
+        "coords": run.coords,
+        "values": None if problem.values is None else f"sha256:{digest.hexdigest()}",
+        "window": problem.window,
+        "nan": problem.nan,
+        "precision": problem.precision.name,
+    }

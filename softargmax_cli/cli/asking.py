@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
-from softargmax_cli.errors import OutputError, SoftArgmaxError
+from softargmax_cli.errors import SoftArgmaxError, naming
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.runtime.loading import Loading
 
@@ -264,17 +264,6 @@ def spec_of(asked: Asked) -> Spec:
         asked.precision,
         files=asked.files,
     )
-
-
-@contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Put the input's name before errors that do not know it."""
-    try:
-        yield
-    except SoftArgmaxError as error:
-        if not isinstance(error, OutputError) and not error.what.startswith(f"{name}: "):
-            error.what = f"{name}: {error.what}"
-        raise
 
 
 def _say_nothing(text: str) -> None:

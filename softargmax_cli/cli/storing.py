@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
 from softargmax_cli.arrays.formats import STORE
@@ -16,9 +15,7 @@ from softargmax_cli.cli.saying import say_note
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from softargmax_cli.arrays.reading import Reading
     from softargmax_cli.reduction.result import Run, Summary
-    from softargmax_cli.reduction.spec import Problem
 
 
 def stored(destinations: Sequence[Destination], plot: str | None, *, resume: bool) -> bool:
@@ -33,6 +30,7 @@ def stored(destinations: Sequence[Destination], plot: str | None, *, resume: boo
 
 def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: bool, several: bool) -> None:
     """Reduce one input into a store."""
+    from softargmax_cli.api.describing import asked_of
     from softargmax_cli.arrays.sinks.zarrstore import ZarrStore
     from softargmax_cli.reduction.engine import reduce_boxes
     from softargmax_cli.reduction.fitting import BOXES
@@ -41,9 +39,8 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
     run, summary = reduction.run, Summary()
     plan = BOXES.plan(reduction.source, reduction.problem, asked.memory)
     extent = [plan.extent[k] for k in reduction.problem.kept]
-    with ZarrStore(
-        path, run, extent, asked_of(run, reduction.problem, asked.reading), force=force, resume=resume
-    ) as store:
+    manifest = asked_of(run, reduction.problem, asked.reading, __version__)
+    with ZarrStore(path, run, extent, manifest, force=force, resume=resume) as store:
         for column in range(plan.columns if store.resumed else 0):
             if store.done(block := plan.at(column, 0)):
                 summary.add(store.chunks.read(block, 0))
@@ -64,25 +61,3 @@ def say_stored(run: Run, summary: Summary, resumed: int, *, several: bool) -> No
     if resumed:
         say_note(f"{run.input}: {resumed:,} chunks were there already")
     print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
-
-
-def asked_of(run: Run, problem: Problem, reading: Reading) -> dict[str, Any]:
-    """What is asked of an input, as a store's attributes say it: what must be the same for a run to be gone on with."""
-    digest = hashlib.sha256()
-    for places in problem.values or ():
-        digest.update(places.tobytes())
-    return {
-        "version": __version__,
-        "input": run.input,
-        "select": None if reading.select is None else str(reading.select),
-        "shape": list(run.known_shape),
-        "dtype": run.dtype,
-        "axis": list(problem.axes),
-        "kind": problem.kind,
-        "beta": problem.beta,
-        "coords": run.coords,
-        "values": None if problem.values is None else f"sha256:{digest.hexdigest()}",
-        "window": problem.window,
-        "nan": problem.nan,
-        "precision": problem.precision.name,
-    }

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.arrays.sinks.zarrstore import manifest_of
-from softargmax_cli.cluster.job import Job, Worker
-from softargmax_cli.cluster.session import ONE_THREAD_EACH, session_of
-from softargmax_cli.errors import ClusterError, InputError, MissingDependencyError, SoftArgmaxError
+from softargmax_cli.cluster.session import TOLD
+from softargmax_cli.errors import ClusterError, MissingDependencyError
 from softargmax_cli.reduction.parallel import cores
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 PATIENCE = 20
 """Seconds that a scheduler, or its first worker, may take to answer."""
-COMPARED = ("tensorflow", "numpy", "zarr", "dask")
-"""Packages beside our own of which workers say the version."""
+FAREWELL = 5.0
+"""Seconds that processes of ours may take to end."""
+IN_PEACE = 0.3
+"""Seconds that they have for it after a signal."""
+
+_started: list[LocalCluster] = []
+"""Clusters of our own that are still there."""
 
 
 @contextmanager
@@ -35,42 +41,89 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     """
     try:
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         what = f"--scheduler and --workers need Dask: {error}"
         raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
-    quiet = {
+    told = {
         "distributed.comm.timeouts.connect": f"{PATIENCE}s",
         "distributed.comm.timeouts.tcp": f"{PATIENCE}s",
         "distributed.scheduler.allowed-failures": 5,
         "distributed.admin.large-graph-warning-threshold": "1GB",
+        # Set before a worker's process begins, so that whatever it loads finds them.
+        "distributed.nanny.pre-spawn-environ": {
+            **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
+            **TOLD,
+        },
     }
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(quiet))
+        stack.enter_context(dask.config.set(told))
         stack.enter_context(_silence())
-        if scheduler is None:
-            each = {"threads_per_worker": max(1, cores() // workers), "env": dict(ONE_THREAD_EACH)}
-            stack.enter_context(_without_main())
-            local = LocalCluster(n_workers=workers, processes=True, dashboard_address=None, **each)
-            stack.callback(_quietly, local.close, PATIENCE)
-            address: dict[str, Any] = {"address": local}
-        elif os.path.isfile(scheduler):
-            address = {"scheduler_file": scheduler}
-        else:
-            address = {"address": scheduler}
+        address = _found(scheduler) if scheduler else {"address": stack.enter_context(_processes(workers))}
         try:
             client = Client(**address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"--scheduler {scheduler}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler") from None
-        stack.callback(_quietly, client.close, 5)
+        stack.callback(_quietly, client.close, FAREWELL)
         try:
-            client.wait_for_workers(workers if scheduler is None else 1, timeout=PATIENCE)
+            client.wait_for_workers(1 if scheduler else workers, timeout=PATIENCE)
         except TimeoutError:
             where = f"--scheduler {scheduler}" if scheduler else f"--workers {workers}"
             what = f"{where}: no worker in {PATIENCE} s"
             raise ClusterError(what, "start workers with: dask worker ADDRESS") from None
         yield client
+
+
+def end_processes() -> None:
+    """End what `connected` has started, from a process that is about to end itself, wherever it was interrupted.
+
+    What it was interrupted in may hold a lock, so another thread does it, for which nobody waits longer than FAREWELL.
+    """
+    for cluster in [*_started]:
+        closing = threading.Thread(target=_quietly, args=(cluster.close, FAREWELL), daemon=True)
+        closing.start()
+        closing.join(IN_PEACE)
+        for process in multiprocessing.active_children():
+            process.kill()  # whatever it computes, nobody wants it
+        closing.join(FAREWELL)
+
+
+def _found(scheduler: str) -> dict[str, str]:
+    """What is an address, and what is a file that holds one."""
+    return {"scheduler_file" if os.path.isfile(scheduler) else "address": scheduler}
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[LocalCluster]:
+    """As many processes of this machine, with their own scheduler, which is in this one."""
+    from distributed import LocalCluster
+
+    share = {"threads_per_worker": max(1, cores() // workers), "silence_logs": logging.CRITICAL}
+    with _uninterrupted():  # and no workers yet: starting them takes a while, in which the user may change his mind
+        cluster = LocalCluster(n_workers=0, processes=True, dashboard_address=None, **share)
+        _started.append(cluster)
+    try:
+        with _without_main():
+            cluster.scale(workers)
+            yield cluster
+    finally:
+        _quietly(cluster.close, FAREWELL)
+        _started.remove(cluster)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let no Ctrl-C reach the threads started within, nor processes that they start: this one heeds it for all."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    multiprocessing.get_context("spawn").Lock()  # whose helper process, started by such a thread, would undo it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -87,8 +140,6 @@ def _without_main() -> Iterator[None]:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Dask logs and warns of what is said here in other words, or is no affair of the user's."""
-    import logging
-
     disabled = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -103,62 +154,3 @@ def _quietly(close: Callable[..., Any], timeout: float) -> None:
     """End something that may have ended already."""
     with contextlib.suppress(Exception):
         close(timeout=timeout)
-
-
-def look_at(client: Client, job: Job) -> list[Worker]:
-    """See that every worker can do the job.
-
-    Raises ClusterError where one lacks the package or has another version of it, or does not see what the client sees;
-    InputError where one cannot read the input.
-    """
-    # Nothing of the package may be named before it is known to be there.
-    asked = client.run(eval, "__import__('softargmax_cli').__version__", on_error="return")
-    remedy = f"install it there: pip install 'softargmax[cluster]=={job.version}'"
-    for address, found in asked.items():
-        if isinstance(found, Exception):
-            raise ClusterError(f"the worker {address} has no softargmax: {found}", remedy)
-        if found != job.version:
-            raise ClusterError(f"the worker {address} has softargmax {found}, and here is {job.version}", remedy)
-    workers = []
-    for address, said in client.run(_described, job, on_error="return").items():
-        if isinstance(said, Exception):
-            raise _refused(address, said)
-        _compare(address, said, job)
-        workers.append(said)
-    return workers
-
-
-def _refused(address: str, error: Exception) -> SoftArgmaxError:
-    if isinstance(error, InputError):
-        what = f"the worker {address} cannot read the input: {error.what}"
-        return InputError(what, "name a path or URL that is the same on every worker")
-    if isinstance(error, SoftArgmaxError):
-        error.what = f"the worker {address}: {error.what}"
-        return error
-    return ClusterError(f"the worker {address} cannot begin: {error} ({type(error).__name__})")
-
-
-def _compare(address: str, worker: Worker, job: Job) -> None:
-    if (worker.shape, worker.dtype) != (job.problem.shape, job.dtype):
-        what = f"the worker {address} reads another {job.input}: {worker.dtype} {worker.shape}"
-        raise ClusterError(what, "name a path or URL that is the same on every worker")
-    if worker.begun != manifest_of(job.chunks):
-        what = f"the worker {address} does not see {job.chunks.place}, where results go"
-        raise ClusterError(what, "write to a path or URL that is the same on every worker")
-
-
-def _described(job: Job, dask_worker: Any = None) -> Worker:
-    """Run on each worker, which Dask passes."""
-    threads = int(dask_worker.state.nthreads)
-    session = session_of(job, threads)
-    source, begun = session.source, manifest_of(job.chunks)
-    return Worker(versions(), session.runtime.device, threads, source.shape, source.stored, begun)
-
-
-def versions() -> dict[str, str]:
-    """Of this process's packages, and of Python."""
-    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    for package in COMPARED:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

@@ -6,12 +6,14 @@ is. What comes back of a column is a report of a few numbers; its results are in
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from softargmax_cli.cluster.crew import Crew, ask
 from softargmax_cli.cluster.job import Job, Report
 from softargmax_cli.cluster.tree import kept, reports, rereports
 from softargmax_cli.errors import ClusterError, SoftArgmaxError
@@ -30,8 +32,8 @@ FIRST = 128
 """Boxes of the first wave, so that work begins at once."""
 LOOK = 0.2
 """Seconds between two looks at what the scheduler has said."""
-SILENCE = 10.0
-"""Seconds without a word from the scheduler after which it is asked whether it is there."""
+ROUND = 2.0
+"""Seconds between two looks at who works."""
 ALONE = 60.0
 """Seconds that it may be without workers."""
 TRIES = 3
@@ -41,6 +43,7 @@ TRIES = 3
 def run(
     client: Client,
     job: Job,
+    crew: Crew,
     done: Callable[[Block], bool],
     *,
     advance: Callable[[int], None],
@@ -51,7 +54,7 @@ def run(
     `advance` is told how many bytes are read, `note` what the user may want to know. Raises ClusterError where the
     scheduler or all workers are gone; UndefinedError, after the last column; and what tasks raise.
     """
-    watch = _Watch(client, job)
+    watch = _Watch(client, job, crew)
     summary, undefined, lookalike = Summary(), Undefined(job.problem), Lookalike()
     try:
         for report in watch.reports(done, advance):
@@ -64,6 +67,8 @@ def run(
     finally:
         watch.close()
     undefined.check()
+    for error in crew.refused.values():
+        note(f"did without one: {error.what}")
     if lookalike.found:
         note(LOOK_LIKE_WEIGHTS)
     return summary
@@ -72,14 +77,18 @@ def run(
 class _Watch:
     """Sends waves, and gathers what the scheduler says of them."""
 
-    def __init__(self, client: Client, job: Job) -> None:
-        self._client, self._job = client, job
+    def __init__(self, client: Client, job: Job, crew: Crew) -> None:
+        self._client, self._job, self._crew = client, job, crew
         self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._bytes: deque[int] = deque()
         self._futures: dict[str, Any] = {}
-        self._heard = self._peopled = time.monotonic()
-        self._shared = client.persist(kept(job, f"job-{job.number}"))
+        self._looked = self._peopled = time.monotonic()
+        self._shared = self._persisted(kept(job, f"job-{job.number}"))
         client.subscribe_topic(job.number, lambda event: self._bytes.append(event[1]))
+
+    def _persisted(self, graph: Any) -> Any:
+        """A graph on its way to those who may work on it."""
+        return self._client.persist(graph, retries=TRIES, resources={self._job.number: 1})
 
     def reports(self, done: Callable[[Block], bool], advance: Callable[[int], None]) -> Iterator[Report]:
         """The report of every column, as they come."""
@@ -108,8 +117,7 @@ class _Watch:
         from distributed import futures_of
 
         graph = (rereports if there else reports)(self._job, self._shared, columns)
-        sent = self._client.persist(graph, retries=TRIES)
-        for future in futures_of(sent, client=self._client):
+        for future in futures_of(self._persisted(graph), client=self._client):
             self._futures[future.key] = future
             future.add_done_callback(self._finished.put)
 
@@ -122,41 +130,50 @@ class _Watch:
                 done.append(self._finished.get_nowait())
         except queue.Empty:
             pass
-        if done or self._bytes:
-            self._heard = self._peopled = time.monotonic()
-        elif self._client.status != "running":
+        if self._client.status != "running":
             raise self._lost()
-        elif time.monotonic() - self._heard > SILENCE:
-            self._knock()
+        if time.monotonic() - self._looked > ROUND:
+            self._look_round()
         return done
 
-    def _knock(self) -> None:
-        """Ask the scheduler whether it is there, and whether anyone works for it."""
+    def _look_round(self) -> None:
+        """Ask the scheduler who is there, which also says that it is."""
         try:
-            identity = self._client.sync(self._client.scheduler.identity, callback_timeout=SILENCE)
+            self._crew.admit()
         except Exception:  # whatever it is, it is no answer
             raise self._lost() from None
-        self._heard = time.monotonic()
-        if identity["workers"]:
-            self._peopled = self._heard
-        elif self._heard - self._peopled > ALONE:
+        self._looked = time.monotonic()
+        if self._crew.members:
+            self._peopled = self._looked
+        elif self._looked - self._peopled > ALONE:
             what = f"all workers of {self._client.scheduler.address} are gone, and none came in {ALONE:.0f} s"
-            raise ClusterError(what, "start workers, and go on with --resume")
+            why = next(reversed([error.what for error in self._crew.refused.values()]), None)
+            raise ClusterError(f"{what} but: {why}" if why else what, "start workers, and go on with --resume")
 
     def _gathered(self, finished: list[Any]) -> list[Report]:
         """The reports of futures that are done."""
+        ready = []
         for future in finished:
             if future.status == "error":
                 raise _reason(future.exception())
-            if future.status != "finished":
+            if future.status == "finished":
+                ready.append(future)
+            elif future.status == "cancelled":
                 raise self._lost()
-        if not finished:
+            else:  # the worker that had it has died since; another will make it again
+                future.add_done_callback(self._finished.put)
+        if not ready:
             return []
         try:
-            found: list[Report] = self._client.sync(self._client._gather, finished, callback_timeout=2 * SILENCE)
+            found: list[Report] = ask(self._client, self._client.gather, ready)
+        except asyncio.TimeoutError:
+            for future in ready:
+                self._finished.put(future)
+            self._look_round()
+            return []
         except Exception as error:
             raise (error if isinstance(error, SoftArgmaxError) else self._lost()) from None
-        for future in finished:
+        for future in ready:
             del self._futures[future.key]
         return found
 
@@ -168,6 +185,7 @@ class _Watch:
         """Want nothing more."""
         self._futures.clear()
         self._shared = None
+        self._crew.dismiss()
 
 
 def _reason(error: BaseException) -> Exception:

@@ -20,15 +20,17 @@ from softargmax_cli.reduction.stream import worth_compiling
 
 KEPT = 4
 """Jobs that a worker remembers; several clients may share it."""
-ONE_THREAD_EACH = {
+TOLD = {
     # A worker's own threads run tasks side by side; pools within each of them would multiply.
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    # As in a process of its own, to the same bits: see `runtime.loading`.
     "TF_ENABLE_ONEDNN_OPTS": "0",
+    "XLA_FLAGS": "--xla_cpu_prefer_vector_width=512",
 }
-"""Variables that tell libraries to leave the threads to Dask, where they are not set."""
+"""Variables that tell libraries to leave the threads to Dask, and how to compute; they stay as they are if set."""
 
 _lock = threading.Lock()
 _sessions: dict[str, Session] = {}
@@ -70,7 +72,7 @@ def session_of(job: Job, threads: int | None = None) -> Session:
     with _lock:
         session = _sessions.get(job.number)
         if session is None:
-            for name, value in ONE_THREAD_EACH.items():
+            for name, value in TOLD.items():
                 os.environ.setdefault(name, value)
             share_threads(threads or _threads())
             session = _sessions[job.number] = Session(job)

@@ -17,10 +17,10 @@ from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State, added, merge
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+    from softargmax_cli.reduction.gradient import Slope
 
 Array = npt.NDArray[Any]
-Said = TypeVar("Said", bound="DataclassInstance")
+Said = TypeVar("Said", State, "Slope")
 
 
 class BoxReducer:
