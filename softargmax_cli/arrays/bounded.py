@@ -19,6 +19,8 @@ from numcodecs.abc import Codec
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import ShardingCodec
 
+from softargmax_cli.errors import InputError
+
 SLACK = 1 << 16
 """Bytes that may come on top of twice a chunk's own, as some codecs widen what others narrow."""
 BLOCK = 128 << 10
@@ -26,8 +28,13 @@ BLOCK = 128 << 10
 
 
 def bounded(array: Any) -> Any:
-    """The same zarr.Array, whose chunks are refused (ValueError) where they unfold to far more than their shape."""
+    """The same zarr.Array, whose chunks are refused (ValueError) where they unfold to far more than their shape.
+
+    Raises InputError for chunks that would be unpickled, which may run anything.
+    """
     metadata = array.metadata
+    if any("pickle" in str(getattr(codec, "codec_id", "")) for codec in (*array.filters, *array.compressors)):
+        raise InputError("its chunks are Python pickles, which are never unpickled", "store numbers as they are")
     if metadata.zarr_format == 3:
         described = replace(metadata, codecs=tuple(map(_bounded, metadata.codecs)))
     else:

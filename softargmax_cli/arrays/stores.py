@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,13 +44,15 @@ def _is_node(path: str) -> bool:
 
 def zarr_python() -> Any:
     """The package. Raises MissingDependencyError where it, or what it needs, is not there."""
+    if sys.version_info < (3, 11):
+        raise MissingDependencyError("Zarr needs zarr-python 3, which needs Python 3.11", "run it with a newer Python")
     try:
         import fsspec  # noqa: F401 - zarr reads URLs by it
         import zarr
     except ImportError as error:
         raise _missing(f"Zarr needs zarr-python and fsspec: {error}") from None
     if not hasattr(zarr, "create_array"):
-        raise _missing(f"Zarr needs zarr-python 3, which needs Python 3.11; this is {zarr.__version__}")
+        raise _missing(f"Zarr needs zarr-python 3; this is {zarr.__version__}")
     return zarr
 
 

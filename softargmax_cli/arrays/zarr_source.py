@@ -60,7 +60,10 @@ class ZarrSource(Source):
         with blaming(self.name, "opened", damaged=DAMAGED):
             from softargmax_cli.arrays.bounded import bounded
 
-            self._array = bounded(array)
+            try:
+                self._array = bounded(array)
+            except InputError as error:
+                raise InputError(f"{self.name}: {error.what}", error.remedy) from None
         self.codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
         size = math.prod(self._cells) * self._held.itemsize
         self._kept = Kept(KEPT, max(1, KEPT // size))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.gradient import Slope
 
 Array = npt.NDArray[Any]
-Said = TypeVar("Said", State, "Slope")
+Said = TypeVar("Said", bound="State | Slope")
 
 
 class BoxReducer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
+import pickle
 import shutil
 import threading
 import zlib
@@ -165,6 +167,28 @@ def test_a_chunk_that_unfolds_to_more_is_refused_before_it_does(name: str, tmp_p
     (tmp_path / "x.zarr" / "1.1.1").write_bytes(pack(bytes(1 << 20)))
     with closing(open_source(place)) as source, pytest.raises(InputError, match="to more than a chunk of that shape"):
         everything(source)
+
+
+class Bomb:
+    """Makes a directory where it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._place),)
+
+
+@pytest.mark.parametrize("where", ["filters", "compressor"])
+def test_nothing_is_unpickled(where: str, tmp_path: Path) -> None:
+    codec = {"id": "pickle", "protocol": 4}
+    bare = {"filters": None, "compressor": None}
+    place = described(tmp_path / "x.zarr", 2, **{**bare, where: [codec] if where == "filters" else codec})
+    for chunk in (tmp_path / "x.zarr").glob("*.*.*"):
+        chunk.write_bytes(pickle.dumps(Bomb(tmp_path / "boom")))
+    with pytest.raises(InputError, match="its chunks are Python pickles, which are never unpickled"):
+        open_source(place)
+    assert not (tmp_path / "boom").exists()
 
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
