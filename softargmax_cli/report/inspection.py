@@ -149,7 +149,7 @@ class Inspection:
         if len(self.shape) > 1:
             yield "axes", [f"{k}: {'?' if n is None else f'{n:,}'}" for k, n in enumerate(self.shape)]
         yield "dtype", [self.dtype]
-        if self.order is not None and len(self.shape) > 1:
+        if self.order is not None and len(self.shape) > 1 and self.chunks is None:
             yield "order", [ORDERS[self.order]]
         if self.chunks is not None and self.shape:
             lengths = [("chunks", self.chunks), ("shards", self.shards)]
