@@ -15,14 +15,11 @@ Place = tuple[int, ...]
 
 
 class Kept:
-    """The chunks that were wanted last, within `room` bytes, or one of them; each is decoded once, by any thread.
+    """The chunks that were wanted last, within `room` bytes, or one of them; each is decoded once, by any thread."""
 
-    `abreast`: how many are decoded at a time, however many threads ask.
-    """
-
-    def __init__(self, room: int, abreast: int) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
-        self._lock, self._decoding = threading.Lock(), threading.BoundedSemaphore(abreast)
+        self._lock = threading.Lock()
         self._chunks: OrderedDict[Place, Future[Chunk]] = OrderedDict()
 
     def chunk(self, place: Place, nbytes: int, decode: Callable[[], Chunk]) -> Chunk:
@@ -36,8 +33,7 @@ class Kept:
             self._chunks.move_to_end(place)
         if mine:
             try:
-                with self._decoding:
-                    chunk.set_result(decode())
+                chunk.set_result(decode())
             except BaseException as error:
                 with self._lock:
                     self._chunks.pop(place, None)

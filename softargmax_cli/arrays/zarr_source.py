@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.arrays.arenas import few_arenas
 from softargmax_cli.arrays.kept import Kept
 from softargmax_cli.arrays.npy import native_dtype
 from softargmax_cli.arrays.reading import Reading
@@ -42,6 +44,7 @@ class ZarrSource(Source):
     format = "zarr"
 
     def __init__(self, place: str, reading: Reading) -> None:
+        few_arenas()
         self.name, array, self.members = open_array(place, reading.key, all_members=reading.inspected)
         self._held = np.dtype(array.dtype)
         if self._held.kind not in "biuf" or self._held.isbuiltin == 2:
@@ -66,7 +69,7 @@ class ZarrSource(Source):
                 raise InputError(f"{self.name}: {error.what}", error.remedy) from None
         self.codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
         size = math.prod(self._cells) * self._held.itemsize
-        self._kept = Kept(KEPT, max(1, KEPT // size))
+        self._kept, self._abreast = Kept(KEPT), threading.BoundedSemaphore(max(1, KEPT // size))
         self.watch = StoreWatch(array, self.name, lambda: open_array(place, reading.key, all_members=False)[1])
 
     def fetch(self, block: Block) -> BoxPending:
@@ -82,10 +85,12 @@ class ZarrSource(Source):
         values = buffer.array(block.shape, self.dtype)
         for chunk in self._chunks(block):
             nbytes = math.prod(chunk.shape) * self._held.itemsize
-            whole = self._kept.chunk(chunk.start, nbytes, partial(self._decoded, chunk, Buffer()))
             low = tuple(map(max, block.start, chunk.start))
             high = tuple(map(min, block.stop, chunk.stop))
-            values[_within(block, low, high)] = self._computed(whole[_within(chunk, low, high)])
+            with self._abreast:  # however many threads there are, only so many chunks are in hand
+                whole = self._kept.chunk(chunk.start, nbytes, partial(self._decoded, chunk, Buffer()))
+                values[_within(block, low, high)] = self._computed(whole[_within(chunk, low, high)])
+                del whole
         return Loaded(values)
 
     def _is_whole(self, block: Block) -> bool:

@@ -336,7 +336,7 @@ def test_a_store_on_no_disk() -> None:
 
 
 def test_what_is_kept_is_decoded_once_by_whoever_asks_first() -> None:
-    kept, asked = Kept(3 * 80, 1), []
+    kept, asked = Kept(3 * 80), []
     begun = threading.Event()
 
     def decode(place: int) -> Array:
