@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.reduction.result import Run
 from softargmax_cli.reduction.spec import Problem
@@ -28,7 +29,7 @@ def described(source: Source, problem: Problem, device: str) -> Run:
     )
 
 
-def asked_of(run: Run, problem: Problem, version: str) -> dict[str, Any]:
+def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict[str, Any]:
     """What is asked of an input, as a store's attributes say it: what must be the same for a run to be gone on with.
 
     version: of softargmax.
@@ -39,6 +40,7 @@ def asked_of(run: Run, problem: Problem, version: str) -> dict[str, Any]:
     return {
         "version": version,
         "input": run.input,
+        "select": None if reading.select is None else str(reading.select),
         "shape": list(run.known_shape),
         "dtype": run.dtype,
         "axis": list(problem.axes),

@@ -73,6 +73,10 @@ class Source(ABC):
     """Which axis is contiguous in the file: the last (C) or the first (F)."""
     chunks: tuple[int, ...] | None = None
     """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
+    shards: tuple[int, ...] | None = None
+    """Lengths of the boxes of several chunks that lie in one object, where there are such; best read as a whole."""
+    codecs: Sequence[str] = ()
+    """What a chunk goes through when it is stored, but for its bytes' order."""
     sequential: bool = False
     """Whether blocks must be contiguous in the file, and fetched in file order; else any thread may fetch any."""
     nbytes: int | None = None
@@ -120,7 +124,7 @@ class Source(ABC):
 
 
 _SHOWN = (
-    *("name", "dtype", "stored", "format", "version", "order", "labels", "notes"),
+    *("name", "dtype", "stored", "format", "version", "order", "labels", "notes", "codecs"),
     *("delimiter", "header", "id_column", "members"),
 )
 

@@ -1,34 +1,35 @@
-"""Zarr stores, found by name: a directory, or any URL that fsspec knows."""
+"""Zarr stores, found by name: a directory, or a URL that fsspec knows and that promises no file."""
 
 from __future__ import annotations
 
 import os
-import re
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from softargmax_cli.arrays.containers.members import MOST, chosen, few, shown
+from softargmax_cli.arrays.remote import BUCKETS, blaming, files_of, is_file, is_url
 from softargmax_cli.arrays.source import Member
 from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, OptionError, SoftArgmaxError
 
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
-
-
-def is_url(name: str) -> bool:
-    """Whether a name is a URL, and no path."""
-    return bool(_URL.match(name))
+MANIFEST = ".softargmax.json"
+"""Lies in a store of results until it is whole."""
+PARTIAL = ".partial"
+"""Ends the name of one on a disk until then."""
+MISSING = "name a directory or URL that holds zarr.json or .zarray"
+DAMAGED = "copy the store again, or write it again"
 
 
 def is_store(name: str) -> bool:
     """Whether a name is that of a Zarr store, or of something in one."""
     if is_url(name):
-        return True
+        return not is_file(name)
     if os.path.isdir(name):
         return name.rstrip("/" + os.sep).lower().endswith(".zarr") or _is_node(name)
+    if not os.path.lexists(name) and os.path.isdir(name.rstrip("/" + os.sep) + PARTIAL):
+        return True
     place = os.path.dirname(name)
     while place and not os.path.exists(name):
         if os.path.isdir(place):
@@ -38,18 +39,20 @@ def is_store(name: str) -> bool:
 
 
 def _is_node(path: str) -> bool:
-    return any(os.path.isfile(os.path.join(path, document)) for document in DOCUMENTS)
+    return any(os.path.isfile(os.path.join(path, document)) for document in (*DOCUMENTS, MANIFEST))
 
 
 def zarr_python() -> Any:
     """The package. Raises MissingDependencyError where it, or what it needs, is not there."""
+    if sys.version_info < (3, 11):
+        raise MissingDependencyError("Zarr needs zarr-python 3, which needs Python 3.11", "run it with a newer Python")
     try:
         import fsspec  # noqa: F401 - zarr reads URLs by it
         import zarr
     except ImportError as error:
         raise _missing(f"Zarr needs zarr-python and fsspec: {error}") from None
     if not hasattr(zarr, "create_array"):
-        raise _missing(f"Zarr needs zarr-python 3, which needs Python 3.11; this is {zarr.__version__}")
+        raise _missing(f"Zarr needs zarr-python 3; this is {zarr.__version__}")
     return zarr
 
 
@@ -73,7 +76,8 @@ def open_array(place: str, key: str | None, *, all_members: bool) -> tuple[str, 
     whether to find those beside it, too. Raises as `members.chosen`, and InputMissingError where nothing is there.
     """
     zarr = zarr_python()
-    with blaming(place, "opened"):
+    with blaming(place, "opened", damaged=DAMAGED):
+        files_of(place)  # which says what is wrong with a URL
         try:
             node = zarr.open(place, mode="r")
         except FileNotFoundError:
@@ -107,29 +111,32 @@ def _member(key: str, array: Any) -> Member:
     return Member(key, tuple(array.shape), str(array.dtype))
 
 
-def _absent(zarr: Any, place: str) -> InputMissingError:
-    """No node has that name; the store above it may have others."""
+def _absent(zarr: Any, place: str) -> SoftArgmaxError:
+    """No node has that name: what has, or what the store above it holds."""
+    files, root = files_of(place)
     above, _, last = place.rstrip("/").rpartition("/")
-    if above and not above.endswith("/") and last:
+    inner = bool(above and not above.endswith("/") and last)
+    for folder in (root if is_url(place) else f"{root}{PARTIAL}", root, *[root.rpartition("/")[0]] * inner):
+        if files.exists(f"{folder}/{MANIFEST}"):
+            what = f"{place}: no results yet, as the run that writes them has not come to its end"
+            return InputError(what, "wait for it, or go on with what was broken off: --resume")
+    if inner:
         try:
             found = sorted(path for path, _ in _arrays(zarr.open_group(above, mode="r")))
         except Exception:  # whatever it is, there is nothing to choose from
             found = []
         if found:
             return InputMissingError(f"{place}: no such array in {above}", f"it holds {few(found)}")
-    return InputMissingError(f"{place}: no Zarr store there", "name a directory or URL that holds zarr.json or .zarray")
+    return InputMissingError(f"{place}: no Zarr store there{_instead(place, files, root)}", MISSING)
 
 
-@contextmanager
-def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError) -> Iterator[None]:
-    """Turn whatever a store or a file system raises, which may be anything, into an error that names the store."""
-    try:
-        yield
-    except (SoftArgmaxError, MemoryError):
-        raise
-    except ImportError as error:  # fsspec knows the scheme, and which package serves it
-        remedy = f"install what serves {name.partition('://')[0]}: pip install 's3fs' for s3, 'gcsfs' for gs"
-        raise MissingDependencyError(f"{name}: {error}", remedy) from error
-    except Exception as error:
-        text = " ".join(str(error).split()) or "no reason given"
-        raise leaf(f"{name}: cannot be {done}: {text} ({type(error).__name__})") from error
+def _instead(place: str, files: Any, root: str) -> str:
+    """What is there, as far as that can be seen."""
+    bucket = root.partition("/")[0]
+    if place.startswith(BUCKETS) and bucket and not files.exists(bucket):
+        return f", nor a bucket {shown(bucket)}"
+    if files.isfile(root) and not place.startswith("http"):  # where a list of files is a file, too
+        return ", but a file"
+    there = files.ls(root, detail=False) if files.isdir(root) else []
+    names = sorted(filter(None, (entry.rstrip("/").rpartition("/")[2] for entry in there)))
+    return f", but {few(names)}" if names else ""

@@ -9,6 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from softargmax_cli.arrays.remote import is_url, opened_url
 from softargmax_cli.arrays.spooled import blaming
 from softargmax_cli.arrays.strangers import LONGEST_START
 from softargmax_cli.arrays.temporary import nameless
@@ -30,7 +31,7 @@ _REMEDIES = {
 
 
 def opened(path: str) -> tuple[BinaryIO, str, int | None]:
-    """The stream of a file, or of standard input for "-", at its first byte; its name, and its size where known."""
+    """The stream of a file, a URL, or standard input for "-", at its first byte; its name, and its size where known."""
     if path == "-":
         if sys.stdin is not None and sys.stdin.closed:
             raise InputError("<stdin>: read already", "name - once")
@@ -38,6 +39,8 @@ def opened(path: str) -> tuple[BinaryIO, str, int | None]:
             what = "<stdin>: closed" if sys.stdin is None else "<stdin>: a terminal, not data"
             raise InputError(what, "give a file, or pipe data in: cat data.npy | softargmax run -")
         return cast(BinaryIO, sys.stdin.buffer), "<stdin>", None
+    if is_url(path):
+        return opened_url(path)
     if os.path.isdir(path):
         raise InputError(f"{path}: a directory", "name the files in it: softargmax run DIR/*.npy")
     try:

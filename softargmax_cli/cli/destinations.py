@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from softargmax_cli.arrays.formats import STORE, format_of, picture_format_of
+from softargmax_cli.arrays.remote import is_url
 from softargmax_cli.errors import OptionError, OutputError
 
 
@@ -38,6 +39,8 @@ def choose_destinations(
         if len(inputs) > 1 and data not in (None, "jsonl"):
             raise OptionError(f"--format {data} holds one input only", "use -o DIR/ for one file each, or jsonl")
         return [Destination(None if data is None else "-", data or "", data is None)] * len(inputs)
+    if not store and is_url(output):
+        raise OptionError(f"-o {output}: a URL takes Zarr stores alone", "end it in .zarr, or write a file and copy it")
     if len(inputs) > 1:
         raise OptionError(f"-o {output} holds one input only", f"use -o {output}/ for one file each")
     return [Destination(output, data or format_of(output), format == "table")]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.cli.suggesting import of_text, run_on
-from softargmax_cli.errors import InputError, SoftArgmaxError
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
 from softargmax_cli.report.inspection import Inspection, Listing
 from softargmax_cli.report.progress import Progress
 
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from softargmax_cli.arrays.source import Pending, Source
     from softargmax_cli.arrays.statistics import Statistics
     from softargmax_cli.reduction.blocks import Block
+    from softargmax_cli.reduction.boxes import Boxes
 
 BLOCK = 2 << 20
 """Bytes of a block."""
+MEMORY = 256 << 20
+"""Bytes of boxes that are held at a time, where there are chunks, of which boxes are made."""
 MOST_OPEN = 4 << 20
 """Slices that may be unfinished at a time; of more than that the sums are not looked at."""
 SMALLEST, FLATTEST = 8, 4
@@ -106,6 +109,9 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
             header=source.header,
             id_column=source.id_column,
             members=[(each.name, each.shape, each.dtype) for each in source.members],
+            chunks=source.chunks,
+            shards=source.shards,
+            codecs=source.codecs,
         )
         sums, notes = None, [*source.notes]
         if not looked.quick:
@@ -190,9 +196,12 @@ def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statis
         values = pending.load(space.buffer).values
         return pending.nbytes, statistics(values), sums.part(block, values)
 
-    whole = Statistics()
+    whole, threads = Statistics(), min(4, cores())
+    boxes = _boxes(source, sums.axes)
+    if boxes is not None:
+        threads = boxes.threads(threads, MEMORY)
     with Progress(source.nbytes, stream) as progress:
-        for nbytes, one, part in in_order(work, _fetched(source, sums.axes), threads=min(4, cores())):
+        for nbytes, one, part in in_order(work, _fetched(source, sums.axes, boxes), threads=threads):
             whole.merge(one)
             sums.add(part)
             progress.advance(nbytes)
@@ -200,7 +209,23 @@ def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statis
     return whole
 
 
-def _fetched(source: Source, axes: tuple[int, ...]) -> Iterator[tuple[Block, Pending]]:
+def _boxes(source: Source, axes: tuple[int, ...]) -> Boxes | None:
+    """Those of whole chunks, where there are any. Raises OptionError where one does not fit."""
+    from softargmax_cli.reduction.boxes import boxes_of
+
+    shape = tuple(n for n in source.shape if n is not None)
+    if source.chunks is None or not shape or 0 in shape:
+        return None
+    nothing_waits = 0
+    layout = source.order, source.dtype.itemsize, MEMORY, source.chunks, nothing_waits, source.shards
+    try:
+        return boxes_of(shape, axes, *layout)
+    except OptionError as error:
+        what = error.what.removeprefix("--memory: ")
+        raise OptionError(f"{source.name}: {what}", "look at its head alone, with --quick") from None
+
+
+def _fetched(source: Source, axes: tuple[int, ...], boxes: Boxes | None) -> Iterator[tuple[Block, Pending]]:
     from softargmax_cli.reduction import blocks
 
     elements = BLOCK // source.dtype.itemsize
@@ -212,6 +237,8 @@ def _fetched(source: Source, axes: tuple[int, ...]) -> Iterator[tuple[Block, Pen
         every = [blocks.Block((), ())]
     elif 0 in shape:
         every = []
+    elif boxes is not None:
+        every = boxes.plan
     else:
         every = blocks.plan(shape, axes, source.order, elements, contiguous=source.sequential)
     for block in every:

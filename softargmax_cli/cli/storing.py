@@ -39,9 +39,8 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
     run, summary = reduction.run, Summary()
     plan = BOXES.plan(reduction.source, reduction.problem, asked.memory)
     extent = [plan.extent[k] for k in reduction.problem.kept]
-    with ZarrStore(
-        path, run, extent, asked_of(run, reduction.problem, __version__), force=force, resume=resume
-    ) as store:
+    manifest = asked_of(run, reduction.problem, asked.reading, __version__)
+    with ZarrStore(path, run, extent, manifest, force=force, resume=resume) as store:
         for column in range(plan.columns if store.resumed else 0):
             if store.done(block := plan.at(column, 0)):
                 summary.add(store.chunks.read(block, 0))

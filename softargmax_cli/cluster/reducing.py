@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from softargmax_cli.api.describing import asked_of, described
 from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
+from softargmax_cli.arrays.remote import is_url
 from softargmax_cli.arrays.sinks.zarrstore import ZarrStore
-from softargmax_cli.arrays.stores import is_url
 from softargmax_cli.cluster.crew import Crew
 from softargmax_cli.cluster.job import Job
 from softargmax_cli.cluster.running import run
@@ -62,7 +62,7 @@ class Distribution:
                 raise OptionError(what, "convert it first")
             self.run = described(source, problem, "cluster")
             extent = [boxes.plan.extent[k] for k in problem.kept]
-            asked = asked_of(self.run, problem, wanted.version)
+            asked = asked_of(self.run, problem, wanted.reading, wanted.version)
             self._store = ZarrStore(target, self.run, extent, asked, force=force, resume=resume)
             self._open.enter_context(self._store)
             self._job = Job(

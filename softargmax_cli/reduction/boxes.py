@@ -17,7 +17,7 @@ from softargmax_cli.reduction.blocks import Order, Plan
 SHARE = 8
 """A box of small chunks takes this fraction of the memory."""
 HELD = 2
-"""How many times the bytes of a box are there while it is read: encoded, and decoded."""
+"""How many times the bytes of a chunk are there while it is read: encoded, and decoded."""
 FAN_IN = 16
 """States that are merged at a time: those of n boxes take log n levels of them, in threads or on a cluster."""
 STATES = 12
@@ -33,20 +33,18 @@ class Boxes:
     """Of the largest box."""
     again: int
     """How many times each chunk is decoded."""
+    together: bool = False
+    """Whether a box is put together of several chunks, and so is there once more than these are."""
 
-    def threads(self, most: int, memory: int) -> int:
-        """How many boxes may be read at a time."""
-        return max(1, min(most, memory // (HELD * self.nbytes)))
+    def threads(self, most: int, memory: int, of_results: int = 0) -> int:
+        """How many boxes may be read at a time; `of_results`: how many times as much is made of each."""
+        return max(1, min(most, memory // ((HELD + self.together + of_results) * self.nbytes)))
 
     def note(self, memory: int) -> str | None:
         """What the user may want to know of the chunks."""
         if self.again > 1:
             what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
             return f"{what}; a larger --memory, or chunks longer along the axis, mends it"
-        if HELD * self.nbytes > memory:
-            return (
-                f"a chunk takes {self.nbytes / 1e6:,.0f} MB decoded, and as much again while it is: more than --memory"
-            )
         return None
 
 
@@ -58,27 +56,39 @@ def boxes_of(
     memory: int,
     chunks: Sequence[int] | None,
     state: int,
+    shards: Sequence[int] | None = None,
 ) -> Boxes:
     """Cut an array into boxes of whole chunks; where it has none, into boxes of about the same size.
 
-    Slices that boxes leave unfinished, of which a state takes `state` bytes, fit into half of `memory` (bytes), though
-    chunks must be cut for it. Raises OptionError where one chunk does not fit into the memory.
+    `shards` are boxes of chunks that are read as one, where the memory (bytes) holds them. Slices that boxes leave
+    unfinished, of which a state takes `state` bytes, fit into half of it, though chunks must be cut for that. Raises
+    OptionError where it does not hold one chunk, encoded and decoded.
     """
     room = max(1, memory // SHARE // itemsize)
     if chunks is None:
         plan = blocks.plan(shape, axes, order, room, contiguous=False)
         return Boxes(plan, math.prod(plan.extent) * itemsize, 1)
-    chunk = [max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True)]
-    if math.prod(chunk) * itemsize > memory:
-        size = math.prod(chunk) * itemsize
-        raise OptionError(
-            f"--memory: one chunk of the input, {' × '.join(map(str, chunk))}, takes {size / 1e6:,.0f} MB decoded",
-            f"use --memory {-(-HELD * size // 2**20)}MiB, or store the array in smaller chunks",
-        )
+    most = memory // (HELD * itemsize)
+    chunk = _within(shape, chunks)
+    if shards is not None and math.prod(_within(shape, shards)) <= most:
+        chunk = _within(shape, shards)
+    if math.prod(chunks) > most:  # what of it lies beyond the array is decoded, too
+        size = math.prod(chunks) * itemsize
+        what = f"--memory: one chunk of the input, {' × '.join(map(str, chunks))}, takes {size / 1e6:,.0f} MB"
+        remedy = f"use --memory {-(-HELD * size // 2**20)}MiB, or store the array in smaller chunks"
+        raise OptionError(f"{what}, and as much again while it is decoded", remedy)
     extent = _widened(shape, axes, chunk, room)
+    together = extent != chunk
     again = _narrowed(shape, axes, extent, memory // 2, state)
     plan = Plan(shape, axes, "C", tuple(extent))
-    return Boxes(plan, max(math.prod(extent), math.prod(chunk)) * itemsize, again)
+    return Boxes(
+        plan, max(math.prod(extent), math.prod(chunk), math.prod(chunks)) * itemsize, again, together or again > 1
+    )
+
+
+def _within(shape: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """A box of these lengths, no larger than the array."""
+    return [max(1, min(size, n)) for size, n in zip(lengths, shape, strict=True)]
 
 
 def levels(parts: int) -> int:
@@ -117,7 +127,7 @@ def _narrowed(shape: tuple[int, ...], axes: tuple[int, ...], extent: list[int], 
     again, kept = 1, [k for k in range(len(shape)) if k not in axes]
     for axis in kept:
         unfinished = math.prod(extent[k] for k in kept) * held_bytes(state, parts)
-        pieces = min(extent[axis], -(-unfinished // memory))
-        extent[axis] = -(-extent[axis] // pieces)
-        again *= pieces
+        pieces = max(1, min(extent[axis], -(-unfinished // memory)))
+        whole, extent[axis] = extent[axis], extent[axis] // pieces
+        again *= -(-whole // extent[axis])
     return again

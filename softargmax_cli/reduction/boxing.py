@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,11 @@ from softargmax_cli.reduction.mapping import Misfit, Reducer
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State, added, merge
 
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.gradient import Slope
+
 Array = npt.NDArray[Any]
+Said = TypeVar("Said", bound="State | Slope")
 
 
 class BoxReducer:
@@ -66,7 +70,7 @@ class BoxReducer:
     def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State:
         """The sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
         plan = self._plan(values)
-        whole = _Slices(self._problem, plan)
+        whole = SlicesOfBox(self._problem, plan, State)
         for box in plan.boxes():
             of_box, sums = whole.part(known, box[0]), None
             for block, piece in self._pieces(values, box):
@@ -75,13 +79,13 @@ class BoxReducer:
                 sums = state if sums is None else added(sums, state)
             assert sums is not None
             whole.put(sums, box[0])
-        return whole.state()
+        return whole.all()
 
     def _found(
         self, values: Array, plan: Plan, found: Callable[[Block, Array], tuple[State, Misfit | None]]
     ) -> tuple[State, Misfit | None]:
         """The states of all blocks as that of the box, with what may not be in it."""
-        whole, misfits = _Slices(self._problem, plan), _Misfits()
+        whole, misfits = SlicesOfBox(self._problem, plan, State), _Misfits()
         for box in plan.boxes():
             sums: State | None = None
             for block, piece in self._pieces(values, box):
@@ -91,7 +95,7 @@ class BoxReducer:
                 sums = moved if sums is None else merge(sums, moved, self.betas)
             assert sums is not None
             whole.put(sums, box[0])
-        return whole.state(), misfits.all()
+        return whole.all(), misfits.all()
 
     def _plan(self, values: Array) -> Plan:
         return blocks.plan(values.shape, self._problem.axes, self._order, self._elements, contiguous=False)
@@ -126,25 +130,29 @@ class _Misfits:
         return self._found
 
 
-class _Slices:
-    """The state of all slices of a box, put together from those of its blocks, in the memory order of the box."""
+class SlicesOfBox(Generic[Said]):
+    """What is said of all slices of a box, a state or the like, put together from what is said of its blocks.
 
-    def __init__(self, problem: Problem, plan: Plan) -> None:
+    Arrays of it end in the slices, in the memory order of the box.
+    """
+
+    def __init__(self, problem: Problem, plan: Plan, kind: type[Said]) -> None:
+        self._kind = kind
         turn = slice(None, None, 1 if plan.order == "C" else -1)
         self._kept = problem.kept[turn]
         self._lengths = [plan.shape[k] for k in self._kept]
         self._whole: dict[str, Array] = {}
-        self._only: State | None = None
+        self._only: Said | None = None
         self._alone = plan.columns == 1
 
-    def put(self, state: State, block: Block) -> None:
+    def put(self, said: Said, block: Block) -> None:
         """The slices of a block."""
         if self._alone:
-            self._only = state
+            self._only = said
             return
         region, inner = self._region(block)
-        for field in fields(state):
-            part = getattr(state, field.name)
+        for field in fields(said):
+            part = getattr(said, field.name)
             if part is None:
                 continue
             if field.name not in self._whole:
@@ -166,12 +174,12 @@ class _Slices:
                 )
         return State(**parts)
 
-    def state(self) -> State:
+    def all(self) -> Said:
         """All that was put."""
         if self._only is not None:
             return self._only
         slices = math.prod(self._lengths)
-        return State(
+        return self._kind(
             **{name: part.reshape(*part.shape[: -len(self._lengths)], slices) for name, part in self._whole.items()}
         )
 

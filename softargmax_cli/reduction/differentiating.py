@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.boxed_gradient import BoxDifferentiator
 from softargmax_cli.reduction.engine import SliceStream
 from softargmax_cli.reduction.fitting import Needs, bytes_reduced
 from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
@@ -65,7 +66,14 @@ def _bytes_differentiated(source: Readable, problem: Problem) -> int:
     return 2 * bytes_reduced(source, problem) + 4 * len(problem.axes) * problem.precision.itemsize
 
 
-GRADIENT = Needs(_bytes_differentiated, lambda problem: 2 if problem.window is None else 3, in_boxes=False)
+def _times_differentiated(source: Readable, problem: Problem) -> int:
+    """How many times as large as a box its gradient is, which waits to be written while the next is made."""
+    return -(-2 * len(problem.axes) * problem.precision.itemsize // source.dtype.itemsize)
+
+
+GRADIENT = Needs(
+    _bytes_differentiated, lambda problem: 2 if problem.window is None else 3, of_results=_times_differentiated
+)
 """Of `differentiate`."""
 
 
@@ -96,7 +104,10 @@ class _SlopeStream(SliceStream):
         vanished: float,
     ) -> None:
         super().__init__(source, problem, differentiator, *streaming)
-        self.differentiator, self.by, self.write, self.vanished = differentiator, by, write, vanished
+        self.differentiator: BlockDifferentiator | BoxDifferentiator = differentiator
+        if self.boxes is not None:
+            self.differentiator = BoxDifferentiator(differentiator, problem, source.order, self.elements)
+        self.by, self.write, self.vanished = by, write, vanished
         self.row = 0
         """Of a table, the next to be written."""
 

@@ -33,8 +33,10 @@ class Needs:
     """How often a slice is read that is longer than a block, or that is a column of a table of unknown length."""
     states: int = 1
     """How many states a slice has."""
-    in_boxes: bool | None = None
-    """Whether arrays are read in boxes (see `boxes.py`), which are larger than blocks; None where they have chunks."""
+    in_boxes: bool = False
+    """Whether arrays without chunks are read in boxes (see `boxes.py`), too, which are larger than blocks."""
+    of_results: Callable[[Readable, Problem], int] = lambda source, problem: 0
+    """How many times the bytes of a box its results take."""
 
     def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
         """How many threads work, and how many elements a block has."""
@@ -42,7 +44,8 @@ class Needs:
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         largest = min(BLOCK // source.dtype.itemsize, max(1, MOST_SLICES // self.states) * length)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
-            return boxes.threads(cores(), memory), max(1, min(largest, memory // (2 * each)))
+            threads = boxes.threads(cores(), memory, self.of_results(source, problem))
+            return threads, max(1, min(largest, memory // (2 * each)))
         workers = max(1, min(cores(), memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
@@ -53,12 +56,13 @@ class Needs:
 
     def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
         """The boxes in which an array is read; None where it is read in blocks at once. OptionError as `boxes_of`."""
-        wanted = source.chunks is not None if self.in_boxes is None else self.in_boxes
+        wanted = self.in_boxes or source.chunks is not None
         shape = tuple(n for n in problem.shape if n is not None)
         if not wanted or source.sequential or len(shape) < len(problem.shape):
             return None
         state = self.states * state_bytes(problem)
-        return boxes_of(shape, problem.axes, source.order, source.dtype.itemsize, memory, source.chunks, state)
+        layout = source.order, source.dtype.itemsize, memory, source.chunks, state, source.shards
+        return boxes_of(shape, problem.axes, *layout)
 
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
         """The blocks of an array of known shape, or its boxes."""

@@ -38,5 +38,6 @@ class Readable(Protocol):
     sequential: bool
     labels: Sequence[str] | None
     chunks: tuple[int, ...] | None
+    shards: tuple[int, ...] | None
 
     def fetch(self, block: Block) -> Pending | None: ...

@@ -15,6 +15,7 @@ FORMATS = {
     "npz": ".npz",
     "safetensors": ".safetensors",
     "hdf5": "HDF5",
+    "zarr": "Zarr",
     "parquet": "Parquet",
     "csv": "CSV",
     "csv.gz": "CSV, gzipped",
@@ -90,6 +91,11 @@ class Inspection:
     id_column: str | int | None = None
     members: Sequence[Member] = ()
     """Of a file that holds arrays by name."""
+    chunks: Sequence[int] | None = None
+    """Lengths of the boxes that are stored each by itself, and of those of several that lie in one object."""
+    shards: Sequence[int] | None = None
+    codecs: Sequence[str] = ()
+    """What a chunk goes through when it is stored."""
     min: float | int | None = None
     max: float | int | None = None
     mean: float | None = None
@@ -116,6 +122,7 @@ class Inspection:
             "header": None if self.header is None else list(self.header),
             "id_column": self.id_column,
             "members": _members_dicts(self.members) if self.members else None,
+            **self._layout(),
             "min": self.min,
             "max": self.max,
             "mean": self.mean,
@@ -141,8 +148,12 @@ class Inspection:
         if len(self.shape) > 1:
             yield "axes", [f"{k}: {'?' if n is None else f'{n:,}'}" for k, n in enumerate(self.shape)]
         yield "dtype", [self.dtype]
-        if self.order is not None and len(self.shape) > 1:
+        if self.order is not None and len(self.shape) > 1 and self.chunks is None:
             yield "order", [ORDERS[self.order]]
+        if self.chunks is not None and self.shape:
+            lengths = [("chunks", self.chunks), ("shards", self.shards)]
+            yield from ((name, [_times(each, signs)]) for name, each in lengths if each is not None)
+            yield "packed", [", ".join(self.codecs) or "no"]
         if self.bytes is not None:
             exact = f" ({self.bytes:,} bytes)" if self.bytes >= 1024 else ""
             yield "on disk", [nbytes_text(self.bytes) + exact]
@@ -159,6 +170,13 @@ class Inspection:
             yield "run", [f"cannot reduce it: {self.why_not}"]
         elif self.arguments is not None:
             yield "try", [typed(self.arguments, partial(legible, stream=stream))]
+
+    def _layout(self) -> dict[str, Any]:
+        """How an array in chunks is stored; nothing of others."""
+        if self.chunks is None:
+            return {}
+        shards = None if self.shards is None else list(self.shards)
+        return {"chunks": list(self.chunks), "shards": shards, "codecs": list(self.codecs)}
 
     def _numbers(self) -> Iterator[tuple[str, Sequence[str]]]:
         for name, number in (("min", self.min), ("max", self.max), ("mean", self.mean)):
@@ -180,6 +198,10 @@ class Inspection:
             negative = self.min is not None and self.min < 0
             return f"yes, all {slices}" + (", but some are negative" if negative else "")
         return f"no: {self.slices_not_one:,} of {slices} do not" if self.slices_not_one else f"no {along}: infinite"
+
+
+def _times(lengths: Sequence[int], signs: Signs) -> str:
+    return signs.times.join(f"{n:,}" for n in lengths)
 
 
 def _few(names: Sequence[str], signs: Signs) -> str:

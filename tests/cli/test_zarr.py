@@ -18,7 +18,11 @@ from oracle import assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored, zarr
 
+from softargmax_cli.arrays.source import Loaded
+from softargmax_cli.arrays.zarr_source import ZarrSource
 from softargmax_cli.reduction import boxes
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.buffer import Buffer
 
 Array = npt.NDArray[Any]
 
@@ -75,6 +79,7 @@ def test_results_are_a_group_that_says_how(inside: Inside, axes: tuple[int, ...]
         assert {key: said[key] for key in wanted} == wanted
         assert said["summary"]["slices"] == len(found.peak)
         assert said["version"]
+        assert said["complete"] is True
     assert inside.names() == {"x.zarr", "x.npy", "out.zarr"}
 
 
@@ -116,8 +121,15 @@ def test_nothing_is_published_of_a_run_that_fails_and_it_can_be_gone_on_with(ins
     assert inside.names() == {"x.zarr", "out.zarr.partial"}
     chunk.write_bytes(whole)
     assert "go on with --resume" in inside(*asked).err
-    refused = inside(*asked, "--axis", "0", "--resume")
-    assert "was begun with axis [2], not [0]" in refused.err
+    for more, what in (("--axis 0", "axis [2], not [0]"), ("--select ::1", "select None, not ::1")):
+        refused = inside(*asked, *more.split(), "--resume")
+        assert f"--resume: out.zarr was begun with {what}" in refused.err
+    for name in ("out.zarr", "out.zarr/", "out.zarr.partial"):
+        for command in ("run", "inspect"):
+            refused = inside(command, name)
+            assert (refused.code, refused.out) == (2, "")
+            assert f"{name}: no results yet, as the run that writes them has not come to its end" in refused.err
+            assert "--resume" in refused.err
     done = inside(*asked, "--resume")
     assert (done.code, "chunks were there already" in done.err) == (0, True), done.err
     assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
@@ -156,6 +168,65 @@ def test_what_a_store_cannot_be(inside: Inside) -> None:
         assert what in done.err
     assert inside.names() == {"x.zarr", "x.npy", "g.zarr", "mine.zarr"}
     assert inside("run", "x.zarr").code == 0
+
+
+def test_inspect_says_how_an_array_is_stored(inside: Inside) -> None:
+    save(inside, "x.zarr", X, CHUNKS, shards=(6, 8, 10))
+    save(inside, "y.zarr", X, CHUNKS, zarr_format=2)
+    done = inside("inspect", "x.zarr", "y.zarr")
+    assert [line.split(None, 1) for line in done.lines if line.startswith(("  chunks", "  shards", "  packed"))] == [
+        ["chunks", "3 × 4 × 5"],
+        ["shards", "6 × 8 × 10"],
+        ["packed", "zstd"],
+        ["chunks", "3 × 4 × 5"],
+        ["packed", "zstd"],
+    ]
+    assert [line.split(None, 1)[1] for line in done.lines if line.startswith("  format")] == ["Zarr 3", "Zarr 2"]
+    for line in inside("inspect", "x.zarr", "y.zarr", "--format", "json").lines:
+        found = json.loads(line)
+        assert (found["chunks"], found["codecs"]) == ([3, 4, 5], ["zstd"])
+        assert (found["min"], found["max"]) == (X.min(), X.max())
+    group = zarr.open_group(str(inside.folder / "g.zarr"), mode="w")
+    for name in ("a", "b/c"):
+        group.create_array(name, shape=(4, 6), dtype="f4")
+    assert inside("inspect", "g.zarr").lines[1:] == [
+        "  format  Zarr",
+        "  holds   a  float32 4 × 6",
+        "          b/c  float32 4 × 6",
+        "  try     softargmax run g.zarr --key a",
+    ]
+
+
+def test_chunks_that_no_memory_holds(inside: Inside) -> None:
+    zarr.create_array(str(inside.folder / "x.zarr"), shape=(40_000, 5_000), chunks=(20_000, 5_000), dtype="f4")
+    done = inside("run", "x.zarr")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "softargmax: error: x.zarr: --memory: one chunk of the input, 20000 × 5000, takes 400 MB, and as much again "
+        "while it is decoded\n  use --memory 763MiB, or store the array in smaller chunks\n"
+    )
+    done = inside("inspect", "x.zarr")
+    assert done.err.splitlines()[1] == "  look at its head alone, with --quick"
+    assert inside("inspect", "x.zarr", "--quick").code == 0
+    assert inside("run", "x.zarr", "--select", "5").err.startswith("softargmax: error: x.zarr: chunks of shape")
+
+
+def test_a_store_that_is_replaced_while_it_is_read(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+    read = ZarrSource.read
+
+    def replacing(self: ZarrSource, block: Block, buffer: Buffer) -> Loaded:
+        loaded = read(self, block, buffer)
+        if block.start == (0, 0, 0):
+            shutil.rmtree(inside.folder / "x.zarr")
+            save(inside, "x.zarr", X[:, :, :5], CHUNKS)
+        return loaded
+
+    monkeypatch.setattr(ZarrSource, "read", replacing)
+    done = inside("run", "x.zarr", "--nan", "omit", "-o", "out.csv")
+    assert done.code == 2
+    assert "x.zarr: changed while it was read: it has another shape\n  run again when nothing writes it" in done.err
+    assert inside.names() == {"x.zarr"}
 
 
 def test_without_the_packages(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from make_docs import (
 )
 from typer.main import get_command
 
-from softargmax_cli.arrays.formats import FORMATS
+from softargmax_cli.arrays.formats import FORMATS, STORE
 from softargmax_cli.cli import app, signals
 from softargmax_cli.reduction.result import FIELDS, Summary
 from softargmax_cli.runtime.loading import VARIABLE
@@ -202,7 +202,7 @@ def test_every_number_of_the_summary_is_explained() -> None:
 
 
 def test_every_format_has_its_row() -> None:
-    formats = [*FORMATS, "table"]
+    formats = [*FORMATS, STORE, "table"]
     assert set(formats) <= set(rows())
     (choice,) = [parameter.type for parameter in PARAMETERS if parameter.name == "format"]
     assert set(choice.choices) == set(formats)

@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from oracle import answer_to, assert_answers
 
 from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.arrays.select.applied import selected
+from softargmax_cli.arrays.select.selection import selection_of
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.boxes import FAN_IN, HELD, boxes_of, held_bytes
+from softargmax_cli.reduction.differentiating import differentiate
 from softargmax_cli.reduction.engine import reduce, reduce_boxes
 from softargmax_cli.reduction.fitting import BOXES, REDUCTION
 from softargmax_cli.reduction.folding import Fold, folded
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Slices
+from softargmax_cli.reduction.result import ALWAYS, FIELDS, PER_AXIS, Slices
 from softargmax_cli.reduction.spec import Problem, Spec
 from softargmax_cli.runtime.base import Runtime
 
@@ -34,8 +37,8 @@ def cases(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int,
     shape = tuple(draw(st.lists(st.integers(0, 9), min_size=1, max_size=4)))
     axes = draw(st.lists(st.sampled_from(range(len(shape))), min_size=1, max_size=len(shape), unique=True))
     chunks = tuple(draw(st.integers(1, 12)) for _ in shape)
-    size = 8 * math.prod(max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True))
-    return shape, tuple(axes), chunks, size + draw(st.integers(0, 20_000))
+    size = 8 * math.prod(chunks)
+    return shape, tuple(axes), chunks, HELD * size + draw(st.integers(0, 20_000))
 
 
 @given(cases())
@@ -53,7 +56,7 @@ def test_each_element_lies_in_one_box_and_each_box_has_a_number(case: Any) -> No
     for k, size in enumerate(plan.extent):
         assert cut.again > 1 or size % min(chunks[k], max(1, shape[k])) == 0 or size >= shape[k]
     unfinished = math.prod(plan.extent[k] for k in kept) * held_bytes(STATE, plan.parts)
-    assert plan.parts == 1 or unfinished <= memory // 2 or all(plan.extent[k] == 1 for k in kept)
+    assert plan.parts <= 1 or unfinished <= memory // 2 or all(plan.extent[k] == 1 for k in kept)
     assert 1 <= cut.threads(4, memory) <= max(1, min(4, memory // (HELD * cut.nbytes)))
 
 
@@ -71,8 +74,19 @@ def test_slices_come_in_order_where_the_plan_says_so(case: Any) -> None:
 
 def test_a_chunk_that_does_not_fit() -> None:
     with pytest.raises(OptionError) as caught:
-        boxes_of((100, 100), (1,), "C", 8, 1000, (10, 100), STATE)
-    assert caught.value.what == "--memory: one chunk of the input, 10 × 100, takes 0 MB decoded"
+        boxes_of((100_000, 100), (1,), "C", 8, 120 << 20, (80_000, 100), STATE)
+    assert caught.value.what == (
+        "--memory: one chunk of the input, 80000 × 100, takes 64 MB, and as much again while it is decoded"
+    )
+    assert caught.value.remedy == "use --memory 123MiB, or store the array in smaller chunks"
+    boxes_of((100_000, 100), (1,), "C", 8, 123 << 20, (80_000, 100), STATE)
+
+
+def test_shards_are_read_as_a_whole_where_they_fit() -> None:
+    for memory, extent in ((1 << 20, (200, 100)), (200_000, (20, 100))):
+        cut = boxes_of((1000, 1000), (0,), "C", 4, memory, (20, 50), STATE, (200, 100))
+        assert (cut.plan.extent[0] % extent[0], cut.plan.extent[1] % 50) == (0, 0)
+        assert HELD * cut.nbytes <= memory
 
 
 def test_what_is_left_of_a_plan() -> None:
@@ -141,3 +155,40 @@ def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch
         put(boxed, problem, block, slices)
     for field in FIELDS:
         assert boxed[field].tobytes() == whole.column(field).tobytes(), field
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_gradients_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compared with the same without chunks, which other tests hold to the oracle."""
+    values, spec, chunks = any_case(seed)
+    problem = spec.resolve(values.shape, values.dtype, frozenset(ALWAYS))
+    monkeypatch.setattr(boxes, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
+    found: list[Any] = []
+    for cut in (None, chunks):
+        monkeypatch.setattr(fitting, "BLOCK", values.itemsize * ((9, 50, 400)[seed % 3] if cut else 1 << 20))
+        source = ArraySource(values)
+        source.chunks = cut
+        whole = np.full((*values.shape, *[len(spec.axes)] * (len(spec.axes) > 1)), 7, problem.precision)
+
+        def write(start: Any, part: Array, whole: Array = whole, ndim: int = values.ndim) -> None:
+            whole[tuple(slice(a, a + n) for a, n in zip(start, part.shape[:ndim], strict=True))] = part
+
+        slopes = [*differentiate(source, problem, native_runtime, by="x", memory=MEMORY, write=write)]
+        by_beta = [*differentiate(source, problem, native_runtime, by="beta", memory=MEMORY)]
+        found.append((whole, *(np.concatenate([one.norm for one in each]) for each in (slopes, by_beta))))
+    rough = 1e-4 if problem.precision == np.float32 else 1e-9
+    for alone, in_chunks in zip(*found, strict=True):
+        np.testing.assert_allclose(in_chunks, alone, rtol=rough, atol=rough)
+
+
+@pytest.mark.parametrize("select", ["::2", "1:,-1", "-1::-3,1::2", "...,1:4", "2"])
+def test_a_part_of_chunks(select: str, native_runtime: Runtime) -> None:
+    values = np.random.default_rng(1).normal(size=(9, 8, 7))
+    source = ArraySource(values)
+    source.chunks = (4, 3, 2)
+    part, wanted = selected(source, selection_of(select)), eval(f"values[{select}]")
+    assert part.chunks is not None
+    assert len(part.chunks) == wanted.ndim
+    problem = Spec(axes=(0,), beta=2.0).resolve(wanted.shape, wanted.dtype, frozenset(FIELDS))
+    found = Slices.joined(list(reduce(part, problem, native_runtime, memory=MEMORY)))
+    assert_answers(found, answer_to(np.asarray(wanted), Spec(axes=(0,), beta=2.0)), single=False)

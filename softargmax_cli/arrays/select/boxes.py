@@ -32,11 +32,19 @@ class SelectedSource(Source):
         self._source, self.ranges, self.kept = source, tuple(ranges), tuple(kept)
         self.shape = tuple(len(r) for r, stays in zip(ranges, kept, strict=True) if stays)
         self.nbytes = math.prod(map(len, ranges)) * self.dtype.itemsize
+        self.chunks, self.shards = (self._taken(lengths) for lengths in (source.chunks, source.shards))
         self.labels = None
         if source.labels is not None and kept[-1]:
             self.labels = [source.labels[i] for i in ranges[-1]]
         self._lengths = tuple(n or 0 for n in source.shape)
         self._spaces = threading.local()
+
+    def _taken(self, lengths: Sequence[int] | None) -> tuple[int, ...] | None:
+        """How much of boxes of these lengths is wanted, where they and the part begin at one place."""
+        if lengths is None:
+            return None
+        taken = zip(lengths, self.ranges, self.kept, strict=True)
+        return tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
 
     def fetch(self, block: Block) -> BoxPending:
         return BoxPending(self, block)

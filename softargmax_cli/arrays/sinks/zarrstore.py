@@ -14,20 +14,21 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.arrays.stores import DOCUMENTS, blaming, is_url, zarr_python
+from softargmax_cli.arrays.remote import BUCKETS, blaming, files_of, is_url
+from softargmax_cli.arrays.stores import DOCUMENTS, MANIFEST, PARTIAL, zarr_python
 from softargmax_cli.errors import OptionError, OutputError, UndefinedError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
 
-MANIFEST = ".softargmax.json"
-PARTIAL = ".partial"
 ROOT = "zarr.json"
 LAST = "soft"
 """The field that is written last: its chunk stands for those of all others."""
@@ -50,10 +51,18 @@ class Chunks:
     def write(self, block: Block, slices: Slices) -> None:
         """The slices of the block that completes them; the same ones again do no harm. Raises OutputError."""
         region = tuple(slice(block.start[k], block.stop[k]) for k in self.kept)
+        inner = [block.shape[k] for k in self.kept]
         with blaming(self.place, "written", OutputError):
             arrays = self._arrays()
-            for field in sorted(FIELDS, key=lambda field: field == LAST):
-                arrays[field][region] = _shaped(slices.column(field), [block.shape[k] for k in self.kept])
+
+            def put(field: str) -> None:
+                arrays[field][region] = _shaped(slices.column(field), inner)
+
+            # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
+            with ThreadPoolExecutor(len(FIELDS)) as threads:
+                for _ in threads.map(put, (field for field in FIELDS if field != LAST)):
+                    pass
+            put(LAST)
 
     def read(self, block: Block, start: int) -> Slices:
         """What was written of a block's slices, of which the first has the number `start`."""
@@ -66,32 +75,35 @@ class Chunks:
                 parts[field] = values.reshape(size, -1).T.copy() if field in PER_AXIS else values.reshape(size)
         return Slices(start, **parts)
 
-    def _arrays(self) -> dict[str, Any]:
+    def _arrays(self) -> Mapping[str, Any]:
         """Each field's array, which lies in the store but for its document."""
-        zarr = zarr_python()
-        from zarr.buffer.cpu import Buffer
-        from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+        return _opened(self.place, tuple(self.documents.items()))
 
-        held = {key: Buffer.from_bytes(text) for key, text in self.documents.items()}
-        documents = zarr.open_group(MemoryStore(held), mode="r").arrays()
-        store = FsspecStore.from_url(self.place) if is_url(self.place) else LocalStore(self.place)
-        # A chunk that holds nothing but the fill value is written as well: that it is there says that it is done.
-        config = {"write_empty_chunks": True}
-        return {
-            field: zarr.Array(zarr.AsyncArray(document.metadata, StorePath(store, field), config=config))
-            for field, document in documents
-        }
+
+@lru_cache(maxsize=4)
+def _opened(place: str, documents: tuple[tuple[str, bytes], ...]) -> Mapping[str, Any]:
+    zarr = zarr_python()
+    from zarr.buffer.cpu import Buffer
+    from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+
+    held = {key: Buffer.from_bytes(text) for key, text in documents}
+    arrays = zarr.open_group(MemoryStore(held), mode="r").arrays()
+    store = FsspecStore.from_url(place) if is_url(place) else LocalStore(place)
+    # A chunk that holds nothing but the fill value is written as well: that it is there says that it is done.
+    config = {"write_empty_chunks": True}
+    return {
+        field: zarr.Array(zarr.AsyncArray(array.metadata, StorePath(store, field), config=config))
+        for field, array in arrays
+    }
 
 
 def manifest_of(chunks: Chunks) -> Any:
     """What is said, where chunks go, of what was asked; None where nothing is."""
-    import fsspec
-
     with blaming(chunks.place, "read", OutputError):
-        files, root = fsspec.core.url_to_fs(chunks.place)
+        files, root = files_of(chunks.place)
         files.invalidate_cache()
         try:
-            return json.loads(files.cat_file(f"{root.rstrip('/')}/{MANIFEST}"))
+            return json.loads(files.cat_file(f"{root}/{MANIFEST}"))
         except FileNotFoundError:
             return None
 
@@ -128,9 +140,7 @@ class ZarrStore:
         self._done = bytearray(math.prod(self._grid))
         self._open = True
         with blaming(target, "written", OutputError):
-            import fsspec
-
-            self._files, self._root = fsspec.core.url_to_fs(place)
+            self._files, self._root = files_of(place)
             self._begin(force, resume)
 
     def _begin(self, force: bool, resume: bool) -> None:
@@ -152,7 +162,8 @@ class ZarrStore:
             self._files.invalidate_cache()
         elif self._local and os.path.lexists(self.chunks.place):
             raise OutputError(f"{self.chunks.place}: is in the way, and none of ours", "move it, or choose a name")
-        self._files.makedirs(self._root, exist_ok=True)
+        if not self.name.startswith(BUCKETS):
+            self._files.makedirs(self._root, exist_ok=True)
         self._files.pipe_file(self._path(MANIFEST), json.dumps(self._asked, indent=1).encode())
 
     def _compare(self, begun: Any) -> None:
@@ -191,12 +202,13 @@ class ZarrStore:
         with blaming(self.name, "written", OutputError):
             documents = dict(self.chunks.documents)
             root = json.loads(documents.pop(ROOT))
-            root["attributes"]["softargmax"]["summary"] = summary.as_dict()
+            root["attributes"]["softargmax"] |= {"complete": True, "summary": summary.as_dict()}
             for key, text in documents.items():
-                self._files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
+                if not self.name.startswith(BUCKETS):
+                    self._files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
                 self._files.pipe_file(self._path(key), text)
-            self._files.rm_file(self._path(MANIFEST))
             self._files.pipe_file(self._path(ROOT), json.dumps(root, indent=2).encode())
+            self._files.rm_file(self._path(MANIFEST))
             if self._local:
                 self._rename()
         self._open = False
@@ -240,7 +252,7 @@ class ZarrStore:
         return True
 
     def _path(self, key: str) -> str:
-        return f"{self._root.rstrip('/')}/{key}"
+        return f"{self._root}/{key}"
 
     def _exists(self, key: str) -> bool:
         return bool(self._files.exists(self._path(key)))

@@ -1,0 +1,138 @@
+"""What lies at a URL, through fsspec: files read as streams, and what to do where a server refuses."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, SoftArgmaxError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BUCKETS = ("s3://", "s3a://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "adl://", "oss://")
+"""Where there are no directories but these, and making one may cost money."""
+AHEAD = 8 << 20
+"""Bytes that are asked for at a time."""
+FILES = frozenset(
+    (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".hdf", ".parquet", ".pq", ".csv", ".tsv", ".txt", ".gz")
+)
+"""Suffixes of what is read as a file; anything else at a URL is a Zarr store."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
+_ANONYMOUS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
+_UNREACHED = {"ConnectionError", "ClientConnectionError", "HTTPClientError", "TimeoutError", "ServerTimeoutError"}
+"""Names of classes of clients that need not be installed."""
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is a URL, and no path."""
+    return bool(_URL.match(name))
+
+
+def is_file(url: str) -> bool:
+    """Whether a URL promises a file of a format that is read, and no store."""
+    return os.path.splitext(urlsplit(url).path)[1].lower() in FILES
+
+
+def files_of(url: str) -> tuple[Any, str]:
+    """The file system that serves a URL, and the path in it. Raises as `blaming`."""
+    try:
+        import fsspec
+    except ImportError as error:
+        what = f"{url}: URLs are read with fsspec: {error}"
+        raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
+    scheme = url.partition(":")[0]
+    if is_url(url) and scheme not in (known := fsspec.available_protocols()):
+        usual = ", ".join(one for one in ("s3", "gs", "abfs", "http", "https") if one in known)
+        raise InputError(f"{url}: fsspec knows no {scheme}://", f"it knows {usual} and others")
+    files, root = fsspec.core.url_to_fs(url)
+    return files, root.rstrip("/")
+
+
+def opened_url(url: str) -> tuple[BinaryIO, str, int | None]:
+    """A file as a stream that is read in order, its name, and its size where that is known. Raises as `blaming`."""
+    with blaming(url, "opened"):
+        files, path = files_of(url)
+        try:
+            # A server need not know ranges, so of the web a file is one answer.
+            file = files.open(path, "rb", block_size=0 if url.startswith("http") else AHEAD)
+        except FileNotFoundError as error:
+            cause = error.__cause__
+            if cause is not None and not isinstance(cause, FileNotFoundError) and getattr(cause, "status", 0) != 404:
+                raise cause from None  # of a server that does not answer
+            raise InputMissingError(f"{url}: no such file", "check the name, from the bucket or server on") from None
+    return cast(BinaryIO, io.BufferedReader(_Stream(file, url), 1 << 20)), url, getattr(file, "size", None)
+
+
+class _Stream(io.RawIOBase):
+    """A file of fsspec's as a pipe, whose errors name it."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file, self._name = file, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: WriteableBuffer) -> int:
+        space = memoryview(target).cast("B")
+        with blaming(self._name, "read"):
+            got = self._file.read(len(space))
+        space[: len(got)] = got
+        return len(got)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, damaged: str = "") -> Iterator[None]:
+    """Turn whatever a store or a file system raises, which may be anything, into an error that names the store.
+
+    damaged: what to do where it is not a server or a system that refuses.
+    """
+    try:
+        yield
+    except (SoftArgmaxError, MemoryError):
+        raise
+    except ImportError as error:  # fsspec's, caused by the one that names what it lacks
+        package = (getattr(error.__cause__ or error, "name", None) or "").partition(".")[0]
+        scheme = name.partition(":")[0]
+        what = f"{name}: what serves {scheme}:// is not installed: {package or _text(error)}"
+        raise MissingDependencyError(what, f"pip install {package or _CLIENTS.get(scheme, scheme)}") from error
+    except Exception as error:
+        what = f"{name}: cannot be {done}: {_text(error)} ({type(error).__name__})"
+        raise leaf(what, _remedy(name, error) or damaged) from error
+
+
+_CLIENTS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "http": "aiohttp", "https": "aiohttp"}
+
+
+def _text(error: BaseException) -> str:
+    said = " ".join(str(error).split()) or "no reason given"
+    return said if len(said) <= 300 else said[:297] + "..."
+
+
+def _remedy(name: str, error: BaseException) -> str:
+    """What to do about a refusal; nothing where it is none."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    of_amazon = name.startswith("s3")
+    if kinds & _ANONYMOUS:
+        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; FSSPEC_S3_ANON=true asks without"
+    status = getattr(error, "status", None)
+    if isinstance(error, PermissionError) or status in (401, 403):
+        return "see who may do so, and with which keys it is asked" if is_url(name) else "see who may: ls -ld"
+    if isinstance(error, NotImplementedError) or status in (405, 501):
+        return f"{name.partition(':')[0]} is only read; write to a disk, or to a store such as s3://"
+    if kinds & _UNREACHED or (isinstance(status, int) and status >= 500):
+        more = " AWS_ENDPOINT_URL names an S3 server that is not Amazon's" if of_amazon else ""
+        return f"is the address right, and the server up?{more}"
+    if isinstance(error, FileNotFoundError) or "NoSuchBucket" in kinds:
+        return "make the bucket first, or check its name" if is_url(name) else "make the directory above it first"
+    return ""

@@ -1,0 +1,163 @@
+"""Stores and files at URLs, through real protocols on loopback: S3, which takes results as well, and the web."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import Inside, Softargmax
+from oracle import FIELDS, assert_answers
+from oracle import softargmax as oracle
+from servers import free_port, s3, web
+from stores import flat, save, zarr
+
+from softargmax_cli.arrays.sinks.zarrstore import Chunks
+from softargmax_cli.reduction import boxes
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.result import Slices
+
+for package in ("moto", "s3fs", "aiohttp"):
+    pytest.importorskip(package)
+
+X = np.random.default_rng(8).normal(size=(5, 6, 20))
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[dict[str, str]]:
+    """The variables by which s3://bucket is found."""
+    with s3() as variables:
+        yield variables
+
+
+@pytest.fixture
+def files(bucket: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The bucket's files, to whoever uses fsspec."""
+    import fsspec
+
+    for name, value in bucket.items():
+        monkeypatch.setenv(name, value)
+    return fsspec.filesystem("s3")
+
+
+def test_a_bucket_is_read_and_written_like_a_disk(inside: Inside, bucket: dict[str, str], files: Any) -> None:
+    zarr.create_array("s3://bucket/a/x.zarr", shape=X.shape, chunks=(2, 3, 7), dtype="f8")[...] = X
+    save(inside, "x.zarr", X, (2, 3, 7))
+    asked = ("--axis", "1,-1", "--beta", "2")
+    alone = inside("run", "x.zarr", *asked, "--format", "csv")
+    assert inside("run", "s3://bucket/a/x.zarr", *asked, "--format", "csv", **bucket).out == alone.out
+    done = inside("run", "s3://bucket/a/x.zarr", *asked, "-o", "s3://bucket/out.zarr", **bucket)
+    assert (done.code, done.out) == (0, ""), done.err
+    group = zarr.open_group("s3://bucket/out.zarr", mode="r")
+    found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 2)
+    assert_answers(found, oracle(X, (1, 2), 2.0), single=False)
+    assert group.attrs["softargmax"]["complete"] is True
+    assert not [name for name in files.find("bucket/out.zarr") if ".softargmax" in name]
+    again = inside("run", "x.zarr", *asked, "-o", "s3://bucket/out.zarr", **bucket)
+    assert again.err == "softargmax: error: s3://bucket/out.zarr: the store exists\n  replace it with --force\n"
+    done = inside("run", "x.zarr", *asked, "-o", "s3://bucket/out.zarr", "--force", **bucket)
+    assert done.code == 0, done.err
+    seen = inside("inspect", "s3://bucket/out.zarr", "--format", "json", **bucket)
+    assert [member["name"] for member in json.loads(seen.out)["members"]] == sorted(FIELDS)
+
+
+def test_a_run_that_broke_off_is_gone_on_with(
+    inside: Inside, bucket: dict[str, str], files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // X[0].nbytes)
+    save(inside, "x.zarr", X, (1, 6, 20), compressors=None)
+    chunk = inside.folder / "x.zarr" / "c" / "3" / "0" / "0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-1])
+    asked = ("run", "x.zarr", "--beta", "2", "-o", "s3://bucket/resumed.zarr")
+    assert inside(*asked, **bucket).code == 2
+    files.invalidate_cache()
+    there = {int(name.split("/")[-2]) for name in files.find("bucket/resumed.zarr/soft/c")}
+    assert there
+    refused = inside("run", "s3://bucket/resumed.zarr", "--key", "soft", **bucket)
+    assert refused.err == (
+        "softargmax: error: s3://bucket/resumed.zarr: no results yet, as the run that writes them has not come to its "
+        "end\n  wait for it, or go on with what was broken off: --resume\n"
+    )
+    chunk.write_bytes(whole)
+    written: list[int] = []
+    write = Chunks.write
+
+    def noting(self: Chunks, block: Block, slices: Slices) -> None:
+        written.append(block.start[0])
+        write(self, block, slices)
+
+    monkeypatch.setattr(Chunks, "write", noting)
+    done = inside(*asked, "--resume", **bucket)
+    assert (done.code, "chunks were there already" in done.err) == (0, True), done.err
+    assert {*written} == {*range(len(X))} - there
+    group = zarr.open_group("s3://bucket/resumed.zarr", mode="r")
+    found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 1)
+    assert_answers(found, oracle(X, -1, 2.0), single=False)
+
+
+def test_files_in_a_bucket_and_on_the_web(inside: Inside, bucket: dict[str, str], files: Any) -> None:
+    x = X[0]
+    np.save(inside.folder / "x.npy", x)
+    np.savez(inside.folder / "x.npz", x=x)
+    np.savetxt(inside.folder / "x.csv", x, delimiter=",", fmt="%.17g")
+    save(inside, "x.zarr", x, (4, 11))
+    group = zarr.open_group(str(inside.folder / "g.zarr"), mode="w")
+    group.create_array("a", shape=x.shape, dtype="f8")[...] = x
+    wanted = inside("run", "x.npy", "--format", "csv").out
+    with web(inside.folder) as address:
+        for name in ("x.npy", "x.npz", "x.csv"):
+            files.put_file(str(inside.folder / name), f"bucket/{name}")
+            for url in (f"s3://bucket/{name}", f"{address}/{name}", f"{address}/{name}?version=3"):
+                done = inside("run", url, "--format", "csv", **bucket)
+                assert (done.code, done.out) == (0, wanted), (url, done.err)
+        for url in (f"{address}/x.zarr", f"{address}/x.zarr/", f"{address}/g.zarr/a"):
+            done = inside("run", url, "--format", "csv")
+            assert (done.code, done.out) == (0, wanted), (url, done.err)
+
+
+def test_what_a_server_refuses_is_told_with_what_to_do(
+    inside: Inside, bucket: dict[str, str], files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    inside.save("x.npy", X)
+    files.pipe_file("bucket/other/file", b"1")
+    silent = f"http://127.0.0.1:{free_port()}"
+    cases: list[tuple[str, str, dict[str, str]]] = [
+        ("s3://bucket/none.zarr", "no Zarr store there", bucket),
+        ("s3://bucket/other", "no Zarr store there, but file", bucket),
+        ("s3://bucket/other/file", "no Zarr store there, but a file", bucket),
+        ("s3://nowhere/x.zarr", "no Zarr store there, nor a bucket nowhere", bucket),
+        ("s3://nowhere/x.npy", "make the bucket first, or check its name", bucket),
+        ("s3://bucket/y.npy", "no such file", bucket),
+        ("s3://bucket/x.npy -o s3://bucket/x.csv", "-o s3://bucket/x.csv: a URL takes Zarr stores alone", bucket),
+        ("x.npy -o s3://nowhere/out.zarr", "make the bucket first, or check its name", bucket),
+        ("gs://bucket/x.zarr", "what serves gs:// is not installed: gcsfs\n  pip install gcsfs", {}),
+        ("gopher://bucket/x.zarr", "fsspec knows no gopher://\n  it knows s3, gs, abfs, http, https", {}),
+        (f"{silent}/x.zarr", "is the address right, and the server up?", {}),
+        (f"{silent}/x.csv", "is the address right, and the server up?", {}),
+    ]
+    with web(inside.folder) as address:
+        cases += [
+            (f"{address}/none.zarr", "no Zarr store there", {}),
+            (f"{address}/none.csv", "no such file", {}),
+            (f"x.npy -o {address}/out.zarr", "http is only read; write to a disk", {}),
+        ]
+        for words, said, variables in cases:
+            done = inside("run", *words.split(), **variables)
+            assert (done.code, done.out) == (2, ""), words
+            assert said in done.err, done.err
+            assert 1 <= done.err.count("\n") <= 3
+    assert inside.names() == {"x.npy"}
+
+
+def test_without_keys_or_a_server(softargmax: Softargmax, bucket: dict[str, str], tmp_path: Path) -> None:
+    """In a process of its own, as clients remember whom they know."""
+    home = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    done = softargmax("run", "s3://bucket/x.zarr", AWS_ENDPOINT_URL=bucket["AWS_ENDPOINT_URL"], **home)
+    assert done.code == 2
+    assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE" in done.err
