@@ -36,7 +36,7 @@ class Needs:
         """How many threads work, and how many elements a block has."""
         largest, each = BLOCK // source.dtype.itemsize, self.bytes_per_element(source, problem)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
-            threads = boxes.threads(cores(), memory, self.of_results(source, problem))
+            threads = boxes.threads(cores(), memory, source.unpacked, self.of_results(source, problem))
             return threads, max(1, min(largest, memory // (2 * each)))
         workers = max(1, min(cores(), memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
