@@ -29,6 +29,10 @@ class InputError(SoftArgmaxError, ValueError):
 class InputMissingError(InputError, FileNotFoundError):
     """An input file is not there."""
 
+    def __new__(cls, *given: str) -> InputMissingError:
+        """By the base whose layout it has; the first base's own is found else, which makes none."""
+        return FileNotFoundError.__new__(cls, *given)
+
 
 class OptionError(SoftArgmaxError, ValueError):
     """An option has no meaning, or none for this input."""

@@ -24,6 +24,10 @@ Answer = TypeVar("Answer")
 
 SILENCE = 10.0
 """Seconds after which a scheduler that does not answer is taken for gone."""
+BEGINNING = 60.0
+"""Seconds that a worker may take to load TensorFlow and to open the input."""
+FAREWELL = 2.0
+"""Seconds that they have to forget a job."""
 COMPARED = {"tensorflow": "TensorFlow", "numpy": "NumPy", "zarr": "zarr", "dask": "Dask"}
 """Packages beside our own of which workers say the version, and their names."""
 
@@ -56,7 +60,8 @@ class Crew:
         """Let the workers forget the job's name."""
         if self._client.status == "running":
             with contextlib.suppress(Exception):
-                self._client.run(_unmarked, self._job.number, workers=[*self.members], on_error="ignore")
+                workers = [*self.members]
+                ask(self._client, self._client.run, _unmarked, self._job.number, workers=workers, seconds=FAREWELL)
 
     def _asked(
         self, workers: Collection[str], question: Callable[..., Any], about: Any, fault: Callable[[str, Any], None]
@@ -64,8 +69,11 @@ class Crew:
         """What workers answer; those that are gone and those in whose answer there is a fault are left out."""
         from distributed.comm import CommClosedError
 
-        fit = {}
-        found = self._client.run(question, about, workers=[*workers], on_error="return") if workers else {}
+        fit: dict[str, Any] = {}
+        if not workers:
+            return fit
+        run = self._client.run
+        found = ask(self._client, run, question, about, workers=[*workers], on_error="return", seconds=BEGINNING)
         for address, answer in found.items():
             if isinstance(answer, CommClosedError):
                 continue  # it has gone meanwhile, or will be there when we look again
@@ -122,9 +130,11 @@ class Crew:
         return f"{said}, dashboard {self._client.dashboard_link}" if dashboard else said
 
 
-def ask(client: Client, question: Callable[..., Awaitable[Answer]], *about: Any) -> Answer:
-    """What a method of the client's says, awaited. Raises TimeoutError where that takes too long."""
-    answer: Answer = client.sync(question, *about, callback_timeout=SILENCE)
+def ask(
+    client: Client, question: Callable[..., Awaitable[Answer]], *about: Any, seconds: float | None = None, **more: Any
+) -> Answer:
+    """What a method of the client's says, awaited. Raises TimeoutError where that takes more `seconds`, or SILENCE."""
+    answer: Answer = client.sync(question, *about, callback_timeout=seconds or SILENCE, **more)
     return answer
 
 
@@ -147,7 +157,13 @@ def _described(job: Job, dask_worker: Any = None) -> Worker:
 
 async def _marked(number: str, dask_worker: Any = None) -> None:
     """Give a worker as much of the job's resource as it has threads."""
+    from distributed import Status
+
     await dask_worker.set_resources(**{number: dask_worker.state.nthreads})
+    if dask_worker.status == Status.running:
+        # It looks for tasks that wait for a worker when one comes, or comes back, but not when one gets a resource.
+        dask_worker.status = Status.paused
+        dask_worker.status = Status.running
 
 
 async def _unmarked(number: str, dask_worker: Any = None) -> None:

@@ -80,6 +80,11 @@ class Distribution:
             self.notes = [*source.notes, *filter(None, [boxes.note(wanted.memory)])]
             self.nbytes = None if source.nbytes is None else source.nbytes * (2 if self._job.twice else 1)
             self.crew = Crew(client, self._job)
+            most = max((worker.threads for worker in self.crew.members.values()), default=1)
+            if (held := boxes.threads(most, wanted.memory)) < most:
+                self.notes.append(
+                    f"workers have {most} threads each, and --memory lets them hold {held} boxes at a time"
+                )
             self.notes += filter(None, [self.crew.note])
             undo.pop_all()
 
@@ -91,7 +96,8 @@ class Distribution:
     def __str__(self) -> str:
         """What is to be done, in one line."""
         plan = self._job.plan
-        return f"{plan.columns * plan.parts:,} boxes of {' × '.join(map(str, plan.extent))}; {self.crew}"
+        boxes = plan.columns * plan.parts
+        return f"{boxes:,} box{'' if boxes == 1 else 'es'} of {' × '.join(map(str, plan.extent))}; {self.crew}"
 
     def reduce(self, advance: Callable[[int], None]) -> Summary:
         """The summary of all slices, whose results are in the store; raises as `running.run`."""

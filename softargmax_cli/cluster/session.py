@@ -1,14 +1,18 @@
-"""What a worker keeps between the tasks of one job: the open input, TensorFlow, and a buffer for each thread."""
+"""What a worker keeps between the tasks of one job: the open input, TensorFlow, and memory for boxes."""
 
 from __future__ import annotations
 
 import os
+import queue
 import threading
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import numpy.typing as npt
 
 from softargmax_cli.api.runtimes import lent
 from softargmax_cli.arrays.opening import open_source
-from softargmax_cli.arrays.source import Loaded
 from softargmax_cli.arrays.stores import share_threads
 from softargmax_cli.cluster.job import Job
 from softargmax_cli.reduction.blocks import Block
@@ -39,12 +43,15 @@ _sessions: dict[str, Session] = {}
 class Session:
     """One job in this process. Raises InputError where the input cannot be read here."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, threads: int) -> None:
         self.job = job
         self._open = ExitStack()
-        self._buffers = threading.local()
         self.source = self._open.enter_context(closing(open_source(job.input, job.reading)))
         self.runtime = self._open.enter_context(lent(job.device))
+        self._buffers: queue.LifoQueue[Buffer] = queue.LifoQueue()
+        boxes = BOXES.boxes(self.source, job.problem, job.memory)
+        for _ in range(boxes.threads(threads, job.memory) if boxes else 1):
+            self._buffers.put(Buffer())
         self.worth = worth_compiling(job.plan, self.source.dtype.itemsize)
 
     def reducer(self) -> BoxReducer:
@@ -53,14 +60,16 @@ class Session:
         _, elements = BOXES.fit(source, job.problem, job.memory)
         return BoxReducer(BlockReducer(job.problem, self.runtime), job.problem, source.order, elements)
 
-    def load(self, block: Block) -> Loaded:
-        """The values of a box, in this thread's own memory."""
-        if not hasattr(self._buffers, "buffer"):
-            self._buffers.buffer = Buffer()
-        pending = self.source.fetch(block)
-        assert pending is not None
-        loaded: Loaded = pending.load(self._buffers.buffer)
-        return loaded
+    @contextmanager
+    def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:
+        """The values of a box, while they are needed; threads wait where the memory holds fewer boxes."""
+        buffer = self._buffers.get()
+        try:
+            pending = self.source.fetch(block)
+            assert pending is not None
+            yield pending.load(buffer).values
+        finally:
+            self._buffers.put(buffer)
 
     def close(self) -> None:
         """Let go of the input, and of the loan."""
@@ -74,8 +83,9 @@ def session_of(job: Job, threads: int | None = None) -> Session:
         if session is None:
             for name, value in TOLD.items():
                 os.environ.setdefault(name, value)
-            share_threads(threads or _threads())
-            session = _sessions[job.number] = Session(job)
+            threads = threads or _threads()
+            share_threads(threads)
+            session = _sessions[job.number] = Session(job, threads)
             if len(_sessions) > KEPT:
                 _sessions.pop(next(iter(_sessions))).close()
         return session

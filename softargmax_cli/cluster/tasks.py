@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,17 +30,17 @@ def place(first: int, block_id: tuple[int, int]) -> tuple[int, int]:
 def reduced(at: tuple[int, int], job: Job) -> Part:
     """The state of one box."""
     session, block = session_of(job), job.plan.at(*at)
-    values = session.load(block).values
     reducer, compiled = session.reducer(), session.worth[block.shape]
     problem, lookalike = job.problem, Lookalike()
-    if job.plan.parts == 1:
-        if problem.kind == "scores":
-            lookalike.look(values, problem.axes)
-        state, misfit = reducer.whole(values, compiled=compiled)
-    else:
-        state, misfit = reducer.part(values, block.start, compiled=compiled)
-        state = state.shifted([block.start[axis] for axis in problem.ascending])
-    _say(job, values.nbytes)
+    with session.loaded(block) as values:
+        if job.plan.parts == 1:
+            if problem.kind == "scores":
+                lookalike.look(values, problem.axes)
+            state, misfit = reducer.whole(values, compiled=compiled)
+        else:
+            state, misfit = reducer.part(values, block.start, compiled=compiled)
+            state = state.shifted([block.start[axis] for axis in problem.ascending])
+    _say(job, block)
     misfits = () if misfit is None else (_moved(misfit, block),)
     return Part(at[0], state, misfits, reducer.careful, lookalike)
 
@@ -55,8 +54,7 @@ def read_again(at: tuple[int, int], job: Job) -> Report:
     """What an earlier run has put into the store."""
     block, summary = job.plan.at(*at), Summary()
     summary.add(job.chunks.read(block, 0))
-    passes = 2 if job.twice else 1
-    _say(job, passes * job.plan.parts * math.prod(block.shape) * session_of(job).source.dtype.itemsize)
+    _say(job, *(job.plan.at(at[0], part) for part in range(job.plan.parts)), times=2 if job.twice else 1)
     return Report(at[0], summary, (), 0, 0, Lookalike())
 
 
@@ -75,12 +73,13 @@ def about(found: Part, at: tuple[int, int], job: Job) -> Part:
     assert found.state is not None
     state, block = located(found.state, job.problem), job.plan.at(*at)
     if not concerns(block, state, job.problem) and not (at[1] == job.plan.parts - 1 and _far(at[0], state, job)):
-        _say(job, math.prod(block.shape) * session_of(job).source.dtype.itemsize)
+        _say(job, block)
         return Part(at[0], None)
     session = session_of(job)
-    values, compiled = session.load(block).values, session.worth[block.shape]
-    sums = session.reducer().about(values, block.start, state, careful=found.careful, compiled=compiled)
-    _say(job, values.nbytes)
+    reducer, compiled = session.reducer(), session.worth[block.shape]
+    with session.loaded(block) as values:
+        sums = reducer.about(values, block.start, state, careful=found.careful, compiled=compiled)
+    _say(job, block)
     return Part(at[0], sums)
 
 
@@ -155,9 +154,9 @@ def _counted(misfits: Sequence[Misfit]) -> tuple[Misfit, ...]:
     return tuple(kinds.values())
 
 
-def _say(job: Job, nbytes: int) -> None:
+def _say(job: Job, *boxes: Block, times: int = 1) -> None:
     """Tell the client how many bytes are done, by an event of the scheduler's."""
     from distributed import get_worker
 
-    with contextlib.suppress(ValueError):  # no worker, as in a test
-        get_worker().log_event(job.number, nbytes)
+    elements = times * sum(math.prod(block.shape) for block in boxes)
+    get_worker().log_event(job.number, elements * session_of(job).source.dtype.itemsize)

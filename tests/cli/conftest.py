@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command import Inside, Softargmax
+from grid import Grid, grid
 
 
 @pytest.fixture
@@ -30,3 +32,11 @@ def inside(tmp_path: Path) -> Inside:
 def shared_inside(tmp_path_factory: pytest.TempPathFactory) -> Inside:
     """The command within this process, in one folder for a module, for tests that only read."""
     return Inside(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A Dask scheduler, and two workers of one thread each."""
+    pytest.importorskip("distributed")
+    with grid(tmp_path_factory.mktemp("grid")) as made:
+        yield made
