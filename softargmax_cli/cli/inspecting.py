@@ -199,7 +199,7 @@ def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statis
     whole, threads = Statistics(), min(4, cores())
     boxes = _boxes(source, sums.axes)
     if boxes is not None:
-        threads = boxes.threads(threads, MEMORY)
+        threads = boxes.threads(threads, MEMORY, source.unpacked)
     with Progress(source.nbytes, stream) as progress:
         for nbytes, one, part in in_order(work, _fetched(source, sums.axes, boxes), threads=threads):
             whole.merge(one)

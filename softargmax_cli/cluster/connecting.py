@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import multiprocessing
 import os
@@ -59,9 +60,9 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(told))
         stack.enter_context(_silence())
-        address = _found(scheduler) if scheduler else {"address": stack.enter_context(_processes(workers))}
+        address = _address(scheduler) if scheduler else stack.enter_context(_processes(workers))
         try:
-            client = Client(**address, timeout=PATIENCE, set_as_default=False)
+            client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"--scheduler {scheduler}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler") from None
@@ -89,9 +90,19 @@ def end_processes() -> None:
         closing.join(FAREWELL)
 
 
-def _found(scheduler: str) -> dict[str, str]:
-    """What is an address, and what is a file that holds one."""
-    return {"scheduler_file" if os.path.isfile(scheduler) else "address": scheduler}
+def _address(scheduler: str) -> str:
+    """What is an address already, or is in a file."""
+    if not os.path.isfile(scheduler):
+        return scheduler
+    try:
+        with open(scheduler, encoding="utf-8") as file:
+            address = json.load(file)["address"]
+    except (OSError, ValueError, LookupError, TypeError):
+        address = None
+    if not isinstance(address, str):
+        what = f"--scheduler {scheduler}: the file names no scheduler"
+        raise ClusterError(what, "give one that was written by: dask scheduler --scheduler-file FILE")
+    return address
 
 
 @contextmanager

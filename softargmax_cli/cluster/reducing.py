@@ -96,7 +96,8 @@ class Distribution:
     def __str__(self) -> str:
         """What is to be done, in one line."""
         plan = self._job.plan
-        return f"{plan.columns * plan.parts:,} boxes of {' × '.join(map(str, plan.extent))}; {self.crew}"
+        boxes = plan.columns * plan.parts
+        return f"{boxes:,} box{'' if boxes == 1 else 'es'} of {' × '.join(map(str, plan.extent))}; {self.crew}"
 
     def reduce(self, advance: Callable[[int], None]) -> Summary:
         """The summary of all slices, whose results are in the store; raises as `running.run`."""

@@ -7,6 +7,7 @@ is. What comes back of a column is a report of a few numbers; its results are in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import time
 from collections import deque
@@ -31,7 +32,7 @@ WAVE = 2048
 FIRST = 128
 """Boxes of the first wave, so that work begins at once."""
 LOOK = 0.2
-"""Seconds between two looks at what the scheduler has said."""
+"""Seconds in which reports are gathered before they are asked for."""
 ROUND = 2.0
 """Seconds between two looks at who works."""
 ALONE = 60.0
@@ -123,13 +124,12 @@ class _Watch:
 
     def _next(self) -> list[Any]:
         """Futures that are done, after a short while at most. Raises ClusterError where nobody is there any more."""
-        done = []
-        try:
-            done.append(self._finished.get(timeout=LOOK))
-            while len(done) < WAVE:
-                done.append(self._finished.get_nowait())
-        except queue.Empty:
-            pass
+        done: list[Any] = []
+        until = time.monotonic() + LOOK
+        with contextlib.suppress(queue.Empty):
+            # Many at a time: asking for their reports costs the scheduler as much as one of the tasks did.
+            while len(done) < len(self._futures) and (left := until - time.monotonic()) > 0:
+                done.append(self._finished.get(timeout=left))
         if self._client.status != "running":
             raise self._lost()
         if time.monotonic() - self._looked > ROUND:
@@ -174,7 +174,7 @@ class _Watch:
         except Exception as error:
             raise (error if isinstance(error, SoftArgmaxError) else self._lost()) from None
         for future in ready:
-            del self._futures[future.key]
+            self._futures.pop(future.key, None)
         return found
 
     def _lost(self) -> ClusterError:

@@ -36,9 +36,12 @@ class Boxes:
     together: bool = False
     """Whether a box is put together of several chunks, and so is there once more than these are."""
 
-    def threads(self, most: int, memory: int, of_results: int = 0) -> int:
-        """How many boxes may be read at a time; `of_results`: how many times as much is made of each."""
-        return max(1, min(most, memory // ((HELD + self.together + of_results) * self.nbytes)))
+    def threads(self, most: int, memory: int, unpacked: int = 0, of_results: int = 0) -> int:
+        """How many boxes may be read at a time.
+
+        unpacked: bytes that are there beside each; of_results: how many times as much is made of it.
+        """
+        return max(1, min(most, memory // ((HELD + self.together + of_results) * self.nbytes + unpacked)))
 
     def note(self, memory: int) -> str | None:
         """What the user may want to know of the chunks."""

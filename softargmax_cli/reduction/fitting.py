@@ -44,7 +44,7 @@ class Needs:
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         largest = min(BLOCK // source.dtype.itemsize, max(1, MOST_SLICES // self.states) * length)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
-            threads = boxes.threads(cores(), memory, self.of_results(source, problem))
+            threads = boxes.threads(cores(), memory, source.unpacked, self.of_results(source, problem))
             return threads, max(1, min(largest, memory // (2 * each)))
         workers = max(1, min(cores(), memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))

@@ -39,5 +39,6 @@ class Readable(Protocol):
     labels: Sequence[str] | None
     chunks: tuple[int, ...] | None
     shards: tuple[int, ...] | None
+    unpacked: int
 
     def fetch(self, block: Block) -> Pending | None: ...

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.machine import describe
+from tests.benchmarks.measure import MAXRSS_UNIT
 
 COLUMNS = 1000
 STORES = {"large": (64_000_000, 2_048_000_000), "small": (40_000, 20_000_000)}
@@ -182,6 +183,29 @@ def shared(folder: Path, workers: int) -> Iterator[Timed]:
             began = time.perf_counter()
 
 
+def many(folder: Path, count: int) -> str:
+    """What a client needs for so many chunks that nothing was ever written to: a line of Markdown."""
+    import resource
+
+    import zarr
+
+    from softargmax_cli import __version__
+    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.cluster.connecting import connected
+    from softargmax_cli.cluster.reducing import Distribution, Wanted
+
+    name = str(folder / f"many-{count}")
+    zarr.create_array(name, shape=(count * 64, 64), chunks=(64, 64), dtype="f4")
+    wanted = Wanted(_spec(0), Reading(), 4 * 64 * 64 * 4, "cpu", __version__)
+    first: list[float] = []
+    with connected(None, 2) as client, Distribution(client, name, str(folder / "out.zarr"), wanted, force=True) as work:
+        began = time.perf_counter()
+        work.reduce(lambda _: first.append(time.perf_counter() - began))
+        ended = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
+    return f"| {count:,} | {first[0]:.1f} s | {ended:.1f} s | {peak / 1e6:,.0f} MB |"
+
+
 def _summed(several: Any) -> Spent:
     whole: Spent = {}
     for one in several:
@@ -190,10 +214,10 @@ def _summed(several: Any) -> Spent:
     return whole
 
 
-def _spec() -> Any:
+def _spec(axis: int = -1) -> Any:
     from softargmax_cli.reduction.spec import Spec
 
-    return Spec((-1,), "scores", 100.0, "index", None, None, "error", "auto")
+    return Spec((axis,), "scores", 100.0, "index", None, None, "error", "auto")
 
 
 def _memory(store: str) -> int:
@@ -217,6 +241,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="of which the fastest counts; default: 3")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="numbers of processes")
     parser.add_argument("--tiny", action="store_true", help="stores of a 50th, to see that it works")
+    parser.add_argument(
+        "--many", action="store_true", help="instead: 1,000 and 20,000 tiny chunks, merged to one result"
+    )
     parser.add_argument("--folder", type=Path, help="for the stores, 2 GB; default: a temporary one")
     options = parser.parse_args()
     if options.tiny:
@@ -227,6 +254,11 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="softargmax-cluster-", dir=options.folder))
     fastest: dict[tuple[str, str], Timed] = {}
     try:
+        if options.many:
+            print("| chunks | first one done after | all | peak memory of client and scheduler |\n|--:|--:|--:|--:|")
+            for count in (1000, 20_000):
+                print(many(folder, count), flush=True)
+            return
         make(folder)
         for _ in range(options.runs):
             timed = [alone(folder, store) for store in STORES]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +18,13 @@ from oracle import FIELDS, assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored
 
+from softargmax_cli import __version__
+from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.cluster import connecting
+from softargmax_cli.cluster.reducing import Distribution, Wanted
 from softargmax_cli.reduction import boxes
+from softargmax_cli.reduction.parallel import cores
+from softargmax_cli.reduction.spec import Spec
 
 pytest.importorskip("distributed")
 
@@ -44,8 +53,9 @@ def both(inside: Inside, cluster: Grid, name: str, *options: str) -> tuple[dict[
     return many, done
 
 
-@pytest.mark.parametrize("axes", [(-1,), (0,), (1,), (-2, -1), (2, 0), (0, 1, 2)], ids=str)
-@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize(
+    ("axes", "window"), [((-1,), None), ((0,), 2), ((1,), None), ((-2, -1), 2), ((2, 0), None), ((0, 1, 2), 2)], ids=str
+)
 def test_every_axis_and_window(inside: Inside, cluster: Grid, axes: tuple[int, ...], window: int | None) -> None:
     x = np.random.default_rng(1).normal(size=SHAPE)
     save(inside, "x.zarr", x, CHUNKS)
@@ -119,18 +129,78 @@ def test_scores_that_look_like_weights_are_noted_once(inside: Inside, cluster: G
 def test_processes_of_this_machine(softargmax: Softargmax) -> None:
     x = np.random.default_rng(6).normal(size=SHAPE)
     save(softargmax, "x.zarr", x, CHUNKS)
-    done = softargmax("run", "x.zarr", "--workers", "2", "-o", "out.zarr", "--axis", "0", "--beta", "2")
-    assert (done.code, done.out, done.err.count("\n")) == (0, "", 1), done.err
+    done = softargmax("run", "x.zarr", "--workers", "2", "-o", "out.zarr", "--axis", "0", "--beta", "2", "--verbose")
+    first, *rest = done.err.splitlines()
+    assert (done.code, done.out, len(rest)) == (0, "", 1), done.err
+    share = max(1, cores() // 2)
+    assert re.match(rf"softargmax: note: x.zarr: 1 box of 7 × 9 × 23; 2 workers, {2 * share} threads on CPU", first)
     assert_answers(flat(stored(softargmax, "out.zarr"), 1), oracle(x, 0, 2.0), single=False)
     assert softargmax.names() == {"x.zarr", "out.zarr"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads have names in /proc")
+def test_pools_do_not_multiply(inside: Inside) -> None:
+    """A worker runs as many tasks as it is told threads, and TensorFlow's pools have one thread each."""
+
+    def told() -> str | None:
+        return os.environ.get("TF_NUM_INTRAOP_THREADS")
+
+    def threads() -> list[str]:
+        return [Path("/proc/self/task", task, "comm").read_text().strip() for task in os.listdir("/proc/self/task")]
+
+    name = save(inside, "x.zarr", np.random.default_rng(7).normal(size=SHAPE), CHUNKS)
+    wanted = Wanted(Spec((-1,), beta=2), Reading(), 256 << 20, "cpu", __version__)
+    with connecting.connected(None, 1) as client:
+        assert [*client.nthreads().values()] == [cores()]
+        assert [*client.run(told).values()] == ["1"]
+        place = str(inside.folder)
+        with Distribution(client, f"{place}/{name}", f"{place}/out.zarr", wanted) as work:
+            assert work.reduce(lambda nbytes: None).slices == 63
+        (running,) = client.run(threads).values()
+    pools = [name for name in running if name.lower().startswith(("tf_", "eigen"))]
+    assert pools
+    assert len(pools) == len(set(pools))
+
+
+def test_a_scheduler_file(inside: Inside, cluster: Grid) -> None:
+    name = save(inside, "x.zarr", np.random.default_rng(1).normal(size=SHAPE), CHUNKS)
+    inside.write("scheduler.json", f'{{"address": "{cluster.address}"}}')
+    done = inside("run", name, "-o", "out.zarr", "--scheduler", "scheduler.json", "-v")
+    assert done.code == 0, done.err
+    assert "2 workers, 2 threads on CPU, dashboard http://127.0.0.1:" in done.err
+    for content in ("{}", "[]", "{", '{"address": 3}'):
+        inside.write("broken.json", content)
+        done = inside("run", name, "-o", "other.zarr", "--scheduler", "broken.json")
+        assert (done.code, done.err.count("\n")) == (2, 2)
+        assert "--scheduler broken.json: the file names no scheduler" in done.err
 
 
 def test_no_scheduler(inside: Inside, cluster: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connecting, "PATIENCE", 1)
     name = save(inside, "x.zarr", np.zeros(SHAPE), CHUNKS)
-    done = inside("run", name, "-o", "out.zarr", "--scheduler", "tcp://127.0.0.1:1")
-    assert done.code == 2
-    assert done.err.startswith("softargmax: error: --scheduler tcp://127.0.0.1:1: no Dask scheduler answers")
-    both_ways = inside("run", name, "-o", "out.zarr", "--scheduler", cluster.address, "--workers", "2")
-    assert "--scheduler and --workers both say where to run" in both_ways.err
+    run, at = ["run", name, "-o", "out.zarr"], cluster.address
+    for options, said in (
+        ([*run, "--scheduler", "tcp://127.0.0.1:1"], "--scheduler tcp://127.0.0.1:1: no Dask scheduler answers"),
+        ([*run, "--scheduler", "nonsense://x"], "--scheduler nonsense://x: no Dask scheduler answers"),
+        ([*run, "--scheduler", "missing.json"], "--scheduler missing.json: no Dask scheduler answers"),
+        ([*run, "--scheduler", at, "--workers", "2"], "--scheduler and --workers both say where to run"),
+        ([*run, "--workers", "0"], "Invalid value for '--workers'"),
+        ([*run, "--scheduler", at, "--beta", "auto"], "--beta auto is found on one machine"),
+        (["run", name, "--scheduler", at], "a cluster writes Zarr stores alone"),
+        (["check", name, "--scheduler", at], "No such option: --scheduler"),
+        (["sweep", name, "--workers", "2"], "No such option: --workers"),
+        (["grad", name, "-o", "grad.npy", "--workers", "2"], "No such option: --workers"),
+    ):
+        done = inside(*options)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 2), done.err
+        assert said in done.err
     assert inside.names() == {"x.zarr"}
+
+
+def test_without_the_extra(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside.save("x.npy", np.zeros(SHAPE))
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = inside("run", "x.npy", "-o", "out.zarr", "--workers", "2")
+    assert (done.code, done.err.count("\n")) == (2, 2)
+    assert "--scheduler and --workers need Dask" in done.err
+    assert "  pip install 'softargmax[cluster]'" in done.err

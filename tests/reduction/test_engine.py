@@ -64,6 +64,7 @@ class ArraySource:
     """An array as a file in either order; `sequential` hands out its elements in file order, whatever is asked."""
 
     labels = chunks = shards = None
+    unpacked = 0
 
     def __init__(self, values: Array, order: Order = "C", *, sequential: bool = False) -> None:
         self.shape: tuple[int | None, ...] = values.shape
@@ -88,6 +89,7 @@ class TableSource:
     order: Order = "C"
     sequential = True
     chunks = shards = None
+    unpacked = 0
 
     def __init__(self, values: Array, lengths: Sequence[int], *, ids: bool = False, turned: bool = True) -> None:
         assert sum(lengths) == len(values)
@@ -390,7 +392,13 @@ class TestMemory:
     def test_slices_side_by_side_too_long_for_exact_indices(self, axes: tuple[int, ...], seeks: bool) -> None:
         """Of a pipe whose block must hold all of the last axis, however much memory there is."""
         source: Any = SimpleNamespace(
-            shape=(2, 2, 1 << 24), dtype=np.dtype("f2"), order="C", sequential=True, chunks=None, shards=None
+            shape=(2, 2, 1 << 24),
+            dtype=np.dtype("f2"),
+            order="C",
+            sequential=True,
+            chunks=None,
+            shards=None,
+            unpacked=0,
         )
         problem = Spec(axes=axes).resolve(source.shape, source.dtype, frozenset())
         assert REDUCTION.must_seek(source, problem, 1 << 40) == seeks

@@ -38,6 +38,13 @@ class SelectedSource(Source):
             self.labels = [source.labels[i] for i in ranges[-1]]
         self._lengths = tuple(n or 0 for n in source.shape)
         self._spaces = threading.local()
+        if source.chunks is not None and not self._whole(source.chunks):
+            self.unpacked = 2 * math.prod(source.chunks) * self.dtype.itemsize  # encoded, and decoded
+
+    def _whole(self, chunks: Sequence[int]) -> bool:
+        """Whether the boxes of the part that are the chunks' are whole chunks."""
+        parts = zip(self.ranges, self.kept, chunks, strict=True)
+        return all(r.step == 1 and r.start % size == 0 if stays else size == 1 for r, stays, size in parts)
 
     def _taken(self, lengths: Sequence[int] | None) -> tuple[int, ...] | None:
         """How much of boxes of these lengths is wanted, where they and the part begin at one place."""
@@ -94,7 +101,9 @@ class SelectedSource(Source):
     def _cuts(self, wanted: Sequence[range], spans: Sequence[range]) -> list[list[_Cut]]:
         """The same in pieces of a bounded size, and where positions lie so far apart that few are wanted, in many."""
         cuts: list[list[_Cut]] = [[] for _ in wanted]
-        size, room = self.dtype.itemsize, max(1, READ // self.dtype.itemsize)
+        size = self.dtype.itemsize
+        # A chunk is decoded as a whole, however little of it is asked for at a time.
+        room = max(1, READ // size, math.prod(self._source.chunks or ()))
         for axis in self._fastest_first():
             positions, apart = wanted[axis], abs(wanted[axis].step)
             count = len(positions)
