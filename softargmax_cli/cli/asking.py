@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
@@ -188,9 +189,10 @@ class Reduction:
         self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
+        from softargmax_cli.arrays.sinks.spool import scratch
         from softargmax_cli.reduction.engine import reduce
 
-        return self.through(reduce)
+        return self.through(partial(reduce, scratch=scratch))
 
     def through(self, reduce: Callable[..., Iterator[Made]]) -> Iterator[Made]:
         """What `reduce`, called as the engine's, makes of the input."""
@@ -213,7 +215,6 @@ class Reduction:
             slices.close()
 
     def _through(self, reduce: Callable[..., Iterator[Made]]) -> Generator[Made, None, None]:
-        from softargmax_cli.arrays.sinks.spool import scratch
         from softargmax_cli.arrays.watching import refusals, watching
 
         source, memory = self.source, self.memory
@@ -231,7 +232,6 @@ class Reduction:
                 memory=memory,
                 advance=progress.advance,
                 note=self.notes.append,
-                scratch=scratch,
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 

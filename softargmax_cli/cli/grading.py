@@ -78,6 +78,7 @@ def _show(
 ) -> None:
     """The gradients of one input to their destinations; `apart` sets its table apart from the one before."""
     from softargmax_cli.arrays.sinks import open_sink
+    from softargmax_cli.arrays.sinks.spool import scratch
     from softargmax_cli.reduction.differentiating import differentiate
     from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SLOPE_FIELDS, SlopeSummary
     from softargmax_cli.report.slopes import SlopeTable
@@ -97,7 +98,9 @@ def _show(
             fields = BY_BETA if wanted.wrt == "beta" else BY_SCORES
             sinks.append(stack.enter_context(open_sink(said.path, said.format, run, fields, force=False)))
         write = None if boxes is None else boxes.write
-        for slices in reduction.through(partial(differentiate, by=wanted.wrt, vanished=wanted.vanished, write=write)):
+        for slices in reduction.through(
+            partial(differentiate, by=wanted.wrt, vanished=wanted.vanished, write=write, scratch=scratch)
+        ):
             summary.add(slices)
             table.add(slices)
             for sink in sinks:

@@ -14,7 +14,6 @@ from softargmax_cli.reduction.coordinates import step
 from softargmax_cli.reduction.fitting import REDUCTION, Needs
 from softargmax_cli.reduction.layout import F8
 from softargmax_cli.reduction.mapping import Array
-from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import AtBeta, Traded
 from softargmax_cli.reduction.spec import Problem
@@ -80,7 +79,6 @@ def trade(
     suspects: Suspects | None = None,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
-    scratch: Scratch | None = None,
 ) -> Iterator[Traded]:
     """What every β does to all slices, in one pass; in the order of `betas`. Yields once.
 
@@ -89,8 +87,8 @@ def trade(
     """
     ascending = sorted(set(betas))
     reducer = BetaReducer(problem, ascending, runtime, full=full)
-    streaming = source, problem, reducer, memory, advance, note, scratch
-    stream = _TradeStream(*streaming, suspects=suspects if full else None)
+    some = suspects if full else None
+    stream = _TradeStream(source, problem, reducer, memory, advance, note, suspects=some)
     zeros = np.zeros(len(ascending))
     total = Trade(0, 0, 0, np.full(len(ascending), -np.inf), zeros, zeros, zeros, zeros)
     for part in stream.answers():
