@@ -53,11 +53,12 @@ def distribute(
     if any(destination.format != STORE for destination in chosen):
         raise OptionError("a cluster writes Zarr stores alone, each worker its part", "write it with -o NAME.zarr")
     from softargmax_cli.cluster.connecting import connected, end_processes
-    from softargmax_cli.cluster.reducing import Distribution, Wanted
 
-    code, several = 0, len(names) > 1
-    wanted = Wanted(spec_of(asked), asked.reading, asked.memory, asked.device, __version__)
+    code, several, spec = 0, len(names) > 1, spec_of(asked)
     with before_ending(end_processes), connected(cluster.scheduler, cluster.workers or 1) as client:
+        from softargmax_cli.cluster.reducing import Distribution, Wanted  # which needs Dask, that is there now
+
+        wanted = Wanted(spec, asked.reading, asked.memory, asked.device, __version__)
         for name, destination in zip(names, chosen, strict=True):
             try:
                 with Distribution(client, name, destination.path or "", wanted, force=force, resume=resume) as work:
