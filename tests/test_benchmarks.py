@@ -17,6 +17,7 @@ from tests.benchmarks.__main__ import choose, parse
 from tests.benchmarks.agreement import largest_difference
 from tests.benchmarks.bandwidth import read_in_threads
 from tests.benchmarks.cases import Case, Subject, all_cases, measure_of, tool
+from tests.benchmarks.cluster import HEAD as CLUSTER_HEAD
 from tests.benchmarks.files import File, clean, provide
 from tests.benchmarks.machine import describe
 from tests.benchmarks.making import is_right, make
@@ -359,3 +360,20 @@ def test_failures_show_in_the_exit_code(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "error:" in done.stderr
     assert rows == []
+
+
+@pytest.mark.slow
+def test_a_cluster_beside_one_process(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    pytest.importorskip("zarr", "3")
+    command = [sys.executable, "-m", "tests.benchmarks.cluster", "--tiny", "--runs", "1", "--workers", "1"]
+    done = subprocess.run([*command, "--folder", tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:])
+    assert head == [*CLUSTER_HEAD]
+    assert [row[:2] for row in rows] == [
+        [chunks, where] for chunks in ("32 × 1.28 MB", "10 × 0.04 MB") for where in ("one process", rows[1][1])
+    ]
+    for row in rows[1::2]:
+        assert sum(map(float, row[-5:])) > 0
+        assert all(float(cell) > 0 for cell in row[6:10])
+    assert not any(tmp_path.iterdir())

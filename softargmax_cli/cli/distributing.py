@@ -56,7 +56,7 @@ def distribute(
 
     code, several, spec = 0, len(names) > 1, spec_of(asked)
     with before_ending(end_processes), connected(cluster.scheduler, cluster.workers or 1) as client:
-        from softargmax_cli.cluster.reducing import Distribution, Wanted  # which needs Dask; `connected` says so
+        from softargmax_cli.cluster.reducing import Distribution, Wanted  # which needs Dask, that is there now
 
         wanted = Wanted(spec, asked.reading, asked.memory, asked.device, __version__)
         for name, destination in zip(names, chosen, strict=True):

@@ -58,7 +58,7 @@ class Crew:
 
     def dismiss(self) -> None:
         """Let the workers forget the job's name."""
-        if self._client.status == "running":
+        if self.members and self._client.status == "running":
             with contextlib.suppress(Exception):
                 workers = [*self.members]
                 ask(self._client, self._client.run, _unmarked, self._job.number, workers=workers, seconds=FAREWELL)

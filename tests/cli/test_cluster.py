@@ -195,12 +195,3 @@ def test_no_scheduler(inside: Inside, cluster: Grid, monkeypatch: pytest.MonkeyP
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 2), done.err
         assert said in done.err
     assert inside.names() == {"x.zarr"}
-
-
-def test_without_the_extra(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside.save("x.npy", np.zeros(SHAPE))
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    done = inside("run", "x.npy", "-o", "out.zarr", "--workers", "2")
-    assert (done.code, done.err.count("\n")) == (2, 2)
-    assert "--scheduler and --workers need Dask" in done.err
-    assert "  pip install 'softargmax[cluster]'" in done.err
