@@ -107,12 +107,16 @@ def test_commands_on_samples_are_all_run_here() -> None:
 def test_commands_on_files_of_the_readers_own_run_on_such_files(tmp_path: Path) -> None:
     table = gzip.compress(b"name,cat,dog\na,1.5,9\nb,6,2\n")
     shown = " ".join(command.command for session in SESSIONS for command in session)
-    commands = [text for text in commands_of_ours() if text not in f"{shown} {PICTURED}" and "--device gpu" not in text]
+    elsewhere = ("--device gpu", "://", "--scheduler")  # which want what is not here; their own tests have it
+    commands = [text for text in commands_of_ours() if text not in f"{shown} {PICTURED}"]
+    commands = [text for text in commands if not any(word in text for word in elsewhere)]
     assert len(commands) >= 7
     for number, text in enumerate(commands):
         folder = tmp_path / str(number)
         folder.mkdir()
-        words = shlex.split(text)
+        words = shlex.split(text, comments=True)
+        if "scores.zarr" in words:
+            pytest.importorskip("zarr").save_array(folder / "scores.zarr", np.eye(3))
         for name in (word for word in words[1:] if word.endswith(".npy") and words[words.index(word) - 1] != "-o"):
             np.save(folder / name, [[5.0, 2, 1], [3.9, 4, 1]])
         command = [sys.executable, "-m", "softargmax_cli", *words]
