@@ -147,7 +147,9 @@ def alone(folder: Path, store: str) -> Timed:
         problem = _spec().resolve(source.shape, source.dtype, frozenset(FIELDS))
         memory = _memory(store)
         plan, run = BOXES.plan(source, problem, memory), described(source, problem, "CPU")
-        with ZarrStore(str(folder / "out.zarr"), run, [plan.extent[0]], asked_of(run, problem, "0"), force=True) as out:
+        with ZarrStore(
+            str(folder / "out.zarr"), run, [plan.extent[0]], asked_of(run, problem, Reading(), "0"), force=True
+        ) as out:
             ready = time.perf_counter()
             for block, slices in reduce_boxes(source, problem, runtime, memory=memory):
                 out.chunks.write(block, slices)

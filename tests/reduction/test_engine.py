@@ -365,7 +365,8 @@ class TestMemory:
     @pytest.mark.parametrize(("shape", "axes"), [((1 << 25, 1), (1,)), ((1 << 23, 3), (1,)), ((1, 1 << 24, 2), (2, 0))])
     def test_what_is_said_of_short_slices_takes_no_more(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
         """It is larger than what they hold; and much of it waits."""
-        source: Any = SimpleNamespace(shape=shape, dtype=np.dtype("u1"), order="C", sequential=False)
+        layout = {"order": "C", "sequential": False, "chunks": None, "shards": None, "unpacked": 0}
+        source: Any = SimpleNamespace(shape=shape, dtype=np.dtype("u1"), **layout)
         problem = Spec(axes=axes).resolve(shape, source.dtype, frozenset(FIELDS))
         for memory in (1 << 24, 1 << 28):
             made, (workers, _) = REDUCTION.plan(source, problem, memory), REDUCTION.fit(source, problem, memory)
