@@ -21,6 +21,8 @@ RESULT_BYTES = 100
 """What is said of one slice that waits for those before it."""
 MOST_SLICES = 1 << 16
 """Of a block: where slices are short, what is known of them takes more than they do."""
+MOST_STATES = 4 * MOST_SLICES
+"""Of a block, where a slice has many: each is small beside the weights that it sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Needs:
         """How many threads work, and how many elements a block has."""
         each = self.bytes_per_element(source, problem)
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
-        largest = min(BLOCK // source.dtype.itemsize, max(1, MOST_SLICES // self.states) * length)
+        largest = min(BLOCK // source.dtype.itemsize, max(1, min(MOST_SLICES, MOST_STATES // self.states)) * length)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
             threads = boxes.threads(cores(), memory, source.unpacked, self.of_results(source, problem))
             return threads, max(1, min(largest, memory // (2 * each)))
