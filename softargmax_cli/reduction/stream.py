@@ -79,7 +79,7 @@ class Stream(ABC, Generic[Answers]):
 
     needs = REDUCTION
     batch = BATCH
-    work = 1
+    work: float = 1
     """How much there is to compute for an element, in units of what a reduction does with it."""
 
     def __init__(
@@ -290,7 +290,7 @@ def concerns(block: Block, found: State, problem: Problem) -> bool:
     return bool(((hard + window >= start) & (hard - window < stop)).all(axis=0).any())
 
 
-def worth_compiling(plan: Plan, itemsize: int, work: int = 1) -> Worth:
+def worth_compiling(plan: Plan, itemsize: int, work: float = 1) -> Worth:
     """Whether the blocks of each shape are worth compiling for."""
     nbytes = {shape: plan.elements_in(shape) * itemsize for shape in plan.block_shapes()}
     return {shape: work * size >= WORTH_COMPILING for shape, size in nbytes.items()}

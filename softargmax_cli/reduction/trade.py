@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Float = npt.NDArray[np.float64]
 
+FULL, OFFSETS = 4, 0.25
+"""`Stream.work`: of a sweep, and of a search, in which few slices and few scores of each have any weight."""
+
 
 @dataclass(slots=True)
 class Trade:
@@ -87,8 +90,8 @@ def trade(
     """
     ascending = sorted(set(betas))
     reducer = BetaReducer(problem, ascending, runtime, full=full)
-    some = suspects if full else None
-    stream = _TradeStream(source, problem, reducer, memory, advance, note, suspects=some)
+    some, work = (suspects, FULL) if full else (None, OFFSETS)
+    stream = _TradeStream(source, problem, reducer, memory, advance, note, suspects=some, work=work)
     zeros = np.zeros(len(ascending))
     total = Trade(0, 0, 0, np.full(len(ascending), -np.inf), zeros, zeros, zeros, zeros)
     for part in stream.answers():
@@ -118,12 +121,16 @@ def _means(total: Trade, betas: Sequence[float], axes: int, full: bool) -> Itera
 class _TradeStream(Stream[Trade]):
     """Makes a `Trade` of the states of a `BetaReducer`."""
 
-    work = 4
-
     def __init__(
-        self, source: Readable, problem: Problem, reducer: BetaReducer, *streaming: Any, suspects: Suspects | None
+        self,
+        source: Readable,
+        problem: Problem,
+        reducer: BetaReducer,
+        *streaming: Any,
+        suspects: Suspects | None,
+        work: float,
     ) -> None:
-        self.needs = trading(reducer.swept.tolist())
+        self.needs, self.work = trading(reducer.swept.tolist()), work
         super().__init__(source, problem, reducer, *streaming)
         self.betas, self.suspects = reducer.swept[:, None], suspects
 
