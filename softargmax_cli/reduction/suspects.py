@@ -45,16 +45,22 @@ class Suspects:
         self._first = 0
         """Number of the β from which on all of them are held."""
 
-    def reach(self, mass: Float, first: Float, second: Float) -> npt.NDArray[np.intp]:
-        """(s,): under how many β each slice may be too far off.
+    def reach(self, mass: Float, offset: Float, second: Float, scale: Float) -> npt.NDArray[np.intp]:
+        """(s,): under how many β each slice may be too far off; 0 where it is not, under those for which all are held.
 
-        mass (b, s): Σ w; first, second (a, b, s): |Σ w d| and Σ w d² in coordinate units.
+        mass (b, s): Σ w; offset, second (a, b, s): |Σ w d| / Σ w and Σ w d², d in positions; scale (a, 1): coordinate
+        units in one.
         """
-        bound = (mass - (1 - LOST)) * second
+        first = self._first
+        if first == len(self._betas):
+            return np.zeros(mass.shape[1], np.intp)
+        mass = mass[first:]
+        bound = (mass - (1 - LOST)) * second[:, first:]
         np.sqrt(np.maximum(bound, 0, out=bound), out=bound)
-        bound += first
+        bound += offset[:, first:] * mass
+        bound *= scale[..., None]
         far: npt.NDArray[np.bool_] = np.any(bound > 2 * self._limit, axis=0)
-        last: npt.NDArray[np.intp] = len(far) - np.argmax(far[::-1], axis=0)
+        last: npt.NDArray[np.intp] = first + len(far) - np.argmax(far[::-1], axis=0)
         return np.where(far.any(axis=0), last, 0)
 
     def among(self, values: Array, axes: Sequence[int], reach: npt.NDArray[np.intp]) -> Kept:

@@ -190,8 +190,7 @@ class _TradeStream(Stream[Trade]):
             second = per_axis(state.second_moment)
             if self.suspects is not None:
                 reach = np.zeros(slices, np.intp)
-                wide = scale[..., None]
-                reach[which] = self.suspects.reach(mass[:b], offset * mass[:b] * wide, second[:, :b] * wide**2)
+                reach[which] = self.suspects.reach(mass[:b], offset, second[:, :b], scale)
             spread = second[:, :b] * share
             spread -= about**2
             np.sqrt(np.maximum(spread, 0, out=spread), out=spread)
