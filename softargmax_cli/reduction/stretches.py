@@ -35,16 +35,16 @@ class Stretches:
     values: Sequence[Array]
     """For each axis, (n, s · t): distances of values from that at `hard`, where coordinates are values."""
 
-    @property
-    def whole(self) -> bool:
-        """Whether each is all that the block has of a slice, summed about `hard` itself."""
-        return self.shift.shape[2] == 1 and not self.shift.any()
+
+def longest_of(precision: np.dtype[Any]) -> int:
+    """Scores of a slice that are summed at once."""
+    return TILE if precision == F4 else STRETCH
 
 
 def stretches(gap: Array, hard: Array, places: Sequence[Float], place: Float | None) -> Stretches:
     """All scores of (…, s), in stretches along the last axis where they are too many to be summed at once."""
     *lengths, s = gap.shape
-    a, longest = len(lengths), TILE if gap.dtype == F4 else STRETCH
+    a, longest = len(lengths), longest_of(gap.dtype)
     if (n := math.prod(lengths)) <= longest:
         low: Array = np.zeros((a, 1), np.int64)
         inner: list[Array | None] = [along[:, None] for along in np.indices(lengths).reshape(a, n)]

@@ -96,8 +96,8 @@ def trade(
     total = Trade(0, 0, 0, np.full(len(ascending), -np.inf), zeros, zeros, zeros, zeros)
     for part in stream.answers():
         total.add(part)
-        if suspects is not None:
-            suspects.add(part.kept)
+        if some is not None:
+            some.add(part.kept)
     stream.undefined.note_slices(total.undefined, total.first)
     stream.undefined.check()
     found = dict(zip(ascending, _means(total, ascending, len(problem.axes), full), strict=True))

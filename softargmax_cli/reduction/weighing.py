@@ -21,7 +21,7 @@ from softargmax_cli.reduction.layout import F4, F8, Layout, Measure, exact_dtype
 from softargmax_cli.reduction.mapping import Misfit, collapse, judged
 from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
-from softargmax_cli.reduction.stretches import Stretches, picked, stretches
+from softargmax_cli.reduction.stretches import Stretches, longest_of, picked, stretches
 
 if TYPE_CHECKING:
     from softargmax_cli.runtime.base import Function, Runtime
@@ -165,7 +165,7 @@ class BetaReducer:
         made = [(stretches(gap, hard, places, place), self.swept[:few])] if few else []
         if few < len(self.swept):
             made.append((picked(gap, heavy, counts, hard, places, place), self.swept[few:]))
-        whole = whole and all(part.whole for part, _ in made)
+        whole = whole and math.prod(lengths) <= longest_of(self._precision)  # whatever the scores: states must be alike
         sums = [self._weighed(part, betas, compiled, whole=whole) for part, betas in made]
         named: dict[str, list[Float]] = {}
         for half in zip(*sums, strict=True):

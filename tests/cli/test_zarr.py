@@ -64,6 +64,18 @@ def test_every_command_reads_it_as_the_array_in_memory(inside: Inside, more: dic
         )
 
 
+def test_a_sweep_over_a_box_of_slices_that_are_not_alike(inside: Inside) -> None:
+    """Of the one half hardly any score has weight, whatever β; of the other all have, and they are many."""
+    x = np.random.default_rng(0).normal(size=(4000, 300)).astype("f4")
+    x[:2000] *= 1e6
+    save(inside, "x.zarr", x, (4000, 300))
+    inside.save("x.npy", x, "float32")
+    swept = [inside("sweep", name, "--format", "csv") for name in ("x.zarr", "x.npy")]
+    assert [done.code for done in swept] == [0, 0], swept[0].err
+    mine, theirs = ([list(map(float, line.split(","))) for line in done.lines[1:]] for done in swept)
+    np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("axes", [(-1,), (0,), (-2, -1), (2, 0), (0, 1, 2)], ids=str)
 def test_results_are_a_group_that_says_how(inside: Inside, axes: tuple[int, ...]) -> None:
     save(inside, "x.zarr", X, CHUNKS)
