@@ -21,6 +21,7 @@ from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.stream import worth_compiling
+from softargmax_cli.runtime.loading import tune
 
 KEPT = 4
 """Jobs that a worker remembers; several clients may share it."""
@@ -32,7 +33,6 @@ TOLD = {
     "OPENBLAS_NUM_THREADS": "1",
     # As in a process of its own, to the same bits: see `runtime.loading`.
     "TF_ENABLE_ONEDNN_OPTS": "0",
-    "XLA_FLAGS": "--xla_cpu_prefer_vector_width=512",
 }
 """Variables that tell libraries to leave the threads to Dask, and how to compute; they stay as they are if set."""
 
@@ -48,6 +48,7 @@ class Session:
         self._open = ExitStack()
         self.source = self._open.enter_context(closing(open_source(job.input, job.reading)))
         self.runtime = self._open.enter_context(lent(job.device))
+        tune(self.runtime.version)
         self._buffers: queue.LifoQueue[Buffer] = queue.LifoQueue()
         boxes = BOXES.boxes(self.source, job.problem, job.memory)
         for _ in range(boxes.threads(threads, job.memory) if boxes else 1):

@@ -26,6 +26,12 @@ XLA_FLAGS = "--xla_cpu_prefer_vector_width=512 --xla_cpu_enable_concurrency_opti
 to do more in parallel, than a core's cache has room for. Either costs up to a tenth."""
 
 
+def tune(version: str) -> None:
+    """Set XLA's flags where nobody has, in a process of ours, before it compiles anything; `version`: TensorFlow's."""
+    if version.startswith(TRIED):
+        os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+
+
 class Loading:
     """The C library on its way into memory, in a thread, while the command reads its input's header.
 
@@ -67,8 +73,7 @@ class Loading:
         failed = False
         try:
             made = self._make(device)
-            if made.version.startswith(TRIED):
-                os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)  # which are read when something is compiled
+            tune(made.version)
         except NoSuchDeviceError:  # nothing failed, and the error says what there is
             raise
         except Exception:
