@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from softargmax_cli.arrays.reading import Reading
@@ -34,6 +33,8 @@ def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict
 
     version: of softargmax.
     """
+    import hashlib  # which takes a hundredth of a short run to load
+
     digest = hashlib.sha256()
     for places in problem.values or ():
         digest.update(places.tobytes())
