@@ -333,6 +333,23 @@ def test_datasets(case: str, tmp_path: Path) -> None:
     assert refusal(str(tmp_path / "a.h5"), Reading(inspected=True)).startswith(what)
 
 
+def test_hdf5_of_numbers_that_have_another_size(tmp_path: Path) -> None:
+    """The library reads past the end of what their chunks unfold to, and makes numbers of what lies there."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        wide = h5py.h5t.IEEE_F32LE.copy()
+        wide.set_size(5)
+        h5py.h5d.create(file.id, b"x", wide, h5py.h5s.create_simple((4,)))
+    assert refusal(str(path)) == "[x]: numbers of 5 bytes"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.arange(8.0, dtype="f4"), chunks=(4,), shuffle=True, compression="gzip")
+    whole = path.read_bytes()
+    named = whole.replace(b"shuffle\0\4", b"shuffle\0\2")
+    assert named != whole
+    path.write_bytes(named)
+    assert refusal(str(path)) == "[x]: numbers of 4 bytes, shuffled by 2"
+
+
 def test_hdf5_that_is_cut_or_changed(tmp_path: Path) -> None:
     content = hdf5(VALUES, chunks=(4, 5), fletcher32=True)
     assert refusal(written(tmp_path, content[:900])).startswith("damaged, or no HDF5 file: ")

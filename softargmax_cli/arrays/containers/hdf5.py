@@ -26,6 +26,8 @@ LARGEST_CHUNK = 256 << 20
 """Bytes of a chunk; the library unpacks each as a whole."""
 MOST_OBJECTS = 10_000
 """Groups and datasets that are looked at for a list of names."""
+SIZES = frozenset((1, 2, 4, 8, 12, 16))
+"""Bytes of a number: those of NumPy's and, of extended floats, other machines'."""
 REMEDY = "copy the file again, or write it again"
 
 
@@ -123,6 +125,7 @@ class Hdf5Source(Source):
             described = "structured" if dtype.names else dtype
             held = "objects" if dtype.hasobject else "no real numbers"
             raise InputError(f"{name}: dtype {described} holds {held}", "store real numbers")
+        _check_sizes(dataset, name)
         shape = tuple(map(int, dataset.shape))
         self.shape, self.stored, self.dtype = shape, str(dtype), native_dtype(dtype)
         if dataset.chunks is not None and math.prod(dataset.chunks) * dtype.itemsize > LARGEST_CHUNK:
@@ -146,3 +149,18 @@ class Hdf5Source(Source):
     def close(self) -> None:
         self._file.close()
         self._stream.close()
+
+
+def _check_sizes(dataset: Any, name: str) -> None:
+    """Raise InputError where numbers have a size that no number has, or another than the one they were shuffled by.
+
+    The library would read past the end of what a chunk unfolds to.
+    """
+    import h5py
+
+    with _damaged(name):
+        size, filters = dataset.id.get_type().get_size(), dataset.id.get_create_plist()
+        applied = (filters.get_filter(number) for number in range(filters.get_nfilters()))
+        shuffled = [values[0] for code, _, values, _ in applied if code == h5py.h5z.FILTER_SHUFFLE and values]
+    if size not in SIZES or any(by != size for by in shuffled):
+        raise InputError(f"{name}: numbers of {size} bytes{f', shuffled by {shuffled[0]}' if shuffled else ''}", REMEDY)
