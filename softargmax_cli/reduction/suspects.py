@@ -51,17 +51,14 @@ class Suspects:
         mass (b, s): Σ w; offset, second (a, b, s): |Σ w d| / Σ w and Σ w d², d in positions; scale (a, 1): coordinate
         units in one.
         """
-        first = self._first
-        if first == len(self._betas):
-            return np.zeros(mass.shape[1], np.intp)
-        mass = mass[first:]
-        bound = (mass - (1 - LOST)) * second[:, first:]
-        np.sqrt(np.maximum(bound, 0, out=bound), out=bound)
-        bound += offset[:, first:] * mass
-        bound *= scale[..., None]
-        far: npt.NDArray[np.bool_] = np.any(bound > 2 * self._limit, axis=0)
-        last: npt.NDArray[np.intp] = first + len(far) - np.argmax(far[::-1], axis=0)
-        return np.where(far.any(axis=0), last, 0)
+        found = np.zeros(mass.shape[1], np.intp)
+        for k in range(self._first, len(self._betas)):
+            bound = np.sqrt(np.maximum((mass[k] - (1 - LOST)) * second[:, k], 0)) + offset[:, k] * mass[k]
+            far = (bound * scale > 2 * self._limit).any(axis=0)
+            if not far.any():  # nor is any under a larger β
+                break
+            found[far] = k + 1
+        return found
 
     def among(self, values: Array, axes: Sequence[int], reach: npt.NDArray[np.intp]) -> Kept:
         """Those of a block of whole slices, which come in its memory order; the scores are copied."""
@@ -91,7 +88,7 @@ class Suspects:
         if not self._first <= number < len(self._betas):
             return None
         some = [_beyond(kept, number).slices for kept in self._held]
-        return np.concatenate(some) if sum(map(len, some)) else None
+        return np.concatenate(some) if any(map(len, some)) else None
 
 
 def _beyond(kept: Kept, first: int) -> Kept:

@@ -178,13 +178,13 @@ class _TradeStream(Stream[Trade]):
 
         mass = state.mass[:, which]
         share = 1 / mass[:b]
-        distance = about = per_axis(state.moment)[:, :b] * share
+        first, scale = per_axis(state.moment), np.array([[step(self.problem.coords, n)] for n in lengths])
+        about = first[:, :b] * share
+        offset = indices = np.abs(about)
         if state.value_moment is not None:
-            scale, first = np.ones((len(order), 1)), per_axis(state.value_moment)
+            first, scale = per_axis(state.value_moment), np.ones((len(order), 1))
             about = first[:, :b] * share
-        else:
-            scale, first = np.array([[step(self.problem.coords, n)] for n in lengths]), per_axis(state.moment)
-        offset = np.abs(about)
+            offset = np.abs(about)
         spreads, gradients, reach = np.zeros(b), np.zeros(b), None
         if state.second_moment is not None:
             second = per_axis(state.second_moment)
@@ -211,7 +211,7 @@ class _TradeStream(Stream[Trade]):
             int(np.argmin(defined)) if undefined else 0,
             (offset.max(axis=2, initial=-np.inf) * scale).max(axis=0),
             (offset.sum(axis=2, dtype=F8) * scale).sum(axis=0),
-            np.count_nonzero((np.abs(distance) < 0.5).all(axis=0), axis=1).astype(np.float64),
+            np.count_nonzero((indices < 0.5).all(axis=0), axis=1).astype(np.float64),
             spreads,
             gradients,
             reach,
