@@ -78,10 +78,12 @@ class Search:
         above, under = self._largest[low], self._largest[high]
         ratio = high / low
         guess = low * math.sqrt(ratio)
+        apart = {rounded(low * ratio**k) for k in (1 / 3, 2 / 3)}  # where nothing says where to look
         if 0 < self._tolerance < above and 0 < under < above:
             guess = low + (high - low) * min(1.0, math.log(above / self._tolerance) / math.log(above / under))
+            apart = set()
         near = [rounded(guess * factor) for factor in (0.99, 1.0, 1.01)]
-        return sorted({*near, *(STEP * beta for beta in near[1:]), *(rounded(low * ratio**k) for k in (1 / 3, 2 / 3))})
+        return sorted({*near, *(STEP * beta for beta in near[1:]), *apart})
 
 
 def rounded(beta: float, digits: int = DIGITS) -> float:
