@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,11 @@ from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
 from softargmax_cli.reduction.mapping import Array, BlockReducer, collapse, memory_order
-from softargmax_cli.reduction.spec import FURTHEST
+from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
+
+if TYPE_CHECKING:
+    from softargmax_cli.runtime.base import Runtime
 
 By = Literal["x", "beta"]
 """What soft is differentiated by: each score, or β."""
@@ -135,7 +138,15 @@ def joined(a: Slope | None, b: Slope) -> Slope:
 
 
 class BlockDifferentiator(BlockReducer):
-    """Reduces blocks, and differentiates them when mass and offset of their slices are known."""
+    """Reduces blocks, and differentiates them when mass and offset of their slices are known.
+
+    These are found in double precision, whatever that of the gradient: where weight lies in tails far to either side,
+    entries are as small as what single precision leaves of the distances from soft.
+    """
+
+    def __init__(self, problem: Problem, runtime: Runtime) -> None:
+        super().__init__(replace(problem, precision=F8), runtime)
+        self._sloped = problem
 
     def slope(
         self, values: Array, start: Sequence[int], known: State, by: By, *, keep: bool, compiled: bool
@@ -147,7 +158,7 @@ class BlockDifferentiator(BlockReducer):
         several coordinates, the memory order of `values`, and the precision of the weights; it is NaN in slices that
         have no answer.
         """
-        problem = self._problem
+        problem = self._sloped
         x, axes = collapse(values, problem.axes)
         lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
         hard = known.hard - np.array([start[axis] for axis in problem.ascending])[:, None]
@@ -159,10 +170,12 @@ class BlockDifferentiator(BlockReducer):
         layout = self._layout(
             *(x, axes, ("mass", moment), problem.window), known=True, careful=by == "beta" or self._care(values, known)
         )
+        layout = replace(layout, precision=problem.precision)
         places = () if problem.values is None else self._places(values, start)
         centers = [*known.place] if places and known.place is not None else []
-        beta = np.asarray(problem.beta or 0, F8) if by == "beta" else self._beta
-        inputs = [x, beta, *places, known.maximum, *about.astype(problem.precision), *centers, *seeds]
+        beta = np.asarray(problem.beta or 0, F8) if by == "beta" else np.asarray(problem.beta or 0, problem.precision)
+        maximum = known.maximum.astype(exact_dtype(layout.dtype, layout.precision), copy=False)
+        inputs = [x, beta, *places, maximum, *about.astype(problem.precision), *centers, *seeds]
         results = self._derive(layout, by, keep, len(places), inputs, compiled)
         turn = problem.order
         if by == "beta":
