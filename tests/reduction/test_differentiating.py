@@ -283,7 +283,7 @@ def test_far_from_a_maximum_a_long_slice_is_as_exact(native_runtime: Runtime) ->
 
 
 def test_tails_far_to_either_side_of_a_maximum(native_runtime: Runtime) -> None:
-    """Half of the weight is far away on average, so that what single precision leaves of soft is as large as entries."""
+    """Half of the weight is far away on average; what single precision leaves of soft is as large as entries."""
     n = 600_000
     x = np.full((2, n), -13.3, "f4")
     x[1] = np.random.default_rng(9).normal(size=n) * 0.01 - 13
