@@ -105,7 +105,7 @@ def test_a_run_loads_what_its_input_and_output_need(tmp_path: Path) -> None:
     loaded = modules_of("run", tutorial, "-o", "soft.npy", "--quiet", cwd=tmp_path)
     assert "numpy" in loaded
     assert (tmp_path / "soft.npy").exists()
-    assert not loaded & {"tensorflow", "pyarrow", "rich", "keras", "pydantic", "h5py", "ml_dtypes"}
+    assert not loaded & {"tensorflow", "polars", "pyarrow", "rich", "keras", "pydantic", "h5py", "ml_dtypes"}
 
 
 def test_importing_the_package_loads_only_the_standard_library() -> None:

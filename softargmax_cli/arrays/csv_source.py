@@ -9,8 +9,8 @@ from typing import IO
 import numpy as np
 
 from softargmax_cli.arrays.csv import cells
-from softargmax_cli.arrays.csv.arrow import ArrowParser
 from softargmax_cli.arrays.csv.dialect import Layout, find_layout
+from softargmax_cli.arrays.csv.frames import FrameParser
 from softargmax_cli.arrays.csv.records import Piece, Records
 from softargmax_cli.arrays.source import Loaded, Source
 from softargmax_cli.reduction.blocks import Block
@@ -18,14 +18,15 @@ from softargmax_cli.reduction.buffer import Buffer
 
 _LEAST = 64 << 10
 _MOST = 8 << 20
-_USUAL = 2 << 20
-"""Bytes of a piece: one that fits a core's cache is parsed fastest, unless its records are long."""
-_RECORDS = 1024
-"""Records of a piece, where memory allows: pyarrow takes some microseconds for each column of each piece."""
+"""Bytes of a piece: polars cuts it for all cores."""
+_COLUMN = 1 << 10
+"""By how much fewer they are for each column, as polars takes memory for each; to no less than half."""
+_BLOCKS = 3
+"""How many blocks' numbers a piece has, where it is not too long for that."""
 _FEW = 48
-"""Below so many records plain Python is quicker than pyarrow."""
-_SMALL = 512 << 10
-"""Bytes of a whole file that plain Python reads sooner than pyarrow is imported."""
+"""Below so many records plain Python is quicker than polars."""
+_SMALL = 2 << 20
+"""Bytes of a whole file that plain Python reads sooner than polars is imported."""
 
 
 def open_csv(
@@ -54,6 +55,7 @@ class CsvSource(Source):
     """Records in file order; a block's rows say how many bytes are read, not how many rows come."""
 
     sequential = True
+    surplus = 1
     stored = "float64"
 
     def __init__(self, records: Records, layout: Layout, nbytes: int | None = None) -> None:
@@ -71,13 +73,13 @@ class CsvSource(Source):
             self.id_column = int(told) if told.isdecimal() else told
         self._records = records
         self.layout = layout
-        self._arrow = ArrowParser(layout)
-        self._most = min(max(_USUAL, _RECORDS * layout.record), _MOST)
+        self._frames = FrameParser(layout)
+        self._most = max(_MOST - _COLUMN * layout.width, _MOST // 2)
         self._reported = 0
         self._counting = threading.Lock()
 
     def fetch(self, block: Block) -> CsvPending | None:
-        size = block.shape[0] * self.layout.width * 8
+        size = _BLOCKS * block.shape[0] * self.layout.record
         piece = self._records.take(min(max(size, _LEAST), self._most), self.layout.delimiter)
         if piece is None:
             return None
@@ -88,8 +90,8 @@ class CsvSource(Source):
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
         """A piece's values, shape (records, columns); any thread may ask."""
         loaded = None
-        if piece.lines >= _FEW and not (piece.whole and piece.size <= _SMALL):
-            loaded = self._arrow.parse(piece, buffer)
+        if piece.lines >= _FEW and not (piece.whole and len(piece.data) <= _SMALL):
+            loaded = self._frames.parse(piece, buffer)
         loaded = loaded or cells.parse(piece, self.layout, buffer)
         with self._counting:
             self.rows += len(loaded.values)

@@ -77,6 +77,8 @@ class Source(ABC):
     """Lengths of the boxes of several chunks that lie in one object, where there are such; best read as a whole."""
     unpacked: int = 0
     """Bytes that are there beside a box while it is read, of chunks that it is only a part of."""
+    surplus: int = 0
+    """How many more threads than cores keep these busy, as threads that load blocks wait for others meanwhile."""
     codecs: Sequence[str] = ()
     """What a chunk goes through when it is stored, but for its bytes' order."""
     sequential: bool = False

@@ -70,6 +70,7 @@ class Excerpting:
         self.shape, self.dtype, self.order = source.shape, source.dtype, source.order
         self.sequential, self.labels = source.sequential, source.labels
         self.chunks, self.shards, self.unpacked = source.chunks, source.shards, source.unpacked
+        self.surplus = source.surplus
         self._source = source
         self._kept = [k for k in range(len(self.shape)) if k not in axes]
         self._axes = sorted(axes)

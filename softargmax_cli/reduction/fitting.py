@@ -48,7 +48,7 @@ class Needs:
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
             threads = boxes.threads(cores(), memory, source.unpacked, self.of_results(source, problem))
             return threads, max(1, min(largest, memory // (2 * each)))
-        workers = max(1, min(cores(), memory // (2 * largest * each)))
+        workers = max(1, min(cores() + source.surplus, memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
     def waiting(self, plan: Plan, workers: int, memory: int) -> int:

@@ -40,5 +40,6 @@ class Readable(Protocol):
     chunks: tuple[int, ...] | None
     shards: tuple[int, ...] | None
     unpacked: int
+    surplus: int
 
     def fetch(self, block: Block) -> Pending | None: ...

@@ -103,6 +103,7 @@ class Stream(ABC, Generic[Answers]):
             if remark := self.boxes.note(memory):
                 note(remark)
         self.buffers, self.lookalike = threading.local(), Lookalike()
+        self._shapes: set[tuple[int, ...]] = set()
 
     @abstractmethod
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Answers:
@@ -257,12 +258,15 @@ class Stream(ABC, Generic[Answers]):
         whole = all(values.shape[axis] == problem.shape[axis] for axis in problem.axes)
         if whole and problem.kind == "scores":
             self.lookalike.look(values, problem.axes)
-        if table and task.compiled:
+        compiled = task.compiled
+        if table and compiled:
             values = padded(values, problem)
+            compiled = values.shape in self._shapes
+            self._shapes.add(values.shape)
         if not whole:
-            state, misfit = self.reducer.part(values, task.block.start, compiled=task.compiled)
+            state, misfit = self.reducer.part(values, task.block.start, compiled=compiled)
             return replace(part, misfit=misfit, state=state)
-        state, misfit = self.reducer.whole(values, compiled=task.compiled)
+        state, misfit = self.reducer.whole(values, compiled=compiled)
         return self._answered(replace(part, misfit=misfit), task, values, state, loaded.ids)
 
     def _loaded(self, task: Task) -> Loaded:

@@ -56,7 +56,7 @@ def test_names_are_imported_when_they_are_asked_for() -> None:
     program = """
 import sys
 from softargmax_cli import reduce
-assert "numpy" in sys.modules and not {"tensorflow", "keras", "pyarrow"} & set(sys.modules)
+assert "numpy" in sys.modules and not {"tensorflow", "keras", "polars", "pyarrow"} & set(sys.modules)
 import softargmax_cli
 from softargmax_cli import softargmax
 assert "tensorflow" in sys.modules

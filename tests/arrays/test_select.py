@@ -269,7 +269,7 @@ class TestTables:
         part = selection_of(index)
         with (
             mock.patch("softargmax_cli.arrays.csv_source._LEAST", 60),
-            mock.patch("softargmax_cli.arrays.csv_source._USUAL", 60),
+            mock.patch("softargmax_cli.arrays.csv_source._MOST", 60),
             closing(open_source(path, Reading(select=part, id_column="name"))) as source,
         ):
             ids: list[str] = []

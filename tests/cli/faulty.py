@@ -335,7 +335,7 @@ def _load() -> None:
     import matplotlib.backends.backend_agg
     import matplotlib.backends.backend_svg  # noqa: F401
     import numpy  # noqa: F401
-    import pyarrow.csv  # noqa: F401
+    import polars  # noqa: F401
     import rich.progress  # noqa: F401
 
     import softargmax_cli

@@ -12,7 +12,7 @@ from command import ROOT, Softargmax
 from softargmax_cli.runtime.surroundings import Cuda, Driver, driver
 
 KEYS = [
-    *("softargmax", "python", "numpy", "pyarrow", "platform", "cores"),
+    *("softargmax", "python", "numpy", "polars", "pyarrow", "platform", "cores"),
     *("tensorflow", "runtime", "devices", "device", "cuda"),
 ]
 

@@ -164,7 +164,14 @@ def test_slices_longer_than_a_block_are_read_again() -> None:
 def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
     """Whose blocks take more of each element: it is copied first."""
     source: Any = SimpleNamespace(
-        shape=(1, 12_000_000), dtype=np.dtype("f4"), order="C", sequential=True, chunks=None, shards=None, unpacked=0
+        shape=(1, 12_000_000),
+        dtype=np.dtype("f4"),
+        order="C",
+        sequential=True,
+        chunks=None,
+        shards=None,
+        unpacked=0,
+        surplus=0,
     )
     problem = Spec((0,)).resolve(source.shape, source.dtype, ALWAYS)
     memory = 600_000_000

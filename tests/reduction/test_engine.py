@@ -64,7 +64,7 @@ class ArraySource:
     """An array as a file in either order; `sequential` hands out its elements in file order, whatever is asked."""
 
     labels = chunks = shards = None
-    unpacked = 0
+    unpacked = surplus = 0
 
     def __init__(self, values: Array, order: Order = "C", *, sequential: bool = False) -> None:
         self.shape: tuple[int | None, ...] = values.shape
@@ -89,7 +89,7 @@ class TableSource:
     order: Order = "C"
     sequential = True
     chunks = shards = None
-    unpacked = 0
+    unpacked = surplus = 0
 
     def __init__(self, values: Array, lengths: Sequence[int], *, ids: bool = False, turned: bool = True) -> None:
         assert sum(lengths) == len(values)
@@ -365,7 +365,7 @@ class TestMemory:
     @pytest.mark.parametrize(("shape", "axes"), [((1 << 25, 1), (1,)), ((1 << 23, 3), (1,)), ((1, 1 << 24, 2), (2, 0))])
     def test_what_is_said_of_short_slices_takes_no_more(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
         """It is larger than what they hold; and much of it waits."""
-        layout = {"order": "C", "sequential": False, "chunks": None, "shards": None, "unpacked": 0}
+        layout = {"order": "C", "sequential": False, "chunks": None, "shards": None, "unpacked": 0, "surplus": 0}
         source: Any = SimpleNamespace(shape=shape, dtype=np.dtype("u1"), **layout)
         problem = Spec(axes=axes).resolve(shape, source.dtype, frozenset(FIELDS))
         for memory in (1 << 24, 1 << 28):
@@ -400,6 +400,7 @@ class TestMemory:
             chunks=None,
             shards=None,
             unpacked=0,
+            surplus=0,
         )
         problem = Spec(axes=axes).resolve(source.shape, source.dtype, frozenset())
         assert REDUCTION.must_seek(source, problem, 1 << 40) == seeks

@@ -113,7 +113,7 @@ def _lines(text: str) -> Iterator[str]:
 
 def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
     """The piece's values, shape (records, columns), in `buffer`; InputError names the place of what cannot be read."""
-    text = decoded(bytes(piece.data), layout.name, piece.line, piece.offset)
+    text = decoded(piece.data, layout.name, piece.line, piece.offset)
     plain = text.isascii() and "_" not in text
     rows: list[array[float]] = []
     ids: list[str] = []
@@ -197,7 +197,7 @@ def _refuse_lone_quote(layout: Layout, piece: Piece) -> None:
 
     `Records.border` counts quotes, so that an odd number of lone ones and one that opens a cell look like a pair.
     """
-    held = bytes(piece.data)
+    held = piece.data
     lone, end = -1, 0
     for cell in quoted(layout.delimiter).finditer(held):
         if lone < 0:

@@ -6,10 +6,12 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError
@@ -22,6 +24,8 @@ LONGEST = 32 << 20
 """Bytes of the longest record that is read; a file without line ends must not fill the memory."""
 _STEP = 1 << 20
 """Bytes by which what is held grows."""
+_STRETCH = 128 << 10
+"""Bytes that are searched for line feeds at a time."""
 NEWLINE = ord("\n")
 LONGEST_CELL = 1 << 17
 """Bytes of the longest cell: what Python's csv takes, and far more than a number or a name has."""
@@ -31,9 +35,7 @@ LONGEST_CELL = 1 << 17
 class Piece:
     """Complete records, without the line end of the last."""
 
-    held: bytearray
-    """The records and, after `size` bytes, what is not theirs."""
-    size: int
+    data: bytes
     line: int
     """Number of the first line in the file, from 1."""
     lines: int
@@ -41,11 +43,6 @@ class Piece:
     """Position of the first byte in the (decompressed) file, from 0."""
     whole: bool
     """Whether this is all there is: no piece comes before it or after it."""
-
-    @property
-    def data(self) -> memoryview:
-        """The records alone, not copied."""
-        return memoryview(self.held)[: self.size]
 
 
 class _Counted(io.RawIOBase):
@@ -128,16 +125,18 @@ class Records:
                 raise self.too_long()
             size = 2 * max(size, len(self.held))
         held = self.held
-        breaks = np.flatnonzero(np.frombuffer(held, np.uint8, end) == NEWLINE)  # quicker than `count`
-        lines = len(breaks) + 1
+        lines = 1 + sum(int(np.count_nonzero(found)) for _, found in _line_feeds(held, end))
         spare = lines % step_of(lines)
         if not self.ended and 0 < spare < lines and b'"' not in held:
-            end = trimmed(held, int(breaks[-spare]))
-            lines = int(np.searchsorted(breaks, end)) + 1
+            cut = trimmed(held, _line_feed(held, end, spare))
+            lines -= held.count(b"\n", cut, end)
+            end = cut
         following = held.find(b"\n", end) + 1 or len(held)
+        with memoryview(held) as view:  # of which a slice is no copy
+            data = bytes(view[:end])
         self.held = held[following:]
         whole = self.ended and not self._taken and not self.held
-        piece = Piece(held, end, self.line, lines, self.offset, whole)
+        piece = Piece(data, self.line, lines, self.offset, whole)
         self._taken = True
         self.line += lines
         self.offset += following
@@ -200,6 +199,24 @@ class Records:
                 raise InputError(
                     f"{self.name}: the gzip data is damaged: {error}", "make the file again; gzip -t tests one"
                 ) from error
+
+
+def _line_feeds(held: bytearray, end: int) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
+    """Which bytes before `end` are line feeds, the last first: starts and stretches that stay in a core's cache."""
+    text = np.frombuffer(held, np.uint8, end)
+    for stop in range(end, 0, -_STRETCH):
+        start = max(0, stop - _STRETCH)
+        yield start, text[start:stop] == NEWLINE
+
+
+def _line_feed(held: bytearray, end: int, number: int) -> int:
+    """Where the line feed is that is `number` from the last before `end`, which is 1."""
+    for start, found in _line_feeds(held, end):
+        count = np.count_nonzero(found)
+        if number <= count:
+            return start + int(np.flatnonzero(found)[-number])
+        number -= count
+    raise AssertionError("fewer line feeds than were counted")
 
 
 def quoted(delimiter: str) -> re.Pattern[bytes]:

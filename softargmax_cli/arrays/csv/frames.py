@@ -1,0 +1,91 @@
+"""Cells as numbers by polars: quick, and in parallel, since it works without the interpreter's lock."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from softargmax_cli.arrays.csv.dialect import Layout
+from softargmax_cli.arrays.csv.records import Piece
+from softargmax_cli.arrays.source import Loaded
+from softargmax_cli.reduction.buffer import Buffer
+
+# polars reads nan in any case as a number, and an empty cell as a missing one; what is spelled otherwise (nULL) is left
+# to the plain parser.
+_MISSING = [pad + word for word in ("NA", "na", "N/A", "n/a", "NULL", "null", "Null") for pad in ("", " ")]
+_SPACES = re.compile(rb"(?m)^ |  | $| \r|\"\"")
+"""What is an empty cell, or may be, where one space is the delimiter."""
+
+
+class FrameParser:
+    """Reads pieces of one layout; for any number of threads."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._names = [str(at) for at in range(layout.width)]  # not the header's: those may occur twice
+        self._numbers = [self._names[at] for at in layout.columns]
+        self._delimiter = layout.delimiter.encode()
+        self._end_spaces = re.compile(rb"[ \t]+(?=" + re.escape(self._delimiter) + rb"|[\r\n]|\Z)")
+        self._lenience = 0
+
+    def parse(self, piece: Piece, buffer: Buffer) -> Loaded | None:
+        """The piece's values, shape (records, columns), in `buffer`; None where the plain parser must look."""
+        data = piece.data
+        if self._layout.id_at is not None and 0 in data:
+            return None  # polars takes NUL for a character of a name
+        if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
+            return None  # and a lone carriage return, too
+        if data.endswith(self._delimiter):
+            return None  # polars passes over a last empty cell that is one too many
+        frame = self._frame(data)
+        # Line ends inside quotes make these counts differ, but those are rare enough to be read slowly.
+        if frame is None or frame.height != piece.lines or self._lacks(frame, data):
+            return None
+        values = buffer.array((len(self._numbers), frame.height), "f8")
+        for row, name in zip(values, self._numbers, strict=True):
+            row[:] = frame[name].to_numpy()  # NaN where null
+        if self._layout.id_at is None:
+            return Loaded(values.T)
+        if self._lenience:  # by which names, too, may be null
+            frame = self._read(data, [], only=[self._layout.id_at])
+        return Loaded(values.T, frame[self._names[self._layout.id_at]].fill_null("").to_list())
+
+    def _frame(self, data: bytes) -> Any:
+        """All columns, with as much lenience as a piece before this one wanted; None where none is enough."""
+        from polars.exceptions import PolarsError
+
+        for lenience in range(self._lenience, 3):
+            text = data
+            if lenience == 2:
+                if self._layout.id_at is not None or b'"' in data or self._delimiter.isspace():
+                    return None  # spaces may belong to a name, or be empty cells
+                text = self._end_spaces.sub(b"", data)
+            try:
+                frame = self._read(text, self._numbers, _MISSING if lenience else None)
+            except PolarsError:
+                continue
+            if lenience > self._lenience:  # which other threads may have raised, and which never falls
+                self._lenience = lenience
+            return frame
+        return None
+
+    def _read(
+        self, data: bytes, numbers: list[str], missing: list[str] | None = None, only: list[int] | None = None
+    ) -> Any:
+        import polars
+
+        schema: dict[str, Any] = dict.fromkeys(self._names, polars.String)
+        schema.update(dict.fromkeys(numbers, polars.Float64))
+        delimiter = self._layout.delimiter
+        return polars.read_csv(
+            data, has_header=False, separator=delimiter, schema=schema, null_values=missing, columns=only
+        )
+
+    def _lacks(self, frame: Any, data: bytes) -> bool:
+        """Whether a record may be blank, or short of cells: polars fills it with nulls to its end."""
+        if self._delimiter == b" " and any(frame[name].null_count() for name in self._numbers):
+            return _SPACES.search(data) is not None
+        if not frame[self._names[-1]].null_count():
+            return False
+        cells = data.count(self._delimiter) + frame.height
+        return len(self._names) == 1 or b'"' in data or cells != frame.height * len(self._names)
