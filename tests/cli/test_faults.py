@@ -23,11 +23,13 @@ import pty
 
 SCORES = np.random.default_rng(6).standard_normal((1000, 100)).astype("f4")
 """About 1 MB as text: a file is read, and a result written, in several pieces."""
+LONG = 3
+"""How many times as much text is more than what plain Python reads."""
 
 
 INPUTS = {
     "npy": ("x.npy", files.npy, ()),
-    "csv": ("x.csv", files.csv, ()),
+    "csv": ("x.csv", lambda scores: files.csv(np.concatenate([scores] * LONG)), ()),
     "csv.gz": ("x.csv.gz", files.TABLES["csv.gz"], ()),
     "npz": ("x.npz", files.npz, ("--key", "scores")),
     "npz, packed": ("x.npz", files.ANY_SHAPE["npz, packed"], ()),
