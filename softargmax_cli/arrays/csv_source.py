@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-from softargmax_cli.arrays.csv import cells
+from softargmax_cli.arrays.csv import cells, frames
 from softargmax_cli.arrays.csv.dialect import Layout, find_layout
 from softargmax_cli.arrays.csv.frames import FrameParser
 from softargmax_cli.arrays.csv.records import Piece, Records
@@ -83,15 +83,16 @@ class CsvSource(Source):
         piece = self._records.take(min(max(size, _LEAST), self._most), self.layout.delimiter)
         if piece is None:
             return None
+        long = piece.lines >= _FEW and not (piece.whole and len(piece.data) <= _SMALL)
+        if long:
+            frames.load()
         moved = self._records.consumed - self._reported
         self._reported += moved
-        return CsvPending(moved, piece, self)
+        return CsvPending(moved, piece, long, self)
 
-    def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
-        """A piece's values, shape (records, columns); any thread may ask."""
-        loaded = None
-        if piece.lines >= _FEW and not (piece.whole and len(piece.data) <= _SMALL):
-            loaded = self._frames.parse(piece, buffer)
+    def parse(self, piece: Piece, long: bool, buffer: Buffer) -> Loaded:
+        """A piece's values, shape (records, columns); any thread may ask. long: whether it is worth another parser."""
+        loaded = self._frames.parse(piece, buffer) if long else None
         loaded = loaded or cells.parse(piece, self.layout, buffer)
         with self._counting:
             self.rows += len(loaded.values)
@@ -107,7 +108,8 @@ class CsvPending:
 
     nbytes: int
     piece: Piece
+    long: bool
     source: CsvSource
 
     def load(self, buffer: Buffer) -> Loaded:
-        return self.source.parse(self.piece, buffer)
+        return self.source.parse(self.piece, self.long, buffer)

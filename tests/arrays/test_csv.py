@@ -631,6 +631,24 @@ def test_an_empty_gzip() -> None:
     assert failure(b"", "x.csv.gz", compressed=True).what == "x.csv.gz: the file is empty"
 
 
+@pytest.mark.parametrize(
+    ("handler", "ended"),
+    [("signal.SIG_IGN", (0, "on\n")), ("lambda *_: sys.exit(7)", (7, "")), ("signal.SIG_DFL", (-2, ""))],
+)
+def test_a_parser_leaves_interrupts_to_the_program(handler: str, ended: tuple[int, str]) -> None:
+    program = (
+        "import os, signal, sys\n"
+        f"signal.signal(signal.SIGINT, {handler})\n"
+        "from softargmax_cli.arrays.csv import frames\n"
+        "frames.load()\n"
+        "assert 'polars' in sys.modules\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == ended
+
+
 def test_a_small_file_does_not_wait_for_polars() -> None:
     program = (
         "import io, sys\n"

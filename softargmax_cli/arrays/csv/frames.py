@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+import sys
+import threading
 from typing import Any
 
 from softargmax_cli.arrays.csv.dialect import Layout
@@ -15,6 +18,17 @@ from softargmax_cli.reduction.buffer import Buffer
 _MISSING = [pad + word for word in ("NA", "na", "N/A", "n/a", "NULL", "null", "Null") for pad in ("", " ")]
 _SPACES = re.compile(rb"(?m)^ |  | $| \r|\"\"")
 """What is an empty cell, or may be, where one space is the delimiter."""
+
+
+def load() -> None:
+    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can."""
+    if "polars" in sys.modules:
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    import polars  # noqa: F401
+
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 class FrameParser:
