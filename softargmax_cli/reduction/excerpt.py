@@ -69,7 +69,8 @@ class Excerpting:
     def __init__(self, source: Readable, axes: Sequence[int], count: int, cells: int) -> None:
         self.shape, self.dtype, self.order = source.shape, source.dtype, source.order
         self.sequential, self.labels = source.sequential, source.labels
-        self.chunks, self.shards, self.unpacked = source.chunks, source.shards, source.unpacked
+        self.chunks, self.shards = source.chunks, source.shards
+        self.may_cut, self.unpacked = source.may_cut, source.unpacked
         self._source = source
         self._kept = [k for k in range(len(self.shape)) if k not in axes]
         self._axes = sorted(axes)

@@ -64,7 +64,7 @@ class ArraySource:
     """An array as a file in either order; `sequential` hands out its elements in file order, whatever is asked."""
 
     labels = chunks = shards = None
-    unpacked = 0
+    may_cut, unpacked = False, 0
 
     def __init__(self, values: Array, order: Order = "C", *, sequential: bool = False) -> None:
         self.shape: tuple[int | None, ...] = values.shape
@@ -89,7 +89,7 @@ class TableSource:
     order: Order = "C"
     sequential = True
     chunks = shards = None
-    unpacked = 0
+    may_cut, unpacked = False, 0
 
     def __init__(self, values: Array, lengths: Sequence[int], *, ids: bool = False, turned: bool = True) -> None:
         assert sum(lengths) == len(values)

@@ -1,0 +1,138 @@
+"""A dataset of real numbers, as its file describes it: what can be trusted of that, and what must be compared first."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from softargmax_cli.arrays.containers.hdf5.filters import DEFLATE, NAMES, SHUFFLE, Bytes, Filters
+from softargmax_cli.arrays.containers.members import damaged
+from softargmax_cli.arrays.gridded import Array
+from softargmax_cli.arrays.npy import native_dtype
+from softargmax_cli.errors import InputError
+from softargmax_cli.reduction.blocks import Block
+
+LARGEST_CHUNK = 256 << 20
+"""Bytes of a chunk, which is unpacked as a whole."""
+SIZES = frozenset((1, 2, 4, 8, 12, 16))
+"""Bytes of a number: those of NumPy's and, of extended floats, other machines'."""
+COUNTED = {5: 2, 6: 2}
+"""Where n-bit and scale-offset are told how many numbers a chunk has: they make room for so many, and trust it."""
+REMEDY = "copy the file again, or write it again"
+
+
+def damage(name: str) -> AbstractContextManager[None]:
+    """Turn what h5py raises at a file that is not sound into an InputError that names it."""
+    return damaged(name, "HDF5", OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError)
+
+
+class Dataset:
+    """Raises InputError for what holds no real numbers, lies in other files, or says what cannot be so."""
+
+    def __init__(self, dataset: Any, name: str) -> None:
+        self.name, self._dataset = name, dataset
+        with damage(name):
+            self._describe(dataset)
+
+    def _describe(self, dataset: Any) -> None:
+        name = self.name
+        if dataset.is_virtual or dataset.external:
+            what = "its numbers lie in other files, which are not opened"
+            raise InputError(f"{name}: {what}", "copy them into one file, as with h5repack")
+        if dataset.shape is None:
+            raise InputError(f"{name}: an empty dataset, without a shape")
+        dtype = dataset.dtype
+        if dtype.kind not in "biuf":
+            described = "structured" if dtype.names else dtype
+            held = "objects" if dtype.hasobject else "no real numbers"
+            raise InputError(f"{name}: dtype {described} holds {held}", "store real numbers")
+        self.shape: tuple[int, ...] = tuple(map(int, dataset.shape))
+        self.stored, self.held, self.dtype = str(dtype), dtype.newbyteorder("="), native_dtype(dtype)
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+        self.chunks: tuple[int, ...] | None = None if dataset.chunks is None else tuple(map(int, dataset.chunks))
+        self._type = dataset.id.get_type()
+        self._check_filters()
+
+    def _check_filters(self) -> None:
+        """Compare what filters are told with the dataset: the library reads past the end of chunks that are others'."""
+        size, listed = self._type.get_size(), self._dataset.id.get_create_plist()
+        applied = [listed.get_filter(number) for number in range(listed.get_nfilters())]
+        shuffled = [values for code, _, values, _ in applied if code == SHUFFLE and values != (size,)]
+        if size not in SIZES or shuffled:
+            by = f", shuffled by {', '.join(map(str, shuffled[0])) or 'none'}" if shuffled else ""
+            raise InputError(f"{self.name}: numbers of {size} bytes{by}", REMEDY)
+        self.filters: Filters | None = None
+        self.codecs: tuple[str, ...] = ()
+        if self.chunks is None:
+            return
+        count = math.prod(self.chunks)
+        if count * max(size, self.held.itemsize) > LARGEST_CHUNK:
+            what = f"chunks of shape {self.chunks}, which do not fit into {LARGEST_CHUNK >> 20} MiB"
+            raise InputError(f"{self.name}: {what}", "store it in smaller chunks, as with h5repack -l CHUNK=...")
+        for code, _, values, _ in applied:
+            told = values[COUNTED[code]] if code in COUNTED and len(values) > COUNTED[code] else count
+            if told != count:
+                what = f"a filter for chunks of {told:,} numbers, and chunks of shape {self.chunks}"
+                raise InputError(f"{self.name}: {what}", REMEDY)
+        if applied and all(code in NAMES for code, *_ in applied):
+            self.filters = Filters(tuple(code for code, *_ in applied), size, count * size)
+        self.codecs = tuple(_shown(code, values, name) for code, _, values, name in applied)
+
+    @property
+    def id(self) -> Any:
+        """What h5py's low-level functions know it by."""
+        return self._dataset.id
+
+    def holds_chunks(self) -> bool:
+        """Whether any is stored."""
+        return self.id.chunk_iter(lambda chunk: True) is not None
+
+    def read(self, block: Block, values: Array) -> None:
+        """Have the library read a box into an array of its shape."""
+        if block.shape:
+            self._dataset.read_direct(values, tuple(map(slice, block.start, block.stop)))
+        else:
+            values[()] = self._dataset[()]
+        self._truth(values)
+
+    def check_lengths(self) -> None:
+        """Raise InputError where a chunk without filters is stored in more or fewer bytes than it takes.
+
+        The library reads past the end of such. Every chunk is asked for its length, at a microsecond each.
+        """
+        nbytes = math.prod(self.chunks or ()) * self._type.get_size()
+        with damage(self.name):
+            odd = self.id.chunk_iter(lambda chunk: chunk if chunk.size != nbytes else None)
+        if odd is not None:
+            what = f"the chunk at {odd.chunk_offset} is damaged: {odd.size:,} bytes are stored of {nbytes:,}"
+            raise InputError(f"{self.name}: {what}", REMEDY)
+
+    def converted(self, content: Bytes) -> Array:
+        """The bytes of a chunk, which this changes, as numbers in native byte order, shape (n,)."""
+        import h5py
+
+        as_stored = self._dataset.dtype
+        if self._type.equal(h5py.h5t.py_create(as_stored)):
+            values: Array = content.view(as_stored)
+            if not as_stored.isnative:
+                values = values.byteswap(inplace=True).view(self.held)
+        else:  # floats that NumPy has not, bit fields and the like: the library converts them in place
+            count = len(content) // self._type.get_size()
+            space = np.zeros(max(len(content), count * self.held.itemsize), np.uint8)
+            space[: len(content)] = content
+            h5py.h5t.convert(self._type, h5py.h5t.py_create(self.held), count, space)
+            values = space[: count * self.held.itemsize].view(self.held)
+        return self._truth(values)
+
+    def _truth(self, values: Array) -> Array:
+        """A file may hold any byte; what is not 0 is true."""
+        return np.not_equal(values.view(np.uint8), 0, out=values) if values.dtype.kind == "b" else values
+
+
+def _shown(code: int, values: tuple[int, ...], name: bytes) -> str:
+    """A filter as a person reads it: "gzip 4"."""
+    known = NAMES.get(code) or name.decode("utf-8", "replace") or str(code)
+    return f"{known} {values[0]}" if code == DEFLATE and values else known
