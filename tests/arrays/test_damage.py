@@ -23,8 +23,8 @@ import pyarrow.parquet
 import pytest
 from files import ANY_SHAPE, TABLES, everything, hdf5, npy, npz, parquet, piped, written
 
-from softargmax_cli.arrays.containers.hdf5 import opening as hdf5_module
 from softargmax_cli.arrays.containers import npz as npz_module
+from softargmax_cli.arrays.containers.hdf5 import opening as hdf5_module
 from softargmax_cli.arrays.containers.members import SeveralArraysError
 from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading

@@ -1,8 +1,13 @@
-"""A dataset of real numbers, as its file describes it: what can be trusted of that, and what must be compared first."""
+"""A dataset of real numbers, as its file describes it: what can be trusted of that, and what must be compared first.
+
+The library knows no threads. h5py has a lock around it, `phil`, but not around the functions for single chunks; while
+one of these reads from a Python stream, other threads would go on.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -81,14 +86,28 @@ class Dataset:
             self.filters = Filters(tuple(code for code, *_ in applied), size, count * size)
         self.codecs = tuple(_shown(code, values, name) for code, _, values, name in applied)
 
-    @property
-    def id(self) -> Any:
-        """What h5py's low-level functions know it by."""
-        return self._dataset.id
-
     def holds_chunks(self) -> bool:
         """Whether any is stored."""
-        return self.id.chunk_iter(lambda chunk: True) is not None
+        with damage(self.name):
+            return self._first_chunk(lambda chunk: True) is not None
+
+    def stored_chunk(self, start: tuple[int, ...], space: Bytes) -> tuple[int, Bytes]:
+        """Which filters the chunk at a place was not given to, as bits, and its bytes, in `space`.
+
+        Raises ValueError where it takes more than that, OSError or RuntimeError where it is not stored or not sound.
+        """
+        from h5py._objects import phil
+
+        with phil:
+            mask, stored = self._dataset.id.read_direct_chunk(start, out=space)
+        return mask, np.frombuffer(stored, np.uint8)
+
+    def _first_chunk(self, such: Callable[[Any], Any]) -> Any:
+        """What `such` says of the first stored chunk of which it says anything."""
+        from h5py._objects import phil
+
+        with phil:
+            return self._dataset.id.chunk_iter(such)
 
     def read(self, block: Block, values: Array) -> None:
         """Have the library read a box into an array of its shape."""
@@ -105,7 +124,7 @@ class Dataset:
         """
         nbytes = math.prod(self.chunks or ()) * self._type.get_size()
         with damage(self.name):
-            odd = self.id.chunk_iter(lambda chunk: chunk if chunk.size != nbytes else None)
+            odd = self._first_chunk(lambda chunk: chunk if chunk.size != nbytes else None)
         if odd is not None:
             what = f"the chunk at {odd.chunk_offset} is damaged: {odd.size:,} bytes are stored of {nbytes:,}"
             raise InputError(f"{self.name}: {what}", REMEDY)
@@ -113,6 +132,7 @@ class Dataset:
     def converted(self, content: Bytes) -> Array:
         """The bytes of a chunk, which this changes, as numbers in native byte order, shape (n,)."""
         import h5py
+        from h5py._objects import phil
 
         as_stored = self._dataset.dtype
         if self._type.equal(h5py.h5t.py_create(as_stored)):
@@ -123,7 +143,8 @@ class Dataset:
             count = len(content) // self._type.get_size()
             space = np.zeros(max(len(content), count * self.held.itemsize), np.uint8)
             space[: len(content)] = content
-            h5py.h5t.convert(self._type, h5py.h5t.py_create(self.held), count, space)
+            with phil:
+                h5py.h5t.convert(self._type, h5py.h5t.py_create(self.held), count, space)
             values = space[: count * self.held.itemsize].view(self.held)
         return self._truth(values)
 

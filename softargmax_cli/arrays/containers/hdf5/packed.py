@@ -32,8 +32,7 @@ class PackedSource(GriddedSource):
         self.name, self.shape, self.stored, self.dtype = dataset.name, dataset.shape, dataset.stored, dataset.dtype
         self.nbytes, self.chunks, self.codecs = dataset.nbytes, dataset.chunks, dataset.codecs
         self._lay_out(dataset.shape, dataset.chunks or (), dataset.held.itemsize, KEPT)
-        with damage(self.name):
-            self._any = dataset.holds_chunks()
+        self._any = dataset.holds_chunks()
 
     def _decoded(self, block: Block, buffer: Buffer) -> Array:
         if block.shape == self._cells:
@@ -49,7 +48,7 @@ class PackedSource(GriddedSource):
         try:
             if not self._any:
                 return self._asked(chunk)
-            mask, stored = self._dataset.id.read_direct_chunk(chunk.start, out=space)
+            mask, stored = self._dataset.stored_chunk(chunk.start, space)
         except ValueError:
             raise self._unsound(chunk, f"more than {len(space):,} bytes are stored of it") from None
         except (OSError, RuntimeError):  # it is not stored; or what is wrong is told
@@ -59,7 +58,7 @@ class PackedSource(GriddedSource):
         if whole and not self._filters.noticing(mask):
             return self._asked(chunk)
         try:
-            return self._values(self._filters.undo(np.frombuffer(stored, np.uint8), mask), chunk)
+            return self._values(self._filters.undo(stored, mask), chunk)
         except UnsoundError as error:
             if whole and not error.misfit:  # the library sees that, too
                 with suppress(InputError):
