@@ -43,6 +43,9 @@ class Dataset:
             self._describe(dataset)
 
     def _describe(self, dataset: Any) -> None:
+        import h5py
+        from h5py._objects import phil
+
         name = self.name
         if dataset.is_virtual or dataset.external:
             what = "its numbers lie in other files, which are not opened"
@@ -59,11 +62,17 @@ class Dataset:
         self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self.chunks: tuple[int, ...] | None = None if dataset.chunks is None else tuple(map(int, dataset.chunks))
         self._type = dataset.id.get_type()
+        self._as_stored = dtype if self._type.equal(h5py.h5t.py_create(dtype)) else None
+        self._id, self._library = dataset.id, phil
         self._check_filters()
 
     def _check_filters(self) -> None:
         """Compare what filters are told with the dataset: the library reads past the end of chunks that are others'."""
+        import h5py
+
         size, listed = self._type.get_size(), self._dataset.id.get_create_plist()
+        self._fills = listed.get_fill_time() != h5py.h5d.FILL_TIME_NEVER
+        self._fills = self._fills and listed.fill_value_defined() != h5py.h5d.FILL_VALUE_UNDEFINED
         applied = [listed.get_filter(number) for number in range(listed.get_nfilters())]
         shuffled = [values for code, _, values, _ in applied if code == SHUFFLE and values != (size,)]
         if size not in SIZES or shuffled:
@@ -88,34 +97,7 @@ class Dataset:
 
     def holds_chunks(self) -> bool:
         """Whether any is stored."""
-        with damage(self.name):
-            return self._first_chunk(lambda chunk: True) is not None
-
-    def stored_chunk(self, start: tuple[int, ...], space: Bytes) -> tuple[int, Bytes]:
-        """Which filters the chunk at a place was not given to, as bits, and its bytes, in `space`.
-
-        Raises ValueError where it takes more than that, OSError or RuntimeError where it is not stored or not sound.
-        """
-        from h5py._objects import phil
-
-        with phil:
-            mask, stored = self._dataset.id.read_direct_chunk(start, out=space)
-        return mask, np.frombuffer(stored, np.uint8)
-
-    def _first_chunk(self, such: Callable[[Any], Any]) -> Any:
-        """What `such` says of the first stored chunk of which it says anything."""
-        from h5py._objects import phil
-
-        with phil:
-            return self._dataset.id.chunk_iter(such)
-
-    def read(self, block: Block, values: Array) -> None:
-        """Have the library read a box into an array of its shape."""
-        if block.shape:
-            self._dataset.read_direct(values, tuple(map(slice, block.start, block.stop)))
-        else:
-            values[()] = self._dataset[()]
-        self._truth(values)
+        return self._first_chunk(lambda chunk: True) is not None
 
     def check_lengths(self) -> None:
         """Raise InputError where a chunk without filters is stored in more or fewer bytes than it takes.
@@ -123,34 +105,63 @@ class Dataset:
         The library reads past the end of such. Every chunk is asked for its length, at a microsecond each.
         """
         nbytes = math.prod(self.chunks or ()) * self._type.get_size()
-        with damage(self.name):
-            odd = self._first_chunk(lambda chunk: chunk if chunk.size != nbytes else None)
+        odd = self._first_chunk(lambda chunk: chunk if chunk.size != nbytes else None)
         if odd is not None:
             what = f"the chunk at {odd.chunk_offset} is damaged: {odd.size:,} bytes are stored of {nbytes:,}"
             raise InputError(f"{self.name}: {what}", REMEDY)
 
+    def _first_chunk(self, such: Callable[[Any], Any]) -> Any:
+        """What `such` says of the first stored chunk of which it says anything."""
+        with damage(self.name), self._library:
+            return self._id.chunk_iter(such)
+
+    def stored_chunk(self, start: tuple[int, ...], space: Bytes) -> tuple[int, Bytes]:
+        """Which filters the chunk at a place was not given to, as bits, and its bytes, in `space`.
+
+        Raises ValueError where it takes more than that, OSError or RuntimeError where it is not stored or not sound.
+        """
+        with self._library:
+            mask, stored = self._id.read_direct_chunk(start, out=space)
+        return mask, np.frombuffer(stored, np.uint8)
+
     def converted(self, content: Bytes) -> Array:
-        """The bytes of a chunk, which this changes, as numbers in native byte order, shape (n,)."""
+        """The bytes of a chunk as numbers that NumPy knows, shape (n,), in the file's byte order."""
+        if self._as_stored is not None:
+            return content.view(self._as_stored)
         import h5py
-        from h5py._objects import phil
 
-        as_stored = self._dataset.dtype
-        if self._type.equal(h5py.h5t.py_create(as_stored)):
-            values: Array = content.view(as_stored)
-            if not as_stored.isnative:
-                values = values.byteswap(inplace=True).view(self.held)
-        else:  # floats that NumPy has not, bit fields and the like: the library converts them in place
-            count = len(content) // self._type.get_size()
-            space = np.zeros(max(len(content), count * self.held.itemsize), np.uint8)
-            space[: len(content)] = content
-            with phil:
-                h5py.h5t.convert(self._type, h5py.h5t.py_create(self.held), count, space)
-            values = space[: count * self.held.itemsize].view(self.held)
-        return self._truth(values)
+        # Floats that NumPy has not, bit fields and the like.
+        size = self._type.get_size()
+        count = len(content) // size
+        space = np.zeros(count * max(size, self.held.itemsize), np.uint8)
+        space[: len(content)] = content
+        with self._library:
+            h5py.h5t.convert(self._type, h5py.h5t.py_create(self.held), count, space)
+        return space[: count * self.held.itemsize].view(self.held)
 
-    def _truth(self, values: Array) -> Array:
-        """A file may hold any byte; what is not 0 is true."""
-        return np.not_equal(values.view(np.uint8), 0, out=values) if values.dtype.kind == "b" else values
+    def native(self, values: Array) -> Array:
+        """The same numbers in native byte order; `values` may be written to, where they can be."""
+        if not values.dtype.isnative:
+            values = values.byteswap(inplace=values.flags.writeable).view(self.held)
+        return _truth(values)
+
+    def read(self, block: Block, values: Array) -> None:
+        """Have the library read a box into an array of its shape."""
+        if not self._fills:
+            values[...] = 0  # as h5py has it
+        with damage(self.name):
+            if block.shape:
+                self._dataset.read_direct(values, tuple(map(slice, block.start, block.stop)))
+            else:
+                values[()] = self._dataset[()]
+        _truth(values)
+
+
+def _truth(values: Array) -> Array:
+    """Of booleans a file may hold any byte; what is not 0 is true."""
+    if values.dtype.kind != "b":
+        return values
+    return np.not_equal(values.view(np.uint8), 0, out=values if values.flags.writeable else None)
 
 
 def _shown(code: int, values: tuple[int, ...], name: bytes) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +28,9 @@ SPARE = 1 << 12
 """Bytes that may be stored of a chunk beside twice its own, which no sound filter comes near."""
 PIECE = 64 << 10
 """Bytes that are inflated at a time, which then are still in the cache when they are put in their place."""
-ROW, STRETCH = 256, 1 << 17
-"""Words whose sums, weighted by their place, fit into 32 bits; words that are looked at together."""
+ROW, STRETCH = 1 << 12, 1 << 16
+"""Words whose sums, weighted by their place, are exact in float64; words that are looked at together."""
+WEIGHTS = np.stack([np.ones(ROW), np.arange(ROW, 0, -1)], 1)
 
 
 class UnsoundError(ValueError):
@@ -39,38 +41,37 @@ class UnsoundError(ValueError):
         self.misfit = misfit
 
 
-@dataclass(frozen=True, slots=True)
+class Step(NamedTuple):
+    """A filter to be undone."""
+
+    code: int
+    most: int
+    """Bytes that it may come to."""
+    exact: bool
+    """Whether it must come to so many."""
+
+
 class Filters:
-    """Those of a dataset."""
+    """Those of a dataset: their codes, in the order in which they were applied; bytes of an element and of a chunk."""
 
-    applied: tuple[int, ...]
-    """Their codes, in the order in which they were applied."""
-    itemsize: int
-    """Of an element, by which it is shuffled."""
-    nbytes: int
-    """Of a chunk."""
-
-    @property
-    def most(self) -> int:
+    def __init__(self, applied: Sequence[int], itemsize: int, nbytes: int) -> None:
+        self.applied, self.itemsize, self.nbytes = tuple(applied), itemsize, nbytes
+        self.most = 2 * nbytes + SPARE
         """Bytes that are stored of a chunk at most."""
-        return 2 * self.nbytes + SPARE
+        self._steps = cache(self._steps_after)
 
     def noticing(self, mask: int) -> bool:
         """Whether any filter that was applied to a chunk tells what it has made from other bytes."""
-        return any(code != SHUFFLE for code in self._undone(mask))
+        return any(step.code != SHUFFLE for step in self._steps(mask))
 
     def undo(self, stored: Bytes, mask: int) -> Bytes:
         """A chunk from what is stored of it, shape (n,) → (nbytes,); bit k of `mask` says that filter k was left out.
 
         Raises UnsoundError for anything that does not come to a chunk, to the byte.
         """
-        undone = self._undone(mask)
-        for place, code in enumerate(undone):
-            rest = undone[place + 1 :]
-            packed = DEFLATE in rest or LZF in rest
-            most = self.most if packed else self.nbytes + CHECKSUM * rest.count(FLETCHER32)
+        for code, most, exact in self._steps(mask):
             if code == DEFLATE:
-                stored = inflated(stored, most, exact=not packed)
+                stored = inflated(stored, most, exact=exact)
             elif code == LZF:
                 stored = _of_lzf(stored, most)
             elif code == FLETCHER32:
@@ -81,21 +82,30 @@ class Filters:
             raise UnsoundError(f"it comes to {len(stored):,} of {self.nbytes:,} bytes", misfit=True)
         return stored
 
-    def _undone(self, mask: int) -> Sequence[int]:
-        """The last first."""
-        return [code for number, code in enumerate(self.applied) if not mask >> number & 1][::-1]
+    def _steps_after(self, mask: int) -> list[Step]:
+        """The last filter first, of those that were applied."""
+        left, steps = [code for number, code in enumerate(self.applied) if not mask >> number & 1], []
+        while left:
+            code = left.pop()
+            packed = DEFLATE in left or LZF in left
+            most = self.most if packed else self.nbytes + CHECKSUM * left.count(FLETCHER32)
+            steps.append(Step(code, most, exact=not packed))
+        return steps
 
 
 def inflated(packed: Bytes, most: int, *, exact: bool) -> Bytes:
     """What one zlib stream unfolds to, `most` bytes or fewer; `exact`: it should be so many."""
-    out = np.empty(most, np.uint8)
     unfolding, size = zlib.decompressobj(), 0
+    out = np.empty(most if len(packed) > PIECE else 0, np.uint8)
     try:
         for start in range(0, len(packed), PIECE):
-            part = unfolding.decompress(packed[start : start + PIECE].data, most - size + 1)
+            part = np.frombuffer(unfolding.decompress(packed[start : start + PIECE].data, most - size + 1), np.uint8)
             if size + len(part) > most:
                 raise UnsoundError(f"it unfolds to more than {most:,} bytes", misfit=True)
-            out[size : size + len(part)] = np.frombuffer(part, np.uint8)
+            if len(packed) <= PIECE:
+                out = part
+            else:
+                out[size : size + len(part)] = part
             size += len(part)
             if unfolding.eof and (unfolding.unused_data or start + PIECE < len(packed)):
                 raise UnsoundError("bytes follow its compressed data", misfit=True)
@@ -119,7 +129,7 @@ def checked(summed: Bytes) -> Bytes:
     """What precedes a checksum, which must be that of it."""
     if len(summed) < CHECKSUM:
         raise UnsoundError("it ends before its checksum", misfit=True)
-    content, told = summed[:-CHECKSUM], int.from_bytes(summed[-CHECKSUM:].tobytes(), "little")
+    content, told = summed[:-CHECKSUM], int.from_bytes(summed[-CHECKSUM:].data, "little")
     found = fletcher32(content)
     swapped = (found & 0xFF00FF) << 8 | found >> 8 & 0xFF00FF  # as HDF5 1.6.2 and older wrote on little-endian machines
     if told not in (found, swapped):
@@ -129,20 +139,19 @@ def checked(summed: Bytes) -> Bytes:
 
 def fletcher32(content: Bytes) -> int:
     """The library's Fletcher checksum: of big-endian words, modulo 65535, the last one filled up with 0."""
-    if len(content) % 2:
-        content = np.append(content, np.uint8(0))
-    words = content.view(">u2")
+    words = content[: len(content) & -2].view(">u2")
+    head = len(words) % ROW
+    pieces = [words[:head].reshape(1, -1)] if head else []
+    pieces += [words[k : k + STRETCH].reshape(-1, ROW) for k in range(head, len(words), STRETCH)]
     total = weighted = 0  # of the words so far; of each times how many follow it, and itself
-    for start in range(0, len(words), STRETCH):
-        piece = words[start : start + STRETCH].astype(np.uint32)
-        rest = piece[: len(piece) % ROW]
-        for rows in (rest.reshape(1, -1), piece[len(rest) :].reshape(-1, ROW)):
-            each = rows.sum(1, dtype=np.uint64)
-            falling = np.arange(rows.shape[1], 0, -1, dtype=np.uint32)
-            inner = int((rows * falling).sum(dtype=np.uint64))
-            before = int(np.cumsum(each)[:-1].sum())
-            weighted += total * rows.size + inner + before * rows.shape[1]
-            total += int(each.sum())
+    for piece in pieces:
+        width = piece.shape[1]
+        for once, more in (piece.astype(np.float64) @ WEIGHTS[-width:]).tolist():
+            weighted += total * width + int(more)
+            total += int(once)
+    if len(content) % 2:
+        total += int(content[-1]) << 8
+        weighted += total
     return _folded(weighted) << 16 | _folded(total)
 
 
@@ -156,6 +165,8 @@ def unshuffled(planes: Bytes, size: int) -> Bytes:
     count = len(planes) // size
     if size == 1 or count < 2:
         return planes
+    if len(planes) < PIECE and len(planes) % size == 0:
+        return np.ravel(planes.reshape(size, count).T)
     out = np.empty(len(planes), np.uint8)
     elements, whole = out[: count * size].reshape(count, size), planes[: count * size].reshape(size, count)
     for place in range(size):  # plane by plane, three times as fast as all at once

@@ -5,20 +5,25 @@ The library finds a chunk and reads what is stored of it; it is undone by severa
 
 from __future__ import annotations
 
-from contextlib import suppress
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from softargmax_cli.arrays.containers.hdf5.dataset import REMEDY, Dataset, damage
+from softargmax_cli.arrays.containers.hdf5.dataset import REMEDY, Dataset
 from softargmax_cli.arrays.containers.hdf5.filters import Bytes, Filters, UnsoundError
-from softargmax_cli.arrays.gridded import Array, GriddedSource, as_text, within
+from softargmax_cli.arrays.gridded import Array, GriddedSource, as_text
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
 KEPT = 32 << 20
 """Bytes of chunks that are kept unpacked where blocks cut them; of larger chunks one."""
+SMALL = 64 << 10
+"""Bytes of a chunk below which threads would spend their time waiting for each other, not unpacking."""
 
 
 class PackedSource(GriddedSource):
@@ -32,53 +37,70 @@ class PackedSource(GriddedSource):
         self.name, self.shape, self.stored, self.dtype = dataset.name, dataset.shape, dataset.stored, dataset.dtype
         self.nbytes, self.chunks, self.codecs = dataset.nbytes, dataset.chunks, dataset.codecs
         self._lay_out(dataset.shape, dataset.chunks or (), dataset.held.itemsize, KEPT)
+        alone: AbstractContextManager[Any] = threading.Lock()
+        self._turn = alone if filters.nbytes < SMALL else nullcontext()
         self._any = dataset.holds_chunks()
+        self._missing: Array | None = None
 
     def _decoded(self, block: Block, buffer: Buffer) -> Array:
-        if block.shape == self._cells:
-            return self._chunk(block)
-        values = buffer.array(block.shape, self._dataset.held)
-        for chunk in self._chunks(block):
-            values[within(block, chunk.start, chunk.stop)] = self._chunk(chunk)
-        return values
-
-    def _chunk(self, chunk: Block) -> Array:
-        """The values of a chunk, as far as they are the array's."""
         space = np.empty(self._filters.most, np.uint8)
+        if block.shape == self._cells:
+            return self._dataset.native(self._chunk(block.start, block.shape, space))
+        values = buffer.array(block.shape, self._dataset.held)
+        with self._turn:
+            for start, place in self._places(block):
+                part = values[place]
+                part[...] = self._chunk(start, part.shape, space)
+        return self._dataset.native(values)
+
+    def _places(self, block: Block) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """Where each chunk of a box of whole ones begins, and its place in the box."""
+        spans = [range(a, b, size) for a, b, size in zip(block.start, block.stop, self._cells, strict=True)]
+        places = [[slice(k - span.start, k - span.start + span.step) for k in span] for span in spans]
+        return zip(itertools.product(*spans), itertools.product(*places), strict=True)
+
+    def _chunk(self, start: tuple[int, ...], shape: tuple[int, ...], space: Bytes) -> Array:
+        """The values of a chunk, as far as they are the array's, in the file's byte order; they may lie in `space`."""
         try:
             if not self._any:
-                return self._asked(chunk)
-            mask, stored = self._dataset.stored_chunk(chunk.start, space)
+                return self._absent(start, shape)
+            mask, stored = self._dataset.stored_chunk(start, space)
         except ValueError:
-            raise self._unsound(chunk, f"more than {len(space):,} bytes are stored of it") from None
-        except (OSError, RuntimeError):  # it is not stored; or what is wrong is told
-            return self._asked(chunk)
-        # The library may leave chunks as they are that reach beyond the array, and only it knows.
-        whole = len(stored) == self._filters.nbytes and chunk.shape != self._cells
+            raise self._unsound(start, shape, f"more than {len(space):,} bytes are stored of it") from None
+        except (OSError, RuntimeError) as error:
+            return self._absent(start, shape) if "not allocated" in str(error) else self._asked(start, shape)
+        # The library may have left chunks as they are that reach beyond the array, and only it knows.
+        whole = len(stored) == self._filters.nbytes and shape != self._cells
         if whole and not self._filters.noticing(mask):
-            return self._asked(chunk)
+            return self._asked(start, shape)
         try:
-            return self._values(self._filters.undo(stored, mask), chunk)
+            values = self._dataset.converted(self._filters.undo(stored, mask)).reshape(self._cells)
         except UnsoundError as error:
             if whole and not error.misfit:  # the library sees that, too
                 with suppress(InputError):
-                    return self._asked(chunk)
-            raise self._unsound(chunk, str(error)) from None
+                    return self._asked(start, shape)
+            raise self._unsound(start, shape, str(error)) from None
+        return values if shape == self._cells else values[tuple(map(slice, shape))]
 
-    def _values(self, content: Bytes, chunk: Block) -> Array:
-        values = self._dataset.converted(content).reshape(self._cells)
-        return values[tuple(map(slice, chunk.shape))]
+    def _absent(self, start: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+        """A chunk that is not stored."""
+        if self._missing is None:
+            self._missing = self._asked(start, shape).reshape(-1)[:1].copy()
+        return np.broadcast_to(self._missing, shape)
 
-    def _asked(self, chunk: Block) -> Array:
+    def _asked(self, start: tuple[int, ...], shape: tuple[int, ...]) -> Array:
         """A chunk as the library reads it, where it does so safely."""
-        values = np.empty(chunk.shape, self._dataset.held)
-        with damage(self.name):
-            self._dataset.read(chunk, values)
+        values = np.empty(shape, self._dataset.held)
+        self._dataset.read(_box(start, shape), values)
         return values
 
-    def _unsound(self, chunk: Block, what: str) -> InputError:
-        return InputError(f"{self.name}: the chunk {as_text(chunk)} is damaged: {what}", REMEDY)
+    def _unsound(self, start: tuple[int, ...], shape: tuple[int, ...], what: str) -> InputError:
+        return InputError(f"{self.name}: the chunk {as_text(_box(start, shape))} is damaged: {what}", REMEDY)
 
     def close(self) -> None:
         self._file.close()
         self._stream.close()
+
+
+def _box(start: tuple[int, ...], shape: tuple[int, ...]) -> Block:
+    return Block(start, tuple(a + n for a, n in zip(start, shape, strict=True)))
