@@ -24,8 +24,8 @@ LARGEST_CHUNK = 256 << 20
 """Bytes of a chunk, which is unpacked as a whole."""
 SIZES = frozenset((1, 2, 4, 8, 12, 16))
 """Bytes of a number: those of NumPy's and, of extended floats, other machines'."""
-COUNTED = {5: 2, 6: 2}
-"""Where n-bit and scale-offset are told how many numbers a chunk has: they make room for so many, and trust it."""
+NBIT, SCALEOFFSET = 5, 6
+"""Filters that are told by a third value how many numbers a chunk has, by a fifth of which size, and trust it."""
 REMEDY = "copy the file again, or write it again"
 
 
@@ -86,10 +86,12 @@ class Dataset:
         if count * max(size, self.held.itemsize) > LARGEST_CHUNK:
             what = f"chunks of shape {self.chunks}, which do not fit into {LARGEST_CHUNK >> 20} MiB"
             raise InputError(f"{self.name}: {what}", "store it in smaller chunks, as with h5repack -l CHUNK=...")
-        for code, _, values, _ in applied:
-            told = values[COUNTED[code]] if code in COUNTED and len(values) > COUNTED[code] else count
-            if told != count:
-                what = f"a filter for chunks of {told:,} numbers, and chunks of shape {self.chunks}"
+        for code, _, values, name in applied:
+            told = values[2:5:2]
+            if code in (NBIT, SCALEOFFSET) and told not in ((count, size), (count,)):
+                what = (
+                    f"chunks of shape {self.chunks}, {size} bytes a number, and {_shown(code, values, name)} for others"
+                )
                 raise InputError(f"{self.name}: {what}", REMEDY)
         if applied and all(code in NAMES for code, *_ in applied):
             self.filters = Filters(tuple(code for code, *_ in applied), size, count * size)
