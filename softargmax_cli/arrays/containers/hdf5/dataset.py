@@ -74,6 +74,8 @@ class Dataset:
         self._fills = listed.get_fill_time() != h5py.h5d.FILL_TIME_NEVER
         self._fills = self._fills and listed.fill_value_defined() != h5py.h5d.FILL_VALUE_UNDEFINED
         applied = [listed.get_filter(number) for number in range(listed.get_nfilters())]
+        if any(code == DEFLATE and (len(values) != 1 or values[0] > 9) for code, _, values, _ in applied):
+            raise InputError(f"{self.name}: a gzip of no level from 0 to 9", REMEDY)
         shuffled = [values for code, _, values, _ in applied if code == SHUFFLE and values != (size,)]
         if size not in SIZES or shuffled:
             by = f", shuffled by {', '.join(map(str, shuffled[0])) or 'none'}" if shuffled else ""

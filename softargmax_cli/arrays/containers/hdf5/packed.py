@@ -22,6 +22,8 @@ from softargmax_cli.reduction.buffer import Buffer
 
 KEPT = 32 << 20
 """Bytes of chunks that are kept unpacked where blocks cut them; of larger chunks one."""
+NOT_STORED = ("(chunk storage is not allocated)", "(storage is not initialized)")
+"""What the library says of a chunk that is not there; whatever else it says, it is asked for the numbers."""
 SMALL = 64 << 10
 """Bytes of a chunk below which threads would spend their time waiting for each other, not unpacking."""
 
@@ -39,7 +41,6 @@ class PackedSource(GriddedSource):
         self._lay_out(dataset.shape, dataset.chunks or (), dataset.held.itemsize, KEPT)
         alone: AbstractContextManager[Any] = threading.Lock()
         self._turn = alone if filters.nbytes < SMALL else nullcontext()
-        self._any = dataset.holds_chunks()
         self._missing: Array | None = None
 
     def _decoded(self, block: Block, buffer: Buffer) -> Array:
@@ -62,13 +63,13 @@ class PackedSource(GriddedSource):
     def _chunk(self, start: tuple[int, ...], shape: tuple[int, ...], space: Bytes) -> Array:
         """The values of a chunk, as far as they are the array's, in the file's byte order; they may lie in `space`."""
         try:
-            if not self._any:
-                return self._absent(start, shape)
             mask, stored = self._dataset.stored_chunk(start, space)
         except ValueError:
+            if not self._dataset.holds_chunks():  # of which the library says no length
+                return self._absent(start, shape)
             raise self._unsound(start, shape, f"more than {len(space):,} bytes are stored of it") from None
         except (OSError, RuntimeError) as error:
-            return self._absent(start, shape) if "not allocated" in str(error) else self._asked(start, shape)
+            return self._absent(start, shape) if str(error).endswith(NOT_STORED) else self._asked(start, shape)
         # The library may have left chunks as they are that reach beyond the array, and only it knows.
         whole = len(stored) == self._filters.nbytes and shape != self._cells
         if whole and not self._filters.noticing(mask):
