@@ -64,11 +64,13 @@ class Filters:
         """Whether any filter that was applied to a chunk tells what it has made from other bytes."""
         return any(step.code != SHUFFLE for step in self._steps(mask))
 
-    def undo(self, stored: Bytes, mask: int) -> Bytes:
+    def undo(self, held: list[Bytes], mask: int) -> Bytes:
         """A chunk from what is stored of it, shape (n,) → (nbytes,); bit k of `mask` says that filter k was left out.
 
-        Raises UnsoundError for anything that does not come to a chunk, to the byte.
+        It is the one entry of `held`, which is taken out. Raises UnsoundError for anything that does not come to a
+        chunk, to the byte.
         """
+        stored = held.pop()
         for code, most, exact in self._steps(mask):
             if code == DEFLATE:
                 stored = inflated(stored, most, exact=exact)

@@ -44,10 +44,9 @@ class PackedSource(GriddedSource):
         self._missing: Array | None = None
 
     def _decoded(self, block: Block, buffer: Buffer) -> Array:
-        space = np.empty(self._filters.most, np.uint8)
-        if block.shape == self._cells:
-            return self._dataset.native(self._chunk(block.start, block.shape, space))
-        values = buffer.array(block.shape, self._dataset.held)
+        if all(n <= size for n, size in zip(block.shape, self._cells, strict=True)):
+            return np.ascontiguousarray(self._dataset.native(self._chunk(block.start, block.shape)))
+        values, space = buffer.array(block.shape, self._dataset.held), np.empty(self._filters.most, np.uint8)
         with self._turn:
             for start, place in self._places(block):
                 part = values[place]
@@ -60,22 +59,28 @@ class PackedSource(GriddedSource):
         places = [[slice(k - span.start, k - span.start + span.step) for k in span] for span in spans]
         return zip(itertools.product(*spans), itertools.product(*places), strict=True)
 
-    def _chunk(self, start: tuple[int, ...], shape: tuple[int, ...], space: Bytes) -> Array:
-        """The values of a chunk, as far as they are the array's, in the file's byte order; they may lie in `space`."""
+    def _chunk(self, start: tuple[int, ...], shape: tuple[int, ...], space: Bytes | None = None) -> Array:
+        """The values of a chunk, as far as they are the array's, in the file's byte order.
+
+        `space` takes what is stored of one chunk after the other, and may be what the values lie in.
+        """
+        most = self._filters.most
         try:
-            mask, stored = self._dataset.stored_chunk(start, space)
+            mask, stored = self._dataset.stored_chunk(start, np.empty(most, np.uint8) if space is None else space)
         except ValueError:
             if not self._dataset.holds_chunks():  # of which the library says no length
                 return self._absent(start, shape)
-            raise self._unsound(start, shape, f"more than {len(space):,} bytes are stored of it") from None
+            raise self._unsound(start, shape, f"more than {most:,} bytes are stored of it") from None
         except (OSError, RuntimeError) as error:
             return self._absent(start, shape) if str(error).endswith(NOT_STORED) else self._asked(start, shape)
         # The library may have left chunks as they are that reach beyond the array, and only it knows.
         whole = len(stored) == self._filters.nbytes and shape != self._cells
         if whole and not self._filters.noticing(mask):
             return self._asked(start, shape)
+        held = [stored]
+        del stored  # which goes once the first filter is undone
         try:
-            values = self._dataset.converted(self._filters.undo(stored, mask)).reshape(self._cells)
+            values = self._dataset.converted(self._filters.undo(held, mask)).reshape(self._cells)
         except UnsoundError as error:
             if whole and not error.misfit:  # the library sees that, too
                 with suppress(InputError):
