@@ -286,6 +286,25 @@ def test_a_chunk_that_is_not_sound(case: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(read(path, Reading(select=selection_of("8:"))), VALUES[8:])
 
 
+@pytest.mark.parametrize("pipeline", ["gzip", "gzip, shuffled, summed", "lzf"])
+def test_a_chunk_beyond_the_array_that_is_not_sound(pipeline: str, tmp_path: Path) -> None:
+    """In a chunk's own size, as if it were not filtered: what the library refuses, or would misread, is refused."""
+    path = tmp_path / "a.h5"
+    short = deflated(RAW[:8])
+    packed = {
+        "gzip": [short + bytes(80 - len(short)), zlib.compress(np.random.default_rng(1).bytes(99))[:80], RAW],
+        "gzip, shuffled, summed": [summed(short + bytes(76 - len(short))), RAW],
+        "lzf": [b"\x1f" * 80, b"\xff" * 80, b"\x07" + bytes(8) + b"\x00a" * 35 + b"\x00"],
+    }
+    for chunk in packed[pipeline]:
+        assert len(chunk) == 80
+        with h5py.File(path, "w") as file:
+            made = dataset(file, PIPELINES[pipeline], (10, 5), (4, 5), "f4")
+            made[:8] = VALUES[:8]
+            made.id.write_direct_chunk((8, 0), chunk)
+        assert refusal(path).startswith("the chunk [8:10, 0:5] is damaged: ")
+
+
 def test_the_checksum_of_old_releases(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         made = dataset(file, [FLETCHER], (12, 5), (4, 5), "f4")
