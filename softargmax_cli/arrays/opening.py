@@ -154,7 +154,7 @@ def _safetensors(stream: BinaryIO, name: str, reading: Reading) -> Source:
 
 
 def _hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
-    from softargmax_cli.arrays.containers.hdf5 import open_hdf5
+    from softargmax_cli.arrays.containers.hdf5.opening import open_hdf5
 
     return open_hdf5(stream, name, reading)
 

@@ -211,13 +211,14 @@ def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statis
 
 def _boxes(source: Source, axes: tuple[int, ...]) -> Boxes | None:
     """Those of whole chunks, where there are any. Raises OptionError where one does not fit."""
-    from softargmax_cli.reduction.boxes import boxes_of
+    from softargmax_cli.reduction.boxes import boxes_of, whole_chunks
 
     shape = tuple(n for n in source.shape if n is not None)
-    if source.chunks is None or not shape or 0 in shape:
+    chunks = whole_chunks(source, MEMORY)
+    if chunks is None or not shape or 0 in shape:
         return None
     nothing_waits = 0
-    layout = source.order, source.dtype.itemsize, MEMORY, source.chunks, nothing_waits, source.shards
+    layout = source.order, source.dtype.itemsize, MEMORY, chunks, nothing_waits, source.shards
     try:
         return boxes_of(shape, axes, *layout)
     except OptionError as error:

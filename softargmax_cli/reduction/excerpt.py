@@ -69,8 +69,8 @@ class Excerpting:
     def __init__(self, source: Readable, axes: Sequence[int], count: int, cells: int) -> None:
         self.shape, self.dtype, self.order = source.shape, source.dtype, source.order
         self.sequential, self.labels = source.sequential, source.labels
-        self.chunks, self.shards, self.unpacked = source.chunks, source.shards, source.unpacked
-        self.surplus = source.surplus
+        self.chunks, self.shards, self.may_cut = source.chunks, source.shards, source.may_cut
+        self.unpacked, self.surplus = source.unpacked, source.surplus
         self._source = source
         self._kept = [k for k in range(len(self.shape)) if k not in axes]
         self._axes = sorted(axes)

@@ -23,8 +23,8 @@ import pyarrow.parquet
 import pytest
 from files import ANY_SHAPE, TABLES, everything, hdf5, npy, npz, parquet, piped, written
 
-from softargmax_cli.arrays.containers import hdf5 as hdf5_module
 from softargmax_cli.arrays.containers import npz as npz_module
+from softargmax_cli.arrays.containers.hdf5 import opening as hdf5_module
 from softargmax_cli.arrays.containers.members import SeveralArraysError
 from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
@@ -354,7 +354,8 @@ def test_hdf5_that_is_cut_or_changed(tmp_path: Path) -> None:
     content = hdf5(VALUES, chunks=(4, 5), fletcher32=True)
     assert refusal(written(tmp_path, content[:900])).startswith("damaged, or no HDF5 file: ")
     at = content.index(VALUES[4:8].tobytes())
-    assert refusal(written(tmp_path, flipped(content, at))).startswith("[group/scores]: damaged, or no HDF5 file: ")
+    said = refusal(written(tmp_path, flipped(content, at)))
+    assert said == "[group/scores]: the chunk [4:8, 0:5] is damaged: its checksum is not that of its bytes"
 
 
 def test_more_objects_than_are_looked_at(tmp_path: Path) -> None:

@@ -159,6 +159,27 @@ def written(*forms: str) -> list[bytes]:
     return [{**files.ANY_SHAPE, **files.TABLES}[form](array) for form in forms for array in arrays]
 
 
+def hdf5_seeds() -> list[bytes]:
+    """Datasets in either format, in chunks of every kind that is read in a way of its own, and in none."""
+    rng = np.random.default_rng(5)
+    made = []
+    for options in (
+        {},
+        {"chunks": (2, 3)},
+        {"chunks": (4, 2), "compression": "gzip"},
+        {"chunks": (2, 2), "compression": "gzip", "shuffle": True, "fletcher32": True},
+        {"chunks": (3, 3), "compression": "lzf", "shuffle": True, "maxshape": (None, 3)},
+        {"chunks": (3, 2), "shuffle": True, "fillvalue": 7, "maxshape": (None, None)},
+    ):
+        for libver in ("earliest", "latest"):
+            array = rng.integers(0, 9, (4, 3)).astype(("<f4", ">f8", "i2")[len(made) % 3])
+            held = io.BytesIO()
+            with h5py.File(held, "w", libver=libver) as file:
+                file.create_dataset("group/scores", data=array, **options)
+            made.append(held.getvalue())
+    return [*written("hdf5", "hdf5, chunked"), *made]
+
+
 def npz_oracle(content: bytes) -> Array:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
@@ -271,7 +292,7 @@ PARSERS = [
     ),
     Parser(
         ".h5",
-        lambda: written("hdf5", "hdf5, chunked"),
+        hdf5_seeds,
         [b"\0", b"\xff" * 8, b"OHDR", b"TREE", b"SNOD", b"HEAP", b"\x01"],
         hdf5_oracle,
     ),

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from files import Array, everything
 
-from softargmax_cli.arrays import remote, stores, zarr_source
+from softargmax_cli.arrays import gridded, remote, stores, zarr_source
 from softargmax_cli.arrays.kept import Kept
 from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
@@ -283,7 +283,7 @@ def test_chunks_larger_than_the_array_and_chunks_too_large_to_be_cut(
     place = save(tmp_path / "x.zarr", X, (30, 30, 30))
     with closing(open_source(place)) as source:
         np.testing.assert_array_equal(everything(source, (0,), 40), X)
-    monkeypatch.setattr(zarr_source, "LARGEST_CUT", 8 * 30**3 - 1)
+    monkeypatch.setattr(gridded, "LARGEST_CUT", 8 * 30**3 - 1)
     with closing(open_source(place)) as source:
         np.testing.assert_array_equal(everything(source, (0,), 10_000), X)
         with pytest.raises(InputError, match="chunks of shape"):

@@ -5,30 +5,24 @@ Nothing outside of the file is read: no external links, no virtual datasets, no 
 
 from __future__ import annotations
 
-import math
+import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, BinaryIO
 
-from softargmax_cli.arrays.containers.members import MOST, chosen, damaged, shown
-from softargmax_cli.arrays.npy import native_dtype
+from softargmax_cli.arrays.containers.hdf5.dataset import Dataset, damage
+from softargmax_cli.arrays.containers.members import MOST, chosen, shown
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import BoxPending, Loaded, Member, Source
-from softargmax_cli.errors import InputError, MissingDependencyError
+from softargmax_cli.errors import MissingDependencyError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
 CACHE = 32 << 20
 """Bytes of chunks that are kept unpacked, as blocks seldom end where chunks do."""
-LARGEST_CHUNK = 256 << 20
-"""Bytes of a chunk; the library unpacks each as a whole."""
 MOST_OBJECTS = 10_000
 """Groups and datasets that are looked at for a list of names."""
-SIZES = frozenset((1, 2, 4, 8, 12, 16))
-"""Bytes of a number: those of NumPy's and, of extended floats, other machines'."""
-REMEDY = "copy the file again, or write it again"
 
 
 def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
@@ -41,17 +35,17 @@ def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
     except ImportError:
         what = f"{name}: an HDF5 file, and h5py, which reads them, is not installed"
         raise MissingDependencyError(what, "pip install 'softargmax[hdf5]'") from None
-    with _damaged(name):
+    with damage(name):
         file = h5py.File(stream, "r", rdcc_nbytes=CACHE)
     try:
-        with _damaged(name):
+        with damage(name):
             key = None if reading.key is None else reading.key.strip("/")
             dataset = None if key is None else _named(file, key)
             found = {} if dataset is not None and not reading.inspected else dict(_datasets(file))
             if dataset is None:
                 key = chosen(name, "hdf5", list(found), key, lambda key: _member(key, found[key]))
                 dataset = found[key]
-            source = Hdf5Source(stream, file, dataset, f"{name}[{shown(key or '')}]")
+            source = _source(stream, file, Dataset(dataset, f"{name}[{shown(key or '')}]"))
             source.members = [_member(each, found[each]) for each in islice(found, MOST)]
             return source
     except BaseException:
@@ -87,7 +81,8 @@ def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 continue
             found = group[name]
-            address = h5py.h5o.get_info(found.id).addr
+            # Not `h5o.get_info`, which looks into indexes, too, and crashes where these are damaged.
+            address = h5py.h5g.get_objinfo(found.id, b".").objno
             if address in seen:  # groups may even contain each other
                 continue
             seen.add(address)
@@ -104,63 +99,41 @@ def _member(key: str, dataset: Any) -> Member:
         return Member(key, None, "")
 
 
-def _damaged(name: str) -> AbstractContextManager[None]:
-    return damaged(name, "HDF5", OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError)
+def _source(stream: BinaryIO, file: Any, dataset: Dataset) -> Source:
+    from softargmax_cli.arrays.containers.hdf5.packed import PackedSource
+
+    known = dataset.filters
+    return Hdf5Source(stream, file, dataset) if known is None else PackedSource(stream, file, dataset, known)
 
 
 class Hdf5Source(Source):
-    """One dataset. h5py reads one block at a time, whatever the number of threads that ask."""
+    """A dataset that the library reads: in no chunks, in chunks without filters, or with filters that only it knows.
+
+    It reads one block at a time, whatever the number of threads that ask.
+    """
 
     format = "hdf5"
 
-    def __init__(self, stream: BinaryIO, file: Any, dataset: Any, name: str) -> None:
-        self.name, self._stream, self._file, self._dataset = name, stream, file, dataset
-        if dataset.is_virtual or dataset.external:
-            what = "its numbers lie in other files, which are not opened"
-            raise InputError(f"{name}: {what}", "copy them into one file, as with h5repack")
-        if dataset.shape is None:
-            raise InputError(f"{name}: an empty dataset, without a shape")
-        dtype = dataset.dtype
-        if dtype.kind not in "biuf":
-            described = "structured" if dtype.names else dtype
-            held = "objects" if dtype.hasobject else "no real numbers"
-            raise InputError(f"{name}: dtype {described} holds {held}", "store real numbers")
-        _check_sizes(dataset, name)
-        shape = tuple(map(int, dataset.shape))
-        self.shape, self.stored, self.dtype = shape, str(dtype), native_dtype(dtype)
-        if dataset.chunks is not None and math.prod(dataset.chunks) * dtype.itemsize > LARGEST_CHUNK:
-            what = f"chunks of shape {dataset.chunks}, which do not fit into {LARGEST_CHUNK >> 20} MiB"
-            raise InputError(f"{name}: {what}", "store it in smaller chunks, as with h5repack -l CHUNK=...")
-        self.nbytes = math.prod(shape) * self.dtype.itemsize
+    def __init__(self, stream: BinaryIO, file: Any, dataset: Dataset) -> None:
+        self._stream, self._file, self._dataset = stream, file, dataset
+        self.name, self.shape, self.stored, self.dtype = dataset.name, dataset.shape, dataset.stored, dataset.dtype
+        self.nbytes = dataset.nbytes
+        self._lengths = threading.Lock()
+        self._checked = dataset.chunks is None or bool(dataset.codecs)
 
     def fetch(self, block: Block) -> BoxPending:
         return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """A box, in C order and native byte order."""
+        with self._lengths:
+            if not self._checked:
+                self._dataset.check_lengths()
+                self._checked = True
         values = buffer.array(block.shape, self.dtype)
-        with _damaged(self.name):
-            if block.shape:
-                self._dataset.read_direct(values, tuple(map(slice, block.start, block.stop)))
-            else:
-                values[()] = self._dataset[()]
+        self._dataset.read(block, values)
         return Loaded(values)
 
     def close(self) -> None:
         self._file.close()
         self._stream.close()
-
-
-def _check_sizes(dataset: Any, name: str) -> None:
-    """Raise InputError where numbers have a size that no number has, or another than the one they were shuffled by.
-
-    The library would read past the end of what a chunk unfolds to.
-    """
-    import h5py
-
-    with _damaged(name):
-        size, filters = dataset.id.get_type().get_size(), dataset.id.get_create_plist()
-        applied = (filters.get_filter(number) for number in range(filters.get_nfilters()))
-        shuffled = [values[0] for code, _, values, _ in applied if code == h5py.h5z.FILTER_SHUFFLE and values]
-    if size not in SIZES or any(by != size for by in shuffled):
-        raise InputError(f"{name}: numbers of {size} bytes{f', shuffled by {shuffled[0]}' if shuffled else ''}", REMEDY)
