@@ -18,11 +18,9 @@ from softargmax_cli.reduction.buffer import Buffer
 
 _LEAST = 64 << 10
 _MOST = 8 << 20
-"""Bytes of a piece: polars cuts it for all cores."""
-_COLUMN = 1 << 10
-"""By how much fewer they are for each column, as polars takes memory for each; to no less than half."""
-_BLOCKS = 3
-"""How many blocks' numbers a piece has, where it is not too long for that."""
+"""Bytes of a piece, which has a block's numbers unless they take more."""
+_CELLS = 1 << 13
+"""Numbers of a piece, where blocks have fewer."""
 _FEW = 48
 """Below so many records plain Python is quicker than polars."""
 _SMALL = 2 << 20
@@ -74,13 +72,13 @@ class CsvSource(Source):
         self._records = records
         self.layout = layout
         self._frames = FrameParser(layout)
-        self._most = max(_MOST - _COLUMN * layout.width, _MOST // 2)
         self._reported = 0
         self._counting = threading.Lock()
 
     def fetch(self, block: Block) -> CsvPending | None:
-        size = _BLOCKS * block.shape[0] * self.layout.record
-        piece = self._records.take(min(max(size, _LEAST), self._most), self.layout.delimiter)
+        rows = max(block.shape[0], _CELLS // self.layout.width)
+        size = min(max(rows * self.layout.record, _LEAST), _MOST)
+        piece = self._records.take(size, self.layout.delimiter, rows)
         if piece is None:
             return None
         long = piece.lines >= _FEW and not (piece.whole and len(piece.data) <= _SMALL)

@@ -505,6 +505,16 @@ def test_pieces_are_as_large_as_the_block() -> None:
     assert table[2999].tolist() == [2999, 2999.5, 2999e3]
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_pieces_have_no_more_numbers_than_the_block_though_rows_get_shorter(quote: str) -> None:
+    long, short = f"{quote}0.{'1' * 600}{quote},2\n", f"{quote}3{quote},4\n"
+    source, lengths = opened(long * 200 + short * 50_000), []
+    while (pending := source.fetch(Block((0, 0), (5000, 2)))) is not None:
+        lengths.append(len(pending.load(Buffer()).values))
+    assert max(lengths) <= 5000
+    assert sum(lengths) == 50_200
+
+
 @pytest.mark.parametrize(
     ("row", "expected", "options"),
     [

@@ -111,8 +111,11 @@ class Records:
         self.offset += size
         self.line += lines
 
-    def take(self, size: int, delimiter: str) -> Piece | None:
-        """About `size` bytes of complete records; None at the end, where blank lines are dropped."""
+    def take(self, size: int, delimiter: str, most: int) -> Piece | None:
+        """About `size` bytes of complete records, and no more than `most`; None at the end.
+
+        Blank lines at the end of the file are dropped. Where cells hold line ends there may be more.
+        """
         while True:
             self.fill(size)
             self.check_cells(delimiter)
@@ -126,11 +129,14 @@ class Records:
             size = 2 * max(size, len(self.held))
         held = self.held
         lines = 1 + sum(int(np.count_nonzero(found)) for _, found in _line_feeds(held, end))
-        spare = lines % step_of(lines)
-        if not self.ended and 0 < spare < lines and b'"' not in held:
-            cut = trimmed(held, _line_feed(held, end, spare))
-            lines -= held.count(b"\n", cut, end)
-            end = cut
+        kept = min(lines, most)
+        if kept < lines or not self.ended:
+            kept -= kept % step_of(kept) if kept > step_of(kept) else 0
+        if kept < lines:
+            cut = trimmed(held, _line_feed(held, end, lines - kept))
+            if cut and (b'"' not in held or held.count(b'"', 0, cut) % 2 == 0):  # see `border`
+                lines -= held.count(b"\n", cut, end)
+                end = cut
         following = held.find(b"\n", end) + 1 or len(held)
         with memoryview(held) as view:  # of which a slice is no copy
             data = bytes(view[:end])
