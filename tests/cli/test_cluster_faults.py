@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import signal
 import sys
 import threading
@@ -244,10 +245,14 @@ def test_ctrl_c_ends_all_processes(softargmax: Softargmax) -> None:
         while not place.exists():
             assert process.poll() is None
             time.sleep(0.02)
-        assert len(_group(process.pid)) > 1
+        members = [os.pidfd_open(member) for member in _group(process.pid)]
+        assert len(members) > 1
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)  # to the end of its streams, which every process of it holds
     assert (process.returncode, out, err) == (130, b"", b"")
+    for member in members:  # whose streams are closed a moment before they are gone
+        assert select.select([member], [], [], 30)[0]
+        os.close(member)
     assert _group(process.pid) == []
     assert softargmax.names() == {"x.zarr", "out.zarr.partial"}
 
