@@ -261,7 +261,7 @@ class Stream(ABC, Generic[Answers]):
         compiled = task.compiled
         if table and compiled:
             values = padded(values, problem)
-            compiled = values.shape in self._shapes
+            compiled = values.shape in self._shapes  # one that comes once, as the last may, is not worth a program
             self._shapes.add(values.shape)
         if not whole:
             state, misfit = self.reducer.part(values, task.block.start, compiled=compiled)

@@ -130,8 +130,9 @@ class Records:
         held = self.held
         lines = 1 + sum(int(np.count_nonzero(found)) for _, found in _line_feeds(held, end))
         kept = min(lines, most)
-        if kept < lines or not self.ended:
-            kept -= kept % step_of(kept) if kept > step_of(kept) else 0
+        step = step_of(kept)
+        if kept > step and (kept < lines or not self.ended):
+            kept -= kept % step
         if kept < lines:
             cut = trimmed(held, _line_feed(held, end, lines - kept))
             if cut and (b'"' not in held or held.count(b'"', 0, cut) % 2 == 0):  # see `border`
