@@ -24,7 +24,7 @@ _CELLS = 1 << 13
 _FEW = 48
 """Below so many records plain Python is quicker than polars."""
 _SMALL = 2 << 20
-"""Bytes of a whole file that plain Python reads sooner than polars is imported."""
+"""Bytes of a file, or of a pipe so far, that plain Python reads sooner than polars is imported."""
 
 
 def open_csv(
@@ -81,7 +81,8 @@ class CsvSource(Source):
         piece = self._records.take(size, self.layout.delimiter, rows)
         if piece is None:
             return None
-        long = piece.lines >= _FEW and not (piece.whole and len(piece.data) <= _SMALL)
+        far = max(self.nbytes or 0, piece.offset + len(piece.data))
+        long = piece.lines >= _FEW and far > _SMALL
         if long:
             frames.load()
         moved = self._records.consumed - self._reported

@@ -41,8 +41,6 @@ class Piece:
     lines: int
     offset: int
     """Position of the first byte in the (decompressed) file, from 0."""
-    whole: bool
-    """Whether this is all there is: no piece comes before it or after it."""
 
 
 class _Counted(io.RawIOBase):
@@ -72,7 +70,6 @@ class Records:
         self.ended = False
         self.line = 1
         self.offset = 0
-        self._taken = False
         self._closing = stream
         self._counted = _Counted(stream)
         self._stream: io.RawIOBase | gzip.GzipFile = self._counted
@@ -142,9 +139,7 @@ class Records:
         with memoryview(held) as view:  # of which a slice is no copy
             data = bytes(view[:end])
         self.held = held[following:]
-        whole = self.ended and not self._taken and not self.held
-        piece = Piece(data, self.line, lines, self.offset, whole)
-        self._taken = True
+        piece = Piece(data, self.line, lines, self.offset)
         self.line += lines
         self.offset += following
         return piece
