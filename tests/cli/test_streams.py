@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,14 +93,6 @@ def test_no_room_for_the_copy_of_a_pipe(softargmax: Softargmax) -> None:
 # Signals
 
 
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """SIGINT as a terminal's foreground has it: a job in the background ignores it, and its children do."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def header(shape: tuple[int, ...]) -> bytes:
     text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
@@ -112,7 +104,6 @@ def size_of_temporaries(folder: Path) -> int:
     return sum(sizes) if sizes else -1
 
 
-@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("sent", [0, 32], ids=["at the start", "in the middle"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax, number: int, code: int, sent: int) -> None:
@@ -130,7 +121,6 @@ def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax, number: in
     assert softargmax.names() == {"y.csv"}
 
 
-@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_while_a_pipe_is_copied(softargmax: Softargmax, number: int, code: int) -> None:
     softargmax.write("y.csv", "old")
@@ -151,7 +141,6 @@ def test_a_signal_while_a_pipe_is_copied(softargmax: Softargmax, number: int, co
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="only Linux says how much a process has read")
-@pytest.mark.usefixtures("heeded")
 def test_a_signal_in_the_second_pass(softargmax: Softargmax) -> None:
     size = 600_000_000
     with open(softargmax.folder / "x.npy", "wb") as file:
@@ -173,7 +162,6 @@ def bytes_read(pid: int) -> int:
         return int(file.readline().removeprefix("rchar: "))
 
 
-@pytest.mark.usefixtures("heeded")
 def test_an_interrupted_table_is_not_shown(softargmax: Softargmax) -> None:
     reader, writer = os.pipe()
     try:
