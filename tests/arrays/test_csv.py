@@ -353,6 +353,13 @@ def test_a_column_of_text_asks_for_the_id_column(route: str) -> None:
         ("1,2\r3,4\r", "line 1: a carriage return without a line feed"),
         ("1,2\n3,4\n5,6\r7,8\n", "line 3: a carriage return without a line feed"),
         ("1,2\n\r3,4\n", "line 2: a carriage return without a line feed"),
+        ("1 2\n3\n4 5\n", "line 2 has 1 cell, expected 2 as in line 1"),
+        ("1 2\n3 4\n\n5 6\n", "line 3 is blank"),
+        ("1,2\n3 ,4\n5,6,  ", "line 3 has 3 cells, expected 2 as in line 1"),
+        ("1,2\n3 ,4\n5,6,  \n", "line 3 has 3 cells, expected 2 as in line 1"),
+        ("1,2\n3 ,4\n5\n6,7\n", "line 3 has 1 cell, expected 2 as in line 1"),
+        ("1\t2\n3\n4\t5\n", "line 2 has 1 cell, expected 2 as in line 1"),
+        ("1,NA\n3\n4,5\n", "line 2 has 1 cell, expected 2 as in line 1"),
         ("1  2\n3  4\n", "line 1 has repeated, leading or trailing spaces, and the delimiter is one space"),
         ("1 2\n3  4\n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
         ("1 2\n3 4 \n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
@@ -479,6 +486,41 @@ def test_any_table_in_any_pieces(
     expected, expected_ids = oracle(table["bare"], table["header"], table["id_at"])
     assert np.array_equal(got, expected, equal_nan=True)
     assert ids is None or ids == expected_ids
+
+
+def outcome(route: str, text: str, delimiter: str, id_column: str | None) -> Any:
+    """What a parser makes of a text: values and names, or the error."""
+    with tuned(**ROUTES[route]):
+        try:
+            table, ids, _ = read(opened(text, delimiter=delimiter, header=False, id_column=id_column))
+        except (InputError, OptionError) as error:
+            return error.what
+    return repr(table.tolist()), ids  # in which NaN is as good as another
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(",\t; "),
+    st.sampled_from([None, None, "1", "2"]),
+    st.lists(
+        st.lists(
+            st.sampled_from(
+                ["1", "-2.5", "", " ", "3 ", " 4", "5\t", "NA", "NA ", "nan", "x", '"6"', '""', '"', '"a""b"', '"a,b"']
+            ),
+            max_size=4,
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(["\n", "\n", "\r\n", "\r"]),
+    st.booleans(),
+)
+def test_both_parsers_make_the_same_of_any_text(
+    delimiter: str, id_column: str | None, rows: list[list[str]], end: str, ended: bool
+) -> None:
+    first = delimiter.join(["7"] * len(max(rows, key=rows.count)))
+    text = end.join([first, *map(delimiter.join, rows)]) + end * ended
+    assert outcome("frames", text, delimiter, id_column) == outcome("plain", text, delimiter, id_column)
 
 
 class ShortReads(io.RawIOBase):

@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import Any
 
+import numpy as np
+
 from softargmax_cli.arrays.csv.dialect import Layout
 from softargmax_cli.arrays.csv.records import Piece
 from softargmax_cli.arrays.source import Loaded
@@ -39,6 +41,7 @@ class FrameParser:
         self._names = [str(at) for at in range(layout.width)]  # not the header's: those may occur twice
         self._numbers = [self._names[at] for at in layout.columns]
         self._delimiter = layout.delimiter.encode()
+        self._beside_quotes = np.isin(np.arange(256), list(self._delimiter + b'\r\n"'))
         self._end_spaces = re.compile(rb"[ \t]+(?=" + re.escape(self._delimiter) + rb"|[\r\n]|\Z)")
         self._lenience = 0
 
@@ -49,8 +52,8 @@ class FrameParser:
             return None  # polars takes NUL for a character of a name
         if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
             return None  # and a lone carriage return, too
-        if data.endswith(self._delimiter):
-            return None  # polars passes over a last empty cell that is one too many
+        if b'"' in data and not self._quotes_whole_cells(data):
+            return None  # at a lone quote polars may panic
         frame = self._frame(data)
         # Line ends inside quotes make these counts differ, but those are rare enough to be read slowly.
         if frame is None or frame.height != piece.lines or self._lacks(frame, data):
@@ -64,6 +67,14 @@ class FrameParser:
             frame = self._read(data, [], only=[self._layout.id_at])
         return Loaded(values.T, frame[self._names[self._layout.id_at]].fill_null("").to_list())
 
+    def _quotes_whole_cells(self, data: bytes) -> bool:
+        """Whether each quote begins a cell or ends one, or stands beside another inside."""
+        text = np.frombuffer(data, np.uint8)
+        quotes = np.flatnonzero(text == ord('"'))
+        opening, closing = quotes[::2], quotes[1::2]
+        before, after = text[opening[opening > 0] - 1], text[closing[closing < len(text) - 1] + 1]
+        return len(quotes) % 2 == 0 and bool(self._beside_quotes[before].all() and self._beside_quotes[after].all())
+
     def _frame(self, data: bytes) -> Any:
         """All columns, with as much lenience as a piece before this one wanted; None where none is enough."""
         from polars.exceptions import PolarsError
@@ -74,6 +85,8 @@ class FrameParser:
                 if self._layout.id_at is not None or b'"' in data or self._delimiter.isspace():
                     return None  # spaces may belong to a name, or be empty cells
                 text = self._end_spaces.sub(b"", data)
+            if text.endswith(self._delimiter):
+                return None  # polars passes over a last empty cell that is one too many
             try:
                 frame = self._read(text, self._numbers, _MISSING if lenience else None)
             except PolarsError:
@@ -96,9 +109,9 @@ class FrameParser:
         )
 
     def _lacks(self, frame: Any, data: bytes) -> bool:
-        """Whether a record may be blank, or short of cells: polars fills it with nulls to its end."""
-        if self._delimiter == b" " and any(frame[name].null_count() for name in self._numbers):
-            return _SPACES.search(data) is not None
+        """Whether a record may be blank or short, which polars fills with nulls, or have two spaces for one."""
+        if self._delimiter == b" " and any(frame[name].null_count() for name in self._numbers) and _SPACES.search(data):
+            return True
         if not frame[self._names[-1]].null_count():
             return False
         cells = data.count(self._delimiter) + frame.height
