@@ -50,7 +50,7 @@ def open_csv(
 
 
 class CsvSource(Source):
-    """Records in file order; a block's rows say how many bytes are read, not how many rows come."""
+    """Records in file order; a block's rows say about how many bytes are read, and how many rows come at most."""
 
     sequential = True
     surplus = 1

@@ -43,7 +43,7 @@ class FrameParser:
         self._delimiter = layout.delimiter.encode()
         self._beside_quotes = np.isin(np.arange(256), list(self._delimiter + b'\r\n"'))
         self._end_spaces = re.compile(rb"[ \t]+(?=" + re.escape(self._delimiter) + rb"|[\r\n]|\Z)")
-        self._lenience = 0
+        self._lenience = 0  # 1: words for what is missing; 2: spaces after cells, too
 
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded | None:
         """The piece's values, shape (records, columns), in `buffer`; None where the plain parser must look."""
