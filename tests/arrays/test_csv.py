@@ -350,6 +350,7 @@ def test_a_column_of_text_asks_for_the_id_column(route: str) -> None:
         (b"1,2\n3,\0\n", "line 2, byte 6: a NUL byte, so the file is not UTF-8 text"),
         ("1,2\n".encode("utf-16"), "byte 0: the file is UTF-16, not UTF-8"),
         ("1,2\n".encode("utf-16-be"), "line 1, byte 0: a NUL byte, so the file is not UTF-8 text"),
+        ("1,2\n".encode("utf-32"), "byte 0: the file is UTF-32, not UTF-8"),
         ("1,2\r3,4\r", "line 1: a carriage return without a line feed"),
         ("1,2\n3,4\n5,6\r7,8\n", "line 3: a carriage return without a line feed"),
         ("1,2\n\r3,4\n", "line 2: a carriage return without a line feed"),
@@ -362,12 +363,33 @@ def test_a_column_of_text_asks_for_the_id_column(route: str) -> None:
         ("1,NA\n3\n4,5\n", "line 2 has 1 cell, expected 2 as in line 1"),
         ("1  2\n3  4\n", "line 1 has repeated, leading or trailing spaces, and the delimiter is one space"),
         ("1 2\n3  4\n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
+        ("1 2 3\n4  5\n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
         ("1 2\n3 4 \n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
         ("1 2\n3 4\n5 6\n 7 8\n", "line 4 has repeated, leading or trailing spaces, and the delimiter is one space"),
     ],
 )
 def test_errors(route: str, text: str | bytes, what: str) -> None:
     assert failure(text).what == f"scores.csv: {what}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("1,2\n3," + "4" * 200_000, "line 2, byte 6: a cell of more than 131,072 bytes"),
+        ("1,2\n" * 9000 + "5" * 200_000, "line 9001, byte 36000: a cell of more than 131,072 bytes"),
+        ('1,2\n3,"' + "4,\n" * 99_000 + '"\n', "line 2: field larger than field limit (131072)"),
+    ],
+)
+def test_cells_without_end(route: str, text: str, what: str) -> None:
+    assert failure(text, delimiter=",").what == f"scores.csv: {what}"
+
+
+def test_a_quote_within_a_name_hides_where_the_last_record_ends(route: str) -> None:
+    what = failure('name,x\na,1\n5" b,2\n"c,3\n', id_column="name").what
+    assert what == (
+        "scores.csv: line 3 holds a quote in a cell that does not begin with one, "
+        "so the end of the quoted cell on line 4 cannot be found"
+    )
 
 
 def test_a_ragged_line_mentions_the_delimiter_that_was_found() -> None:
@@ -676,6 +698,14 @@ def test_gzip_progress_counts_compressed_bytes() -> None:
 )
 def test_bad_gzip(data: bytes) -> None:
     assert failure(data, "x.csv.gz", compressed=True).what.startswith("x.csv.gz: the gzip data is damaged: ")
+
+
+def test_gzip_of_something_else(tmp_path: Path) -> None:
+    held = io.BytesIO()
+    np.save(held, np.eye(3))
+    with pytest.raises(InputError) as caught:
+        opened(gzip.compress(held.getvalue()), "scores.npy.gz", compressed=True)
+    assert caught.value.what == "scores.npy.gz: an .npy file, gzipped; gzipped text can be read"
 
 
 def test_an_empty_gzip() -> None:

@@ -338,6 +338,19 @@ def test_lzf_with_and_without_the_decoder_of_h5py(monkeypatch: pytest.MonkeyPatc
             packed[rng.integers(len(packed))] = rng.integers(256)
 
 
+def test_a_decoder_that_h5py_does_not_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = memoryview(stored([LZF], b"ab" * 900, 1))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    lzf._native.cache_clear()
+    try:
+        found = lzf.unfolded(packed, 1800)
+        assert lzf._native() is None
+    finally:
+        lzf._native.cache_clear()
+    assert found is not None
+    assert found.tobytes() == b"ab" * 900
+
+
 @pytest.mark.parametrize("pipeline", ["none", "shuffle"])
 @pytest.mark.parametrize("size", [0, 1, 76, 84, 160, 0x7FFFFFFF, 0xFFFFFFFF])
 def test_an_index_that_lies_about_a_length(pipeline: str, size: int, tmp_path: Path) -> None:
@@ -381,6 +394,14 @@ def test_filters_that_are_told_of_another_dataset(tmp_path: Path) -> None:
         for count, size in ((19, 4), (21, 4), (20, 2), (1 << 30, 4)):
             path.write_bytes(content.replace(text, struct.pack("<III", count, told[3], size)))
             assert refusal(path) == f"chunks of shape (4, 5), 4 bytes a number, and {kind} for others"
+
+
+@pytest.mark.parametrize("levels", [(10,), (0xFFFFFFFF,), (), (6, 6)])
+def test_gzip_of_no_level(levels: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        dataset(file, [(1, levels)], (12, 5), (4, 5), "f4")
+    assert refusal(path) == "a gzip of no level from 0 to 9"
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "bits", "enum", "bool"])

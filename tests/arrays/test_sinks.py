@@ -574,7 +574,11 @@ def test_links_stay_links(tmp_path: Path) -> None:
 
 
 def test_targets_that_cannot_be(tmp_path: Path) -> None:
-    for path, what in ((tmp_path / "no" / "a.csv", "no directory"), (tmp_path, "is a directory")):
+    for path, what in (
+        (tmp_path / "no" / "a.csv", "no directory"),
+        (tmp_path, "is a directory"),
+        ("", "no file name"),
+    ):
         with pytest.raises(OutputError, match=what):
             save(path, run_of(1, 4), [], (1, 4), format="csv")
     assert names_in(tmp_path) == []
@@ -706,6 +710,19 @@ def test_an_open_descriptor_keeps_what_it_holds(tmp_path: Path) -> None:
     assert lines[0] == b"kept"
     assert json.loads(lines[1]) == json.loads(lines[2])
     np.testing.assert_array_equal(np.load(io.BytesIO(lines[3])), [1.0])
+
+
+@posix
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_standard_output_by_name(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    print("before", end="|")
+    save(name, run_of(1, 4), [slices_of([1.0])], (1, 4), format="csv")
+    print("after")
+    sys.stdout.flush()
+    header, row, after = capfdbinary.readouterr().out.splitlines()
+    assert header.startswith(b"before|index,hard,")
+    assert row.startswith(b"0,1,1.0,")
+    assert after == b"after"
 
 
 def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:

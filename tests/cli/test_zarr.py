@@ -252,3 +252,29 @@ def test_without_the_packages(inside: Inside, monkeypatch: pytest.MonkeyPatch) -
         assert done.err.splitlines()[1:] == ["  pip install 'softargmax[cluster]'"], done.err
     assert inside("run", "x.npy").code == 0
     assert inside.names() == {"x.zarr", "x.npy"}
+
+
+def test_with_packages_that_are_too_old(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+    with monkeypatch.context() as patch:
+        patch.delattr(zarr, "create_array")
+        done = inside("run", "x.zarr")
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        f"softargmax: error: Zarr needs zarr-python 3; this is {zarr.__version__}",
+        "  pip install 'softargmax[cluster]'",
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "version_info", (3, 10, 0))
+        done = inside("run", "x.zarr")
+    assert done.code == 2
+    assert done.err.splitlines()[1:] == ["  run it with a newer Python"], done.err
+
+
+def test_a_store_of_results_that_something_else_is_in_the_way_of(inside: Inside) -> None:
+    inside.save("x.npy", X)
+    (inside.folder / "out.zarr.partial").write_bytes(b"mine")
+    done = inside("run", "x.npy", "-o", "out.zarr")
+    assert done.code == 2
+    assert done.err.splitlines()[1:] == ["  move it, or choose a name"], done.err
+    assert (inside.folder / "out.zarr.partial").read_bytes() == b"mine"
