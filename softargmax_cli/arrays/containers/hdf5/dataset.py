@@ -31,7 +31,8 @@ REMEDY = "copy the file again, or write it again"
 
 def damage(name: str) -> AbstractContextManager[None]:
     """Turn what h5py raises at a file that is not sound into an InputError that names it."""
-    return damaged(name, "HDF5", OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError)
+    many = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, AttributeError)
+    return damaged(name, "HDF5", *many)
 
 
 class Dataset:
