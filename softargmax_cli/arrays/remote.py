@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -112,6 +113,7 @@ def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, dama
 
 
 _CLIENTS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "http": "aiohttp", "https": "aiohttp"}
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def _text(error: BaseException) -> str:
@@ -133,6 +135,8 @@ def _remedy(name: str, error: BaseException) -> str:
     if kinds & _UNREACHED or (isinstance(status, int) and status >= 500):
         more = " AWS_ENDPOINT_URL names an S3 server that is not Amazon's" if of_amazon else ""
         return f"is the address right, and the server up?{more}"
+    if getattr(error, "errno", None) in _FULL:
+        return "free some space, or write elsewhere"
     if isinstance(error, FileNotFoundError) or "NoSuchBucket" in kinds:
         return "make the bucket first, or check its name" if is_url(name) else "make the directory above it first"
     return ""

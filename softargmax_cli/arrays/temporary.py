@@ -53,7 +53,7 @@ class Temporary:
                 # O_EXCL: nobody else's file, and not where somebody's link leads.
                 self.descriptor = os.open(name, _CREATE, mode)
                 # Between these two another run may have taken it for a leftover.
-                if _locked(self.descriptor) is not False and os.fstat(self.descriptor).st_nlink:
+                if locked(self.descriptor) is not False and os.fstat(self.descriptor).st_nlink:
                     return
                 os.close(self.descriptor)
             self.name, self.descriptor = "", -1
@@ -132,13 +132,13 @@ def _remove_leftover(name: str) -> None:
         descriptor = os.open(name, _LOOK)
         try:
             # Locked, the file that has this name cannot change any more: who makes or renames one holds its lock.
-            if stat.S_ISREG(os.fstat(descriptor).st_mode) and _locked(descriptor) and _is(name, descriptor):
+            if stat.S_ISREG(os.fstat(descriptor).st_mode) and locked(descriptor) and _is(name, descriptor):
                 os.unlink(name)
         finally:
             os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool | None:
+def locked(descriptor: int) -> bool | None:
     """Lock an open file until it is closed; False where another has, None where the file system has no locks."""
     if sys.platform == "win32":
         return None

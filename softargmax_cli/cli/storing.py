@@ -49,6 +49,8 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
             summary.add(slices)
         store.commit(summary)
     if not asked.quiet:
+        if asked.reading.id_column is not None and 0 in reduction.problem.kept:
+            say_note(f"{run.input}: a Zarr store holds no names of slices; -o NAME.npz does")
         reduction.say_notes()
         say_stored(run, summary, store.resumed, several=several)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import math
 import os
@@ -13,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from command import Inside
+from command import Inside, Softargmax
 from oracle import assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored, zarr
 
+from softargmax_cli.arrays.sinks.zarrstore import Chunks
 from softargmax_cli.arrays.source import Loaded
 from softargmax_cli.arrays.zarr_source import ZarrSource
 from softargmax_cli.reduction import boxes
@@ -252,6 +255,128 @@ def test_without_the_packages(inside: Inside, monkeypatch: pytest.MonkeyPatch) -
         assert done.err.splitlines()[1:] == ["  pip install 'softargmax[cluster]'"], done.err
     assert inside("run", "x.npy").code == 0
     assert inside.names() == {"x.zarr", "x.npy"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="directories cannot be locked")
+@pytest.mark.parametrize("more", [(), ("--force",), ("--resume",)])
+def test_one_run_at_a_time_writes_a_store(
+    inside: Inside, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+    others = []
+
+    def write(self: Chunks, *given: Any) -> None:
+        if not others:  # a chunk is written by the time that another run comes
+            others.append(Softargmax(inside.folder)("run", "x.zarr", "--beta", "3", "-o", "out.zarr", *more))
+        written(self, *given)
+
+    written = Chunks.write
+    monkeypatch.setattr(Chunks, "write", write)
+    done = inside("run", "x.zarr", "--beta", "2", "-o", "out.zarr")
+    assert (done.code, done.out) == (0, ""), done.err
+    assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
+    (other,) = others
+    assert (other.code, other.raw) == (2, b"")
+    what = "softargmax: error: out.zarr: another run is writing it"
+    assert other.err.splitlines() == [what, "  wait for its end, or choose a name"]
+    assert inside.names() == {"x.zarr", "out.zarr"}
+
+
+def test_a_bucket_where_another_run_has_begun(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk without locks."""
+    save(inside, "x.zarr", X, CHUNKS)
+    manifest = inside.folder / "out.zarr.partial" / ".softargmax.json"
+
+    def write(self: Chunks, *given: Any) -> None:
+        manifest.write_text(manifest.read_text().replace('"beta": 2.0', '"beta": 3.0'))
+        written(self, *given)
+
+    written = Chunks.write
+    monkeypatch.setattr(Chunks, "write", write)
+    done = inside("run", "x.zarr", "--beta", "2", "-o", "out.zarr")
+    assert (done.code, done.out) == (2, "")
+    assert "out.zarr: another run has begun to write it meanwhile" in done.err
+    assert inside.names() == {"x.zarr", "out.zarr.partial"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sync"), reason="there is a step less")
+@pytest.mark.parametrize(
+    ("step", "old"),
+    [
+        *itertools.product(["sync", "second rename", "unlink"], [False, True]),
+        ("first rename", True),  # of the old store
+    ],
+)
+def test_a_run_that_is_killed_while_it_puts_its_store_in_place(
+    inside: Inside, step: str, old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+    if old:
+        assert inside("run", "x.zarr", "--beta", "3", "-o", "out.zarr").code == 0
+    renamed, steps = os.rename, ["first rename", "second rename"][not old :]
+
+    def rename(*given: Any) -> None:
+        if steps.pop(0) == step:
+            raise SystemExit(143)
+        renamed(*given)
+
+    def fail(*given: Any) -> None:
+        raise SystemExit(143)
+
+    asked = ("run", "x.zarr", "--beta", "2", "-o", "out.zarr", *["--force"] * old)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step.split()[-1], rename if step.endswith("rename") else fail)
+        with pytest.raises(SystemExit):
+            inside(*asked)
+    if step != "unlink":  # by then it is in its place
+        done = inside(*asked, "--resume")
+        assert (done.code, "chunks were there already" in done.err) == (0, True), done.err
+    assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
+    assert inside("run", "x.zarr", "-o", "out.zarr", "--force").code == 0  # which tidies up
+    assert inside.names() == {"x.zarr", "out.zarr"}
+    assert not (inside.folder / "out.zarr" / ".softargmax.json").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are other links")
+def test_stores_by_links_and_in_directories_that_are_not_there(inside: Inside) -> None:
+    inside.save("x.npy", X[0])
+    (inside.folder / "far" / "sub").mkdir(parents=True)
+    (inside.folder / "l.zarr").symlink_to("far/a.zarr")
+    (inside.folder / "x").symlink_to("far/sub")
+    for target, real in {"l.zarr": "far/a.zarr", "x/../b.zarr": "far/b.zarr", "far/c.zarr/": "far/c.zarr"}.items():
+        for _ in range(2):
+            done = inside("run", "x.npy", "--beta", "2", "-o", target, "--force")
+            assert (done.code, done.out) == (0, ""), done.err
+            assert_answers(flat(stored(inside, real), 1), oracle(X[0], -1, 2.0), single=False)
+    assert (inside.folder / "l.zarr").is_symlink()
+    for target in ("no/d.zarr", "no/deeper/d.zarr", "no/../d.zarr"):
+        done = inside("run", "x.npy", "-o", target)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.splitlines()[0].startswith(f"softargmax: error: {target}: there is no directory no")
+        assert done.err.splitlines()[1:] == ["  create it first"]
+    assert inside.names() == {"x.npy", "far", "l.zarr", "x"}
+    assert {path.name for path in (inside.folder / "far").iterdir()} == {"sub", "a.zarr", "b.zarr", "c.zarr"}
+
+
+def test_a_disk_that_is_full(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside.save("x.npy", X)
+
+    def write(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", write)
+    done = inside("run", "x.npy", "-o", "out.zarr")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[1:] == ["  free some space, or write elsewhere"]
+    assert inside.names() == {"x.npy"}
+
+
+def test_names_of_slices_are_not_kept_and_a_note_says_so(inside: Inside) -> None:
+    (inside.folder / "x.csv").write_text("id,a,b\nr1,1,2\nr2,3,1\n")
+    said = "note: x.csv: a Zarr store holds no names of slices; -o NAME.npz does"
+    for more, noted in (((), True), (("--axis", "0"), False), (("--quiet",), False)):
+        done = inside("run", "x.csv", "--id-column", "id", "-o", "out.zarr", "--force", *more)
+        assert (done.code, said in done.err) == (0, noted), done.err
 
 
 def test_with_packages_that_are_too_old(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,7 @@ def open_target(target: str, *, force: bool) -> Target:
     if target == "-":
         return _standard_output()
     with blaming(target):
-        path = _follow(target)
+        path = follow(target)
         descriptor = _descriptor(path)
         if descriptor is not None:
             # Opening /dev/stdout anew would start at the file's beginning and overwrite what `>>` should keep.
@@ -178,7 +178,7 @@ def _standard_output() -> Passage:
     return Passage("<stdout>", sys.stdout.buffer, owned=False)
 
 
-def _follow(path: str) -> str:
+def follow(path: str) -> str:
     """Where symbolic links lead, so that they stay; stops at an open descriptor, which is no place in a directory."""
     for _ in range(40):
         if _descriptor(path) is not None or not os.path.islink(path):

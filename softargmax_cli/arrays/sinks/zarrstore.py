@@ -1,8 +1,7 @@
 """Results as a Zarr group, an array a field, written chunk by chunk by whoever has them, and there as a whole or not.
 
-Until the end there are chunks alone: what makes a group of them, Zarr's documents, is kept apart and written last. On
-a disk they lie beside their target, in TARGET.partial, and are renamed; an object store knows no renaming, so there
-they lie in their place. A manifest among them says what was asked, so that a run broken off can be gone on with.
+Until the end there are chunks alone: what makes a group of them, Zarr's documents, is kept apart and written last. A
+manifest among them says what was asked, so that a run broken off can be gone on with.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -23,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.arrays.remote import BUCKETS, blaming, files_of, is_url
-from softargmax_cli.arrays.stores import DOCUMENTS, MANIFEST, PARTIAL, zarr_python
+from softargmax_cli.arrays.remote import blaming, files_of, is_url
+from softargmax_cli.arrays.sinks.storeplace import place_of
+from softargmax_cli.arrays.stores import MANIFEST, zarr_python
 from softargmax_cli.errors import OptionError, OutputError, UndefinedError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
@@ -128,43 +126,33 @@ class ZarrStore:
     ) -> None:
         zarr_python()
         self.name = target
-        self._local = not is_url(target)
-        place = os.path.abspath(target) + PARTIAL if self._local else target.rstrip("/")
         kept = tuple(k for k in range(len(run.shape)) if k not in run.axes)
         self._extent = tuple(extent)
         lengths = [run.known_shape[k] for k in kept]
         self._grid = [-(-n // size) if n else 0 for n, size in zip(lengths, extent, strict=True)]
         self._asked = {**asked, "chunks": list(extent)}
         documents = _documents(run, lengths, self._extent, self._asked)
-        self.chunks = Chunks(place, documents, kept)
         self._done = bytearray(math.prod(self._grid))
         self._open = True
-        with blaming(target, "written", OutputError):
-            self._files, self._root = files_of(place)
+        with blaming(target, "written", OutputError), ExitStack() as undo:
+            self._place = place_of(target)
+            undo.callback(self._place.close)
+            self.chunks = Chunks(self._place.where, documents, kept)
             self._begin(force, resume)
+            undo.pop_all()
 
     def _begin(self, force: bool, resume: bool) -> None:
-        old = os.path.lexists(self.name) if self._local else any(map(self._exists, DOCUMENTS))
-        if old and not force:
-            raise OutputError(f"{self.name}: the store exists", "replace it with --force")
-        if old and self._local and not any(os.path.isfile(os.path.join(self.name, name)) for name in DOCUMENTS):
-            raise OutputError(f"{self.name}: no Zarr store, which is all that --force replaces here", "choose a name")
-        begun = self._exists(MANIFEST)
-        if begun and resume:
-            self._compare(json.loads(self._files.cat_file(self._path(MANIFEST))))
+        self._place.refuse_old(force)
+        begun = self._place.read(MANIFEST)
+        if begun is not None and resume:
+            self._compare(_said(begun))
             self._find_done()
             return
-        if begun and not force:
+        if begun is not None and not force:
             what = f"{self.name}: a run was broken off, and its chunks are in {self.chunks.place}"
             raise OutputError(what, "go on with --resume, or begin anew with --force")
-        if begun or (old and not self._local):
-            self._files.rm(self._root, recursive=True)
-            self._files.invalidate_cache()
-        elif self._local and os.path.lexists(self.chunks.place):
-            raise OutputError(f"{self.chunks.place}: is in the way, and none of ours", "move it, or choose a name")
-        if not self.name.startswith(BUCKETS):
-            self._files.makedirs(self._root, exist_ok=True)
-        self._files.pipe_file(self._path(MANIFEST), json.dumps(self._asked, indent=1).encode())
+        self._place.clear()
+        self._place.write(MANIFEST, json.dumps(self._asked, indent=1).encode())
 
     def _compare(self, begun: Any) -> None:
         names = [name for name in self._asked if not isinstance(begun, dict) or begun.get(name) != self._asked[name]]
@@ -176,8 +164,8 @@ class ZarrStore:
     def _find_done(self) -> None:
         """Which chunks are there, from their keys."""
         below = f"{LAST}/c"
-        for path in self._files.find(self._path(below)):
-            parts = path.rpartition(f"{LAST}/c")[2].strip("/").split("/")[: len(self._grid)]
+        for path in self._place.find(below):
+            parts = path.rpartition(below)[2].strip("/").split("/")[: len(self._grid)]
             if len(parts) == len(self._grid) and all(part.isdigit() for part in parts):  # no rest of an atomic write
                 self._done[self._number([int(part) for part in parts])] = 1
 
@@ -198,41 +186,26 @@ class ZarrStore:
         return number
 
     def commit(self, summary: Summary) -> None:
-        """Make a group of the chunks and put it in place."""
+        """Make a group of the chunks and put it in place. Raises OutputError where another run has begun there."""
         with blaming(self.name, "written", OutputError):
+            begun = self._place.read(MANIFEST)
+            if begun is None or _said(begun) != self._asked:  # an object store has no locks
+                what = f"{self.name}: another run has begun to write it meanwhile"
+                raise OutputError(what, "let one at a time write it, and begin anew with --force")
             documents = dict(self.chunks.documents)
             root = json.loads(documents.pop(ROOT))
             root["attributes"]["softargmax"] |= {"complete": True, "summary": summary.as_dict()}
             for key, text in documents.items():
-                if not self.name.startswith(BUCKETS):
-                    self._files.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
-                self._files.pipe_file(self._path(key), text)
-            self._files.pipe_file(self._path(ROOT), json.dumps(root, indent=2).encode())
-            self._files.rm_file(self._path(MANIFEST))
-            if self._local:
-                self._rename()
+                self._place.write(key, text)
+            self._place.write(ROOT, json.dumps(root, indent=2).encode())
+            self._place.publish()
         self._open = False
-
-    def _rename(self) -> None:
-        for folder, _, names in os.walk(self.chunks.place):
-            for name in names:
-                if name.endswith(PARTIAL):  # of a writer that was killed
-                    os.unlink(os.path.join(folder, name))
-        if hasattr(os, "sync"):
-            os.sync()
-        old = f"{self.chunks.place}.{secrets.token_hex(4)}"
-        replaced = os.path.lexists(self.name)
-        if replaced:
-            os.rename(self.name, old)
-        os.rename(self.chunks.place, self.name)
-        if replaced:
-            shutil.rmtree(old, ignore_errors=True)
 
     def abort(self) -> None:
         """Forget all that was written."""
         self._open = False
         with contextlib.suppress(Exception):  # it is in nobody's way but for its space
-            self._files.rm(self._root, recursive=True)
+            self._place.remove()
 
     def __enter__(self) -> ZarrStore:
         return self
@@ -243,19 +216,21 @@ class ZarrStore:
         refused = kind is not None and issubclass(kind, UndefinedError)  # and would be again
         if self._open and (refused or not self._kept()):
             self.abort()
+        self._place.close()
 
     def _kept(self) -> bool:
         """Whether there is anything to go on with."""
         with contextlib.suppress(Exception):
-            self._files.invalidate_cache()
-            return bool(self._files.find(self._path(f"{LAST}/c")))
+            return bool(self._place.find(f"{LAST}/c"))
         return True
 
-    def _path(self, key: str) -> str:
-        return f"{self._root}/{key}"
 
-    def _exists(self, key: str) -> bool:
-        return bool(self._files.exists(self._path(key)))
+def _said(manifest: bytes) -> Any:
+    """What a manifest says; None of one that a killed run has not written to its end."""
+    try:
+        return json.loads(manifest)
+    except ValueError:
+        return None
 
 
 def _documents(run: Run, shape: Sequence[int], extent: Sequence[int], asked: Mapping[str, Any]) -> dict[str, bytes]:
