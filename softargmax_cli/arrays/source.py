@@ -75,8 +75,6 @@ class Source(ABC):
     """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
     shards: tuple[int, ...] | None = None
     """Lengths of the boxes of several chunks that lie in one object, where there are such; best read as a whole."""
-    may_cut: bool = False
-    """Whether chunks of which `--memory` does not hold one whole may be cut, though that takes longer."""
     unpacked: int = 0
     """Bytes that are there beside a box while it is read, of chunks that it is only a part of."""
     surplus: int = 0

@@ -211,10 +211,10 @@ def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statis
 
 def _boxes(source: Source, axes: tuple[int, ...]) -> Boxes | None:
     """Those of whole chunks, where there are any. Raises OptionError where one does not fit."""
-    from softargmax_cli.reduction.boxes import boxes_of, whole_chunks
+    from softargmax_cli.reduction.boxes import boxes_of
 
     shape = tuple(n for n in source.shape if n is not None)
-    chunks = whole_chunks(source, MEMORY)
+    chunks = source.chunks
     if chunks is None or not shape or 0 in shape:
         return None
     nothing_waits = 0

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Order, Plan
-from softargmax_cli.reduction.readable import Readable
 
 SHARE = 8
 """A box of small chunks takes this fraction of the memory."""
@@ -50,14 +49,6 @@ class Boxes:
             what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
             return f"{what}; a larger --memory, or chunks longer along the axis, mends it"
         return None
-
-
-def whole_chunks(source: Readable, memory: int) -> tuple[int, ...] | None:
-    """The lengths of a source's chunks, none of which blocks should cut; None where blocks may be any."""
-    chunks = source.chunks
-    if chunks is not None and source.may_cut and HELD * math.prod(chunks) * source.dtype.itemsize > memory:
-        return None
-    return chunks
 
 
 def boxes_of(

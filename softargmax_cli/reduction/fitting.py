@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Plan
-from softargmax_cli.reduction.boxes import STATES, Boxes, boxes_of, whole_chunks
+from softargmax_cli.reduction.boxes import STATES, Boxes, boxes_of
 from softargmax_cli.reduction.formulas import FLOAT_INDEX
 from softargmax_cli.reduction.parallel import cores
 from softargmax_cli.reduction.readable import Readable
@@ -58,13 +58,12 @@ class Needs:
 
     def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
         """The boxes in which an array is read; None where it is read in blocks at once. OptionError as `boxes_of`."""
-        chunks = whole_chunks(source, memory)
-        wanted = self.in_boxes or chunks is not None
+        wanted = self.in_boxes or source.chunks is not None
         shape = tuple(n for n in problem.shape if n is not None)
         if not wanted or source.sequential or len(shape) < len(problem.shape):
             return None
         state = self.states * state_bytes(problem)
-        layout = source.order, source.dtype.itemsize, memory, chunks, state, source.shards
+        layout = source.order, source.dtype.itemsize, memory, source.chunks, state, source.shards
         return boxes_of(shape, problem.axes, *layout)
 
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:

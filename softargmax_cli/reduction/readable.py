@@ -39,7 +39,6 @@ class Readable(Protocol):
     labels: Sequence[str] | None
     chunks: tuple[int, ...] | None
     shards: tuple[int, ...] | None
-    may_cut: bool
     unpacked: int
     surplus: int
 

@@ -259,6 +259,21 @@ def test_inspecting(inside: Inside) -> None:
     assert (table["header"], table["min"]) == ([f"c{k}" for k in range(7)], VALUES.min())
 
 
+def test_hdf5_chunks_that_the_memory_does_not_hold_twice(inside: Inside) -> None:
+    values = np.random.default_rng(6).standard_normal((3000, 1000)).astype("f4")
+    with h5py.File(inside.folder / "x.h5", "w") as file:
+        file.create_dataset("x", data=values, chunks=(3000, 900), compression="gzip", compression_opts=1)
+    done = inside("run", "x.h5", "--memory", "16MiB")
+    first, remedy = refused(done).splitlines()
+    assert first == (
+        "x.h5[x]: --memory: one chunk of the input, 3000 × 900, takes 11 MB, and as much again while it is decoded"
+    )
+    assert remedy == "  use --memory 21MiB, or store the array in smaller chunks"
+    for more in ([], ["--select", "1:,1:"]):
+        done = inside("run", "x.h5", "--memory", "21MiB", "--format", "npz", "--beta", "3", *more)
+        assert_answered(done, "npz", answer(values[1:, 1:] if more else values, -1, 3.0), single=True)
+
+
 def test_hdf5_without_its_package(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     inside.write("a.h5", ANY_SHAPE["hdf5"](VALUES))
     monkeypatch.setitem(sys.modules, "h5py", None)

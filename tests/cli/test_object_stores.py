@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import Inside, Softargmax
+from command import Done, Inside, Softargmax
 from oracle import FIELDS, assert_answers
 from oracle import softargmax as oracle
 from servers import free_port, s3, web
@@ -50,6 +50,10 @@ def test_a_bucket_is_read_and_written_like_a_disk(inside: Inside, bucket: dict[s
     asked = ("--axis", "1,-1", "--beta", "2")
     alone = inside("run", "x.zarr", *asked, "--format", "csv")
     assert inside("run", "s3://bucket/a/x.zarr", *asked, "--format", "csv", **bucket).out == alone.out
+    files.pipe_file("bucket/out.zarr/notes.txt", b"mine")
+    refused = inside("run", "x.zarr", *asked, "-o", "s3://bucket/out.zarr", **bucket)
+    assert refused.err.splitlines()[0].endswith("s3://bucket/out.zarr: is in the way, and none of ours")
+    files.rm_file("bucket/out.zarr/notes.txt")
     done = inside("run", "s3://bucket/a/x.zarr", *asked, "-o", "s3://bucket/out.zarr", **bucket)
     assert (done.code, done.out) == (0, ""), done.err
     group = zarr.open_group("s3://bucket/out.zarr", mode="r")
@@ -98,6 +102,31 @@ def test_a_run_that_broke_off_is_gone_on_with(
     group = zarr.open_group("s3://bucket/resumed.zarr", mode="r")
     found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 1)
     assert_answers(found, oracle(X, -1, 2.0), single=False)
+
+
+def test_a_run_that_begins_where_another_writes_takes_over(
+    inside: Inside, bucket: dict[str, str], files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // X[0].nbytes)
+    save(inside, "x.zarr", X, (1, 6, 20))
+    others: list[Done] = []
+
+    def write(self: Chunks, *given: Any) -> None:
+        if not others:  # a chunk is on its way by the time that another run comes
+            asked = ("run", "x.zarr", "--beta", "3", "-o", "s3://bucket/over.zarr", "--force")
+            others.append(Softargmax(inside.folder)(*asked, **bucket))
+        written(self, *given)
+
+    written = Chunks.write
+    monkeypatch.setattr(Chunks, "write", write)
+    done = inside("run", "x.zarr", "--beta", "2", "-o", "s3://bucket/over.zarr", **bucket)
+    assert (done.code, done.out) == (2, "")
+    assert "s3://bucket/over.zarr: another run has begun to write it meanwhile" in done.err
+    assert others[0].code == 0, others[0].err
+    files.invalidate_cache()
+    group = zarr.open_group("s3://bucket/over.zarr", mode="r")
+    found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 1)
+    assert_answers(found, oracle(X, -1, 3.0), single=False)
 
 
 def test_files_in_a_bucket_and_on_the_web(inside: Inside, bucket: dict[str, str], files: Any) -> None:

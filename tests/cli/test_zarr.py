@@ -282,23 +282,6 @@ def test_one_run_at_a_time_writes_a_store(
     assert inside.names() == {"x.zarr", "out.zarr"}
 
 
-def test_a_bucket_where_another_run_has_begun(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a disk without locks."""
-    save(inside, "x.zarr", X, CHUNKS)
-    manifest = inside.folder / "out.zarr.partial" / ".softargmax.json"
-
-    def write(self: Chunks, *given: Any) -> None:
-        manifest.write_text(manifest.read_text().replace('"beta": 2.0', '"beta": 3.0'))
-        written(self, *given)
-
-    written = Chunks.write
-    monkeypatch.setattr(Chunks, "write", write)
-    done = inside("run", "x.zarr", "--beta", "2", "-o", "out.zarr")
-    assert (done.code, done.out) == (2, "")
-    assert "out.zarr: another run has begun to write it meanwhile" in done.err
-    assert inside.names() == {"x.zarr", "out.zarr.partial"}
-
-
 @pytest.mark.skipif(not hasattr(os, "sync"), reason="there is a step less")
 @pytest.mark.parametrize(
     ("step", "old"),

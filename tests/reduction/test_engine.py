@@ -64,7 +64,6 @@ class ArraySource:
     """An array as a file in either order; `sequential` hands out its elements in file order, whatever is asked."""
 
     labels = chunks = shards = None
-    may_cut = False
     unpacked = surplus = 0
 
     def __init__(self, values: Array, order: Order = "C", *, sequential: bool = False) -> None:
@@ -90,7 +89,6 @@ class TableSource:
     order: Order = "C"
     sequential = True
     chunks = shards = None
-    may_cut = False
     unpacked = surplus = 0
 
     def __init__(self, values: Array, lengths: Sequence[int], *, ids: bool = False, turned: bool = True) -> None:

@@ -22,7 +22,7 @@ class Table:
     """A table in pieces, of which none knows how many rows precede it."""
 
     order, sequential, labels, chunks, shards = "C", True, None, None, None
-    may_cut, unpacked, surplus = False, 0, 0
+    unpacked, surplus = 0, 0
 
     def __init__(self, values: np.ndarray, cuts: list[int]) -> None:
         self.shape, self.dtype = (None, values.shape[1]), values.dtype

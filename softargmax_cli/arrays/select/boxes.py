@@ -33,7 +33,6 @@ class SelectedSource(Source):
         self.shape = tuple(len(r) for r, stays in zip(ranges, kept, strict=True) if stays)
         self.nbytes = math.prod(map(len, ranges)) * self.dtype.itemsize
         self.chunks, self.shards = (self._taken(lengths) for lengths in (source.chunks, source.shards))
-        self.may_cut = source.may_cut
         self.labels = None
         if source.labels is not None and kept[-1]:
             self.labels = [source.labels[i] for i in ranges[-1]]

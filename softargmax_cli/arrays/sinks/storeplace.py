@@ -56,12 +56,15 @@ class StorePlace:
 
     def refuse_old(self, force: bool) -> None:
         """Raise OutputError where a store is there already, which only `force` replaces."""
-        if not force and any(self._files.exists(self.path(document)) for document in DOCUMENTS):
+        if not force and self._has(*DOCUMENTS):
             raise OutputError(f"{self.name}: the store exists", "replace it with --force")
 
     def clear(self) -> None:
-        """Let nothing be there."""
-        self.remove()
+        """Let nothing be there of a store, old or begun. Raises OutputError where something else is."""
+        if self._has(MANIFEST, *DOCUMENTS):
+            self.remove()
+        elif self._holds_any():
+            raise self._in_the_way()
 
     def publish(self) -> None:
         """Be the store, which is complete but for its manifest, that no one needs any more."""
@@ -69,9 +72,19 @@ class StorePlace:
 
     def remove(self) -> None:
         """Forget all that was written."""
-        if self._files.exists(self._root):
-            self._files.rm(self._root, recursive=True)
-            self._files.invalidate_cache()
+        self._files.rm(self._root, recursive=True)
+        self._files.invalidate_cache()
+
+    def _in_the_way(self) -> OutputError:
+        return OutputError(f"{self.where}: is in the way, and none of ours", "move it, or choose a name")
+
+    def _holds_any(self) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return bool(self._files.ls(self._root, detail=False))
+        return False
+
+    def _has(self, *keys: str) -> bool:
+        return any(self._files.exists(self.path(key)) for key in keys)
 
     def close(self) -> None:
         """Let other runs write it."""
@@ -96,7 +109,7 @@ class DiskPlace(StorePlace):
     def _hold(self) -> None:
         """Lock what is there, as long as the run lives; its name may change."""
         if os.path.islink(self.where) or not os.path.isdir(self.where):
-            raise OutputError(f"{self.where}: is in the way, and none of ours", "move it, or choose a name")
+            raise self._in_the_way()
         if os.name != "posix":
             return  # where directories cannot be opened
         self._lock = os.open(self.where, os.O_RDONLY)
@@ -125,7 +138,7 @@ class DiskPlace(StorePlace):
         """Have a new directory."""
         if os.path.lexists(self.where):
             if self.read(MANIFEST) is None and os.listdir(self.where):
-                raise OutputError(f"{self.where}: is in the way, and none of ours", "move it, or choose a name")
+                raise self._in_the_way()
             shutil.rmtree(self.where)
             self.close()
         os.mkdir(self.where)

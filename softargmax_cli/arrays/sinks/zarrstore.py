@@ -45,11 +45,18 @@ class Chunks:
     """Zarr's, by their keys; they are not in the store yet."""
     kept: tuple[int, ...]
     """The axes of the input that stay."""
+    asked: Mapping[str, Any]
+    """What the manifest says as long as no other run has begun there."""
 
     def write(self, block: Block, slices: Slices) -> None:
-        """The slices of the block that completes them; the same ones again do no harm. Raises OutputError."""
+        """The slices of the block that completes them; the same ones again do no harm.
+
+        Raises OutputError, also where another run has begun, as it may in a place without locks.
+        """
         region = tuple(slice(block.start[k], block.stop[k]) for k in self.kept)
         inner = [block.shape[k] for k in self.kept]
+        if is_url(self.place):
+            self.check_alone()
         with blaming(self.place, "written", OutputError):
             arrays = self._arrays()
 
@@ -72,6 +79,12 @@ class Chunks:
                 values = np.asarray(arrays[field][region])
                 parts[field] = values.reshape(size, -1).T.copy() if field in PER_AXIS else values.reshape(size)
         return Slices(start, **parts)
+
+    def check_alone(self) -> None:
+        """Raise OutputError where another run has begun to write them."""
+        if manifest_of(self) != self.asked:
+            what = f"{self.place}: another run has begun to write it meanwhile"
+            raise OutputError(what, "let one at a time write it, and begin anew with --force")
 
     def _arrays(self) -> Mapping[str, Any]:
         """Each field's array, which lies in the store but for its document."""
@@ -101,7 +114,7 @@ def manifest_of(chunks: Chunks) -> Any:
         files, root = files_of(chunks.place)
         files.invalidate_cache()
         try:
-            return json.loads(files.cat_file(f"{root}/{MANIFEST}"))
+            return _said(files.cat_file(f"{root}/{MANIFEST}"))
         except FileNotFoundError:
             return None
 
@@ -137,7 +150,7 @@ class ZarrStore:
         with blaming(target, "written", OutputError), ExitStack() as undo:
             self._place = place_of(target)
             undo.callback(self._place.close)
-            self.chunks = Chunks(self._place.where, documents, kept)
+            self.chunks = Chunks(self._place.where, documents, kept, self._asked)
             self._begin(force, resume)
             undo.pop_all()
 
@@ -188,10 +201,7 @@ class ZarrStore:
     def commit(self, summary: Summary) -> None:
         """Make a group of the chunks and put it in place. Raises OutputError where another run has begun there."""
         with blaming(self.name, "written", OutputError):
-            begun = self._place.read(MANIFEST)
-            if begun is None or _said(begun) != self._asked:  # an object store has no locks
-                what = f"{self.name}: another run has begun to write it meanwhile"
-                raise OutputError(what, "let one at a time write it, and begin anew with --force")
+            self.chunks.check_alone()
             documents = dict(self.chunks.documents)
             root = json.loads(documents.pop(ROOT))
             root["attributes"]["softargmax"] |= {"complete": True, "summary": summary.as_dict()}
@@ -202,9 +212,10 @@ class ZarrStore:
         self._open = False
 
     def abort(self) -> None:
-        """Forget all that was written."""
+        """Forget all that was written, unless it is another run's by now."""
         self._open = False
         with contextlib.suppress(Exception):  # it is in nobody's way but for its space
+            self.chunks.check_alone()
             self._place.remove()
 
     def __enter__(self) -> ZarrStore:

@@ -32,7 +32,6 @@ class PackedSource(GriddedSource):
     """A dataset in filtered chunks; those that are not stored hold the fill value."""
 
     format = "hdf5"
-    may_cut = True
 
     def __init__(self, stream: BinaryIO, file: Any, dataset: Dataset, filters: Filters) -> None:
         self._stream, self._file, self._dataset, self._filters = stream, file, dataset, filters
