@@ -55,6 +55,21 @@ def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *oth
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
 
 
+def keep_apart(results: Iterable[str | None], pictures: Iterable[str | None]) -> None:
+    """Raise OptionError where a picture would go where results do, by whatever name."""
+    taken = set(map(_place, results)) - {None}
+    for path in pictures:
+        if _place(path) in taken:
+            raise OptionError(f"--plot {path}: the results go there", "give the picture a file of its own")
+
+
+def _place(path: str | None) -> str | tuple[int, int] | None:
+    """What tells a regular file from all others, be it there or not; None for what holds none, such as a device."""
+    if path is None or path == "-":
+        return None
+    return _identity(path) or (None if os.path.exists(path) else os.path.realpath(path))
+
+
 def _folders(name: str) -> Iterator[str]:
     """The directories that an input lies in, from the innermost."""
     folder = os.path.dirname(os.path.abspath(name))

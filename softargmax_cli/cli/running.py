@@ -16,6 +16,7 @@ from softargmax_cli.cli.destinations import (
     Destination,
     choose_destinations,
     choose_pictures,
+    keep_apart,
     make_directory,
     spare_inputs,
 )
@@ -51,7 +52,9 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
     destinations = choose_destinations(names, shown.output, shown.format)
     pictures = choose_pictures(names, shown.plot)
     to_stores = stored(destinations, shown.plot, resume=shown.resume)
-    spare_inputs([*(destination.path for destination in destinations), *pictures], names, *asked.files)
+    results = [destination.path for destination in destinations]
+    keep_apart(results, pictures)
+    spare_inputs([*results, *pictures], names, *asked.files)
     if shown.plot is not None:
         check_axes(asked.axes)
     make_directory(shown.output)
@@ -167,7 +170,7 @@ def _show(
         if sink:
             sink.commit(summary, run.known_shape)
         if drawing:
-            drawing.save()
+            drawing.commit()
     if table:
         if apart:
             print()
