@@ -79,16 +79,16 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
             needs = BOXES
         excerpt = partial(_kept, rows=shown.rows, table=destination.table, picture=picture is not None)
         with ExitStack() as stack:
-            replay, beta = None, None
+            replay, beta, why = None, None, ""
             if shown.within is not None:
                 from softargmax_cli.cli.searching import found_beta
 
                 replay = stack.enter_context(inputs.replayed(name))
-                beta = found_beta(inputs, name, replay, shown.within, bar=bar)
+                beta, why = found_beta(inputs, name, replay, shown.within, asked.beta, bar=bar)
             opened = inputs.opened(name, fields, bar=bar, needs=needs, excerpt=excerpt, replay=replay, beta=beta)
             reduction = stack.enter_context(opened)
-            if beta is not None:
-                reduction.notes.append(f"--beta auto: β {beta:.10g} keeps soft within {shown.within:g} of hard")
+            if why:
+                reduction.notes.append(f"--beta auto: {why}")
             if destination.path and to_stores:
                 keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
                 return 0
