@@ -7,7 +7,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, TextIO
 
-from softargmax_cli.errors import SoftArgmaxError
+from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, short_of_memory
 from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
         what, remedy = error.what, error.remedy
     elif isinstance(error, MemoryError):
         what, remedy = "out of memory", "try a smaller --memory"
+    elif why := short_of_memory(error):
+        what, remedy = f"out of memory: {why}", MORE_MEMORY
     else:
         what = f"unexpected {type(error).__name__}: {error}"
         remedy = "this is a defect: --verbose shows where, please report it"
