@@ -93,10 +93,10 @@ class Loading:
                 from softargmax_cli.runtime.native import NativeRuntime
 
                 return NativeRuntime(self._library, device)
-            if self.choice == "native":
-                raise OptionError(f"{VARIABLE}=native: {self._failure}", f"unset {VARIABLE}, or set it to python")
             if self._failure is not None and (why := short_of_memory(self._failure)):  # the other way takes more
                 raise DeviceError(f"TensorFlow cannot be loaded: {why}", MORE_MEMORY)
+            if self.choice == "native":
+                raise OptionError(f"{VARIABLE}=native: {self._failure}", f"unset {VARIABLE}, or set it to python")
         from softargmax_cli.runtime.python import PythonRuntime
 
         return PythonRuntime(device)
