@@ -7,7 +7,7 @@
 Each is imported when it is first asked for: this package by itself loads nothing.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as of typing, which would take longer to import than Ctrl-C may go without an answer
 
 if TYPE_CHECKING:
     from softargmax_cli.api.answers import Result

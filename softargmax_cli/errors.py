@@ -62,6 +62,20 @@ class MissingDependencyError(SoftArgmaxError, ImportError):
     """An optional package is not installed; the remedy names the extra that brings it."""
 
 
+_NO_MEMORY = ("failed to map segment", "cannot allocate memory", "can't start new thread")
+"""Words of the system and of Python, in lower case, where an import or a thread gets no memory."""
+
+
+MORE_MEMORY = "allow this process more memory: ulimit -v, or what limits its container"
+"""What to do about it."""
+
+
+def short_of_memory(error: BaseException) -> str:
+    """The line by which an error that is no MemoryError says it was for want of memory; empty where none does."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if any(words in line.lower() for words in _NO_MEMORY)), "")
+
+
 @contextmanager
 def naming(name: str) -> Iterator[None]:
     """Put the input's name before errors that do not know it."""

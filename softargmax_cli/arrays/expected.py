@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -93,6 +94,9 @@ def _blaming(name: str) -> Iterator[None]:
     except csv.Error as error:
         raise InputError(f"{name}: no CSV: {error}", AGAIN) from None
     except OSError as error:
+        if os.path.isdir(name):
+            what = f"{name}: a directory, and what is compared with is an .npy, .npz or CSV file"
+            raise InputError(what, f"{AGAIN}.npy") from None
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
 
 

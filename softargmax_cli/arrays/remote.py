@@ -25,14 +25,14 @@ FILES = frozenset(
 )
 """Suffixes of what is read as a file; anything else at a URL is a Zarr store."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::.*://)", re.DOTALL)
 _ANONYMOUS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
 _UNREACHED = {"ConnectionError", "ClientConnectionError", "HTTPClientError", "TimeoutError", "ServerTimeoutError"}
 """Names of classes of clients that need not be installed."""
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL, and no path."""
+    """Whether a name is a URL, of fsspec's chained ones too, and no path."""
     return bool(_URL.match(name))
 
 
@@ -48,8 +48,11 @@ def files_of(url: str) -> tuple[Any, str]:
     except ImportError as error:
         what = f"{url}: URLs are read with fsspec: {error}"
         raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
+    if not is_url(url):  # in which fsspec would take what stands before a :: for a scheme
+        files = fsspec.filesystem("file")
+        return files, files._strip_protocol(url).rstrip("/")
     scheme = url.partition(":")[0]
-    if is_url(url) and scheme not in (known := fsspec.available_protocols()):
+    if scheme not in (known := fsspec.available_protocols()):
         usual = ", ".join(one for one in ("s3", "gs", "abfs", "http", "https") if one in known)
         raise InputError(f"{url}: fsspec knows no {scheme}://", f"it knows {usual} and others")
     files, root = fsspec.core.url_to_fs(url)

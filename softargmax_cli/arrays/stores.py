@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from softargmax_cli.arrays.containers.members import MOST, chosen, few, shown
@@ -79,7 +80,7 @@ def open_array(place: str, key: str | None, *, all_members: bool) -> tuple[str, 
     with blaming(place, "opened", damaged=DAMAGED):
         files_of(place)  # which says what is wrong with a URL
         try:
-            node = zarr.open(place, mode="r")
+            node = zarr.open(_located(place), mode="r")
         except FileNotFoundError:
             raise _absent(zarr, place) from None
         if isinstance(node, zarr.Array):
@@ -92,6 +93,11 @@ def open_array(place: str, key: str | None, *, all_members: bool) -> tuple[str, 
             key = chosen(place, "zarr", sorted(found), key, lambda key: _member(key, found[key]))
             array = found[key]
         return f"{place}[{shown(key or '')}]", array, [_member(each, found[each]) for each in sorted(found)[:MOST]]
+
+
+def _located(place: str) -> str | Path:
+    """A place as zarr-python takes it, to which any text with :: in it is a URL."""
+    return place if is_url(place) else Path(place)
 
 
 def _named(zarr: Any, group: Any, key: str) -> Any:
@@ -122,7 +128,7 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
             return InputError(what, "wait for it, or go on with what was broken off: --resume")
     if inner:
         try:
-            found = sorted(path for path, _ in _arrays(zarr.open_group(above, mode="r")))
+            found = sorted(path for path, _ in _arrays(zarr.open_group(_located(above), mode="r")))
         except Exception:  # whatever it is, there is nothing to choose from
             found = []
         if found:

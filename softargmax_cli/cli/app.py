@@ -16,7 +16,7 @@ from softargmax_cli.cli.grad import grad
 from softargmax_cli.cli.helping import Command, Group
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
-from softargmax_cli.cli.saying import FAILED, say_error
+from softargmax_cli.cli.saying import FAILED, say_error, unhindered
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.cli.sweep import sweep
 from softargmax_cli.errors import OptionError, SoftArgmaxError
@@ -84,6 +84,7 @@ def softargmax(
 def main() -> NoReturn:
     """Run the command line and end the process."""
     _open_closed_streams()
+    sys.stderr = unhindered(sys.stderr)
     os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's linear algebra, unused here, would start threads
     heed_signals()

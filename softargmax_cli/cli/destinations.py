@@ -30,19 +30,22 @@ def choose_destinations(
 ) -> list[Destination]:
     """Where each input's results go, in the `usual` format in a directory. OptionError where two share one place."""
     data = format if format not in (None, "table") else None
-    store = _is_store(output)
+    store = names_store(output)
     if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
         raise OptionError("a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone")
+    if output is not None and not store and is_url(output):
+        raise OptionError(f"-o {output}: a URL takes Zarr stores alone", "end it in .zarr, or write a file and copy it")
     if output is not None and output != "-" and not store and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         return [Destination(path, data or usual, format == "table") for path in _inside(output, inputs, data or usual)]
     if output is None or output == "-":
         if len(inputs) > 1 and data not in (None, "jsonl"):
             raise OptionError(f"--format {data} holds one input only", "use -o DIR/ for one file each, or jsonl")
         return [Destination(None if data is None else "-", data or "", data is None)] * len(inputs)
-    if not store and is_url(output):
-        raise OptionError(f"-o {output}: a URL takes Zarr stores alone", "end it in .zarr, or write a file and copy it")
     if len(inputs) > 1:
-        raise OptionError(f"-o {output} holds one input only", f"use -o {output}/ for one file each")
+        remedy = f"use -o {output}/ for one file each"
+        if store:
+            remedy = "use one run each" if is_url(output) else "use -o DIR/ --format zarr for one store each"
+        raise OptionError(f"-o {output} holds one input only", remedy)
     return [Destination(output, data or format_of(output), format == "table")]
 
 
@@ -53,6 +56,21 @@ def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *oth
     for path in destinations:
         if path != "-" and _identity(path) in read:
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
+
+
+def keep_apart(results: Iterable[str | None], pictures: Iterable[str | None]) -> None:
+    """Raise OptionError where a picture would go where results do, by whatever name."""
+    taken = set(map(_place, results)) - {None}
+    for path in pictures:
+        if _place(path) in taken:
+            raise OptionError(f"--plot {path}: the results go there", "give the picture a file of its own")
+
+
+def _place(path: str | None) -> str | tuple[int, int] | None:
+    """What tells a regular file from all others, be it there or not; None for what holds none, such as a device."""
+    if path is None or path == "-":
+        return None
+    return _identity(path) or (None if os.path.exists(path) else os.path.realpath(path))
 
 
 def _folders(name: str) -> Iterator[str]:
@@ -99,7 +117,7 @@ def _inside(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
 
 def make_directory(output: str | None, option: str = "-o") -> None:
     """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
-    if output is not None and output.endswith(("/", os.sep)) and not (os.path.isdir(output) or _is_store(output)):
+    if output is not None and output.endswith(("/", os.sep)) and not (os.path.isdir(output) or names_store(output)):
         try:
             os.mkdir(output)
         except OSError as error:
@@ -108,7 +126,7 @@ def make_directory(output: str | None, option: str = "-o") -> None:
             raise OutputError(f"{option} {output}: the directory cannot be made: {error.strerror}", remedy) from None
 
 
-def _is_store(output: str | None) -> bool:
+def names_store(output: str | None) -> bool:
     """Whether a name promises a Zarr store, which is made with its directory."""
     return output is not None and os.path.splitext(output.rstrip("/" + os.sep))[1].lower() == f".{STORE}"
 

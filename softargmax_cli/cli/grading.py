@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Literal
 
 from softargmax_cli.arrays.formats import array_format_of
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
-from softargmax_cli.cli.destinations import Destination, choose_destinations, make_directory
+from softargmax_cli.cli.destinations import (
+    Destination,
+    choose_destinations,
+    make_directory,
+    names_store,
+    spare_inputs,
+)
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -38,9 +44,11 @@ def grad_all(names: Sequence[str], asked: Asked, wanted: Wanted) -> int:
     """Differentiate each input; 0, or 2 where one of them failed. Raises OptionError where options contradict."""
     if wanted.wrt == "beta" and asked.kind == "probs":
         raise OptionError("--wrt beta: --input probs takes weights as they are, without β", "use --wrt x")
-    files = iter(_files(names, wanted))
-    shown = iter(choose_destinations(names, None, wanted.format))
+    files = _files(names, wanted)
+    spare_inputs(files, names, *asked.files)
+    shown = choose_destinations(names, None, wanted.format)
     make_directory(wanted.output)
+    places = iter(zip(files, shown, strict=True))
     tables = 0
 
     def work(inputs: Inputs, name: str) -> int:
@@ -48,7 +56,7 @@ def grad_all(names: Sequence[str], asked: Asked, wanted: Wanted) -> int:
         from softargmax_cli.reduction.result import ALWAYS
 
         nonlocal tables
-        file, said = next(files), next(shown)
+        file, said = next(places)
         data = file == "-" or said.path == "-"
         with inputs.opened(name, ALWAYS, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             _show(reduction, file, said, asked, wanted, apart=tables > 0)
@@ -67,6 +75,8 @@ def _files(names: Sequence[str], wanted: Wanted) -> list[str | None]:
         if wanted.format != "table":
             raise OptionError(f"-o - and --format {wanted.format} both go to standard output", "write one to a file")
         return ["-"]
+    if wanted.output is not None and names_store(wanted.output):
+        array_format_of(wanted.output)  # which says that no gradient goes there
     paths = [destination.path for destination in choose_destinations(names, wanted.output, None, usual="npy")]
     for path in filter(None, paths):
         array_format_of(path)

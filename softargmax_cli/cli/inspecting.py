@@ -165,7 +165,7 @@ def _arguments(
 ) -> Iterator[str]:
     """The arguments of the command to try next."""
     reading = looked.reading
-    yield from run_on(name, reading)
+    yield from run_on(name, reading if found.members else replace(reading, key=None))  # of one array it says nothing
     if axes != (-1,):
         yield from ("--axis", ",".join(map(str, axes)))
     if found.format.startswith("csv"):

@@ -31,14 +31,21 @@ class Picture:
             self._open = True
             self._stack = stack.pop_all()
 
-    def save(self, figure: Figure) -> None:
-        """Put the picture in place. OutputError where that cannot be done."""
+    def write(self, figure: Figure) -> None:
+        """Write it, all of it, beside the file. OutputError where that cannot be done."""
         from softargmax_cli.arrays.sinks.target import blaming
         from softargmax_cli.report.plots.figure import rendered
 
         content = rendered(figure, self._format)
         with blaming(self._target.name):
             self._target.stream.write(content)
+            self._target.stream.flush()
+
+    def commit(self) -> None:
+        """Put what was written in place; what may fail of it has been done, so results are committed in between."""
+        from softargmax_cli.arrays.sinks.target import blaming
+
+        with blaming(self._target.name):
             self._target.commit()
         self._open = False
 
@@ -51,7 +58,7 @@ class Picture:
         self.close()
 
     def close(self) -> None:
-        """End it; without `save` before, the file is as it was."""
+        """End it; without `commit` before, the file is as it was."""
         self._stack.close()
 
     def _abort(self) -> None:

@@ -43,21 +43,22 @@ class Drawing:
 
         self._picture = Picture(path, force=force)
         self._first, self._asked = First(drawn(rows)), rows
-        self._figure: Figure | None = None
         self.add = self._first.add
         """Takes the next slices."""
 
     def finish(self, reduction: Reduction, summary: Summary) -> None:
-        """Draw, once all slices have come; notes where more were asked for than a picture shows."""
+        """Draw and write, once all slices have come; notes where more were asked for than a picture shows.
+
+        OutputError where it cannot be written.
+        """
         shown = self._first.count
         if shown < min(self._asked or summary.slices, summary.slices):
             reduction.notes.append(f"the picture shows the first {shown} slices only")
-        self._figure = _figure(reduction, self._first.slices, summary)
+        self._picture.write(_figure(reduction, self._first.slices, summary))
 
-    def save(self) -> None:
+    def commit(self) -> None:
         """Put the file in place."""
-        assert self._figure is not None
-        self._picture.save(self._figure)
+        self._picture.commit()
 
     def __enter__(self) -> Drawing:
         return self

@@ -16,6 +16,7 @@ from softargmax_cli.cli.destinations import (
     Destination,
     choose_destinations,
     choose_pictures,
+    keep_apart,
     make_directory,
     spare_inputs,
 )
@@ -51,7 +52,9 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
     destinations = choose_destinations(names, shown.output, shown.format)
     pictures = choose_pictures(names, shown.plot)
     to_stores = stored(destinations, shown.plot, resume=shown.resume)
-    spare_inputs([*(destination.path for destination in destinations), *pictures], names, *asked.files)
+    results = [destination.path for destination in destinations]
+    keep_apart(results, pictures)
+    spare_inputs([*results, *pictures], names, *asked.files)
     if shown.plot is not None:
         check_axes(asked.axes)
     make_directory(shown.output)
@@ -76,16 +79,16 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
             needs = BOXES
         excerpt = partial(_kept, rows=shown.rows, table=destination.table, picture=picture is not None)
         with ExitStack() as stack:
-            replay, beta = None, None
+            replay, beta, why = None, None, ""
             if shown.within is not None:
                 from softargmax_cli.cli.searching import found_beta
 
                 replay = stack.enter_context(inputs.replayed(name))
-                beta = found_beta(inputs, name, replay, shown.within, bar=bar)
+                beta, why = found_beta(inputs, name, replay, shown.within, asked.beta, bar=bar)
             opened = inputs.opened(name, fields, bar=bar, needs=needs, excerpt=excerpt, replay=replay, beta=beta)
             reduction = stack.enter_context(opened)
-            if beta is not None:
-                reduction.notes.append(f"--beta auto: β {beta:.10g} keeps soft within {shown.within:g} of hard")
+            if why:
+                reduction.notes.append(f"--beta auto: {why}")
             if destination.path and to_stores:
                 keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
                 return 0
@@ -167,7 +170,7 @@ def _show(
         if sink:
             sink.commit(summary, run.known_shape)
         if drawing:
-            drawing.save()
+            drawing.commit()
     if table:
         if apart:
             print()

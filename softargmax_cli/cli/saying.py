@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
+from typing import TYPE_CHECKING, TextIO
 
-from softargmax_cli.errors import SoftArgmaxError
+from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, short_of_memory
 from softargmax_cli.report.text import legible
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 FAILED = 2
 """The exit code where something could not be done, and an error says what."""
@@ -23,6 +28,8 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
         what, remedy = error.what, error.remedy
     elif isinstance(error, MemoryError):
         what, remedy = "out of memory", "try a smaller --memory"
+    elif why := short_of_memory(error):
+        what, remedy = f"out of memory: {why}", MORE_MEMORY
     else:
         what = f"unexpected {type(error).__name__}: {error}"
         remedy = "this is a defect: --verbose shows where, please report it"
@@ -44,3 +51,36 @@ def _shortened(text: str) -> str:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"softargmax: {legible(text, sys.stderr)}\n")
+
+
+def unhindered(stream: TextIO) -> TextIO:
+    """The same stream, which raises nothing: what it does not take is lost.
+
+    A full disk, or a pipe whose reader has gone, changes neither what is done nor the exit code.
+    """
+    binary = io.BufferedWriter(_Unhindered(stream))
+    return io.TextIOWrapper(binary, stream.encoding, stream.errors, line_buffering=True)
+
+
+class _Unhindered(io.RawIOBase):
+    """The bytes of a stream, which counts as written what it does not take."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream  # it would end its raw stream with itself
+        self._raw = getattr(stream.buffer, "raw", stream.buffer)
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:
+            written: int | None = self._raw.write(data)
+        except OSError:
+            written = None
+        return memoryview(data).nbytes if written is None else written
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()

@@ -72,9 +72,16 @@ def swept(
     return Swept(replace(run, beta=None), traded, search.answer, search.unbounded, notes)
 
 
-def found_beta(inputs: Inputs, name: str, replay: Replay, tolerance: float, *, bar: bool) -> float:
-    """The smallest β within the tolerance. Raises OptionError where there is none."""
+def found_beta(
+    inputs: Inputs, name: str, replay: Replay, tolerance: float, usual: float, *, bar: bool
+) -> tuple[float, str]:
+    """The smallest β within the tolerance, and what there is to say of it; the `usual` where no slice has an answer.
+
+    Raises OptionError where there is none.
+    """
     done = swept(inputs, name, replay, None, tolerance, bar=bar)
+    if done.traded.slices == done.traded.undefined:
+        return usual, f"no slice has an answer, so β stays {usual:.10g}"
     if done.recommended is None:
         last = done.traded.betas[-1]
         raise OptionError(
@@ -82,4 +89,4 @@ def found_beta(inputs: Inputs, name: str, replay: Replay, tolerance: float, *, b
             f"at {last.beta:g} it lies {last.max_abs_offset:.4g} off",
             "slices with tied or nearly tied maxima never agree: see softargmax sweep, raise --tol, or give a number",
         )
-    return done.recommended
+    return done.recommended, f"β {done.recommended:.10g} keeps soft within {tolerance:g} of hard"

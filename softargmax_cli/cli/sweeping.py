@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.arrays.formats import picture_format_of
 from softargmax_cli.cli.asking import Asked, Inputs, for_each
-from softargmax_cli.cli.destinations import spare_inputs
+from softargmax_cli.cli.destinations import keep_apart, spare_inputs
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
     format = _format(shown)
     if shown.plot is not None:
         picture_format_of(shown.plot)
+    keep_apart([shown.output], [shown.plot])
     spare_inputs([shown.output, shown.plot], [name], *asked.files)
 
     def work(inputs: Inputs, name: str) -> int:
@@ -57,12 +58,14 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
             if shown.plot is not None:
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
             done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance)
-            if numbers is not None:
-                _put(numbers, _text(done, format).encode())
             if picture is not None:
                 from softargmax_cli.report.plots.betas import draw
 
-                picture.save(draw(done.run, done.traded, tolerance, done.recommended))
+                picture.write(draw(done.run, done.traded, tolerance, done.recommended))
+            if numbers is not None:
+                _put(numbers, _text(done, format).encode())
+            if picture is not None:
+                picture.commit()
         _say(name, done, tolerance, asked, shown, format)
         return 0
 

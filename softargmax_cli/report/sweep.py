@@ -54,7 +54,9 @@ def verdict(traded: Traded, advice: Advice, stream: TextIO) -> Iterator[str]:
         answers = "1 slice has no answer" if traded.undefined == 1 else f"{traded.undefined:,} slices have no answer"
         yield f"{answers}, and count{'s' if traded.undefined == 1 else ''} in nothing here"
     if advice.beta is None:
-        if not math.isnan(betas[-1].max_abs_offset):
+        if traded.slices == traded.undefined:
+            yield f"no slice has an answer, so any {signs.beta} does"
+        else:
             best = min(betas, key=lambda at: at.max_abs_offset)
             tried = f"from {betas[0].beta:g} to {betas[-1].beta:g} "
             least = f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"

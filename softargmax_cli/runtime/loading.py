@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import NoSuchDeviceError, OptionError
+from softargmax_cli.errors import MORE_MEMORY, DeviceError, NoSuchDeviceError, OptionError, short_of_memory
 from softargmax_cli.runtime.chatter import Chatter
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class Loading:
                 from softargmax_cli.runtime.native import NativeRuntime
 
                 return NativeRuntime(self._library, device)
+            if self._failure is not None and (why := short_of_memory(self._failure)):  # the other way takes more
+                raise DeviceError(f"TensorFlow cannot be loaded: {why}", MORE_MEMORY)
             if self.choice == "native":
                 raise OptionError(f"{VARIABLE}=native: {self._failure}", f"unset {VARIABLE}, or set it to python")
         from softargmax_cli.runtime.python import PythonRuntime

@@ -323,7 +323,10 @@ def test_which_names_are_stores() -> None:
         assert stores.is_store(name)
     for name in ("s3://b/x.npy", "https://h/x.csv.gz?key=1", "gs://b/X.NPZ", "x.zarr", "-"):
         assert not stores.is_store(name)
-    assert not remote.is_url("C:\\x.zarr")
+    for name in ("simplecache::s3://b/x.npy", "zip://x.npy::x.zip", "a::b::memory://x"):
+        assert remote.is_url(name)
+    for name in ("C:\\x.zarr", "x::y.npy", "a::b::c.zarr", "x:/y", "x:y", "1://x", "::", "d/x://y"):
+        assert not remote.is_url(name)
 
 
 def test_a_store_on_no_disk() -> None:

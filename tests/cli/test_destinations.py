@@ -71,6 +71,26 @@ def test_one_file_for_several_inputs() -> None:
     assert "-o r.csv/" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("output", "remedy"),
+    [("r.zarr", "-o DIR/ --format zarr"), ("r.zarr/", "-o DIR/ --format zarr"), ("s3://b/r.zarr/", "one run each")],
+)
+def test_one_store_for_several_inputs(output: str, remedy: str) -> None:
+    with pytest.raises(OptionError, match=f"-o {output} holds one input only") as caught:
+        choose_destinations(["a.npy", "b.npy"], output, None)
+    assert remedy in caught.value.remedy
+    assert choose_destinations(["a.npy"], output, None) == [Destination(output, "zarr", False)]
+    found = choose_destinations(["a.npy", "b.npy"], "d/", "zarr")
+    assert found == [Destination("d/a.zarr", "zarr", False), Destination("d/b.zarr", "zarr", False)]
+
+
+@pytest.mark.parametrize("output", ["s3://b/r.npy", "s3://b/d/", "zip://a::b.zip"])
+def test_a_url_that_names_no_store(output: str) -> None:
+    for inputs in (["a.npy"], ["a.npy", "b.npy"]):
+        with pytest.raises(OptionError, match="a URL takes Zarr stores alone"):
+            choose_destinations(inputs, output, None)
+
+
 def test_a_folder(tmp_path: Path) -> None:
     inputs = ["x/a.npy", "b.csv.gz", "frame.0001.npy", "frame.0002.npy", "-", "plain", ".hidden", "ü [1].TSV"]
     stems = ["a", "b", "frame.0001", "frame.0002", "stdin", "plain", ".hidden", "ü [1]"]

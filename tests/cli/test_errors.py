@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
 import pytest
-from command import TUTORIAL, TUTORIAL_CSV, Done, Softargmax
+from command import TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
+
+from softargmax_cli.cli.saying import say_error
 
 START = "softargmax: error: "
 
@@ -140,6 +145,49 @@ def test_verbose_shows_where_it_was_raised(folder: Softargmax, arguments: list[s
     assert last[1]
     assert "Traceback" not in last[2]
     assert "\x1b" not in done.err
+
+
+# Little memory
+
+
+def test_an_address_space_too_small_is_no_defect(softargmax: Softargmax) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux holds a process to this limit")
+    softargmax.save("x.npy", TUTORIAL)
+    limited = ["sh", "-c", 'ulimit -v 500000; exec "$@"', "sh", *softargmax.command("run", "x.npy")]
+    options = {"cwd": softargmax.folder, "env": softargmax.environment(), "stdin": subprocess.DEVNULL}
+    done = subprocess.run(limited, capture_output=True, check=False, **options)
+    what, remedy = assert_refused(Done(done.returncode, done.stdout, done.stderr.decode()))
+    assert re.fullmatch("(TensorFlow cannot be loaded|out of memory): .*", what)
+    assert "ulimit -v" in remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("can't start new thread"), "out of memory: can't start new thread"),
+        (ImportError("\n\nadvice\n\nx.so: failed to map segment from shared object\n"), "out of memory: x.so: failed"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory: [Errno 12] Cannot allocate memory"),
+        (ImportError("no module named x"), "unexpected ImportError"),
+    ],
+    ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else type(value).__name__,
+)
+def test_errors_for_want_of_memory(error: Exception, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say_error(error)
+    what, remedy = capsys.readouterr().err.splitlines()
+    assert what.startswith(START + said)
+    assert ("defect" in remedy) == said.startswith("unexpected")
+
+
+def test_polars_without_its_library(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    import polars
+
+    inside.write("long.csv", b"1.5,2.5\n" * 300_000)
+    monkeypatch.setattr(polars, "__version__", "")  # as it says itself, where memory was short as it was imported
+    assert assert_refused(inside("run", "long.csv"))[0].startswith(
+        "long.csv: polars, which reads long CSV files, has no"
+    )
 
 
 # Text that tries to be more than text

@@ -200,6 +200,8 @@ def test_several_inputs(inside: Inside) -> None:
         (["x.npy", "x.npy", "-o", "-"], "error: -o - holds one gradient only\n"),
         (["x.npy", "--wrt", "beta", "--input", "probs"], "error: --wrt beta: --input probs takes weights as they are"),
         (["x.npy", "--vanished", "nan"], "error: Invalid value for '--vanished': nan is no norm\n"),
+        (["x.npy", "nan.npy", "-o", "g.zarr"], "error: g.zarr: what is written there is an array\n"),
+        (["g.npy", "-o", "./g.npy", "--force"], "error: ./g.npy: the result would replace what it is made of\n"),
         (["nan.npy", "-o", "new.npy"], "error: nan.npy: 1 NaN, at index (0, 1)\n"),
         (["x.npy", "--axis", "5", "-o", "new.npy"], "error: x.npy: --axis 5: the array has 2 axes"),
     ],

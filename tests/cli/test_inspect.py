@@ -155,6 +155,15 @@ def test_options_of_tables_are_suggested_again(inside: Inside) -> None:
     assert found["suggestion"] == "softargmax run t.txt --delimiter space --no-header --id-column 2"
 
 
+def test_options_that_say_nothing_are_not_suggested(inside: Inside) -> None:
+    inside.save("a.npy", [[1, 2]])
+    np.savez(inside.folder / "a.npz", x=np.ones((1, 2)), y=np.ones(2))
+    given = ["--key", "x", "--delimiter", ";", "--no-header", "--quick", "--format", "json", "--quiet"]
+    for name, suggestion in (("a.npy", "softargmax run a.npy"), ("a.npz", "softargmax run a.npz --key x")):
+        done = inside("inspect", name, *given)
+        assert (done.code, json.loads(done.out)["suggestion"]) == (0, suggestion)
+
+
 def test_quick_reads_the_head_only(inside: Inside) -> None:
     inside.write("t.csv", "a,b\n1,2\n" + "3,4\n" * 50_000 + "x,y\n")
     done = inside("inspect", "t.csv", "--quick", "--format", "json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,34 @@ def test_refusals(arguments: list[str], said: str, inside: Inside) -> None:
     assert len(done.err.splitlines()) <= 3
     assert inside.read("old.png") == b"old"
     assert inside.names() == {"v.npy", "old.png"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few make links")
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_a_picture_goes_nowhere_else(command: str, inside: Inside) -> None:
+    """Not into the file of results, by whatever name; and where it cannot be written, there are no results either."""
+    inside.save("v.npy", np.ones((2, 2)))
+    inside.write("old.png", "old")
+    for link, to in (("link.png", "new.png"), ("other.png", "old.png"), ("full.png", "/dev/full"), ("here", ".")):
+        (inside.folder / link).symlink_to(to)
+    before = inside.names()
+    for results, picture in (
+        ("p.png", "./p.png"),
+        ("new.png", "link.png"),
+        ("link.png", "here/new.png"),
+        ("other.png", "old.png"),
+    ):
+        for force in ([], ["--force"]):
+            done = inside(command, "v.npy", "-o", results, "--format", "csv", "--plot", picture, *force)
+            what = f"softargmax: error: --plot {picture}: the results go there"
+            assert (done.code, done.raw, done.err.splitlines()[0]) == (2, b"", what)
+            assert (inside.names(), inside.read("old.png")) == (before, b"old")
+    if os.path.exists("/dev/full"):
+        done = inside(command, "v.npy", "--quiet", "-o", "o.csv", "--plot", "full.png")
+        assert (done.code, done.err.splitlines()[0]) == (2, "softargmax: error: full.png: No space left on device")
+        assert inside.names() == before
+    done = inside(command, "v.npy", "--quiet", "-o", "o.csv", "--plot", "link.png")
+    assert (done.code, done.err, inside.names()) == (0, "", {*before, "o.csv", "new.png"})
 
 
 def test_a_failed_run_leaves_no_picture(inside: Inside) -> None:

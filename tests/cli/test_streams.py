@@ -266,6 +266,39 @@ def test_no_closed_stream_gets_into_a_file(softargmax: Softargmax) -> None:
         assert softargmax.read("y.csv") == expected
 
 
+# Standard error that takes nothing
+
+
+@pytest.mark.parametrize("deaf", ["a full disk", "a pipe without a reader"])
+def test_what_cannot_be_said_changes_nothing(softargmax: Softargmax, deaf: str) -> None:
+    for name in ("x.npy", "y.npy"):
+        softargmax.save(name, TUTORIAL)
+    if deaf == "a full disk":
+        if not os.path.exists("/dev/full"):
+            pytest.skip("only Linux has a disk that is always full")
+        stream = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, stream = os.pipe()
+        os.close(reader)
+
+    def code(*arguments: str) -> int:
+        with softargmax.started(*arguments, stdout=subprocess.DEVNULL, stderr=stream) as process:
+            return process.wait(60)
+
+    try:
+        assert code("run", "--no-such-option") == 2
+        assert code("inspect", "missing.npy") == 2
+        assert code("run", "x.npy", "-o", "x.csv") == 0  # and nobody hears the summary
+        assert code("run", "missing.npy", "x.npy", "y.npy", "-o", "d/") == 2
+        assert code("check", "missing.npy", "x.npy", "--tol", "1e-9", "--format", "junit", "-o", "r.xml") == 2
+        assert code("check", "x.npy", "--tol", "1e-9", "--verbose", "--format", "github") == 1
+    finally:
+        os.close(stream)
+    assert softargmax.names() == {"x.npy", "y.npy", "x.csv", "d", "r.xml"}
+    assert set(os.listdir(softargmax.folder / "d")) == {"x.csv", "y.csv"}
+    assert softargmax.read("r.xml").count(b"<testcase") == 2
+
+
 # Terminals, colours, widths, encodings
 
 

@@ -238,6 +238,28 @@ def test_undefined_slices(inside: Inside) -> None:
     assert "2 slices have no answer" in done.out
 
 
+@pytest.mark.parametrize(
+    ("scores", "options"),
+    [
+        (np.zeros((0, 5)), []),
+        (np.full((2, 5), np.nan), ["--nan", "propagate"]),
+        (np.full((2, 5), -np.inf), ["--nan", "omit"]),
+    ],
+    ids=["no slices", "nothing but NaN", "nothing but minus infinity"],
+)
+def test_where_no_slice_has_an_answer_any_beta_does(inside: Inside, scores: Array, options: list[str]) -> None:
+    inside.save("x.npy", scores)
+    for tolerance in ("0", "0.1"):
+        done = inside("sweep", "x.npy", *options, "--tol", tolerance, "--plot", "x.png", "--force")
+        assert (done.code, done.lines[-1]) == (0, "no slice has an answer, so any β does")
+    assert imread(inside.folder / "x.png").shape[:2] == (round(HEIGHT * DPI), round(WIDTH * DPI))
+    assert document(inside("sweep", "x.npy", *options, "--format", "json"))["recommended_beta"] is None
+    usual = inside("run", "x.npy", *options)
+    done = inside("run", "x.npy", *options, "--beta", "auto")
+    assert (done.code, done.out) == (0, usual.out)
+    assert done.err == usual.err + "softargmax: note: x.npy: --beta auto: no slice has an answer, so β stays 100\n"
+
+
 def test_pictures(inside: Inside) -> None:
     x = np.random.default_rng(2).normal(size=(9, 20))
     inside.save("$x$.npy", x)  # no formula

@@ -44,6 +44,21 @@ def chunk_of(folder: Path) -> Path:
     return folder / "c" / "1" / "1" / "1"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no colons in names")
+def test_colons_in_a_local_name_are_no_url(inside: Inside) -> None:
+    inside.save("x::y.npy", X)
+    os.mkdir(inside.folder / "c::d")
+    assert inside("run", "x::y.npy", "--quiet", "-o", "a::b.npy").code == 0
+    for name in ("a::b.zarr", "c::d/e::f.zarr"):
+        assert inside("run", "x::y.npy", "--quiet", "-o", name).code == 0
+        for given in ([f"{name}/soft"], [name, "--key", "soft"]):
+            found, wanted = (inside("run", *of, "--format", "csv") for of in (given, ["a::b.npy"]))
+            assert (found.code, found.out) == (0, wanted.out), found.err
+        done = inside("run", f"{name}/none")
+        assert (done.code, done.err.splitlines()[0]) == (2, f"softargmax: error: {name}/none: no such array in {name}")
+    assert inside.names() == {"x::y.npy", "a::b.npy", "a::b.zarr", "c::d"}
+
+
 @pytest.mark.parametrize("more", [{"zarr_format": 2}, {"dtype": ">f8", "shards": (6, 8, 10)}], ids=str)
 def test_every_command_reads_it_as_the_array_in_memory(inside: Inside, more: dict[str, Any]) -> None:
     x = X.astype(more.get("dtype", "f8"))

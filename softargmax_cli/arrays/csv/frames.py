@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from softargmax_cli.arrays.csv.dialect import Layout
 from softargmax_cli.arrays.csv.records import Piece
 from softargmax_cli.arrays.source import Loaded
+from softargmax_cli.errors import MissingDependencyError
 from softargmax_cli.reduction.buffer import Buffer
 
 # polars reads nan in any case as a number, and an empty cell as a missing one; what is spelled otherwise (nULL) is left
@@ -23,14 +25,20 @@ _SPACES = re.compile(rb"(?m)^ |  | $| \r|\"\"")
 
 
 def load() -> None:
-    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can."""
-    if "polars" in sys.modules:
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    import polars  # noqa: F401
+    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can.
 
-    if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handler)
+    Raises MissingDependencyError where polars cannot be used.
+    """
+    if "polars" not in sys.modules:
+        handler = signal.getsignal(signal.SIGINT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of what is an error here
+            import polars  # noqa: F401
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+    if not sys.modules["polars"].__version__:  # it passes over why its own library cannot be loaded
+        remedy = "give this process more memory (ulimit -v); if there is enough, install polars again"
+        raise MissingDependencyError("polars, which reads long CSV files, has no library", remedy)
 
 
 class FrameParser:
