@@ -30,7 +30,7 @@ from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.select.selection import selection_of
 from softargmax_cli.arrays.source import Loaded, Member, Source
-from softargmax_cli.errors import InputError, OutputError, SoftArgmaxError
+from softargmax_cli.errors import InputError, OptionError, OutputError, SoftArgmaxError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -301,10 +301,12 @@ def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = h5py.ExternalLink("other.h5", "x")
         file["group/y"] = h5py.ExternalLink("other.h5", "/")
-    assert refusal(str(tmp_path / "a.h5")) == "no arrays in it"
-    for key in ("x", "group/y/x"):
-        with pytest.raises(InputError, match="no arrays in it"):
+    assert refusal(str(tmp_path / "a.h5")) == "no arrays in it, only links, which are not followed: x, group/y"
+    for key, link in {"x": "x is a link to x", "group/y/x": "group/y is a link to /"}.items():
+        with pytest.raises(OptionError) as caught:
             open_source(str(tmp_path / "a.h5"), Reading(key=key))
+        assert caught.value.what.endswith(f": {link} in another file, other.h5, and links are not followed")
+        assert caught.value.remedy == "give that file: other.h5 --key x"
 
 
 DATASETS: dict[str, tuple[Callable[[Any], Any], str]] = {
