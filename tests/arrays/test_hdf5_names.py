@@ -92,6 +92,7 @@ def test_names_are_suggested_as_a_shell_reads_them() -> None:
     names = ["a b", "'quoted'", "\x1b[31m", "é", "\udcff7", "new\nline", "back\\slash\t"]
     words = " ".join(map(typed, names))
     assert words.isprintable()
+    assert typed("\ud800") == "$'?'"  # which no shell can say
     done = subprocess.run(["bash", "-c", f"printf '%s\\0' {words}"], capture_output=True, check=True)
     assert done.stdout.split(b"\0")[:-1] == [name.encode("utf-8", "surrogateescape") for name in names]
 
