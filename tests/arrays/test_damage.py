@@ -271,6 +271,10 @@ HEADERS = {
         tensors(ONE.replace(b"x", b"\xe9")),
         "damaged, or no .safetensors file: the header is no JSON",
     ),
+    "half a character": (
+        tensors(ONE.replace(b"x", b"\\ud800")),
+        "damaged, or no .safetensors file: the header is no JSON that the format knows: 'utf-8' codec can't encode",
+    ),
     "metadata of numbers": (
         tensors(ONE.replace(b"{", b'{"__metadata__": {"a": 1}, ', 1)),
         "damaged, or no .safetensors file: the header is no JSON that the format knows: __metadata__ is no map",

@@ -95,8 +95,9 @@ def _header(stream: BinaryIO, name: str) -> tuple[Mapping[str, Any], int]:
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON; ValueError where a name comes twice, and readers may differ in which of both is meant."""
+    """An object of JSON; ValueError where a name is no text, or comes twice: readers may differ in which is meant."""
     found = dict(pairs)
+    "".join(found).encode()  # JSON may hold halves of characters
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"{shown(twice)} comes twice")
