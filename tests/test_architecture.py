@@ -24,10 +24,11 @@ TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "test
 
 MAY_IMPORT = {
     "errors": [],
+    "quoting": [],
     "runtime": ["errors", "runtime"],
     "reduction": ["errors", "reduction"],
-    "arrays": ["errors", "arrays", "reduction.blocks", "reduction.buffer", "reduction.result"],
-    "report": ["errors", "report", "reduction.result", "reduction.slopes"],
+    "arrays": ["errors", "quoting", "arrays", "reduction.blocks", "reduction.buffer", "reduction.result"],
+    "report": ["errors", "quoting", "report", "reduction.result", "reduction.slopes"],
     "cluster": ["errors", "arrays", "reduction", "runtime", "api.runtimes", "api.describing", "cluster"],
     "api": ["errors", "arrays", "reduction", "runtime", "api"],
     "cli": [""],
@@ -42,6 +43,7 @@ EXCEPTIONS = {"reduction.engine": ["runtime"]}
 KNOWS_TENSORFLOW = {"runtime", "api"}
 ONLY_OUTSIDERS = {
     "errors": set(),
+    "quoting": set(),
     "runtime": {"numpy", "tensorflow"},
     "reduction": {"numpy"},
     "cluster": {"numpy", "dask", "distributed"},

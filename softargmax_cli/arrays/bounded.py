@@ -9,7 +9,7 @@ from __future__ import annotations
 import bz2
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,12 @@ def bounded(array: Any) -> Any:
 
 def _bounded(codec: Any) -> Any:
     if isinstance(codec, ShardingCodec):
-        return replace(codec, codecs=tuple(map(_bounded, codec.codecs)))
+        return BoundedSharding(
+            chunk_shape=codec.chunk_shape,
+            codecs=tuple(map(_bounded, codec.codecs)),
+            index_codecs=codec.index_codecs,
+            index_location=codec.index_location,
+        )
     return Bounded(codec) if isinstance(codec, BytesBytesCodec) else codec
 
 
@@ -73,6 +78,28 @@ class Bounded(BytesBytesCodec):
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
         return int(self.inner.compute_encoded_size(input_byte_length, chunk_spec))
+
+
+class BoundedSharding(ShardingCodec):
+    """Shards, of which zarr would take one without bytes, or a chunk without bytes in one, for fill values."""
+
+    async def decode_partial(self, batch_info: Iterable[tuple[Any, Any, Any]]) -> Iterable[Any]:
+        """As zarr has it: (where the bytes come from, what is wanted of them, what they describe) of each shard."""
+        return await super().decode_partial([(Present(getter), *wanted) for getter, *wanted in batch_info])
+
+
+@dataclass(frozen=True)
+class Present:
+    """Where the bytes of a shard come from: of what is there, at least one."""
+
+    inner: Any
+
+    async def get(self, prototype: Any, byte_range: Any = None) -> Any:
+        """None where nothing is there. Raises ValueError."""
+        found = await self.inner.get(prototype, byte_range)
+        if found is not None and not len(found):
+            raise ValueError("a shard is empty, or ends before what its index names")
+        return found
 
 
 class BoundedFilter(Codec):  # type: ignore[misc]  # numcodecs has no types

@@ -132,6 +132,8 @@ class NpySource(Source):
         self.dtype = native_dtype(header.dtype)
         self.sequential = not stream.seekable()
         self._lock = threading.Lock()
+        self._left = self.nbytes
+        """Bytes of data that are still to be read, where that goes in order."""
         if not self.sequential:
             self._begin, self._descriptor = stream.tell(), stream.fileno()
             self._check_size(alone)
@@ -150,6 +152,11 @@ class NpySource(Source):
             return _Stored(self, block, None)
         values = np.empty(math.prod(block.shape), self._dtype)
         self._fill(_bytes(values))
+        self._left -= values.nbytes
+        if not self._left and self.watch is not None:
+            with refusals(self.name):
+                if self._stream.read(1):  # waits for the writer to end, whose second array would else go unseen
+                    self.watch.notes = ("bytes after the array are ignored",)
         return _Stored(self, block, values)
 
     def _fill(self, space: memoryview) -> None:

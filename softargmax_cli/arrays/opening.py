@@ -10,7 +10,7 @@ from typing import BinaryIO
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Source
 from softargmax_cli.arrays.stores import is_store
-from softargmax_cli.arrays.strangers import other_format
+from softargmax_cli.arrays.strangers import LONGEST_START, other_format
 from softargmax_cli.arrays.streams import looked_at, opened, seekable
 from softargmax_cli.arrays.watching import Watch, refusals
 from softargmax_cli.errors import InputError
@@ -56,7 +56,7 @@ def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading:
     try:
         watch = Watch(stream, path, name)
         with watch.explaining(), refusals(name):
-            stream, first = looked_at(stream)
+            stream, first = looked_at(stream, _known)
             source = _recognised(stream, first, name, size, reading)
         source.watch = watch
     except BaseException:
@@ -88,12 +88,13 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, rea
             source = _opened(kind, seekable(stream, name) if kind.jumps else stream, name, reading)
             break
     else:
-        if other := other_format(first):
+        start = first[:LONGEST_START]
+        if other := other_format(start):
             raise InputError(f"{name}: {other.kind}; {READABLE} can be read", other.remedy)
         suffix = os.path.splitext(name)[1].lower()
         for kind in FORMATS:
             if suffix in kind.suffixes:
-                held = "text" if first.isascii() and b"\0" not in first else "bytes of no known format"
+                held = "text" if start.isascii() and b"\0" not in start else "bytes of no known format"
                 what = f"not {kind.article}, whatever its name says, but {held}"
                 raise InputError(f"{name}: {what}", "write it again, or rename it if it is a table in text")
         kind = TEXT
@@ -169,19 +170,29 @@ def _begins(*magics: bytes) -> Callable[[bytes], bool]:
     return lambda first: first.startswith(magics)
 
 
+def _like_hdf5(first: bytes) -> bool:
+    """The signature comes first, or behind a user block, here one of up to 2048 bytes."""
+    return any(first.startswith(HDF5, place) for place in (0, 512, 1024, 2048))
+
+
+def _known(first: bytes) -> bool:
+    return any(kind.begins(first) for kind in FORMATS)
+
+
 def _like_safetensors(first: bytes) -> bool:
     """The length of a header, which takes four bytes at most, and then the header: no text has bytes of 0."""
     return first[4:9] == b"\0\0\0\0{"
 
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
 NAMED = frozenset({"--key"})
 TEXT = Format("a CSV", lambda first: True, (), frozenset({"--delimiter", "--header", "--id-column"}), _text)
 FORMATS = (
     Format("an .npy file", _begins(b"\x93NUMPY"), (".npy",), frozenset(), _npy, jumps=False),
     Format("an .npz file", _begins(b"PK\x03\x04", b"PK\x05\x06"), (".npz",), NAMED, _npz),
     Format("a .safetensors file", _like_safetensors, (".safetensors",), NAMED, _safetensors),
-    Format("an HDF5 file", _begins(b"\x89HDF\r\n\x1a\n"), (".h5", ".hdf5", ".hdf"), NAMED, _hdf5),
     Format("a Parquet file", _begins(b"PAR1"), (".parquet", ".pq"), frozenset({"--id-column"}), _parquet),
+    Format("an HDF5 file", _like_hdf5, (".h5", ".hdf5", ".hdf"), NAMED, _hdf5),
 )
 """What is recognised; a file that is none of these, nor refused, is text."""
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"

@@ -7,11 +7,11 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.arrays.remote import is_url, opened_url
 from softargmax_cli.arrays.spooled import blaming
-from softargmax_cli.arrays.strangers import LONGEST_START
 from softargmax_cli.arrays.temporary import nameless
 from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError, InputMissingError
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 LOOK = 9
-"""Bytes that tell a format which is read."""
+"""Bytes that tell a format which is read, where it begins at once."""
+FAR = 2048 + LOOK
+"""Bytes that tell one which may begin with other things."""
 
 _REMEDIES = {
     errno.EACCES: "see who may read it: ls -l",
@@ -54,12 +56,22 @@ def opened(path: str) -> tuple[BinaryIO, str, int | None]:
     return stream, path, status.st_size or None
 
 
-def looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """The stream, still at its first byte, and its first bytes: `LOOK`, or all that it has, or more."""
-    first = stream.peek(LOOK)[:LONGEST_START]  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
-    if len(first) >= LOOK or not first or stream.seekable():
+def looked_at(stream: BinaryIO, known: Callable[[bytes], bool]) -> tuple[BinaryIO, bytes]:
+    """The stream, still at its first byte, and its first bytes: `LOOK` where these are `known`, else `FAR`, or more.
+
+    They are all that it has, where it has less.
+    """
+    first = stream.peek(LOOK)  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
+    if not first or len(first) >= FAR or (len(first) >= LOOK and known(first)):
+        return stream, first
+    if stream.seekable():
+        begin = stream.tell()
+        first = stream.read(FAR)
+        stream.seek(begin)
         return stream, first
     first = stream.read(LOOK)  # waits for a writer that has sent less so far
+    if not known(first):
+        first += stream.read(FAR - len(first))
     return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
 
 

@@ -31,6 +31,9 @@ class Watch:
     Pipes and devices have nothing to compare.
     """
 
+    notes: tuple[str, ...] = ()
+    """What only reading all of it has shown."""
+
     def __init__(self, stream: IO[bytes], path: str, name: str) -> None:
         self._stream, self._path, self._name = stream, path, name
         self._opened = _status(stream)
@@ -38,7 +41,7 @@ class Watch:
     def end(self) -> tuple[str, ...]:
         """What the user should know of a whole result; InputError where it may be of two states of the file."""
         if self._opened is None:
-            return ()
+            return self.notes
         now = _status(self._stream) or self._there()
         if now is not None and _state(now) != _state(self._opened):
             then, size = self._opened.st_size, now.st_size
@@ -46,8 +49,8 @@ class Watch:
             raise InputError(f"{self._name}: changed while it was read: {how}", AGAIN)
         with contextlib.suppress(OSError):  # removed: what was open is read all the same
             if self._path != "-" and not os.path.samestat(os.stat(self._path), self._opened):
-                return ("replaced while it was read; this is the result for the file before",)
-        return ()
+                return (*self.notes, "replaced while it was read; this is the result for the file before")
+        return self.notes
 
     def _there(self) -> os.stat_result | None:
         """The file that is closed already, by its name; None where that is another's by now."""
@@ -75,7 +78,7 @@ def watching(watch: Watch | None, notes: list[str]) -> Iterator[None]:
         return
     with watch.explaining():
         yield
-    notes += watch.end()
+    notes += [note for note in watch.end() if note not in notes]  # a copy's source has said its own
 
 
 def _status(stream: IO[bytes]) -> os.stat_result | None:

@@ -286,7 +286,9 @@ Workers = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.", rich_help_panel=RUNNING)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.", rich_help_panel=RUNNING)
+]
 Verbose = Annotated[
     bool,
     typer.Option("--verbose", "-v", help="TensorFlow's messages, and tracebacks of errors.", rich_help_panel=RUNNING),

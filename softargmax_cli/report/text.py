@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TextIO
 
+from softargmax_cli.quoting import escaped
+
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Hindi and emoji are spelt."""
 
@@ -103,11 +105,4 @@ def legible(text: str, stream: TextIO) -> str:
 
 def typed(arguments: Sequence[str], show: Callable[[str], str]) -> str:
     """A command as a shell reads it, in characters that `show` leaves as they are."""
-    return " ".join(shlex.quote(word) if show(word) == word else _escaped(word) for word in arguments)
-
-
-def _escaped(word: str) -> str:
-    """In ANSI-C quotes, which bash, zsh and POSIX shells since 2024 read."""
-    raw = word.encode("utf-8", "surrogateescape")
-    # Octal, as it has three digits at most, whatever follows.
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in raw) + "'"
+    return " ".join(shlex.quote(word) if show(word) == word else escaped(word) for word in arguments)

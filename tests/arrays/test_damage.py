@@ -11,7 +11,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import safetensors
 from files import ANY_SHAPE, TABLES, everything, hdf5, npy, npz, parquet, piped, written
 
 from softargmax_cli.arrays.containers import npz as npz_module
@@ -30,7 +31,7 @@ from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.select.selection import selection_of
 from softargmax_cli.arrays.source import Loaded, Member, Source
-from softargmax_cli.errors import InputError, OutputError, SoftArgmaxError
+from softargmax_cli.errors import InputError, OptionError, OutputError, SoftArgmaxError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -215,6 +216,7 @@ def tensor(dtype: Any = "F32", shape: Any = (4,), offsets: Any = (0, 16)) -> byt
     return tensors({"x": {"dtype": dtype, "shape": shape, "data_offsets": offsets}})
 
 
+ONE = b'{"x": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}'
 HEADERS = {
     "a header beyond the end": (tensors({"x": 1}, length=1 << 20), "damaged, or no .safetensors file: it ends within"),
     "a header too long": (
@@ -246,11 +248,37 @@ HEADERS = {
     "more than its shape": (tensor(shape=(3,)), "[x]: damaged: shape (3,) of F32 takes 12 bytes, the header gives 16"),
     "backwards": (tensor(shape=(0,), offsets=(16, 0)), "[x]: damaged: shape (0,) of F32 takes 0 bytes"),
     "beyond the end": (
-        tensor(offsets=(16, 32)),
-        "[x]: truncated: shape (4,) of float32 takes 16 bytes, the file has 0",
+        tensor(shape=(5,), offsets=(0, 20)),
+        "[x]: truncated: shape (5,) of float32 takes 20 bytes, the file has 16",
     ),
-    "far beyond the end": (tensor(offsets=(1 << 62, (1 << 62) + 16)), "[x]: truncated"),
+    "far beyond the end": (
+        tensor(offsets=(1 << 62, (1 << 62) + 16)),
+        "[x]: damaged: 4,611,686,018,427,387,904 bytes before it belong to no tensor",
+    ),
     "petabytes": (tensor(shape=(1 << 50,), offsets=(0, 1 << 52)), "[x]: truncated"),
+    "a shape that is an object": (tensor(shape={}, offsets=(0, 4)), "[x]: the header gives an impossible shape"),
+    "a place that is text": (tensor(offsets="ab"), "[x]: the header gives an impossible shape or place"),
+    "a name twice": (
+        tensors(ONE[:-1] + b"," + ONE[1:]),
+        "damaged, or no .safetensors file: the header is no JSON that the format knows: x comes twice",
+    ),
+    "a shape twice": (
+        tensors(ONE.replace(b'"shape"', b'"shape": [2], "shape"')),
+        "damaged, or no .safetensors file: the header is no JSON that the format knows: shape comes twice",
+    ),
+    "UTF-16": (tensors(ONE.decode().encode("utf-16-le")), "damaged, or no .safetensors file: the header is no JSON"),
+    "Latin-1": (
+        tensors(ONE.replace(b"x", b"\xe9")),
+        "damaged, or no .safetensors file: the header is no JSON",
+    ),
+    "half a character": (
+        tensors(ONE.replace(b"x", b"\\ud800")),
+        "damaged, or no .safetensors file: the header is no JSON that the format knows: 'utf-8' codec can't encode",
+    ),
+    "metadata of numbers": (
+        tensors(ONE.replace(b"{", b'{"__metadata__": {"a": 1}, ', 1)),
+        "damaged, or no .safetensors file: the header is no JSON that the format knows: __metadata__ is no map",
+    ),
     "a dtype of nobody": (tensor(dtype="F4"), "[x]: dtype F4 holds no real numbers that are known"),
     "complex numbers": (tensor(dtype="C64"), "[x]: dtype C64 holds no real numbers that are known"),
     "a list as dtype": (tensor(dtype=["F32"]), "[x]: dtype ['F32'] holds no real numbers that are known"),
@@ -266,10 +294,44 @@ def test_safetensors(case: str, tmp_path: Path) -> None:
 
 def test_one_of_several_that_cannot_be_read(tmp_path: Path) -> None:
     good = {"dtype": "BF16", "shape": [2, 4], "data_offsets": [0, 16]}
-    path = written(tmp_path, tensors({"good": good, "bad": 1}))
+    path = written(tmp_path, tensors({"good": good, "bad": {**good, "dtype": "C64", "data_offsets": [16, 16]}}))
     with pytest.raises(SeveralArraysError) as caught:
         open_source(path)
     assert caught.value.members == [Member("good", (2, 4), "bfloat16"), Member("bad", None, "")]
+
+
+PLACES: dict[str, tuple[list[tuple[int, int]], str]] = {
+    "overlap": ([(0, 8), (4, 12), (12, 16)], "[b]: damaged: it begins within a"),
+    "the same twice": ([(0, 8), (0, 8), (8, 16)], "[b]: damaged: it begins within a"),
+    "one within another": ([(0, 16), (4, 4), (16, 16)], "[b]: damaged: it begins within a"),
+    "a hole": ([(0, 4), (8, 12), (12, 16)], "[b]: damaged: 4 bytes before it belong to no tensor"),
+    "a hole at the beginning": ([(12, 16), (4, 8), (8, 12)], "[b]: damaged: 4 bytes before it belong to no tensor"),
+    "cut": ([(0, 8), (8, 16), (16, 24)], "truncated: the last 8 bytes of its tensors are not there"),
+    "in any order": ([(8, 16), (0, 4), (4, 8)], ""),
+    "none of them large": ([(0, 16), (0, 0), (16, 16)], ""),
+    "bytes at the end": ([(0, 8), (8, 8), (8, 12)], "4 bytes after the tensors are ignored"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_tensors_cover_the_data(case: str, tmp_path: Path) -> None:
+    """As the reference wants it, whichever of them is read; but bytes that follow them are nobody's."""
+    places, what = PLACES[case]
+    said = {
+        name: {"dtype": "U8", "shape": [stop - start], "data_offsets": [start, stop]}
+        for name, (start, stop) in zip("abc", places, strict=True)
+    }
+    content = tensors(said, bytes(range(16)))
+    path = written(tmp_path, content)
+    with pytest.raises(safetensors.SafetensorError) if what else nullcontext():
+        safetensors.deserialize(content)
+    if what and "ignored" not in what:
+        assert [refusal(path, Reading(key=name)) for name in "ab"] == [what, what]
+        return
+    for name, (start, stop) in zip("abc", places, strict=True):
+        with closing(open_source(path, Reading(key=name))) as source:
+            assert source.notes == ((what,) if what else ())
+            np.testing.assert_array_equal(everything(source), np.arange(start, stop))
 
 
 def test_a_header_that_is_a_list_is_none(tmp_path: Path) -> None:
@@ -301,10 +363,12 @@ def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = h5py.ExternalLink("other.h5", "x")
         file["group/y"] = h5py.ExternalLink("other.h5", "/")
-    assert refusal(str(tmp_path / "a.h5")) == "no arrays in it"
-    for key in ("x", "group/y/x"):
-        with pytest.raises(InputError, match="no arrays in it"):
+    assert refusal(str(tmp_path / "a.h5")) == "no arrays in it, only links, which are not followed: x, group/y"
+    for key, link in {"x": "x is a link to x", "group/y/x": "group/y is a link to /"}.items():
+        with pytest.raises(OptionError) as caught:
             open_source(str(tmp_path / "a.h5"), Reading(key=key))
+        assert caught.value.what.endswith(f": {link} in another file, other.h5, and links are not followed")
+        assert caught.value.remedy == "give that file: other.h5 --key x"
 
 
 DATASETS: dict[str, tuple[Callable[[Any], Any], str]] = {

@@ -23,6 +23,7 @@ from softargmax_cli.arrays import gridded, remote, stores, zarr_source
 from softargmax_cli.arrays.kept import Kept
 from softargmax_cli.arrays.opening import open_source
 from softargmax_cli.arrays.reading import Reading
+from softargmax_cli.arrays.select.selection import selection_of
 from softargmax_cli.arrays.zarr_source import ZarrSource
 from softargmax_cli.errors import InputError, InputMissingError, OptionError
 from softargmax_cli.reduction.blocks import Block
@@ -216,6 +217,71 @@ def test_a_damaged_chunk_is_named(layout: str, damage: str, tmp_path: Path) -> N
     assert caught.value.what.startswith(f"{place}: [")
     assert said in caught.value.what
     assert caught.value.remedy == "copy the store again, or write it again"
+
+
+def sharded(*levels: tuple[int, ...], location: str = "end") -> dict[str, Any]:
+    """Shards within shards, outermost first and chunks last; indices without checksums, so that they can be forged."""
+    from zarr.codecs import BytesCodec, ShardingCodec
+
+    codec: Any = BytesCodec()
+    for inner in reversed(levels[1:]):
+        more = {"index_codecs": [BytesCodec()], "index_location": location}
+        codec = ShardingCodec(chunk_shape=inner, codecs=[codec], **more)
+    return {"chunks": levels[0], "serializer": codec, "compressors": None}
+
+
+SHARDS = {
+    "end": {"chunks": (2, 3), "shards": (4, 6)},
+    "start": {"chunks": (2, 3), "shards": {"shape": (4, 6), "index_location": "start"}},
+    "bare, end": sharded((4, 6), (2, 3)),
+    "bare, start": sharded((4, 6), (2, 3), location="start"),
+    "nested": sharded((4, 6), (2, 6), (2, 3)),
+    "nested, start": sharded((4, 6), (2, 6), (2, 3), location="start"),
+}
+
+
+@pytest.mark.parametrize("kind", SHARDS)
+def test_a_shard_that_is_cut_gives_its_numbers_or_none(kind: str, tmp_path: Path) -> None:
+    """Also where nothing is left of it, which is not the same as no shard; whole, and parts that need not all of it."""
+    values = np.arange(1, 25, dtype="f4").reshape(4, 6)
+    place = save(tmp_path / "x.zarr", values, **SHARDS[kind])
+    shard = tmp_path / "x.zarr" / "c" / "0" / "0"
+    held = shard.read_bytes()
+    parts = {None: values, ":2,:3": values[:2, :3], "2:,3:": values[2:, 3:], "1,:": values[1]}
+    for length in (0, 1, len(held) // 3, len(held) // 2, len(held) - 1, len(held)):
+        shard.write_bytes(held[:length])
+        for text, want in parts.items():
+            part = None if text is None else selection_of(text)
+            refused, found = None, np.empty(0)
+            with closing(open_source(place, Reading(select=part))) as source:
+                try:
+                    found = everything(source, elements=24)
+                except InputError as error:
+                    refused = error.remedy
+            if length == len(held) or (length and text is not None and refused is None):
+                np.testing.assert_array_equal(found, want)
+            else:
+                assert refused == "copy the store again, or write it again", (length, text)
+    shard.unlink()
+    with closing(open_source(place)) as source:
+        assert not everything(source).any()
+
+
+@pytest.mark.parametrize("levels", [((4, 6), (2, 3)), ((4, 6), (2, 6), (2, 3))])
+@pytest.mark.parametrize("entry", [(0, 0), (1 << 20, 0), (1 << 20, 24)])
+def test_an_index_that_names_no_bytes(levels: Any, entry: tuple[int, int], tmp_path: Path) -> None:
+    """A chunk, or a shard in a shard, that is there and has none."""
+    values = np.arange(1, 25, dtype="f4").reshape(4, 6)
+    place = save(tmp_path / "x.zarr", values, **sharded(*levels))
+    shard = tmp_path / "x.zarr" / "c" / "0" / "0"
+    held, count = shard.read_bytes(), 2 if len(levels) > 2 else 4
+    shard.write_bytes(held[: -16 * count] + np.array(entry, "<u8").tobytes() + held[-16 * (count - 1) :])
+    for text in (None, ":2,:3", "0"):
+        part = None if text is None else selection_of(text)
+        with pytest.raises(InputError, match="cannot be read"), closing(open_source(place, Reading(select=part))) as it:
+            everything(it, elements=24)
+    with closing(open_source(place, Reading(select=selection_of("2:,3:")))) as source:
+        np.testing.assert_array_equal(everything(source, elements=24), values[2:, 3:])
 
 
 def described(place: Path, version: int, **more: Any) -> str:

@@ -274,6 +274,18 @@ def test_hdf5_chunks_that_the_memory_does_not_hold_twice(inside: Inside) -> None
         assert_answered(done, "npz", answer(values[1:, 1:] if more else values, -1, 3.0), single=True)
 
 
+def test_hdf5_with_a_name_that_is_no_text(inside: Inside) -> None:
+    with h5py.File(inside.folder / "a.h5", "w") as file:
+        file["ok"], file[b"\xff"] = VALUES, VALUES
+    assert refused(inside("run", "a.h5")) == "a.h5: 2 arrays in it: ok, \\xff\n  name one of them with --key ok\n"
+    done = inside("run", "a.h5", "--key", "\udcff", "--beta", "3", "--format", "npz")
+    assert_answered(done, "npz", answer(VALUES, 1, 3.0), single=True)
+    done = inside("inspect", "a.h5", "--key", "\udcff")
+    assert (done.code, done.err, done.lines[0]) == (0, "", "a.h5[\\xff]")
+    assert "  holds     ok  float32 9 × 7" in done.lines
+    assert done.lines[-1] == "  try       softargmax run a.h5 --key $'\\377'"
+
+
 def test_hdf5_without_its_package(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     inside.write("a.h5", ANY_SHAPE["hdf5"](VALUES))
     monkeypatch.setitem(sys.modules, "h5py", None)

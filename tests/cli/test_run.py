@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from command import ROOT, TUTORIAL, TUTORIAL_CSV, Done, Softargmax
+from command import ROOT, TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
 
 SAMPLES = ROOT / "samples"
 FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
@@ -445,6 +445,30 @@ def test_notes_go_to_stderr_unless_quiet(softargmax: Softargmax) -> None:
     assert noted.err == "softargmax: note: longer.npy: 5 bytes after the array are ignored\n"
     assert (quiet.code, quiet.err) == (0, "")
     assert noted.raw == quiet.raw
+
+
+def test_bytes_behind_an_array_in_a_pipe_are_noted_once(inside: Inside) -> None:
+    """Whatever reads all of it; where nothing does, nobody knows of them."""
+    inside.save("x.npy", TUTORIAL)
+    one = inside.read("x.npy")
+    for command in (
+        ["run", "-"],
+        ["run", "-", "--axis", "0", "--format", "jsonl"],
+        ["run", "-", "-o", "r.csv", "--force"],
+        ["run", "-", "--select", "::-1"],  # which needs a copy
+        ["run", "-", "--beta", "auto", "--tol", "1"],  # which reads it again
+        ["check", "-", "--tol", "5"],
+        ["grad", "-"],
+        ["sweep", "-"],
+        ["inspect", "-"],
+    ):
+        for more, noted in ((b"", 0), (b"1", 1), (one, 1)):
+            done = inside(*command, stdin=one + more)
+            assert done.code == 0, done.err
+            assert done.err.count("after the array are ignored") == noted, (command, done.err)
+            assert done.err.count("softargmax: note: <stdin>: ") >= noted
+    for command in (["inspect", "-", "--quick"], ["run", "-", "--quiet"]):
+        assert inside(*command, stdin=one + one).err == ""
 
 
 def test_memory_does_not_change_what_is_found(softargmax: Softargmax) -> None:

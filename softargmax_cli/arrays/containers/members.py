@@ -11,6 +11,7 @@ from itertools import islice
 from softargmax_cli.arrays.source import Member
 from softargmax_cli.arrays.watching import refusals
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
+from softargmax_cli.quoting import escaped
 
 FEW = 8
 """Names that an error lists."""
@@ -35,7 +36,7 @@ def chosen(name: str, kind: str, names: Sequence[str], key: str | None, member: 
     none has that name, SeveralArraysError where nothing tells which.
     """
     if not names:
-        raise InputError(f"{name}: no arrays in it")
+        raise InputError(f"{name}: no arrays in it", "is it the file that was meant, and written to its end?")
     if key is None and len(names) > 1:
         what = f"{name}: {len(names):,} arrays in it: {few(names)}"
         members = [member(each) for each in islice(names, MOST)]
@@ -56,7 +57,9 @@ def shown(key: str) -> str:
 
 def typed(key: str) -> str:
     """A name as a shell takes it, where it is not too long to be typed."""
-    return shlex.quote(key) if len(key) <= LONGEST else "NAME"
+    if len(key) > LONGEST:
+        return "NAME"
+    return shlex.quote(key) if key.isprintable() else escaped(key)
 
 
 def few(names: Sequence[str]) -> str:

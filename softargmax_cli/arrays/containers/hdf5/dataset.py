@@ -52,8 +52,9 @@ class Dataset:
             what = "its numbers lie in other files, which are not opened"
             raise InputError(f"{name}: {what}", "copy them into one file, as with h5repack")
         if dataset.shape is None:
-            raise InputError(f"{name}: an empty dataset, without a shape")
-        dtype = dataset.dtype
+            raise InputError(f"{name}: an empty dataset, without a shape", "name another, or store numbers in it")
+        self._type = dataset.id.get_type()
+        dtype = self._numpy_dtype(dataset)
         if dtype.kind not in "biuf":
             described = "structured" if dtype.names else dtype
             held = "objects" if dtype.hasobject else "no real numbers"
@@ -62,10 +63,23 @@ class Dataset:
         self.stored, self.held, self.dtype = str(dtype), dtype.newbyteorder("="), native_dtype(dtype)
         self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self.chunks: tuple[int, ...] | None = None if dataset.chunks is None else tuple(map(int, dataset.chunks))
-        self._type = dataset.id.get_type()
         self._as_stored = dtype if self._type.equal(h5py.h5t.py_create(dtype)) else None
         self._id, self._library = dataset.id, phil
         self._check_filters()
+
+    def _numpy_dtype(self, dataset: Any) -> np.dtype[Any]:
+        """What h5py makes of the type, which may be one that only HDF5 has. Raises InputError for such."""
+        import h5py
+
+        try:
+            dtype: np.dtype[Any] = dataset.dtype
+        except TypeError as error:
+            if self._type.get_class() != h5py.h5t.INTEGER:
+                raise InputError(f"{self.name}: of a type that NumPy has not: {error}", "store numbers") from None
+            what = f"{self.name}: integers of {self._type.get_size()} bytes, a type that NumPy has not"
+            remedy = "convert them: dataset.id.read(h5py.h5s.ALL, h5py.h5s.ALL, numpy.empty(dataset.shape, 'i8'))"
+            raise InputError(what, remedy) from None
+        return dtype
 
     def _check_filters(self) -> None:
         """Compare what filters are told with the dataset: the library reads past the end of chunks that are others'."""
