@@ -56,7 +56,7 @@ class ParquetSource(Source):
     """Rows in the order of the file, of which each block takes the next."""
 
     format = "parquet"
-    sequential = True
+    sequential = turns_columns = True
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
         self.name, self._stream, self._file = name, stream, file
@@ -107,8 +107,13 @@ class ParquetSource(Source):
     def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
         rows, columns = ranges
         titles = self.header or ()
-        if not (rows and columns) or len(set(titles)) < len(titles) or any("." in title for title in titles):
-            return ranges  # pyarrow takes columns by name, and a dot for a way into one
+        if not (rows and columns):
+            return ranges
+        if len(set(titles)) < len(titles) or any("." in title for title in titles):
+            # pyarrow takes columns by name, and a dot for a way into one: all are decoded.
+            self._columns = [self._columns[k] for k in columns]
+            self._resize(int(self._file.metadata.num_rows))
+            return rows, range(len(columns))
         counts = [self._file.metadata.row_group(k).num_rows for k in range(self._file.metadata.num_row_groups)]
         ends = list(accumulate(counts))
         groups = [k for k, end in enumerate(ends) if end > rows[0] and end - counts[k] <= rows[-1]]

@@ -155,6 +155,16 @@ class Problem:
         return tuple(k for k in range(len(self.shape)) if k not in self.axes)
 
     @property
+    def keeps_rows(self) -> bool:
+        """Whether each slice is a position along the first axis, so that what is named there are slices."""
+        return self.kept == (0,)
+
+    @property
+    def keeps_columns(self) -> bool:
+        """The same of the last axis."""
+        return self.kept == (len(self.shape) - 1,)
+
+    @property
     def ascending(self) -> tuple[int, ...]:
         """The reduced axes in the order of the array, which is that of positions in blocks and states."""
         return tuple(sorted(self.axes))
