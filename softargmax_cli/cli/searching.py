@@ -52,6 +52,7 @@ def swept(
     from softargmax_cli.reduction.suspects import Suspects
     from softargmax_cli.reduction.trade import trade, trading
 
+    trading_off = partial(trade, finest=tolerance)
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
     def largest(traded: Traded) -> dict[float, float]:
@@ -59,15 +60,15 @@ def swept(
 
     with inputs.opened(name, {"offset"}, bar=bar, needs=trading(tried), replay=replay) as reduction:
         suspects = Suspects(tolerance, tried, reduction.memory // SHARE)
-        (traded,) = reduction.through(partial(trade, betas=tried, full=True, suspects=suspects))
+        (traded,) = reduction.through(partial(trading_off, betas=tried, full=True, suspects=suspects))
         run, notes = reduction.run, reduction.notes
         search = Search(largest(traded), tolerance, below=betas is None)
         while (wanted := search.wanted()) and (slices := suspects.above(wanted[0])) is not None:
-            (more,) = reduction.of(slices).through(partial(trade, betas=wanted, full=False))
+            (more,) = reduction.of(slices).through(partial(trading_off, betas=wanted, full=False))
             search.learn(largest(more))
     while wanted := search.wanted():
         with inputs.opened(name, {"offset"}, bar=bar, needs=trading(wanted), replay=replay) as again:
-            (more,) = again.through(partial(trade, betas=wanted, full=False))
+            (more,) = again.through(partial(trading_off, betas=wanted, full=False))
             search.learn(largest(more))
     return Swept(replace(run, beta=None), traded, search.answer, search.unbounded, notes)
 

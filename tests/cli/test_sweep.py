@@ -52,6 +52,28 @@ def scale(random: np.random.Generator) -> float:
     return float(10 ** random.uniform(-1, 1.5))
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_tolerances_far_below_what_usual_sums_show(inside: Inside, dtype: str) -> None:
+    random = np.random.default_rng(31)
+    x = random.permuted(np.tile(np.arange(40.0), (300, 1)), axis=1)  # no two scores of a slice are near
+    inside.save("x.npy", x + np.arange(300)[:, None] / 7, dtype)
+    inside.save("v.npy", random.normal(size=40) * 1e3)
+    for tol, *given in (
+        ("0",),
+        ("1e-44", "--window", "5"),
+        ("1e-30", "--axis", "1,0"),
+        ("1e-18", "--values", "v.npy"),
+        ("1e-12", "--coords", "corners"),
+        ("1e-10", "--input", "cost"),
+    ):
+        beta = document(inside("sweep", "x.npy", *given, "--tol", tol, "--format", "json"))["recommended_beta"]
+        assert beta is not None
+        for at, code in ((beta, 0), (0.94 * beta, 1)):
+            assert inside("check", "x.npy", *given, "--tol", tol, "--beta", str(at)).code == code, (tol, given, at)
+    searched = inside("run", "x.npy", "--beta", "auto", "--tol", "0", "--format", "json")
+    assert json.loads(searched.out)["summary"]["max_abs_offset"] == 0
+
+
 @pytest.mark.parametrize("seed", range(24))
 def test_check_passes_at_the_recommended_beta_and_fails_below(inside: Inside, seed: int) -> None:
     x, given, tol = random_file(seed)
