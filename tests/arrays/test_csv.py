@@ -372,7 +372,7 @@ def test_names_may_look_like_missing_numbers(route: str, names: list[str]) -> No
 def test_a_delimiter_that_was_told_wrong(route: str) -> None:
     for text in ("1,2\n3,4\n", "x,y\n1,2\n3,4\n", "1.5;x\n2;3\n"):
         remedy = failure(text, delimiter="tab").remedy
-        assert remedy == "leave out --delimiter, or pass another, if it is not '\\t' that separates the cells"
+        assert remedy == "pass another --delimiter if it is not '\\t' that separates cells, or write a number"
 
 
 def test_a_comment_above_the_numbers(route: str) -> None:

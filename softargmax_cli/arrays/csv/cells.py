@@ -197,7 +197,7 @@ def _refuse_cell(
     title = layout.header[at] if layout.header else ""
     where = f"line {line}, column {at + 1}" + (f" ({shown(title)})" if title else "")
     if layout.told and layout.width == 1:
-        remedy = f"leave out --delimiter, or pass another, if it is not {layout.delimiter!r} that separates the cells"
+        remedy = f"pass another --delimiter if it is not {layout.delimiter!r} that separates cells, or write a number"
     elif is_grouped(cell):
         remedy = "write 1234.5: thousands separators and decimal commas are not read"
     elif layout.header is None and line == 1:
