@@ -46,6 +46,26 @@ NOTHING = {F4: 20.0, F8: 40.0}
 """The negative logarithm of a weight, times the third power of a slice's length, that no sum can show."""
 LEFT_OUT = 1e-6
 """How large all that is left out may be, as a part of the offset that must be told from none."""
+ROWS = 1 << 20
+"""How long a slice is taken to be where only the end of a table tells."""
+
+
+def finest_of(problem: Problem) -> float:
+    """The smallest offset, in coordinate units, that sums of weights tell from none; those below all are flushed."""
+    longest = math.prod(problem.shape[axis] or ROWS for axis in problem.axes)
+    return float(np.finfo(_precision(problem)).tiny) / LEFT_OUT * _together(problem, longest)
+
+
+def _precision(problem: Problem) -> np.dtype[Any]:
+    # Values may lie however far apart, so that no narrower sum would hold the bound.
+    return problem.precision if problem.values is None else F8
+
+
+def _together(problem: Problem, longest: int) -> float:
+    """How far all of so many scores may pull soft together, where each has a weight of 1, in coordinate units."""
+    if problem.values is not None:
+        return longest * (max(float(np.ptp(places)) for places in problem.values) or 1.0)
+    return longest * float(longest if problem.coords == "index" else 2)
 
 
 class BetaReducer:
@@ -63,8 +83,7 @@ class BetaReducer:
         self._problem, self._runtime, self._full, self._finest = problem, runtime, full, finest
         self.swept: Float = np.array(betas, np.float64)
         self.betas: Float = np.concatenate([self.swept, 2 * self.swept] if full else [self.swept])[:, None]
-        # Values may lie however far apart, so that no narrower sum would hold the bound.
-        self._precision = problem.precision if problem.values is None else F8
+        self._precision = _precision(problem)
         self._uses: Counter[object] = Counter()
         self.careful = False
         """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
@@ -203,12 +222,7 @@ class BetaReducer:
     def _reach(self, longest: int) -> float:
         """The negative logarithm of the largest weight that need not be summed in slices of so many scores."""
         usual = NOTHING[self._precision] + 3 * math.log(longest)
-        if not self._finest:
-            return math.inf
-        furthest = float(longest if self._problem.coords == "index" else 2)
-        if self._problem.values is not None:
-            furthest = max(float(np.ptp(places)) for places in self._problem.values) or 1.0
-        return max(usual, math.log(longest) + math.log(furthest) - math.log(LEFT_OUT) - math.log(self._finest))
+        return max(usual, math.log(_together(self._problem, longest)) - math.log(LEFT_OUT) - math.log(self._finest))
 
     def _weighed(self, these: Stretches, betas: Float, compiled: bool, *, whole: bool) -> tuple[dict[str, Float], ...]:
         """The sums of slices under each β, mass (b, s), moments (a, b, s); where wanted, those of squared weights, too.

@@ -17,7 +17,7 @@ from softargmax_cli.reduction import fitting, stream, weighing
 from softargmax_cli.reduction.result import AtBeta
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.reduction.trade import trade
-from softargmax_cli.reduction.weighing import BetaReducer
+from softargmax_cli.reduction.weighing import BetaReducer, finest_of
 from softargmax_cli.runtime.base import Runtime
 
 Array = npt.NDArray[Any]
@@ -178,8 +178,8 @@ def test_usual_tolerances_weigh_no_more_scores(native_runtime: Runtime) -> None:
             problem = Spec().resolve((3, n), np.dtype(dtype), frozenset({"offset"}))
             usual, *finer = (
                 BetaReducer(problem, [1.0], native_runtime, full=False, finest=finest)._reach(n)
-                for finest in (math.inf, 0.5, 0.01, 1e-3, 1e-300, 0.0)
+                for finest in (math.inf, 0.5, 0.01, 1e-3, finest_of(problem))
             )
             assert finer[:3] == [usual] * 3
-            assert usual < finer[3] < finer[4] == math.inf
+            assert math.isclose(finer[3], -math.log(np.finfo(dtype).tiny))  # and no weight is flushed that counts
             assert n * n * math.exp(-usual) < 1e-6 * 1e-3
