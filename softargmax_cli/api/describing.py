@@ -13,6 +13,7 @@ from softargmax_cli.reduction.spec import Problem
 def described(source: Source, problem: Problem, device: str) -> Run:
     """The heading of a table, the head of a document."""
     last = len(source.shape) - 1
+    names_of_rows, names_of_columns = source.has_ids, source.labels is not None
     return Run(
         input=source.name,
         shape=source.shape,
@@ -23,7 +24,7 @@ def described(source: Source, problem: Problem, device: str) -> Run:
         kind=problem.kind,
         coords=problem.coords if problem.values is None else "values",
         window=problem.window,
-        has_ids=source.labels is not None if problem.kept == (last,) else source.has_ids,
+        has_ids=(problem.keeps_rows and names_of_rows) or (problem.keeps_columns and names_of_columns),
         labels=source.labels if problem.axes == (last,) else None,
     )
 

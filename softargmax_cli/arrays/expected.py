@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.arrays.containers.members import few
 from softargmax_cli.arrays.containers.npz import Archive
 from softargmax_cli.arrays.npy import MAGIC, Header, read_header
 from softargmax_cli.errors import InputError, InputMissingError, SoftArgmaxError
@@ -72,6 +73,9 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Exp
             rows = _npy_rows(stream, path, kept, axes)
         elif first.startswith(b"PK"):
             archive = Archive(stream, path)
+            if len(archive.names) > 1 and "soft" not in archive.names:
+                what = f"{path}: {len(archive.names):,} arrays in it, none of them named soft: {few(archive.names)}"
+                raise InputError(what, AGAIN)
             key = archive.chosen("soft" if "soft" in archive.names else None)
             member = files.enter_context(io.BufferedReader(archive.opened(key)))
             rows = _npy_rows(cast(BinaryIO, member), f"{path}[{key}]", kept, axes)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from softargmax_cli.arrays.containers.members import damaged, few, shown
 from softargmax_cli.arrays.csv.dialect import by_name, by_number
 from softargmax_cli.arrays.reading import Reading
 from softargmax_cli.arrays.source import Loaded, Source
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -26,6 +26,7 @@ BUFFER = 64 << 10
 BATCH = 1 << 20
 """Numbers decoded at a time."""
 FLOAT: np.dtype[Any] = np.dtype("f8")
+NUMBERS = "write each number into a column of its own"
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
 """What pyarrow has names of its own for."""
 
@@ -56,7 +57,7 @@ class ParquetSource(Source):
     """Rows in the order of the file, of which each block takes the next."""
 
     format = "parquet"
-    sequential = True
+    sequential = turns_columns = True
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
         self.name, self._stream, self._file = name, stream, file
@@ -66,15 +67,10 @@ class ParquetSource(Source):
         self.header = titles
         self._id_at = self._ids_at(titles, types, reading)
         self._columns = [at for at in range(len(titles)) if at != self._id_at]
-        others = [titles[at] for at in self._columns if types[at] is None]
-        if others:
-            what = f"{len(others)} columns hold" if len(others) > 1 else "a column holds"
-            remedy = (
-                f"pass --id-column {shown(others[0])} if it names the rows" if len(others) == 1 else "leave them out"
-            )
-            raise InputError(f"{name}: {what} no numbers: {few(others)}", remedy)
+        if others := [at for at in self._columns if types[at] is None]:
+            self._refuse(others)
         if not self._columns:
-            raise InputError(f"{name}: no columns of numbers in it")
+            raise InputError(f"{name}: no columns of numbers in it", NUMBERS)
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
         grouped = sum(file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups))
@@ -92,14 +88,45 @@ class ParquetSource(Source):
     def _ids_at(self, titles: tuple[str, ...], types: Sequence[Any], reading: Reading) -> int | None:
         """The position of the column that names the rows."""
         if reading.id_column is None:
-            texts = [at for at, kind in enumerate(types) if kind is None]
+            texts = [at for at, kind in enumerate(types) if kind is None and self._may_name(at)]
             at = texts[0] if reading.inspected and len(texts) == 1 and len(titles) > 1 else None
         else:
             at = by_number(reading.id_column, len(titles))
             at = by_name(self.name, titles, True, reading.id_column) if at is None else at
         if at is not None:
+            if not self._may_name(at):
+                what = f"{self.name}: column {shown(titles[at])} holds {self._kind(at)}, which names no rows"
+                raise OptionError(what, "name another column, or leave out --id-column")
             self.id_column = titles[at] if titles.count(titles[at]) == 1 and not titles[at].isdecimal() else at + 1
         return at
+
+    def _may_name(self, at: int) -> bool:
+        """Whether what a column holds can be told as text."""
+        import pyarrow as pa
+
+        try:
+            pa.nulls(0, self._file.schema_arrow.field(at).type).cast(pa.string())
+        except pa.ArrowNotImplementedError:
+            return False
+        return True
+
+    def _kind(self, at: int) -> str:
+        """What a column holds, for an error."""
+        return shown(str(self._file.schema_arrow.field(at).type))
+
+    def _refuse(self, others: Sequence[int]) -> NoReturn:
+        """Say of columns that hold no numbers what is to be done about them."""
+        header = self.header or ()
+        titles = few([header[at] for at in others])
+        if len(others) == len(header):
+            raise InputError(f"{self.name}: no columns of numbers in it, but {titles}", NUMBERS)
+        if len(others) > 1:
+            raise InputError(f"{self.name}: {len(others)} columns hold no numbers: {titles}", "leave them out")
+        if self._may_name(others[0]):
+            remedy = f"pass --id-column {titles} if it names the rows"
+            raise InputError(f"{self.name}: a column holds no numbers: {titles}", remedy)
+        what = f"{self.name}: a column holds no numbers, but {self._kind(others[0])}: {titles}"
+        raise InputError(what, f"{NUMBERS}, or leave it out")
 
     def _resize(self, rows: int) -> None:
         self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
@@ -107,8 +134,13 @@ class ParquetSource(Source):
     def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
         rows, columns = ranges
         titles = self.header or ()
-        if not (rows and columns) or len(set(titles)) < len(titles) or any("." in title for title in titles):
-            return ranges  # pyarrow takes columns by name, and a dot for a way into one
+        if not (rows and columns):
+            return ranges
+        if len(set(titles)) < len(titles) or any("." in title for title in titles):
+            # pyarrow takes columns by name, and a dot for a way into one: all are decoded.
+            self._columns = [self._columns[k] for k in columns]
+            self._resize(int(self._file.metadata.num_rows))
+            return rows, range(len(columns))
         counts = [self._file.metadata.row_group(k).num_rows for k in range(self._file.metadata.num_row_groups)]
         ends = list(accumulate(counts))
         groups = [k for k, end in enumerate(ends) if end > rows[0] and end - counts[k] <= rows[-1]]
@@ -159,7 +191,15 @@ class ParquetSource(Source):
         import pyarrow as pa
 
         with _damaged(self.name):
-            return ["" if each is None else each for each in part.column(self._id_at).cast(pa.string()).to_pylist()]
+            try:
+                column = part.column(self._id_at).cast(pa.string())
+            except pa.ArrowInvalid as error:
+                if "UTF8" not in str(error):
+                    raise
+                title = shown(part.schema.field(self._id_at).name)
+                what = f"{self.name}: column {title} holds bytes that are not UTF-8, so they name no rows"
+                raise InputError(what, "write the names as text") from None
+            return ["" if each is None else each for each in column.to_pylist()]
 
     @property
     def columns(self) -> Sequence[int]:

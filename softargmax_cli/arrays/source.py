@@ -87,6 +87,8 @@ class Source(ABC):
     """Bytes to read in all; None where the end is not known."""
     labels: Sequence[str] | None = None
     """Names of the positions along the last axis, as the class names of a CSV header."""
+    turns_columns: bool = False
+    """Whether `narrowed` takes positions along the last axis that go downwards, too."""
     has_ids: bool = False
     """Whether the positions along the first axis have names (`Loaded.ids`)."""
 
@@ -109,7 +111,8 @@ class Source(ABC):
     def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
         """Read no more than these positions along each axis need, as far as the format allows.
 
-        Only before a block is fetched. Positions go upwards; returns the same ones in what is left, the new shape.
+        Only before a block is fetched. Positions go upwards, but for those that it turns; returns the same ones in
+        what is left, the new shape.
         """
         return ranges
 

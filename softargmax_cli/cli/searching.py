@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from softargmax_cli.arrays.replay import Replay
-    from softargmax_cli.cli.asking import Inputs
+    from softargmax_cli.cli.asking import Inputs, Reduction
     from softargmax_cli.reduction.result import Run, Traded
 
 LOW, HIGH, COUNT = 0.1, 1e5, 13
@@ -51,25 +52,39 @@ def swept(
     from softargmax_cli.reduction.search import Search, spaced
     from softargmax_cli.reduction.suspects import Suspects
     from softargmax_cli.reduction.trade import trade, trading
+    from softargmax_cli.reduction.weighing import finest_of
 
+    trading_off = partial(trade, finest=tolerance)
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
     def largest(traded: Traded) -> dict[float, float]:
         return {at.beta: at.max_abs_offset for at in traded.betas}
 
     with inputs.opened(name, {"offset"}, bar=bar, needs=trading(tried), replay=replay) as reduction:
+        _refuse_below(finest_of(reduction.problem), tolerance, reduction)
         suspects = Suspects(tolerance, tried, reduction.memory // SHARE)
-        (traded,) = reduction.through(partial(trade, betas=tried, full=True, suspects=suspects))
+        (traded,) = reduction.through(partial(trading_off, betas=tried, full=True, suspects=suspects))
         run, notes = reduction.run, reduction.notes
         search = Search(largest(traded), tolerance, below=betas is None)
         while (wanted := search.wanted()) and (slices := suspects.above(wanted[0])) is not None:
-            (more,) = reduction.of(slices).through(partial(trade, betas=wanted, full=False))
+            (more,) = reduction.of(slices).through(partial(trading_off, betas=wanted, full=False))
             search.learn(largest(more))
     while wanted := search.wanted():
         with inputs.opened(name, {"offset"}, bar=bar, needs=trading(wanted), replay=replay) as again:
-            (more,) = again.through(partial(trade, betas=wanted, full=False))
+            (more,) = again.through(partial(trading_off, betas=wanted, full=False))
             search.learn(largest(more))
     return Swept(replace(run, beta=None), traded, search.answer, search.unbounded, notes)
+
+
+def _refuse_below(finest: float, tolerance: float, reduction: Reduction) -> None:
+    """Raise OptionError for a tolerance so small that no sums tell whether an offset is within it."""
+    if tolerance >= finest:
+        return
+    least = f"1e{math.ceil(math.log10(finest)):+03d}"
+    single = reduction.problem.precision.itemsize == 4
+    what = f"{reduction.run.input}: --tol {tolerance:g}: smaller offsets than {least} are not told from none"
+    where, double = (" in single precision", ", or --precision double") if single else ("", "")
+    raise OptionError(what + where, f"give --tol {least} or more{double}")
 
 
 def found_beta(

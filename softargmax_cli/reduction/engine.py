@@ -75,7 +75,7 @@ class SliceStream(Stream[Slices]):
 
     def _results(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
         """The results of the slices that end with a block, in the order of the file."""
-        names, ids = self._names, rows if self.problem.kept == (0,) else None
+        names, ids = self._names, rows if self.problem.keeps_rows else None
         if names is not None:
             ids = names[block.start[-1] : block.stop[-1]]
         return finish_block(state, self.problem, block, ids)
@@ -87,7 +87,7 @@ class SliceStream(Stream[Slices]):
     @property
     def _names(self) -> Sequence[str] | None:
         """Of the slices, where the last axis is the one that stays."""
-        return self.source.labels if self.problem.kept == (len(self.problem.shape) - 1,) else None
+        return self.source.labels if self.problem.keeps_columns else None
 
     def _numbered(self, answers: Slices, start: int) -> Slices:
         return replace(answers, start=start)

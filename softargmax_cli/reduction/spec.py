@@ -155,6 +155,16 @@ class Problem:
         return tuple(k for k in range(len(self.shape)) if k not in self.axes)
 
     @property
+    def keeps_rows(self) -> bool:
+        """Whether each slice is a position along the first axis, so that what is named there are slices."""
+        return self.kept == (0,)
+
+    @property
+    def keeps_columns(self) -> bool:
+        """The same of the last axis."""
+        return self.kept == (len(self.shape) - 1,)
+
+    @property
     def ascending(self) -> tuple[int, ...]:
         """The reduced axes in the order of the array, which is that of positions in blocks and states."""
         return tuple(sorted(self.axes))
@@ -188,10 +198,12 @@ def check_values(values: Values, axes: Sequence[int], shape: tuple[int | None, .
     for number, (places, axis) in enumerate(zip(values, axes, strict=True)):
         given = f"--values {names[number]}" if names else "--values"
         if not np.isfinite(places).all():
-            raise OptionError(f"{given}: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite")
+            what = f"{given}: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite"
+            raise OptionError(what, "give a number for each index")
         if np.abs(places).max(initial=0) > LARGEST_VALUE:
             largest = places[np.argmax(np.abs(places))]
-            raise OptionError(f"{given}: {largest:g} is too large to be squared for the spread")
+            what = f"{given}: {largest:g} is too large to be squared for the spread"
+            raise OptionError(what, f"choose a larger unit, in which none is beyond {LARGEST_VALUE:g}")
         if shape[axis] not in (None, len(places)):
             what = f"{given}: {len(places):,} values for the {shape[axis]:,} indices of axis {axis}"
             raise OptionError(what, "give one coordinate for each index, or reduce another axis")

@@ -72,6 +72,8 @@ class Part(Generic[Answers]):
     """Where other blocks hold the rest of the slices."""
     answers: Answers | None = None
     """Where the block holds whole slices."""
+    ids: Sequence[str] | None = None
+    """The names of its rows, where it holds parts of them."""
 
 
 class Stream(ABC, Generic[Answers]):
@@ -160,7 +162,7 @@ class Stream(ABC, Generic[Answers]):
             if answers is None:
                 fold.add(self._moved(part, part.block.start))
                 if plan.completes(part.block):
-                    answers, fold = self._answers(fold.whole(), part.block), self._fold()
+                    answers, fold = self._answers(fold.whole(), part.block, part.ids), self._fold()
             if answers is not None:
                 yield part.block, answers
 
@@ -265,7 +267,7 @@ class Stream(ABC, Generic[Answers]):
             self._shapes.add(values.shape)
         if not whole:
             state, misfit = self.reducer.part(values, task.block.start, compiled=compiled)
-            return replace(part, misfit=misfit, state=state)
+            return replace(part, misfit=misfit, state=state, ids=loaded.ids)
         state, misfit = self.reducer.whole(values, compiled=compiled)
         return self._answered(replace(part, misfit=misfit), task, values, state, loaded.ids)
 

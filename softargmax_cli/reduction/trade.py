@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -79,17 +80,19 @@ def trade(
     betas: Sequence[float],
     full: bool,
     memory: int,
+    finest: float = math.inf,
     suspects: Suspects | None = None,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Traded]:
     """What every β does to all slices, in one pass; in the order of `betas`. Yields once.
 
-    full: whether spread and gradient are wanted beside the offset; suspects: gathers these, where all is wanted. Else
-    as `engine.reduce`, with what `trading` needs.
+    full: whether spread and gradient are wanted beside the offset; finest: the smallest offset, in coordinate units,
+    that must be told from none; suspects: gathers these, where all is wanted. Else as `engine.reduce`, with what
+    `trading` needs.
     """
     ascending = sorted(set(betas))
-    reducer = BetaReducer(problem, ascending, runtime, full=full)
+    reducer = BetaReducer(problem, ascending, runtime, full=full, finest=finest)
     some, work = (suspects, FULL) if full else (None, OFFSETS)
     stream = _TradeStream(source, problem, reducer, memory, advance, note, suspects=some, work=work)
     zeros = np.zeros(len(ascending))

@@ -44,6 +44,28 @@ SAMPLE = 128
 """Slices that are looked at first."""
 NOTHING = {F4: 20.0, F8: 40.0}
 """The negative logarithm of a weight, times the third power of a slice's length, that no sum can show."""
+LEFT_OUT = 1e-6
+"""How large all that is left out may be, as a part of the offset that must be told from none."""
+ROWS = 1 << 20
+"""How long a slice is taken to be where only the end of a table tells."""
+
+
+def finest_of(problem: Problem) -> float:
+    """The smallest offset, in coordinate units, that sums of weights tell from none; those below all are flushed."""
+    longest = math.prod(problem.shape[axis] or ROWS for axis in problem.axes)
+    return float(np.finfo(_precision(problem)).tiny) / LEFT_OUT * _together(problem, longest)
+
+
+def _precision(problem: Problem) -> np.dtype[Any]:
+    # Values may lie however far apart, so that no narrower sum would hold the bound.
+    return problem.precision if problem.values is None else F8
+
+
+def _together(problem: Problem, longest: int) -> float:
+    """How far all of so many scores may pull soft together, where each has a weight of 1, in coordinate units."""
+    if problem.values is not None:
+        return longest * (max(float(np.ptp(places)) for places in problem.values) or 1.0)
+    return longest * float(longest if problem.coords == "index" else 2)
 
 
 class BetaReducer:
@@ -52,14 +74,16 @@ class BetaReducer:
     Its states have a β more for each slice: maximum (1, s), hard (a, 1, s), mass (b, s), moments (a, b, s), and merge
     with `betas` (b, 1). With `full`, a second half of the b holds the sums of squared weights, as those at 2β; where
     slices are whole, the second moment alone has that, about soft instead of `hard`, and nothing is left to merge.
+    finest: the smallest offset, in coordinate units, that must be told from none.
     """
 
-    def __init__(self, problem: Problem, betas: Sequence[float], runtime: Runtime, *, full: bool) -> None:
-        self._problem, self._runtime, self._full = problem, runtime, full
+    def __init__(
+        self, problem: Problem, betas: Sequence[float], runtime: Runtime, *, full: bool, finest: float = math.inf
+    ) -> None:
+        self._problem, self._runtime, self._full, self._finest = problem, runtime, full, finest
         self.swept: Float = np.array(betas, np.float64)
         self.betas: Float = np.concatenate([self.swept, 2 * self.swept] if full else [self.swept])[:, None]
-        # Values may lie however far apart, so that no narrower sum would hold the bound.
-        self._precision = problem.precision if problem.values is None else F8
+        self._precision = _precision(problem)
         self._uses: Counter[object] = Counter()
         self.careful = False
         """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
@@ -178,8 +202,7 @@ class BetaReducer:
         """The first β from which on few of (n, s) have any weight in each slice; which these are; how many, (s,)."""
         n, s = gap.shape
         room = min(FEW, n // ROOM)
-        longest = math.prod(self._problem.shape[axis] or n for axis in self._problem.axes)
-        reach = NOTHING[self._precision] + 3 * math.log(longest)
+        reach = self._reach(math.prod(self._problem.shape[axis] or n for axis in self._problem.axes))
 
         def weighing(scores: Array, k: int) -> tuple[Array, Array, bool]:
             heavy = scores > -reach / self.swept[k]
@@ -195,6 +218,11 @@ class BetaReducer:
             if fits:
                 return k, heavy, counts.astype(np.intp)
         return len(self.swept), gap[:0], gap[:0]
+
+    def _reach(self, longest: int) -> float:
+        """The negative logarithm of the largest weight that need not be summed in slices of so many scores."""
+        usual = NOTHING[self._precision] + 3 * math.log(longest)
+        return max(usual, math.log(_together(self._problem, longest)) - math.log(LEFT_OUT) - math.log(self._finest))
 
     def _weighed(self, these: Stretches, betas: Float, compiled: bool, *, whole: bool) -> tuple[dict[str, Float], ...]:
         """The sums of slices under each β, mass (b, s), moments (a, b, s); where wanted, those of squared weights, too.

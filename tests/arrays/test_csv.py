@@ -113,6 +113,9 @@ def failure(text: str | bytes, name: str = "scores.csv", **options: Any) -> Inpu
         ("a,b\n1,2\n3,4\n", "x.csv", ("a", "b")),
         ("\ufeffa,b\n1,2\n3,4\n", "x.csv", ("a", "b")),
         ("a\tb\n1\t2\n3\t4\n", "x.tsv", ("a", "b")),
+        ("1,2\n3,4\n", "x.tsv", None),
+        ("a;b\n1;2\n3;4\n", "x.TAB.gz", ("a", "b")),
+        ("1,a\tb\n1\t2\n3\t4\n", "x.tab", ("1,a", "b")),
         ("a;b\r\n1;2\r\n3;4\r\n", "x.csv", ("a", "b")),
         ("a,a\n1,2\n3,4\n", "x.csv", ("a", "a")),
         ("1,b\n1,2\n3,4\n", "x.csv", ("1", "b")),
@@ -255,10 +258,11 @@ def test_what_is_not_a_number(route: str, cell: str) -> None:
         ("1,2\n1'234,2\n", "1'234"),
         ("1,2\n1 234,2\n", "1 234"),
         ("1,2\n1_234,2\n", "1_234"),
+        ("1,5\t2,5\n3,5\t4,5\n", "1,5"),  # of which commas make as many cells
     ],
 )
 def test_separators_are_never_guessed(route: str, text: str, cell: str) -> None:
-    error = failure(text)
+    error = failure(text, "x.tsv" if "\t" in text else "scores.csv")
     assert repr(cell) in error.what
     assert "thousands separators and decimal commas" in error.remedy
 
@@ -299,6 +303,32 @@ def test_ids_that_are_numbers_and_a_header_of_numbers(route: str) -> None:
     assert read(source)[1] == ["dog", "cat"]
 
 
+UNTOLD = "line 1 is read as numbers; pass --header if it names the columns, --no-header if not"
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "ids", "notes"),
+    [
+        ("x,1,2\n5,1,2\n6,3,1\n", ("1", "2"), ["5", "6"], ()),  # as by its name
+        ("dog,1.5,2\n7,1,2\ncat,3,1\n", None, ["dog", "7", "cat"], ()),
+        ("dog,1.5,2\n,1,2\n", None, ["dog", ""], ()),
+        ("film,2001,2002\na,1,2\nb,4,3\n", None, ["film", "a", "b"], (UNTOLD,)),
+        ("film,2002,2001,1990\na,1,2,3\nb,4,3,5\n", None, ["film", "a", "b"], (UNTOLD,)),
+        ("film,1,3,2\na,1,2,3\nb,4,3,5\n", None, ["film", "a", "b"], ()),
+        ("film,1\na,1\nb,4\n", None, ["film", "a", "b"], ()),
+    ],
+)
+def test_a_header_whose_titles_are_numbers(
+    text: str, labels: tuple[str, ...] | None, ids: list[str], notes: tuple[str, ...]
+) -> None:
+    source = opened(text, id_column="1")
+    assert (source.labels, read(source)[1], source.notes) == (labels, ids, notes)
+    assert opened(text, id_column="1", header=True).notes == opened(text, id_column="1", header=False).notes == ()
+    name = text.partition(",")[0]
+    if labels or notes:
+        assert opened(text, id_column=name).labels == tuple(text.partition("\n")[0].split(",")[1:])
+
+
 def test_an_id_column_that_is_not_there() -> None:
     error = failure("a,b,c\n1,2,3\n", id_column="name")
     assert isinstance(error, OptionError)
@@ -323,6 +353,32 @@ def test_a_column_of_text_asks_for_the_id_column(route: str) -> None:
     assert "--id-column 1 " in failure("dog,1\ncat,2\n").remedy
     assert "--id-column" not in failure("name,a\ndog,1\n3,2\n").remedy
     assert "only one" in failure("name,kind,a\nx,y,1\nz,w,2\n", id_column="name").remedy
+    other = failure("a,kind,b\n1,y,2\n3,w,4\n", id_column="a")
+    assert other.remedy == "pass --id-column kind instead, if this column names the rows"
+
+
+@pytest.mark.parametrize("names", [["US", "NA", "DE"], ["NA", "", "DE"], ["US", "NA"], ["", "DE"], ["n/a", "x", "nan"]])
+def test_names_may_look_like_missing_numbers(route: str, names: list[str]) -> None:
+    text = "country,a,b\n" + "".join(f"{name},{k},2\n" for k, name in enumerate(names))
+    assert "--id-column country " in failure(text).remedy
+    found = opened(text, find_ids=True)
+    assert found.id_column == "country"
+    assert read(found)[1] == names
+    assert opened("a,b\n1,\n3,NA\n", find_ids=True).id_column is None
+    slip = failure("a,b\n" + "1,2\n" * 5 + "NA,2\nx,3\n" + "NA,1\n" * 3)
+    assert slip.remedy == "write a number, or NaN where a value is missing"
+
+
+def test_a_delimiter_that_was_told_wrong(route: str) -> None:
+    for text in ("1,2\n3,4\n", "x,y\n1,2\n3,4\n", "1.5;x\n2;3\n"):
+        remedy = failure(text, delimiter="tab").remedy
+        assert remedy == "pass another --delimiter if it is not '\\t' that separates cells, or write a number"
+
+
+def test_a_comment_above_the_numbers(route: str) -> None:
+    error = failure("# c1 c2\n1 2\n3 4\n")
+    assert error.what == "scores.csv: line 2 has 2 cells, expected 3 as in line 1"
+    assert error.remedy == "line 1 is read as names of columns, the # as one: remove it, or the line if it is a comment"
 
 
 # What is wrong, and where

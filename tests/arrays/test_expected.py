@@ -134,6 +134,15 @@ def test_a_header_that_promises_much_takes_no_memory(folder: Path) -> None:
         assert refused("e.npy", (None, 2), slices=2).what == f"e.npy: {what}"
 
 
+def test_several_arrays_of_which_none_is_soft(folder: Path) -> None:
+    np.savez("two.npz", a=np.zeros(3), b=np.zeros(3))
+    error = refused("two.npz", (3,))  # --key would speak of the input
+    assert error.what == "two.npz: 2 arrays in it, none of them named soft: a, b"
+    assert error.remedy == "make it with: softargmax run INPUT -o FILE"
+    np.savez("one.npz", a=np.arange(3.0))
+    np.testing.assert_array_equal(read("one.npz", (3,)), [[0, 1, 2]])
+
+
 def test_objects_are_never_unpickled(folder: Path) -> None:
     np.save("e.npy", np.array([{}], object), allow_pickle=True)
     assert "never unpickled" in refused("e.npy", (1,)).what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import math
@@ -9,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from answers import assert_answered, assert_holds, numbers, table_cells
 from command import TUTORIAL, TUTORIAL_CSV, Done, Inside
 from oracle import softargmax as oracle
+
+from softargmax_cli import reduce
 
 Array = npt.NDArray[Any]
 
@@ -167,6 +172,39 @@ def test_both_axes_of_a_csv(inside: Inside) -> None:
     assert [line.split(",")[:4] for line in by_columns.lines][:3] == [
         *(["index", "id", "hard", "label"], ["0", "r0", "1", "middle"], ["1", "r1", "0", "left"])
     ]
+
+
+def test_names_are_announced_where_they_come(inside: Inside) -> None:
+    x = np.array([[1, 5, 2], [4, 3, 2.5], [3, 1, 5], [0, 0, 0]])
+    inside.write("s.csv", "name,left,middle,right\nr0,1,5,2\nr1,4,3,2.5\nr2,3,1,5\nr3,0,0,0\n")
+    columns = dict(zip(("left", "middle", "right"), x.T, strict=True))
+    pyarrow.parquet.write_table(pa.table({"name": ["r0", "r1", "r2", "r3"], **columns}), inside.folder / "s.parquet")
+    parts: dict[tuple[str, ...], tuple[Array, Any, str | None]] = {
+        (): (x, 1, "r0"),
+        ("--axis", "0"): (x, 0, "left"),
+        ("--axis", "0,1"): (x, (0, 1), None),
+        ("--axis", "1,0"): (x, (1, 0), None),
+        ("--select", ":,1"): (x[:, 1], 0, None),
+        ("--select", "1:3,-1"): (x[1:3, -1], 0, None),
+        ("--select", "2"): (x[2], 0, None),
+        ("--select", "1:2,::-1"): (x[1:2, ::-1], 1, "r1"),
+    }
+    for asked, (part, axes, first) in parts.items():
+        for name in ("s.csv", "s.parquet", "-"):
+            stdin = inside.read("s.parquet") if name == "-" else None
+            given = ["--id-column", "name", "--beta", "2", *asked]
+            done = inside("run", name, *given, "--format", "csv", stdin=stdin)
+            assert_answered(done, "csv", oracle(part, axes, 2.0))
+            rows = list(csv.DictReader(done.lines))
+            assert rows[0].get("id") == first
+            done = inside("run", name, *given, "-o", "o.npz", "--force", "--quiet", stdin=stdin)
+            assert done.code == 0, done.err
+            with np.load(inside.folder / "o.npz") as arrays:
+                assert ("id" in arrays) is (first is not None)
+            done = inside("grad", name, *given, "--format", "csv", stdin=stdin)
+            assert done.code == 0, done.err
+            assert next(csv.DictReader(done.lines)).get("id") == first
+    assert reduce(inside.folder / "s.parquet", axis=(0, 1), id_column="name").ids is None
 
 
 # Costs and weights

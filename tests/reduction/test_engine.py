@@ -66,11 +66,14 @@ class ArraySource:
     labels = chunks = shards = None
     unpacked = surplus = 0
 
-    def __init__(self, values: Array, order: Order = "C", *, sequential: bool = False) -> None:
+    def __init__(
+        self, values: Array, order: Order = "C", *, sequential: bool = False, ids: Sequence[str] | None = None
+    ) -> None:
         self.shape: tuple[int | None, ...] = values.shape
         self.dtype, self.order, self.sequential = values.dtype, order, sequential
         self._values, self._flat, self._place = values, values.ravel(order), 0
         self.fetched: list[Block] = []
+        self._ids = ids
 
     def fetch(self, block: Block) -> Ready:
         self.fetched.append(block)
@@ -80,7 +83,7 @@ class ArraySource:
         size = math.prod(block.shape)
         values = self._flat[self._place : self._place + size].reshape(block.shape, order=self.order)
         self._place += size
-        return Ready(values)
+        return Ready(values, None if self._ids is None else self._ids[block.start[0] : block.stop[0]])
 
 
 class TableSource:
@@ -223,6 +226,15 @@ def test_a_pipe_whose_slices_lie_further_apart_than_a_block(
     blocks_of(40)
     values = np.random.default_rng(axis).normal(size=(30, 25)).astype("f4")
     check(ArraySource(values, order, sequential=True), values, native_runtime, Spec(axes=(axis,), beta=3.0))
+
+
+def test_names_of_rows_longer_than_a_block(native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
+    values, names = np.random.default_rng(5).normal(size=(7, 50)), list("abcdefg")
+    for nbytes, first in ((160, (1, 17)), (400, (1, 50)), (960, (2, 50))):
+        blocks_of(nbytes)
+        source = ArraySource(values, sequential=True, ids=names)
+        assert answers(source, native_runtime, Spec(beta=3.0)).ids == names
+        assert source.fetched[0].shape == first
 
 
 def test_a_real_pipe_says_the_same_as_a_file(tmp_path: Path, native_runtime: Runtime) -> None:

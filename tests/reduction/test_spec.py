@@ -202,8 +202,9 @@ class TestValues:
 
     def test_none_whose_square_is_infinite(self) -> None:
         spec = Spec(values=(np.array([0, -1e151, 1e100]),))
-        with pytest.raises(OptionError, match=r"--values: -1e\+151 is too large to be squared"):
+        with pytest.raises(OptionError, match=r"--values: -1e\+151 is too large to be squared") as caught:
             spec.resolve((3,), np.dtype("f4"), ALWAYS)
+        assert caught.value.remedy == "choose a larger unit, in which none is beyond 1e+150"
 
     @pytest.mark.parametrize("coords", ["corners", "centers"])
     def test_they_are_coordinates_themselves(self, coords: Any) -> None:

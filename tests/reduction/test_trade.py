@@ -17,6 +17,7 @@ from softargmax_cli.reduction import fitting, stream, weighing
 from softargmax_cli.reduction.result import AtBeta
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.reduction.trade import trade
+from softargmax_cli.reduction.weighing import BetaReducer, finest_of
 from softargmax_cli.runtime.base import Runtime
 
 Array = npt.NDArray[Any]
@@ -169,3 +170,16 @@ def test_betas_in_any_order_and_twice(native_runtime: Runtime) -> None:
     assert [at.beta for at in traded] == [9, 1, 9]
     assert traded[0].max_abs_offset == traded[2].max_abs_offset < traded[1].max_abs_offset
     assert math.isnan(traded[0].mean_spread)
+
+
+def test_usual_tolerances_weigh_no_more_scores(native_runtime: Runtime) -> None:
+    for dtype in ("f4", "f8"):
+        for n in (6, 10, 1000, 10**7):
+            problem = Spec().resolve((3, n), np.dtype(dtype), frozenset({"offset"}))
+            usual, *finer = (
+                BetaReducer(problem, [1.0], native_runtime, full=False, finest=finest)._reach(n)
+                for finest in (math.inf, 0.5, 0.01, 1e-3, finest_of(problem))
+            )
+            assert finer[:3] == [usual] * 3
+            assert math.isclose(finer[3], -math.log(np.finfo(dtype).tiny))  # and no weight is flushed that counts
+            assert n * n * math.exp(-usual) < 1e-6 * 1e-3

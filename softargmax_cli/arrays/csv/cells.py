@@ -6,7 +6,7 @@ import csv
 import math
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
@@ -34,7 +34,7 @@ def number(cell: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        if cell.strip().lower() in MISSING:
+        if is_missing(cell):
             return math.nan
         raise
     if "_" in cell or not cell.isascii():  # Python reads 1_000 and digits of other scripts
@@ -49,6 +49,11 @@ def is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_missing(cell: str) -> bool:
+    """Whether the cell has no value, or says so."""
+    return cell.strip().lower() in MISSING
 
 
 def is_grouped(cell: str) -> bool:
@@ -129,7 +134,7 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
         try:
             rows.append(array("d", map(float if plain else number, cells)))
         except ValueError:
-            rows.append(_row(layout, line, cells, following))
+            rows.append(_row(layout, line, cells, following, rows, ids))
         del cells
     values = buffer.array((len(layout.columns), len(rows)), "f8")
     for at, row in enumerate(rows):
@@ -137,19 +142,31 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
     return Loaded(values.T, ids if layout.id_at is not None else None)
 
 
-def _row(layout: Layout, line: int, cells: list[str], following: Iterator[tuple[int, list[str]]]) -> array[float]:
-    """The numbers of a record that has missing cells; InputError where a cell is text."""
+def _row(
+    layout: Layout,
+    line: int,
+    cells: list[str],
+    following: Iterator[tuple[int, list[str]]],
+    above: Sequence[array[float]],
+    ids: Sequence[str],
+) -> array[float]:
+    """The numbers of a record that has missing cells; InputError where a cell is text.
+
+    above: those of the records before it in the piece; ids: their names, and its own.
+    """
     row = array("d")
-    for at, cell in zip(layout.columns, cells, strict=True):
+    for k, (at, cell) in enumerate(zip(layout.columns, cells, strict=True)):
         if layout.delimiter == " " and not cell:
             refuse_spaces(layout.name, line)
         try:
             row.append(number(cell))
         except ValueError:
             below = [record[at] for _, record in islice(following, _SAMPLE) if at < len(record)]
-            # With nothing below, a text in the first row may well be a name; one further down is a slip.
-            names = not any(map(is_number, below)) and (bool(below) or line <= 2)
-            _refuse_cell(layout, line, at, cell, names)
+            below = [other for other in below if not is_missing(other)]
+            numbers = any(map(is_number, below)) or not all(math.isnan(values[k]) for values in above[-_SAMPLE:])
+            # With nothing else in the whole column, it may well be one of names; with nothing else here, it is a slip.
+            names = not numbers and (bool(below) or line - len(above) <= 2)
+            _refuse_cell(layout, line, at, cell, names, all(map(is_number, ids)))
     return row
 
 
@@ -168,16 +185,20 @@ def _refuse_record(layout: Layout, line: int, cells: list[str]) -> NoReturn:
         refuse_spaces(layout.name, line)
     found = f"{len(cells)} cell{'s' if len(cells) != 1 else ''}"
     told = "" if layout.told else f", or pass --delimiter if it is not {layout.delimiter!r}"
-    raise InputError(
-        f"{layout.name}: line {line} has {found}, expected {layout.width} as in line 1",
-        f"write NaN where a value is missing{told}",
-    )
+    remedy = f"write NaN where a value is missing{told}"
+    if layout.header is not None and layout.header[0].startswith("#"):
+        remedy = "line 1 is read as names of columns, the # as one: remove it, or the line if it is a comment"
+    raise InputError(f"{layout.name}: line {line} has {found}, expected {layout.width} as in line 1", remedy)
 
 
-def _refuse_cell(layout: Layout, line: int, at: int, cell: str, column_is_text: bool) -> NoReturn:
+def _refuse_cell(
+    layout: Layout, line: int, at: int, cell: str, column_is_text: bool, ids_are_numbers: bool
+) -> NoReturn:
     title = layout.header[at] if layout.header else ""
     where = f"line {line}, column {at + 1}" + (f" ({shown(title)})" if title else "")
-    if is_grouped(cell):
+    if layout.told and layout.width == 1:
+        remedy = f"pass another --delimiter if it is not {layout.delimiter!r} that separates cells, or write a number"
+    elif is_grouped(cell):
         remedy = "write 1234.5: thousands separators and decimal commas are not read"
     elif layout.header is None and line == 1:
         remedy = "pass --header if line 1 names the columns"
@@ -185,6 +206,8 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str, column_is_text: 
             remedy += f", --id-column {at + 1} if column {at + 1} names the rows"
     elif column_is_text and layout.id_at is None:
         remedy = f"pass --id-column {option_for(layout, at)} if this column names the rows"
+    elif column_is_text and ids_are_numbers:
+        remedy = f"pass --id-column {option_for(layout, at)} instead, if this column names the rows"
     elif column_is_text:
         remedy = "remove the column: only one column can name the rows"
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
-from softargmax_cli.arrays.csv.cells import MISSING, decoded, is_grouped, is_number, records, refuse_spaces, shown
+from softargmax_cli.arrays.csv.cells import decoded, is_grouped, is_missing, is_number, records, refuse_spaces, shown
 from softargmax_cli.arrays.csv.records import LONGEST, Records, trimmed
 from softargmax_cli.arrays.formats import NAMED_DELIMITERS
 from softargmax_cli.arrays.strangers import LONGEST_START, other_format
@@ -68,9 +68,9 @@ def find_layout(
     id_at = _of_text(sample) if find_ids and id_column is None else by_number(id_column, len(first))
     notes: tuple[str, ...] = ()
     if header is None:
-        if _counts(titles) and second:
-            notes = ("line 1 is read as numbers; pass --header if it names the columns",)
-        header = (id_at is None and id_column in titles) or _is_header(first, second, id_at)
+        header = (id_at is None and id_column in titles) or _is_header(sample, id_at)
+        if second and not header and (_counts(titles) or (id_at is not None and _ascends(titles, id_at))):
+            notes = ("line 1 is read as numbers; pass --header if it names the columns, --no-header if not",)
     if id_at is None and id_column is not None:
         id_at = by_name(name, titles, header, id_column)
     everywhere = range(len(first))
@@ -102,7 +102,8 @@ def spelled(delimiter: str) -> str:
     return character
 
 
-def _suffix(name: str) -> str | None:
+def _preferred(name: str) -> str | None:
+    """The delimiter that a file's name speaks of."""
     return "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else None
 
 
@@ -113,12 +114,12 @@ def _head(stream: Records, delimiter: str | None) -> tuple[str, str, list[list[s
         stream.fill(size)
         if not stream.offset:
             _check_start(stream)
-        stream.check_cells(delimiter or _suffix(stream.name) or DELIMITERS)
+        stream.check_cells(delimiter or DELIMITERS)
         held = len(stream.held)
         # Two records and the begin of a third take as many lines; before that there is no use in looking.
         if stream.ended or held >= LONGEST or stream.held.count(b"\n") > 2 or 0 in stream.held:
             text = _text(stream)
-            found = delimiter or _suffix(stream.name) or _sniffed(text, stream.ended, stream.name)
+            found = delimiter or _sniffed(text, stream.ended, stream.name)
             sample = _sample(text, stream.ended, found, stream.name)
             if stream.ended:
                 stream.border(found)  # in a quote that is never closed, what follows would look like a header
@@ -173,6 +174,7 @@ def _sample(text: str, complete: bool, delimiter: str, name: str) -> list[list[s
 
 
 def _sniffed(text: str, complete: bool, name: str) -> str:
+    """The delimiter that explains the records best; the one that the name speaks of, where it cuts them all alike."""
     best, found = 0.0, ","
     for delimiter in DELIMITERS:
         if delimiter not in text:
@@ -190,18 +192,28 @@ def _sniffed(text: str, complete: bool, name: str) -> str:
         numbers = sum(is_number(cell) or is_grouped(cell) for cell in cells)
         # A delimiter cuts all records into as many cells, and leaves numbers; a text of only names has none of these.
         score = alike / len(sample) * (0.01 + numbers / len(cells)) if width > 1 else 0.0
+        if score and alike == len(sample) and delimiter == _preferred(name):
+            return delimiter
         if score > best:
             best, found = score, delimiter
     return found
 
 
-def _is_header(first: list[str], second: list[str], ignored: int | None) -> bool:
-    """Whether the first record names columns: text stands above a number, or it is all text."""
-    looked = {*range(len(first))[:_ENOUGH], *range(len(first))[-_ENOUGH:]} - {ignored}
+def _is_header(sample: list[list[str]], id_at: int | None) -> bool:
+    """Whether the first record names columns: text stands above a number, or it is all text.
+
+    Names of rows may be numbers, or some of them: above these, text tells only where they all are.
+    """
+    first, second = sample[0], sample[1] if len(sample) > 1 else []
+    if id_at is not None and _is_text(first[id_at]):
+        names = [cells[id_at] for cells in sample[1:] if id_at < len(cells)]
+        if names and all(is_number(cell) and not is_missing(cell) for cell in names):
+            return True
+    looked = {*range(len(first))[:_ENOUGH], *range(len(first))[-_ENOUGH:]} - {id_at}
     above = [(at, first[at]) for at in sorted(looked)]
     for at, cell in above:
         below = second[at] if at < len(second) else ""
-        if _is_text(cell) and is_number(below) and below.strip().lower() not in MISSING:
+        if _is_text(cell) and is_number(below) and not is_missing(below):
             return True
     # The cell above a column of names is often left empty.
     texts = [_is_text(cell) for at, cell in above if at or cell]
@@ -214,6 +226,15 @@ def _counts(titles: tuple[str, ...]) -> bool:
     return len(numbers) > 1 and all(number == str(k) for k, number in enumerate(numbers))
 
 
+def _ascends(titles: tuple[str, ...], id_at: int) -> bool:
+    """Whether the cells beside a name are whole numbers that rise or fall, as years that name columns do."""
+    numbers = [*titles[:id_at], *titles[id_at + 1 :]]
+    if len(numbers) < 2 or not all(cell.isascii() and cell.isdecimal() for cell in numbers):
+        return False
+    steps = [int(b) - int(a) for a, b in pairwise(numbers)]
+    return min(steps) > 0 or max(steps) < 0
+
+
 def _is_text(cell: str) -> bool:
     return not is_number(cell) and not is_grouped(cell)
 
@@ -221,7 +242,13 @@ def _is_text(cell: str) -> bool:
 def _of_text(sample: list[list[str]]) -> int | None:
     """The position of the one column that holds text below the first record; None where none does, or several do."""
     below = [cells for cells in sample[1:] or sample if len(cells) == len(sample[0])]
-    places = [at for at in range(len(sample[0])) if below and all(_is_text(cells[at]) for cells in below)]
+    columns = [[cells[at] for cells in below] for at in range(len(sample[0]))]
+    # NA may be missing, and may be Namibia.
+    places = [
+        at
+        for at, cells in enumerate(columns)
+        if any(map(_is_text, cells)) and all(_is_text(cell) or is_missing(cell) for cell in cells)
+    ]
     return places[0] if len(places) == 1 and len(sample[0]) > 1 else None
 
 

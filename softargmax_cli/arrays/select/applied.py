@@ -41,7 +41,7 @@ def _selected(source: Source, selection: Selection) -> Source:
     ranges = selection.ranges(tuple(n or 0 for n in source.shape))
     if not source.sequential:
         return SelectedSource(source, ranges, kept)
-    if all(positions.step > 0 for positions in ranges):
+    if all(positions.step > 0 for positions in (ranges[:-1] if source.turns_columns else ranges)):
         return SelectedStream(source, ranges, kept)
     return SelectedSource(_counted(source, selection), ranges, kept)
 
@@ -60,7 +60,7 @@ def _row(source: Source, selection: Selection, row: int) -> Source:
 
 def _counted(source: Source, selection: Selection) -> Source:
     """A copy that can be read in any order, of which the number of rows is known."""
-    if source.has_ids:
+    if source.has_ids and all(selection.kept(2)):  # else what stays are no rows
         what = f"--select {selection}: rows that have names can only be taken in their order, counted from the first"
-        raise OptionError(what, "leave out --id-column, or save the numbers as .npy")
+        raise OptionError(what, "take them upwards from one that is 0 or more, or save the numbers as .npy")
     return spooled(source, MEMORY)
