@@ -126,8 +126,14 @@ class Inputs:
                 if source.sequential and needs.must_seek(source, problem, asked.memory):
                     from softargmax_cli.arrays.spooled import spooled
 
+                    named = source.has_ids and problem.keeps_rows and not needs.in_boxes
                     with Progress(source.nbytes, stream) as progress:
                         source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
+                    if named:
+                        source.notes = (
+                            *source.notes,
+                            "its rows lose their names, as it must be copied to be read twice",
+                        )
                     problem = spec.resolve(source.shape, source.dtype, wanted)
                 count = needs.passes(source, problem, asked.memory)
             runtime = self._renewed()

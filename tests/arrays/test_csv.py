@@ -201,10 +201,27 @@ def test_a_header_alone_is_no_table(text: str, header: bool | None) -> None:
 
 
 def test_a_header_of_counted_numbers_is_noted() -> None:
-    assert "--header" in opened(",0,1,2\n0,5,6,7\n").notes[0]
+    assert "--header" in opened(",0,1,2\n4,5,6,7\n").notes[0]
     assert "--header" in opened("0,1,2\n5,6,7\n").notes[0]
     assert not opened("0,1,2\n5,6,7\n", header=False).notes
     assert not opened("1,2,0\n5,6,7\n").notes
+
+
+@pytest.mark.parametrize("titles", ["a,b", "0,1", "x y,NA"])
+def test_a_column_that_counts_the_rows_as_pandas_writes_it(route: str, titles: str) -> None:
+    text = f",{titles}\n0,1.5,2.5\n1,3.0,1.0\n2,,4.0\n"
+    source = opened(text)
+    assert source.notes == (
+        "column 1 has no title and counts the rows, as pandas writes it; pass --id-column 1 if it is no score",
+    )
+    np.testing.assert_array_equal(read(source)[0], [[0, 1.5, 2.5], [1, 3, 1], [2, NAN, 4]])
+    named = opened(text, id_column="1")
+    assert (named.notes, named.labels) == ((), tuple(titles.split(",")))
+    table, ids, _ = read(named)
+    np.testing.assert_array_equal(table, [[1.5, 2.5], [3, 1], [NAN, 4]])
+    assert ids == ["0", "1", "2"]
+    for other in (f"i,{titles}\n0,1,2\n", ",a,b\n1,2,3\n", ",a,b\n0.0,2,3\n", ",1,2\n0,3,4\n", '""\n0\n'):
+        assert not any("counts the rows" in note for note in opened(other, delimiter=",").notes)
 
 
 def test_no_header_though_it_looks_like_one() -> None:

@@ -67,10 +67,15 @@ def find_layout(
     titles = tuple(map(str.strip, first))
     id_at = _of_text(sample) if find_ids and id_column is None else by_number(id_column, len(first))
     notes: tuple[str, ...] = ()
+    indexed = _is_indexed(sample)
     if header is None:
-        header = (id_at is None and id_column in titles) or _is_header(sample, id_at)
+        header = (id_at is None and id_column in titles) or _is_header(sample, id_at) or (indexed and _counts(titles))
         if second and not header and (_counts(titles) or (id_at is not None and _ascends(titles, id_at))):
             notes = ("line 1 is read as numbers; pass --header if it names the columns, --no-header if not",)
+    if header and indexed and id_at is None and id_column is None:
+        notes = (
+            "column 1 has no title and counts the rows, as pandas writes it; pass --id-column 1 if it is no score",
+        )
     if id_at is None and id_column is not None:
         id_at = by_name(name, titles, header, id_column)
     everywhere = range(len(first))
@@ -218,6 +223,13 @@ def _is_header(sample: list[list[str]], id_at: int | None) -> bool:
     # The cell above a column of names is often left empty.
     texts = [_is_text(cell) for at, cell in above if at or cell]
     return bool(texts) and all(texts)
+
+
+def _is_indexed(sample: list[list[str]]) -> bool:
+    """Whether the first of several columns counts the records, below an empty title, as pandas writes it."""
+    below = [cells[0] for cells in sample[1:] if cells]
+    counts = bool(below) and all(cell == str(k) for k, cell in enumerate(below))
+    return counts and len(sample[0]) > 1 and not sample[0][0].strip()
 
 
 def _counts(titles: tuple[str, ...]) -> bool:
