@@ -297,6 +297,25 @@ def test_one_run_at_a_time_writes_a_store(
     assert inside.names() == {"x.zarr", "out.zarr"}
 
 
+def test_a_store_that_appears_meanwhile_is_not_replaced(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(inside, "x.zarr", X, CHUNKS)
+
+    def write(self: Chunks, *given: Any) -> None:
+        if "out.zarr" not in inside.names():
+            save(inside, "out.zarr", X[0], CHUNKS[1:])
+        written(self, *given)
+
+    written = Chunks.write
+    monkeypatch.setattr(Chunks, "write", write)
+    done = inside("run", "x.zarr", "--beta", "2", "-o", "out.zarr")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "softargmax: error: out.zarr: the store exists\n  replace it with --force\n"
+    np.testing.assert_array_equal(zarr.open_array(str(inside.folder / "out.zarr"), mode="r")[...], X[0])
+    done = inside("run", "x.zarr", "--beta", "2", "-o", "out.zarr", "--resume", "--force")
+    assert (done.code, "chunks were there already" in done.err) == (0, True), done.err
+    assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
+
+
 @pytest.mark.skipif(not hasattr(os, "sync"), reason="there is a step less")
 @pytest.mark.parametrize(
     ("step", "old"),

@@ -100,8 +100,9 @@ class DiskPlace(StorePlace):
         # Absolute, as other machines read it, too; and as it is, since links may lead elsewhere there.
         self._target = os.path.join(os.getcwd(), follow(name.rstrip(os.sep)))
         super().__init__(name, self._target + PARTIAL)
-        self._old = f"{self.where}.old"
-        self._lock = -1
+        above, base = os.path.split(self._target)
+        self._old = os.path.join(above, f".{base}.softargmax-old")
+        self._lock, self._force = -1, False
         if os.path.lexists(self.where):
             self._hold()
         self._settle()
@@ -127,6 +128,7 @@ class DiskPlace(StorePlace):
 
     def refuse_old(self, force: bool) -> None:
         """Raise OutputError where something is there already, but for a store with `force`."""
+        self._force = force
         if not os.path.lexists(self._target):
             return
         if not force:
@@ -145,7 +147,8 @@ class DiskPlace(StorePlace):
         self._hold()
 
     def publish(self) -> None:
-        """Take the place of the target; until that is done, `--resume` does the rest."""
+        """Take the place of the target, if nothing is in the way; until that is done, `--resume` does the rest."""
+        self.refuse_old(self._force)
         for folder, _, names in os.walk(self.where):
             for name in names:
                 if name.endswith(PARTIAL):  # of a writer that was killed
