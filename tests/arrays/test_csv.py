@@ -465,6 +465,13 @@ def test_a_quote_within_a_name_hides_where_the_last_record_ends(route: str) -> N
     )
 
 
+def test_a_byte_order_mark_that_is_not_the_file_s(route: str) -> None:
+    what = "scores.csv: line 1, column 1: '\\ufeff1' is not a number"
+    assert failure("\ufeff\ufeff1,2\n3,4\n", header=False).what == what
+    table, _, _ = read(opened("\ufeff1,2\n3,4\n", header=False))
+    np.testing.assert_array_equal(table, [[1, 2], [3, 4]])
+
+
 def test_a_ragged_line_mentions_the_delimiter_that_was_found() -> None:
     assert "--delimiter if it is not ','" in failure("1,2\n3\n").remedy
     assert "--delimiter" not in failure("1,2\n3\n", delimiter=",").remedy

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import warnings
+from codecs import BOM_UTF8
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,8 @@ class FrameParser:
             return None  # polars takes NUL for a character of a name
         if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
             return None  # and a lone carriage return, too
+        if data.startswith(BOM_UTF8):
+            return None  # polars takes it for the file's own
         if b'"' in data and not self._quotes_whole_cells(data):
             return None  # at a lone quote polars may panic
         frame = self._frame(data)
