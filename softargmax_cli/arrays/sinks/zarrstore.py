@@ -55,8 +55,7 @@ class Chunks:
         """
         region = tuple(slice(block.start[k], block.stop[k]) for k in self.kept)
         inner = [block.shape[k] for k in self.kept]
-        if is_url(self.place):
-            self.check_alone()
+        self.check_alone()
         with blaming(self.place, "written", OutputError):
             arrays = self._arrays()
 

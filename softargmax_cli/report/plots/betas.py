@@ -54,6 +54,6 @@ def _put_scales(axes: Axes, traded: Traded, tolerance: float) -> None:
     values = [value for at in traded.betas for value in (at.max_abs_offset, at.mean_gradient_norm) if value > 0]
     if not values:  # of no curve matplotlib learns where its logarithms may begin
         axes.set_xlim(traded.betas[0].beta / 2, traded.betas[-1].beta * 2)
-        axes.set_ylim((tolerance or 1) / 10, (tolerance or 1) * 10)
+        axes.set_ylim(tolerance / 10, tolerance * 10)
     elif (lowest := max(values) * LEAST) > min(values):
-        axes.set_ylim(bottom=min(lowest, tolerance / 2 or lowest))
+        axes.set_ylim(bottom=min(lowest, tolerance / 2))
