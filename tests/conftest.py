@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def library() -> ctypes.CDLL:
     """TensorFlow's C library; skips where this wheel has none."""
-    from softargmax_cli.runtime.capi import load
+    from softargmax_cli.tensorflow.capi import load
 
     try:
         return load()
@@ -51,14 +51,14 @@ def python_runtime() -> Runtime:
     """TensorFlow imported, on the CPU."""
     with warnings.catch_warnings():  # what third parties deprecate is theirs to mend
         warnings.simplefilter("ignore")
-        from softargmax_cli.runtime.python import PythonRuntime
+        from softargmax_cli.tensorflow.python import PythonRuntime
     return PythonRuntime("cpu")
 
 
 @pytest.fixture
 def native_runtime(library: ctypes.CDLL) -> Iterator[Runtime]:
     """The C library on the CPU; a fresh one costs nothing, and an old one slows down with its graph."""
-    from softargmax_cli.runtime.native import NativeRuntime
+    from softargmax_cli.tensorflow.native import NativeRuntime
 
     runtime = NativeRuntime(library, "cpu")
     yield runtime
@@ -76,7 +76,7 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
 def gpu_runtime(library: ctypes.CDLL) -> Iterator[Runtime]:
     """The C library on a GPU; skips where it sees none."""
     from softargmax_cli.errors import DeviceError
-    from softargmax_cli.runtime.native import NativeRuntime
+    from softargmax_cli.tensorflow.native import NativeRuntime
 
     try:
         runtime = NativeRuntime(library, "gpu")

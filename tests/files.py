@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from safetensors.numpy import save as safetensors
 
-from softargmax_cli.arrays.source import Source
+from softargmax_cli.files.source import Source
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

@@ -25,26 +25,26 @@ TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "test
 MAY_IMPORT = {
     "errors": [],
     "quoting": [],
-    "runtime": ["errors", "runtime"],
+    "tensorflow": ["errors", "tensorflow"],
     "reduction": ["errors", "reduction"],
-    "arrays": ["errors", "quoting", "arrays", "reduction.blocks", "reduction.buffer", "reduction.result"],
+    "files": ["errors", "quoting", "files", "reduction.blocks", "reduction.buffer", "reduction.result"],
     "report": ["errors", "quoting", "report", "reduction.result", "reduction.slopes"],
-    "cluster": ["errors", "arrays", "reduction", "runtime", "api.runtimes", "api.describing", "cluster"],
-    "api": ["errors", "arrays", "reduction", "runtime", "api"],
+    "cluster": ["errors", "files", "reduction", "tensorflow", "api.runtimes", "api.describing", "cluster"],
+    "api": ["errors", "files", "reduction", "tensorflow", "api"],
     "cli": [""],
     "__main__": ["cli"],
     "": [""],
 }
 """For each part, the modules of the package that it may import, with all below them; "" is the whole package."""
 
-EXCEPTIONS = {"reduction.engine": ["runtime"]}
+EXCEPTIONS = {"reduction.engine": ["tensorflow"]}
 """The engine drives the runtime; the rest of the reduction may name it in annotations (`if TYPE_CHECKING`)."""
 
-KNOWS_TENSORFLOW = {"runtime", "api"}
+KNOWS_TENSORFLOW = {"tensorflow", "api"}
 ONLY_OUTSIDERS = {
     "errors": set(),
     "quoting": set(),
-    "runtime": {"numpy", "tensorflow"},
+    "tensorflow": {"numpy", "tensorflow"},
     "reduction": {"numpy"},
     "cluster": {"numpy", "dask", "distributed"},
     "api": {"numpy", "tensorflow", "keras"},
@@ -154,7 +154,7 @@ def breaches(root: Path) -> list[str]:
             top, _, inner = one.name.partition(".")
             where = f"{module or PACKAGE}, line {one.line}"
             if top == PACKAGE:
-                typed = part == "reduction" and one.for_typing and below(inner, ["runtime"])
+                typed = part == "reduction" and one.for_typing and below(inner, ["tensorflow"])
                 if not typed and not below(inner, allowed):
                     lines.append(f"{where}: imports {inner or 'the package itself'}")
             elif top == "tensorflow" and part not in KNOWS_TENSORFLOW:
@@ -210,17 +210,17 @@ SOUND = {
     "__init__.py": '"""A house."""\n\n__version__ = "1.2.3"\n',
     "__main__.py": "from softargmax_cli.cli.app import main\n",
     "errors.py": "import math\n",
-    "runtime/__init__.py": "",
-    "runtime/base.py": "import tensorflow\nfrom softargmax_cli.errors import E\n",
+    "tensorflow/__init__.py": "",
+    "tensorflow/base.py": "import tensorflow\nfrom softargmax_cli.errors import E\n",
     "reduction/__init__.py": "",
     "reduction/blocks.py": "import numpy as np\n",
     "reduction/result.py": "from softargmax_cli.reduction import blocks\n",
-    "reduction/engine.py": "from softargmax_cli.runtime.base import Runtime\n",
+    "reduction/engine.py": "from softargmax_cli.tensorflow.base import Runtime\n",
     "reduction/kernel.py": (
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from softargmax_cli.runtime import base\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from softargmax_cli.tensorflow import base\n"
     ),
-    "arrays/__init__.py": "",
-    "arrays/npy.py": "import pyarrow\nfrom softargmax_cli.reduction.blocks import Block\n",
+    "files/__init__.py": "",
+    "files/npy.py": "import pyarrow\nfrom softargmax_cli.reduction.blocks import Block\n",
     "report/__init__.py": "",
     "report/table.py": "import rich\nfrom softargmax_cli.reduction.result import Run\n",
     "cli/__init__.py": "",
@@ -229,29 +229,29 @@ SOUND = {
 }
 
 WRONG = [
-    ("errors.py", "import softargmax_cli.arrays", "errors, line 1: imports arrays"),
+    ("errors.py", "import softargmax_cli.files", "errors, line 1: imports files"),
     ("errors.py", "import numpy", "errors, line 1: imports numpy"),
     ("errors.py", "import softargmax_cli", "errors, line 1: imports the package itself"),
     (
-        "runtime/base.py",
+        "tensorflow/base.py",
         "from softargmax_cli.reduction import blocks",
-        "runtime.base, line 1: imports reduction.blocks",
+        "tensorflow.base, line 1: imports reduction.blocks",
     ),
-    ("runtime/base.py", "from ..reduction.blocks import Block", "runtime.base, line 1: imports reduction.blocks"),
-    ("runtime/__init__.py", "from ..arrays import npy", "runtime, line 1: imports arrays.npy"),
-    ("reduction/blocks.py", "from softargmax_cli import arrays", "reduction.blocks, line 1: imports arrays"),
+    ("tensorflow/base.py", "from ..reduction.blocks import Block", "tensorflow.base, line 1: imports reduction.blocks"),
+    ("tensorflow/__init__.py", "from ..files import npy", "tensorflow, line 1: imports files.npy"),
+    ("reduction/blocks.py", "from softargmax_cli import files", "reduction.blocks, line 1: imports files"),
     (
         "reduction/blocks.py",
-        "from softargmax_cli.runtime import base",
+        "from softargmax_cli.tensorflow import base",
         "reduction.blocks, line 1: imports runtime.base",
     ),
     ("reduction/blocks.py", "def f():\n    import tensorflow", "reduction.blocks, line 2: knows TensorFlow"),
     ("reduction/blocks.py", "import rich.table", "reduction.blocks, line 1: imports rich"),
     ("reduction/engine.py", "import softargmax_cli.cli.app", "reduction.engine, line 1: imports cli.app"),
-    ("arrays/npy.py", "from softargmax_cli.report.table import t", "arrays.npy, line 1: imports report.table"),
-    ("arrays/npy.py", "from softargmax_cli.reduction.engine import e", "arrays.npy, line 1: imports reduction.engine"),
-    ("arrays/npy.py", "from tensorflow import io", "arrays.npy, line 1: knows TensorFlow"),
-    ("report/table.py", "import softargmax_cli.arrays.npy", "report.table, line 1: imports arrays.npy"),
+    ("files/npy.py", "from softargmax_cli.report.table import t", "files.npy, line 1: imports report.table"),
+    ("files/npy.py", "from softargmax_cli.reduction.engine import e", "files.npy, line 1: imports reduction.engine"),
+    ("files/npy.py", "from tensorflow import io", "files.npy, line 1: knows TensorFlow"),
+    ("report/table.py", "import softargmax_cli.files.npy", "report.table, line 1: imports files.npy"),
     ("report/table.py", 'import_module("tensorflow.io")', "report.table, line 1: knows TensorFlow"),
     ("cli/run.py", "def f():\n    import tensorflow as tf", "cli.run, line 2: knows TensorFlow"),
     ("cli/run.py", "try:\n    import rich\nfinally:\n    pass", "cli.run: loads rich at once, through cli.run"),

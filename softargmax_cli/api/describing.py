@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from softargmax_cli.arrays.reading import Reading
-from softargmax_cli.arrays.source import Source
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.result import Run
 from softargmax_cli.reduction.spec import Problem
 

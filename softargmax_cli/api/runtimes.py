@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softargmax_cli.errors import NoSuchDeviceError, OptionError
-from softargmax_cli.runtime.base import Runtime
-from softargmax_cli.runtime.chatter import Chatter
-from softargmax_cli.runtime.loading import VARIABLE
+from softargmax_cli.tensorflow.base import Runtime
+from softargmax_cli.tensorflow.chatter import Chatter
+from softargmax_cli.tensorflow.loading import VARIABLE
 
 if TYPE_CHECKING:
     import ctypes
@@ -107,14 +107,14 @@ def _first(device: str, choice: str) -> Runtime:
         if choice == "native":
             raise OptionError(f"{VARIABLE}=native: {failure}", f"unset {VARIABLE}, or set it to python") from failure
         return _python(device)
-    from softargmax_cli.runtime.native import NativeRuntime
+    from softargmax_cli.tensorflow.native import NativeRuntime
 
     return NativeRuntime(library, device)
 
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    from softargmax_cli.runtime.capi import load
+    from softargmax_cli.tensorflow.capi import load
 
     return load()
 
@@ -123,7 +123,7 @@ def _python(device: str) -> Runtime:
     """TensorFlow as it is imported, its logger as it was."""
     from tensorflow import get_logger
 
-    from softargmax_cli.runtime.python import PythonRuntime
+    from softargmax_cli.tensorflow.python import PythonRuntime
 
     logger = get_logger()
     level = logger.level

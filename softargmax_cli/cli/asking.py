@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import SoftArgmaxError, naming
 from softargmax_cli.report.progress import Progress
-from softargmax_cli.runtime.loading import Loading
+from softargmax_cli.tensorflow.loading import Loading
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from softargmax_cli.arrays.reading import Reading
-    from softargmax_cli.arrays.replay import Replay
-    from softargmax_cli.arrays.source import Source
+    from softargmax_cli.files.reading import Reading
+    from softargmax_cli.files.replay import Replay
+    from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.excerpt import Excerpt, Excerpting
     from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
-    from softargmax_cli.runtime.base import Runtime
+    from softargmax_cli.tensorflow.base import Runtime
 
 Made = TypeVar("Made")
 
@@ -112,7 +112,7 @@ class Inputs:
         excerpt: how many slices to keep the scores of.
         replay: what opens it, where it is opened more than once; beta: another than the one asked for.
         """
-        from softargmax_cli.arrays.opening import open_source
+        from softargmax_cli.files.registry import open_source
         from softargmax_cli.reduction.fitting import REDUCTION
 
         asked, wanted, needs = self._asked, frozenset(fields), needs or REDUCTION
@@ -124,7 +124,7 @@ class Inputs:
             with naming(source.name):
                 problem = spec.resolve(source.shape, source.dtype, wanted)
                 if source.sequential and needs.must_seek(source, problem, asked.memory):
-                    from softargmax_cli.arrays.spooled import spooled
+                    from softargmax_cli.files.spooled import spooled
 
                     named = source.has_ids and problem.keeps_rows and not needs.in_boxes
                     with Progress(source.nbytes, stream) as progress:
@@ -154,7 +154,7 @@ class Inputs:
 
     def replayed(self, name: str) -> Replay:
         """What opens an input as often as is wanted."""
-        from softargmax_cli.arrays.replay import Replay
+        from softargmax_cli.files.replay import Replay
 
         return Replay(name, self._asked.reading)
 
@@ -195,7 +195,7 @@ class Reduction:
         self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
-        from softargmax_cli.arrays.sinks.spool import scratch
+        from softargmax_cli.files.writers.spool import scratch
         from softargmax_cli.reduction.engine import reduce
 
         return self.through(partial(reduce, scratch=scratch))
@@ -208,7 +208,7 @@ class Reduction:
 
     def of(self, slices: npt.NDArray[Any]) -> Reduction:
         """The same of some slices, (m, …), whose lengths are those of the reduced axes in the order of the array."""
-        from softargmax_cli.arrays.memory import ArraySource
+        from softargmax_cli.files.memory import ArraySource
 
         problem = replace(self.problem, shape=slices.shape, axes=tuple(1 + place for place in self.problem.order))
         return Reduction(
@@ -221,7 +221,7 @@ class Reduction:
             slices.close()
 
     def _through(self, reduce: Callable[..., Iterator[Made]]) -> Generator[Made, None, None]:
-        from softargmax_cli.arrays.watching import refusals, watching
+        from softargmax_cli.files.watching import refusals, watching
 
         source, memory = self.source, self.memory
         nbytes = None if source.nbytes is None else self._passes * source.nbytes
@@ -258,7 +258,7 @@ def spec_of(asked: Asked) -> Spec:
 
     values = None
     if asked.files:
-        from softargmax_cli.arrays.values import read_values
+        from softargmax_cli.files.values import read_values
 
         values = tuple(map(read_values, asked.files))
     return Spec(

@@ -129,7 +129,7 @@ def check(
 
     softargmax check scores.csv --format junit -o report.xml
     """
-    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cli.asking import Asked
     from softargmax_cli.cli.checking import Criterion, check_all
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.arrays.formats import STORE, format_of, picture_format_of
-from softargmax_cli.arrays.remote import is_url
+from softargmax_cli.files.suffixes import STORE, format_of, picture_format_of
+from softargmax_cli.files.remote import is_url
 from softargmax_cli.errors import OptionError, OutputError
 
 

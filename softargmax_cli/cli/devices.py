@@ -11,10 +11,10 @@ import typer
 from softargmax_cli.cli import options
 from softargmax_cli.cli.saying import FAILED, say_error
 from softargmax_cli.errors import DeviceError, SoftArgmaxError
-from softargmax_cli.runtime.loading import VARIABLE, Loading
+from softargmax_cli.tensorflow.loading import VARIABLE, Loading
 
 if TYPE_CHECKING:
-    from softargmax_cli.runtime.base import Seen
+    from softargmax_cli.tensorflow.base import Seen
 
 Format = Annotated[
     Literal["table", "json"], typer.Option(help="Lines for people; json.", rich_help_panel=options.OUTPUT)
@@ -30,7 +30,7 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     """
     facts, error = _gathered(verbose=verbose)
     if format == "json":
-        from softargmax_cli.arrays.sinks.jsontext import escaped
+        from softargmax_cli.files.writers.jsontext import escaped
 
         text = escaped(json.dumps(facts, ensure_ascii=False, indent=1))
     else:
@@ -51,7 +51,7 @@ def _gathered(*, verbose: bool) -> tuple[dict[str, Any], SoftArgmaxError | None]
 
     from softargmax_cli import __version__
     from softargmax_cli.reduction.parallel import cores
-    from softargmax_cli.runtime.surroundings import cuda, tensorflow_folder, tensorflow_version, version_of
+    from softargmax_cli.tensorflow.surroundings import cuda, tensorflow_folder, tensorflow_version, version_of
 
     folder = tensorflow_folder()
     runtime, seen, error = _tried(verbose=verbose)

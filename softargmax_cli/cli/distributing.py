@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
-from softargmax_cli.arrays.formats import STORE
+from softargmax_cli.files.suffixes import STORE
 from softargmax_cli.cli.asking import Asked, spec_of
 from softargmax_cli.cli.destinations import Destination
 from softargmax_cli.cli.saying import FAILED, say_error, say_note

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from softargmax_cli.arrays.formats import array_format_of
+from softargmax_cli.files.suffixes import array_format_of
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
@@ -22,8 +22,8 @@ from softargmax_cli.cli.destinations import (
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from softargmax_cli.arrays.sinks.base import Sink
-    from softargmax_cli.arrays.sinks.boxes import BoxFile
+    from softargmax_cli.files.writers.base import Sink
+    from softargmax_cli.files.writers.boxes import BoxFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ def _show(
     reduction: Reduction, file: str | None, said: Destination, asked: Asked, wanted: Wanted, *, apart: bool
 ) -> None:
     """The gradients of one input to their destinations; `apart` sets its table apart from the one before."""
-    from softargmax_cli.arrays.sinks import open_sink
-    from softargmax_cli.arrays.sinks.spool import scratch
+    from softargmax_cli.files.writers import open_sink
+    from softargmax_cli.files.writers.spool import scratch
     from softargmax_cli.reduction.differentiating import differentiate
     from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SLOPE_FIELDS, SlopeSummary
     from softargmax_cli.report.slopes import SlopeTable
@@ -131,7 +131,7 @@ def _show(
 
 def _box_file(path: str, reduction: Reduction, *, force: bool) -> BoxFile:
     """A file for the gradient by the scores, shaped and ordered as the input."""
-    from softargmax_cli.arrays.sinks.boxes import BoxFile
+    from softargmax_cli.files.writers.boxes import BoxFile
 
     source, problem = reduction.source, reduction.problem
     shape = (*source.shape, *_coordinates(reduction))

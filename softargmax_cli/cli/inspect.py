@@ -45,7 +45,7 @@ def inspect(
 
     cat data.npy | softargmax inspect - --format json | jq .shape
     """
-    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cli.inspecting import Looked, inspect_all
 
     axes = None if axis is None else options.axes(axis)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from softargmax_cli.arrays.containers.members import SeveralArraysError
-    from softargmax_cli.arrays.reading import Reading
-    from softargmax_cli.arrays.source import Pending, Source
-    from softargmax_cli.arrays.statistics import Statistics
+    from softargmax_cli.files.members import SeveralArraysError
+    from softargmax_cli.files.reading import Reading
+    from softargmax_cli.files.source import Pending, Source
+    from softargmax_cli.files.statistics import Statistics
     from softargmax_cli.reduction.blocks import Block
     from softargmax_cli.reduction.boxes import Boxes
 
@@ -54,7 +54,7 @@ class Looked:
 
 def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
     """Inspect one input after the other; 0, or 2 where one cannot be used."""
-    from softargmax_cli.arrays.containers.members import SeveralArraysError
+    from softargmax_cli.files.members import SeveralArraysError
 
     code, apart = 0, False
     found: Inspection | Listing
@@ -69,7 +69,7 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
             code = FAILED
             continue
         if format == "json":
-            from softargmax_cli.arrays.sinks.jsontext import json_object
+            from softargmax_cli.files.writers.jsontext import json_object
 
             print(json_object(found.as_dict()), flush=True)
         else:
@@ -81,8 +81,8 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
 
 
 def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
-    from softargmax_cli.arrays.opening import open_source
-    from softargmax_cli.arrays.watching import refusals, watching
+    from softargmax_cli.files.registry import open_source
+    from softargmax_cli.files.watching import refusals, watching
     from softargmax_cli.reduction.spec import Spec
 
     with closing(open_source(name, looked.reading)) as source:
@@ -183,7 +183,7 @@ def _arguments(
 
 def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statistics:
     """What the numbers are like, and their sums to `sums`."""
-    from softargmax_cli.arrays.statistics import Statistics, statistics
+    from softargmax_cli.files.statistics import Statistics, statistics
     from softargmax_cli.reduction.buffer import Buffer
     from softargmax_cli.reduction.parallel import cores, in_order
 

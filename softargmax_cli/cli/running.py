@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.arrays.formats import STORE
+from softargmax_cli.files.suffixes import STORE
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
@@ -102,7 +102,7 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
 
 def _fields(destination: Destination, picture: str | None) -> set[str]:
     """What a destination shows or holds, and a picture says."""
-    from softargmax_cli.arrays.sinks import fields_of
+    from softargmax_cli.files.writers import fields_of
     from softargmax_cli.reduction.result import FIELDS
 
     if destination.format == STORE:
@@ -134,7 +134,7 @@ def _show(
     apart: bool,
 ) -> None:
     """The slices of one input to their destination; `apart` sets its table apart from the one before."""
-    from softargmax_cli.arrays.sinks import fields_of, open_sink
+    from softargmax_cli.files.writers import fields_of, open_sink
     from softargmax_cli.reduction.result import Summary
 
     summary, table, sink, drawing = Summary(), None, None, None

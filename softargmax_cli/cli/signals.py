@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from softargmax_cli.arrays.temporary import remove_unfinished, when_undisturbed
+from softargmax_cli.files.temporary import remove_unfinished, when_undisturbed
 from softargmax_cli.report.progress import restore_terminals
 
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129

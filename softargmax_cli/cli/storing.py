@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
-from softargmax_cli.arrays.formats import STORE
+from softargmax_cli.files.suffixes import STORE
 from softargmax_cli.cli.asking import Asked, Reduction
 from softargmax_cli.cli.destinations import Destination
 from softargmax_cli.cli.saying import say_note
@@ -31,7 +31,7 @@ def stored(destinations: Sequence[Destination], plot: str | None, *, resume: boo
 def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: bool, several: bool) -> None:
     """Reduce one input into a store."""
     from softargmax_cli.api.describing import asked_of
-    from softargmax_cli.arrays.sinks.zarrstore import ZarrStore
+    from softargmax_cli.files.writers.zarrstore import ZarrStore
     from softargmax_cli.reduction.engine import reduce_boxes
     from softargmax_cli.reduction.fitting import BOXES
     from softargmax_cli.reduction.result import Summary

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from softargmax_cli.arrays.reading import Reading
+    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cli.asking import Asked
 
 NAMES = {"\t": "tab", " ": "space"}

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from softargmax_cli.arrays.formats import picture_format_of
+from softargmax_cli.files.suffixes import picture_format_of
 from softargmax_cli.cli.asking import Asked, Inputs, for_each
 from softargmax_cli.cli.destinations import keep_apart, spare_inputs
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from softargmax_cli.arrays.sinks.target import Target
+    from softargmax_cli.files.writers.target import Target
     from softargmax_cli.cli.searching import Swept
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -45,7 +45,7 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
     spare_inputs([shown.output, shown.plot], [name], *asked.files)
 
     def work(inputs: Inputs, name: str) -> int:
-        from softargmax_cli.arrays.sinks.target import open_target
+        from softargmax_cli.files.writers.target import open_target
         from softargmax_cli.cli.picture import Picture
         from softargmax_cli.cli.searching import swept
 
@@ -87,7 +87,7 @@ def _format(shown: Shown) -> str:
 
 
 def _put(target: Target, data: bytes) -> None:
-    from softargmax_cli.arrays.sinks.target import blaming
+    from softargmax_cli.files.writers.target import blaming
 
     with blaming(target.name):
         target.stream.write(data)
@@ -95,7 +95,7 @@ def _put(target: Target, data: bytes) -> None:
 
 
 def _text(done: Swept, format: str) -> str:
-    from softargmax_cli.arrays.sinks.jsontext import json_value
+    from softargmax_cli.files.writers.jsontext import json_value
     from softargmax_cli.reduction.result import AtBeta
 
     names = [field.name for field in fields(AtBeta)]

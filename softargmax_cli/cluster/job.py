@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from softargmax_cli.arrays.reading import Reading
-from softargmax_cli.arrays.sinks.zarrstore import Chunks
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.writers.zarrstore import Chunks
 from softargmax_cli.reduction.blocks import Plan
 from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.mapping import Misfit

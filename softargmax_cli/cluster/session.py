@@ -12,8 +12,8 @@ from typing import Any
 import numpy.typing as npt
 
 from softargmax_cli.api.runtimes import lent
-from softargmax_cli.arrays.opening import open_source
-from softargmax_cli.arrays.stores import share_threads
+from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.stores import share_threads
 from softargmax_cli.cluster.job import Job
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.boxing import BoxReducer
@@ -21,7 +21,7 @@ from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.stream import worth_compiling
-from softargmax_cli.runtime.loading import tune
+from softargmax_cli.tensorflow.loading import tune
 
 KEPT = 4
 """Jobs that a worker remembers; several clients may share it."""

@@ -28,7 +28,7 @@ from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Part, Task
 
 if TYPE_CHECKING:
-    from softargmax_cli.runtime.base import Runtime
+    from softargmax_cli.tensorflow.base import Runtime
 
 Write = Callable[[Sequence[int], Array], None]
 """Takes the gradient by the scores of a box of the input that begins at a position."""

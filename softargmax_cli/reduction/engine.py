@@ -18,7 +18,7 @@ from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Stream
 
 if TYPE_CHECKING:
-    from softargmax_cli.runtime.base import Runtime
+    from softargmax_cli.tensorflow.base import Runtime
 
 
 def reduce(

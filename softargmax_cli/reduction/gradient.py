@@ -28,7 +28,7 @@ from softargmax_cli.reduction.spec import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
-    from softargmax_cli.runtime.base import Runtime
+    from softargmax_cli.tensorflow.base import Runtime
 
 By = Literal["x", "beta"]
 """What soft is differentiated by: each score, or β."""

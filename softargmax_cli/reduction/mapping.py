@@ -18,7 +18,7 @@ from softargmax_cli.reduction.spec import FURTHEST, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
-    from softargmax_cli.runtime.base import Function, Runtime
+    from softargmax_cli.tensorflow.base import Function, Runtime
 
 Array = npt.NDArray[Any]
 

@@ -24,7 +24,7 @@ from softargmax_cli.reduction.suspects import Kept, Suspects
 from softargmax_cli.reduction.weighing import BetaReducer
 
 if TYPE_CHECKING:
-    from softargmax_cli.runtime.base import Runtime
+    from softargmax_cli.tensorflow.base import Runtime
 
 Float = npt.NDArray[np.float64]
 

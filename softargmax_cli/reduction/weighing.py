@@ -24,7 +24,7 @@ from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stretches import Stretches, longest_of, picked, stretches
 
 if TYPE_CHECKING:
-    from softargmax_cli.runtime.base import Function, Runtime
+    from softargmax_cli.tensorflow.base import Function, Runtime
 
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float64]

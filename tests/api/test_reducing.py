@@ -18,7 +18,7 @@ from oracle import softargmax as exact
 
 from softargmax_cli import Result, reduce
 from softargmax_cli.errors import InputError, InputMissingError, NoSuchDeviceError, OptionError, UndefinedError
-from softargmax_cli.runtime.loading import VARIABLE
+from softargmax_cli.tensorflow.loading import VARIABLE
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).parents[2]

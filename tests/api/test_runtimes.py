@@ -12,8 +12,8 @@ import pytest
 
 from softargmax_cli.api import runtimes
 from softargmax_cli.errors import OptionError
-from softargmax_cli.runtime.base import Runtime, Seen
-from softargmax_cli.runtime.loading import VARIABLE
+from softargmax_cli.tensorflow.base import Runtime, Seen
+from softargmax_cli.tensorflow.loading import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 SPOKEN_FOR = ("TF_", "SOFTARGMAX_", "PYTHON")

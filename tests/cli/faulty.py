@@ -210,7 +210,7 @@ class _Faulty:
 
     def install(self) -> None:
         """Have every point counted. Descriptors are wrapped below the buffers, where the system is asked."""
-        from softargmax_cli.runtime import capi, native
+        from softargmax_cli.tensorflow import capi, native
 
         real_open, real_os_open, real_temporary = builtins.open, os.open, tempfile.TemporaryFile
         read, write = os.read, os.write
@@ -339,10 +339,10 @@ def _load() -> None:
     import rich.progress  # noqa: F401
 
     import softargmax_cli
-    from softargmax_cli.runtime.capi import load
+    from softargmax_cli.tensorflow.capi import load
 
     for module in pkgutil.walk_packages(softargmax_cli.__path__, "softargmax_cli."):
-        if not module.name.startswith(("softargmax_cli.__main__", "softargmax_cli.api", "softargmax_cli.runtime")):
+        if not module.name.startswith(("softargmax_cli.__main__", "softargmax_cli.api", "softargmax_cli.tensorflow")):
             __import__(module.name)
     softargmax_cli.report.plots.figure.drawable("")  # finds and reads the font
     load()

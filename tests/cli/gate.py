@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from softargmax_cli.arrays.sinks.zarrstore import Chunks
+from softargmax_cli.files.writers.zarrstore import Chunks
 
 PASSING = 1
 """How many chunks are written before it waits."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from command import ROOT, Softargmax
 
-from softargmax_cli.runtime.surroundings import Cuda, Driver, driver
+from softargmax_cli.tensorflow.surroundings import Cuda, Driver, driver
 
 KEYS = [
     *("softargmax", "python", "numpy", "polars", "pyarrow", "platform", "cores"),

@@ -16,7 +16,7 @@ from oracle import softargmax as oracle
 from servers import free_port, s3, web
 from stores import flat, save, zarr
 
-from softargmax_cli.arrays.sinks.zarrstore import Chunks
+from softargmax_cli.files.writers.zarrstore import Chunks
 from softargmax_cli.reduction import boxes
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.result import Slices

@@ -36,7 +36,7 @@ print(json.dumps(found))
 RUN = """
 from unittest import mock
 from softargmax_cli.cli import app
-from softargmax_cli.runtime.loading import Loading
+from softargmax_cli.tensorflow.loading import Loading
 made, real = [], Loading.runtime
 def counted(*arguments):
     made.append(real(*arguments))

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import answer_to, assert_answers
 
-from softargmax_cli.arrays.memory import ArraySource
-from softargmax_cli.arrays.select.applied import selected
-from softargmax_cli.arrays.select.selection import selection_of
+from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.select.applied import selected
+from softargmax_cli.files.select.selection import selection_of
 from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
@@ -25,7 +25,7 @@ from softargmax_cli.reduction.fitting import BOXES, REDUCTION
 from softargmax_cli.reduction.folding import Fold, folded
 from softargmax_cli.reduction.result import ALWAYS, FIELDS, PER_AXIS, Slices
 from softargmax_cli.reduction.spec import Problem, Spec
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 MEMORY, STATE = 64 << 20, 48

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from oracle import gradients, softargmax
 
-from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.differentiating import GRADIENT, differentiate
@@ -19,7 +19,7 @@ from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS
 from softargmax_cli.reduction.slopes import Slopes, SlopeSummary
 from softargmax_cli.reduction.spec import Spec
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 MEMORY = 16 << 20

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pytest
 from oracle import FIELDS, answer_to, assert_answers, softargmax
 
-from softargmax_cli.arrays.npy import NpySource
-from softargmax_cli.arrays.sinks.spool import scratch
-from softargmax_cli.arrays.source import Loaded
+from softargmax_cli.files.formats.npy import NpySource
+from softargmax_cli.files.writers.spool import scratch
+from softargmax_cli.files.source import Loaded
 from softargmax_cli.errors import InputError, UndefinedError
 from softargmax_cli.reduction import fitting, ordering, stream
 from softargmax_cli.reduction.blocks import WIDER, Block, Order
@@ -31,7 +31,7 @@ from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.mapping import ADDED, BlockReducer, padded
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.spec import Spec
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 EVERYTHING = frozenset(FIELDS)

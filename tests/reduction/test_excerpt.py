@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

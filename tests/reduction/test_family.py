@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from oracle import FIELDS, PER_AXIS, answer_to, assert_answers
 
-from softargmax_cli.arrays.memory import ArrayPending, ArraySource
+from softargmax_cli.files.memory import ArrayPending, ArraySource
 from softargmax_cli.errors import OptionError, SoftArgmaxError, UndefinedError
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block
@@ -25,7 +25,7 @@ from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.spec import Spec
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 EVERYTHING = frozenset(FIELDS)

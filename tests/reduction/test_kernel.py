@@ -23,7 +23,7 @@ from softargmax_cli.reduction.layout import Kind, Layout, exact_dtype
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem, Spec
 from softargmax_cli.reduction.state import State
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from oracle import FIELDS, answer_to, assert_answers, softargmax
 
-from softargmax_cli.arrays.memory import ArrayPending, ArraySource
+from softargmax_cli.files.memory import ArrayPending, ArraySource
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block, Order
@@ -23,7 +23,7 @@ from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS, Slices
 from softargmax_cli.reduction.spec import Spec
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 EVERYTHING = frozenset(FIELDS)

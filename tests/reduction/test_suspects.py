@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pytest
 from oracle import answer_to
 
-from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import fitting
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.reduction.suspects import Suspects
 from softargmax_cli.reduction.trade import trade
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 BETAS = [0.5, 2.0, 8.0, 32.0]

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pytest
 from oracle import Answer, answer_to
 
-from softargmax_cli.arrays.memory import ArraySource
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.reduction import fitting, stream, weighing
 from softargmax_cli.reduction.result import AtBeta
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.reduction.trade import trade
 from softargmax_cli.reduction.weighing import BetaReducer, finest_of
-from softargmax_cli.runtime.base import Runtime
+from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from softargmax_cli.runtime.chatter import Chatter
+from softargmax_cli.tensorflow.chatter import Chatter
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ def test_without_a_standard_error(monkeypatch: pytest.MonkeyPatch, capfd: pytest
 def test_what_foreign_code_and_children_write(show: bool) -> None:
     code = (
         "import ctypes, subprocess, sys\n"
-        "from softargmax_cli.runtime.chatter import Chatter\n"
+        "from softargmax_cli.tensorflow.chatter import Chatter\n"
         "chatter = Chatter()\n"
         "ctypes.CDLL(None).dprintf(2, b'from C\\n')\n"
         "subprocess.run([sys.executable, '-c', 'import sys; print(1, file=sys.stderr)'], check=True)\n"
@@ -77,7 +77,7 @@ def test_what_foreign_code_and_children_write(show: bool) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="closing descriptors for a child is POSIX's")
 def test_a_process_started_with_standard_error_closed() -> None:
     code = (
-        "import sys; from softargmax_cli.runtime.chatter import Chatter\n"
+        "import sys; from softargmax_cli.tensorflow.chatter import Chatter\n"
         "assert sys.stderr is None; Chatter().release(show=True); print('done')\n"
     )
     done = subprocess.run(

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from softargmax_cli.errors import DeviceError, NoSuchDeviceError, OptionError
-from softargmax_cli.runtime import capi, native
-from softargmax_cli.runtime.base import Body, Function, Runtime, Seen, Tensor
-from softargmax_cli.runtime.loading import TRIED, VARIABLE, XLA_FLAGS, Loading
+from softargmax_cli.tensorflow import capi, native
+from softargmax_cli.tensorflow.base import Body, Function, Runtime, Seen, Tensor
+from softargmax_cli.tensorflow.loading import TRIED, VARIABLE, XLA_FLAGS, Loading
 
 ROOT = Path(__file__).parents[2]
 
@@ -226,7 +226,7 @@ class TestStandardError:
 def test_a_fresh_process_says_nothing_and_imports_no_tensorflow() -> None:
     code = (
         "import sys\n"
-        "from softargmax_cli.runtime.loading import Loading\n"
+        "from softargmax_cli.tensorflow.loading import Loading\n"
         "Loading().runtime('cpu', print).close()\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
@@ -243,7 +243,7 @@ def test_a_fresh_process_says_nothing_and_imports_no_tensorflow() -> None:
 def test_a_fresh_process_with_python_forced_says_nothing(functions: int) -> None:
     code = (
         "import numpy as np\n"
-        "from softargmax_cli.runtime.loading import Loading\n"
+        "from softargmax_cli.tensorflow.loading import Loading\n"
         "made = Loading().runtime('cpu', print)\n"
         f"for n in range({functions}):\n"
         "    tensors = [((n,), np.dtype('f4'))]\n"

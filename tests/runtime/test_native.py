@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pytest
 
 from softargmax_cli.errors import DeviceError, NoSuchDeviceError
-from softargmax_cli.runtime.base import Runtime, choose_device
-from softargmax_cli.runtime.graph import CODES
-from softargmax_cli.runtime.native import Loan, NativeRuntime
+from softargmax_cli.tensorflow.base import Runtime, choose_device
+from softargmax_cli.tensorflow.graph import CODES
+from softargmax_cli.tensorflow.native import Loan, NativeRuntime
 
 Array = npt.NDArray[Any]
 F4, I4 = np.dtype("f4"), np.dtype("i4")
@@ -297,8 +297,8 @@ class TestNothingIsLost:
 def test_loading_leaves_pythons_own_libraries_alone() -> None:
     """TensorFlow bundles BoringSSL, whose symbols must not stand before OpenSSL's."""
     code = (
-        "from softargmax_cli.runtime.capi import load\n"
-        "from softargmax_cli.runtime.native import NativeRuntime\n"
+        "from softargmax_cli.tensorflow.capi import load\n"
+        "from softargmax_cli.tensorflow.native import NativeRuntime\n"
         "NativeRuntime(load(), 'cpu').close()\n"
         "import hashlib, ssl, sys\n"
         "ssl.create_default_context()\n"

@@ -1,0 +1,238 @@
+"""The .npy format, read block by block into memory that is used again.
+
+Files are read with positioned reads rather than mapped: a mapped file that shrinks kills the process,
+and mapped pages count as its memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+import re
+import stat
+import struct
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.files.source import Loaded, Pending, Source
+from softargmax_cli.files.stretches import stretches
+from softargmax_cli.files.watching import refusals
+from softargmax_cli.errors import InputError
+from softargmax_cli.reduction.blocks import Block, Order
+from softargmax_cli.reduction.buffer import Buffer
+
+MAGIC = b"\x93NUMPY"
+LONGEST_HEADER = 1 << 16
+LONGEST_AXIS = (1 << 63) - 1
+MOST_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
+REMEDY = "write it again with numpy.save"
+_LONG = re.compile(r"(?<=\d) *L(?=[,) ])")
+"""The end of an integer, as Python 2 on 64-bit Windows wrote shapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the head of an .npy file says."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Order
+    length: int
+    """Bytes before the data."""
+    version: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(stream: BinaryIO, name: str) -> Header:
+    """Parse the head of an .npy stream; nothing in it is executed or unpickled. Raises InputError."""
+    prefix = stream.read(8)
+    if prefix[:6] != MAGIC or len(prefix) < 8:
+        raise InputError(f"{name}: not an .npy file", REMEDY)
+    if prefix[6] not in (1, 2, 3) or prefix[7]:
+        raise InputError(f"{name}: .npy version {prefix[6]}.{prefix[7]} is not known (1.0 to 3.0 are)", REMEDY)
+    size_format = "<H" if prefix[6] == 1 else "<I"
+    size_bytes = stream.read(struct.calcsize(size_format))
+    if len(size_bytes) < struct.calcsize(size_format):
+        raise InputError(f"{name}: the file ends within its header", REMEDY)
+    (size,) = struct.unpack(size_format, size_bytes)
+    if size > LONGEST_HEADER:
+        raise InputError(f"{name}: a header of {size:,} bytes, longer than any array's", REMEDY)
+    text = stream.read(size)
+    if len(text) < size:
+        raise InputError(f"{name}: the file ends within its header", REMEDY)
+    try:
+        said = text.decode("utf-8" if prefix[6] == 3 else "latin-1")
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
+    shape, dtype, order = _parse(said if prefix[6] == 3 else _LONG.sub("", said).strip(" \n"), name)
+    return Header(shape, dtype, order, 8 + len(size_bytes) + size, f"{prefix[6]}.{prefix[7]}")
+
+
+def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd spellings, which are no affair of the user's
+        try:
+            fields = ast.literal_eval(text)
+            shape, fortran, description = fields["shape"], fields["fortran_order"], fields["descr"]
+            if len(fields) > 3:  # NumPy takes no more either: who knows what it would change
+                raise KeyError
+        except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+            raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
+        try:
+            dtype = np.dtype(description) if isinstance(description, str) else None
+        except Exception:  # also what parsers within NumPy raise, as SyntaxError for '<04'
+            what = f"the .npy header gives an unknown dtype, {str(description)[:80]!r}"
+            raise InputError(f"{name}: {what}", REMEDY) from None
+    if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n <= LONGEST_AXIS for n in shape):
+        raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
+    if len(shape) > MOST_AXES:
+        raise InputError(f"{name}: the .npy header gives {len(shape)} axes, NumPy has {MOST_AXES} at most", REMEDY)
+    if not isinstance(fortran, bool):
+        raise InputError(f"{name}: the .npy header gives an impossible order, {str(fortran)[:80]}", REMEDY)
+    if dtype is None or dtype.kind not in "biuf":
+        held = "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "no real numbers"
+        described = "structured" if dtype is None else dtype
+        raise InputError(f"{name}: dtype {described} holds {held}", "save real numbers: array.astype('float32')")
+    if 0 in shape and math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:  # NumPy has no such array
+        raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
+    return shape, dtype, "F" if fortran else "C"
+
+
+def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which values of a dtype of real numbers leave a source: native byte order, 8 bytes at most."""
+    # TensorFlow knows no extended floats.
+    return np.dtype("float64") if dtype.itemsize > 8 else dtype.newbyteorder("=")
+
+
+class NpySource(Source):
+    """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound.
+
+    `header`: what the array is, where the stream stands at its data; `alone`: whether the file should end with them.
+    """
+
+    format = "npy"
+
+    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, alone: bool = True) -> None:
+        self.name, self._stream = name, stream
+        header = header or read_header(stream, name)
+        self.version = header.version
+        self.shape, self.order, self.nbytes = header.shape, header.order, header.nbytes
+        self._lengths = header.shape
+        self._dtype, self.stored = header.dtype, str(header.dtype)
+        self.dtype = native_dtype(header.dtype)
+        self.sequential = not stream.seekable()
+        self._lock = threading.Lock()
+        self._left = self.nbytes
+        """Bytes of data that are still to be read, where that goes in order."""
+        if not self.sequential:
+            self._begin, self._descriptor = stream.tell(), stream.fileno()
+            self._check_size(alone)
+
+    def _check_size(self, alone: bool) -> None:
+        status = os.fstat(self._stream.fileno())
+        present, needed = status.st_size - self._begin, math.prod(self._lengths) * self._dtype.itemsize
+        if stat.S_ISREG(status.st_mode) and present < needed:
+            what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
+            raise InputError(f"{self.name}: truncated: {what}", "copy the file again, or write it again")
+        if stat.S_ISREG(status.st_mode) and alone and present > needed:
+            self.notes = (f"{present - needed:,} bytes after the array are ignored",)
+
+    def fetch(self, block: Block) -> Pending:
+        if not self.sequential:
+            return _Stored(self, block, None)
+        values = np.empty(math.prod(block.shape), self._dtype)
+        self._fill(_bytes(values))
+        self._left -= values.nbytes
+        if not self._left and self.watch is not None:
+            with refusals(self.name):
+                if self._stream.read(1):  # waits for the writer to end, whose second array would else go unseen
+                    self.watch.notes = ("bytes after the array are ignored",)
+        return _Stored(self, block, values)
+
+    def _fill(self, space: memoryview) -> None:
+        """Fill `space` with the next bytes of the stream."""
+        while space:
+            with refusals(self.name):
+                count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
+            if not count:
+                raise self._ended()
+            space = space[count:]
+
+    def read(self, block: Block, buffer: Buffer) -> npt.NDArray[Any]:
+        """The values of a box as stored, in file order; any thread may ask."""
+        turn = slice(None, None, -1 if self.order == "F" else 1)
+        start, shape, lengths = block.start[turn], block.shape[turn], self._lengths[turn]
+        values = buffer.array(shape, self._dtype)
+        places, length = stretches(start, shape, lengths)
+        size, space = self._dtype.itemsize, _bytes(values)
+        stretch = length * size
+        with refusals(self.name):
+            for number, place in enumerate(places):
+                self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
+        return values
+
+    def _read_at(self, space: memoryview, place: int) -> None:
+        while True:
+            count = self._pread(space, place)
+            if count == len(space):
+                return
+            if not count:
+                raise self._ended()
+            space, place = space[count:], place + count
+
+    def _pread(self, space: memoryview, place: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, (space,), place)
+        with self._lock:
+            self._stream.seek(place)
+            count: int = self._stream.readinto(space)  # type: ignore[attr-defined]
+            return count
+
+    def _ended(self) -> InputError:
+        return InputError(
+            f"{self.name}: ended before all of shape {self.shape} of {self.stored} was read",
+            "is something still writing it, or was it cut short?",
+        )
+
+    def native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
+        """Values in file order as the array has them: its axes, native byte order."""
+        if not self._dtype.isnative:
+            values = values.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
+        if self._dtype.kind == "b":  # a file may hold any byte; what is not 0 is true
+            values = np.not_equal(values.view(np.uint8), 0, out=values)
+        with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
+            return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _bytes(values: npt.NDArray[Any]) -> memoryview:
+    return values.reshape(-1).view(np.uint8).data
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A block of an .npy file; its values where the stream had to be read at once."""
+
+    source: NpySource
+    block: Block
+    values: npt.NDArray[Any] | None
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.block.shape) * self.source._dtype.itemsize
+
+    def load(self, buffer: Buffer) -> Loaded:
+        values = self.source.read(self.block, buffer) if self.values is None else self.values
+        return Loaded(self.source.native(values.reshape(-1), self.block))

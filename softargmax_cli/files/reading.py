@@ -1,0 +1,34 @@
+"""How an input is read, as the options say it. Loads nothing: a command's body makes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from softargmax_cli.files.select.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which array of a file, which part of it, and how a table is read; None where the file tells."""
+
+    key: str | None = None
+    """The name of an array, in a file that holds several."""
+    select: Selection | None = None
+    """The part of the array that is taken; all of it by default."""
+    delimiter: str | None = None
+    header: bool | None = None
+    id_column: str | None = None
+    """A column's name, or its number from 1."""
+    inspected: bool = False
+    """Whether to find out what else can be seen: the one column of text as names of rows, the names of all arrays."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that only some formats know, where they say something."""
+        told = {
+            "--key": self.key,
+            "--delimiter": self.delimiter,
+            "--header": self.header,
+            "--id-column": self.id_column,
+        }
+        return tuple(option for option, value in told.items() if value is not None)

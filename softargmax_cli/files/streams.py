@@ -1,0 +1,134 @@
+"""Byte streams of inputs: opened, looked at without moving, and copied where a format must jump about in them."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from softargmax_cli.files.remote import is_url, opened_url
+from softargmax_cli.files.spooled import blaming
+from softargmax_cli.files.temporary import nameless
+from softargmax_cli.files.watching import refusals
+from softargmax_cli.errors import InputError, InputMissingError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LOOK = 9
+"""Bytes that tell a format which is read, where it begins at once."""
+FAR = 2048 + LOOK
+"""Bytes that tell one which may begin with other things."""
+
+_REMEDIES = {
+    errno.EACCES: "see who may read it: ls -l",
+    errno.EPERM: "see who may read it: ls -l",
+    errno.EIO: "the disk or the network failed; try again, or copy it elsewhere",
+}
+"""For what the system refuses."""
+
+
+def opened(path: str) -> tuple[BinaryIO, str, int | None]:
+    """The stream of a file, a URL, or standard input for "-", at its first byte; its name, and its size where known."""
+    if path == "-":
+        if sys.stdin is not None and sys.stdin.closed:
+            raise InputError("<stdin>: read already", "name - once")
+        if sys.stdin is None or sys.stdin.isatty():
+            what = "<stdin>: closed" if sys.stdin is None else "<stdin>: a terminal, not data"
+            raise InputError(what, "give a file, or pipe data in: cat data.npy | softargmax run -")
+        return cast(BinaryIO, sys.stdin.buffer), "<stdin>", None
+    if is_url(path):
+        return opened_url(path)
+    if os.path.isdir(path):
+        raise InputError(f"{path}: a directory", "name the files in it: softargmax run DIR/*.npy")
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 - the source closes it
+        status = os.fstat(stream.fileno())
+    except FileNotFoundError:
+        raise InputMissingError(f"{path}: no such file", _nearest(path)) from None
+    except (OSError, ValueError) as error:
+        what = f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise InputError(what, _REMEDIES.get(getattr(error, "errno", 0), "check the name")) from None
+    return stream, path, status.st_size or None
+
+
+def looked_at(stream: BinaryIO, known: Callable[[bytes], bool]) -> tuple[BinaryIO, bytes]:
+    """The stream, still at its first byte, and its first bytes: `LOOK` where these are `known`, else `FAR`, or more.
+
+    They are all that it has, where it has less.
+    """
+    first = stream.peek(LOOK)  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
+    if not first or len(first) >= FAR or (len(first) >= LOOK and known(first)):
+        return stream, first
+    if stream.seekable():
+        begin = stream.tell()
+        first = stream.read(FAR)
+        stream.seek(begin)
+        return stream, first
+    first = stream.read(LOOK)  # waits for a writer that has sent less so far
+    if not known(first):
+        first += stream.read(FAR - len(first))
+    return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
+
+
+class _Resumed(io.RawIOBase):
+    """A pipe of which the first bytes were read."""
+
+    def __init__(self, first: bytes, stream: BinaryIO) -> None:
+        self._first, self._stream = first, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: WriteableBuffer) -> int:
+        if not self._first:
+            count: int = self._stream.readinto(target)  # type: ignore[attr-defined]  # as above
+            return count
+        space = memoryview(target).cast("B")
+        count = min(len(space), len(self._first))
+        space[:count], self._first = self._first[:count], self._first[count:]
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def seekable(stream: BinaryIO, name: str) -> BinaryIO:
+    """The same bytes as a file that can be read at any place, which begins with them.
+
+    What is one already is returned as it is. A pipe is read to its end, into a temporary file without a name, and
+    closed. Raises OutputError where that file finds no room.
+    """
+    if stream.seekable() and stream.tell() == 0:
+        return stream
+    with blaming(name):
+        copy = nameless()
+        try:
+            while piece := _read(stream, name):
+                copy.write(piece)
+            copy.seek(0)
+        except BaseException:
+            copy.close()
+            raise
+    stream.close()
+    return cast(BinaryIO, copy)
+
+
+def _read(stream: BinaryIO, name: str) -> bytes:
+    with refusals(name):
+        return stream.read(1 << 20)
+
+
+def _nearest(path: str) -> str:
+    folder, base = os.path.split(path)
+    try:
+        names = os.listdir(folder or ".")
+    except OSError:
+        return f"there is no directory {folder}"
+    near = difflib.get_close_matches(base, names, n=1)
+    return f"did you mean {os.path.join(folder, near[0])}?" if near else "check the name, and where it is looked for"

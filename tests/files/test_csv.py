@@ -1,0 +1,825 @@
+"""Delimited text: the oracle is Python's own csv and float, or literals."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softargmax_cli.files import csv_source
+from softargmax_cli.files.formats.csv import dialect, records
+from softargmax_cli.files.formats.csv.source import open_csv
+from softargmax_cli.files.source import Source
+from softargmax_cli.errors import InputError, OptionError
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.buffer import Buffer
+
+NAN = math.nan
+INF = math.inf
+
+
+@contextmanager
+def tuned(**limits: int) -> Any:
+    """The limits that decide how a file is cut and which parser reads it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in limits.items():
+            for module in (csv_source, dialect, records):
+                if hasattr(module, name):
+                    patch.setattr(module, name, value)
+        yield
+
+
+ROUTES = {"plain": {"_FEW": 1 << 60}, "frames": {"_FEW": 0, "_SMALL": -1}}
+
+
+@pytest.fixture(params=ROUTES)
+def route(request: pytest.FixtureRequest) -> Any:
+    """Both parsers must say the same."""
+    with tuned(**ROUTES[request.param]):
+        yield request.param
+
+
+def read(source: Source, rows: int = 1000) -> tuple[np.ndarray, list[str] | None, int]:
+    """All values, all ids, and in how many pieces they came."""
+    parts, ids, start, moved = [], [], 0, 0
+    assert source.shape[0] is None
+    columns = source.shape[1]
+    while (pending := source.fetch(Block((start, 0), (start + rows, columns)))) is not None:
+        moved += pending.nbytes
+        loaded = pending.load(Buffer())
+        assert loaded.values.dtype == source.dtype == np.float64
+        assert loaded.values.ndim == 2
+        assert (loaded.ids is not None) == source.has_ids
+        parts.append(loaded.values.copy())
+        if loaded.ids is not None:
+            assert len(loaded.ids) == len(loaded.values)
+            ids += loaded.ids
+        start += rows
+    assert source.nbytes is None or moved <= source.nbytes
+    values = np.concatenate(parts) if parts else np.empty((0, columns))
+    return values, ids if source.has_ids else None, len(parts)
+
+
+def opened(text: str | bytes, name: str = "scores.csv", **options: Any) -> Source:
+    data = text.encode() if isinstance(text, str) else text
+    return open_csv(io.BytesIO(data), name, nbytes=len(data), **options)
+
+
+def values(text: str | bytes, name: str = "scores.csv", **options: Any) -> np.ndarray:
+    return read(opened(text, name, **options))[0]
+
+
+def failure(text: str | bytes, name: str = "scores.csv", **options: Any) -> InputError | OptionError:
+    with pytest.raises((InputError, OptionError)) as caught:
+        read(opened(text, name, **options))
+    assert str(caught.value).count("\n") <= 2
+    return caught.value
+
+
+# What a file looks like
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "labels"),
+    [
+        ("1,2\n3,4\n", "x.csv", None),
+        ("1,2\n3,4", "x.csv", None),
+        ("1,2\r\n3,4\r\n", "x.csv", None),
+        ("1,2\n3,4\n\n\r\n\n", "x.csv", None),
+        ("\ufeff1,2\n3,4\n", "x.csv", None),
+        ("1\t2\n3\t4\n", "x.csv", None),
+        ("1;2\n3;4\n", "x.csv", None),
+        ("1|2\n3|4\n", "x.csv", None),
+        ("1 2\n3 4\n", "x.csv", None),
+        ("1, 2\n3, 4\n", "x.csv", None),
+        (" 1 ,\t2\n3,4\n", "x.csv", None),
+        ("1,2\r\r\n3,4\r\r\n", "x.csv", None),
+        ('"1","2"\n"3","4"\n', "x.csv", None),
+        ("a,b\n1,2\n3,4\n", "x.csv", ("a", "b")),
+        ("\ufeffa,b\n1,2\n3,4\n", "x.csv", ("a", "b")),
+        ("a\tb\n1\t2\n3\t4\n", "x.tsv", ("a", "b")),
+        ("1,2\n3,4\n", "x.tsv", None),
+        ("a;b\n1;2\n3;4\n", "x.TAB.gz", ("a", "b")),
+        ("1,a\tb\n1\t2\n3\t4\n", "x.tab", ("1,a", "b")),
+        ("a;b\r\n1;2\r\n3;4\r\n", "x.csv", ("a", "b")),
+        ("a,a\n1,2\n3,4\n", "x.csv", ("a", "a")),
+        ("1,b\n1,2\n3,4\n", "x.csv", ("1", "b")),
+        (",b\n1,2\n3,4\n", "x.csv", ("", "b")),
+        ('"a\nb","c""d, e"\n1,2\n3,4\n', "x.csv", ("a\nb", 'c"d, e')),
+        ('"a\r\nb",c\r\n1,2\r\n3,4\r\n', "x.csv", ("a\r\nb", "c")),
+        ("big dog,small cat\n1,2\n3,4\n", "x.csv", ("big dog", "small cat")),
+        ("é,🐕\n1,2\n3,4\n", "x.csv", ("é", "🐕")),
+    ],
+)
+def test_dialects(route: str, text: str, name: str, labels: tuple[str, ...] | None) -> None:
+    source = opened(text, name)
+    assert source.labels == labels
+    assert source.shape == (None, 2)
+    assert source.sequential
+    assert source.stored == "float64"
+    assert source.name == name
+    assert read(source)[0].tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("delimiter", [":", "tab", "\t", "\\t", "space", ";", "pipe"])
+def test_a_told_delimiter(route: str, delimiter: str) -> None:
+    character = {"tab": "\t", "\\t": "\t", "space": " ", "pipe": "|"}.get(delimiter, delimiter)
+    assert values("1:2\n3:4\n".replace(":", character), delimiter=delimiter).tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r", "é", "\0"])
+def test_what_is_not_a_delimiter(delimiter: str) -> None:
+    assert isinstance(failure("1,2\n", delimiter=delimiter), OptionError)
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("a|b,1,2\nc|d,3,4\n", 3),  # a bar in every name
+        ("big dog,1,2\nsmall cat,3,4\n", 3),
+        ("1;2;3\n4;5;6\n", 3),
+        ("x, y,z\n1,2,3\n", 3),
+        ("1\n2\n3\n", 1),
+        ("a\n1\n", 1),
+    ],
+)
+def test_the_delimiter_that_leaves_numbers_is_taken(text: str, width: int) -> None:
+    assert opened(text).shape == (None, width)
+
+
+def test_savetxt(route: str, tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(70, 5))
+    np.savetxt(tmp_path / "x.txt", table)
+    assert np.array_equal(values((tmp_path / "x.txt").read_bytes(), "x.txt"), table)
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "rows"),
+    [
+        ("0,1,2\n1,2,3\n", None, 2),
+        ("0,1,2\n1,2,3\n", True, 1),
+        ("0,1,2\n", None, 1),
+        ("a,b,c\n1,2,3\n", None, 1),
+        ("a,b,c\n1,2,3\n", True, 1),
+        ("nan,NA,\n1,2,3\n", None, 2),
+        ("nan,NA,\nNA,null,\n", None, 2),
+        ("a,2,3\n1,2,3\n", None, 1),
+        ("a,b,c\nNA,NA,NA\n1,2,3\n", None, 2),
+    ],
+)
+def test_headers(route: str, text: str, header: bool | None, rows: int) -> None:
+    source = opened(text, header=header)
+    table = read(source)[0]
+    assert table.shape == (rows, 3)
+    lines = text.splitlines()
+    assert source.labels == (tuple(lines[0].split(",")) if len(lines) > rows else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [("a,b,c\n", None), ("a,b,c\n\n\r\n", None), ("a,b,c", None), ("0,1,2\n", True), ('"a\nb"\n', None)],
+)
+def test_a_header_alone_is_no_table(text: str, header: bool | None) -> None:
+    error = failure(text, header=header)
+    assert error.what == "scores.csv: line 1 is a header, and no rows follow it"
+    assert ("--header" in error.remedy) == bool(header)
+
+
+def test_a_header_of_counted_numbers_is_noted() -> None:
+    assert "--header" in opened(",0,1,2\n4,5,6,7\n").notes[0]
+    assert "--header" in opened("0,1,2\n5,6,7\n").notes[0]
+    assert not opened("0,1,2\n5,6,7\n", header=False).notes
+    assert not opened("1,2,0\n5,6,7\n").notes
+
+
+@pytest.mark.parametrize("titles", ["a,b", "0,1", "x y,NA"])
+def test_a_column_that_counts_the_rows_as_pandas_writes_it(route: str, titles: str) -> None:
+    text = f",{titles}\n0,1.5,2.5\n1,3.0,1.0\n2,,4.0\n"
+    source = opened(text)
+    assert source.notes == (
+        "column 1 has no title and counts the rows, as pandas writes it; pass --id-column 1 if it is no score",
+    )
+    np.testing.assert_array_equal(read(source)[0], [[0, 1.5, 2.5], [1, 3, 1], [2, NAN, 4]])
+    named = opened(text, id_column="1")
+    assert (named.notes, named.labels) == ((), tuple(titles.split(",")))
+    table, ids, _ = read(named)
+    np.testing.assert_array_equal(table, [[1.5, 2.5], [3, 1], [NAN, 4]])
+    assert ids == ["0", "1", "2"]
+    for other in (f"i,{titles}\n0,1,2\n", ",a,b\n1,2,3\n", ",a,b\n0.0,2,3\n", ",1,2\n0,3,4\n", '""\n0\n'):
+        assert not any("counts the rows" in note for note in opened(other, delimiter=",").notes)
+
+
+def test_no_header_though_it_looks_like_one() -> None:
+    error = failure("a,b\n1,2\n", header=False)
+    assert error.what == "scores.csv: line 1, column 1: 'a' is not a number"
+    assert "--header" in error.remedy
+
+
+# Cells
+
+CELLS = {
+    "1": 1.0, "-1": -1.0, "+1": 1.0, "1.": 1.0, ".5": 0.5, "1e5": 1e5, "1E+05": 1e5, "-00.5e-003": -0.0005,
+    "0.1234567890123456789012345678901234567890": 0.12345678901234568, "1e308": 1e308, "5e-324": 5e-324,
+    "1e400": INF, "-1e400": -INF, "1e-400": 0.0, "1.7976931348623157e308": 1.7976931348623157e308,
+    "inf": INF, "-inf": -INF, "+inf": INF, "Infinity": INF, "-INFINITY": -INF, "INF": INF,
+    "": NAN, "NA": NAN, "na": NAN, "nA": NAN, "N/A": NAN, "n/a": NAN, "null": NAN, "NULL": NAN, "nUlL": NAN,
+    "nan": NAN, "NaN": NAN, "-nan": NAN, " NA": NAN, "NA ": NAN, " ": NAN, " 1.5 ": 1.5, '"2.5"': 2.5, '""': NAN,
+    '"NA"': NAN,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cell(route: str, cell: str) -> None:
+    table = values(f"a,b\n7,{cell}\n{cell},8\n")
+    assert np.array_equal(table, [[7, CELLS[cell]], [CELLS[cell], 8]], equal_nan=True)
+
+
+def test_all_cells_of_a_column_together(route: str) -> None:
+    table = values("x,y\n" + "".join(f"{cell},1\n" for cell in CELLS))
+    assert np.array_equal(table[:, 0], list(CELLS.values()), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "cell", ["abc", "1_0", "0x10", "1d5", "-", ".", "e5", "1e", "1 2", "1-2", "true", "None", "٣", "1\xa0", "1f", "--1"]
+)
+def test_what_is_not_a_number(route: str, cell: str) -> None:
+    error = failure(f"a,b\n1,2\n3,{cell}\n5,6\n")
+    assert error.what == f"scores.csv: line 3, column 2 ('b'): {cell!r} is not a number"
+    assert "NaN" in error.remedy or "1234.5" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("1;2\n1,5;2\n", "1,5"),
+        ("1,5;2,5\n3,5;4,5\n", "1,5"),
+        ("a;b\n1,5;2,5\n", "1,5"),
+        ("1;2\n1.234,5;2\n", "1.234,5"),
+        ('1,2\n"1,234",2\n', "1,234"),
+        ('1,2\n"1,234,567.8",2\n', "1,234,567.8"),
+        ("1,2\n1'234,2\n", "1'234"),
+        ("1,2\n1 234,2\n", "1 234"),
+        ("1,2\n1_234,2\n", "1_234"),
+        ("1,5\t2,5\n3,5\t4,5\n", "1,5"),  # of which commas make as many cells
+    ],
+)
+def test_separators_are_never_guessed(route: str, text: str, cell: str) -> None:
+    error = failure(text, "x.tsv" if "\t" in text else "scores.csv")
+    assert repr(cell) in error.what
+    assert "thousands separators and decimal commas" in error.remedy
+
+
+def test_cells_are_shown_safely(route: str) -> None:
+    assert "'\\x1b[31m\\x07'" in failure("a,b\n1,2\n3,\x1b[31m\a\n").what
+    shown = failure("a,b\n1,2\n3," + "x" * 5000 + "\n").what
+    assert "'" + "x" * 37 + "...'" in shown
+    assert "('\\x1b[1m')" in failure("a,\x1b[1m\n1,2\n3,dog\n").what
+
+
+# Names of rows
+
+
+@pytest.mark.parametrize("id_column", ["name", "2"])
+def test_ids(route: str, id_column: str) -> None:
+    source = opened('a,name,b\n1,dog,2\n3,"cat, ""small""\n",4\n5,NA,6\n7,,8\n9,6" x,10\n', id_column=id_column)
+    assert source.labels == ("a", "b")
+    assert source.shape == (None, 2)
+    table, ids, _ = read(source)
+    assert ids == ["dog", 'cat, "small"\n', "NA", "", '6" x']
+    assert table.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+
+
+def test_ids_without_a_header(route: str) -> None:
+    source = opened("dog,1,2\ncat,3,4\n", id_column="1")
+    table, ids, _ = read(source)
+    assert source.labels is None
+    assert ids == ["dog", "cat"]
+    assert table.tolist() == [[1, 2], [3, 4]]
+
+
+def test_ids_that_are_numbers_and_a_header_of_numbers(route: str) -> None:
+    source = opened("name,0,1\n7,1,2\n", id_column="name")
+    assert source.labels == ("0", "1")
+    assert read(source)[1] == ["7"]
+    source = opened("dog,NA,NA\ncat,1,2\n", id_column="1")
+    assert read(source)[1] == ["dog", "cat"]
+
+
+UNTOLD = "line 1 is read as numbers; pass --header if it names the columns, --no-header if not"
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "ids", "notes"),
+    [
+        ("x,1,2\n5,1,2\n6,3,1\n", ("1", "2"), ["5", "6"], ()),  # as by its name
+        ("dog,1.5,2\n7,1,2\ncat,3,1\n", None, ["dog", "7", "cat"], ()),
+        ("dog,1.5,2\n,1,2\n", None, ["dog", ""], ()),
+        ("film,2001,2002\na,1,2\nb,4,3\n", None, ["film", "a", "b"], (UNTOLD,)),
+        ("film,2002,2001,1990\na,1,2,3\nb,4,3,5\n", None, ["film", "a", "b"], (UNTOLD,)),
+        ("film,1,3,2\na,1,2,3\nb,4,3,5\n", None, ["film", "a", "b"], ()),
+        ("film,1\na,1\nb,4\n", None, ["film", "a", "b"], ()),
+    ],
+)
+def test_a_header_whose_titles_are_numbers(
+    text: str, labels: tuple[str, ...] | None, ids: list[str], notes: tuple[str, ...]
+) -> None:
+    source = opened(text, id_column="1")
+    assert (source.labels, read(source)[1], source.notes) == (labels, ids, notes)
+    assert opened(text, id_column="1", header=True).notes == opened(text, id_column="1", header=False).notes == ()
+    name = text.partition(",")[0]
+    if labels or notes:
+        assert opened(text, id_column=name).labels == tuple(text.partition("\n")[0].split(",")[1:])
+
+
+def test_an_id_column_that_is_not_there() -> None:
+    error = failure("a,b,c\n1,2,3\n", id_column="name")
+    assert isinstance(error, OptionError)
+    assert "'a', 'b', 'c'" in error.what
+    many = ",".join(f"c{k}" for k in range(50)) + "\n" + ",".join("1" * 50) + "\n"
+    assert "'c7', ..." in failure(many, id_column="name").what
+    assert isinstance(failure("1,2,3\n4,5,6\n", id_column="4"), OptionError)
+    assert "no header" in failure("1,2,3\n4,5,6\n", id_column="name").what
+    assert "1, 3" in failure("a,b,a\n1,2,3\n", id_column="a").what
+    assert isinstance(failure("a,b,c\n1,2,3\n", id_column="0"), OptionError)
+
+
+def test_ids_alone_are_no_table() -> None:
+    assert "no column of numbers" in failure("name\ndog\n", id_column="name").what
+
+
+def test_a_column_of_text_asks_for_the_id_column(route: str) -> None:
+    error = failure("name,a\ndog,1\ncat,2\n")
+    assert error.what == "scores.csv: line 2, column 1 ('name'): 'dog' is not a number"
+    assert "--id-column name " in error.remedy
+    assert "--id-column 1 " in failure('"the name",a\ndog,1\ncat,2\n').remedy
+    assert "--id-column 1 " in failure("dog,1\ncat,2\n").remedy
+    assert "--id-column" not in failure("name,a\ndog,1\n3,2\n").remedy
+    assert "only one" in failure("name,kind,a\nx,y,1\nz,w,2\n", id_column="name").remedy
+    other = failure("a,kind,b\n1,y,2\n3,w,4\n", id_column="a")
+    assert other.remedy == "pass --id-column kind instead, if this column names the rows"
+
+
+@pytest.mark.parametrize("names", [["US", "NA", "DE"], ["NA", "", "DE"], ["US", "NA"], ["", "DE"], ["n/a", "x", "nan"]])
+def test_names_may_look_like_missing_numbers(route: str, names: list[str]) -> None:
+    text = "country,a,b\n" + "".join(f"{name},{k},2\n" for k, name in enumerate(names))
+    assert "--id-column country " in failure(text).remedy
+    found = opened(text, find_ids=True)
+    assert found.id_column == "country"
+    assert read(found)[1] == names
+    assert opened("a,b\n1,\n3,NA\n", find_ids=True).id_column is None
+    slip = failure("a,b\n" + "1,2\n" * 5 + "NA,2\nx,3\n" + "NA,1\n" * 3)
+    assert slip.remedy == "write a number, or NaN where a value is missing"
+
+
+def test_a_delimiter_that_was_told_wrong(route: str) -> None:
+    for text in ("1,2\n3,4\n", "x,y\n1,2\n3,4\n", "1.5;x\n2;3\n"):
+        remedy = failure(text, delimiter="tab").remedy
+        assert remedy == "pass another --delimiter if it is not '\\t' that separates cells, or write a number"
+
+
+def test_a_comment_above_the_numbers(route: str) -> None:
+    error = failure("# c1 c2\n1 2\n3 4\n")
+    assert error.what == "scores.csv: line 2 has 2 cells, expected 3 as in line 1"
+    assert error.remedy == "line 1 is read as names of columns, the # as one: remove it, or the line if it is a comment"
+
+
+# What is wrong, and where
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("1,2\n3\n", "line 2 has 1 cell, expected 2 as in line 1"),
+        ("1,2\n3,4\n5,6,7\n", "line 3 has 3 cells, expected 2 as in line 1"),
+        ("a,b\n1,2\n3,4,\n", "line 3 has 3 cells, expected 2 as in line 1"),
+        ("1,2\n\n3,4\n", "line 2 is blank"),
+        ("1,2\r\n\r\n3,4\r\n", "line 2 is blank"),
+        ("a,b\n\n3,4\n", "line 2 is blank"),
+        ("\n1,2\n", "line 1 is blank"),
+        ("1\n\n2\n", "line 2 is blank"),
+        ("", "the file is empty"),
+        ("\n\n\r\n", "the file is empty"),
+        ("\ufeff", "the file is empty"),
+        ('1,2\n3,"4\n5,6\n', "line 2: a quote opens here and is never closed"),
+        ('"a,b\n1,2\n', "line 1: a quote opens here and is never closed"),
+        ('1,2\n6" x,"4\n5,"6"\n', "line 2, column 1: '6\" x' is not a number"),
+        (b"1,2\n3,\xff\n", "line 2, byte 6: 0xff is not UTF-8"),
+        (b"\xef\xbb\xbf1,2\n3,\xff\n", "line 2, byte 9: 0xff is not UTF-8"),
+        (b"1,2\n3,\0\n", "line 2, byte 6: a NUL byte, so the file is not UTF-8 text"),
+        ("1,2\n".encode("utf-16"), "byte 0: the file is UTF-16, not UTF-8"),
+        ("1,2\n".encode("utf-16-be"), "line 1, byte 0: a NUL byte, so the file is not UTF-8 text"),
+        ("1,2\n".encode("utf-32"), "byte 0: the file is UTF-32, not UTF-8"),
+        ("1,2\r3,4\r", "line 1: a carriage return without a line feed"),
+        ("1,2\n3,4\n5,6\r7,8\n", "line 3: a carriage return without a line feed"),
+        ("1,2\n\r3,4\n", "line 2: a carriage return without a line feed"),
+        ("1 2\n3\n4 5\n", "line 2 has 1 cell, expected 2 as in line 1"),
+        ("1 2\n3 4\n\n5 6\n", "line 3 is blank"),
+        ("1,2\n3 ,4\n5,6,  ", "line 3 has 3 cells, expected 2 as in line 1"),
+        ("1,2\n3 ,4\n5,6,  \n", "line 3 has 3 cells, expected 2 as in line 1"),
+        ("1,2\n3 ,4\n5\n6,7\n", "line 3 has 1 cell, expected 2 as in line 1"),
+        ("1\t2\n3\n4\t5\n", "line 2 has 1 cell, expected 2 as in line 1"),
+        ("1,NA\n3\n4,5\n", "line 2 has 1 cell, expected 2 as in line 1"),
+        ("1  2\n3  4\n", "line 1 has repeated, leading or trailing spaces, and the delimiter is one space"),
+        ("1 2\n3  4\n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
+        ("1 2 3\n4  5\n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
+        ("1 2\n3 4 \n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
+        ("1 2\n3 4\n5 6\n 7 8\n", "line 4 has repeated, leading or trailing spaces, and the delimiter is one space"),
+    ],
+)
+def test_errors(route: str, text: str | bytes, what: str) -> None:
+    assert failure(text).what == f"scores.csv: {what}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("1,2\n3," + "4" * 200_000, "line 2, byte 6: a cell of more than 131,072 bytes"),
+        ("1,2\n" * 9000 + "5" * 200_000, "line 9001, byte 36000: a cell of more than 131,072 bytes"),
+        ('1,2\n3,"' + "4,\n" * 99_000 + '"\n', "line 2: field larger than field limit (131072)"),
+    ],
+)
+def test_cells_without_end(route: str, text: str, what: str) -> None:
+    assert failure(text, delimiter=",").what == f"scores.csv: {what}"
+
+
+def test_a_quote_within_a_name_hides_where_the_last_record_ends(route: str) -> None:
+    what = failure('name,x\na,1\n5" b,2\n"c,3\n', id_column="name").what
+    assert what == (
+        "scores.csv: line 3 holds a quote in a cell that does not begin with one, "
+        "so the end of the quoted cell on line 4 cannot be found"
+    )
+
+
+def test_a_byte_order_mark_that_is_not_the_file_s(route: str) -> None:
+    what = "scores.csv: line 1, column 1: '\\ufeff1' is not a number"
+    assert failure("\ufeff\ufeff1,2\n3,4\n", header=False).what == what
+    table, _, _ = read(opened("\ufeff1,2\n3,4\n", header=False))
+    np.testing.assert_array_equal(table, [[1, 2], [3, 4]])
+
+
+def test_a_ragged_line_mentions_the_delimiter_that_was_found() -> None:
+    assert "--delimiter if it is not ','" in failure("1,2\n3\n").remedy
+    assert "--delimiter" not in failure("1,2\n3\n", delimiter=",").remedy
+
+
+NUMBERS = "".join(f"{k},{k}.5,{k}e3\n" for k in range(3000))
+
+
+@pytest.mark.parametrize("row", [0, 1, 47, 48, 1234, 2998, 2999])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("rows", [1, 50, 100_000])
+def test_places_in_later_pieces(row: int, end: str, rows: int) -> None:
+    lines = ["x,y,z", *NUMBERS.splitlines()]
+    with tuned(_LEAST=1, _HEAD=100, _SMALL=-1):
+        for bad, what in [
+            ("1,oops,3", f"line {row + 2}, column 2 ('y'): 'oops' is not a number"),
+            ("1,2", f"line {row + 2} has 2 cells, expected 3 as in line 1"),
+            ("1,\udcff,3", None),
+            ("1,2,3\n", f"line {row + 3} is blank"),
+            ('1,2,"3', f"line {row + 2}: a quote opens here and is never closed"),
+        ]:
+            if row == 2999 and bad.endswith("\n"):
+                continue  # at the end a blank line is none
+            text = end.join([*lines[: row + 1], bad.replace("\n", end), *lines[row + 2 :]]) + end
+            data = text.encode("utf-8", "surrogateescape")
+            what = what or f"line {row + 2}, byte {data.index(255)}: 0xff is not UTF-8"
+            with pytest.raises(InputError) as caught:
+                read(opened(data, header=True), rows)
+            assert caught.value.what == f"scores.csv: {what}"
+
+
+def test_a_record_without_end() -> None:
+    with tuned(LONGEST=1 << 16, _LEAST=1, _HEAD=64):
+        assert "line 3 is longer" in failure("1,2\n3,4\n" + "5" * (1 << 17)).what
+        assert "line 1 is longer" in failure("5" * (1 << 18)).what
+        assert "line 2 is longer" in failure('x,y\n1,"' + "2,3\n" * (1 << 15), header=True).what
+
+
+def test_a_long_record_that_is_just_one() -> None:
+    row = ",".join(map(str, range(50_000)))
+    table = values(f"{row}\n{row}\n{row}\n")
+    assert table.shape == (3, 50_000)
+    assert (table == np.arange(50_000)).all()
+
+
+# Pieces
+
+
+def quoted(cell: str, always: bool) -> str:
+    # csv.writer leaves a lone carriage return bare, which csv.reader then refuses.
+    return '"' + cell.replace('"', '""') + '"' if always or set(cell) & set(',"\r\n') else cell
+
+
+def oracle(data: bytes, header: bool, id_at: int | None) -> tuple[list[list[float]], list[str]]:
+    rows = list(csv.reader(io.StringIO(data.decode(), newline="")))[header:]
+    ids = [row.pop(id_at) for row in rows] if id_at is not None else []
+    return [[float(cell or "nan") for cell in row] for row in rows], ids
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, Any]:
+    """A file, and how to read it."""
+    columns = draw(st.integers(1, 5))
+    number = st.one_of(
+        st.floats().map(repr),
+        st.floats(width=32).map(str),
+        st.integers(-(10**20), 10**20).map(str),
+        st.sampled_from(["", "nan", "+1.5", "-inf", " 3"] if columns > 1 else ["nan", "+1.5", "-inf", " 3"]),
+    )
+    text = st.text(st.sampled_from("ab,;\"\n\r '\t.5é🐕"), max_size=8)
+    id_at = draw(st.none() | st.integers(0, columns))
+    header = draw(st.booleans())
+    rows = draw(st.lists(st.lists(number, min_size=columns, max_size=columns), min_size=1, max_size=40))
+    if id_at is not None:
+        for row in rows:
+            row.insert(id_at, draw(text))
+    if header:
+        rows.insert(0, [f"c{k}" for k in range(len(rows[0]))])
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    always = draw(st.booleans())
+    written = "".join(",".join(quoted(cell, always) for cell in row) + end for row in rows)
+    if draw(st.booleans()):
+        written = written[: -len(end)]
+    written += draw(st.sampled_from(["", end, end * 3])) if written.endswith(end) else ""
+    bom = b"\xef\xbb\xbf" if draw(st.booleans()) else b""
+    return {"data": bom + written.encode(), "bare": written.rstrip("\r\n").encode(), "header": header, "id_at": id_at}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    tables(),
+    st.integers(1, 8),
+    st.integers(1, 200),
+    st.sampled_from(sorted(ROUTES)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_table_in_any_pieces(
+    table: dict[str, Any], rows: int, head: int, route: str, compressed: bool, short: bool
+) -> None:
+    data = gzip.compress(table["data"]) if compressed else table["data"]
+    stream: Any = ShortReads(data) if short else io.BytesIO(data)
+    with tuned(**ROUTES[route], _LEAST=1, _HEAD=head):
+        source = open_csv(
+            stream,
+            "x.csv",
+            delimiter=",",
+            header=table["header"],
+            id_column=None if table["id_at"] is None else str(table["id_at"] + 1),
+            nbytes=len(data),
+            compressed=compressed,
+        )
+        got, ids, _ = read(source, rows)
+    expected, expected_ids = oracle(table["bare"], table["header"], table["id_at"])
+    assert np.array_equal(got, expected, equal_nan=True)
+    assert ids is None or ids == expected_ids
+
+
+def outcome(route: str, text: str, delimiter: str, id_column: str | None) -> Any:
+    """What a parser makes of a text: values and names, or the error."""
+    with tuned(**ROUTES[route]):
+        try:
+            table, ids, _ = read(opened(text, delimiter=delimiter, header=False, id_column=id_column))
+        except (InputError, OptionError) as error:
+            return error.what
+    return repr(table.tolist()), ids  # in which NaN is as good as another
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(",\t; "),
+    st.sampled_from([None, None, "1", "2"]),
+    st.lists(
+        st.lists(
+            st.sampled_from(
+                ["1", "-2.5", "", " ", "3 ", " 4", "5\t", "NA", "NA ", "nan", "x", '"6"', '""', '"', '"a""b"', '"a,b"']
+            ),
+            max_size=4,
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(["\n", "\n", "\r\n", "\r"]),
+    st.booleans(),
+)
+def test_both_parsers_make_the_same_of_any_text(
+    delimiter: str, id_column: str | None, rows: list[list[str]], end: str, ended: bool
+) -> None:
+    first = delimiter.join(["7"] * len(max(rows, key=rows.count)))
+    text = end.join([first, *map(delimiter.join, rows)]) + end * ended
+    assert outcome("frames", text, delimiter, id_column) == outcome("plain", text, delimiter, id_column)
+
+
+class ShortReads(io.RawIOBase):
+    """Gives three bytes at a time, as a slow pipe may."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        data = self._data.read(min(3, len(target)))
+        target[: len(data)] = data
+        return len(data)
+
+
+def test_pieces_are_as_large_as_the_block() -> None:
+    text = NUMBERS * 20
+    with tuned(_LEAST=1, _HEAD=64):
+        assert read(opened(text), 100)[2] > read(opened(text), 10_000)[2] > 1
+    table, _, pieces = read(opened(text), 10**9)
+    assert pieces == 1
+    assert table[2999].tolist() == [2999, 2999.5, 2999e3]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_pieces_have_no_more_numbers_than_the_block_though_rows_get_shorter(quote: str) -> None:
+    long, short = f"{quote}0.{'1' * 600}{quote},2\n", f"{quote}3{quote},4\n"
+    source, lengths = opened(long * 200 + short * 50_000), []
+    while (pending := source.fetch(Block((0, 0), (5000, 2)))) is not None:
+        lengths.append(len(pending.load(Buffer()).values))
+    assert max(lengths) <= 5000
+    assert sum(lengths) == 50_200
+
+
+@pytest.mark.parametrize(
+    ("row", "expected", "options"),
+    [
+        ("1,-2.5e3", [1, -2500], {}),
+        ("1, 2", [1, 2], {}),
+        ("1 ,2 ", [1, 2], {}),
+        ("1\t,2\r", [1, 2], {}),
+        ('"1","2"', [1, 2], {}),
+        ("nan,-Inf", [NAN, -INF], {}),
+        (",2", [NAN, 2], {}),
+        ("1,", [1, NAN], {}),
+        ("NA,null", [NAN, NAN], {}),
+        ("1, NA", [1, NAN], {}),
+        ("1\t", [1, NAN], {}),
+        ("1 NA", [1, NAN], {}),
+        ("dog,1,2", [1, 2], {"id_column": "1"}),
+        ('"dog, ""big""",1,2', [1, 2], {"id_column": "1"}),
+        ("1,2,NA", [1, 2], {"id_column": "3"}),
+        ("NA,1,NA", [1, NAN], {"id_column": "1"}),
+        (",1,NA", [1, NAN], {"id_column": "1"}),
+    ],
+)
+def test_what_is_common_is_read_quickly(row: str, expected: list[float], options: dict[str, Any]) -> None:
+    """Without the plain parser, which takes twenty times as long."""
+    text = f"{row}\n" * 99 + row.replace("NA", "5") + "6" * row.endswith((",", "\t")) + "\n"
+    with tuned(**ROUTES["frames"]), mock.patch("softargmax_cli.files.formats.csv.cells.parse", side_effect=AssertionError):
+        table, ids, _ = read(opened(text, header=False, **options))
+    assert np.array_equal(table[:-1], [expected] * 99, equal_nan=True)
+    if ids is not None:
+        name = next(csv.reader([row]))[int(options["id_column"]) - 1]
+        assert ids[:-1] == [name] * 99
+
+
+def test_values_are_laid_out_by_column_in_the_buffer() -> None:
+    with tuned(**ROUTES["frames"]):
+        source = opened(NUMBERS)
+        pending = source.fetch(Block((0, 0), (3000, 3)))
+        assert pending is not None
+        buffer = Buffer()
+        loaded = pending.load(buffer)
+        assert loaded.values.flags.f_contiguous
+        assert np.shares_memory(loaded.values, buffer.array((3, 3000), "f8"))
+
+
+def test_pieces_parse_in_any_order_and_in_parallel() -> None:
+    table = np.random.default_rng(1).normal(size=(20_000, 7))
+    out = io.StringIO()
+    np.savetxt(out, table, fmt="%.18e", delimiter=",")
+    source = opened(out.getvalue())
+    pendings = []
+    while (pending := source.fetch(Block((0, 0), (1000, 7)))) is not None:
+        pendings.append(pending)
+    assert len(pendings) > 4
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda pending: pending.load(Buffer()).values, reversed(pendings)))
+    assert np.array_equal(np.concatenate(parts[::-1]), table)
+    assert sum(pending.nbytes for pending in pendings) == source.nbytes
+
+
+# Where the bytes come from
+
+
+def test_a_file(route: str, tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("a,b\n1,2\n")
+    source = open_csv(path.open("rb"), str(path), nbytes=path.stat().st_size)
+    assert read(source)[0].tolist() == [[1, 2]]
+    source.close()
+    stream = path.open("rb", buffering=0)
+    source = open_csv(stream, str(path))
+    assert read(source)[0].tolist() == [[1, 2]]
+    source.close()
+    assert stream.closed
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_pipe(compressed: bool) -> None:
+    data = NUMBERS.encode() * 10
+    out, into = os.pipe()
+
+    def write() -> None:
+        with open(into, "wb") as stream:
+            stream.write(gzip.compress(data) if compressed else data)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with open(out, "rb") as stream:
+        table = read(open_csv(stream, "<stdin>", compressed=compressed), 500)[0]
+    writer.join()
+    assert table.shape == (30_000, 3)
+    assert np.array_equal(table[:3000, 1], np.arange(3000) + 0.5)
+
+
+def test_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "scores.tsv.gz"
+    data = gzip.compress(b"a\tb\n1\t2\n") + gzip.compress(b"3\t4\n")  # two members are one file
+    path.write_bytes(data)
+    source = open_csv(path.open("rb"), str(path), nbytes=len(data), compressed=True)
+    assert source.labels == ("a", "b")
+    assert read(source)[0].tolist() == [[1, 2], [3, 4]]
+    source.close()
+
+
+def test_gzip_progress_counts_compressed_bytes() -> None:
+    data = gzip.compress(NUMBERS.encode() * 100)
+    source = opened(data, "x.csv.gz", compressed=True)
+    moved = 0
+    while (pending := source.fetch(Block((0, 0), (10_000, 3)))) is not None:
+        moved += pending.nbytes
+    assert moved == len(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"1,2\n3,4\n", gzip.compress(NUMBERS.encode())[:-12], gzip.compress(NUMBERS.encode())[:500] + b"\xff" * 3000],
+    ids=["none", "cut", "overwritten"],
+)
+def test_bad_gzip(data: bytes) -> None:
+    assert failure(data, "x.csv.gz", compressed=True).what.startswith("x.csv.gz: the gzip data is damaged: ")
+
+
+def test_gzip_of_something_else(tmp_path: Path) -> None:
+    held = io.BytesIO()
+    np.save(held, np.eye(3))
+    with pytest.raises(InputError) as caught:
+        opened(gzip.compress(held.getvalue()), "scores.npy.gz", compressed=True)
+    assert caught.value.what == "scores.npy.gz: an .npy file, gzipped; gzipped text can be read"
+
+
+def test_an_empty_gzip() -> None:
+    assert failure(gzip.compress(b""), "x.csv.gz", compressed=True).what == "x.csv.gz: the file is empty"
+    assert failure(b"", "x.csv.gz", compressed=True).what == "x.csv.gz: the file is empty"
+
+
+@pytest.mark.parametrize(
+    ("handler", "ended"),
+    [("signal.SIG_IGN", (0, "on\n")), ("lambda *_: sys.exit(7)", (7, "")), ("signal.SIG_DFL", (-2, ""))],
+)
+def test_a_parser_leaves_interrupts_to_the_program(handler: str, ended: tuple[int, str]) -> None:
+    program = (
+        "import os, signal, sys\n"
+        f"signal.signal(signal.SIGINT, {handler})\n"
+        "from softargmax_cli.files.formats.csv import frames\n"
+        "frames.load()\n"
+        "assert 'polars' in sys.modules\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == ended
+
+
+def test_a_small_file_does_not_wait_for_polars() -> None:
+    program = (
+        "import io, sys\n"
+        "from softargmax_cli.files.formats.csv.source import open_csv\n"
+        "from softargmax_cli.reduction.blocks import Block\n"
+        "from softargmax_cli.reduction.buffer import Buffer\n"
+        "source = open_csv(io.BytesIO(b'a,b\\n' + b'1,2\\n' * 1000), 'x.csv')\n"
+        "print(source.fetch(Block((0, 0), (9999, 2))).load(Buffer()).values.sum())\n"
+        "print('polars' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3000.0", "False"]

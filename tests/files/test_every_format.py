@@ -1,0 +1,286 @@
+"""Every format against the arrays that its own package has written, in every dtype that it has."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ml_dtypes
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import safetensors.numpy
+from files import ANY_SHAPE, TABLES, Array, everything, hdf5, npz, piped, written
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.errors import InputError, MissingDependencyError, OptionError
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.buffer import Buffer
+
+REALS = ["?", "i1", "u1", "<i2", ">u2", "<i4", "<u4", "<i8", ">i8", "<u8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]
+SHAPES = [(), (0,), (7,), (5, 3), (2, 0), (3, 4, 5), (1, 2, 1, 3)]
+
+
+def sample(shape: tuple[int, ...], dtype: Any) -> Array:
+    return (np.random.default_rng(3).standard_normal(shape) * 9).astype(np.int8).astype(dtype)
+
+
+def read(path: str, reading: Reading | None = None, **how: Any) -> Array:
+    with closing(open_source(path, reading)) as source:
+        return everything(source, **how)
+
+
+@pytest.mark.parametrize("form", ANY_SHAPE)
+@pytest.mark.parametrize("dtype", REALS)
+def test_arrays_of_every_dtype(form: str, dtype: str, tmp_path: Path) -> None:
+    if form == "safetensors":
+        dtype = dtype.replace(">", "<")  # the format has one byte order
+    for shape in SHAPES:
+        values = sample(shape, dtype)
+        with closing(open_source(written(tmp_path, ANY_SHAPE[form](values)))) as source:
+            assert source.shape == shape
+            assert source.format == form.partition(",")[0]
+            assert np.dtype(source.stored) == values.dtype
+            assert source.dtype == values.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(everything(source), values)
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "npz, packed"])
+@pytest.mark.parametrize("axes", [(0,), (1,), (-1,), (0, 2)])
+def test_fortran_order(form: str, axes: tuple[int, ...], tmp_path: Path) -> None:
+    values = sample((5, 6, 7), "f4").copy("F")
+    np.testing.assert_array_equal(read(written(tmp_path, ANY_SHAPE[form](values)), axes=axes), values)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_array_along_any_axes(data: st.DataObject, tmp_path: Path) -> None:
+    form = data.draw(st.sampled_from([*ANY_SHAPE, *TABLES]))
+    shapes = st.tuples(st.integers(1, 9), st.integers(1, 5)) if form in TABLES else st.sampled_from(SHAPES)
+    values = data.draw(arrays(st.sampled_from(["f4", "f8"]), shapes))
+    axes = tuple(data.draw(st.sets(st.integers(0, max(0, values.ndim - 1)), min_size=1)))
+    got = read(
+        written(tmp_path, {**ANY_SHAPE, **TABLES}[form](values)), axes=axes, elements=data.draw(st.integers(1, 40))
+    )
+    np.testing.assert_array_equal(got, values)
+
+
+@pytest.mark.parametrize("form", [*ANY_SHAPE, *TABLES])
+def test_pipes(form: str) -> None:
+    values = sample((40, 30), "f4")
+    with piped({**ANY_SHAPE, **TABLES}[form](values)) as path:
+        np.testing.assert_array_equal(read(path, elements=100), values)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("nulls", [False, True])
+def test_columns_of_every_dtype(dtype: str, nulls: bool, tmp_path: Path) -> None:
+    values = sample((9, 3), dtype)
+    columns = [pa.array(column, mask=np.arange(9) == 4 if nulls else None) for column in values.T]
+    fields = [pa.field(name, columns[0].type, nullable=nulls) for name in "abc"]
+    pyarrow.parquet.write_table(pa.table(columns, pa.schema(fields)), tmp_path / "t.parquet", row_group_size=4)
+    want = values.astype(np.promote_types(dtype, "f4") if nulls and values.dtype.kind != "f" else dtype)
+    want[4] = np.nan if nulls else want[4]
+    with closing(open_source(str(tmp_path / "t.parquet"))) as source:
+        assert (source.shape, source.dtype, source.labels) == ((9, 3), want.dtype, ("a", "b", "c"))
+        np.testing.assert_array_equal(everything(source), want)
+
+
+def test_columns_of_several_dtypes(tmp_path: Path) -> None:
+    import decimal
+
+    table = pa.table(
+        {
+            "a": np.arange(3, dtype="i2"),
+            "b": np.arange(3, dtype="f4") / 2,
+            "c": pa.array([decimal.Decimal("1.25"), None, decimal.Decimal(3)]),
+            "d": pa.nulls(3),
+            "e": pa.chunked_array([[True], [False, None]]),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    want = [[0, 0, 1.25, np.nan, 1], [1, 0.5, np.nan, np.nan, 0], [2, 1, 3, np.nan, np.nan]]
+    np.testing.assert_array_equal(read(str(tmp_path / "t.parquet")), want)
+
+
+def test_rows_with_names(tmp_path: Path) -> None:
+    table = pa.table({"x": np.arange(5.0), "name": ["a", "b", None, "d", "é"], "y": np.arange(5.0) + 1})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=2)
+    for asked in ("name", "2"):
+        with closing(open_source(str(tmp_path / "t.parquet"), Reading(id_column=asked))) as source:
+            assert (source.shape, source.labels, source.has_ids, source.id_column) == ((5, 2), ("x", "y"), True, "name")
+            pending = source.fetch(Block((0, 0), (3, 2))), source.fetch(Block((3, 0), (5, 2)))
+            assert [one and one.load(Buffer()).ids for one in pending] == [["a", "b", ""], ["d", "é"]]
+    with closing(open_source(str(tmp_path / "t.parquet"), Reading(inspected=True))) as source:
+        assert source.id_column == "name"
+
+
+ALONE, OTHER = "write each number into a column of its own", "name another column, or leave out --id-column"
+LISTS, RECORDS = "list<", "struct<p: int64>"  # releases name the elements of lists differently
+
+
+@pytest.mark.parametrize(
+    ("columns", "asked", "what", "remedy"),
+    [
+        ({"a": [1.0], "b": ["x"]}, None, "a column holds no numbers: b", "pass --id-column b if it names the rows"),
+        ({"a": [1.0], "b": ["x"], "c": [[1]]}, None, "2 columns hold no numbers: b, c", "leave them out"),
+        ({"b": ["x"]}, "b", "no columns of numbers in it", ALONE),
+        ({"b": ["x"]}, None, "no columns of numbers in it, but b", ALONE),
+        ({"b": ["x"], "c": [[1]]}, None, "no columns of numbers in it, but b, c", ALONE),
+        ({"a": [1.0], "v": [[1.0]]}, None, f"a column holds no numbers, but {LISTS}", f"{ALONE}, or leave it out"),
+        (
+            {"a": [1.0], "v": [{"p": 1}]},
+            None,
+            f"a column holds no numbers, but {RECORDS}: v",
+            f"{ALONE}, or leave it out",
+        ),
+        ({"a": [1.0], "v": [[1.0]]}, "v", f"column v holds {LISTS}", OTHER),
+        ({"a": [1.0], "v": [{"p": 1}]}, "2", f"column v holds {RECORDS}, which names no rows", OTHER),
+        (
+            {"a": [1.0], "v": pa.array([[("k", 1)]], pa.map_("string", "i4"))},
+            "v",
+            "column v holds map<string, int32",
+            OTHER,
+        ),
+        ({"a": [1.0]}, "b", "no column 'b' among 'a'", "pass one of these, or a number from 1 to 1"),
+        (
+            {"a": [b"x", b"\xff"], "b": [1.0, 2.0]},
+            "a",
+            "column a holds bytes that are not UTF-8",
+            "write the names as text",
+        ),
+    ],
+)
+def test_columns_that_are_no_numbers(
+    columns: dict[str, Any], asked: str | None, what: str, remedy: str, tmp_path: Path
+) -> None:
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    with pytest.raises((InputError, OptionError)) as caught:
+        read(str(tmp_path / "t.parquet"), Reading(id_column=asked))
+    assert caught.value.what.startswith(f"{tmp_path}/t.parquet: {what}")
+    assert caught.value.remedy == remedy
+    if asked is None and "but" in what:  # not taken for names where a file is only looked at
+        with pytest.raises(InputError, match=r"no columns of numbers|no numbers, but"):
+            open_source(str(tmp_path / "t.parquet"), Reading(inspected=True))
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_floats_that_numpy_has_not(kind: str, tmp_path: Path) -> None:
+    every = np.arange(256, dtype="u1") if "8_" in kind else np.arange(65536, dtype="u2")
+    values = every.view(getattr(ml_dtypes, kind)).reshape(16, -1)
+    stored = {"bfloat16": "BF16", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}[kind]
+    head = f'{{"x":{{"dtype":"{stored}","shape":{list(values.shape)},"data_offsets":[0,{values.nbytes}]}}}}'.encode()
+    path = written(tmp_path, len(head).to_bytes(8, "little") + head + values.tobytes())
+    if kind == "bfloat16":
+        assert safetensors.numpy.load_file(path)["x"].tobytes() == values.tobytes()
+    with closing(open_source(path)) as source:
+        assert (source.stored, source.dtype) == (kind, np.dtype("f4"))
+        np.testing.assert_array_equal(everything(source, elements=1000), values.astype("f4"))
+
+
+def test_members_by_name(tmp_path: Path) -> None:
+    a, b = sample((3, 4), "f4"), sample((5,), "f8")
+    paths = [str(tmp_path / name) for name in ("a.npz", "b.npz", "c.safetensors", "d.h5")]
+    np.savez(paths[0], **{"a": a, "../b": b})
+    np.savez_compressed(paths[1], **{"a": a, "../b": b})
+    safetensors.numpy.save_file({"a": a, "../b": b}, paths[2], metadata={"format": "np"})
+    with h5py.File(paths[3], "w") as file:
+        file["a"], file["group/b"] = a, b
+    for path in paths:
+        other = "group/b" if path.endswith("h5") else "../b"
+        np.testing.assert_array_equal(read(path, Reading(key="a")), a)
+        with closing(open_source(path, Reading(key=other, inspected=True))) as source:
+            np.testing.assert_array_equal(everything(source), b)
+            assert source.name == f"{path}[{other}]"
+            found = {(one.name, one.shape, one.dtype) for one in source.members}
+            assert found == {("a", (3, 4), "float32"), (other, (5,), "float64")}
+        with pytest.raises(OptionError, match="2 arrays in it: ") as several:
+            read(path)
+        assert "name one of them with --key " in several.value.remedy
+        with pytest.raises(OptionError, match="no array is named") as wrong:
+            read(path, Reading(key=f"{other}b"))
+        assert f"did you mean --key {other}?" in wrong.value.remedy
+    np.testing.assert_array_equal(read(paths[0], Reading(key="a.npy")), a)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz", "c.safetensors", "d.h5"]
+
+
+def test_many_members_and_long_names(tmp_path: Path) -> None:
+    names = [f"{k}" + "x" * 300 for k in range(30)]
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, np.zeros(2)))
+    with pytest.raises(OptionError, match="30 arrays in it") as caught:
+        read(str(tmp_path / "a.npz"))
+    assert len(caught.value.what) < 700
+    assert caught.value.what.endswith(", ...")
+    assert caught.value.remedy == "name one of them with --key NAME"
+    with pytest.raises(OptionError, match=r"no array is named y\n") as caught:
+        read(str(tmp_path / "a.npz"), Reading(key="y"))
+    assert caught.value.remedy.startswith("it holds 0xxx")
+    with pytest.raises(OptionError, match=r"no array is named \(nothing\)"):
+        read(str(tmp_path / "a.npz"), Reading(key=""))
+
+
+def test_options_that_say_nothing(tmp_path: Path) -> None:
+    table = sample((2, 2), "f4")
+    told = Reading("k", None, ";", True, "1")
+    for form, content in {**ANY_SHAPE, **TABLES}.items():
+        named = form not in TABLES and form != "npy"
+        asked = Reading(None if named else "k", None, ";" if form[:3] != "csv" else ",", True, None)
+        with closing(open_source(written(tmp_path, content(table)), asked)) as source:
+            (note,) = source.notes
+        options = {"--key": not named, "--delimiter": form[:3] != "csv", "--header": form[:3] != "csv"}
+        assert note.partition(" say")[0] == " and ".join(option for option, idle in options.items() if idle)
+    assert told.given == ("--key", "--delimiter", "--header", "--id-column")
+
+
+def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, hdf5(np.zeros(3)))
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingDependencyError, match="an HDF5 file") as caught:
+        read(path)
+    assert caught.value.remedy == "pip install 'softargmax[hdf5]'"
+
+
+def test_hdf5_datasets_that_are_found_once(tmp_path: Path) -> None:
+    """By hard links an object has several names, and groups may contain each other; soft links are not followed."""
+    path, values = str(tmp_path / "a.h5"), sample((3, 4), "f4")
+    with h5py.File(path, "w") as file:
+        file["a"] = values
+        file["group/again"], file["group/root"], file["soft"] = file["a"], file["/"], h5py.SoftLink("/a")
+    np.testing.assert_array_equal(read(path), values)
+    np.testing.assert_array_equal(read(path, Reading(key="/group/again")), values)
+    with pytest.raises(OptionError, match="soft is a link to a, and links are not followed"):
+        read(path, Reading(key="soft"))
+    for key in ("group/none", "group", "a/b", "group/../a", "group//again"):
+        with pytest.raises(OptionError, match="no array is named"):
+            read(path, Reading(key=key))
+
+
+def test_npz_with_other_files_in_it(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("README.txt", "scores of today")
+        archive.writestr("scores.npy", ANY_SHAPE["npy"](np.arange(4.0)))
+    np.testing.assert_array_equal(read(str(tmp_path / "a.npz")), np.arange(4))
+
+
+def test_npz_behind_other_bytes(tmp_path: Path) -> None:
+    """As a self-extracting archive is: found by its directory, if its first bytes say that it is one."""
+    content = b"PK\x03\x04 nothing" + npz(np.arange(40.0).reshape(8, 5))
+    np.testing.assert_array_equal(read(written(tmp_path, content)), np.arange(40).reshape(8, 5))
+
+
+def test_extended_floats(tmp_path: Path) -> None:
+    values = np.arange(6, dtype=np.longdouble).reshape(2, 3) / 3
+    for form in ("npz", "npz, packed", "hdf5", "hdf5, chunked"):
+        got = read(written(tmp_path, ANY_SHAPE[form](values)))
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got, values.astype("f8"))

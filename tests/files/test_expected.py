@@ -1,0 +1,214 @@
+"""Stored results, read back in the order of the slices, and in words what is wrong with any other file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from softargmax_cli.files import expected as module
+from softargmax_cli.files.expected import expected
+from softargmax_cli.errors import InputError, InputMissingError, UndefinedError
+
+Numbers = npt.NDArray[Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, and batches of three slices."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "BATCH", 3)
+    return tmp_path
+
+
+def read(path: str, kept: tuple[int | None, ...], axes: int = 1, counts: tuple[int, ...] = ()) -> Numbers:
+    """All of a result, so many slices at a time, then those that are left: (axes, slices)."""
+    total = int(np.prod([n or 0 for n in kept]))
+    with expected(path, kept, axes) as stored:
+        parts = [stored(count) for count in (*counts, total - sum(counts))]
+        stored.end()
+    assert all(part.dtype == np.float64 for part in parts)
+    return np.concatenate(parts, axis=1)
+
+
+def read_all(path: str, kept: tuple[int | None, ...], axes: int, slices: int) -> None:
+    with expected(path, kept, axes) as stored:
+        stored(slices)
+        stored.end()
+
+
+def refused(path: str, kept: tuple[int | None, ...], axes: int = 1, slices: int = 1) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_all(path, kept, axes, slices)
+    assert str(caught.value).count("\n") <= 2
+    assert caught.value.what.startswith(f"{path}: ")
+    return caught.value
+
+
+@pytest.mark.parametrize("counts", [(), (1, 0, 2), (3, 3), (5,), (1,) * 11])
+def test_any_number_at_a_time(folder: Path, counts: tuple[int, ...]) -> None:
+    want = np.arange(12.0)
+    want[4] = np.nan
+    np.save("e.npy", want.reshape(3, 4))
+    Path("e.csv").write_text("soft\n" + "\n".join(map(repr, want.tolist())))
+    np.testing.assert_array_equal(read("e.npy", (3, 4), 1, counts), [want])
+    np.testing.assert_array_equal(read("e.csv", (3, 4), 1, counts), [want])
+
+
+@pytest.mark.parametrize("dtype", ["f8", ">f8", "f4", ">f4", "f2", "i4", ">i8", "u1", "?", "g"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_every_kind_of_npy(folder: Path, dtype: str, order: Any, axes: int) -> None:
+    shape = (3, 4) if axes == 1 else (3, 4, 2)
+    want = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    np.save("e.npy", np.asarray(want, order=order))
+    np.testing.assert_array_equal(read("e.npy", (3, 4), axes, (5,)), want.reshape(12, axes).T)
+
+
+def test_a_single_slice_and_none(folder: Path) -> None:
+    np.save("one.npy", np.float64(2.5))
+    np.testing.assert_array_equal(read("one.npy", ()), [[2.5]])
+    np.save("pair.npy", np.array([2.5, 1]))
+    with expected("pair.npy", (), 2) as stored:
+        np.testing.assert_array_equal(stored(1), [[2.5], [1]])
+        stored.end()
+    np.save("none.npy", np.zeros((0, 4)))
+    for kept in ((0, 4), (None, 4)):
+        assert read("none.npy", kept).shape == (1, 0)
+    Path("none.csv").write_text("index,soft\n")
+    assert read("none.csv", (0,)).shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept", "axes"),
+    [((3,), (4,), 1), ((3, 1), (3,), 1), ((4, 3), (3, 4), 1), ((3,), (3,), 2), ((3, 3), (3,), 2), ((), (1,), 1)],
+)
+def test_another_shape(folder: Path, shape: tuple[int, ...], kept: tuple[int, ...], axes: int) -> None:
+    np.save("e.npy", np.zeros(shape))
+    error = refused("e.npy", kept, axes)
+    wanted = kept if axes == 1 else (*kept, axes)
+    assert error.what == f"e.npy: shape {shape} is not that of the result, {wanted}"
+    assert "--axis" in error.remedy
+
+
+def test_a_length_that_only_the_end_tells(folder: Path) -> None:
+    np.save("e.npy", np.arange(4.0))
+    with expected("e.npy", (None,), 1) as stored:
+        np.testing.assert_array_equal(stored(4), [np.arange(4.0)])
+        stored.end()
+    np.save("flat.npy", np.zeros((4, 1)))
+    assert refused("flat.npy", (None,)).what.endswith("is not that of the result, (?,)")
+
+
+@pytest.mark.parametrize("name", ["e.npy", "e.csv"])
+def test_too_few_and_too_many(folder: Path, name: str) -> None:
+    np.save("e.npy", np.arange(4.0))
+    Path("e.csv").write_text("soft\n0\n1\n2\n3\n")
+    assert refused(name, (None,), slices=5).what == f"{name}: holds 4 slices, the input has more"
+    for slices in (3, 2, 1):  # the end of a batch, and within one
+        error = refused(name, (None,), slices=slices)
+        assert error.what == f"{name}: holds more slices than the input, which has {slices}"
+
+
+def test_files_that_are_cut_short(folder: Path) -> None:
+    np.save("c.npy", np.zeros((5, 2)))
+    np.save("f.npy", np.zeros((5, 2), order="F"))
+    for name in ("c.npy", "f.npy"):
+        whole = Path(name).read_bytes()
+        Path(name).write_bytes(whole[:-1])
+        assert refused(name, (5, 2), slices=10).what == f"{name}: truncated"
+        Path(name).write_bytes(whole[:40])
+        assert "ends within its header" in refused(name, (5, 2), slices=10).what
+
+
+def test_a_header_that_promises_much_takes_no_memory(folder: Path) -> None:
+    np.save("e.npy", np.zeros((1, 2)))
+    whole = Path("e.npy").read_bytes()
+    for order, what in ((b"False", "truncated"), (b"True", "in Fortran order, and more than 512 MiB as float64")):
+        header = b"{'descr': '<f8', 'fortran_order': %s, 'shape': (9000000000000000, 2), }" % order
+        Path("e.npy").write_bytes(whole[:10] + header.ljust(len(whole) - 27) + b"\n" + whole[-16:])
+        assert refused("e.npy", (None, 2), slices=2).what == f"e.npy: {what}"
+
+
+def test_several_arrays_of_which_none_is_soft(folder: Path) -> None:
+    np.savez("two.npz", a=np.zeros(3), b=np.zeros(3))
+    error = refused("two.npz", (3,))  # --key would speak of the input
+    assert error.what == "two.npz: 2 arrays in it, none of them named soft: a, b"
+    assert error.remedy == "make it with: softargmax run INPUT -o FILE"
+    np.savez("one.npz", a=np.arange(3.0))
+    np.testing.assert_array_equal(read("one.npz", (3,)), [[0, 1, 2]])
+
+
+def test_objects_are_never_unpickled(folder: Path) -> None:
+    np.save("e.npy", np.array([{}], object), allow_pickle=True)
+    assert "never unpickled" in refused("e.npy", (1,)).what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "index,hard,soft,offset\n0,1,1.5,x\n1,2,nan,\n",
+        "\ufeffsoft\n1.5\nNaN\n",
+        "soft\r\n1.5\r\nnan\r\n",
+        "1.5\nnan\n",
+        "1.5\n\nnan\n\n\n",
+        'id,soft\n"a, ""b""\nc",1.5\nb,nan',
+    ],
+)
+def test_tables(folder: Path, text: str) -> None:
+    Path("e.csv").write_text(text, encoding="utf-8", newline="")
+    np.testing.assert_array_equal(read("e.csv", (2,)), [[1.5, np.nan]])
+
+
+def test_tables_of_several_axes(folder: Path) -> None:
+    Path("e.csv").write_text("soft_1,index,soft_0\n1,0,2\n3,1,4\n")
+    np.testing.assert_array_equal(read("e.csv", (2,), 2), [[2, 4], [1, 3]])
+    Path("bare.csv").write_text("2,1\n4,3\n")
+    np.testing.assert_array_equal(read("bare.csv", (2,), 2), [[2, 4], [1, 3]])
+    assert refused("e.csv", (2,), 1).what == "e.csv: no column soft"
+    assert refused("e.csv", (2,), 3).what == "e.csv: no column soft_0 or soft_1 or soft_2"
+
+
+def test_names_that_are_no_utf8(folder: Path) -> None:
+    """`run` writes the bytes of an id as they came."""
+    Path("e.csv").write_bytes(b"id,soft\n\xff\xfe,1.5\n")
+    np.testing.assert_array_equal(read("e.csv", (1,)), [[1.5]])
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "empty"),
+        (b"index,hard\n0,1\n", "no column soft"),
+        (b"1,2\n3,4\n", "no column soft"),
+        (b"\xff\x93 junk", "no column soft"),
+        (b"\x00\xff\x93 junk", "no column soft" if sys.version_info >= (3, 11) else "no CSV: line contains NUL"),
+        (b"soft\n1\nmuch\n", "row 3: 'much' holds no number for soft"),
+        (b'soft\n1\n2\n3\n4\n\n""\n', "row 7: '' holds no number for soft"),
+        (b"1\n2\nx\n", "row 3: 'x' holds no number for soft"),
+        (b"index,soft\n0,1\n1\n", "row 3: '1' holds no number for soft"),
+        (b"id,soft\n" + b"a" * 200_000 + b",1\n", "no CSV: field larger than field limit (131072)"),
+    ],
+)
+def test_what_is_no_result(folder: Path, content: bytes, what: str) -> None:
+    Path("e.csv").write_bytes(content)
+    assert refused("e.csv", (None,), slices=9).what == f"e.csv: {what}"
+
+
+def test_files_that_cannot_be_opened(folder: Path) -> None:
+    with pytest.raises(InputMissingError, match="no such file"), expected("none.npy", (1,), 1):
+        pass
+    with pytest.raises(InputError, match="a directory, and what is compared with is"), expected(".", (1,), 1):
+        pass
+
+
+@pytest.mark.parametrize("error", [UndefinedError("x"), FileNotFoundError("x"), UnicodeError("x"), OSError(5, "x")])
+def test_what_fails_meanwhile_is_not_blamed_on_it(folder: Path, error: Exception) -> None:
+    np.save("e.npy", np.zeros(3))
+    with pytest.raises(type(error)) as caught, expected("e.npy", (3,), 1):
+        raise error
+    assert caught.value is error

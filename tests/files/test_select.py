@@ -1,0 +1,359 @@
+"""Parts of arrays: what NumPy's own indexing takes of them, read without the rest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from files import ANY_SHAPE, TABLES, csv, everything, npy, npz, piped, written
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import NpySource
+from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.select import boxes, streams
+from softargmax_cli.files.select.applied import selected
+from softargmax_cli.files.select.selection import Selection, selection_of
+from softargmax_cli.files.source import Pending, Source
+from softargmax_cli.errors import OptionError
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.buffer import Buffer
+
+
+class Counted(Source):
+    """A source that counts what is read of it."""
+
+    def __init__(self, source: Source) -> None:
+        self.appear_as(source)
+        self.source, self.shape, self.sequential, self.has_ids = source, source.shape, source.sequential, source.has_ids
+        self.elements = self.fetches = self.closed = 0
+
+    def fetch(self, block: Block) -> Pending | None:
+        self.elements += math.prod(block.shape)
+        self.fetches += 1
+        return self.source.fetch(block)
+
+    def close(self) -> None:
+        self.closed += 1
+        self.source.close()
+
+
+class TestWriting:
+    @pytest.mark.parametrize(
+        ("text", "index"),
+        [
+            ("0", np.s_[0]),
+            ("-1", np.s_[-1]),
+            ("0,:,3:5", np.s_[0, :, 3:5]),
+            (" +2 , : ", np.s_[2, :]),
+            ("...", np.s_[...]),
+            ("...,::2", np.s_[..., ::2]),
+            ("1:, :-3, ::-1, 5:1:-2", np.s_[1:, :-3, ::-1, 5:1:-2]),
+            ("0 : 3 : 1", np.s_[0:3:1]),
+            ("::", np.s_[::]),
+        ],
+    )
+    def test_it_is_numpys(self, text: str, index: Any) -> None:
+        assert selection_of(text) == selection_of(index)
+        assert selection_of(text).parts == (index if isinstance(index, tuple) else (index,))
+        assert selection_of(str(selection_of(text))) == selection_of(text)
+        assert selection_of(selection_of(text)) is not None
+
+    def test_integers_of_numpy(self) -> None:
+        index: Any = (np.int64(3), slice(np.uint8(1), None))
+        assert selection_of(index) == Selection((3, slice(1, None)))
+
+    @pytest.mark.parametrize(
+        "index",
+        [
+            *("", ",", "0,", "a", "1.5", "0:1:2:3", "[0,1]", "None", "True", "newaxis", "0 1", "٣", "1_0", "9" * 20),
+            *("::0", "...,...", ":" * 5000),
+            *(
+                None,
+                True,
+                [0, 1],
+                np.array([1]),
+                np.array(True),
+                1.5,
+                (0, None),
+                slice(0, 1.5),
+                slice(0, 5, 0),
+                (..., ...),
+            ),
+        ],
+        ids=repr,
+    )
+    def test_what_it_is_not(self, index: Any) -> None:
+        with pytest.raises(OptionError) as caught:
+            selection_of(index)
+        assert caught.value.remedy == "give integers and slices as in NumPy: 0,:,3:5 or ...,::2"
+
+    @pytest.mark.parametrize(
+        ("text", "what", "remedy"),
+        [
+            ("3", "--select 3: 3 is out of range for axis 0, of length 3", "use an index from -3 to 2"),
+            ("...,-5", "--select ...,-5: -5 is out of range for axis 1, of length 4", "use an index from -4 to 3"),
+            ("0,:,1", "--select 0,:,1: 3 indices for an array of 2 axes", "give as many as there are axes, or fewer"),
+        ],
+    )
+    def test_what_the_array_has_not(self, text: str, what: str, remedy: str) -> None:
+        with pytest.raises(OptionError) as caught:
+            selected(ArraySource(np.zeros((3, 4)), "x.npy"), selection_of(text))
+        assert (caught.value.what, caught.value.remedy) == (f"x.npy: {what}", remedy)
+
+    def test_an_empty_axis(self) -> None:
+        with pytest.raises(OptionError, match="axis 0, of length 0\nthe axis is empty"):
+            selected(ArraySource(np.zeros((0, 4))), selection_of("0"))
+
+
+INDICES = st.integers(-12, 12)
+SLICES = st.builds(
+    slice, st.none() | INDICES, st.none() | INDICES, st.none() | st.integers(-5, 5).filter(lambda step: step != 0)
+)
+
+
+@st.composite
+def indices(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """An index that fits a shape, integers within it."""
+    parts: list[Any] = []
+    for n in shape[: draw(st.integers(0, len(shape)))]:
+        parts.append(draw(SLICES | st.integers(-n, n - 1) if n else SLICES))
+    if draw(st.booleans()):
+        parts.insert(draw(st.integers(0, len(parts))), ...)
+        tail = len(parts) - parts.index(...) - 1
+        for k, n in enumerate(shape[len(shape) - tail :], len(parts) - tail):
+            if isinstance(parts[k], int):
+                parts[k] = draw(st.integers(-n, n - 1)) if n else slice(None)
+    return tuple(parts)
+
+
+@pytest.mark.parametrize(
+    "index", [np.s_[:, -5::-1], np.s_[-5::-1], np.s_[1:, 3:0], np.s_[:, 2::-1], np.s_[:, -1:-3:-1]]
+)
+@pytest.mark.parametrize("form", ["npy", *TABLES])
+def test_backwards_and_beyond_the_first(form: str, index: Any, tmp_path: Path) -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    path = written(tmp_path, {**ANY_SHAPE, **TABLES}[form](values))
+    with closing(open_source(path, Reading(select=selection_of(index)))) as source:
+        np.testing.assert_array_equal(everything(source, (0,), 30).reshape(values[index].shape), values[index])
+
+
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_part_of_any_file(data: st.DataObject, tmp_path: Path) -> None:
+    """Read from files and pipes, in blocks of any size, where positions count as near or far apart."""
+    form = data.draw(st.sampled_from([*ANY_SHAPE, *TABLES]))
+    lengths = st.integers(1 if form in TABLES else 0, 9)
+    shape = tuple(data.draw(st.lists(lengths, min_size=2 * (form in TABLES), max_size=2 if form in TABLES else 4)))
+    values = np.arange(math.prod(shape), dtype="f4").reshape(shape, order=data.draw(st.sampled_from("CF")))
+    index = data.draw(indices(shape))
+    want = np.asarray(values[index])
+    content = {**ANY_SHAPE, **TABLES}[form](values)
+    axes = tuple(data.draw(st.sets(st.integers(0, max(0, want.ndim - 1)), min_size=1)))
+    near, apart, size = data.draw(st.sampled_from([(1, 1, 4), (2048, 65536, 1 << 20), (9, 40, 16), (1, 65536, 40)]))
+    with (
+        mock.patch.multiple(boxes, NEAR=near, APART=apart, READ=size),
+        mock.patch.object(streams, "READ", size),
+        piped(content) if data.draw(st.booleans()) else nullcontext(written(tmp_path, content)) as path,
+        closing(open_source(path, Reading(select=selection_of(index)))) as source,
+    ):
+        assert all(n in (None, m) for n, m in zip(source.shape, want.shape, strict=True))
+        got = everything(source, axes, data.draw(st.integers(1, 30)))
+        np.testing.assert_array_equal(got, want.reshape(got.shape) if want.size == 0 else want)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("index", [np.s_[::-3, 1, 2:], np.s_[..., -1], np.s_[:, ::2, ::-1], np.s_[2:1]])
+def test_arrays_in_memory(order: Any, index: Any) -> None:
+    values = np.arange(7 * 4 * 6.0).reshape(7, 4, 6).copy(order)
+    source = selected(ArraySource(values), selection_of(index))
+    np.testing.assert_array_equal(everything(source), values[index])
+    assert source.order == order
+
+
+class TestReadingNoMore:
+    @pytest.mark.parametrize(
+        ("index", "most"),
+        [
+            ("0:10", 10 * 5000),
+            ("-1", 5000),
+            ("::1000", 10 * 5000),
+            (":,100:200", 10_000 * 100),
+            (":,17", 10_000),
+            ("9000:,::-1", 1000 * 5000),
+            ("500:700:7,3:5", 29 * 2),
+        ],
+    )
+    def test_of_a_file(self, index: str, most: int) -> None:
+        source = Counted(ArraySource(np.broadcast_to(np.float32(1), (10_000, 5000)), "x.npy"))
+        part = selected(source, selection_of(index))
+        assert source.fetches == 0
+        everything(part, elements=100_000)
+        assert source.elements <= most
+
+    def test_short_lines_are_read_whole(self) -> None:
+        """Rather than a million reads of one number each."""
+        source = Counted(ArraySource(np.broadcast_to(np.float32(1), (300_000, 3))))
+        everything(selected(source, selection_of(":,1")), elements=100_000)
+        assert source.elements == 900_000
+        assert source.fetches <= 8
+
+    def test_a_part_in_pieces_of_bounded_size(self) -> None:
+        source = Counted(ArraySource(np.broadcast_to(np.float32(1), (40, 1_000_000))))
+        everything(selected(source, selection_of(":,::100")), elements=400_000)
+        assert source.elements / source.fetches * 4 <= boxes.READ
+
+    def test_of_a_pipe_no_more_than_up_to_its_end(self) -> None:
+        values = np.zeros((1000, 1000), "f4")
+        with piped(npy(values)) as path, open(path, "rb") as stream:
+            source = Counted(NpySource(stream, "<stdin>"))
+            part = selected(source, selection_of("3:5"))
+            with mock.patch.object(streams, "READ", 4000):
+                everything(part, elements=1000)
+            assert source.elements == 5 * 1000
+
+    def test_of_parquet_neither_other_groups_nor_other_columns(self, tmp_path: Path) -> None:
+        values = np.arange(40_000.0).reshape(4000, 10)
+        names = pa.array([f"r{k}" for k in range(4000)])
+        table = pa.table({**{f"c{k}": column for k, column in enumerate(values.T)}, "name": names})
+        pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=500)
+        reading = Reading(select=selection_of("1700:2100:3,2:9:3"), id_column="name")
+        with closing(open_source(str(tmp_path / "t.parquet"), reading)) as source:
+            assert isinstance(source, streams.SelectedStream)
+            assert source._source.shape == (1000, 3)
+            assert source.labels == ["c2", "c5", "c8"]
+            pending = source.fetch(Block((0, 0), (134, 3)))
+            loaded = pending.load(Buffer())
+            np.testing.assert_array_equal(loaded.values, values[1700:2100:3, 2:9:3])
+            assert loaded.ids == [f"r{k}" for k in range(1700, 2100, 3)]
+
+    def test_columns_of_parquet_that_share_a_name_or_have_dots(self, tmp_path: Path) -> None:
+        values = np.arange(12.0).reshape(4, 3)
+        for names in (["a", "a", "b"], ["a", "a.b", "b"]):
+            table = pa.table(list(values.T), names=names)
+            pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+            for index in (np.s_[1:, :2], np.s_[1:, ::-2], np.s_[:2, 1]):
+                with closing(open_source(str(tmp_path / "t.parquet"), Reading(select=selection_of(index)))) as source:
+                    np.testing.assert_array_equal(everything(source), values[index])
+
+    def test_a_huge_file_answers_at_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "huge.npy"
+        head = npy(np.zeros((1, 1000), "f4"))[:128].replace(b"(1, 1000), }    ", b"(25000000, 1000), }", 1)
+        with path.open("wb") as file:
+            file.write(head[:127] + b"\n")
+            file.truncate(128 + 25_000_000 * 4000)  # 100 GB, of which a disk holds nothing
+        with closing(open_source(str(path), Reading(select=selection_of("-3:, ::250")))) as source:
+            np.testing.assert_array_equal(everything(source), np.zeros((3, 4)))
+        path.unlink()
+
+
+class TestTables:
+    VALUES = np.arange(60.0).reshape(20, 3)
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> str:
+        rows = "".join(f"r{k},{','.join(map(str, row))}\n" for k, row in enumerate(self.VALUES))
+        return written(tmp_path, ("name,a,b,c\n" + rows).encode())
+
+    @pytest.mark.parametrize("index", ["2:15:3", ":4,::-1", "5:,1:", ":,0:1", "18:40", "...", "30:"])
+    def test_names_go_along(self, path: str, index: str) -> None:
+        part = selection_of(index)
+        with (
+            mock.patch("softargmax_cli.files.formats.csv.source._LEAST", 60),
+            mock.patch("softargmax_cli.files.formats.csv.source._MOST", 60),
+            closing(open_source(path, Reading(select=part, id_column="name"))) as source,
+        ):
+            ids: list[str] = []
+            for k in itertools.count():
+                pending = source.fetch(Block((k, 0), (k + 1, 4)))
+                if pending is None:
+                    break
+                ids += pending.load(Buffer()).ids or ()
+            rows, columns = part.expanded(2)
+            assert isinstance(rows, slice)
+            assert ids == [f"r{k}" for k in range(20)][rows]
+            assert source.labels == list("abc")[columns]
+            assert source.has_ids
+            assert source.rows == len(ids)
+
+    @pytest.mark.parametrize(("index", "columns"), [("4", "abc"), ("4,1:", "bc"), ("4,::2", "ac"), ("4,1", None)])
+    def test_one_row(self, path: str, index: str, columns: str | None) -> None:
+        with closing(open_source(path, Reading(select=selection_of(index), id_column="name"))) as source:
+            np.testing.assert_array_equal(everything(source), self.VALUES[selection_of(index).parts])
+            assert (source.labels and "".join(source.labels)) == columns
+
+    @pytest.mark.parametrize("index", ["20", "1000,1"])
+    def test_a_row_after_the_last(self, path: str, index: str) -> None:
+        with pytest.raises(OptionError) as caught:
+            open_source(path, Reading(select=selection_of(index), id_column="name"))
+        row = index.partition(",")[0]
+        assert caught.value.what == f"{path}: --select {index}: {row} is out of range for axis 0, of length 20"
+
+    def test_a_column_that_is_not_there(self, path: str) -> None:
+        with pytest.raises(OptionError, match="--select 2,3: 3 is out of range for axis 1, of length 3"):
+            open_source(path, Reading(select=selection_of("2,3"), id_column="name"))
+
+    @pytest.mark.parametrize("index", ["-3:", "::-1", ":-2"])
+    def test_names_cannot_be_turned(self, path: str, index: str) -> None:
+        with pytest.raises(OptionError, match="rows that have names can only be taken in their order"):
+            open_source(path, Reading(select=selection_of(index), id_column="name"))
+
+    @pytest.mark.parametrize("index", [":,1", "::-1,1", "-1", "-3:,0", "-2,::-1"])
+    def test_where_no_rows_stay_their_names_are_not_in_the_way(self, path: str, index: str) -> None:
+        with closing(open_source(path, Reading(select=selection_of(index), id_column="name"))) as source:
+            np.testing.assert_array_equal(everything(source), self.VALUES[selection_of(index).parts])
+            assert not source.has_ids
+
+    def test_names_of_parquet_cannot_be_turned(self, tmp_path: Path) -> None:
+        pyarrow.parquet.write_table(pa.table({"a": [1.0, 2.0], "b": ["x", "y"]}), tmp_path / "t.parquet")
+        with pytest.raises(OptionError, match=r"t\.parquet: --select ::-1: rows that have names"):
+            open_source(str(tmp_path / "t.parquet"), Reading(select=selection_of("::-1"), id_column="b"))
+
+    def test_rows_and_names_of_parquet(self, tmp_path: Path) -> None:
+        table = pa.table({"name": [f"r{k}" for k in range(20)], **dict(zip("abc", self.VALUES.T, strict=True))})
+        pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=6)
+        for index in (np.s_[2:15:3], np.s_[:, 1:], np.s_[5:9, ::2], np.s_[::4, ::-1]):
+            reading = Reading(select=selection_of(index), id_column="name")
+            with (
+                mock.patch.object(streams, "READ", 40),
+                closing(open_source(str(tmp_path / "t.parquet"), reading)) as source,
+            ):
+                want = self.VALUES[index]
+                ids: list[str] = []
+                for k in range(len(want)):  # rows in two blocks, as long ones may be
+                    for start, stop in ((0, 1), (1, want.shape[1])):
+                        pending = source.fetch(Block((k, start), (k + 1, stop)))
+                        assert pending is not None
+                        loaded = pending.load(Buffer())
+                        np.testing.assert_array_equal(loaded.values, want[k : k + 1, start:stop])
+                        assert loaded.ids is not None
+                    ids += loaded.ids
+                rows = index[0] if isinstance(index, tuple) else index
+                assert ids == [f"r{k}" for k in range(20)][rows]
+                assert source.labels == list("abc")[index[1] if isinstance(index, tuple) else slice(None)]
+
+
+def test_closing_and_failing(tmp_path: Path) -> None:
+    source = Counted(ArraySource(np.zeros((3, 4))))
+    selected(source, selection_of("0")).close()
+    assert source.closed == 1
+    with piped(npy(np.zeros((3, 4)))) as path, open(path, "rb") as stream:
+        pipe = Counted(NpySource(stream, "<stdin>"))
+        selected(pipe, selection_of("::-1")).close()
+        assert pipe.closed == 1
+    path = written(tmp_path, npz(np.zeros((3, 4))))
+    with pytest.raises(OptionError, match=r"\[scores\]: --select 9"):
+        open_source(path, Reading(select=selection_of("9")))
+    (tmp_path / "t.csv").write_bytes(csv(np.zeros((3, 4))))
+    with closing(open_source(str(tmp_path / "t.csv"), Reading(select=selection_of(":,2:")))) as table:
+        assert (table.shape, table.format, table.delimiter) == ((None, 2), "csv", ",")

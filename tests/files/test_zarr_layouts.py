@@ -1,0 +1,438 @@
+"""Zarr arrays of every layout against the values that zarr has written, and stores that are not sound."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import os
+import pickle
+import shutil
+import threading
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from files import Array, everything
+
+from softargmax_cli.files import gridded, remote, stores, zarr_source
+from softargmax_cli.files.kept import Kept
+from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.formats.zarr import ZarrSource
+from softargmax_cli.errors import InputError, InputMissingError, OptionError
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.buffer import Buffer
+
+zarr = pytest.importorskip("zarr", "3")
+numcodecs = pytest.importorskip("numcodecs")
+
+X = np.random.default_rng(4).normal(size=(7, 9, 11)) * 20
+CHUNKS = (3, 4, 5)
+
+
+def save(place: Path, values: Array, chunks: tuple[int, ...] = CHUNKS, **more: Any) -> str:
+    zarr.create_array(str(place), **{"shape": values.shape, "chunks": chunks, "dtype": values.dtype, **more})[...] = (
+        values
+    )
+    return str(place)
+
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "v2": {"zarr_format": 2},
+    "v2, Fortran order": {"zarr_format": 2, "order": "F"},
+    "v2, filters": {
+        "zarr_format": 2,
+        "order": "F",
+        "filters": [numcodecs.Shuffle(8), numcodecs.Zlib(1)],
+        "compressors": numcodecs.Blosc("zstd", 3, 2),
+    },
+    "v2, nested": {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}},
+    "v2, gzip": {"zarr_format": 2, "compressors": numcodecs.GZip(1)},
+    "v2, zlib": {"zarr_format": 2, "compressors": numcodecs.Zlib(1)},
+    "v2, bz2": {"zarr_format": 2, "compressors": numcodecs.BZ2(1)},
+    "v2, lz4": {"zarr_format": 2, "compressors": numcodecs.LZ4()},
+    "v2, lzma": {"zarr_format": 2, "compressors": numcodecs.LZMA()},
+    "v2, bare": {"zarr_format": 2, "compressors": None},
+    "v3": {},
+    "v3, bare": {"compressors": None},
+    "v3, gzip": {"compressors": [{"name": "gzip", "configuration": {"level": 1}}]},
+    "v3, several": {
+        "compressors": [
+            {"name": "blosc", "configuration": {"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8}},
+            {"name": "zstd", "configuration": {"level": 1, "checksum": True}},
+            {"name": "crc32c"},
+        ]
+    },
+    "v3, shards": {"shards": (6, 8, 10)},
+    "v3, transposed": {"filters": [{"name": "transpose", "configuration": {"order": [2, 0, 1]}}]},
+    "v3, transposed shards": {
+        "shards": (6, 8, 10),
+        "filters": [{"name": "transpose", "configuration": {"order": [1, 2, 0]}}],
+        "compressors": [{"name": "gzip", "configuration": {"level": 1}}],
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in whole chunks, in blocks that cut them, and in blocks that cut more of them than are kept."""
+    with closing(open_source(save(tmp_path / "x.zarr", X, **LAYOUTS[layout]))) as source:
+        assert (source.shape, source.dtype, source.stored, source.format) == (X.shape, X.dtype, "float64", "zarr")
+        assert (source.chunks, source.version) == (CHUNKS, layout[1])
+        assert source.shards == LAYOUTS[layout].get("shards")
+        whole = np.empty(X.shape)
+        for start in itertools.product(*(range(0, n, size) for n, size in zip(X.shape, CHUNKS, strict=True))):
+            stop = tuple(min(a + size, n) for a, size, n in zip(start, CHUNKS, X.shape, strict=True))
+            pending = source.fetch(Block(start, stop))
+            assert pending is not None
+            values = pending.load(Buffer()).values
+            assert values.flags.c_contiguous
+            whole[tuple(map(slice, start, stop))] = values
+        np.testing.assert_array_equal(whole, X)
+        for axes, elements in (((0,), 20), ((1,), 33), ((2,), 1), ((0, 2), 500)):
+            np.testing.assert_array_equal(everything(source, axes, elements), X)
+        assert source.watch is not None
+        assert source.watch.end() == ()
+    monkeypatch.setattr(zarr_source, "KEPT", 1)
+    with closing(open_source(str(tmp_path / "x.zarr"))) as source:
+        np.testing.assert_array_equal(everything(source, (0,), 20), X)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "<i2", ">u2", "<i4", "<u4", ">i8", "<u8", "<f2", ">f4", "<f8"])
+def test_every_dtype(version: Any, dtype: str, tmp_path: Path) -> None:
+    values = X.astype("i1").astype(dtype)
+    with closing(open_source(save(tmp_path / "x.zarr", values, zarr_format=version))) as source:
+        assert source.dtype == values.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(everything(source, (0,), 40), values)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_chunks_that_are_not_there(version: Any, tmp_path: Path) -> None:
+    array = zarr.create_array(
+        str(tmp_path / "x.zarr"), shape=X.shape, chunks=CHUNKS, dtype="f4", fill_value=2.5, zarr_format=version
+    )
+    array[3, 4, 5] = 7
+    wanted = np.full(X.shape, 2.5, "f4")
+    wanted[3, 4, 5] = 7
+    with closing(open_source(str(tmp_path / "x.zarr"))) as source:
+        for axes, elements in (((0,), 7), ((2,), 10_000)):
+            np.testing.assert_array_equal(everything(source, axes, elements), wanted)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 5), (5, 0), (1,), (100,)])
+def test_few_numbers(shape: tuple[int, ...], tmp_path: Path) -> None:
+    values = np.arange(int(np.prod(shape)), dtype="f4").reshape(shape)
+    place = save(tmp_path / "x.zarr", values, tuple(max(1, min(n, 7)) for n in shape))
+    with closing(open_source(place)) as source:
+        np.testing.assert_array_equal(everything(source), values)
+
+
+def test_frames_of_zstd_that_do_not_say_their_size(tmp_path: Path) -> None:
+    """A decoder must read the blocks for it; made by hand, of one raw block and one of a repeated byte."""
+    values = np.zeros((5, 4))
+    place = save(tmp_path / "x.zarr", values + 1, (5, 4), compressors=[{"name": "zstd", "configuration": {"level": 1}}])
+    head = b"\x28\xb5\x2f\xfd\x00\x58"  # a window, and no size
+    blocks = ((40 << 3) | 0).to_bytes(3, "little") + bytes(40) + ((120 << 3) | 3).to_bytes(3, "little") + b"\0"
+    chunk = Path(place) / "c" / "0" / "0"
+    chunk.write_bytes(head + blocks)
+    with closing(open_source(place)) as source:
+        np.testing.assert_array_equal(everything(source), values)
+    many = b"".join(((100_000 << 3) | 2).to_bytes(3, "little") + b"\0" for _ in range(9))
+    chunk.write_bytes(head + many + ((8 << 3) | 3).to_bytes(3, "little") + b"\0")
+    with closing(open_source(place)) as source, pytest.raises(InputError, match="its zstd unfolds to more than"):
+        everything(source)
+
+
+BOMBS: dict[str, tuple[Any, Callable[[bytes], bytes]]] = {
+    "gzip": (numcodecs.GZip(), gzip.compress),
+    "gzip, members": (numcodecs.GZip(), lambda held: gzip.compress(held[:60_000]) * (len(held) // 60_000)),
+    "zlib": (numcodecs.Zlib(), zlib.compress),
+    "bz2": (numcodecs.BZ2(), numcodecs.BZ2().encode),
+    "zstd": (numcodecs.Zstd(), numcodecs.Zstd().encode),
+    "blosc": (numcodecs.Blosc(), numcodecs.Blosc().encode),
+    "lz4": (numcodecs.LZ4(), numcodecs.LZ4().encode),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_chunk_that_unfolds_to_more_is_refused_before_it_does(name: str, tmp_path: Path) -> None:
+    codec, pack = BOMBS[name]
+    place = save(tmp_path / "x.zarr", X, zarr_format=2, compressors=codec)
+    (tmp_path / "x.zarr" / "1.1.1").write_bytes(pack(bytes(1 << 20)))
+    with closing(open_source(place)) as source, pytest.raises(InputError, match="to more than a chunk of that shape"):
+        everything(source)
+
+
+class Bomb:
+    """Makes a directory where it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._place),)
+
+
+@pytest.mark.parametrize("filters", [[], ["pickle"], ["zlib", "pickle"], ["vlen-utf8", "pickle"]])
+def test_nothing_is_unpickled(filters: list[str], tmp_path: Path) -> None:
+    """Most of it zarr refuses by itself."""
+    codecs = [{"id": name} for name in filters]
+    more = {"filters": codecs or None, "compressor": None if codecs else {"id": "pickle"}}
+    place = described(tmp_path / "x.zarr", 2, **more)
+    for chunk in (tmp_path / "x.zarr").glob("*.*.*"):
+        chunk.write_bytes(pickle.dumps(Bomb(tmp_path / "boom")))
+    with pytest.raises(InputError, match="pickle"), closing(open_source(place)) as source:
+        everything(source)
+    assert not (tmp_path / "boom").exists()
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut off": (lambda held: held[:-9], "cannot be read: "),
+    "noise": (lambda held: b"\0" * len(held), "cannot be read: "),
+    "empty": (lambda held: b"", "cannot be read: "),
+    "longer": (lambda held: numcodecs.Zstd().encode(bytes(1000)), "cannot reshape"),
+}
+
+
+@pytest.mark.parametrize("layout", ["v2", "v3", "v2, gzip", "v3, gzip", "v2, bz2", "v3, bare", "v3, shards"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_chunk_is_named(layout: str, damage: str, tmp_path: Path) -> None:
+    change, said = DAMAGES[damage]
+    if (layout, damage) == ("v3, bare", "noise"):
+        return  # it is numbers like any others
+    place = save(tmp_path / "x.zarr", X, **LAYOUTS[layout])
+    if damage == "longer" and layout not in ("v2", "v3"):
+        said = "cannot be read"
+    chunk = Path(place) / ("1.1.1" if layout[1] == "2" else "c/1/1/1" if "shards" not in layout else "c/0/0/0")
+    chunk.write_bytes(change(chunk.read_bytes()))
+    with closing(open_source(place)) as source, pytest.raises(InputError) as caught:
+        everything(source)
+    assert caught.value.what.startswith(f"{place}: [")
+    assert said in caught.value.what
+    assert caught.value.remedy == "copy the store again, or write it again"
+
+
+def sharded(*levels: tuple[int, ...], location: str = "end") -> dict[str, Any]:
+    """Shards within shards, outermost first and chunks last; indices without checksums, so that they can be forged."""
+    from zarr.codecs import BytesCodec, ShardingCodec
+
+    codec: Any = BytesCodec()
+    for inner in reversed(levels[1:]):
+        more = {"index_codecs": [BytesCodec()], "index_location": location}
+        codec = ShardingCodec(chunk_shape=inner, codecs=[codec], **more)
+    return {"chunks": levels[0], "serializer": codec, "compressors": None}
+
+
+SHARDS = {
+    "end": {"chunks": (2, 3), "shards": (4, 6)},
+    "start": {"chunks": (2, 3), "shards": {"shape": (4, 6), "index_location": "start"}},
+    "bare, end": sharded((4, 6), (2, 3)),
+    "bare, start": sharded((4, 6), (2, 3), location="start"),
+    "nested": sharded((4, 6), (2, 6), (2, 3)),
+    "nested, start": sharded((4, 6), (2, 6), (2, 3), location="start"),
+}
+
+
+@pytest.mark.parametrize("kind", SHARDS)
+def test_a_shard_that_is_cut_gives_its_numbers_or_none(kind: str, tmp_path: Path) -> None:
+    """Also where nothing is left of it, which is not the same as no shard; whole, and parts that need not all of it."""
+    values = np.arange(1, 25, dtype="f4").reshape(4, 6)
+    place = save(tmp_path / "x.zarr", values, **SHARDS[kind])
+    shard = tmp_path / "x.zarr" / "c" / "0" / "0"
+    held = shard.read_bytes()
+    parts = {None: values, ":2,:3": values[:2, :3], "2:,3:": values[2:, 3:], "1,:": values[1]}
+    for length in (0, 1, len(held) // 3, len(held) // 2, len(held) - 1, len(held)):
+        shard.write_bytes(held[:length])
+        for text, want in parts.items():
+            part = None if text is None else selection_of(text)
+            refused, found = None, np.empty(0)
+            with closing(open_source(place, Reading(select=part))) as source:
+                try:
+                    found = everything(source, elements=24)
+                except InputError as error:
+                    refused = error.remedy
+            if length == len(held) or (length and text is not None and refused is None):
+                np.testing.assert_array_equal(found, want)
+            else:
+                assert refused == "copy the store again, or write it again", (length, text)
+    shard.unlink()
+    with closing(open_source(place)) as source:
+        assert not everything(source).any()
+
+
+@pytest.mark.parametrize("levels", [((4, 6), (2, 3)), ((4, 6), (2, 6), (2, 3))])
+@pytest.mark.parametrize("entry", [(0, 0), (1 << 20, 0), (1 << 20, 24)])
+def test_an_index_that_names_no_bytes(levels: Any, entry: tuple[int, int], tmp_path: Path) -> None:
+    """A chunk, or a shard in a shard, that is there and has none."""
+    values = np.arange(1, 25, dtype="f4").reshape(4, 6)
+    place = save(tmp_path / "x.zarr", values, **sharded(*levels))
+    shard = tmp_path / "x.zarr" / "c" / "0" / "0"
+    held, count = shard.read_bytes(), 2 if len(levels) > 2 else 4
+    shard.write_bytes(held[: -16 * count] + np.array(entry, "<u8").tobytes() + held[-16 * (count - 1) :])
+    for text in (None, ":2,:3", "0"):
+        part = None if text is None else selection_of(text)
+        with pytest.raises(InputError, match="cannot be read"), closing(open_source(place, Reading(select=part))) as it:
+            everything(it, elements=24)
+    with closing(open_source(place, Reading(select=selection_of("2:,3:")))) as source:
+        np.testing.assert_array_equal(everything(source, elements=24), values[2:, 3:])
+
+
+def described(place: Path, version: int, **more: Any) -> str:
+    """A store whose description says something else."""
+    save(place, X, zarr_format=version)
+    document = place / ("zarr.json" if version == 3 else ".zarray")
+    document.write_text(json.dumps({**json.loads(document.read_text()), **more}))
+    return str(place)
+
+
+def grid(*lengths: int) -> dict[str, Any]:
+    return {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": lengths}}}
+
+
+IMPOSSIBLE: list[tuple[int, dict[str, Any], str]] = [
+    (3, {"shape": [2**62, 2**62, 1]}, "impossible shape, (4611686018427387904, 4611686018427387904, 1)"),
+    (3, {"shape": [2**62, 30, 1]}, "impossible shape"),
+    (3, {"shape": [-7, 9, 11]}, "cannot be opened"),
+    (3, {"shape": [7.5, 9, 11]}, "cannot be opened"),
+    (3, {"shape": [7, 9]}, "cannot be opened"),
+    (3, {"shape": "all"}, "cannot be opened"),
+    (3, grid(0, 4, 5), "impossible chunks, (0, 4, 5)"),
+    (3, grid(-3, 4, 5), "cannot be opened"),
+    (3, grid(3, 4), "cannot be opened"),
+    (3, grid(2**40, 2**40, 1), "impossible chunks"),
+    (2, {"chunks": [0, 4, 5]}, "impossible chunks"),
+    (2, {"chunks": [-3, 4, 5]}, "cannot be opened"),
+    (2, {"compressor": {"id": "frobnicate"}}, "codec not available"),
+    (3, {"codecs": [{"name": "bytes"}, {"name": "frobnicate"}]}, "Unknown codec: 'frobnicate'"),
+    (3, {"data_type": "float99"}, "cannot be opened"),
+    (2, {"dtype": "|O", "filters": [{"id": "pickle"}], "fill_value": None}, "cannot be opened"),
+    (2, {"dtype": [["a", "<f4"], ["b", "<f4"]], "fill_value": None}, "dtype structured holds no real numbers"),
+    (2, {"dtype": "<c16", "fill_value": None}, "dtype complex128 holds no real numbers"),
+    (2, {"dtype": "<U2", "fill_value": None}, "dtype <U2 holds no real numbers"),
+    (2, {"dtype": "<M8[s]", "fill_value": None}, "dtype datetime64[s] holds no real numbers"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(IMPOSSIBLE)))
+def test_a_description_that_cannot_be(case: int, tmp_path: Path) -> None:
+    version, more, said = IMPOSSIBLE[case]
+    place = described(tmp_path / "x.zarr", version, **more)
+    with pytest.raises(InputError) as caught:
+        open_source(place)
+    assert caught.value.what.startswith(f"{place}: ")
+    assert said in caught.value.what
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "[" * 100_000, "\x00", '{"zarr_format": 9}'])
+def test_a_description_that_is_none(version: Any, text: str, tmp_path: Path) -> None:
+    place = save(tmp_path / "x.zarr", X, zarr_format=version)
+    (tmp_path / "x.zarr" / ("zarr.json" if version == 3 else ".zarray")).write_text(text)
+    with pytest.raises(InputError) as caught:
+        open_source(place)
+    assert caught.value.what.startswith(f"{place}: ")
+    assert "\n" not in caught.value.what
+    assert len(caught.value.what) < 600
+
+
+def test_chunks_larger_than_the_array_and_chunks_too_large_to_be_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = save(tmp_path / "x.zarr", X, (30, 30, 30))
+    with closing(open_source(place)) as source:
+        np.testing.assert_array_equal(everything(source, (0,), 40), X)
+    monkeypatch.setattr(gridded, "LARGEST_CUT", 8 * 30**3 - 1)
+    with closing(open_source(place)) as source:
+        np.testing.assert_array_equal(everything(source, (0,), 10_000), X)
+        with pytest.raises(InputError, match="chunks of shape"):
+            everything(source, (0,), 40)
+
+
+def test_no_name_leads_out_of_a_group(tmp_path: Path) -> None:
+    save(tmp_path / "other.zarr", X)
+    group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
+    for name in ("a", "b/c"):
+        group.create_array(name, shape=(3, 4), dtype="f4")
+    for key in ("../other.zarr", "b/../../other.zarr", "/../other.zarr", "..", "b", "c"):
+        with pytest.raises((InputError, OptionError)):
+            open_source(str(tmp_path / "g.zarr"), Reading(key=key))
+    for key in ("b/c", "/b/c/"):
+        open_source(str(tmp_path / "g.zarr"), Reading(key=key)).close()
+    zarr.open_group(str(tmp_path / "empty.zarr"), mode="w")
+    with pytest.raises(InputError, match="no arrays in it"):
+        open_source(str(tmp_path / "empty.zarr"))
+
+
+def test_a_store_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    place = save(tmp_path / "x.zarr", X)
+    source = ZarrSource(place, Reading())
+    assert source.watch.end() == ()  # type: ignore[union-attr]
+    shutil.rmtree(place)
+    save(tmp_path / "x.zarr", X[:5])
+    with pytest.raises(InputError, match="changed while it was read: it has another shape"):
+        source.watch.end()  # type: ignore[union-attr]
+    shutil.rmtree(place)
+    with pytest.raises(InputError, match="changed while it was read: "):
+        source.watch.end()  # type: ignore[union-attr]
+
+
+def test_which_names_are_stores() -> None:
+    for name in ("s3://b/x.zarr", "http://h/x.zarr/a", "gs://b/volumes", "memory://x", "zip::s3://b/x.zip"):
+        assert stores.is_store(name)
+    for name in ("s3://b/x.npy", "https://h/x.csv.gz?key=1", "gs://b/X.NPZ", "x.zarr", "-"):
+        assert not stores.is_store(name)
+    for name in ("simplecache::s3://b/x.npy", "zip://x.npy::x.zip", "a::b::memory://x"):
+        assert remote.is_url(name)
+    for name in ("C:\\x.zarr", "x::y.npy", "a::b::c.zarr", "x:/y", "x:y", "1://x", "::", "d/x://y"):
+        assert not remote.is_url(name)
+
+
+def test_a_store_on_no_disk() -> None:
+    place = "memory://held/x.zarr"
+    zarr.create_array(place, shape=X.shape, chunks=CHUNKS, dtype="f8")[...] = X
+    with closing(open_source(place)) as source:
+        np.testing.assert_array_equal(everything(source, (0,), 30), X)
+    with pytest.raises(InputMissingError, match="no Zarr store there"):
+        open_source("memory://held/y.zarr")
+
+
+def test_what_is_kept_is_decoded_once_by_whoever_asks_first() -> None:
+    kept, asked = Kept(3 * 80), []
+    begun = threading.Event()
+
+    def decode(place: int) -> Array:
+        asked.append(place)
+        begun.set()
+        return np.full(10, place, "f8")
+
+    def chunk(place: int) -> Array:
+        return kept.chunk((place,), 80, lambda: decode(place))
+
+    threads = [threading.Thread(target=chunk, args=(0,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for place in (1, 2, 0, 1, 2, 0):
+        assert (chunk(place) == place).all()
+    assert asked == [0, 1, 2]
+    chunk(3)  # and 1, wanted longest ago, goes
+    chunk(2), chunk(0)
+    assert asked == [0, 1, 2, 3]
+    chunk(1)
+    assert asked == [0, 1, 2, 3, 1]
+
+    def fail() -> Array:
+        raise InputError("broken")
+
+    for _ in range(2):  # is told each time, and never kept
+        with pytest.raises(InputError, match="broken"):
+            kept.chunk((9,), 80, fail)
