@@ -243,7 +243,7 @@ WRONG = [
     (
         "reduction/blocks.py",
         "from softargmax_cli.tensorflow import base",
-        "reduction.blocks, line 1: imports runtime.base",
+        "reduction.blocks, line 1: imports tensorflow.base",
     ),
     ("reduction/blocks.py", "def f():\n    import tensorflow", "reduction.blocks, line 2: knows TensorFlow"),
     ("reduction/blocks.py", "import rich.table", "reduction.blocks, line 1: imports rich"),

@@ -17,16 +17,16 @@ from softargmax_cli.api.arguments import delimiter_of, device_of, in_python, one
 from softargmax_cli.api.asking import Axis, spec_of
 from softargmax_cli.api.describing import described
 from softargmax_cli.api.runtimes import lent
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select.applied import selected
 from softargmax_cli.files.select.selection import selection_of
-from softargmax_cli.files.writers.spool import scratch
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.spooled import spooled
 from softargmax_cli.files.watching import refusals, watching
-from softargmax_cli.errors import OptionError
+from softargmax_cli.files.writers.spool import scratch
 from softargmax_cli.reduction import engine
 from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS, FIELDS

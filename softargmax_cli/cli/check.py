@@ -129,9 +129,9 @@ def check(
 
     softargmax check scores.csv --format junit -o report.xml
     """
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cli.asking import Asked
     from softargmax_cli.cli.checking import Criterion, check_all
+    from softargmax_cli.files.reading import Reading
 
     asked = Asked(
         axes=options.axes(axis),

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.files.suffixes import STORE, format_of, picture_format_of
-from softargmax_cli.files.remote import is_url
 from softargmax_cli.errors import OptionError, OutputError
+from softargmax_cli.files.remote import is_url
+from softargmax_cli.files.suffixes import STORE, format_of, picture_format_of
 
 
 @dataclass(frozen=True, slots=True)

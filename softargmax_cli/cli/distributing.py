@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
-from softargmax_cli.files.suffixes import STORE
 from softargmax_cli.cli.asking import Asked, spec_of
 from softargmax_cli.cli.destinations import Destination
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.cli.signals import before_ending
 from softargmax_cli.cli.storing import say_stored
 from softargmax_cli.errors import OptionError, SoftArgmaxError, naming
+from softargmax_cli.files.suffixes import STORE
 from softargmax_cli.report.progress import Progress
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from softargmax_cli.files.suffixes import array_format_of
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
@@ -20,6 +19,7 @@ from softargmax_cli.cli.destinations import (
     spare_inputs,
 )
 from softargmax_cli.errors import OptionError
+from softargmax_cli.files.suffixes import array_format_of
 
 if TYPE_CHECKING:
     from softargmax_cli.files.writers.base import Sink

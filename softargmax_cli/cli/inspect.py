@@ -45,8 +45,8 @@ def inspect(
 
     cat data.npy | softargmax inspect - --format json | jq .shape
     """
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cli.inspecting import Looked, inspect_all
+    from softargmax_cli.files.reading import Reading
 
     axes = None if axis is None else options.axes(axis)
     looked = Looked(axes, quick, Reading(key, select, delimiter, header, id_column, inspected=True), quiet, verbose)

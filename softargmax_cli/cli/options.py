@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
-from softargmax_cli.files.select.selection import Selection, selection_of
 from softargmax_cli.errors import OptionError
+from softargmax_cli.files.select.selection import Selection, selection_of
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.files.suffixes import STORE
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
@@ -24,6 +23,7 @@ from softargmax_cli.cli.distributing import Cluster, distribute
 from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError
+from softargmax_cli.files.suffixes import STORE
 
 if TYPE_CHECKING:
     import numpy as np

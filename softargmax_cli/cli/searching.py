@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from softargmax_cli.files.replay import Replay
     from softargmax_cli.cli.asking import Inputs, Reduction
+    from softargmax_cli.files.replay import Replay
     from softargmax_cli.reduction.result import Run, Traded
 
 LOW, HIGH, COUNT = 0.1, 1e5, 13

@@ -124,9 +124,9 @@ def sweep(
 
     softargmax sweep scores.npy --format json | jq .recommended_beta
     """
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cli.asking import Asked
     from softargmax_cli.cli.sweeping import Shown, sweep_file
+    from softargmax_cli.files.reading import Reading
 
     if kind == "probs":
         raise typer.BadParameter("--input probs takes weights as they are: they have no β to sweep over")

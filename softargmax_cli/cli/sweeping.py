@@ -9,14 +9,14 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from softargmax_cli.files.suffixes import picture_format_of
 from softargmax_cli.cli.asking import Asked, Inputs, for_each
 from softargmax_cli.cli.destinations import keep_apart, spare_inputs
 from softargmax_cli.errors import OptionError
+from softargmax_cli.files.suffixes import picture_format_of
 
 if TYPE_CHECKING:
-    from softargmax_cli.files.writers.target import Target
     from softargmax_cli.cli.searching import Swept
+    from softargmax_cli.files.writers.target import Target
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 NUMBERS = ("json", *DELIMITERS)
@@ -45,9 +45,9 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
     spare_inputs([shown.output, shown.plot], [name], *asked.files)
 
     def work(inputs: Inputs, name: str) -> int:
-        from softargmax_cli.files.writers.target import open_target
         from softargmax_cli.cli.picture import Picture
         from softargmax_cli.cli.searching import swept
+        from softargmax_cli.files.writers.target import open_target
 
         with ExitStack() as stack:
             # Before anything is read, so that what cannot be written is said at once.

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from softargmax_cli.files.writers.zarrstore import manifest_of
 from softargmax_cli.cluster.job import Job, Worker
 from softargmax_cli.cluster.session import session_of
 from softargmax_cli.errors import ClusterError, InputError, SoftArgmaxError
+from softargmax_cli.files.writers.zarrstore import manifest_of
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from softargmax_cli.api.describing import asked_of, described
-from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.remote import is_url
-from softargmax_cli.files.writers.zarrstore import ZarrStore
 from softargmax_cli.cluster.crew import Crew
 from softargmax_cli.cluster.job import Job
 from softargmax_cli.cluster.running import run
 from softargmax_cli.errors import OptionError, naming
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.remote import is_url
+from softargmax_cli.files.writers.zarrstore import ZarrStore
 from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.result import FIELDS, Summary
 from softargmax_cli.reduction.spec import Spec

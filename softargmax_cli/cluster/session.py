@@ -12,9 +12,9 @@ from typing import Any
 import numpy.typing as npt
 
 from softargmax_cli.api.runtimes import lent
+from softargmax_cli.cluster.job import Job
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.stores import share_threads
-from softargmax_cli.cluster.job import Job
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.boxing import BoxReducer
 from softargmax_cli.reduction.buffer import Buffer

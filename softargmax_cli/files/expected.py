@@ -14,10 +14,10 @@ from typing import Any, BinaryIO, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.files.members import few
-from softargmax_cli.files.formats.npz import Archive
-from softargmax_cli.files.formats.npy import MAGIC, Header, read_header
 from softargmax_cli.errors import InputError, InputMissingError, SoftArgmaxError
+from softargmax_cli.files.formats.npy import MAGIC, Header, read_header
+from softargmax_cli.files.formats.npz import Archive
+from softargmax_cli.files.members import few
 
 Float = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.kept import Kept
 from softargmax_cli.files.source import BoxPending, Loaded, Source
-from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

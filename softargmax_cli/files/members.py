@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
 from softargmax_cli.files.source import Member
 from softargmax_cli.files.watching import refusals
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
 from softargmax_cli.quoting import escaped
 
 FEW = 8

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.source import Loaded, Source
-from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 

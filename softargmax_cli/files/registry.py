@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.stores import is_store
 from softargmax_cli.files.strangers import LONGEST_START, other_format
 from softargmax_cli.files.streams import looked_at, opened, seekable
 from softargmax_cli.files.watching import Watch, refusals
-from softargmax_cli.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import stat
 from types import TracebackType
 from typing import BinaryIO
 
-from softargmax_cli.files.registry import open_source, source_of
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source, source_of
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.streams import opened, seekable
 from softargmax_cli.files.watching import Watch

@@ -12,11 +12,11 @@ from typing import IO, BinaryIO, cast
 
 import numpy as np
 
+from softargmax_cli.errors import OutputError
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.temporary import nameless
 from softargmax_cli.files.watching import watching
-from softargmax_cli.errors import OutputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

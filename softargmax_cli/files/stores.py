@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, OptionError, SoftArgmaxError
 from softargmax_cli.files.members import MOST, chosen, few, shown
 from softargmax_cli.files.remote import BUCKETS, blaming, files_of, is_file, is_url
 from softargmax_cli.files.source import Member
-from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, OptionError, SoftArgmaxError
 
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""

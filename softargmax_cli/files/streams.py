@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.remote import is_url, opened_url
 from softargmax_cli.files.spooled import blaming
 from softargmax_cli.files.temporary import nameless
 from softargmax_cli.files.watching import refusals
-from softargmax_cli.errors import InputError, InputMissingError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Source
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

@@ -66,8 +66,8 @@ def listen() -> None:
 
     from zarr.storage import LocalStore
 
-    from softargmax_cli.files.writers.zarrstore import Chunks
     from softargmax_cli.files.formats.zarr import ZarrSource
+    from softargmax_cli.files.writers.zarrstore import Chunks
     from softargmax_cli.reduction.boxing import BoxReducer
     from tests.benchmarks import cluster
 
@@ -135,8 +135,8 @@ def alone(folder: Path, store: str) -> Timed:
     """The streaming engine of this process."""
     from softargmax_cli.api.describing import asked_of, described
     from softargmax_cli.api.runtimes import lent
-    from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.reading import Reading
+    from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.writers.zarrstore import ZarrStore
     from softargmax_cli.reduction.engine import reduce_boxes
     from softargmax_cli.reduction.fitting import BOXES
@@ -162,10 +162,10 @@ def alone(folder: Path, store: str) -> Timed:
 def shared(folder: Path, workers: int) -> Iterator[Timed]:
     """As many worker processes of this machine, each store in turn."""
     from softargmax_cli import __version__
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cluster.connecting import connected
     from softargmax_cli.cluster.reducing import Distribution, Wanted
     from softargmax_cli.cluster.running import run
+    from softargmax_cli.files.reading import Reading
 
     began = time.perf_counter()
     with connected(None, workers) as client:
@@ -192,9 +192,9 @@ def many(folder: Path, count: int) -> str:
     import zarr
 
     from softargmax_cli import __version__
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.cluster.connecting import connected
     from softargmax_cli.cluster.reducing import Distribution, Wanted
+    from softargmax_cli.files.reading import Reading
 
     name = str(folder / f"many-{count}")
     zarr.create_array(name, shape=(count * 64, 64), chunks=(64, 64), dtype="f4")

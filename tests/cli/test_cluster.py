@@ -19,9 +19,9 @@ from oracle import softargmax as oracle
 from stores import flat, save, stored
 
 from softargmax_cli import __version__
-from softargmax_cli.files.reading import Reading
 from softargmax_cli.cluster import connecting
 from softargmax_cli.cluster.reducing import Distribution, Wanted
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.reduction import boxes
 from softargmax_cli.reduction.parallel import cores
 from softargmax_cli.reduction.spec import Spec

@@ -20,9 +20,9 @@ from oracle import assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored, zarr
 
-from softargmax_cli.files.writers.zarrstore import Chunks
-from softargmax_cli.files.source import Loaded
 from softargmax_cli.files.formats.zarr import ZarrSource
+from softargmax_cli.files.source import Loaded
+from softargmax_cli.files.writers.zarrstore import Chunks
 from softargmax_cli.reduction import boxes
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softargmax_cli.files.writers.boxes import BoxFile
 from softargmax_cli.errors import OptionError, OutputError
+from softargmax_cli.files.writers.boxes import BoxFile
 from softargmax_cli.reduction import blocks
 
 Array = npt.NDArray[Any]

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.files import csv_source
+from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.files.formats.csv import dialect, records
+from softargmax_cli.files.formats.csv import source as csv_source
 from softargmax_cli.files.formats.csv.source import open_csv
 from softargmax_cli.files.source import Source
-from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -684,7 +684,8 @@ def test_pieces_have_no_more_numbers_than_the_block_though_rows_get_shorter(quot
 def test_what_is_common_is_read_quickly(row: str, expected: list[float], options: dict[str, Any]) -> None:
     """Without the plain parser, which takes twenty times as long."""
     text = f"{row}\n" * 99 + row.replace("NA", "5") + "6" * row.endswith((",", "\t")) + "\n"
-    with tuned(**ROUTES["frames"]), mock.patch("softargmax_cli.files.formats.csv.cells.parse", side_effect=AssertionError):
+    plain = mock.patch("softargmax_cli.files.formats.csv.cells.parse", side_effect=AssertionError)
+    with tuned(**ROUTES["frames"]), plain:
         table, ids, _ = read(opened(text, header=False, **options))
     assert np.array_equal(table[:-1], [expected] * 99, equal_nan=True)
     if ids is not None:

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.reading import Reading
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

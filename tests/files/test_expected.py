@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from softargmax_cli.errors import InputError, InputMissingError, UndefinedError
 from softargmax_cli.files import expected as module
 from softargmax_cli.files.expected import expected
-from softargmax_cli.errors import InputError, InputMissingError, UndefinedError
 
 Numbers = npt.NDArray[Any]
 

@@ -28,11 +28,11 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.files import csv_source
-from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Source
 from softargmax_cli.errors import InputError, OptionError, UndefinedError
+from softargmax_cli.files.formats.csv import source as csv_source
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.source import Source
 from softargmax_cli.reduction import blocks, engine
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from files import csv, everything, parquet, piped, written
 
-from softargmax_cli.files.members import typed
-from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.reading import Reading
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
+from softargmax_cli.files.members import typed
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
 
 VALUES = np.arange(1, 61, dtype="f4").reshape(12, 5)
 MATLAB = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 2026 HDF5 schema 1.00 ."

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.errors import InputError
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

@@ -19,9 +19,9 @@ import pytest
 from files import everything
 from numpy.lib import format as npy
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import LONGEST_HEADER
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.errors import InputError
 
 Array = npt.NDArray[Any]
 

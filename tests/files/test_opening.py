@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from files import everything, npy
 
+from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.streams import looked_at, opened
-from softargmax_cli.errors import InputError, InputMissingError
 
 VALUES = np.arange(12.0).reshape(3, 4)
 

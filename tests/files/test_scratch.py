@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from softargmax_cli.errors import OutputError
 from softargmax_cli.files.writers import spool
 from softargmax_cli.files.writers.spool import scratch
-from softargmax_cli.errors import OutputError
 
 NBYTES = 3 * spool._PIECE + 17
 

@@ -17,15 +17,15 @@ from files import ANY_SHAPE, TABLES, csv, everything, npy, npz, piped, written
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.formats.npy import NpySource
-from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import boxes, streams
 from softargmax_cli.files.select.applied import selected
 from softargmax_cli.files.select.selection import Selection, selection_of
 from softargmax_cli.files.source import Pending, Source
-from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

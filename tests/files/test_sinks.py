@@ -23,9 +23,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softargmax_cli.errors import OptionError, OutputError
 from softargmax_cli.files.writers import FORMATS, fields_of, format_of, open_sink
 from softargmax_cli.files.writers.numpyfiles import npy_header
-from softargmax_cli.errors import OptionError, OutputError
 from softargmax_cli.reduction.result import FIELDS, Run, Slices, Summary
 
 NAN = math.nan

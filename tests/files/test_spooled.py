@@ -23,12 +23,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from softargmax_cli.errors import InputError, OutputError
 from softargmax_cli.files.formats.npy import NpySource
-from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.files.spooled import spooled
-from softargmax_cli.errors import InputError, OutputError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

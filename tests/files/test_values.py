@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from softargmax_cli.errors import InputError, InputMissingError, OptionError
 from softargmax_cli.files import values as module
 from softargmax_cli.files.values import read_values
-from softargmax_cli.errors import InputError, InputMissingError, OptionError
 
 Write = Callable[..., str]
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from files import everything, npy, piped
 
-from softargmax_cli.files.registry import open_source
+from softargmax_cli.errors import InputError, InputMissingError, OutputError, UndefinedError
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select.selection import selection_of
 from softargmax_cli.files.spooled import spooled
 from softargmax_cli.files.watching import Watch, refusals, watching
-from softargmax_cli.errors import InputError, InputMissingError, OutputError, UndefinedError
 
 
 def test_refusals_of_the_system_name_the_input() -> None:

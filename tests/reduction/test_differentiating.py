@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from oracle import gradients, softargmax
 
-from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.errors import UndefinedError
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.differentiating import GRADIENT, differentiate
 from softargmax_cli.reduction.fitting import REDUCTION

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from oracle import FIELDS, PER_AXIS, answer_to, assert_answers
 
-from softargmax_cli.files.memory import ArrayPending, ArraySource
 from softargmax_cli.errors import OptionError, SoftArgmaxError, UndefinedError
+from softargmax_cli.files.memory import ArrayPending, ArraySource
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.engine import reduce

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 from oracle import FIELDS, answer_to, assert_answers, softargmax
 
-from softargmax_cli.files.memory import ArrayPending, ArraySource
 from softargmax_cli.errors import UndefinedError
+from softargmax_cli.files.memory import ArrayPending, ArraySource
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.engine import reduce

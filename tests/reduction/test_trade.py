@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from oracle import Answer, answer_to
 
-from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.errors import UndefinedError
+from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import fitting, stream, weighing
 from softargmax_cli.reduction.result import AtBeta
 from softargmax_cli.reduction.spec import Spec

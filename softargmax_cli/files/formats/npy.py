@@ -20,10 +20,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.source import Loaded, Pending, Source
 from softargmax_cli.files.stretches import stretches
 from softargmax_cli.files.watching import refusals
-from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 

@@ -16,11 +16,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from softargmax_cli.files.members import MOST, chosen, damaged, shown
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import Header, NpySource, read_header
+from softargmax_cli.files.members import MOST, chosen, damaged, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Loaded, Member, Pending, Source
-from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.files.members import damaged, few, shown
+from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.files.formats.csv.dialect import by_name, by_number
+from softargmax_cli.files.members import damaged, few, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Loaded, Source
-from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

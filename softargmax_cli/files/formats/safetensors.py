@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.files.members import MOST, chosen, shown
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import Header, NpySource
+from softargmax_cli.files.members import MOST, chosen, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Member, Source
-from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block
 
 LONGEST_HEADER = 16 << 20

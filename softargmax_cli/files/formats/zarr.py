@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from softargmax_cli.errors import InputError, SoftArgmaxError
 from softargmax_cli.files.arenas import few_arenas
-from softargmax_cli.files.gridded import Array, GriddedSource, as_text
 from softargmax_cli.files.formats.npy import native_dtype
+from softargmax_cli.files.gridded import Array, GriddedSource, as_text
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import blaming
 from softargmax_cli.files.stores import DAMAGED, open_array
 from softargmax_cli.files.watching import AGAIN, Watch
-from softargmax_cli.errors import InputError, SoftArgmaxError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.files.select.boxes import SelectedSource
 from softargmax_cli.files.select.selection import Selection
 from softargmax_cli.files.select.streams import SelectedStream
 from softargmax_cli.files.select.tables import RowSource, SelectedTable
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.spooled import spooled
-from softargmax_cli.errors import OptionError, SoftArgmaxError
 
 MEMORY = 32 << 20
 """Bytes that copying may take, where what is read in order is wanted in another one."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.suffixes import FORMATS, format_of
 from softargmax_cli.files.writers.base import Sink
 from softargmax_cli.files.writers.delimited import DELIMITERS, DelimitedSink
 from softargmax_cli.files.writers.jsontext import JsonLinesSink, JsonSink
 from softargmax_cli.files.writers.numpyfiles import NpySink, NpzSink
 from softargmax_cli.files.writers.target import Target, blaming, open_target
-from softargmax_cli.errors import OptionError
 from softargmax_cli.reduction.result import FIELDS, Run
 
 __all__ = ["FORMATS", "Sink", "fields_of", "format_of", "open_sink"]

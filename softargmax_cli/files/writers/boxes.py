@@ -12,12 +12,12 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.files.stretches import stretches
 from softargmax_cli.files.suffixes import array_format_of
+from softargmax_cli.files.temporary import nameless
 from softargmax_cli.files.writers.base import Whole
 from softargmax_cli.files.writers.numpyfiles import LONGEST_AXIS, member, npy_header, zip_of
 from softargmax_cli.files.writers.target import blaming, open_target
-from softargmax_cli.files.stretches import stretches
-from softargmax_cli.files.temporary import nameless
 from softargmax_cli.reduction.blocks import Order
 
 

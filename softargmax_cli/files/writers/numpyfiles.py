@@ -9,10 +9,10 @@ from typing import IO, cast
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import OutputError
 from softargmax_cli.files.writers.base import Sink
 from softargmax_cli.files.writers.spool import Spool
 from softargmax_cli.files.writers.target import Target
-from softargmax_cli.errors import OutputError
 from softargmax_cli.reduction.result import PER_AXIS, Run, Slices, Summary
 
 LONGEST_ID = 4096

@@ -12,8 +12,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.files.writers.target import blaming
 from softargmax_cli.files.temporary import nameless
+from softargmax_cli.files.writers.target import blaming
 
 _ROOM = "free some space, or set TMPDIR to a directory with more room"
 _PIECE = 1 << 20

@@ -10,11 +10,11 @@ import contextlib
 import os
 import shutil
 
+from softargmax_cli.errors import OutputError
 from softargmax_cli.files.remote import BUCKETS, files_of, is_url
-from softargmax_cli.files.writers.target import follow
 from softargmax_cli.files.stores import DOCUMENTS, MANIFEST, PARTIAL
 from softargmax_cli.files.temporary import locked
-from softargmax_cli.errors import OutputError
+from softargmax_cli.files.writers.target import follow
 
 
 def place_of(target: str) -> StorePlace:

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.files.remote import blaming, files_of, is_url
-from softargmax_cli.files.writers.storeplace import place_of
-from softargmax_cli.files.stores import MANIFEST, zarr_python
 from softargmax_cli.errors import OptionError, OutputError, UndefinedError
+from softargmax_cli.files.remote import blaming, files_of, is_url
+from softargmax_cli.files.stores import MANIFEST, zarr_python
+from softargmax_cli.files.writers.storeplace import place_of
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
 

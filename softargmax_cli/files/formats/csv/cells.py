@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.csv.records import quoted
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.buffer import Buffer
 
 if TYPE_CHECKING:

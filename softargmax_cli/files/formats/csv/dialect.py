@@ -7,11 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-from softargmax_cli.files.formats.csv.cells import decoded, is_grouped, is_missing, is_number, records, refuse_spaces, shown
-from softargmax_cli.files.formats.csv.records import LONGEST, Records, trimmed
-from softargmax_cli.files.suffixes import NAMED_DELIMITERS
-from softargmax_cli.files.strangers import LONGEST_START, other_format
 from softargmax_cli.errors import InputError, OptionError
+from softargmax_cli.files.formats.csv.cells import (
+    decoded,
+    is_grouped,
+    is_missing,
+    is_number,
+    records,
+    refuse_spaces,
+    shown,
+)
+from softargmax_cli.files.formats.csv.records import LONGEST, Records, trimmed
+from softargmax_cli.files.strangers import LONGEST_START, other_format
+from softargmax_cli.files.suffixes import NAMED_DELIMITERS
 
 DELIMITERS = ",\t;| "
 """Those that are looked for; of two that explain a file equally well, the first."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from softargmax_cli.errors import MissingDependencyError
 from softargmax_cli.files.formats.csv.dialect import Layout
 from softargmax_cli.files.formats.csv.records import Piece
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.errors import MissingDependencyError
 from softargmax_cli.reduction.buffer import Buffer
 
 # polars reads nan in any case as a number, and an empty cell as a missing one; what is spelled otherwise (nULL) is left

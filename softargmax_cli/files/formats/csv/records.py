@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.files.watching import refusals
 from softargmax_cli.errors import InputError
+from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.blocks import step_of
 
 if TYPE_CHECKING:

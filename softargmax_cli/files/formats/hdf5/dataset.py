@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from softargmax_cli.files.formats.hdf5.filters import DEFLATE, NAMES, SHUFFLE, Bytes, Filters
-from softargmax_cli.files.members import damaged
-from softargmax_cli.files.gridded import Array
-from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.errors import InputError
+from softargmax_cli.files.formats.hdf5.filters import DEFLATE, NAMES, SHUFFLE, Bytes, Filters
+from softargmax_cli.files.formats.npy import native_dtype
+from softargmax_cli.files.gridded import Array
+from softargmax_cli.files.members import damaged
 from softargmax_cli.reduction.blocks import Block
 
 LARGEST_CHUNK = 256 << 20

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
+from softargmax_cli.errors import InputError, MissingDependencyError, OptionError
 from softargmax_cli.files.formats.hdf5.dataset import Dataset, damage
 from softargmax_cli.files.members import MOST, chosen, few, shown, typed
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxPending, Loaded, Member, Source
-from softargmax_cli.errors import InputError, MissingDependencyError, OptionError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

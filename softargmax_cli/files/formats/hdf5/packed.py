@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.hdf5.dataset import REMEDY, Dataset
 from softargmax_cli.files.formats.hdf5.filters import Bytes, Filters, UnsoundError
 from softargmax_cli.files.gridded import Array, GriddedSource, as_text
-from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
