@@ -23,9 +23,9 @@ import pyarrow.parquet
 import pytest
 import safetensors
 from files import ANY_SHAPE, TABLES, everything, hdf5, npy, npz, parquet, piped, written
-from softargmax_cli.files.containers import npz as npz_module
 
 from softargmax_cli.errors import InputError, OptionError, OutputError, SoftArgmaxError
+from softargmax_cli.files.formats import npz as npz_module
 from softargmax_cli.files.formats.hdf5 import opening as hdf5_module
 from softargmax_cli.files.members import SeveralArraysError
 from softargmax_cli.files.reading import Reading
