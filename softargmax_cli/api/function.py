@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 import tensorflow as tf
 
-from softargmax_cli.api.arguments import said_in_python
 from softargmax_cli.api.asking import Axis, resolved, spec_of
+from softargmax_cli.errors import naming
 from softargmax_cli.reduction.coordinates import coordinate, step
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import Layout
@@ -65,7 +65,7 @@ def softargmax(
         x = _tensor(x)
         number = _number(beta)
         shape = _shape(x)
-        with said_in_python("softargmax"):
+        with naming("softargmax"):
             spec = spec_of(axis, 100.0 if number is None else number, input, coords, values, window)
             problem = resolved(spec, shape, "float64" if x.dtype == tf.float64 else "float32")
         if problem.kind == "probs":

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import keras  # type: ignore[import-untyped]
 import tensorflow as tf
 
-from softargmax_cli.api.arguments import said_in_python
 from softargmax_cli.api.asking import Axis, resolved, spec_of
 from softargmax_cli.api.function import softargmax
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, naming
 
 
 @keras.saving.register_keras_serializable(package="softargmax")
@@ -51,7 +50,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
                 "set the environment variable KERAS_BACKEND=tensorflow before Keras is imported",
             )
         super().__init__(**kwargs)
-        with said_in_python("SoftArgmax"):
+        with naming("SoftArgmax"):
             self._spec = spec_of(axis, float(beta), input, coords, values, window)
             if trainable_beta and input == "probs":
                 raise OptionError("trainable_beta: probabilities are taken as they are, without β")
@@ -67,7 +66,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Look at the lengths, and make the weight, if there is one."""
-        with said_in_python("SoftArgmax"):
+        with naming("SoftArgmax"):
             resolved(self._spec, tuple(input_shape), "float32")
         if self.trainable_beta:
             self.log_beta = self.add_weight(
@@ -95,7 +94,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the coordinates."""
-        with said_in_python("SoftArgmax"):
+        with naming("SoftArgmax"):
             problem = resolved(self._spec, tuple(input_shape), "float32")
         several = () if len(problem.axes) == 1 else (len(problem.axes),)
         return (*(input_shape[k] for k in problem.kept), *several)

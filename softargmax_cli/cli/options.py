@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.select.selection import Selection, selection_of
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
@@ -23,7 +23,7 @@ def _taken(parse: Callable[[Any], Value]) -> Callable[[str], Value]:
         try:
             return parse(text)
         except OptionError as error:
-            raise typer.BadParameter(f"{error.what}; {error.remedy}") from None
+            raise typer.BadParameter(as_typed(f"{error.what}; {error.remedy}")) from None
 
     return value
 
