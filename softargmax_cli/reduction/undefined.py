@@ -14,7 +14,7 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 
 POLICIES = "use --nan omit to leave them out, or --nan propagate to mark their slices"
-SIGNS = "probabilities are 0 or more; --input scores takes any numbers"
+SIGNS = "probabilities are 0 or more; --kind scores takes any numbers"
 ENDLESS = 1 << 62
 """Stands for a length that is not known."""
 

@@ -18,7 +18,7 @@ from softargmax_cli.errors import InputError, OptionError
         ("--axis -2,-1: names one axis twice", "axis=(-2, -1): names one axis twice"),
         ("--nan omit to leave them out, or --nan propagate", 'nan="omit" to leave them out, or nan="propagate"'),
         ("--device gpu:1: sees no GPU; use --device cpu, or", 'device="gpu:1": sees no GPU; use device="cpu", or'),
-        ("--input probs takes them", 'input="probs" takes them'),
+        ("--kind probs takes them", 'kind="probs" takes them'),
         ("--values and --coords corners both", 'values and coords="corners" both'),
         ("pass --header if line 1 names", "pass header if line 1 names"),
         ("--id-column 3 if column 3", "id_column=3 if column 3"),
