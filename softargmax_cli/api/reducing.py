@@ -37,7 +37,7 @@ def reduce(
     *,
     axis: Axis = -1,
     beta: float = 100.0,
-    input: Literal["scores", "probs", "cost"] = "scores",
+    kind: Literal["scores", "probs", "cost"] = "scores",
     coords: Literal["index", "corners", "centers"] = "index",
     values: Any = None,
     window: int | None = None,
@@ -58,7 +58,7 @@ def reduce(
 
     path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.
-    axis, beta, input, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
+    axis, beta, kind, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
     nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
     device: "auto", "cpu", "gpu" or "gpu:N", where TensorFlow computes.
@@ -73,7 +73,7 @@ def reduce(
     ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.
     """
     with ExitStack() as files:
-        spec = spec_of(axis, float(beta), input, coords, values, window, nan, precision)
+        spec = spec_of(axis, float(beta), kind, coords, values, window, nan, precision)
         wanted, room, device = _fields(fields), size_of(memory), device_of(device)
         id_column = None if id_column is None else str(id_column)
         part = None if select is None else selection_of(select)

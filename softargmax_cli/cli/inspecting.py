@@ -172,7 +172,7 @@ def _arguments(
     if sums is None:
         return
     if found.sums_to_one and sums.fractions and found.min is not None and found.min >= 0:
-        yield from ("--input", "probs")
+        yield from ("--kind", "probs")
     length = math.prod(found.shape[axis] or 0 for axis in found.axes)
     if found.nan or (found.negative_inf or 0) >= length > 0:  # perhaps all of one slice
         yield from ("--nan", "omit")

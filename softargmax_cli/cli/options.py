@@ -60,7 +60,7 @@ def searched(beta: str | None, temperature: float | None, kind: str, tol: float 
 def inverse_temperature(beta: float | None, temperature: float | None, kind: str) -> float:
     """β from the two options that say it."""
     if kind == "probs" and (beta is not None or temperature is not None):
-        raise typer.BadParameter("--input probs takes weights as they are: they have no --beta and no --temperature")
+        raise typer.BadParameter("--kind probs takes weights as they are: they have no --beta and no --temperature")
     if temperature is None:
         return 100.0 if beta is None else beta
     if beta is not None:
@@ -89,7 +89,6 @@ Axis = Annotated[
 Kind = Annotated[
     Literal["scores", "probs", "cost"],
     typer.Option(
-        "--input",
         help="What the numbers are: scores; weights as they are, without β; or costs, for the soft argmin.",
         rich_help_panel=REDUCTION,
     ),

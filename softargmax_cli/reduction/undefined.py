@@ -14,7 +14,7 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 
 POLICIES = f"use {parameter('nan', 'omit')} to leave them out, or {parameter('nan', 'propagate')} to mark their slices"
-SIGNS = f"probabilities are 0 or more; {parameter('input', 'scores')} takes any numbers"
+SIGNS = f"probabilities are 0 or more; {parameter('kind', 'scores')} takes any numbers"
 ENDLESS = 1 << 62
 """Stands for a length that is not known."""
 

@@ -208,7 +208,7 @@ class TestValues:
 
     @pytest.mark.parametrize("coords", ["corners", "centers"])
     def test_they_are_coordinates_themselves(self, coords: Any) -> None:
-        with pytest.raises(OptionError, match=f"values and coords=\"{coords}\""):
+        with pytest.raises(OptionError, match=f'values and coords="{coords}"'):
             Spec(coords=coords, values=(self.ROWS,))
 
 
