@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
-from softargmax_cli.cli.suggesting import of_text, run_on
+from softargmax_cli.cli.suggesting import of_columns, of_text, run_on
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.report.inspection import Inspection, Listing
 from softargmax_cli.report.progress import Progress
@@ -105,6 +105,7 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
             delimiter=source.delimiter,
             header=source.header,
             id_column=source.id_column,
+            columns=source.score_columns,
             members=[(each.name, each.shape, each.dtype) for each in source.members],
             chunks=source.chunks,
             shards=source.shards,
@@ -167,8 +168,7 @@ def _arguments(
         yield from ("--axis", ",".join(map(str, axes)))
     if found.format.startswith("csv"):
         yield from of_text(reading)
-    if found.id_column is not None:
-        yield from ("--id-column", reading.id_column or str(found.id_column))
+    yield from of_columns(reading.id_column or found.id_column, found.columns)
     if sums is None:
         return
     if found.sums_to_one and sums.fractions and found.min is not None and found.min >= 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.stores import is_store
@@ -27,7 +27,7 @@ class Format:
     suffixes: tuple[str, ...]
     """Of names that promise one."""
     options: frozenset[str]
-    """Of `Reading`, those that say something of one."""
+    """The parameters of `Reading` that say something of one."""
     open: Callable[[BinaryIO, str, Reading], Source]
     """From a stream at its start. Modules are loaded here, for most files need few of them."""
     jumps: bool = True
@@ -107,7 +107,7 @@ def _told(source: Source, article: str, options: frozenset[str], reading: Readin
     idle = [option for option in reading.given if option not in options]
     if idle:
         says = "says" if len(idle) == 1 else "say"
-        source.notes += (f"{' and '.join(idle)} {says} nothing of {article}",)
+        source.notes += (f"{' and '.join(map(parameter, idle))} {says} nothing of {article}",)
     return source
 
 
@@ -124,16 +124,7 @@ def _text(
 ) -> Source:
     from softargmax_cli.files.formats.csv.source import open_csv
 
-    return open_csv(
-        stream,
-        name,
-        delimiter=reading.delimiter,
-        header=reading.header,
-        id_column=reading.id_column,
-        nbytes=size,
-        compressed=compressed,
-        find_ids=reading.inspected,
-    )
+    return open_csv(stream, name, reading, nbytes=size, compressed=compressed)
 
 
 def _npy(stream: BinaryIO, name: str, reading: Reading) -> Source:
@@ -185,13 +176,14 @@ def _like_safetensors(first: bytes) -> bool:
 
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-NAMED = frozenset({"--key"})
-TEXT = Format("a CSV", lambda first: True, (), frozenset({"--delimiter", "--header", "--id-column"}), _text)
+NAMED = frozenset({"key"})
+TABLE = frozenset({"id_column", "columns"})
+TEXT = Format("a CSV", lambda first: True, (), TABLE | {"delimiter", "header", "skip", "comment", "decimal"}, _text)
 FORMATS = (
     Format("an .npy file", _begins(b"\x93NUMPY"), (".npy",), frozenset(), _npy, jumps=False),
     Format("an .npz file", _begins(b"PK\x03\x04", b"PK\x05\x06"), (".npz",), NAMED, _npz),
     Format("a .safetensors file", _like_safetensors, (".safetensors",), NAMED, _safetensors),
-    Format("a Parquet file", _begins(b"PAR1"), (".parquet", ".pq"), frozenset({"--id-column"}), _parquet),
+    Format("a Parquet file", _begins(b"PAR1"), (".parquet", ".pq"), TABLE, _parquet),
     Format("an HDF5 file", _like_hdf5, (".h5", ".hdf5", ".hdf"), NAMED, _hdf5),
 )
 """What is recognised; a file that is none of these, nor refused, is text."""

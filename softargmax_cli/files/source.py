@@ -105,6 +105,8 @@ class Source(ABC):
     """The names of a table's columns, that of the names of rows included."""
     id_column: str | int | None = None
     """The column of these, as --id-column takes it."""
+    score_columns: str | None = None
+    """The columns of scores of a table, as --columns takes them, where the file alone does not tell."""
     members: Sequence[Member] = ()
     """The arrays of the file, where it holds them by name and it was asked what it holds."""
 
@@ -132,7 +134,7 @@ class Source(ABC):
 
 _SHOWN = (
     *("name", "dtype", "stored", "format", "version", "order", "labels", "notes", "codecs"),
-    *("delimiter", "header", "id_column", "members"),
+    *("delimiter", "header", "id_column", "score_columns", "members"),
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction import blocks
@@ -33,7 +34,7 @@ def read_values(path: str, option: str = "--values") -> npt.NDArray[np.float64]:
     """
     if path == "-":
         raise OptionError(f"{option} -: standard input is for the scores, not for coordinates", "name a file")
-    with _naming(option), closing(open_source(path)) as source:
+    with _naming(option), closing(open_source(path, Reading(judged=False))) as source:
         if source.nbytes is not None and source.nbytes > LARGEST:
             raise _too_large(source)
         stored = _table(source) if None in source.shape else _array(source)

@@ -89,6 +89,8 @@ class Inspection:
     delimiter: str | None = None
     header: Sequence[str] | None = None
     id_column: str | int | None = None
+    columns: str | None = None
+    """The columns of scores, as --columns takes them, where the file alone does not tell."""
     members: Sequence[Member] = ()
     """Of a file that holds arrays by name."""
     chunks: Sequence[int] | None = None
@@ -121,6 +123,7 @@ class Inspection:
             "delimiter": self.delimiter,
             "header": None if self.header is None else list(self.header),
             "id_column": self.id_column,
+            "columns": self.columns,
             "members": _members_dicts(self.members) if self.members else None,
             **self._layout(),
             "min": self.min,
