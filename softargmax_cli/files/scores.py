@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softargmax_cli.errors import InputError, OptionError, parameter
-from softargmax_cli.files.columns import Table, called, item, listed, option_value, position, selected
+from softargmax_cli.files.columns import Table, called, item, listed, option_value, position, selected, shown
 from softargmax_cli.files.reading import Reading
 
 SAMPLE = 1000
@@ -70,7 +70,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     others = {id_at, *names, *texts, *idle}
     scores = [at for at in chosen if at not in others]
     if not scores:
-        raise _none_left(table, texts, id_at, spec)
+        raise _none_left(table, texts, id_at, reading)
     if texts:
         way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
         notes.append(f"text is left out: {listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
@@ -138,14 +138,17 @@ def _suspected(
     return InputError(f"{table.name}: {what}", f"pass {', '.join(ways[:-1])}, or {ways[-1]}")
 
 
-def _none_left(table: Table, texts: Sequence[int], id_at: int | None, spec: str | None) -> InputError:
-    if texts and table.width == len(texts) + (id_at is not None):
-        return InputError(f"{table.name}: no column of numbers: {listed(table, texts)} hold text", "give it numbers")
-    beside = f" beside {called(table, id_at)}" if id_at is not None else ""
-    remedy = f"leave out {parameter('id_column')}" if id_at is not None else "is it the file that was meant?"
-    if spec is not None:
+def _none_left(table: Table, texts: Sequence[int], id_at: int | None, reading: Reading) -> InputError:
+    remedy = "is it the file that was meant?"
+    if reading.delimiter is not None and table.width == 1:
+        remedy = f"pass another {parameter('delimiter')}, if it is not {shown(reading.delimiter)}"
+    elif reading.columns is not None:
         remedy = f"name columns of numbers with {parameter('columns')}"
-    return InputError(f"{table.name}: no column of numbers{beside}", remedy)
+    elif reading.id_column is not None:
+        remedy = f"leave out {parameter('id_column')}, or pass {parameter('delimiter')} if cells are not told apart"
+    beside = f" beside {called(table, id_at)}" if id_at is not None else ""
+    text = f": text is in {listed(table, texts)}" if texts else ""
+    return InputError(f"{table.name}: no column of numbers{beside}{text}", remedy)
 
 
 def _without(table: Table, spec: str | None, out: Sequence[int]) -> str:

@@ -123,7 +123,6 @@ class Inspection:
             "delimiter": self.delimiter,
             "header": None if self.header is None else list(self.header),
             "id_column": self.id_column,
-            "columns": self.columns,
             "members": _members_dicts(self.members) if self.members else None,
             **self._layout(),
             "min": self.min,

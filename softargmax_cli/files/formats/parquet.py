@@ -70,10 +70,8 @@ class ParquetSource(Source):
         table = Table(name, len(titles), titles, texts, _index(schema, titles), self._first_rows)
         if reading.id_column is not None:
             self._check_names(table, position(table, reading.id_column))
-        if len(texts) == len(titles):
-            raise InputError(f"{name}: no columns of numbers in it, but {few(titles)}", NUMBERS)
-        if not titles:
-            raise InputError(f"{name}: no columns of numbers in it", NUMBERS)
+        if not any(kind is not None for kind in types):
+            raise InputError(f"{name}: no columns of numbers in it{', but ' * bool(titles)}{few(titles)}", NUMBERS)
         columns = choose(table, reading)
         self.header, self.notes, self.score_columns = titles, columns.notes, columns.spec
         self._id_at, self._columns = columns.id_at, [*columns.scores]

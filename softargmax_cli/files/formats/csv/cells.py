@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from softargmax_cli.errors import InputError, parameter
-from softargmax_cli.files.columns import shown
+from softargmax_cli.files.columns import item, shown
 from softargmax_cli.files.formats.csv.dialect import Layout
 from softargmax_cli.files.formats.csv.numbers import floats
 from softargmax_cli.files.formats.csv.records import Piece, quoted
@@ -34,7 +34,8 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
         for at in layout.idle:
             if record[at].strip():
                 what = f"line {line}, {layout.called(at)}: {shown(record[at])} stands where the first rows have nothing"
-                raise InputError(f"{dialect.name}: {what}", f"pass {parameter('columns', '1:')} to read that column")
+                every = f":{item(layout.table, at - 1)},{item(layout.table, at)}"
+                raise InputError(f"{dialect.name}: {what}", f"pass {parameter('columns', every)} to read that column")
         if layout.id_at is not None:
             ids.append(record[layout.id_at])
         cells += [dialect.number(record[at].strip(" \t")) for at in layout.scores]
@@ -61,7 +62,7 @@ def _refuse_record(layout: Layout, line: int, cells: list[str], raw: str) -> NoR
         remedy += f", or pass {parameter('comment', '')} if {dialect.comment} begins no comment"
     elif not dialect.told:
         remedy += f", or pass {parameter('delimiter')} if it is not {_spelled(dialect.delimiter)}"
-    raise InputError(f"{name}: line {line} has {found}, expected {layout.width} as in line {layout.line}", remedy)
+    raise InputError(f"{name}: line {line} has {found}, expected {layout.width} as in line {layout.top}", remedy)
 
 
 def _spelled(delimiter: str) -> str:

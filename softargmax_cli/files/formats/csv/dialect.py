@@ -52,6 +52,8 @@ class Layout:
     """About how many bytes a record takes."""
     line: int
     """The line of the first record that is no header."""
+    top: int
+    """The line that tells the width."""
     table: Table
     chosen: bool
     """Whether --columns chose the columns."""
@@ -98,6 +100,8 @@ def find_layout(stream: Records, reading: Reading) -> Layout:
             header = has_header(dialect, sample[0], rows[1:], known, outside, ask=reading.judged)
         titles = tuple(first) if header else None
         rows = rows[1:] if header else rows
+    if header and not rows and not stream.ended:
+        raise stream.too_long(1)
     if header and not rows:
         told = f", and give no {parameter('header', True)} if line {sample[0][0]} is one" if reading.header else ""
         raise InputError(
@@ -113,9 +117,10 @@ def find_layout(stream: Records, reading: Reading) -> Layout:
     else:
         stream.skip_lines(lines[0] - stream.line)
     record = len(text) // max(1, text.count("\n"))
-    idle = frozenset(table.idle) - set(columns.scores)
+    idle = frozenset(table.idle) - {columns.id_at, *columns.scores}
     line = lines[1] if header else lines[0]
-    return Layout(dialect, width, titles, columns, idle, record, line, table, reading.columns is not None)
+    top = next(line for line, cells in sample if len(cells) == width)
+    return Layout(dialect, width, titles, columns, idle, record, line, top, table, reading.columns is not None)
 
 
 def _table(
@@ -124,11 +129,11 @@ def _table(
     """What the first rows say of the columns."""
     width = len(rows[0])
     numbers, texts = _numbers(rows, dialect)
-    idle = {
-        at
-        for at in {0, width - 1}
-        if width > 1 and not (titles and titles[at]) and not any(row[at].strip() for row in rows)
-    }
+    last = width - 1
+    untitled = width > 1 and not (titles and titles[last])
+    idle = (
+        (last,) if untitled and not any(row[last].strip() for row in rows) else ()
+    )  # as a delimiter at the end makes it
     if not names and titles and width > 1 and not titles[0] and 0 not in idle:
         names = (0,)  # as pandas and R write it
     return Table(name, width, titles, texts, names, lambda positions: numbers[:, list(positions)], idle)
@@ -195,8 +200,8 @@ def _width(
     elif widths[begin:].count(most) < 2 or widths[begin:].count(most) < len(widths[begin:]):
         return widths[0], None, ()
     else:
-        above = sample[begin][0] - 1
-        remedy = f"pass {parameter('skip', above)} if the table begins below {'it' if above == line else 'them'}"
+        below = sample[begin][0]
+        remedy = f"pass {parameter('skip', below - 1)} if the table begins at line {below}"
     raise InputError(f"{dialect.name}: {what}", remedy)
 
 

@@ -49,7 +49,7 @@ def has_header(
     if words and not count and not gaps:
         return True
     below = numbers[:, looked] if rows else np.empty((0, len(looked)))
-    decimals = bool((below[np.isfinite(below)] % 1 != 0).any())
+    decimals = not _whole(below)
     if rows and len(cells) > 1 and kinds[0] in ("empty", "text"):
         over_names = 0 in texts or 0 in outside or _whole(numbers[:, 0])
         rest = [at for at in range(1, len(cells)) if at not in texts and at not in outside]
@@ -57,8 +57,7 @@ def has_header(
             return True
         following = _consecutive(dialect, [cells[at] for at in rest])
         if over_names and following is not None:
-            beside = numbers[:, rest]
-            if kinds[0] == "empty" or 0 not in texts or (beside[np.isfinite(beside)] % 1 != 0).any():
+            if kinds[0] == "empty" or 0 not in texts or not _whole(numbers[:, rest]):
                 return True
             if ask and len(rest) > 1:
                 raise _either(dialect.name, line, cells, rest)
@@ -70,7 +69,7 @@ def has_header(
         wholes = [dialect.number(cells[at].strip()) for at in looked]
         years = len(wholes) > 1 and all(each.isdecimal() and int(each) in _YEARS for each in wholes)
         rising = years and all(int(a) < int(b) for a, b in pairwise(wholes))
-        all_years = bool(((below >= _YEARS[0]) & (below <= _YEARS[-1]) & (below % 1 == 0)).all())
+        all_years = not decimals and bool(((below >= _YEARS[0]) & (below <= _YEARS[-1])).all())
         titles = len(wholes) > 2 and decimals and _consecutive(dialect, [cells[at] for at in looked]) is not None
         if titles or (rising and not all_years):
             raise _either(dialect.name, line, cells, looked)
@@ -90,8 +89,9 @@ def _consecutive(dialect: Dialect, cells: Sequence[str]) -> int | None:
     return int(plain[0]) if all(int(b) - int(a) == 1 for a, b in pairwise(plain)) else None
 
 
-def _whole(column: npt.NDArray[np.float64]) -> bool:
-    known = column[np.isfinite(column)]
+def _whole(numbers: npt.NDArray[np.float64]) -> bool:
+    """Tell whether there are numbers, and whole ones alone."""
+    known = numbers[np.isfinite(numbers)]
     return bool(known.size) and bool((known % 1 == 0).all())
 
 

@@ -8,6 +8,7 @@ from typing import IO
 
 import numpy as np
 
+from softargmax_cli.errors import naming
 from softargmax_cli.files.columns import option_value
 from softargmax_cli.files.formats.csv import cells
 from softargmax_cli.files.formats.csv.dialect import Layout, find_layout
@@ -35,7 +36,8 @@ def open_csv(
     own when `compressed`. Empty cells, NA, N/A, null and nan are NaN. Reading raises InputError with file, line and
     column; an option that does not fit the file raises OptionError.
     """
-    load()
+    with naming(name):
+        load()
     records = Records(stream, name, compressed=compressed)
     return CsvSource(records, find_layout(records, reading or Reading()), nbytes)
 
