@@ -97,10 +97,10 @@ class Crew:
         """Raises InputError where the input cannot be read, ClusterError where something else is not as it is here."""
         job, remedy = self._job, "{} a path or URL that is the same on every worker"
         if isinstance(worker, InputError):
-            what = f"the worker {address} cannot read the input: {worker.what}"
+            what = f"the worker {address} cannot read the input: {worker.message}"
             raise InputError(what, remedy.format("name"))
         if isinstance(worker, SoftArgmaxError):
-            worker.what = f"the worker {address}: {worker.what}"
+            worker.what, worker.file = f"the worker {address}: {worker.message}", None
             raise worker
         if isinstance(worker, Exception):
             raise ClusterError(f"the worker {address} cannot begin: {worker} ({type(worker).__name__})")

@@ -69,7 +69,7 @@ def run(
         watch.close()
     undefined.check()
     for error in crew.refused.values():
-        note(f"did without one: {error.what}")
+        note(f"did without one: {error.message}")
     if lookalike.found:
         note(LOOK_LIKE_WEIGHTS)
     return summary
@@ -147,7 +147,7 @@ class _Watch:
             self._peopled = self._looked
         elif self._looked - self._peopled > ALONE:
             what = f"all workers of {self._client.scheduler.address} are gone, and none came in {ALONE:.0f} s"
-            why = next(reversed([error.what for error in self._crew.refused.values()]), None)
+            why = next(reversed([error.message for error in self._crew.refused.values()]), None)
             raise ClusterError(f"{what} but: {why}" if why else what, "start workers, and go on with --resume")
 
     def _gathered(self, finished: list[Any]) -> list[Report]:
