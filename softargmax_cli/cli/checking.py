@@ -138,7 +138,7 @@ class _Report:
 
     def __init__(self, format: str, encoding: str) -> None:
         from softargmax_cli.reduction.result import FIELDS
-        from softargmax_cli.report.table import TABLE_FIELDS
+        from softargmax_cli.report.summary import TABLE_FIELDS
 
         self.format, self.encoding = format, encoding
         self.fields = frozenset(FIELDS if format == "json" else TABLE_FIELDS)
@@ -191,7 +191,7 @@ def _table(run: Run, verdict: Verdict, encoding: str) -> str:
     from softargmax_cli.report.table import put_rows
 
     file = io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace", newline="\n")
-    put_rows(verdict.worst, run, file, color=False)
+    put_rows(verdict.worst, run, file)
     file.seek(0)
     more = verdict.failed - len(verdict.worst)
     return file.read() + (f"and {more:,} more\n" if more else "")

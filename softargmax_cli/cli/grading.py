@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -125,8 +124,7 @@ def _show(
     if said.table and file != "-":
         if apart:
             print()
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        table.render(reduction.run, shape, summary, sys.stdout, color=colour)
+        table.render(reduction.run, shape, summary, sys.stdout)
 
 
 def _box_file(path: str, reduction: Reduction, *, force: bool) -> BoxWriter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -109,7 +108,7 @@ def _fields(destination: Destination, picture: str | None) -> set[str]:
         return set(FIELDS)
     fields = set(fields_of(destination.format, FIELDS)) if destination.path else set()
     if destination.table or picture is not None:
-        from softargmax_cli.report.table import TABLE_FIELDS
+        from softargmax_cli.report.summary import TABLE_FIELDS
 
         fields.update(TABLE_FIELDS)
     return fields
@@ -174,8 +173,7 @@ def _show(
     if table:
         if apart:
             print()
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        table.render(run, run.known_shape, summary, sys.stdout, color=colour, best=_sparkling(reduction, shown.rows))
+        table.render(run, run.known_shape, summary, sys.stdout, best=_sparkling(reduction, shown.rows))
     elif destination.path != "-" and not asked.quiet:
         from softargmax_cli.report.summary import summary_line
         from softargmax_cli.report.text import signs_of

@@ -120,8 +120,7 @@ def _say(name: str, done: Swept, tolerance: float, asked: Asked, shown: Shown, f
     command = [] if done.recommended is None else [*run_with(name, asked, done.recommended)]
     advice = Advice(tolerance, done.recommended, done.unbounded, command)
     if format == "table":
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        put_sweep(done.run, done.traded, advice, sys.stdout, color=colour)
+        put_sweep(done.run, done.traded, advice, sys.stdout)
     elif shown.output not in (None, "-") and not asked.quiet:
         for line in verdict(done.traded, advice, sys.stderr):
             print(line, file=sys.stderr)
