@@ -69,7 +69,7 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
             code = FAILED
             continue
         if format == "json":
-            from softargmax_cli.files.writers.jsontext import json_object
+            from softargmax_cli.files.writers.json import json_object
 
             print(json_object(found.as_dict()), flush=True)
         else:

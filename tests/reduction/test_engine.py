@@ -22,7 +22,7 @@ from oracle import FIELDS, answer_to, assert_answers, softargmax
 from softargmax_cli.errors import InputError, UndefinedError
 from softargmax_cli.files.formats.npy import NpySource
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.files.writers.spool import scratch
+from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import fitting, ordering, stream
 from softargmax_cli.reduction.blocks import WIDER, Block, Order
 from softargmax_cli.reduction.buffer import Buffer
