@@ -30,7 +30,7 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     """
     facts, error = _gathered(verbose=verbose)
     if format == "json":
-        from softargmax_cli.files.writers.jsontext import escaped
+        from softargmax_cli.files.writers.json import escaped
 
         text = escaped(json.dumps(facts, ensure_ascii=False, indent=1))
     else:

@@ -22,7 +22,7 @@ from softargmax_cli.cli.distributing import Cluster, distribute
 from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import STORE
+from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +106,7 @@ def _fields(destination: Destination, picture: str | None) -> set[str]:
 
     if destination.format == STORE:
         return set(FIELDS)
-    fields = set(fields_of(destination.format)) if destination.path else set()
+    fields = set(fields_of(destination.format, FIELDS)) if destination.path else set()
     if destination.table or picture is not None:
         from softargmax_cli.report.summary import TABLE_FIELDS
 
@@ -133,7 +133,7 @@ def _show(
     apart: bool,
 ) -> None:
     """The slices of one input to their destination; `apart` sets its table apart from the one before."""
-    from softargmax_cli.files.writers import fields_of, open_sink
+    from softargmax_cli.files.writers import fields_of, open_writer
     from softargmax_cli.reduction.result import Summary
 
     summary, table, sink, drawing = Summary(), None, None, None
@@ -145,11 +145,11 @@ def _show(
             table = Table(shown.rows)
             takers.append(table.add)
         if destination.path:
-            sink = open_sink(
+            sink = open_writer(
                 destination.path,
                 destination.format,
                 reduction.run,
-                fields_of(destination.format),
+                fields_of(destination.format, reduction.run.fields),
                 force=shown.force,
                 name_inputs=several and destination.path == "-",
             )
