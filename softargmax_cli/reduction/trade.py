@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.coordinates import step
 from softargmax_cli.reduction.fitting import REDUCTION, Needs
 from softargmax_cli.reduction.layout import F8
 from softargmax_cli.reduction.mapping import Array
@@ -181,7 +180,8 @@ class _TradeStream(Stream[Trade]):
 
         mass = state.mass[:, which]
         share = 1 / mass[:b]
-        first, scale = per_axis(state.moment), np.array([[step(self.problem.coords, n)] for n in lengths])
+        steps = [along.step(n) for along, n in zip(self.problem.coordinates, lengths, strict=True)]
+        first, scale = per_axis(state.moment), np.array(steps)[:, None]
         about = first[:, :b] * share
         offset = indices = np.abs(about)
         if state.value_moment is not None:

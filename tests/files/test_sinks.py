@@ -22,11 +22,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from results import made
 
 from softargmax_cli.errors import OptionError, OutputError
 from softargmax_cli.files.writers import FORMATS, fields_of, format_of, open_sink
 from softargmax_cli.files.writers.numpyfiles import npy_header
-from softargmax_cli.reduction.result import FIELDS, Run, Slices, Summary
+from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.result import Run, Slices, Summary
 
 NAN = math.nan
 posix = pytest.mark.skipif(os.name != "posix", reason="there are no FIFOs and devices")
@@ -36,7 +38,7 @@ def slices_of(soft: list[float], start: int = 0, ids: list[str] | None = None) -
     """Slices of one axis that agree with index 1 unless soft is NaN."""
     values = np.array(soft, np.float64)
     defined = ~np.isnan(values)
-    return Slices(
+    return made(
         start,
         hard=np.where(defined, 1, -1).astype(np.int64)[np.newaxis],
         soft=values[np.newaxis],
@@ -51,7 +53,7 @@ def slices_of(soft: list[float], start: int = 0, ids: list[str] | None = None) -
     )
 
 
-TUTORIAL = Slices(
+TUTORIAL = made(
     0,
     hard=np.array([[0, 1, 2]]),
     soft=np.array([[0.0, 0.9999546021312976, 1.9999546021312975]]),
@@ -64,7 +66,7 @@ TUTORIAL = Slices(
     ties=np.array([1, 1, 2]),
 )
 
-PLANE = Slices(
+PLANE = made(
     0,
     hard=np.array([[3, -1, 12], [7, -1, 0]]),
     soft=np.array([[3.125, NAN, 11.5], [7.5, NAN, 0.0]]),
@@ -90,7 +92,7 @@ def run_over(shape: tuple[int | None, ...], axes: tuple[int, ...], **more: Any) 
 def save(target: str | Path, run: Run, parts: list[Slices], shape: tuple[int, ...], **options: Any) -> None:
     format = options.pop("format", None) or format_of(str(target))
     summary = Summary()
-    with open_sink(str(target), format, run, FIELDS, force=options.pop("force", False), **options) as sink:
+    with open_sink(str(target), format, run, NAMES, force=options.pop("force", False), **options) as sink:
         for part in parts:
             summary.add(part)
             sink.write(part)
@@ -165,7 +167,7 @@ def test_csv_of_two_axes_literally(tmp_path: Path) -> None:
 
 def test_tsv_of_three_axes_with_ids_and_two_that_stay_literally(tmp_path: Path) -> None:
     hard = np.array([[5, 1], [0, 2], [9, 3]])
-    slices = Slices(0, hard, hard + 0.5, hard * 0.0, np.array([1.0, 0.5]), np.array([True, False]), ids=["a b", ""])
+    slices = made(0, hard, hard + 0.5, hard * 0.0, np.array([1.0, 0.5]), np.array([True, False]), ids=["a b", ""])
     run = run_over((2, 4, 1, 4, 16), (3, 1, 4), has_ids=True)
     with open_sink(str(tmp_path / "a.tsv"), "tsv", run, ("agree", "hard", "soft"), force=False) as sink:
         sink.write(slices)
@@ -210,8 +212,8 @@ def test_json_of_two_axes_literally(tmp_path: Path) -> None:
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("layout", ["C", "F"])
 def test_npy_and_npz_of_two_axes(tmp_path: Path, known: bool, layout: Literal["C", "F"]) -> None:
-    columns: dict[str, Any] = {field: np.array(getattr(PLANE, field), order=layout) for field in FIELDS}
-    slices = Slices(0, **columns)
+    columns: dict[str, Any] = {field: np.array(getattr(PLANE, field), order=layout) for field in NAMES}
+    slices = made(0, **columns)
     run = run_over((3 if known else None, 1, 16, 8), (2, 3))
     for format in ("npy", "npz"):
         save(tmp_path / f"a.{format}", run, [slices.part(0, 1), slices.part(1, 3)], (3, 1, 16, 8))
@@ -220,7 +222,7 @@ def test_npy_and_npz_of_two_axes(tmp_path: Path, known: bool, layout: Literal["C
     np.testing.assert_array_equal(npy, np.array(soft), strict=True)
     assert npy.flags.c_contiguous
     with np.load(tmp_path / "a.npz", allow_pickle=False) as npz:
-        assert tuple(npz) == FIELDS
+        assert tuple(npz) == NAMES
         np.testing.assert_array_equal(npz["hard"], np.array([[[3, 7]], [[-1, -1]], [[12, 0]]], "<i8"), strict=True)
         np.testing.assert_array_equal(npz["soft"], np.array(soft), strict=True)
         np.testing.assert_array_equal(npz["offset"][:, 0, 1], [0.5, NAN, 0.0])
@@ -265,10 +267,10 @@ def test_several_axes_and_no_slices(tmp_path: Path, known: bool) -> None:
 def test_npy_copies_no_more_than_it_must(tmp_path: Path, axes: int, copies: int) -> None:
     soft = np.arange(axes * 500_000, dtype=np.float64).reshape(axes, -1)
     peak = soft[0]
-    slices = Slices(0, soft.astype(np.int64), soft, soft, peak, peak > 0)
+    slices = made(0, soft.astype(np.int64), soft, soft, peak, peak > 0)
     shape = (500_000, *[4] * axes)
     with open_sink(
-        str(tmp_path / "a.npy"), "npy", run_over(shape, tuple(range(1, axes + 1))), FIELDS, force=False
+        str(tmp_path / "a.npy"), "npy", run_over(shape, tuple(range(1, axes + 1))), NAMES, force=False
     ) as sink:
         tracemalloc.start()
         try:
@@ -294,9 +296,9 @@ def test_several_kept_axes_in_every_format(tmp_path: Path, axis: int) -> None:
     npy = np.load(tmp_path / "a.npy", allow_pickle=False)
     np.testing.assert_array_equal(npy, soft.reshape(kept), strict=True)
     npz = np.load(tmp_path / "a.npz", allow_pickle=False)
-    assert tuple(npz) == FIELDS
+    assert tuple(npz) == NAMES
     assert {name: npz[name].dtype.str for name in npz} == {
-        **dict.fromkeys(FIELDS, "<f8"),
+        **dict.fromkeys(NAMES, "<f8"),
         "hard": "<i8",
         "ties": "<i8",
         "agree": "|b1",
@@ -305,7 +307,7 @@ def test_several_kept_axes_in_every_format(tmp_path: Path, axis: int) -> None:
     npz.close()
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["index_0", "index_1", *FIELDS]
+    assert list(rows[0]) == ["index_0", "index_1", *NAMES]
     places = list(np.ndindex(*kept))
     assert [(int(row["index_0"]), int(row["index_1"])) for row in rows] == places
     assert [float(row["soft"]) for row in rows] == soft.tolist()
@@ -328,7 +330,7 @@ def test_no_axis_stays(tmp_path: Path, format: str) -> None:
         if format == "npz":
             loaded.close()
     elif format in ("csv", "tsv"):
-        assert path.read_text().splitlines()[0].split("," if format == "csv" else "\t") == list(FIELDS)
+        assert path.read_text().splitlines()[0].split("," if format == "csv" else "\t") == list(NAMES)
     else:
         assert '"index": []' in path.read_text()
 
@@ -458,19 +460,19 @@ def test_format_of() -> None:
 
 def test_fields_of() -> None:
     assert fields_of("npy") == ("soft",)
-    assert {fields_of(format) for format in FORMATS if format != "npy"} == {FIELDS}
+    assert {fields_of(format) for format in FORMATS if format != "npy"} == {NAMES}
     with pytest.raises(OptionError, match="xlsx"):
         fields_of("xlsx")
 
 
 def test_only_jsonl_names_inputs(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="jsonl"):
-        open_sink(str(tmp_path / "a.csv"), "csv", run_of(1, 4), FIELDS, force=False, name_inputs=True)
+        open_sink(str(tmp_path / "a.csv"), "csv", run_of(1, 4), NAMES, force=False, name_inputs=True)
     assert names_in(tmp_path) == []
 
 
 def test_slices_out_of_order_or_missing(tmp_path: Path) -> None:
-    sink = open_sink(str(tmp_path / "a.npy"), "npy", run_of(3, 4), FIELDS, force=False)
+    sink = open_sink(str(tmp_path / "a.npy"), "npy", run_of(3, 4), NAMES, force=False)
     with pytest.raises(RuntimeError, match="slice 1 came where slice 0 was due"):
         sink.write(slices_of([1.0], 1))
     with pytest.raises(RuntimeError, match="0 slices came where 3 were due"):
@@ -486,7 +488,7 @@ def test_slices_out_of_order_or_missing(tmp_path: Path) -> None:
 def test_giving_up_leaves_the_old_file_alone(tmp_path: Path, format: str, end: str) -> None:
     path = tmp_path / f"a.{format}"
     path.write_bytes(b"old")
-    sink = open_sink(str(path), format, run_of(None, 4), FIELDS, force=True)
+    sink = open_sink(str(path), format, run_of(None, 4), NAMES, force=True)
 
     def use() -> None:
         with sink:
@@ -523,7 +525,7 @@ def test_replacing_leaves_nothing_else(tmp_path: Path, format: str) -> None:
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
-    with open_sink(str(path), "npy", run_of(1, 4), FIELDS, force=False) as sink:
+    with open_sink(str(path), "npy", run_of(1, 4), NAMES, force=False) as sink:
         sink.write(slices_of([1.0]))
         path.write_bytes(b"other")
         with pytest.raises(OutputError, match="exists"):
@@ -651,7 +653,7 @@ def test_fifo_of_several_axes(fifo: tuple[Path, Callable[[], bytes]], format: st
 def test_broken_pipe_stays_a_broken_pipe(tmp_path: Path, format: str) -> None:
     read, write = os.pipe()
     try:
-        sink = open_sink(f"/dev/fd/{write}", format, run_of(None, 4), FIELDS, force=False)
+        sink = open_sink(f"/dev/fd/{write}", format, run_of(None, 4), NAMES, force=False)
         os.close(read)
         with pytest.raises(BrokenPipeError), sink:  # noqa: PT012 - which of the two raises depends on the format
             sink.write(slices_of([1.0] * 100_000))
@@ -728,4 +730,4 @@ def test_standard_output_by_name(name: str, capfdbinary: pytest.CaptureFixture[b
 def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OutputError, match="standard output is closed"):
-        open_sink("-", "csv", run_of(1, 4), FIELDS, force=False)
+        open_sink("-", "csv", run_of(1, 4), NAMES, force=False)

@@ -11,12 +11,13 @@ from softargmax_cli.files.writers.delimited import DELIMITERS, DelimitedSink
 from softargmax_cli.files.writers.jsontext import JsonLinesSink, JsonSink
 from softargmax_cli.files.writers.numpyfiles import NpySink, NpzSink
 from softargmax_cli.files.writers.target import Target, blaming, open_target
-from softargmax_cli.reduction.result import FIELDS, Run
+from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.result import Run
 
 __all__ = ["FORMATS", "Sink", "fields_of", "format_of", "open_sink"]
 
 
-def fields_of(format: str, fields: tuple[str, ...] = FIELDS, alone: str = "soft") -> tuple[str, ...]:
+def fields_of(format: str, fields: tuple[str, ...] = NAMES, alone: str = "soft") -> tuple[str, ...]:
     """Which of all `fields` a format holds; `alone` is the one where it holds no more.
 
     OptionError when there is no such format.

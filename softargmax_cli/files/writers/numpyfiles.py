@@ -13,7 +13,8 @@ from softargmax_cli.errors import OutputError
 from softargmax_cli.files.writers.base import Sink
 from softargmax_cli.files.writers.spool import Spool
 from softargmax_cli.files.writers.target import Target
-from softargmax_cli.reduction.result import PER_AXIS, Run, Slices, Summary
+from softargmax_cli.reduction.fields import BY_NAME
+from softargmax_cli.reduction.result import Run, Slices, Summary
 
 LONGEST_ID = 4096
 """Characters: NumPy pads every string of an array to the longest, so one hostile id could fill any disk."""
@@ -36,7 +37,7 @@ def npy_header(dtype: str, shape: tuple[int, ...], size: int = 0, *, fortran: bo
 
 def _shape(run: Run, kept: tuple[int, ...], field: str) -> tuple[int, ...]:
     """Of a field's array: several axes are one last dimension."""
-    return (*kept, len(run.axes)) if field in PER_AXIS and len(run.axes) > 1 else kept
+    return (*kept, len(run.axes)) if BY_NAME[field].per_axis and len(run.axes) > 1 else kept
 
 
 def _stored(slices: Slices, field: str) -> npt.NDArray[np.generic]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.result import PER_AXIS, Run, Slices
+from softargmax_cli.reduction.fields import BY_NAME
+from softargmax_cli.reduction.result import Run, Slices
 
 BATCH = 1 << 15
 """Rows that are Python objects at one time, however many slices come at once."""
@@ -45,7 +46,7 @@ class Rows:
     def _widths(self) -> dict[str, int]:
         widths = {"id": 1} if self._run.has_ids else {}
         for field in self.fields:
-            widths[field] = len(self._run.axes) if field in PER_AXIS else 1
+            widths[field] = len(self._run.axes) if BY_NAME[field].per_axis else 1
             if field == "hard" and self._labels is not None:
                 widths["label"] = 1
         return widths
