@@ -17,7 +17,8 @@ from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.differentiating import GRADIENT, differentiate
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.slopes import Slopes, SlopeSummary
+from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.slopes import SlopeSummary
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -38,7 +39,7 @@ LAYOUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 def differentiated(
     x: Array, runtime: Runtime, spec: Spec, by: Any = "x", *, keep: bool = True, vanished: float = 1e-6
-) -> tuple[Array, Slopes]:
+) -> tuple[Array, Slices]:
     """The gradient as it was handed out, box by box, and what was said of the slices."""
     source = ArraySource(x)
     problem = spec.resolve(source.shape, source.dtype, FREE)
@@ -54,7 +55,7 @@ def differentiated(
     slices = list(
         differentiate(source, problem, runtime, by=by, memory=MEMORY, write=write if keep else None, vanished=vanished)
     )
-    return whole, Slopes.joined(slices)
+    return whole, Slices.joined(slices)
 
 
 def exact(x: Array, spec: Spec) -> tuple[Array, Array]:
