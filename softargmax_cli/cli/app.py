@@ -115,7 +115,7 @@ def _exit_code() -> int:
     except SoftArgmaxError as error:
         code = _fail(error)
     except OSError as error:  # of standard output itself
-        from softargmax_cli.files.writers.target import refused
+        from softargmax_cli.files.temporary import refused
 
         code = _fail(refused("<stdout>", error))
     except Exception as error:

@@ -16,7 +16,7 @@ from softargmax_cli.files.suffixes import picture_format_of
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.searching import Swept
-    from softargmax_cli.files.writers.target import Target
+    from softargmax_cli.files.writers.atomic import Target
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 NUMBERS = ("json", *DELIMITERS)
@@ -47,7 +47,7 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.cli.picture import Picture
         from softargmax_cli.cli.searching import swept
-        from softargmax_cli.files.writers.target import open_target
+        from softargmax_cli.files.writers.atomic import open_target
 
         with ExitStack() as stack:
             # Before anything is read, so that what cannot be written is said at once.
@@ -87,7 +87,7 @@ def _format(shown: Shown) -> str:
 
 
 def _put(target: Target, data: bytes) -> None:
-    from softargmax_cli.files.writers.target import blaming
+    from softargmax_cli.files.temporary import blaming
 
     with blaming(target.name):
         target.stream.write(data)
@@ -95,7 +95,7 @@ def _put(target: Target, data: bytes) -> None:
 
 
 def _text(done: Swept, format: str) -> str:
-    from softargmax_cli.files.writers.jsontext import json_value
+    from softargmax_cli.files.writers.json import json_value
     from softargmax_cli.reduction.result import AtBeta
 
     names = [field.name for field in fields(AtBeta)]
@@ -120,8 +120,7 @@ def _say(name: str, done: Swept, tolerance: float, asked: Asked, shown: Shown, f
     command = [] if done.recommended is None else [*run_with(name, asked, done.recommended)]
     advice = Advice(tolerance, done.recommended, done.unbounded, command)
     if format == "table":
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        put_sweep(done.run, done.traded, advice, sys.stdout, color=colour)
+        put_sweep(done.run, done.traded, advice, sys.stdout)
     elif shown.output not in (None, "-") and not asked.quiet:
         for line in verdict(done.traded, advice, sys.stderr):
             print(line, file=sys.stderr)

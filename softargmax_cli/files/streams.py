@@ -7,13 +7,13 @@ import errno
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.remote import is_url, opened_url
 from softargmax_cli.files.spooled import blaming
-from softargmax_cli.files.temporary import nameless
 from softargmax_cli.files.watching import refusals
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def seekable(stream: BinaryIO, name: str) -> BinaryIO:
     if stream.seekable() and stream.tell() == 0:
         return stream
     with blaming(name):
-        copy = nameless()
+        copy = tempfile.TemporaryFile("w+b", 1 << 18)  # noqa: SIM115
         try:
             while piece := _read(stream, name):
                 copy.write(piece)

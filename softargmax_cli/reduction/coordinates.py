@@ -16,7 +16,7 @@ Float = npt.NDArray[np.float64]
 
 
 class Coordinates(ABC):
-    """Coordinates along an axis of n indices; those of neighbouring indices lie one `step` apart."""
+    """Coordinates along an axis of n indices."""
 
     name: ClassVar[str]
     meaning: ClassVar[str]
@@ -27,7 +27,7 @@ class Coordinates(ABC):
 
     @abstractmethod
     def step(self, length: int) -> float:
-        """Return the distance from one coordinate to the next along an axis of `length`; 0 where there is but one."""
+        """Return the largest distance from one coordinate to the next along an axis of `length`; 0 where n is 1."""
 
 
 class Index(Coordinates):
@@ -83,7 +83,7 @@ class Values(Coordinates):
         return placed
 
     def step(self, length: int) -> float:
-        return 1.0
+        return float(np.abs(np.diff(self.values)).max(initial=0.0))
 
 
 KINDS: dict[str, Coordinates] = {kind.name: kind for kind in (Index(), Corners(), Centers())}

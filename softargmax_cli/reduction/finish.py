@@ -102,11 +102,12 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
     if not defined.all():
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
     distance = about = state.moment[turn] / mass
-    step = np.array([[coords.step(n)] for coords, n in zip(problem.coordinates, lengths, strict=True)])
     if state.value_moment is not None and state.place is not None:
         about, center = state.value_moment[turn] / mass, state.place[turn]
+        step = np.ones((len(order), 1))
     else:
-        pairs = zip(problem.coordinates, hard, lengths, strict=True)
-        center = np.array([coords.at(at, n) for coords, at, n in pairs])
+        along = [*zip(problem.coordinates, hard, lengths, strict=True)]
+        center = np.array([coords.at(at, n) for coords, at, n in along])
+        step = np.array([[coords.step(n)] for coords, _, n in along])
     second_moment = None if state.second_moment is None else state.second_moment[turn]
     return Sums(state, mass, hard, distance, about, second_moment, center, about * step, step)

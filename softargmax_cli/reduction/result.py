@@ -222,6 +222,10 @@ class Run:
     """What soft was differentiated by, "x" or "beta"; None where it was not."""
     vanished: float = 0.0
     """The norm below which a gradient has vanished."""
+    epsilon: float = 1e-11
+    """How exact soft is: within this part of a step from one coordinate to the next, and of its spread."""
+    steps: tuple[float, ...] = ()
+    """The largest distance between neighbouring coordinates along each of the axes; none where all are 1."""
     has_ids: bool = False
     labels: Sequence[str] | None = None
     """Names of the positions along the one reduced axis, as the class names of a CSV header."""

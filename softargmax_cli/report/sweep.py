@@ -10,9 +10,8 @@ from functools import partial
 from typing import TextIO
 
 from softargmax_cli.reduction.result import AtBeta, Run, Traded
-from softargmax_cli.report.layout import Column, coordinates, joined, painted, short
-from softargmax_cli.report.table import put_heading
-from softargmax_cli.report.text import Signs, legible, signs_of, typed
+from softargmax_cli.report.table import Column, coordinates, put_columns, put_heading
+from softargmax_cli.report.text import Signs, legible, short, signs_of, typed
 
 WIDTH, TALLEST = 61, 15
 """Columns and rows of the plot."""
@@ -34,13 +33,11 @@ class Advice:
     """The arguments of one that uses it."""
 
 
-def put_sweep(run: Run, traded: Traded, advice: Advice, file: TextIO, *, color: bool) -> None:
+def put_sweep(run: Run, traded: Traded, advice: Advice, file: TextIO) -> None:
     """Print heading, a row for each β, a plot, and which β to take, to `file`."""
     signs = signs_of(file)
-    put_heading(run, run.known_shape, file, color=color)
-    styles = ["bold", "dim", *_styles(traded.betas, advice.tolerance)]
-    for line, style in zip(joined(_columns(traded.betas, advice.tolerance, signs), signs.rule), styles, strict=True):
-        file.write((painted(line, style) if color and style else line) + "\n")
+    put_heading(run, run.known_shape, file)
+    put_columns(_columns(traded.betas, advice.tolerance, signs), _styles(traded.betas, advice.tolerance), file)
     plot = list(plotted(traded.betas, advice.tolerance, signs))
     for line in ["", *plot, *([""] if plot else []), *verdict(traded, advice, file)]:
         file.write(legible(line, file) + "\n")

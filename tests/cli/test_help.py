@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from command import Inside, Softargmax
-
-from softargmax_cli.report.layout import cell_width
+from rich.cells import cell_len as cell_width
 
 COMMANDS = ["", "run", "check", "sweep", "grad", "inspect", "devices"]
 SURROUNDINGS: dict[str, dict[str, str]] = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from results import made
 
-from softargmax_cli.files.writers.spool import scratch
+from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import ordering
 from softargmax_cli.reduction.blocks import Block, plan
 from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES

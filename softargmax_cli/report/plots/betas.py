@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from softargmax_cli.reduction.result import Run, Traded
-from softargmax_cli.report.heading import reduced, settings
 from softargmax_cli.report.plots.figure import BLUE, GREY, INK, ORANGE, begin, drawable
+from softargmax_cli.report.summary import heading, settings
 from softargmax_cli.report.text import FULL
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LEAST = 1e-6
 
 def draw(run: Run, traded: Traded, tolerance: float, recommended: float | None) -> Figure:
     """A figure with both curves, the tolerance, and the β that is recommended, if any."""
-    name, *rest = [*reduced(run, run.known_shape, FULL, drawable), *settings(run, FULL)]
+    name, *rest = [*heading(run, run.known_shape, FULL, drawable), *settings(run, FULL)]
     figure = begin(HEIGHT, name, FULL.dot.join(rest))
     axes = figure.add_subplot()
     betas, unit = [at.beta for at in traded.betas], "indices" if run.coords == "index" else "coordinates"
