@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "tensorflow": ["errors", "tensorflow"],
     "reduction": ["errors", "reduction"],
     "files": ["errors", "quoting", "files", *GEOMETRY, *RESULTS],
-    "report": ["errors", "quoting", "report", *RESULTS, "reduction.slopes"],
+    "report": ["errors", "quoting", "report", *RESULTS, "reduction.slopes", "reduction.sweep"],
     "cluster": ["errors", "files", "reduction", "tensorflow", "api.runtimes", "api.describing", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
     "cli": [""],

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.fields import FIELDS, FREE
+from softargmax_cli.reduction.fields import FIELDS
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import Float, State
@@ -80,7 +80,7 @@ def finish(
         columns = {
             field.name: field.finish(sums)
             for field in FIELDS
-            if field.finish is not None and (field.name in FREE or field.name in problem.fields)
+            if field.finish is not None and all(getattr(state, part) is not None for part in field.needs)
         }
     return Slices(start, columns, ids)
 

@@ -168,32 +168,6 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class AtBeta:
-    """One β, and what it does to all slices; NaN where no slice has an answer, and where nobody asked.
-
-    Offset and spread are in coordinate units, over all axes; the gradient is that of soft by the scores of its slice.
-    """
-
-    beta: float
-    max_abs_offset: float
-    mean_abs_offset: float
-    agreement: float
-    mean_spread: float
-    mean_gradient_norm: float
-    """Of ‖∂soft/∂x‖; of several axes the Frobenius norm of the Jacobian."""
-
-
-@dataclass(frozen=True, slots=True)
-class Traded:
-    """What several β do to a file."""
-
-    betas: Sequence[AtBeta]
-    slices: int
-    undefined: int
-    """Slices without an answer, which count in nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """What is known of a run before its first slice: the heading of a table, the head of a document."""
 
