@@ -124,16 +124,10 @@ class Inputs:
             with naming(source.name):
                 problem = spec.resolve(source.shape, source.dtype, wanted)
                 if source.sequential and needs.must_seek(source, problem, asked.memory):
-                    from softargmax_cli.files.spooled import spooled
+                    from softargmax_cli.files.tempcopy import copied
 
-                    named = source.has_ids and problem.keeps_rows and not needs.in_boxes
                     with Progress(source.nbytes, stream) as progress:
-                        source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
-                    if named:
-                        source.notes = (
-                            *source.notes,
-                            "its rows lose their names, as it must be copied to be read twice",
-                        )
+                        source = files.enter_context(closing(copied(source, asked.memory, progress.advance)))
                     problem = spec.resolve(source.shape, source.dtype, wanted)
                 count = needs.passes(source, problem, asked.memory)
             runtime = self._renewed()

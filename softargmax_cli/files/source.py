@@ -87,8 +87,6 @@ class Source(ABC):
     """Bytes to read in all; None where the end is not known."""
     labels: Sequence[str] | None = None
     """Names of the positions along the last axis, as the class names of a CSV header."""
-    turns_columns: bool = False
-    """Whether `narrowed` takes positions along the last axis that go downwards, too."""
     has_ids: bool = False
     """Whether the positions along the first axis have names (`Loaded.ids`)."""
 
@@ -107,14 +105,6 @@ class Source(ABC):
     """The column of these, as --id-column takes it."""
     members: Sequence[Member] = ()
     """The arrays of the file, where it holds them by name and it was asked what it holds."""
-
-    def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
-        """Read no more than these positions along each axis need, as far as the format allows.
-
-        Only before a block is fetched. Positions go upwards, but for those that it turns; returns the same ones in
-        what is left, the new shape.
-        """
-        return ranges
 
     def appear_as(self, other: Source) -> None:
         """Take over what people are told of another source, which holds the same numbers, or more."""
