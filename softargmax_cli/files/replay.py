@@ -29,7 +29,6 @@ class Replay:
         if self._copy is None and (self._path == "-" or _runs_dry(self._path)):
             stream, self._name, _ = opened(self._path)
             self._copy = copied_stream(stream, self._name)
-            self._watch = Watch(self._copy, "-", self._name)
         source = open_source(self._path, self._reading) if self._copy is None else self._copied(self._copy)
         self._watch = source.watch = self._watch or source.watch
         return source

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import naming
 from softargmax_cli.files.selection import Selection
-from softargmax_cli.files.source import BoxPending, Loaded, Source
+from softargmax_cli.files.source import BoxSource, Loaded, Source
 from softargmax_cli.files.tempcopy import Copy, copied
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
@@ -46,7 +46,7 @@ def selected(source: Source, selection: Selection) -> Source:
             raise
 
 
-class SelectedSource(Source):
+class SelectedSource(BoxSource):
     """The positions `ranges` along each axis of `source`, of which those axes stay that are `kept`.
 
     Any thread may read any block.
@@ -57,21 +57,14 @@ class SelectedSource(Source):
         self._source, self.ranges, self.kept = source, tuple(ranges), tuple(kept)
         self.shape = tuple(len(r) for r, stays in zip(ranges, kept, strict=True) if stays)
         self.nbytes = math.prod(map(len, ranges)) * self.dtype.itemsize
-        self.chunks, self.shards = (self._taken(lengths) for lengths in (source.chunks, source.shards))
+        self.chunks = self._taken(source.chunks)
         self.labels = None
         if source.labels is not None and kept[-1]:
             self.labels = [source.labels[i] for i in ranges[-1]]
-        self._names = source.names if isinstance(source, Copy) and kept[0] else None
+        self._names = source.names if isinstance(source, Copy) and all(kept) else None
         self.has_ids = self._names is not None
         self._lengths = tuple(n or 0 for n in source.shape)
         self._spaces = threading.local()
-        if source.chunks is not None and not self._whole(source.chunks):
-            self.unpacked = 2 * math.prod(source.chunks) * self.dtype.itemsize  # encoded, and decoded
-
-    def _whole(self, chunks: Sequence[int]) -> bool:
-        """Tell whether the chunks of the part are whole chunks of the array."""
-        parts = zip(self.ranges, self.kept, chunks, strict=True)
-        return all(r.step == 1 and r.start % size == 0 if stays else size == 1 for r, stays, size in parts)
 
     def _taken(self, lengths: Sequence[int] | None) -> tuple[int, ...] | None:
         """Return how much of a chunk of these lengths is wanted, where it begins with the part."""
@@ -79,9 +72,6 @@ class SelectedSource(Source):
             return None
         taken = zip(lengths, self.ranges, self.kept, strict=True)
         return tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
-
-    def fetch(self, block: Block) -> BoxPending:
-        return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """Read the values of a box of the part, and the names of its rows."""
@@ -151,4 +141,5 @@ class SelectedSource(Source):
         return cuts
 
     def close(self) -> None:
+        super().close()
         self._source.close()

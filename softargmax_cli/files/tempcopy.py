@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO, cast
 
 import numpy as np
 
 from softargmax_cli.files.formats.npy import Header, NpySource
-from softargmax_cli.files.source import Loaded, Pending, Source
+from softargmax_cli.files.source import Loaded, Source
 from softargmax_cli.files.temporary import PIECE, Names, Scratch
 from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction import blocks
@@ -111,9 +111,11 @@ class Copy(NpySource):
         self.names, self.has_ids = names, names is not None
         self._copied = source
 
-    def fetch(self, block: Block) -> Pending:
-        pending = super().fetch(block)
-        return pending if self.names is None else _Named(pending, self.names, block)
+    def read(self, block: Block, buffer: Buffer) -> Loaded:
+        loaded = super().read(block, buffer)
+        if self.names is None:
+            return loaded
+        return replace(loaded, ids=self.names.read(range(block.start[0], block.stop[0])))
 
     def close(self) -> None:
         with ExitStack() as closing:
@@ -121,19 +123,3 @@ class Copy(NpySource):
             if self.names is not None:
                 closing.callback(self.names.close)
             closing.callback(super().close)
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A block of a copy whose rows have names."""
-
-    pending: Pending
-    names: Names
-    block: Block
-
-    @property
-    def nbytes(self) -> int:
-        return self.pending.nbytes
-
-    def load(self, buffer: Buffer) -> Loaded:
-        return replace(self.pending.load(buffer), ids=self.names.read(range(self.block.start[0], self.block.stop[0])))

@@ -47,8 +47,9 @@ class Watch:
             now = os.fstat(0) if self._path == "-" else os.stat(self._path)
         except OSError:  # removed: what was open is read all the same
             return self.notes
-        if not os.path.samestat(now, then):
-            return (*self.notes, "replaced while it was read; this is the result for the file before")
+        if not os.path.samestat(now, then):  # standard input was a pipe, of which a copy is read
+            replaced = "replaced while it was read; this is the result for the file before"
+            return self.notes if self._path == "-" else (*self.notes, replaced)
         if now.st_size != then.st_size:
             how = f"it had {then.st_size:,} bytes and has {now.st_size:,} now"
             raise InputError(f"{self._name}: changed while it was read: {how}", AGAIN)

@@ -14,8 +14,8 @@ from oracle import answer_to, assert_answers
 
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.files.select.applied import selected
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.select import selected
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.boxes import FAN_IN, HELD, boxes_of, held_bytes
@@ -80,13 +80,6 @@ def test_a_chunk_that_does_not_fit() -> None:
     )
     assert caught.value.remedy == "use --memory 123MiB, or store the array in smaller chunks"
     boxes_of((100_000, 100), (1,), "C", 8, 123 << 20, (80_000, 100), STATE)
-
-
-def test_shards_are_read_as_a_whole_where_they_fit() -> None:
-    for memory, extent in ((1 << 20, (200, 100)), (200_000, (20, 100))):
-        cut = boxes_of((1000, 1000), (0,), "C", 4, memory, (20, 50), STATE, (200, 100))
-        assert (cut.plan.extent[0] % extent[0], cut.plan.extent[1] % 50) == (0, 0)
-        assert HELD * cut.nbytes <= memory
 
 
 def test_what_is_left_of_a_plan() -> None:
