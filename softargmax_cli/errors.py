@@ -1,25 +1,83 @@
-"""What can go wrong, in words for the person at the keyboard.
+"""Errors, and how they name what they are about.
 
-Every error the project raises on purpose is a `SoftArgmaxError`; each leaf also is the built-in
-exception it resembles, so that library users may catch either. `remedy` says what to do next.
+    SoftArgmaxError
+    ├── InputError (ValueError)                a file or stream does not hold what it should
+    │   └── InputMissingError (FileNotFoundError)
+    ├── OptionError (ValueError)               an option has no meaning, or none for this input
+    ├── UndefinedError (ArithmeticError)       a slice has no soft argmax
+    ├── OutputError (OSError)                  a result could not be written
+    ├── DeviceError (RuntimeError)             TensorFlow failed
+    │   └── NoSuchDeviceError
+    ├── ClusterError (ConnectionError)         a Dask cluster cannot be reached, or cannot do the work
+    └── MissingDependencyError (ImportError)   an optional package is not installed
+
+Each leaf also is the built-in exception that it resembles, so that library users may catch either. Texts refer to
+options and arguments through `parameter`; the command line and Python spell them as their users type them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_REFERENCE = re.compile("\ue000(.*?)\ue001(.*?)\ue002", re.DOTALL)  # option, argument; private-use characters
+
+
+def parameter(name: str, value: object = None) -> str:
+    """Refer to a parameter in the text of an error or a note, perhaps with a value.
+
+    `parameter("axis", (-2, -1))` becomes `--axis -2,-1` on the command line and `axis=(-2, -1)` in Python,
+    `parameter("header", False)` becomes `--no-header` and `header=False`.
+    """
+    option = name.replace("_", "-")
+    if value is None:
+        return f"\ue000--{option}\ue001{name}\ue002"
+    if isinstance(value, bool):
+        typed, called = f"--{option}" if value else f"--no-{option}", str(value)
+    elif isinstance(value, str):
+        typed, called = f"--{option} {_quoted(value)}", f'"{value}"' if '"' not in value else repr(value)
+    else:
+        several = value if isinstance(value, tuple | list) else (value,)
+        typed, called = f"--{option} {','.join(map(str, several))}", repr(value)
+    return f"\ue000{typed}\ue001{name}={called}\ue002"
+
+
+def as_typed(text: str) -> str:
+    """Spell the parameters in a text as options of the command line."""
+    return _REFERENCE.sub(r"\1", text)
+
+
+def as_called(text: str) -> str:
+    """Spell the parameters in a text as arguments of Python."""
+    return _REFERENCE.sub(r"\2", text)
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell reads it."""
+    import shlex
+
+    from softargmax_cli.quoting import escaped
+
+    return shlex.quote(word) if word.isprintable() else escaped(word)
+
 
 class SoftArgmaxError(Exception):
-    """Root of the project's errors: `what` went wrong and where, and the `remedy` where there is one."""
+    """Root of the project's errors: `what` went wrong, the `remedy` where there is one, and the `file` it is about."""
 
-    def __init__(self, what: str, remedy: str = "") -> None:
+    def __init__(self, what: str, remedy: str = "", file: str | None = None) -> None:
         super().__init__(what, remedy)
         self.what = what
         self.remedy = remedy
+        self.file = file
+
+    @property
+    def message(self) -> str:
+        """The file and what is wrong with it."""
+        return self.what if self.file is None or self.what.startswith(f"{self.file}: ") else f"{self.file}: {self.what}"
 
     def __str__(self) -> str:
-        return f"{self.what}\n{self.remedy}" if self.remedy else self.what
+        return as_called(f"{self.message}\n{self.remedy}" if self.remedy else self.message)
 
 
 class InputError(SoftArgmaxError, ValueError):
@@ -29,9 +87,9 @@ class InputError(SoftArgmaxError, ValueError):
 class InputMissingError(InputError, FileNotFoundError):
     """An input file is not there."""
 
-    def __new__(cls, *given: str) -> InputMissingError:
-        """By the base whose layout it has; the first base's own is found else, which makes none."""
-        return FileNotFoundError.__new__(cls, *given)
+    def __new__(cls, what: str, remedy: str = "", file: str | None = None) -> InputMissingError:
+        """Choose the built-in base explicitly: Python would pick the first, which cannot be instantiated."""
+        return FileNotFoundError.__new__(cls, what, remedy)
 
 
 class OptionError(SoftArgmaxError, ValueError):
@@ -65,23 +123,22 @@ class MissingDependencyError(SoftArgmaxError, ImportError):
 _NO_MEMORY = ("failed to map segment", "cannot allocate memory", "can't start new thread")
 """Words of the system and of Python, in lower case, where an import or a thread gets no memory."""
 
-
 MORE_MEMORY = "allow this process more memory: ulimit -v, or what limits its container"
-"""What to do about it."""
+"""The remedy for a lack of memory."""
 
 
 def short_of_memory(error: BaseException) -> str:
-    """The line by which an error that is no MemoryError says it was for want of memory; empty where none does."""
+    """The line that tells of a lack of memory in an error which is no MemoryError; empty where there is none."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if any(words in line.lower() for words in _NO_MEMORY)), "")
 
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Put the input's name before errors that do not know it."""
+    """Say of errors that do not know which file they are about that it is `name`."""
     try:
         yield
     except SoftArgmaxError as error:
-        if not isinstance(error, OutputError) and not error.what.startswith(f"{name}: "):
-            error.what = f"{name}: {error.what}"
+        if error.file is None and not isinstance(error, OutputError):
+            error.file = name
         raise

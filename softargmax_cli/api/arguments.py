@@ -1,52 +1,17 @@
-"""Arguments as people write them, and errors in the words of a caller in Python. Loads nothing."""
+"""Parse arguments as people write them. Loads nothing."""
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from softargmax_cli.errors import OptionError, SoftArgmaxError
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.suffixes import NAMED_DELIMITERS
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 LEAST_MEMORY = 16 * 2**20
-
-_OPTION = re.compile(
-    r"(?<![^\s(])--(?P<name>[a-z]+(?:-[a-z]+)*)"
-    r"(?: (?:(?P<numbers>-?\d+(?:,-?\d+)*)|(?P<word>cpu|gpu(?::\d+)?|auto|single|double|omit|propagate|scores|corners|"
-    r"centers|probs))(?![\w.]))?"
-)
-
-
-@contextmanager
-def said_in_python(name: str = "") -> Iterator[None]:
-    """Put an option of the command line, where an error speaks of one, as the argument that it is here.
-
-    name: of the input, put before errors that do not say it.
-    """
-    try:
-        yield
-    except SoftArgmaxError as error:
-        if name and not error.what.startswith(f"{name}: "):
-            error.what = f"{name}: {error.what}"
-        error.what, error.remedy = in_python(error.what), in_python(error.remedy)
-        error.args = (error.what, error.remedy)
-        raise
-
-
-def in_python(text: str) -> str:
-    """The same text with `--axis -2,-1` as `axis=(-2, -1)`, `--nan omit` as `nan="omit"`, `--header` as `header`."""
-    return _OPTION.sub(_argument, text)
-
-
-def _argument(option: re.Match[str]) -> str:
-    name, numbers, word = option["name"].replace("-", "_"), option["numbers"], option["word"]
-    if numbers:
-        return f"{name}=({numbers.replace(',', ', ')})" if "," in numbers else f"{name}={numbers}"
-    return f'{name}="{word}"' if word else name
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:

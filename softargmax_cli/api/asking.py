@@ -18,7 +18,7 @@ Axis = int | tuple[int, ...] | list[int]
 def spec_of(
     axis: Any,
     beta: float,
-    input: Any,
+    kind: Any,
     coords: Any,
     values: Any,
     window: Any,
@@ -29,7 +29,7 @@ def spec_of(
     axes = axes_of(axis)
     return Spec(
         axes,
-        one_of("input", input, get_args(Kind)),
+        one_of("kind", kind, get_args(Kind)),
         beta,
         one_of("coords", coords, get_args(Coords)),
         _values(values, len(axes)),

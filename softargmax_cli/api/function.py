@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 import tensorflow as tf
 
-from softargmax_cli.api.arguments import said_in_python
 from softargmax_cli.api.asking import Axis, resolved, spec_of
+from softargmax_cli.errors import naming
 from softargmax_cli.reduction.coordinates import coordinate, step
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import Layout
@@ -31,7 +31,7 @@ def softargmax(
     beta: Any = 100.0,
     axis: Axis = -1,
     *,
-    input: Literal["scores", "probs", "cost"] = "scores",
+    kind: Literal["scores", "probs", "cost"] = "scores",
     coords: Literal["index", "corners", "centers"] = "index",
     values: Any = None,
     window: int | None = None,
@@ -44,9 +44,9 @@ def softargmax(
     x: a tensor of float16, bfloat16 (both compute in float32), float32 or float64, or what becomes one. Lengths of the
         reduced axes are static, and their product is below 2²⁴; others need not be known.
     beta: inverse temperature, > 0: a number, a scalar tensor or a variable. A tensor's sign is not looked at. Not used
-        where `input` is "probs".
+        where `kind` is "probs".
     axis: an integer, or a tuple of them for one softmax over several axes.
-    input: "scores"; "cost", for the soft argmin, p = softmax(−β·x); or "probs", p = x / Σx, x ≥ 0.
+    kind: "scores"; "cost", for the soft argmin, p = softmax(−β·x); or "probs", p = x / Σx, x ≥ 0.
     coords: unit of the result: "index"; "corners", −1 + 2i/(n − 1); "centers", (2i + 1)/n − 1.
     values: instead of `coords` the coordinate of each index, (n,); for several axes a sequence of such arrays.
     window: only weights within so many indices of the hard argmax, along each axis, count, and sum to 1.
@@ -65,8 +65,8 @@ def softargmax(
         x = _tensor(x)
         number = _number(beta)
         shape = _shape(x)
-        with said_in_python("softargmax"):
-            spec = spec_of(axis, 100.0 if number is None else number, input, coords, values, window)
+        with naming("softargmax"):
+            spec = spec_of(axis, 100.0 if number is None else number, kind, coords, values, window)
             problem = resolved(spec, shape, "float64" if x.dtype == tf.float64 else "float32")
         if problem.kind == "probs":
             beta = np.zeros((), problem.precision)

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import keras  # type: ignore[import-untyped]
 import tensorflow as tf
 
-from softargmax_cli.api.arguments import said_in_python
 from softargmax_cli.api.asking import Axis, resolved, spec_of
 from softargmax_cli.api.function import softargmax
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, naming
 
 
 @keras.saving.register_keras_serializable(package="softargmax")
@@ -25,7 +24,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     beta: inverse temperature > 0, a number; with `trainable_beta` where its training begins. What is trained is the
         weight `log_beta`, of which it is the exponential, so that it stays above 0. A frozen layer keeps its β.
-    axis, input, coords, values, window: as those of `softargmax`.
+    axis, kind, coords, values, window: as those of `softargmax`.
     kwargs: as those of any layer. Half precision rounds indices from 128 on to eighths, from 512 on to halves: under a
         policy of mixed precision give this layer `dtype="float32"`, or use `coords="corners"`.
 
@@ -39,7 +38,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
         axis: Axis = -1,
         beta: float = 100.0,
         trainable_beta: bool = False,
-        input: Literal["scores", "probs", "cost"] = "scores",
+        kind: Literal["scores", "probs", "cost"] = "scores",
         coords: Literal["index", "corners", "centers"] = "index",
         values: Any = None,
         window: int | None = None,
@@ -51,9 +50,9 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
                 "set the environment variable KERAS_BACKEND=tensorflow before Keras is imported",
             )
         super().__init__(**kwargs)
-        with said_in_python("SoftArgmax"):
-            self._spec = spec_of(axis, float(beta), input, coords, values, window)
-            if trainable_beta and input == "probs":
+        with naming("SoftArgmax"):
+            self._spec = spec_of(axis, float(beta), kind, coords, values, window)
+            if trainable_beta and kind == "probs":
                 raise OptionError("trainable_beta: probabilities are taken as they are, without β")
         self.trainable_beta = trainable_beta
         self.log_beta: Any = None
@@ -67,7 +66,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Look at the lengths, and make the weight, if there is one."""
-        with said_in_python("SoftArgmax"):
+        with naming("SoftArgmax"):
             resolved(self._spec, tuple(input_shape), "float32")
         if self.trainable_beta:
             self.log_beta = self.add_weight(
@@ -87,7 +86,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
             inputs,
             spec.beta if self.log_beta is None else tf.exp(tf.convert_to_tensor(self.log_beta)),
             spec.axes,
-            input=spec.kind,
+            kind=spec.kind,
             coords=spec.coords,
             values=self._values(),
             window=spec.window,
@@ -95,7 +94,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the coordinates."""
-        with said_in_python("SoftArgmax"):
+        with naming("SoftArgmax"):
             problem = resolved(self._spec, tuple(input_shape), "float32")
         several = () if len(problem.axes) == 1 else (len(problem.axes),)
         return (*(input_shape[k] for k in problem.kept), *several)
@@ -108,7 +107,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
             "axis": spec.axes[0] if len(spec.axes) == 1 else list(spec.axes),
             "beta": spec.beta,
             "trainable_beta": self.trainable_beta,
-            "input": spec.kind,
+            "kind": spec.kind,
             "coords": spec.coords,
             "values": None
             if values is None

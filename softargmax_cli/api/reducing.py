@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.api.answers import Collector, Result
-from softargmax_cli.api.arguments import delimiter_of, device_of, in_python, one_of, said_in_python, size_of
+from softargmax_cli.api.arguments import delimiter_of, device_of, one_of, size_of
 from softargmax_cli.api.asking import Axis, spec_of
 from softargmax_cli.api.describing import described
 from softargmax_cli.api.runtimes import lent
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, as_called, naming
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
@@ -37,7 +37,7 @@ def reduce(
     *,
     axis: Axis = -1,
     beta: float = 100.0,
-    input: Literal["scores", "probs", "cost"] = "scores",
+    kind: Literal["scores", "probs", "cost"] = "scores",
     coords: Literal["index", "corners", "centers"] = "index",
     values: Any = None,
     window: int | None = None,
@@ -58,7 +58,7 @@ def reduce(
 
     path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.
-    axis, beta, input, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
+    axis, beta, kind, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
     nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
     device: "auto", "cpu", "gpu" or "gpu:N", where TensorFlow computes.
@@ -72,14 +72,14 @@ def reduce(
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
     ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.
     """
-    with ExitStack() as files, said_in_python():
-        spec = spec_of(axis, float(beta), input, coords, values, window, nan, precision)
+    with ExitStack() as files:
+        spec = spec_of(axis, float(beta), kind, coords, values, window, nan, precision)
         wanted, room, device = _fields(fields), size_of(memory), device_of(device)
         id_column = None if id_column is None else str(id_column)
         part = None if select is None else selection_of(select)
         reading = Reading(key, part, delimiter_of(delimiter), header, id_column)
         source = files.enter_context(closing(_opened(path_or_array, reading)))
-        files.enter_context(said_in_python(source.name))
+        files.enter_context(naming(source.name))
         problem = spec.resolve(source.shape, source.dtype, wanted)
         if source.sequential and REDUCTION.must_seek(source, problem, room):
             source = files.enter_context(closing(spooled(source, room)))
@@ -93,7 +93,7 @@ def reduce(
                     collector.add(slices)
         shape = tuple(source.rows if n is None else n for n in source.shape)
     for note in notes:
-        warnings.warn(f"{source.name}: {in_python(note)}", stacklevel=2)
+        warnings.warn(f"{source.name}: {as_called(note)}", stacklevel=2)
     return collector.result(replace(run, shape=shape))
 
 

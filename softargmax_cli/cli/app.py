@@ -142,7 +142,9 @@ def _refuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "softargmax"
     message, meant = error.format_message(), getattr(error, "possibilities", None)
-    if meant:
+    if getattr(error, "option_name", None) == "--input":  # which reads as a file, beside --output
+        message = "No such option: --input. Name files without an option; say what their numbers are with --kind."
+    elif meant:
         message = f"{error.message}. Did you mean {meant[0]}?"
     say_error(OptionError(message, f"try: {command} --help"))
     return FAILED

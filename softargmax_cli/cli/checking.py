@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import spare_inputs
-from softargmax_cli.errors import OptionError, SoftArgmaxError
+from softargmax_cli.errors import OptionError, SoftArgmaxError, as_typed
 from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
 
 if TYPE_CHECKING:
@@ -166,7 +166,9 @@ class _Report:
         if self.format == "table":
             return
         name = "<stdin>" if name == "-" else name
-        checked = Checked(name, None, error.what.removeprefix(f"{name}: "), error.remedy.splitlines())
+        checked = Checked(
+            name, None, as_typed(error.message).removeprefix(f"{name}: "), as_typed(error.remedy).splitlines()
+        )
         self.checks.append(checked)
         if self.format == "github":
             self._documents.append(annotation(checked))

@@ -43,7 +43,7 @@ class Wanted:
 def grad_all(names: Sequence[str], asked: Asked, wanted: Wanted) -> int:
     """Differentiate each input; 0, or 2 where one of them failed. Raises OptionError where options contradict."""
     if wanted.wrt == "beta" and asked.kind == "probs":
-        raise OptionError("--wrt beta: --input probs takes weights as they are, without β", "use --wrt x")
+        raise OptionError("--wrt beta: --kind probs takes weights as they are, without β", "use --wrt x")
     files = _files(names, wanted)
     spare_inputs(files, names, *asked.files)
     shown = choose_destinations(names, None, wanted.format)

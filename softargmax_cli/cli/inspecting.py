@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.cli.suggesting import of_text, run_on
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.report.inspection import Inspection, Listing
 from softargmax_cli.report.progress import Progress
 
@@ -85,16 +85,13 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
     from softargmax_cli.files.watching import refusals, watching
     from softargmax_cli.reduction.spec import Spec
 
-    with closing(open_source(name, looked.reading)) as source:
+    with closing(open_source(name, looked.reading)) as source, naming(source.name):
         axes, why_not = looked.axes or ((-2, -1) if _like_heatmaps(source.shape) else (-1,)), None
         resolved: tuple[int, ...] = ()
         try:
             resolved = Spec(axes).resolve(source.shape, source.dtype, frozenset()).axes
         except InputError as error:  # there is something to see all the same
-            why_not = error.what
-        except SoftArgmaxError as error:
-            error.what = f"{source.name}: {error.what}"
-            raise
+            why_not = as_typed(error.what)
         found = Inspection(
             input=source.name,
             format=source.format,
@@ -175,7 +172,7 @@ def _arguments(
     if sums is None:
         return
     if found.sums_to_one and sums.fractions and found.min is not None and found.min >= 0:
-        yield from ("--input", "probs")
+        yield from ("--kind", "probs")
     length = math.prod(found.shape[axis] or 0 for axis in found.axes)
     if found.nan or (found.negative_inf or 0) >= length > 0:  # perhaps all of one slice
         yield from ("--nan", "omit")
@@ -222,7 +219,7 @@ def _boxes(source: Source, axes: tuple[int, ...]) -> Boxes | None:
     try:
         return boxes_of(shape, axes, *layout)
     except OptionError as error:
-        what = error.what.removeprefix("--memory: ")
+        what = error.what.removeprefix(f"{parameter('memory')}: ")
         raise OptionError(f"{source.name}: {what}", "look at its head alone, with --quick") from None
 
 

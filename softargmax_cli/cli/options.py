@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.select.selection import Selection, selection_of
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
@@ -23,7 +23,7 @@ def _taken(parse: Callable[[Any], Value]) -> Callable[[str], Value]:
         try:
             return parse(text)
         except OptionError as error:
-            raise typer.BadParameter(f"{error.what}; {error.remedy}") from None
+            raise typer.BadParameter(as_typed(f"{error.what}; {error.remedy}")) from None
 
     return value
 
@@ -60,7 +60,7 @@ def searched(beta: str | None, temperature: float | None, kind: str, tol: float 
 def inverse_temperature(beta: float | None, temperature: float | None, kind: str) -> float:
     """β from the two options that say it."""
     if kind == "probs" and (beta is not None or temperature is not None):
-        raise typer.BadParameter("--input probs takes weights as they are: they have no --beta and no --temperature")
+        raise typer.BadParameter("--kind probs takes weights as they are: they have no --beta and no --temperature")
     if temperature is None:
         return 100.0 if beta is None else beta
     if beta is not None:
@@ -89,7 +89,6 @@ Axis = Annotated[
 Kind = Annotated[
     Literal["scores", "probs", "cost"],
     typer.Option(
-        "--input",
         help="What the numbers are: scores; weights as they are, without β; or costs, for the soft argmin.",
         rich_help_panel=REDUCTION,
     ),

@@ -7,7 +7,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, TextIO
 
-from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, short_of_memory
+from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, as_typed, short_of_memory
 from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
         for line in "".join(traceback.format_exception(error)).splitlines():  # it quotes names and cells, too
             print(legible(line, sys.stderr), file=sys.stderr)
     if isinstance(error, SoftArgmaxError):
-        what, remedy = error.what, error.remedy
+        what, remedy = as_typed(error.message), as_typed(error.remedy)
     elif isinstance(error, MemoryError):
         what, remedy = "out of memory", "try a smaller --memory"
     elif why := short_of_memory(error):
@@ -40,7 +40,7 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
 
 def say_note(text: str) -> None:
     """One line that the user may want to know."""
-    _say("note: " + text)
+    _say("note: " + as_typed(text))
 
 
 def _shortened(text: str) -> str:

@@ -39,7 +39,7 @@ def run_with(name: str, asked: Asked, beta: float) -> Iterator[str]:
     if asked.reading.id_column is not None:
         yield from ("--id-column", asked.reading.id_column)
     for option, value, usual in (
-        ("--input", asked.kind, "scores"),
+        ("--kind", asked.kind, "scores"),
         ("--coords", asked.coords, "index"),
         ("--values", asked.values, None),
         ("--window", asked.window, None),

@@ -129,7 +129,7 @@ def sweep(
     from softargmax_cli.files.reading import Reading
 
     if kind == "probs":
-        raise typer.BadParameter("--input probs takes weights as they are: they have no β to sweep over")
+        raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
     asked = Asked(
         axes=options.axes(axis),
         kind=kind,

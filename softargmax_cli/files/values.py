@@ -94,7 +94,7 @@ def _naming(option: str) -> Iterator[None]:
     try:
         yield
     except SoftArgmaxError as error:
-        error.what = f"{option} {error.what}"
+        error.what, error.file = f"{option} {error.message}", None
         if "--" in error.remedy or "NaN" in error.remedy or "softargmax" in error.remedy:
             error.remedy = REMEDY
         raise

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Order, Plan
 
@@ -47,7 +47,7 @@ class Boxes:
         """What the user may want to know of the chunks."""
         if self.again > 1:
             what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
-            return f"{what}; a larger --memory, or chunks longer along the axis, mends it"
+            return f"{what}; a larger {parameter('memory')}, or chunks longer along the axis, mends it"
         return None
 
 
@@ -77,8 +77,11 @@ def boxes_of(
         chunk = _within(shape, shards)
     if math.prod(chunks) > most:  # what of it lies beyond the array is decoded, too
         size = math.prod(chunks) * itemsize
-        what = f"--memory: one chunk of the input, {' × '.join(map(str, chunks))}, takes {size / 1e6:,.0f} MB"
-        remedy = f"use --memory {-(-HELD * size // 2**20)}MiB, or store the array in smaller chunks"
+        what = (
+            f"{parameter('memory')}: one chunk of the input, {' × '.join(map(str, chunks))}, takes {size / 1e6:,.0f} MB"
+        )
+        enough = f"{-(-HELD * size // 2**20)}MiB"
+        remedy = f"use {parameter('memory', enough)}, or store the array in smaller chunks"
         raise OptionError(f"{what}, and as much again while it is decoded", remedy)
     extent = _widened(shape, axes, chunk, room)
     together = extent != chunk

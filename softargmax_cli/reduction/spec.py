@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, OptionError
+from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.reduction.layout import Kind
 
 NanPolicy = Literal["error", "omit", "propagate"]
@@ -57,11 +57,16 @@ class Spec:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.beta) and self.beta > 0):
             what = f"β = {self.beta:g}: the inverse temperature must be a finite number above 0"
-            raise OptionError(what, "give --beta a number such as 100, or --temperature one such as 0.01")
+            raise OptionError(what, f"give {parameter('beta')} a number such as 100")
         if self.window is not None and self.window < 0:
-            raise OptionError(f"--window {self.window}: a distance from the hard argmax is 0 or more indices")
+            raise OptionError(
+                f"{parameter('window', self.window)}: a distance from the hard argmax is 0 or more indices"
+            )
         if self.values is not None and self.coords != "index":
-            raise OptionError(f"--values and --coords {self.coords} both give coordinates", "give one of them")
+            raise OptionError(
+                f"{parameter('values')} and {parameter('coords', self.coords)} both give coordinates",
+                "give one of them",
+            )
 
     def resolve(self, shape: tuple[int | None, ...], dtype: np.dtype[Any], fields: frozenset[str]) -> Problem:
         """Apply to an array of `shape` and `dtype`, for the sake of `fields`.
@@ -73,7 +78,7 @@ class Spec:
             check_values(self.values, axes, shape, self.files)
         longest = max(shape[axis] or 0 for axis in axes)
         if self.window is not None and min(self.window, longest) > WIDEST:
-            what = f"--window {self.window}: {WIDEST:,} indices are the widest on an axis of {longest:,}"
+            what = f"{parameter('window', self.window)}: {WIDEST:,} indices are the widest on an axis of {longest:,}"
             raise OptionError(what, "leave it out to count all of them")
         moderate = self.kind == "probs" or MODERATE_BETA[0] <= self.beta <= MODERATE_BETA[1]
         single = dtype in SINGLE and moderate
@@ -81,7 +86,10 @@ class Spec:
             single = False
         elif self.precision == "single":
             if not moderate:
-                raise OptionError(f"--precision single does not hold β = {self.beta:g}", "use --precision double")
+                raise OptionError(
+                    f"{parameter('precision', 'single')} does not hold β = {self.beta:g}",
+                    f"use {parameter('precision', 'double')}",
+                )
             single = True
         return Problem(
             shape,
@@ -102,30 +110,28 @@ class Spec:
             raise InputError(
                 "the array has no axis (shape ()), so there is nothing to reduce", "give one of several numbers"
             )
-        asked = ",".join(map(str, self.axes))
+        asked = parameter("axis", self.axes if len(self.axes) > 1 else self.axes[0] if self.axes else None)
         if not self.axes:
-            raise OptionError("--axis: name at least one axis")
+            raise OptionError(f"{asked}: name at least one axis")
         for axis in self.axes:
             if not -len(shape) <= axis < len(shape):
                 raise OptionError(
-                    f"--axis {asked}: the array has {len(shape)} axes (shape {shape_text(shape)})",
+                    f"{asked}: the array has {len(shape)} axes (shape {shape_text(shape)})",
                     f"use an axis from {-len(shape)} to {len(shape) - 1}",
                 )
         if len(self.axes) > MOST_AXES:
             raise OptionError(
-                f"--axis {asked}: {len(self.axes)} axes; {MOST_AXES} can be reduced together",
+                f"{asked}: {len(self.axes)} axes; {MOST_AXES} can be reduced together",
                 "make neighbouring axes one: array.reshape",
             )
         axes = tuple(axis % len(shape) for axis in self.axes)
         if len(set(axes)) < len(axes):
-            raise OptionError(
-                f"--axis {asked}: names one axis twice (shape {shape_text(shape)})", "name each axis once"
-            )
+            raise OptionError(f"{asked}: names one axis twice (shape {shape_text(shape)})", "name each axis once")
         for axis in axes:
             if shape[axis] == 0:
                 raise InputError(
                     f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it",
-                    "choose another axis with --axis, or leave such files out",
+                    f"choose another axis with {parameter('axis')}, or leave such files out",
                 )
         return axes
 
@@ -194,9 +200,11 @@ def check_values(values: Values, axes: Sequence[int], shape: tuple[int | None, .
     """Raise OptionError where there is not one finite value for each index of each axis; it names the file."""
     if len(values) != len(axes):
         files = "1 file" if len(values) == 1 else f"{len(values)} files"
-        raise OptionError(f"--values: {files} for {len(axes)} axes", "give one for each axis, comma separated")
+        raise OptionError(
+            f"{parameter('values')}: {files} for {len(axes)} axes", "give one for each axis, comma separated"
+        )
     for number, (places, axis) in enumerate(zip(values, axes, strict=True)):
-        given = f"--values {names[number]}" if names else "--values"
+        given = parameter("values", names[number] if names else None)
         if not np.isfinite(places).all():
             what = f"{given}: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite"
             raise OptionError(what, "give a number for each index")

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.boxes import FAN_IN
@@ -43,7 +43,7 @@ WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """Number of a table's or a pipe's block from which on the same holds, where the length is not known, or only said."""
-LOOK_LIKE_WEIGHTS = "slices sum to 1 and look like probabilities; --input probs takes them as weights"
+LOOK_LIKE_WEIGHTS = f"slices sum to 1 and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 Worth = Mapping[tuple[int, ...], bool]
 """Whether the blocks of each shape are worth compiling for."""
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from softargmax_cli.errors import UndefinedError
+from softargmax_cli.errors import UndefinedError, parameter
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.mapping import NAN, NEGATIVE, Misfit
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 
-POLICIES = "use --nan omit to leave them out, or --nan propagate to mark their slices"
-SIGNS = "probabilities are 0 or more; --input scores takes any numbers"
+POLICIES = f"use {parameter('nan', 'omit')} to leave them out, or {parameter('nan', 'propagate')} to mark their slices"
+SIGNS = f"probabilities are 0 or more; {parameter('kind', 'scores')} takes any numbers"
 ENDLESS = 1 << 62
 """Stands for a length that is not known."""
 

@@ -1,4 +1,4 @@
-"""Arguments as people write them, and the command line's words put into Python's."""
+"""Arguments as people write them, and parameters as errors name them."""
 
 from __future__ import annotations
 
@@ -7,37 +7,33 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softargmax_cli.api.arguments import axes_of, delimiter_of, device_of, in_python, said_in_python, size_of, window_of
-from softargmax_cli.errors import InputError, OptionError
+from softargmax_cli.api.arguments import axes_of, delimiter_of, device_of, size_of, window_of
+from softargmax_cli.errors import InputError, OptionError, as_called, as_typed, naming, parameter
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("reference", "typed", "called"),
     [
-        ("--axis 5: the array has 2 axes", "axis=5: the array has 2 axes"),
-        ("--axis -2,-1: names one axis twice", "axis=(-2, -1): names one axis twice"),
-        ("--nan omit to leave them out, or --nan propagate", 'nan="omit" to leave them out, or nan="propagate"'),
-        ("--device gpu:1: sees no GPU; use --device cpu, or", 'device="gpu:1": sees no GPU; use device="cpu", or'),
-        ("--input probs takes them", 'input="probs" takes them'),
-        ("--values and --coords corners both", 'values and coords="corners" both'),
-        ("pass --header if line 1 names", "pass header if line 1 names"),
-        ("--id-column 3 if column 3", "id_column=3 if column 3"),
-        ("--delimiter, --header and --id-column say", "delimiter, header and id_column say"),
-        ("--memory: one pass takes", "memory: one pass takes"),
-        ("--precision single does not", 'precision="single" does not'),
-        ("a -- b, 3 --> 4, my--axis.npy, '--nan omit'", "a -- b, 3 --> 4, my--axis.npy, '--nan omit'"),
+        (parameter("axis"), "--axis", "axis"),
+        (parameter("axis", 5), "--axis 5", "axis=5"),
+        (parameter("axis", (-2, -1)), "--axis -2,-1", "axis=(-2, -1)"),
+        (parameter("nan", "omit"), "--nan omit", 'nan="omit"'),
+        (parameter("id_column", "the id"), "--id-column 'the id'", 'id_column="the id"'),
+        (parameter("header", True), "--header", "header=True"),
+        (parameter("header", False), "--no-header", "header=False"),
     ],
 )
-def test_options_become_arguments(said: str, meant: str) -> None:
-    assert in_python(said) == meant
-    assert in_python(meant) == meant
+def test_a_parameter_is_spelled_where_its_error_leaves(reference: str, typed: str, called: str) -> None:
+    text = f"give {reference}, not --nan omit"
+    assert as_typed(text) == f"give {typed}, not --nan omit"
+    assert as_called(text) == f"give {called}, not --nan omit"
+    assert str(OptionError("wrong", text)) == f"wrong\ngive {called}, not --nan omit"
 
 
-def test_errors_are_said_once_in_python() -> None:
-    with pytest.raises(InputError) as caught, said_in_python("x.npy"), said_in_python("x.npy"):
-        raise InputError("--axis 3: no", "use --nan omit")
-    assert str(caught.value) == 'x.npy: axis=3: no\nuse nan="omit"'
-    assert caught.value.args == ("x.npy: axis=3: no", 'use nan="omit"')
+def test_an_error_names_its_file_once() -> None:
+    with pytest.raises(InputError) as caught, naming("y.npy"), naming("x.npy"):
+        raise InputError("no numbers")
+    assert str(caught.value) == "x.npy: no numbers"
 
 
 @pytest.mark.parametrize(

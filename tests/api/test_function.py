@@ -98,7 +98,7 @@ def test_all_options_together_against_the_oracle(case: tuple[Array, dict[str, An
         tf.constant(x),
         asked["beta"],
         axes if len(axes) > 1 else axes[0],
-        input=asked["kind"],
+        kind=asked["kind"],
         coords="index" if coords == "values" else coords,
         values=values if values is None or len(axes) > 1 else values[0],
         window=asked["window"],
@@ -128,13 +128,13 @@ def test_long_axes_are_summed_in_tiles(shape: tuple[int, ...], coords: Any, dtyp
     ("axis", "more"),
     [
         (-1, {}),
-        (1, {"input": "cost", "coords": "centers"}),
+        (1, {"kind": "cost", "coords": "centers"}),
         ((2, 1), {"window": 1, "coords": "corners"}),
-        ((0, 2), {"input": "probs", "values": [[3.0, 1.0], [0.0, 1.0, 4.0, 9.0, 16.0]]}),
+        ((0, 2), {"kind": "probs", "values": [[3.0, 1.0], [0.0, 1.0, 4.0, 9.0, 16.0]]}),
     ],
 )
 def test_modes_and_dtypes_give_one_answer(mode: str, dtype: str, axis: Any, more: dict[str, Any]) -> None:
-    x = tf.cast(scores((2, 3, 5), more.get("input", "scores")), dtype)
+    x = tf.cast(scores((2, 3, 5), more.get("kind", "scores")), dtype)
     call = MODES[mode](lambda x, beta: softargmax(x, beta, axis, **more))
     got = call(x, tf.constant(3.0))
     want = softargmax(tf.cast(x, tf.float64), 3.0, axis, **more).numpy()
@@ -209,9 +209,9 @@ def test_a_beta_that_a_float32_cannot_hold(beta: float) -> None:
 
 def test_probabilities_have_no_beta() -> None:
     x = tf.constant([[0.25, 0.75]])
-    assert softargmax(x, 7.0, input="probs").numpy() == softargmax(x, input="probs").numpy() == 0.75
-    assert np.isnan(softargmax(-x, input="probs"))
-    assert np.isnan(softargmax(tf.constant([[-1.0, 2.0, 0.0]]), input="probs", window=0))
+    assert softargmax(x, 7.0, kind="probs").numpy() == softargmax(x, kind="probs").numpy() == 0.75
+    assert np.isnan(softargmax(-x, kind="probs"))
+    assert np.isnan(softargmax(tf.constant([[-1.0, 2.0, 0.0]]), kind="probs", window=0))
 
 
 def test_what_is_computed_is_rounded_once() -> None:
@@ -224,9 +224,9 @@ def test_what_is_computed_is_rounded_once() -> None:
 
 def test_the_signature_is_the_documented_one() -> None:
     parameters = inspect.signature(softargmax).parameters
-    assert list(parameters) == ["x", "beta", "axis", "input", "coords", "values", "window"]
+    assert list(parameters) == ["x", "beta", "axis", "kind", "coords", "values", "window"]
     assert (parameters["beta"].default, parameters["axis"].default) == (100.0, -1)
-    assert parameters["input"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert parameters["kind"].kind is inspect.Parameter.KEYWORD_ONLY
     assert "(…, n, …) → (…)" in (softargmax.__doc__ or "")
 
 
@@ -241,7 +241,7 @@ def test_the_signature_is_the_documented_one() -> None:
         ({"beta": 0.0}, "β = 0: the inverse temperature must be a finite number above 0"),
         ({"beta": math.inf}, "β = inf: "),
         ({"beta": tf.ones(2)}, "beta has shape (2,): it is one number"),
-        ({"input": "logits"}, "input='logits': no such choice"),
+        ({"kind": "logits"}, "kind='logits': no such choice"),
         ({"coords": "pixels"}, "coords='pixels': no such choice"),
         ({"coords": "corners", "values": [1, 2, 3]}, 'values and coords="corners" both give coordinates'),
         ({"values": [1, 2]}, "values: 2 values for the 3 indices of axis 1"),

@@ -27,16 +27,16 @@ CASES: dict[str, dict[str, Any]] = {
     "two": {"axis": (1, 3)},
     "two, turned": {"axis": (3, 1), "coords": "corners"},
     "all": {"axis": (2, 0, 3, 1)},
-    "cost": {"axis": 1, "input": "cost"},
-    "cost, two": {"axis": (3, 2), "input": "cost", "coords": "centers"},
-    "probs": {"axis": 3, "input": "probs"},
-    "probs, two": {"axis": (1, 2), "input": "probs", "coords": "corners"},
+    "cost": {"axis": 1, "kind": "cost"},
+    "cost, two": {"axis": (3, 2), "kind": "cost", "coords": "centers"},
+    "probs": {"axis": 3, "kind": "probs"},
+    "probs, two": {"axis": (1, 2), "kind": "probs", "coords": "corners"},
     "values": {"axis": 3, "values": [5.0, -2.0, 0.5, 9.0, 1.0]},
     "values, two": {"axis": (2, 1), "values": [[1.0, 4.0, 9.0], [7.0, -1.0, 2.0, 0.0]]},
     "window": {"axis": 3, "window": 1},
     "window, two": {"axis": (1, 3), "window": 1, "coords": "centers"},
-    "window, probs": {"axis": 3, "window": 2, "input": "probs"},
-    "window, values, cost": {"axis": 3, "window": 1, "input": "cost", "values": [5.0, -2.0, 0.5, 9.0, 1.0]},
+    "window, probs": {"axis": 3, "window": 2, "kind": "probs"},
+    "window, values, cost": {"axis": 3, "window": 1, "kind": "cost", "values": [5.0, -2.0, 0.5, 9.0, 1.0]},
 }
 
 
@@ -57,7 +57,7 @@ def tape_gradients(x: Array, beta: float, towards: Array, case: dict[str, Any]) 
 
 def formula(x: Array, beta: float, towards: Array, case: dict[str, Any]) -> tuple[Array, Array]:
     """The same from β p (c − soft), with NumPy, one slice after the other."""
-    case = {"input": "scores", "coords": "index", "values": None, "window": None, **case}
+    case = {"kind": "scores", "coords": "index", "values": None, "window": None, **case}
     axes = case["axis"] if isinstance(case["axis"], tuple) else (case["axis"],)
     axes = tuple(axis % x.ndim for axis in axes)
     kept = [k for k in range(x.ndim) if k not in axes]
@@ -75,8 +75,8 @@ def formula(x: Array, beta: float, towards: Array, case: dict[str, Any]) -> tupl
     towards = towards[..., None] if len(axes) == 1 else towards
     for place in np.ndindex(moved.shape[: len(kept)]):
         s = moved[place]
-        logit = -beta * s if case["input"] == "cost" else beta * s
-        w = s if case["input"] == "probs" else np.exp(logit - logit.max())
+        logit = -beta * s if case["kind"] == "cost" else beta * s
+        w = s if case["kind"] == "probs" else np.exp(logit - logit.max())
         if case["window"] is not None:
             best = np.unravel_index(np.argmax(w), w.shape)
             far = [abs(grid - at) > case["window"] for grid, at in zip(grids, best, strict=True)]
@@ -84,9 +84,9 @@ def formula(x: Array, beta: float, towards: Array, case: dict[str, Any]) -> tupl
         p = w / w.sum()
         soft = (c * p).reshape(len(axes), -1).sum(1).reshape(-1, *[1] * len(axes))
         pull = np.tensordot(towards[place], c - soft, 1)
-        factor = {"scores": beta * p, "cost": -beta * p, "probs": (w > 0) / w.sum()}[case["input"]]
+        factor = {"scores": beta * p, "cost": -beta * p, "probs": (w > 0) / w.sum()}[case["kind"]]
         gradient[place] = factor * pull
-        by_beta += float((p * pull * s).sum()) * {"scores": 1, "cost": -1, "probs": 0}[case["input"]]
+        by_beta += float((p * pull * s).sum()) * {"scores": 1, "cost": -1, "probs": 0}[case["kind"]]
     return by_x, np.array(by_beta)
 
 
@@ -98,20 +98,20 @@ def result_like(x: Array, case: dict[str, Any]) -> Array:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_autodiff_agrees_with_the_formula(case: dict[str, Any]) -> None:
-    x = scores(case.get("input", "scores"))
+    x = scores(case.get("kind", "scores"))
     towards = result_like(x, case)
     by_x, by_beta = tape_gradients(x, BETA, towards, case)
     want_x, want_beta = formula(x, BETA, towards, case)
     np.testing.assert_allclose(by_x, want_x, atol=1e-13, rtol=1e-11)
     if by_beta is None:
-        assert case["input"] == "probs"
+        assert case["kind"] == "probs"
     else:
         np.testing.assert_allclose(by_beta, want_beta, atol=1e-12, rtol=1e-11)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_autodiff_agrees_with_finite_differences(case: dict[str, Any]) -> None:
-    x = scores(case.get("input", "scores"))
+    x = scores(case.get("kind", "scores"))
     towards = result_like(x, case)
     by_x, by_beta = tape_gradients(x, BETA, towards, case)
 
@@ -130,7 +130,7 @@ def test_autodiff_agrees_with_finite_differences(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_single_precision_and_xla_give_that_gradient_too(case: dict[str, Any]) -> None:
-    x = scores(case.get("input", "scores"))
+    x = scores(case.get("kind", "scores"))
     towards = result_like(x, case)
     want, _ = tape_gradients(x, BETA, towards, case)
 
@@ -212,7 +212,7 @@ def test_masks_of_minus_infinity(window: int | None, coords: Any, dtype: str, be
     gradients = []
     for x in (masked, finite):  # with a weight of 0 in either way
         with tf.GradientTape() as tape:
-            soft = softargmax(x, inverse, input=kind, **more)
+            soft = softargmax(x, inverse, kind=kind, **more)
         gradients.append([soft, *tape.gradient(soft, [x, inverse])])
     for got, want in zip(*gradients, strict=True):
         assert np.isfinite(got).all()
@@ -246,7 +246,7 @@ def test_slices_without_an_answer_are_nan_and_do_not_pull(mode: str, window: int
 def test_weights_without_an_answer_do_not_pull(window: int | None) -> None:
     x = tf.Variable([[0.0, 0, 0], [-1, 2, 3], [3, 2, -1], [math.nan, 1, 1], [1, 2, 0]], dtype=tf.float32)
     with tf.GradientTape() as tape:
-        soft = softargmax(x, input="probs", window=window)
+        soft = softargmax(x, kind="probs", window=window)
     by_x = tape.gradient(soft, x).numpy()
     np.testing.assert_array_equal(np.isnan(soft), [True, True, True, True, False])
     assert not by_x[:4].any()

@@ -27,10 +27,10 @@ CONFIGS: list[dict[str, Any]] = [
     {},
     {"axis": 1, "beta": 3.0},
     {"axis": (2, 1), "coords": "corners"},
-    {"axis": [1, 2], "input": "cost", "window": 2, "trainable_beta": True},
+    {"axis": [1, 2], "kind": "cost", "window": 2, "trainable_beta": True},
     {"axis": -1, "values": np.array([1.0, 2.0, 4.0])},
     {"axis": (-1, 1), "values": [(1.0, 2.0, 4.0), range(5)]},
-    {"input": "probs", "name": "expected", "dtype": "float64"},
+    {"kind": "probs", "name": "expected", "dtype": "float64"},
 ]
 
 
@@ -171,8 +171,8 @@ def test_another_backend_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     ("config", "said"),
     [
         ({"beta": -1.0}, "β = -1: "),
-        ({"input": "logits"}, "input='logits': no such choice"),
-        ({"input": "probs", "trainable_beta": True}, "trainable_beta: probabilities"),
+        ({"kind": "logits"}, "kind='logits': no such choice"),
+        ({"kind": "probs", "trainable_beta": True}, "trainable_beta: probabilities"),
         ({"window": -2}, "window=-2: "),
     ],
     ids=str,

@@ -67,7 +67,7 @@ def assert_same(got: Result, file: Path) -> None:
         ((4, 7), ["--beta", "3"], {"beta": 3}),
         ((4, 7, 5), ["--axis", "0"], {"axis": 0}),
         ((4, 7, 5), ["--axis", "2,0", "--coords", "corners"], {"axis": (2, 0), "coords": "corners"}),
-        ((4, 7, 5), ["--input", "cost", "--window", "1"], {"input": "cost", "window": 1}),
+        ((4, 7, 5), ["--kind", "cost", "--window", "1"], {"kind": "cost", "window": 1}),
         ((4, 7), ["--values", "v.npy"], {"values": [1, 2, 4, 8, 16, 32, 64]}),
         ((2, 3), ["--axis", "-2,-1", "--precision", "double"], {"axis": [-2, -1], "precision": "double"}),
         ((2, 0, 3), [], {}),
@@ -172,7 +172,7 @@ def test_it_says_what_it_is() -> None:
     assert repr(reduce(x, beta=1)) == (
         "Result((3,) slices along axis 1 of <array>, (3, 4) float64; beta 1; largest |offset| 0.475; 100% agree)"
     )
-    said = repr(reduce(abs(x), axis=(1, 0), input="probs", window=1, coords="centers"))
+    said = repr(reduce(abs(x), axis=(1, 0), kind="probs", window=1, coords="centers"))
     assert said.startswith("Result(() slices along axes 1, 0 of <array>, (3, 4) float64; probs; window 1; centers; ")
     assert repr(reduce(x * math.nan, nan="omit")).endswith("; beta 100; 3 undefined)")
 
@@ -191,12 +191,12 @@ def test_undefined_slices() -> None:
 
 def test_what_may_be_a_mistake_is_a_warning() -> None:
     weights = np.full((3, 4), 0.25)
-    with pytest.warns(UserWarning, match=r'^<array>: slices sum to 1 .*; input="probs" takes them') as caught:
+    with pytest.warns(UserWarning, match=r'^<array>: slices sum to 1 .*; kind="probs" takes them') as caught:
         reduce(weights)
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        reduce(weights, input="probs")
+        reduce(weights, kind="probs")
 
 
 @pytest.mark.parametrize("memory", ["16MiB", 16 << 20, "1.5 GB"])

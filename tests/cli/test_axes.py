@@ -25,8 +25,8 @@ FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
 SHAPE = (3, 4, 5)
 X = np.random.default_rng(21).normal(size=SHAPE)
 BETA = 1.5
-NOTE = "softargmax: note: {}: slices sum to 1 and look like probabilities; --input probs takes them as weights\n"
-NO_WEIGHTS = "probabilities are 0 or more; --input scores takes any numbers"
+NOTE = "softargmax: note: {}: slices sum to 1 and look like probabilities; --kind probs takes them as weights\n"
+NO_WEIGHTS = "probabilities are 0 or more; --kind scores takes any numbers"
 POLICIES = "use --nan omit to leave them out, or --nan propagate to mark their slices"
 
 
@@ -212,13 +212,13 @@ def test_names_are_announced_where_they_come(inside: Inside) -> None:
 
 def test_costs(folder: Inside) -> None:
     for axes in ("-1", "1,0"):
-        given = ["x.npy", "--axis", axes, "--beta", "3", "--input", "cost"]
+        given = ["x.npy", "--axis", axes, "--beta", "3", "--kind", "cost"]
         want = oracle(X, [int(axis) for axis in axes.split(",")], 3.0, kind="cost")
         assert_answered(folder("run", *given, "--format", "npz"), "npz", want)
         done = folder("run", *given)
         assert done.lines[1] == "cost: soft argmin"
         assert "β 3 (temperature 0.333333)" in done.lines[0]
-    soft = folder("run", "t.csv", "--input", "cost", "--format", "json")
+    soft = folder("run", "t.csv", "--kind", "cost", "--format", "json")
     assert_answered(soft, "json", oracle(np.array(TUTORIAL), kind="cost"))
     assert json.loads(soft.out)["kind"] == "cost"
 
@@ -228,7 +228,7 @@ def test_costs_of_whole_numbers(inside: Inside, dtype: str) -> None:
     limits = [0, 1] if dtype == "?" else [np.iinfo(dtype).min, np.iinfo(dtype).max]
     x = np.array([[limits[1], limits[0], limits[0]], [limits[0], limits[1], limits[1]], [limits[1]] * 3], dtype)
     np.save(inside.folder / "x.npy", x)
-    done = inside("run", "x.npy", "--input", "cost", "--beta", "0.01", "--format", "npz")
+    done = inside("run", "x.npy", "--kind", "cost", "--beta", "0.01", "--format", "npz")
     assert_answered(done, "npz", oracle(x, -1, 0.01, kind="cost"), single=True)
 
 
@@ -236,7 +236,7 @@ def test_weights(inside: Inside) -> None:
     x = np.random.default_rng(23).gamma(0.3, size=(2, 4, 6)) * 1e-3
     inside.save("x.npy", x)
     for axes in ("-1", "0,2"):
-        given = ["x.npy", "--axis", axes, "--input", "probs"]
+        given = ["x.npy", "--axis", axes, "--kind", "probs"]
         want = oracle(x, [int(axis) for axis in axes.split(",")], kind="probs")
         assert_answered(inside("run", *given, "--format", "npz"), "npz", want)
         done = inside("run", *given, "--format", "json")
@@ -253,14 +253,14 @@ def test_counts_are_weights(inside: Inside) -> None:
     x = np.array([[0, 3, 1, 0], [7, 7, 0, 9]])
     for dtype in ("u1", "i4", "u8", "f2"):
         inside.save("x.npy", x, dtype)
-        done = inside("run", "x.npy", "--input", "probs", "--format", "csv")
+        done = inside("run", "x.npy", "--kind", "probs", "--format", "csv")
         assert_answered(done, "csv", oracle(x.astype(dtype), kind="probs"), single=True)
 
 
 @pytest.mark.parametrize("given", [["--beta", "100"], ["--temperature", "1"], ["--beta", "1", "--temperature", "1"]])
 def test_weights_have_no_beta(folder: Inside, given: list[str]) -> None:
-    what = "Invalid value: --input probs takes weights as they are: they have no --beta and no --temperature"
-    assert refused(folder("run", "probabilities.npy", "--input", "probs", *given, "-o", "never.csv"))[0] == what
+    what = "Invalid value: --kind probs takes weights as they are: they have no --beta and no --temperature"
+    assert refused(folder("run", "probabilities.npy", "--kind", "probs", *given, "-o", "never.csv"))[0] == what
     assert "never.csv" not in folder.names()
 
 
@@ -268,7 +268,7 @@ def test_weights_have_no_beta(folder: Inside, given: list[str]) -> None:
 def test_negative_weights(inside: Inside, policy: str) -> None:
     """They are wrong whatever is to become of NaN."""
     nan, inf = math.nan, math.inf
-    given = ["--input", "probs", "--nan", policy]
+    given = ["--kind", "probs", "--nan", policy]
     x = [[[1, 2, 3], [nan, 1, 2]], [[0, -0.0, 0], [3, 1, -1e-30]], [[-inf, 2, -5], [0, 0, 0]]]
     inside.save("x.npy", x)
     for more in ([], ["--window", "1"], ["--axis", "0,2"]):
@@ -284,16 +284,16 @@ def test_weights_that_sum_to_nothing(inside: Inside) -> None:
     x = np.array([[[0.2, 0.3], [0, 0]], [[0.5, 0.5], [0, 0]], [[1, 2], [0, math.inf]]])
     inside.save("x.npy", x)
     first = "sum to 0, so there is nothing to normalise by; the first is slice (0, 1)"
-    assert refused(inside("run", "x.npy", "--input", "probs")) == [f"x.npy: 2 slices {first}", POLICIES]
+    assert refused(inside("run", "x.npy", "--kind", "probs")) == [f"x.npy: 2 slices {first}", POLICIES]
     inside.save("one.npy", np.zeros(4))
-    said = refused(inside("run", "one.npy", "--input", "probs"))
+    said = refused(inside("run", "one.npy", "--kind", "probs"))
     assert said == ["one.npy: 1 slice sums to 0, so there is nothing to normalise by", POLICIES]
     for policy, omit in (("omit", True), ("propagate", False)):
         for window in (None, 0):
             more = [] if window is None else ["--window", str(window)]
-            done = inside("run", "x.npy", "--input", "probs", "--nan", policy, *more, "--format", "jsonl")
+            done = inside("run", "x.npy", "--kind", "probs", "--nan", policy, *more, "--format", "jsonl")
             assert_answered(done, "jsonl", oracle(x, kind="probs", omit=omit, window=window))
-    table = inside("run", "x.npy", "--input", "probs", "--nan", "omit")
+    table = inside("run", "x.npy", "--kind", "probs", "--nan", "omit")
     assert ["∅ undefined" in row["notes"] for row in table_cells(table)] == [False, True, False, True, False, False]
     assert table.lines[-1].endswith(" · 2 undefined")
 
@@ -304,7 +304,7 @@ def test_scores_that_look_like_weights(folder: Inside) -> None:
     assert "note" not in noted.out
     piped = folder("run", "-", stdin=folder.read("probabilities.npy"))
     assert (piped.code, piped.err) == (0, NOTE.format("<stdin>"))
-    for more in (["--quiet"], ["--input", "probs"], ["--input", "cost"]):
+    for more in (["--quiet"], ["--kind", "probs"], ["--kind", "cost"]):
         assert folder("run", "probabilities.npy", *more, "--format", "csv").err == ""
     assert folder("run", "probabilities.npy", "--quiet", "--format", "csv").raw == noted.raw
     into_a_file = folder("run", "probabilities.npy", "-o", "y.npy", "--force")
@@ -423,7 +423,8 @@ REMEDY = "write a finite number for each index, all on one line or each on its o
             "give one of them",
         ),
         (["--coords", "pixels"], "Invalid value for '--coords': 'pixels' is not one of 'index', 'corners', ", None),
-        (["--input", "prob"], "Invalid value for '--input': 'prob' is not one of 'scores', 'probs', 'cost'.", None),
+        (["--kind", "prob"], "Invalid value for '--kind': 'prob' is not one of 'scores', 'probs', 'cost'.", None),
+        (["--input", "cost"], "No such option: --input. Name files without an option; say what", None),
         (["--window", "-1"], "Invalid value for '--window': -1 is not in the range x>=0.", None),
         (["--window", "1.5"], "Invalid value for '--window': '1.5' is not a valid int", None),
         (["--window", ""], "Invalid value for '--window': '' is not a valid int", None),
@@ -466,7 +467,7 @@ def test_everything_at_once(inside: Inside, kind: str, policy: str) -> None:
     inside.save("x.npy", x)
     inside.save("rows.npy", np.arange(6) ** 2)
     inside.write("columns.csv", "1,2,4,8,16,32,64\n")
-    given = ["-", "--axis", "-1,0", "--input", kind, "--nan", policy, "--window", "2"]
+    given = ["-", "--axis", "-1,0", "--kind", kind, "--nan", policy, "--window", "2"]
     given += ["--values", "columns.csv,rows.npy", *([] if kind == "probs" else ["--beta", "2"])]
     places = [2.0 ** np.arange(7), np.arange(6.0) ** 2]
     want = oracle(x, (2, 0), 2.0, kind=kind, values_of=places, window=2, omit=policy == "omit")

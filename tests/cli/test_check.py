@@ -242,7 +242,7 @@ def test_the_options_that_define_the_reduction_are_those_of_run() -> None:
     [
         ["--axis", "0", "--temperature", "0.5"],
         ["--axis", "-1,-3", "--beta", "3", "--coords", "centers"],
-        ["--input", "cost", "--beta", "3", "--window", "2", "--precision", "single"],
+        ["--kind", "cost", "--beta", "3", "--window", "2", "--precision", "single"],
         ["--values", "v.csv", "--beta", "2", "--memory", "16MiB"],
     ],
 )

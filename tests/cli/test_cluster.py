@@ -66,8 +66,8 @@ def test_every_axis_and_window(inside: Inside, cluster: Grid, axes: tuple[int, .
 
 
 OPTIONS = [
-    "--input probs --axis 1",
-    "--input cost --axis 0 --coords centers",
+    "--kind probs --axis 1",
+    "--kind cost --axis 0 --coords centers",
     "--axis 0,2 --values rows.csv,columns.csv --window 4",
     "--nan omit --axis 1",
     "--nan propagate --axis 2,1",
@@ -108,7 +108,7 @@ def test_what_has_no_answer_is_refused_alike(inside: Inside, cluster: Grid) -> N
     lacking, absent, negative = x.copy(), x.copy(), x.copy()
     lacking[5:, 6] = -np.inf
     absent[x > 2] = np.nan
-    for name, values, *options in (("a", lacking), ("b", absent, "--axis", "0"), ("c", negative, "--input", "probs")):
+    for name, values, *options in (("a", lacking), ("b", absent, "--axis", "0"), ("c", negative, "--kind", "probs")):
         asked = ("run", save(inside, f"{name}.zarr", values, CHUNKS), *options, "-o", "out.zarr")
         alone, shared = inside(*asked), inside(*asked, "--scheduler", cluster.address)
         assert (alone.code, shared.code, shared.err) == (2, 2, alone.err)

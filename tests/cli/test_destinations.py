@@ -189,7 +189,7 @@ def test_beta_and_temperature(kind: str) -> None:
 def test_weights_have_no_beta() -> None:
     assert inverse_temperature(None, None, "probs") == 100.0  # which nothing uses
     for beta, temperature in ((1.0, None), (None, 1.0), (100.0, None), (1.0, 1.0), (None, 0.0)):
-        with pytest.raises(typer.BadParameter, match="--input probs takes weights as they are: they have no --beta"):
+        with pytest.raises(typer.BadParameter, match="--kind probs takes weights as they are: they have no --beta"):
             inverse_temperature(beta, temperature, "probs")
 
 

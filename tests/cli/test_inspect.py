@@ -70,7 +70,7 @@ def test_probabilities_along_any_axis(
     found = seen(inside, "-" if piped else "p.npy", "--axis", axis, stdin=stored.getvalue() if piped else None)
     assert found["sums_to_one"] is True
     assert found["slices_checked"] == values.sum(axes).size
-    assert "--input probs" in found["suggestion"]
+    assert "--kind probs" in found["suggestion"]
     other = seen(inside, "p.npy", "--axis", "0" if axis != "0" else "1")
     assert other["sums_to_one"] is False
     assert "probs" not in other["suggestion"]
@@ -128,7 +128,7 @@ TABLES = [
     ("image\tcat\tdog\nx\t1\t2\ny\t3\t4\n", "\t", ["image", "cat", "dog"], "image", " --id-column image"),
     ("x,1,2.5\ny,3,4\n", ",", None, 1, " --id-column 1"),
     ("who,p,q\nx,1,2\nNA,3,4\n", ",", ["who", "p", "q"], "who", " --id-column who"),
-    ("a name,p,q\nx,0.25,0.75\ny,0.5,0.5\n", ",", ["a name", "p", "q"], 1, " --id-column 1 --input probs"),
+    ("a name,p,q\nx,0.25,0.75\ny,0.5,0.5\n", ",", ["a name", "p", "q"], 1, " --id-column 1 --kind probs"),
     ("p,q,who\n1,2,x\n3,4,y\n", ",", ["p", "q", "who"], "who", " --id-column who"),
 ]
 

@@ -21,7 +21,7 @@ AS_SCORES = ["--axis", "-2,-1", "--beta", "10", "--window", "4"]
 wide that its mean is not drawn to the middle of a pixel (with β = 100 the error is 0.4 pixels), and so narrow that the
 bump has ended where the window does, and noise weighs little (with β = 3 it is 0.2). What counts is β times the height
 of a peak. Any window from 3 pixels to 8 serves."""
-AS_WEIGHTS = ["--axis", "-2,-1", "--input", "probs", "--window", "6"]
+AS_WEIGHTS = ["--axis", "-2,-1", "--kind", "probs", "--window", "6"]
 """3 σ of the bump itself, which must lie as far from the border."""
 
 

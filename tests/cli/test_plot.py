@@ -95,7 +95,7 @@ def test_values_turn_the_axis_into_their_unit(inside: Inside, figures: list[Any]
         "v.csv",
         "--id-column",
         "film",
-        "--input",
+        "--kind",
         "probs",
         "--values",
         "c.csv",
@@ -170,7 +170,7 @@ def test_a_long_slice_is_thinned(inside: Inside, figures: list[Any]) -> None:
         [1, 2, 3],
     ],
 )
-@pytest.mark.parametrize("options", [[], ["--window", "1", "--coords", "centers", "--input", "cost"]])
+@pytest.mark.parametrize("options", [[], ["--window", "1", "--coords", "centers", "--kind", "cost"]])
 def test_odd_slices_are_drawn_too(scores: Any, options: list[str], inside: Inside) -> None:
     inside.save("v.npy", scores)
     done = inside("run", "v.npy", "--nan", "propagate", "--format", "csv", "--plot", "p.png", *options)

@@ -43,7 +43,7 @@ def random_file(seed: int) -> tuple[Array, list[str], float]:
     axes = random.permutation(dims)[: int(random.integers(1, dims + 1))].tolist()
     given = ["--axis", ",".join(map(str, axes))]
     given += ["--window", str(random.integers(1, 6))] if random.random() < 0.4 else []
-    given += ["--input", "cost"] if random.random() < 0.4 else []
+    given += ["--kind", "cost"] if random.random() < 0.4 else []
     given += ["--coords", str(random.choice(["corners", "centers"]))] if random.random() < 0.3 else []
     return x.astype(dtype), given, float(random.choice([0.001, 0.01, 0.05]))
 
@@ -65,7 +65,7 @@ def test_tolerances_far_below_what_usual_sums_show(inside: Inside, dtype: str) -
         ("1e-22", "--axis", "1,0"),
         ("1e-18", "--values", "v.npy"),
         ("1e-12", "--coords", "corners"),
-        ("1e-10", "--input", "cost"),
+        ("1e-10", "--kind", "cost"),
     ):
         beta = document(inside("sweep", "x.npy", *given, "--tol", tol, "--format", "json"))["recommended_beta"]
         assert beta is not None
@@ -200,7 +200,7 @@ def test_what_the_table_says(inside: Inside) -> None:
 
 def test_the_command_that_is_named_does_what_is_promised(inside: Inside) -> None:
     inside.save("a b.npy", np.random.default_rng(4).normal(size=(3, 8, 9)))
-    given = ["--select", "0:2", "--axis", "-2,-1", "--window", "3", "--coords", "corners", "--input", "cost"]
+    given = ["--select", "0:2", "--axis", "-2,-1", "--window", "3", "--coords", "corners", "--kind", "cost"]
     last = inside("sweep", "a b.npy", *given, "--tol", "0.2").lines[-1]
     program, *words = shlex.split(last.rpartition(": ")[2])
     assert program == "softargmax"
@@ -221,7 +221,7 @@ def test_plain_signs_where_the_terminal_knows_no_others(softargmax: Softargmax) 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--input", "probs"], "no β to sweep over"),
+        (["--kind", "probs"], "no β to sweep over"),
         (["--betas", "x"], "--betas 'x'"),
         (["--betas", "1:2"], "--betas '1:2'"),
         (["--betas", "2:1:5"], "from low to high"),
@@ -246,7 +246,7 @@ def test_wrong_use(inside: Inside, given: list[str], said: str) -> None:
     ("given", "said"),
     [
         (["--beta", "auto", "--temperature", "1"], "--temperature"),
-        (["--beta", "auto", "--input", "probs"], "--input probs"),
+        (["--beta", "auto", "--kind", "probs"], "--kind probs"),
         (["--beta", "3", "--tol", "1"], "--tol"),
         (["--beta", "many"], "a number above 0, or auto"),
         (["--beta", "auto"], "no β up to 100000 keeps soft within 0.01 of hard: at 100000 it lies 0.5 off"),

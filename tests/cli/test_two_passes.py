@@ -94,7 +94,7 @@ def test_maxima_where_blocks_meet(inside: Inside, kind: str, radius: int) -> Non
     for row, best in zip(x, ([0, 3, n - 1], [n // 2 - 1, n // 2, n // 2 + 3], [n - 1, n - 5, 1]), strict=True):
         row[best] = 3 if kind != "cost" else 0.1
     inside.save("x.npy", x, "float32")
-    given = ["--input", kind, "--window", str(radius), *([] if kind == "probs" else ["--beta", "6"])]
+    given = ["--kind", kind, "--window", str(radius), *([] if kind == "probs" else ["--beta", "6"])]
     want = oracle(x, -1, 6.0, kind=kind, window=min(radius, n))
     for format in ("npz", "npy"):  # for the latter the second pass reads what lies in the window alone
         assert_answered(inside("run", "x.npy", *given, "--format", format), format, want, single=True)

@@ -43,8 +43,8 @@ AT_BETA = {**{beta: f"{MAPS} --beta {beta}" for beta in (1, 3, 10, 30)}, DEFAULT
 TWO_PEAKS = (1, 16)  # person, keypoint
 WINDOW, CELLS = 3, 4
 WINDOWED = f"{MAPS} --window {WINDOW}"
-COORDS = {kind: f"run - --input probs --coords {kind}" for kind in ("index", "corners", "centers")}
-PLOTTED = "run samples/ratings.csv --id-column film --input probs --values samples/stars.csv --rows 4 --plot"
+COORDS = {kind: f"run - --kind probs --coords {kind}" for kind in ("index", "corners", "centers")}
+PLOTTED = "run samples/ratings.csv --id-column film --kind probs --values samples/stars.csv --rows 4 --plot"
 Slices = list[dict[str, Any]]
 
 

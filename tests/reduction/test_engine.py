@@ -701,7 +701,7 @@ class TestUndefined:
             with pytest.raises(UndefinedError) as caught:
                 answers(ArraySource(values, order), native_runtime, Spec(axes, "probs", nan="propagate"))
             assert caught.value.what == "4 negative weights, the first at index (1, 2, 6)"
-            assert "--input scores" in caught.value.remedy
+            assert "--kind scores" in caught.value.remedy
 
     @pytest.mark.parametrize("order", ["C", "F"])
     @pytest.mark.parametrize(("kind", "said"), [("cost", "hold nothing but inf"), ("probs", "sum to 0, so there is")])
@@ -756,7 +756,7 @@ class TestLookalikes:
         values = self.weights((40, 10))
         for source in (ArraySource(values), ArraySource(values, sequential=True), TableSource(values, (8,) * 5)):
             (note,) = self.notes(source, native_runtime, Spec())
-            assert "--input probs" in note
+            assert "--kind probs" in note
 
     @pytest.mark.parametrize("axes", [(0,), (0, 2), (2, 0)])
     def test_along_any_axes(self, axes: tuple[int, ...], native_runtime: Runtime) -> None:

@@ -86,7 +86,7 @@ class StoreWatch(Watch):
         try:
             now = _described(self._again())
         except SoftArgmaxError as error:
-            raise InputError(f"{self._name}: changed while it was read: {error.what}", AGAIN) from None
+            raise InputError(f"{self._name}: changed while it was read: {error.message}", AGAIN) from None
         if now != self._described:
             what = next(key for key in {**now, **self._described} if now.get(key) != self._described.get(key))
             raise InputError(f"{self._name}: changed while it was read: it has another {what}", AGAIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softargmax_cli.errors import OptionError, SoftArgmaxError
+from softargmax_cli.errors import OptionError, naming
 from softargmax_cli.files.select.boxes import SelectedSource
 from softargmax_cli.files.select.selection import Selection
 from softargmax_cli.files.select.streams import SelectedStream
@@ -20,12 +20,8 @@ def selected(source: Source, selection: Selection) -> Source:
     Closing it closes `source`, which otherwise stays the caller's: where this raises, too. Raises OptionError for an
     index that the array has not.
     """
-    try:
+    with naming(source.name):
         return _selected(source, selection)
-    except SoftArgmaxError as error:
-        if not error.what.startswith(f"{source.name}: "):
-            error.what = f"{source.name}: {error.what}"
-        raise
 
 
 def _selected(source: Source, selection: Selection) -> Source:
