@@ -9,6 +9,7 @@ import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         elif os.path.isfile(scheduler):
             place = {"scheduler_file": scheduler}
         try:
-            client = Client(**place, timeout=PATIENCE, set_as_default=False)
+            client = Client(**place, timeout=PATIENCE)
         except Exception as error:  # the library raises many kinds, by the address and by what is in the file
             what = f"{where}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler --scheduler-file FILE") from None
@@ -58,16 +59,16 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
 
 def compare_versions(client: Client) -> list[str]:
     """Note the packages that workers have in other versions; ClusterError where that is softargmax."""
-    found = client.get_versions(packages=[*PACKAGES])
-    ours, notes = found["client"]["packages"], []
-    for address, worker in found["workers"].items():
-        theirs = worker["packages"]
-        for package, name in PACKAGES.items():
-            if theirs[package] == ours[package]:
+    notes = []
+    for package, name in PACKAGES.items():
+        ours = version(package)
+        for address, theirs in client.run(version, package, on_error="return").items():
+            if theirs == ours:
                 continue
-            what = f"the worker {address} has {_version(name, theirs[package])}, this machine {ours[package]}"
+            found = f"no {name}" if isinstance(theirs, Exception) else f"{name} {theirs}"
+            what = f"the worker {address} has {found}, this machine {ours}"
             if package == "softargmax":
-                raise ClusterError(what, f"install it there: pip install 'softargmax[cluster]=={ours[package]}'")
+                raise ClusterError(what, f"install it there: pip install 'softargmax[cluster]=={ours}'")
             notes.append(what)
     return notes
 
@@ -75,11 +76,9 @@ def compare_versions(client: Client) -> list[str]:
 def described(client: Client) -> str:
     """Describe a cluster in one line."""
     threads = [*client.nthreads().values()]
-    return f"{len(threads)} workers with {sum(threads)} threads, dashboard {client.dashboard_link or 'off'}"
-
-
-def _version(name: str, version: str | None) -> str:
-    return f"no {name}" if version is None else f"{name} {version}"
+    said = f"{len(threads)} workers with {sum(threads)} threads"
+    dashboard = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
+    return f"{said}, dashboard {client.dashboard_link}" if dashboard else said
 
 
 @contextmanager

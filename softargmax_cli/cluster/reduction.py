@@ -87,6 +87,7 @@ def reduce(
             assert column.slices is not None
             yield plan.at(column.number, 0), column.slices
 
+    slices: Iterator[Slices]
     if plan.in_order:
         slices = (slices for _, slices in boxes())
     else:
@@ -133,9 +134,7 @@ class _Run:
         place = workers.input if is_url(workers.input) else os.path.abspath(workers.input)
         number = f"softargmax-{uuid.uuid4().hex}"
         self.plan, self.undefined = boxes.plan, Undefined(problem)
-        self._job = Job(
-            number, source.name, place, workers.reading, problem, self.plan, memory, workers.asked, chunks
-        )
+        self._job = Job(number, source.name, place, workers.reading, problem, self.plan, memory, workers.asked, chunks)
         self._client, self._stored, self._advance, self._note = workers.client, source.stored, advance, note
         self._read: deque[int] = deque()
 

@@ -72,11 +72,10 @@ def mapped(number: Any, job: Job) -> Part:
             state, misfit = reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
         _say_read(job, block, values.itemsize)
-    misfits = ()
-    if misfit is not None:
-        first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
-        misfits = (replace(misfit, first=first),)
-    return Part(column, state, misfits, reducer.careful)
+    if misfit is None:
+        return Part(column, state, (), reducer.careful)
+    first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
+    return Part(column, state, (replace(misfit, first=first),), reducer.careful)
 
 
 def merged(parts: Any, beta: float | None) -> Part:

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, OptionError, SoftArgmaxError, parameter
+from softargmax_cli.errors import (
+    InputError,
+    InputMissingError,
+    MissingDependencyError,
+    OptionError,
+    SoftArgmaxError,
+    parameter,
+)
 from softargmax_cli.files.members import MOST, chosen, few, shown
 from softargmax_cli.files.remote import BUCKETS, blaming, files_of, is_file, is_url
 from softargmax_cli.files.source import Member

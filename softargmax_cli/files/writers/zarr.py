@@ -1,7 +1,7 @@
 """Results as a Zarr group with an array for each field, written chunk by chunk, on one machine or by many.
 
-On a disk a store grows in NAME.partial, which is renamed when it is complete. A URL cannot be renamed: the document that
-makes a group of the arrays is written last there.
+On a disk a store grows in NAME.partial, which is renamed when it is complete. A URL cannot be renamed: there the
+document that makes a group of the arrays is written last.
 """
 
 from __future__ import annotations
@@ -126,8 +126,9 @@ class ZarrWriter:
                 self._compare(zarr.open_array(located(f"{place}/hard"), mode="r").attrs["softargmax"])
                 return
             if not self._force:
+                resumed, anew = parameter("resume"), parameter("force")
                 what = f"{self._name}: {place} is unfinished: another run writes it, or one was broken off"
-                raise OutputError(what, f"wait, or go on with {parameter('resume')}, or begin anew with {parameter('force')}")
+                raise OutputError(what, f"wait, go on with {resumed}, or begin anew with {anew}")
         if self._files.exists(self._root):
             self._files.rm(self._root, recursive=True)
         if not self._url:
