@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "tensorflow": ["errors", "tensorflow"],
     "reduction": ["errors", "reduction"],
     "files": ["errors", "quoting", "files", "reduction.blocks", "reduction.buffer", "reduction.result"],
-    "report": ["errors", "quoting", "report", "reduction.result", "reduction.slopes"],
+    "report": ["errors", "quoting", "report", "reduction.result", "reduction.slopes", "reduction.sweep"],
     "cluster": ["errors", "files", "reduction", "tensorflow", "api.runtimes", "api.describing", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
     "cli": [""],

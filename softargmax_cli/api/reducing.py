@@ -25,8 +25,8 @@ from softargmax_cli.files.select.applied import selected
 from softargmax_cli.files.select.selection import selection_of
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.spooled import spooled
+from softargmax_cli.files.temporary import scratch
 from softargmax_cli.files.watching import refusals, watching
-from softargmax_cli.files.writers.spool import scratch
 from softargmax_cli.reduction import engine
 from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.result import ALWAYS, FIELDS

@@ -210,7 +210,7 @@ class Reduction:
         self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
-        from softargmax_cli.files.writers.spool import scratch
+        from softargmax_cli.files.temporary import scratch
 
         if self.on_cluster:
             from softargmax_cli.cluster.reduction import reduce

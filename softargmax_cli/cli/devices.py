@@ -30,11 +30,11 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     """
     facts, error = _gathered(verbose=verbose)
     if format == "json":
-        from softargmax_cli.files.writers.jsontext import escaped
+        from softargmax_cli.files.writers.json import escaped
 
         text = escaped(json.dumps(facts, ensure_ascii=False, indent=1))
     else:
-        from softargmax_cli.report.listing import listed
+        from softargmax_cli.report.text import listed
 
         text = "\n".join(listed(_entries(facts), sys.stdout))
     print(text, flush=True)
@@ -117,7 +117,7 @@ def _tried(*, verbose: bool) -> tuple[dict[str, str | None], list[Seen], SoftArg
 
 def _entries(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """The same for people."""
-    from softargmax_cli.report.listing import nbytes_text
+    from softargmax_cli.report.text import nbytes_text
 
     tensorflow, cuda = facts["tensorflow"], facts["cuda"]
     devices = []

@@ -46,9 +46,9 @@ class Needs:
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         largest = min(BLOCK // source.dtype.itemsize, max(1, min(MOST_SLICES, MOST_STATES // self.states)) * length)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
-            threads = boxes.threads(cores(), memory, source.unpacked, self.of_results(source, problem))
+            threads = boxes.threads(cores(), memory, self.of_results(source, problem))
             return threads, max(1, min(largest, memory // (2 * each)))
-        workers = max(1, min(cores() + source.surplus, memory // (2 * largest * each)))
+        workers = max(1, min(cores() + source.sequential, memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
     def waiting(self, plan: Plan, workers: int, memory: int) -> int:
@@ -63,7 +63,7 @@ class Needs:
         if not wanted or source.sequential or len(shape) < len(problem.shape):
             return None
         state = self.states * state_bytes(problem)
-        layout = source.order, source.dtype.itemsize, memory, source.chunks, state, source.shards
+        layout = source.order, source.dtype.itemsize, memory, source.chunks, state
         return boxes_of(shape, problem.axes, *layout)
 
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:

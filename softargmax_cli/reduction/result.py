@@ -186,32 +186,6 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class AtBeta:
-    """One β, and what it does to all slices; NaN where no slice has an answer, and where nobody asked.
-
-    Offset and spread are in coordinate units, over all axes; the gradient is that of soft by the scores of its slice.
-    """
-
-    beta: float
-    max_abs_offset: float
-    mean_abs_offset: float
-    agreement: float
-    mean_spread: float
-    mean_gradient_norm: float
-    """Of ‖∂soft/∂x‖; of several axes the Frobenius norm of the Jacobian."""
-
-
-@dataclass(frozen=True, slots=True)
-class Traded:
-    """What several β do to a file."""
-
-    betas: Sequence[AtBeta]
-    slices: int
-    undefined: int
-    """Slices without an answer, which count in nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """What is known of a run before its first slice: the heading of a table, the head of a document."""
 
@@ -240,6 +214,10 @@ class Run:
     """What soft was differentiated by, "x" or "beta"; None where it was not."""
     vanished: float = 0.0
     """The norm below which a gradient has vanished."""
+    epsilon: float = 1e-11
+    """How exact soft is: within this part of a step from one coordinate to the next, and of its spread."""
+    steps: tuple[float, ...] = ()
+    """The largest distance between neighbouring coordinates along each of the axes; none where all are 1."""
     has_ids: bool = False
     labels: Sequence[str] | None = None
     """Names of the positions along the one reduced axis, as the class names of a CSV header."""

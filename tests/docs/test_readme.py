@@ -35,7 +35,7 @@ from make_docs import (
 from typer.main import get_command
 
 from softargmax_cli.cli import app, signals
-from softargmax_cli.files.suffixes import FORMATS, STORE
+from softargmax_cli.files.writers import FORMATS, STORE
 from softargmax_cli.reduction.result import FIELDS, Summary
 from softargmax_cli.tensorflow.loading import VARIABLE
 

@@ -82,13 +82,6 @@ def test_a_chunk_that_does_not_fit() -> None:
     boxes_of((100_000, 100), (1,), "C", 8, 123 << 20, (80_000, 100), STATE)
 
 
-def test_shards_are_read_as_a_whole_where_they_fit() -> None:
-    for memory, extent in ((1 << 20, (200, 100)), (200_000, (20, 100))):
-        cut = boxes_of((1000, 1000), (0,), "C", 4, memory, (20, 50), STATE, (200, 100))
-        assert (cut.plan.extent[0] % extent[0], cut.plan.extent[1] % 50) == (0, 0)
-        assert HELD * cut.nbytes <= memory
-
-
 def test_what_is_left_of_a_plan() -> None:
     left = Remaining((4, 6), (1,), "C", (2, 3), [1])
     assert [block.start for block in left] == [(2, 0), (2, 3)]

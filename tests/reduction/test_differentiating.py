@@ -169,9 +169,6 @@ def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
         order="C",
         sequential=True,
         chunks=None,
-        shards=None,
-        unpacked=0,
-        surplus=0,
     )
     problem = Spec((0,)).resolve(source.shape, source.dtype, ALWAYS)
     memory = 600_000_000

@@ -22,7 +22,7 @@ from oracle import FIELDS, answer_to, assert_answers, softargmax
 from softargmax_cli.errors import InputError, UndefinedError
 from softargmax_cli.files.formats.npy import NpySource
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.files.writers.spool import scratch
+from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import fitting, ordering, stream
 from softargmax_cli.reduction.blocks import WIDER, Block, Order
 from softargmax_cli.reduction.buffer import Buffer
@@ -63,8 +63,7 @@ class Ready:
 class ArraySource:
     """An array as a file in either order; `sequential` hands out its elements in file order, whatever is asked."""
 
-    labels = chunks = shards = None
-    unpacked = surplus = 0
+    labels = chunks = None
 
     def __init__(
         self, values: Array, order: Order = "C", *, sequential: bool = False, ids: Sequence[str] | None = None
@@ -91,8 +90,7 @@ class TableSource:
 
     order: Order = "C"
     sequential = True
-    chunks = shards = None
-    unpacked = surplus = 0
+    chunks = None
 
     def __init__(self, values: Array, lengths: Sequence[int], *, ids: bool = False, turned: bool = True) -> None:
         assert sum(lengths) == len(values)
@@ -377,7 +375,7 @@ class TestMemory:
     @pytest.mark.parametrize(("shape", "axes"), [((1 << 25, 1), (1,)), ((1 << 23, 3), (1,)), ((1, 1 << 24, 2), (2, 0))])
     def test_what_is_said_of_short_slices_takes_no_more(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
         """It is larger than what they hold; and much of it waits."""
-        layout = {"order": "C", "sequential": False, "chunks": None, "shards": None, "unpacked": 0, "surplus": 0}
+        layout = {"order": "C", "sequential": False, "chunks": None}
         source: Any = SimpleNamespace(shape=shape, dtype=np.dtype("u1"), **layout)
         problem = Spec(axes=axes).resolve(shape, source.dtype, frozenset(FIELDS))
         for memory in (1 << 24, 1 << 28):
@@ -410,9 +408,6 @@ class TestMemory:
             order="C",
             sequential=True,
             chunks=None,
-            shards=None,
-            unpacked=0,
-            surplus=0,
         )
         problem = Spec(axes=axes).resolve(source.shape, source.dtype, frozenset())
         assert REDUCTION.must_seek(source, problem, 1 << 40) == seeks

@@ -18,7 +18,8 @@ from hypothesis.extra import numpy as st_numpy
 from oracle import FIELDS, PER_AXIS, answer_to, assert_answers
 
 from softargmax_cli.errors import OptionError, SoftArgmaxError, UndefinedError
-from softargmax_cli.files.memory import ArrayPending, ArraySource
+from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.source import Pending
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.engine import reduce
@@ -53,6 +54,11 @@ class Case:
     pipe: bool
 
 
+def whole(values: Array) -> Pending:
+    """A block that holds all of an array."""
+    return ArraySource(values).fetch(Block((0,) * values.ndim, values.shape))
+
+
 class Pipe(ArraySource):
     """Hands out its elements in file order, whatever is asked."""
 
@@ -62,10 +68,10 @@ class Pipe(ArraySource):
         super().__init__(values)
         self._rest = values.ravel(self.order)
 
-    def fetch(self, block: Block) -> ArrayPending:
+    def fetch(self, block: Block) -> Pending:
         size = math.prod(block.shape)
         box, self._rest = self._rest[:size].reshape(block.shape, order=self.order), self._rest[size:]
-        return ArrayPending(box, self.dtype, self.order)
+        return whole(box)
 
 
 class Table(ArraySource):
@@ -79,8 +85,8 @@ class Table(ArraySource):
         self.shape = (None, *values.shape[1:])
         self._parts = np.split(values, np.cumsum(lengths[:-1]))
 
-    def fetch(self, block: Block) -> ArrayPending | None:
-        return ArrayPending(self._parts.pop(0), self.dtype, self.order) if self._parts else None
+    def fetch(self, block: Block) -> Pending | None:
+        return whole(self._parts.pop(0)) if self._parts else None
 
 
 @st.composite

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softargmax_cli.files.writers.spool import scratch
+from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import ordering
 from softargmax_cli.reduction.blocks import Block, plan
 from softargmax_cli.reduction.ordering import in_row_major_order, logical

@@ -16,7 +16,8 @@ import pytest
 from oracle import FIELDS, answer_to, assert_answers, softargmax
 
 from softargmax_cli.errors import UndefinedError
-from softargmax_cli.files.memory import ArrayPending, ArraySource
+from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.source import Pending
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.engine import reduce
@@ -40,7 +41,7 @@ class Watched(ArraySource):
             self.shape = (None, *values.shape[1:])
         self.fetched: list[Block] = []
 
-    def fetch(self, block: Block) -> ArrayPending:
+    def fetch(self, block: Block) -> Pending:
         self.fetched.append(block)
         return super().fetch(block)
 

@@ -34,14 +34,19 @@ SLOPES = Slopes(
 )
 
 
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
 def printed(run: Run, *, rows: int = 20, color: bool = False, encoding: str = "utf-8") -> str:
     table, summary = SlopeTable(rows), SlopeSummary()
     for part in (SLOPES.part(0, 1), SLOPES.part(1, 3)):
         table.add(part)
         summary.add(part)
     raw = io.BytesIO()
-    file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
-    table.render(run, (3, 4), summary, file, color=color)
+    file = (Terminal if color else io.TextIOWrapper)(raw, encoding=encoding, newline="\n")
+    table.render(run, (3, 4), summary, file)
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -51,11 +56,11 @@ def test_by_scores() -> None:
         "x.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU",
         "gradient: ∂soft/∂x",
         "",
-        "slice  id         hard       soft       norm         min      max  of hard",
-        "─────  ─────────  ────  ─────────  ─────────  ──────────  ───────  ───────",
-        "    0  a             0  0.0000000   2.50e-09   -2.00e-09   0             –  ≈ 0 vanished",
-        "    1  \\x1b[31mb     3  2.5000000  35.2500    -25.0000    25.0000        –",
-        "    2  c             –  –           –           –          –             –  ∅ undefined",
+        "slice  id         hard      soft       norm         min      max  of hard",
+        "─────  ─────────  ────  ────────  ─────────  ──────────  ───────  ───────",
+        "    0  a             0  0.000000   2.50e-09   -2.00e-09   0             –  ≈ 0 vanished",
+        "    1  \\x1b[31mb     3  2.500000  35.2500    -25.0000    25.0000        –",
+        "    2  c             –  –          –           –          –             –  ∅ undefined",
         "",
         "3 slices · max norm 35.25 · mean norm 17.63 · 1 vanished (norm below 1e-06) · 1 undefined",
     ]
@@ -66,7 +71,7 @@ def test_by_beta() -> None:
     lines = printed(run, rows=1, encoding="ascii").splitlines()
     assert lines[1] == "window +/-3, gradient: dsoft/dbeta"
     assert lines[3].split() == ["slice", "id", "hard", "soft", "gradient", "of", "hard"]
-    assert lines[5].split() == ["0", "a", "0", "0.0000000", "2.50e-09", "-", "~", "0", "vanished"]
+    assert lines[5].split() == ["0", "a", "0", "0.000000", "2.50e-09", "-", "~", "0", "vanished"]
     assert lines[6:] == [
         "... and 2 more slices",
         "",
@@ -75,8 +80,11 @@ def test_by_beta() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_colour_changes_nothing_but_colour(encoding: str) -> None:
+def test_colour_changes_nothing_but_colour(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     plain, colored = printed(RUN, encoding=encoding), printed(RUN, color=True, encoding=encoding)
-    assert ESCAPES.sub("", colored) == plain
+    assert [line.rstrip() for line in ESCAPES.sub("", colored).splitlines()] == plain.splitlines()
     styled: Any = {line for line in colored.splitlines() if "\x1b[1;31m" in line}
     assert [ESCAPES.sub("", line).split()[1] for line in styled] == ["a"]
