@@ -134,11 +134,11 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
 def _fields(destination: Destination, picture: str | None) -> set[str]:
     """What a destination shows or holds, and a picture says."""
     from softargmax_cli.files.writers import fields_of
-    from softargmax_cli.reduction.result import FIELDS
+    from softargmax_cli.reduction.fields import NAMES
 
     if destination.format == STORE:
-        return set(FIELDS)
-    fields = set(fields_of(destination.format, FIELDS)) if destination.path else set()
+        return set(NAMES)
+    fields = set(fields_of(destination.format, NAMES)) if destination.path else set()
     if destination.table or picture is not None:
         from softargmax_cli.report.summary import TABLE_FIELDS
 

@@ -25,12 +25,11 @@ from softargmax_cli.files.remote import blaming, files_of, is_url
 from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
 from softargmax_cli.files.writers.atomic import follow
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
+from softargmax_cli.reduction.fields import FIELDS, NAMES
+from softargmax_cli.reduction.result import Run, Slices, Summary
 
 UNWRITTEN = -2
 """What `hard`, which is written last, holds where nothing has been written yet."""
-_KINDS = {"hard": ("int64", UNWRITTEN), "ties": ("int64", 0), "agree": ("bool", False)}
-"""Dtype and fill value of fields that are not float64 and NaN."""
 
 
 class Chunks:
@@ -60,21 +59,20 @@ class Chunks:
 
         with blaming(self.place, "written", OutputError):
             # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
-            with ThreadPoolExecutor(len(FIELDS)) as threads:
-                list(threads.map(put, (field for field in FIELDS if field != "hard")))
+            with ThreadPoolExecutor(len(NAMES)) as threads:
+                list(threads.map(put, (name for name in NAMES if name != "hard")))
             put("hard")
 
     def read(self, block: Block) -> Slices | None:
         """Read the slices that end with a block; None where they have not been written."""
-        parts: dict[str, Any] = {}
+        columns, size = {}, math.prod(block.shape[k] for k in self._kept)
         with blaming(self.place, "read", OutputError):
-            for field in ("hard", *FIELDS):
-                values = np.asarray(self._arrays[field][self._region(block)])
-                if field == "hard" and values.size and values.flat[-1] == UNWRITTEN:
+            for field in FIELDS:  # of which hard is the first
+                values = np.asarray(self._arrays[field.name][self._region(block)])
+                if field.name == "hard" and values.size and values.flat[-1] == UNWRITTEN:
                     return None
-                size = math.prod(block.shape[k] for k in self._kept)
-                parts[field] = values.reshape(size, -1).T.copy() if field in PER_AXIS else values.reshape(size)
-        return Slices(0, **parts)
+                columns[field.name] = values.reshape(size, -1).T.copy() if field.per_axis else values.reshape(size)
+        return Slices(0, columns)
 
     def _region(self, block: Block) -> tuple[Any, ...]:
         return (*(slice(block.start[k], block.stop[k]) for k in self._kept), ...)
@@ -82,7 +80,7 @@ class Chunks:
     @cached_property
     def _arrays(self) -> Mapping[str, Any]:
         zarr = zarr_python()
-        return {field: zarr.open_array(located(f"{self.place}/{field}"), mode="r+") for field in FIELDS}
+        return {field: zarr.open_array(located(f"{self.place}/{field}"), mode="r+") for field in NAMES}
 
 
 class ZarrWriter:
@@ -135,11 +133,11 @@ class ZarrWriter:
             os.mkdir(place)
         shape = [n for k, n in enumerate(run.known_shape) if k not in run.axes]
         for field in FIELDS:
-            axes = [len(run.axes)] if field in PER_AXIS and len(run.axes) > 1 else []
-            dtype, fill = _KINDS.get(field, ("float64", math.nan))
-            given = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": dtype, "fill_value": fill}
-            attributes = {"softargmax": self._asked} if field == "hard" else None
-            zarr.create_array(located(f"{place}/{field}"), **given, attributes=attributes)
+            axes = [len(run.axes)] if field.per_axis and len(run.axes) > 1 else []
+            fill = UNWRITTEN if field.name == "hard" else math.nan if field.dtype.kind == "f" else 0
+            given = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": field.dtype, "fill_value": fill}
+            attributes = {"softargmax": self._asked} if field.name == "hard" else None
+            zarr.create_array(located(f"{place}/{field.name}"), **given, attributes=attributes)
 
     def _refuse(self, old: str) -> None:
         if old == "store" and not self._force:
