@@ -137,11 +137,11 @@ class _Report:
     """Verdicts in one of the formats."""
 
     def __init__(self, format: str, encoding: str) -> None:
-        from softargmax_cli.reduction.result import FIELDS
+        from softargmax_cli.reduction.fields import NAMES
         from softargmax_cli.report.summary import TABLE_FIELDS
 
         self.format, self.encoding = format, encoding
-        self.fields = frozenset(FIELDS if format == "json" else TABLE_FIELDS)
+        self.fields = frozenset(NAMES if format == "json" else TABLE_FIELDS)
         self.checks: list[Checked] = []
         self._documents: list[str] = []
 
@@ -199,11 +199,11 @@ def _table(run: Run, verdict: Verdict, encoding: str) -> str:
 
 def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
     from softargmax_cli.files.writers.json import JsonObjects, json_string, json_value
-    from softargmax_cli.reduction.result import FIELDS
+    from softargmax_cli.reduction.fields import NAMES
 
     worst: list[str] = []
     if verdict.worst is not None:
-        for batch in JsonObjects(run, FIELDS).of(verdict.worst):
+        for batch in JsonObjects(run, NAMES).of(verdict.worst):
             worst += batch
     distance = "max_abs_offset" if criterion.expect is None else "max_abs_difference"
     return _object(

@@ -275,7 +275,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS|FILE",
-        help="Run on the Dask cluster of this scheduler, from Zarr, HDF5 or .npy to Zarr.",
+        help="Run on the Dask cluster of this scheduler, of Zarr, HDF5, .npy or .safetensors.",
         show_default=False,
         rich_help_panel=RUNNING,
     ),

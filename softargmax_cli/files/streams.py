@@ -101,5 +101,5 @@ def _nearest(path: str) -> str:
         names = os.listdir(folder or ".")
     except OSError:
         return f"there is no directory {folder}"
-    near = difflib.get_close_matches(base, names, n=1)
+    near = difflib.get_close_matches(base, names, n=1, cutoff=0.8)
     return f"did you mean {os.path.join(folder, near[0])}?" if near else "check the name, and where it is looked for"

@@ -114,7 +114,7 @@ def test_wrong_options(folder: Softargmax, arguments: list[str], what: str) -> N
 
 
 def test_wrong_commands(folder: Softargmax) -> None:
-    assert assert_refused(folder("run"))[0] == "Missing argument 'INPUT...'."
+    assert assert_refused(folder("run"))[0] == "softargmax run: no input is named"
     assert assert_refused(folder("run", "good.npy", "--beta"))[0] == "Option '--beta' requires an argument."
     assert "rnu" in assert_refused(folder("rnu", "good.npy"))[0]
 
