@@ -42,7 +42,6 @@ SIGNATURES = {
     "TF_FinishOperation": (PTR, PTR, PTR),
     "TF_OperationNumOutputs": (C.c_int, PTR),
     "TF_OperationOutputType": (C.c_int, Output),
-    "TF_SetDevice": (None, PTR, TEXT),
     "TF_AddInput": (None, PTR, Output),
     "TF_AddInputList": (None, PTR, OUTPUTS, C.c_int),
     "TF_SetAttrType": (None, PTR, TEXT, C.c_int),
@@ -75,11 +74,6 @@ SIGNATURES = {
     "TF_CloseSession": (None, PTR, PTR),
     "TF_DeleteSession": (None, PTR, PTR),
     "TF_SessionRun": (None, PTR, PTR, OUTPUTS, PTRS, C.c_int, OUTPUTS, PTRS, C.c_int, PTR, C.c_int, PTR, PTR),
-    "TF_SessionListDevices": (PTR, PTR, PTR),
-    "TF_DeleteDeviceList": (None, PTR),
-    "TF_DeviceListCount": (C.c_int, PTR),
-    "TF_DeviceListName": (TEXT, PTR, C.c_int, PTR),
-    "TF_DeviceListMemoryBytes": (C.c_int64, PTR, C.c_int, PTR),
 }
 
 
