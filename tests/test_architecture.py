@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "reduction": ["errors", "reduction"],
     "files": ["errors", "quoting", "files", "reduction.blocks", "reduction.buffer", "reduction.result"],
     "report": ["errors", "quoting", "report", "reduction.result", "reduction.slopes"],
-    "cluster": ["errors", "files", "reduction", "tensorflow", "api.runtimes", "api.describing", "cluster"],
+    "cluster": ["errors", "files", "reduction", "tensorflow", "api.describing", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
     "cli": [""],
     "__main__": ["cli"],

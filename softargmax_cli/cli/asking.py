@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import SoftArgmaxError, naming
 from softargmax_cli.report.progress import Progress
-from softargmax_cli.tensorflow.loading import Loading
+from softargmax_cli.tensorflow.choice import Loader
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -86,8 +86,7 @@ class Inputs:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._runtime: Runtime | None = None
-        self._loading = Loading(verbose=asked.verbose)
+        self._loader = Loader(asked.device, verbose=asked.verbose)
         try:
             self._spec = spec_of(asked)
         except BaseException:
@@ -136,21 +135,11 @@ class Inputs:
                         )
                     problem = spec.resolve(source.shape, source.dtype, wanted)
                 count = needs.passes(source, problem, asked.memory)
-            runtime = self._renewed()
+            runtime = self._loader.runtime(say_note if asked.verbose else _say_nothing)
             kept = 0 if excerpt is None else excerpt(problem)
             reduction = Reduction(source, problem, runtime, asked.memory, stream, count, kept)
             files.callback(reduction.close)
             yield reduction
-
-    def _renewed(self) -> Runtime:
-        """The runtime; a new one where that of the inputs before has made many functions."""
-        say = say_note if self._asked.verbose and self._runtime is None else _say_nothing
-        if self._runtime is not None and self._runtime.worn:
-            self._runtime.close()
-            self._runtime = None
-        if self._runtime is None:
-            self._runtime = self._loading.runtime(self._asked.device, say)
-        return self._runtime
 
     def replayed(self, name: str) -> Replay:
         """What opens an input as often as is wanted."""
@@ -160,11 +149,11 @@ class Inputs:
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
-        self._loading.close()
+        self._loader.close()
 
     def close(self) -> None:
         """Wait for what is being loaded."""
-        self._loading.close()
+        self._loader.close()
 
 
 class Reduction:

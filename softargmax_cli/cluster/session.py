@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy.typing as npt
 
-from softargmax_cli.api.runtimes import lent
 from softargmax_cli.cluster.job import Job
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.stores import share_threads
@@ -21,7 +20,7 @@ from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.stream import worth_compiling
-from softargmax_cli.tensorflow.loading import tune
+from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
 """Jobs that a worker remembers; several clients may share it."""
@@ -31,7 +30,7 @@ TOLD = {
     "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # As in a process of its own, to the same bits: see `runtime.loading`.
+    # As in a process of its own, to the same bits: see `tensorflow.choice`.
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
 """Variables that tell libraries to leave the threads to Dask, and how to compute; they stay as they are if set."""
@@ -47,7 +46,7 @@ class Session:
         self.job = job
         self._open = ExitStack()
         self.source = self._open.enter_context(closing(open_source(job.input, job.reading)))
-        self.runtime = self._open.enter_context(lent(job.device))
+        self.runtime = shared(job.device)
         tune(self.runtime.version)
         self._buffers: queue.LifoQueue[Buffer] = queue.LifoQueue()
         boxes = BOXES.boxes(self.source, job.problem, job.memory)
@@ -73,7 +72,7 @@ class Session:
             self._buffers.put(buffer)
 
     def close(self) -> None:
-        """Let go of the input, and of the loan."""
+        """Let go of the input."""
         self._open.close()
 
 

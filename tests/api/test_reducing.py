@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pytest
 from oracle import FIELDS, PER_AXIS
 from oracle import softargmax as exact
+from softargmax_cli.tensorflow.loading import VARIABLE
 
 from softargmax_cli import Result, reduce
 from softargmax_cli.errors import InputError, InputMissingError, NoSuchDeviceError, OptionError, UndefinedError
-from softargmax_cli.tensorflow.loading import VARIABLE
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).parents[2]

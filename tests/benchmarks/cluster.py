@@ -134,16 +134,16 @@ def make(folder: Path) -> None:
 def alone(folder: Path, store: str) -> Timed:
     """The streaming engine of this process."""
     from softargmax_cli.api.describing import asked_of, described
-    from softargmax_cli.api.runtimes import lent
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.writers.zarrstore import ZarrStore
     from softargmax_cli.reduction.engine import reduce_boxes
     from softargmax_cli.reduction.fitting import BOXES
     from softargmax_cli.reduction.result import FIELDS, Summary
+    from softargmax_cli.tensorflow.choice import shared
 
     began, summary = time.perf_counter(), Summary()
-    with closing(open_source(str(folder / store), Reading())) as source, lent("cpu") as runtime:
+    with closing(open_source(str(folder / store), Reading())) as source:
         problem = _spec().resolve(source.shape, source.dtype, frozenset(FIELDS))
         memory = _memory(store)
         plan, run = BOXES.plan(source, problem, memory), described(source, problem, "CPU")
@@ -151,7 +151,7 @@ def alone(folder: Path, store: str) -> Timed:
             str(folder / "out.zarr"), run, [plan.extent[0]], asked_of(run, problem, Reading(), "0"), force=True
         ) as out:
             ready = time.perf_counter()
-            for block, slices in reduce_boxes(source, problem, runtime, memory=memory):
+            for block, slices in reduce_boxes(source, problem, shared("cpu"), memory=memory):
                 out.chunks.write(block, slices)
                 summary.add(slices)
             ended = time.perf_counter()

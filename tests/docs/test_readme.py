@@ -32,12 +32,12 @@ from make_docs import (
     text_in,
     typer_release,
 )
+from softargmax_cli.tensorflow.loading import VARIABLE
 from typer.main import get_command
 
 from softargmax_cli.cli import app, signals
 from softargmax_cli.files.suffixes import FORMATS, STORE
 from softargmax_cli.reduction.result import FIELDS, Summary
-from softargmax_cli.tensorflow.loading import VARIABLE
 
 TEXT = README.read_text(encoding="utf-8")
 SESSIONS = sessions(TEXT)
