@@ -72,10 +72,10 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
 @pytest.fixture
 def gpu_runtime(python_runtime: Runtime) -> Runtime:
     """TensorFlow imported, on a GPU; skips where it sees none."""
-    from softargmax_cli.errors import DeviceError
+    from softargmax_cli.errors import DeviceError, as_typed
     from softargmax_cli.tensorflow.python import PythonRuntime
 
     try:
         return PythonRuntime("gpu")
     except DeviceError as failure:
-        pytest.skip(failure.what)
+        pytest.skip(as_typed(failure.what))

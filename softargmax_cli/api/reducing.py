@@ -24,11 +24,11 @@ from softargmax_cli.files.select.applied import selected
 from softargmax_cli.files.select.selection import selection_of
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.spooled import spooled
+from softargmax_cli.files.temporary import scratch
 from softargmax_cli.files.watching import refusals, watching
-from softargmax_cli.files.writers.spool import scratch
 from softargmax_cli.reduction import engine
+from softargmax_cli.reduction.fields import FREE, NAMES
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.result import ALWAYS, FIELDS
 from softargmax_cli.tensorflow.choice import shared
 
 
@@ -114,7 +114,7 @@ def _opened(path_or_array: Any, reading: Reading) -> Source:
 def _fields(fields: Iterable[str] | None) -> frozenset[str]:
     """Which fields to compute; those that cost nothing always."""
     if fields is None:
-        return frozenset(FIELDS)
+        return frozenset(NAMES)
     if isinstance(fields, str):
         fields = [fields]
-    return ALWAYS | {one_of("fields", field, FIELDS) for field in fields}
+    return FREE | {one_of("fields", field, NAMES) for field in fields}

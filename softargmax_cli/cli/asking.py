@@ -184,7 +184,7 @@ class Reduction:
         self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
-        from softargmax_cli.files.writers.spool import scratch
+        from softargmax_cli.files.temporary import scratch
         from softargmax_cli.reduction.engine import reduce
 
         return self.through(partial(reduce, scratch=scratch))

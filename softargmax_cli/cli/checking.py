@@ -77,7 +77,8 @@ def check_all(
     if criterion.expect is not None and len(names) > 1:
         raise OptionError("--expect holds the result of one input", "check one input at a time")
     spare_inputs([output], names, criterion.expect, *asked.files)
-    from softargmax_cli.files.writers.target import blaming, open_target
+    from softargmax_cli.files.temporary import blaming
+    from softargmax_cli.files.writers.atomic import open_target
 
     # Data are UTF-8 wherever they go, as those of `run` are; what people read is what their terminal can show.
     plain = format == "table" and output is None
@@ -136,11 +137,11 @@ class _Report:
     """Verdicts in one of the formats."""
 
     def __init__(self, format: str, encoding: str) -> None:
-        from softargmax_cli.reduction.result import FIELDS
-        from softargmax_cli.report.table import TABLE_FIELDS
+        from softargmax_cli.reduction.fields import NAMES
+        from softargmax_cli.report.summary import TABLE_FIELDS
 
         self.format, self.encoding = format, encoding
-        self.fields = frozenset(FIELDS if format == "json" else TABLE_FIELDS)
+        self.fields = frozenset(NAMES if format == "json" else TABLE_FIELDS)
         self.checks: list[Checked] = []
         self._documents: list[str] = []
 
@@ -190,19 +191,19 @@ def _table(run: Run, verdict: Verdict, encoding: str) -> str:
     from softargmax_cli.report.table import put_rows
 
     file = io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace", newline="\n")
-    put_rows(verdict.worst, run, file, color=False)
+    put_rows(verdict.worst, run, file)
     file.seek(0)
     more = verdict.failed - len(verdict.worst)
     return file.read() + (f"and {more:,} more\n" if more else "")
 
 
 def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
-    from softargmax_cli.files.writers.jsontext import JsonObjects, json_string, json_value
-    from softargmax_cli.reduction.result import FIELDS
+    from softargmax_cli.files.writers.json import JsonObjects, json_string, json_value
+    from softargmax_cli.reduction.fields import NAMES
 
     worst: list[str] = []
     if verdict.worst is not None:
-        for batch in JsonObjects(run, FIELDS).of(verdict.worst):
+        for batch in JsonObjects(run, NAMES).of(verdict.worst):
             worst += batch
     distance = "max_abs_offset" if criterion.expect is None else "max_abs_difference"
     return _object(
@@ -220,7 +221,7 @@ def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
 
 def _refusal(checked: Checked) -> str:
     """Of an input that cannot be used."""
-    from softargmax_cli.files.writers.jsontext import json_string
+    from softargmax_cli.files.writers.json import json_string
 
     error, remedy = json_string(checked.sentence), json_string("\n".join(checked.details))
     return _object({"input": json_string(checked.name), "passed": "null", "error": error, "remedy": remedy})

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from softargmax_cli.errors import OptionError, OutputError
 from softargmax_cli.files.remote import is_url
-from softargmax_cli.files.suffixes import STORE, format_of, picture_format_of
+from softargmax_cli.files.suffixes import picture_format_of
+from softargmax_cli.files.writers import STORE, format_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     runtime, error = _started(verbose=verbose)
     facts = _facts(runtime)
     if format == "json":
-        from softargmax_cli.files.writers.jsontext import escaped
+        from softargmax_cli.files.writers.json import escaped
 
         text = escaped(json.dumps(facts, ensure_ascii=False, indent=1))
     else:
-        from softargmax_cli.report.listing import listed
+        from softargmax_cli.report.text import listed
 
         text = "\n".join(listed(_entries(facts), sys.stdout))
     print(text, flush=True)

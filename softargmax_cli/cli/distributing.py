@@ -14,7 +14,7 @@ from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.cli.signals import before_ending
 from softargmax_cli.cli.storing import say_stored
 from softargmax_cli.errors import OptionError, SoftArgmaxError, naming
-from softargmax_cli.files.suffixes import STORE
+from softargmax_cli.files.writers import STORE
 from softargmax_cli.report.progress import Progress
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
             code = FAILED
             continue
         if format == "json":
-            from softargmax_cli.files.writers.jsontext import json_object
+            from softargmax_cli.files.writers.json import json_object
 
             print(json_object(found.as_dict()), flush=True)
         else:
@@ -94,21 +94,21 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
             why_not = as_typed(error.what)
         found = Inspection(
             input=source.name,
-            format=source.format,
-            version=source.version,
+            format=source.facts.format,
+            version=source.facts.version,
             shape=source.shape,
             dtype=source.stored,
-            order=source.order if source.header is None and source.delimiter is None else None,
+            order=source.order if source.facts.header is None and source.facts.delimiter is None else None,
             bytes=_bytes_on_disk(name),
             axes=resolved,
             why_not=why_not,
-            delimiter=source.delimiter,
-            header=source.header,
-            id_column=source.id_column,
-            members=[(each.name, each.shape, each.dtype) for each in source.members],
+            delimiter=source.facts.delimiter,
+            header=source.facts.header,
+            id_column=source.facts.id_column,
+            members=[(each.name, each.shape, each.dtype) for each in source.facts.members],
             chunks=source.chunks,
-            shards=source.shards,
-            codecs=source.codecs,
+            shards=source.facts.shards,
+            codecs=source.facts.codecs,
         )
         sums, notes = None, [*source.notes]
         if not looked.quick:
@@ -196,7 +196,7 @@ def _streamed(source: Source, sums: _Sums, stream: io.StringIO | None) -> Statis
     whole, threads = Statistics(), min(4, cores())
     boxes = _boxes(source, sums.axes)
     if boxes is not None:
-        threads = boxes.threads(threads, MEMORY, source.unpacked)
+        threads = boxes.threads(threads, MEMORY)
     with Progress(source.nbytes, stream) as progress:
         for nbytes, one, part in in_order(work, _fetched(source, sums.axes, boxes), threads=threads):
             whole.merge(one)
@@ -215,7 +215,7 @@ def _boxes(source: Source, axes: tuple[int, ...]) -> Boxes | None:
     if chunks is None or not shape or 0 in shape:
         return None
     nothing_waits = 0
-    layout = source.order, source.dtype.itemsize, MEMORY, chunks, nothing_waits, source.shards
+    layout = source.order, source.dtype.itemsize, MEMORY, chunks, nothing_waits
     try:
         return boxes_of(shape, axes, *layout)
     except OptionError as error:

@@ -10,6 +10,7 @@ import typer
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.select.selection import Selection, selection_of
+from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
 
@@ -216,14 +217,18 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE|DIR/|-",
-        help="Write results here instead: .npy .npz .csv .tsv .json .jsonl .zarr by suffix; DIR/ for one file each.",
+        help=f"Write results here instead: {' '.join(f'.{name}' for name in (*FORMATS, STORE))} by suffix; DIR/ for "
+        "one file each.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
 ]
 Format = Annotated[
-    Literal["table", "csv", "tsv", "json", "jsonl", "npy", "npz", "zarr"] | None,
+    str | None,
     typer.Option(
+        metavar="|".join(("table", *FORMATS, STORE)),
+        callback=_taken(known_format),
+        autocompletion=lambda: ["table", *FORMATS, STORE],
         help="What goes to standard output; with -o FILE, the file's format (table: a table as well). Default: table.",
         show_default=False,
         rich_help_panel=OUTPUT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -23,7 +22,7 @@ from softargmax_cli.cli.distributing import Cluster, distribute
 from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import STORE
+from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,13 +102,13 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
 def _fields(destination: Destination, picture: str | None) -> set[str]:
     """What a destination shows or holds, and a picture says."""
     from softargmax_cli.files.writers import fields_of
-    from softargmax_cli.reduction.result import FIELDS
+    from softargmax_cli.reduction.fields import NAMES
 
     if destination.format == STORE:
-        return set(FIELDS)
-    fields = set(fields_of(destination.format)) if destination.path else set()
+        return set(NAMES)
+    fields = set(fields_of(destination.format, NAMES)) if destination.path else set()
     if destination.table or picture is not None:
-        from softargmax_cli.report.table import TABLE_FIELDS
+        from softargmax_cli.report.summary import TABLE_FIELDS
 
         fields.update(TABLE_FIELDS)
     return fields
@@ -134,7 +133,7 @@ def _show(
     apart: bool,
 ) -> None:
     """The slices of one input to their destination; `apart` sets its table apart from the one before."""
-    from softargmax_cli.files.writers import fields_of, open_sink
+    from softargmax_cli.files.writers import fields_of, open_writer
     from softargmax_cli.reduction.result import Summary
 
     summary, table, sink, drawing = Summary(), None, None, None
@@ -146,11 +145,11 @@ def _show(
             table = Table(shown.rows)
             takers.append(table.add)
         if destination.path:
-            sink = open_sink(
+            sink = open_writer(
                 destination.path,
                 destination.format,
                 reduction.run,
-                fields_of(destination.format),
+                fields_of(destination.format, reduction.run.fields),
                 force=shown.force,
                 name_inputs=several and destination.path == "-",
             )
@@ -174,8 +173,7 @@ def _show(
     if table:
         if apart:
             print()
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        table.render(run, run.known_shape, summary, sys.stdout, color=colour, best=_sparkling(reduction, shown.rows))
+        table.render(run, run.known_shape, summary, sys.stdout, best=_sparkling(reduction, shown.rows))
     elif destination.path != "-" and not asked.quiet:
         from softargmax_cli.report.summary import summary_line
         from softargmax_cli.report.text import signs_of

@@ -12,7 +12,7 @@ from softargmax_cli.cli.asking import Asked, Reduction
 from softargmax_cli.cli.destinations import Destination
 from softargmax_cli.cli.saying import say_note
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import STORE
+from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Run, Summary

@@ -19,8 +19,9 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.remote import is_url
 from softargmax_cli.files.writers.zarrstore import ZarrStore
+from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.fitting import BOXES
-from softargmax_cli.reduction.result import FIELDS, Summary
+from softargmax_cli.reduction.result import Summary
 from softargmax_cli.reduction.spec import Spec
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Distribution:
             source = self._open.enter_context(closing(open_source(name, wanted.reading)))
             self.name = source.name
             undo.enter_context(naming(source.name))
-            problem = wanted.spec.resolve(source.shape, source.dtype, frozenset(FIELDS))
+            problem = wanted.spec.resolve(source.shape, source.dtype, frozenset(NAMES))
             boxes = BOXES.boxes(source, problem, wanted.memory)
             if boxes is None:
                 what = "a cluster reads what can be read at any place: Zarr stores, HDF5 and .npy files"

@@ -15,7 +15,6 @@ import numpy as np
 from softargmax_cli.errors import OutputError
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.temporary import nameless
 from softargmax_cli.files.watching import watching
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
@@ -37,7 +36,7 @@ def spooled(source: Source, memory: int, advance: Callable[[int], None] = lambda
     if not source.sequential:
         return source
     with blaming(source.name):
-        file = nameless()
+        file = tempfile.TemporaryFile("w+b", 1 << 18)  # noqa: SIM115
     try:
         notes = [*source.notes]
         with watching(source.watch, notes):

@@ -7,13 +7,13 @@ import errno
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.remote import is_url, opened_url
 from softargmax_cli.files.spooled import blaming
-from softargmax_cli.files.temporary import nameless
 from softargmax_cli.files.watching import refusals
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def seekable(stream: BinaryIO, name: str) -> BinaryIO:
     if stream.seekable() and stream.tell() == 0:
         return stream
     with blaming(name):
-        copy = nameless()
+        copy = tempfile.TemporaryFile("w+b", 1 << 18)  # noqa: SIM115
         try:
             while piece := _read(stream, name):
                 copy.write(piece)
@@ -130,5 +130,5 @@ def _nearest(path: str) -> str:
         names = os.listdir(folder or ".")
     except OSError:
         return f"there is no directory {folder}"
-    near = difflib.get_close_matches(base, names, n=1)
+    near = difflib.get_close_matches(base, names, n=1, cutoff=0.8)
     return f"did you mean {os.path.join(folder, near[0])}?" if near else "check the name, and where it is looked for"

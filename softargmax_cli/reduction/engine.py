@@ -12,7 +12,7 @@ from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.ordering import Scratch, in_row_major_order, logical
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.result import Slices, Some
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Stream
@@ -69,7 +69,7 @@ class SliceStream(Stream[Slices]):
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
         return self._turned(self._results(state, block, rows), block)
 
-    def _turned(self, slices: Some, block: Block) -> Some:
+    def _turned(self, slices: Slices, block: Block) -> Slices:
         """In row-major order what comes in that of the file."""
         return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TextIO
 
-from softargmax_cli.report.listing import listed, nbytes_text
-from softargmax_cli.report.text import Signs, legible, printable, signs_of, typed
+from softargmax_cli.report.text import Signs, legible, listed, nbytes_text, printable, signs_of, typed
 
 FORMATS = {
     "npy": ".npy",

@@ -138,13 +138,14 @@ def alone(folder: Path, store: str) -> Timed:
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.writers.zarrstore import ZarrStore
     from softargmax_cli.reduction.engine import reduce_boxes
+    from softargmax_cli.reduction.fields import NAMES
     from softargmax_cli.reduction.fitting import BOXES
-    from softargmax_cli.reduction.result import FIELDS, Summary
+    from softargmax_cli.reduction.result import Summary
     from softargmax_cli.tensorflow.choice import shared
 
     began, summary = time.perf_counter(), Summary()
     with closing(open_source(str(folder / store), Reading())) as source:
-        problem = _spec().resolve(source.shape, source.dtype, frozenset(FIELDS))
+        problem = _spec().resolve(source.shape, source.dtype, frozenset(NAMES))
         memory = _memory(store)
         plan, run = BOXES.plan(source, problem, memory), described(source, problem, "CPU")
         with ZarrStore(

@@ -79,7 +79,7 @@ def test_a_check_that_fails(files: Inside) -> None:
     assert (blank, end) == ("", "")
     assert heading.split() == ["slice", "hard", "soft", "offset", "peak", "second", "spread"]
     assert set(rule) == {"─", " "}
-    assert row.split()[:3] == ["0", "0", "0.5000000"]
+    assert row.split()[:3] == ["0", "0", "0.500000"]
     assert more == "and 1 more"
 
 

@@ -356,4 +356,4 @@ def test_closing_and_failing(tmp_path: Path) -> None:
         open_source(path, Reading(select=selection_of("9")))
     (tmp_path / "t.csv").write_bytes(csv(np.zeros((3, 4))))
     with closing(open_source(str(tmp_path / "t.csv"), Reading(select=selection_of(":,2:")))) as table:
-        assert (table.shape, table.format, table.delimiter) == ((None, 2), "csv", ",")
+        assert (table.shape, table.facts.format, table.facts.delimiter) == ((None, 2), "csv", ",")

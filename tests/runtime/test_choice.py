@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -185,6 +186,7 @@ class TestStandardError:
     def noisy(self, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """A library that talks while it is loaded."""
 
+        @functools.cache
         def load() -> Any:
             os.write(2, b"I0000 something about CUDA\n")
             return library

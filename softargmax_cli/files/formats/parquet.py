@@ -17,7 +17,7 @@ from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.files.formats.csv.dialect import by_name, by_number
 from softargmax_cli.files.members import damaged, few, shown
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Loaded, Source
+from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -56,7 +56,6 @@ def _damaged(name: str) -> AbstractContextManager[None]:
 class ParquetSource(Source):
     """Rows in the order of the file, of which each block takes the next."""
 
-    format = "parquet"
     sequential = turns_columns = True
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
@@ -64,8 +63,8 @@ class ParquetSource(Source):
         schema, rows = file.schema_arrow, int(file.metadata.num_rows)
         titles = tuple(str(title) for title in schema.names)
         types = [_dtype(field.type) for field in schema]
-        self.header = titles
         self._id_at = self._ids_at(titles, types, reading)
+        self.facts = Facts("parquet", header=titles, id_column=self._told(titles))
         self._columns = [at for at in range(len(titles)) if at != self._id_at]
         if others := [at for at in self._columns if types[at] is None]:
             self._refuse(others)
@@ -93,12 +92,17 @@ class ParquetSource(Source):
         else:
             at = by_number(reading.id_column, len(titles))
             at = by_name(self.name, titles, True, reading.id_column) if at is None else at
-        if at is not None:
-            if not self._may_name(at):
-                what = f"{self.name}: column {shown(titles[at])} holds {self._kind(at)}, which names no rows"
-                raise OptionError(what, "name another column, or leave out --id-column")
-            self.id_column = titles[at] if titles.count(titles[at]) == 1 and not titles[at].isdecimal() else at + 1
+        if at is not None and not self._may_name(at):
+            what = f"{self.name}: column {shown(titles[at])} holds {self._kind(at)}, which names no rows"
+            raise OptionError(what, "name another column, or leave out --id-column")
         return at
+
+    def _told(self, titles: tuple[str, ...]) -> str | int | None:
+        """The column of names as an option takes it."""
+        at = self._id_at
+        if at is None:
+            return None
+        return titles[at] if titles.count(titles[at]) == 1 and not titles[at].isdecimal() else at + 1
 
     def _may_name(self, at: int) -> bool:
         """Whether what a column holds can be told as text."""
@@ -116,7 +120,7 @@ class ParquetSource(Source):
 
     def _refuse(self, others: Sequence[int]) -> NoReturn:
         """Say of columns that hold no numbers what is to be done about them."""
-        header = self.header or ()
+        header = self.facts.header or ()
         titles = few([header[at] for at in others])
         if len(others) == len(header):
             raise InputError(f"{self.name}: no columns of numbers in it, but {titles}", NUMBERS)
@@ -133,7 +137,7 @@ class ParquetSource(Source):
 
     def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
         rows, columns = ranges
-        titles = self.header or ()
+        titles = self.facts.header or ()
         if not (rows and columns):
             return ranges
         if len(set(titles)) < len(titles) or any("." in title for title in titles):
@@ -156,6 +160,7 @@ class ParquetSource(Source):
         return range(rows.start - before, rows.stop - before, rows.step), range(len(columns))
 
     def fetch(self, block: Block) -> ParquetPending:
+        self.check_open()
         parts, row, stop = [], block.start[0], block.stop[0]
         while row < stop:
             if row >= self._next:
@@ -207,6 +212,7 @@ class ParquetSource(Source):
         return self._columns
 
     def close(self) -> None:
+        super().close()
         self._file.close()
         self._stream.close()
 

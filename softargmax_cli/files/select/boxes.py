@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from softargmax_cli.files.source import BoxPending, Loaded, Source
+from softargmax_cli.files.source import BoxSource, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -24,7 +24,7 @@ READ = 4 << 20
 """Bytes of the array read at a time, where more is read than is wanted."""
 
 
-class SelectedSource(Source):
+class SelectedSource(BoxSource):
     """The positions `ranges` along each axis of `source`, of which those axes stay that are `kept`."""
 
     def __init__(self, source: Source, ranges: Sequence[range], kept: Sequence[bool]) -> None:
@@ -32,19 +32,12 @@ class SelectedSource(Source):
         self._source, self.ranges, self.kept = source, tuple(ranges), tuple(kept)
         self.shape = tuple(len(r) for r, stays in zip(ranges, kept, strict=True) if stays)
         self.nbytes = math.prod(map(len, ranges)) * self.dtype.itemsize
-        self.chunks, self.shards = (self._taken(lengths) for lengths in (source.chunks, source.shards))
+        self.chunks = self._taken(source.chunks)
         self.labels = None
         if source.labels is not None and kept[-1]:
             self.labels = [source.labels[i] for i in ranges[-1]]
         self._lengths = tuple(n or 0 for n in source.shape)
         self._spaces = threading.local()
-        if source.chunks is not None and not self._whole(source.chunks):
-            self.unpacked = 2 * math.prod(source.chunks) * self.dtype.itemsize  # encoded, and decoded
-
-    def _whole(self, chunks: Sequence[int]) -> bool:
-        """Whether the boxes of the part that are the chunks' are whole chunks."""
-        parts = zip(self.ranges, self.kept, chunks, strict=True)
-        return all(r.step == 1 and r.start % size == 0 if stays else size == 1 for r, stays, size in parts)
 
     def _taken(self, lengths: Sequence[int] | None) -> tuple[int, ...] | None:
         """How much of boxes of these lengths is wanted, where they and the part begin at one place."""
@@ -52,9 +45,6 @@ class SelectedSource(Source):
             return None
         taken = zip(lengths, self.ranges, self.kept, strict=True)
         return tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
-
-    def fetch(self, block: Block) -> BoxPending:
-        return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """The values of a box of the part; any thread may ask."""
@@ -123,4 +113,5 @@ class SelectedSource(Source):
         return cuts
 
     def close(self) -> None:
+        super().close()
         self._source.close()

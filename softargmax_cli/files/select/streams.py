@@ -44,6 +44,7 @@ class SelectedStream(Source):
         """Row of the first of the ids held."""
 
     def fetch(self, block: Block) -> StretchPending:
+        self.check_open()
         wanted = math.prod(block.shape)
         while self._elements < wanted:
             self._held.append(next(self._parts))
@@ -87,6 +88,7 @@ class SelectedStream(Source):
             yield part.copy() if part.base is not None else part
 
     def close(self) -> None:
+        super().close()
         self._source.close()
 
 

@@ -27,7 +27,6 @@ class SelectedTable(Source):
         self._source = source
         self._columns = columns or range(0)  # none, from -1 on backwards, are all of them to a slice
         self.shape, self.nbytes, self.has_ids = (None, len(columns)), source.nbytes, source.has_ids
-        self.surplus = source.surplus
         self.labels = None if source.labels is None else [source.labels[i] for i in columns]
         self._start, self._stop, self._step = rows.start or 0, rows.stop, rows.step or 1
         self._all = (self._start, self._stop, self._step) == (0, None, 1)
@@ -64,6 +63,7 @@ class SelectedTable(Source):
         return Loaded(values, loaded.ids)
 
     def close(self) -> None:
+        super().close()
         self._source.close()
 
 
@@ -112,4 +112,5 @@ class RowSource(ArraySource):
         raise IndexError(seen)
 
     def close(self) -> None:
+        super().close()
         self._source.close()

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 
 from softargmax_cli.errors import OutputError
 from softargmax_cli.files.remote import BUCKETS, files_of, is_url
 from softargmax_cli.files.stores import DOCUMENTS, MANIFEST, PARTIAL
-from softargmax_cli.files.temporary import locked
-from softargmax_cli.files.writers.target import follow
+from softargmax_cli.files.writers.atomic import follow
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def place_of(target: str) -> StorePlace:
@@ -167,3 +170,16 @@ class DiskPlace(StorePlace):
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def locked(descriptor: int) -> bool | None:
+    """Lock an open directory until it is closed; False where another run has, None where there are no locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True

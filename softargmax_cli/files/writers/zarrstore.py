@@ -25,7 +25,8 @@ from softargmax_cli.files.remote import blaming, files_of, is_url
 from softargmax_cli.files.stores import MANIFEST, zarr_python
 from softargmax_cli.files.writers.storeplace import place_of
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
+from softargmax_cli.reduction.fields import BY_NAME, NAMES
+from softargmax_cli.reduction.result import Run, Slices, Summary
 
 ROOT = "zarr.json"
 LAST = "soft"
@@ -63,8 +64,8 @@ class Chunks:
                 arrays[field][region] = _shaped(slices.column(field), inner)
 
             # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
-            with ThreadPoolExecutor(len(FIELDS)) as threads:
-                for _ in threads.map(put, (field for field in FIELDS if field != LAST)):
+            with ThreadPoolExecutor(len(NAMES)) as threads:
+                for _ in threads.map(put, (field for field in NAMES if field != LAST)):
                     pass
             put(LAST)
 
@@ -74,10 +75,10 @@ class Chunks:
         parts: dict[str, Any] = {}
         with blaming(self.place, "read", OutputError):
             arrays, size = self._arrays(), math.prod(block.shape[k] for k in self.kept)
-            for field in FIELDS:
+            for field in NAMES:
                 values = np.asarray(arrays[field][region])
-                parts[field] = values.reshape(size, -1).T.copy() if field in PER_AXIS else values.reshape(size)
-        return Slices(start, **parts)
+                parts[field] = values.reshape(size, -1).T.copy() if BY_NAME[field].per_axis else values.reshape(size)
+        return Slices(start, parts)
 
     def check_alone(self) -> None:
         """Raise OutputError where another run has begun to write them."""
@@ -250,8 +251,8 @@ def _documents(run: Run, shape: Sequence[int], extent: Sequence[int], asked: Map
 
     held: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(held), attributes={"softargmax": dict(asked)}, zarr_format=3)
-    for field in FIELDS:
-        several = (len(run.axes),) if field in PER_AXIS and len(run.axes) > 1 else ()
+    for field in NAMES:
+        several = (len(run.axes),) if BY_NAME[field].per_axis and len(run.axes) > 1 else ()
         group.create_array(
             field,
             shape=(*shape, *several),

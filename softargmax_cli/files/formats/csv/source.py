@@ -12,7 +12,7 @@ from softargmax_cli.files.formats.csv import cells, frames
 from softargmax_cli.files.formats.csv.dialect import Layout, find_layout
 from softargmax_cli.files.formats.csv.frames import FrameParser
 from softargmax_cli.files.formats.csv.records import Piece, Records
-from softargmax_cli.files.source import Loaded, Source
+from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -53,22 +53,23 @@ class CsvSource(Source):
     """Records in file order; a block's rows say about how many bytes are read, and how many rows come at most."""
 
     sequential = True
-    surplus = 1
     stored = "float64"
 
     def __init__(self, records: Records, layout: Layout, nbytes: int | None = None) -> None:
         self.name = records.name
-        self.format = "csv.gz" if records.compressed else "csv"
         self.shape = (None, len(layout.columns))
         self.dtype = np.dtype("f8")
         self.nbytes = nbytes
         self.labels = tuple(layout.header[at] for at in layout.columns) if layout.header else None
         self.notes = layout.notes
         self.has_ids = layout.id_at is not None
-        self.delimiter, self.header = layout.delimiter, layout.header
-        if layout.id_at is not None:
-            told = cells.option_for(layout, layout.id_at)
-            self.id_column = int(told) if told.isdecimal() else told
+        told = None if layout.id_at is None else cells.option_for(layout, layout.id_at)
+        self.facts = Facts(
+            "csv.gz" if records.compressed else "csv",
+            delimiter=layout.delimiter,
+            header=layout.header,
+            id_column=int(told) if told and told.isdecimal() else told,
+        )
         self._records = records
         self.layout = layout
         self._frames = FrameParser(layout)
@@ -76,6 +77,7 @@ class CsvSource(Source):
         self._counting = threading.Lock()
 
     def fetch(self, block: Block) -> CsvPending | None:
+        self.check_open()
         rows = max(block.shape[0], _CELLS // self.layout.width)
         size = min(max(rows * self.layout.record, _LEAST), _MOST)
         piece = self._records.take(size, self.layout.delimiter, rows)
@@ -98,6 +100,7 @@ class CsvSource(Source):
         return loaded
 
     def close(self) -> None:
+        super().close()
         self._records.close()
 
 

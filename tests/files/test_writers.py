@@ -8,7 +8,6 @@ import itertools
 import json
 import math
 import os
-import re
 import stat
 import sys
 import threading
@@ -19,14 +18,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from results import made
 
+from softargmax_cli import __version__
 from softargmax_cli.errors import OptionError, OutputError
-from softargmax_cli.files.writers import FORMATS, fields_of, format_of, open_sink
-from softargmax_cli.files.writers.numpyfiles import npy_header
-from softargmax_cli.reduction.result import FIELDS, Run, Slices, Summary
+from softargmax_cli.files.writers import FORMATS, fields_of, format_of, known_format, open_writer
+from softargmax_cli.files.writers.npy import npy_header
+from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.result import Run, Slices, Summary
 
 NAN = math.nan
 posix = pytest.mark.skipif(os.name != "posix", reason="there are no FIFOs and devices")
@@ -36,7 +40,7 @@ def slices_of(soft: list[float], start: int = 0, ids: list[str] | None = None) -
     """Slices of one axis that agree with index 1 unless soft is NaN."""
     values = np.array(soft, np.float64)
     defined = ~np.isnan(values)
-    return Slices(
+    return made(
         start,
         hard=np.where(defined, 1, -1).astype(np.int64)[np.newaxis],
         soft=values[np.newaxis],
@@ -51,7 +55,7 @@ def slices_of(soft: list[float], start: int = 0, ids: list[str] | None = None) -
     )
 
 
-TUTORIAL = Slices(
+TUTORIAL = made(
     0,
     hard=np.array([[0, 1, 2]]),
     soft=np.array([[0.0, 0.9999546021312976, 1.9999546021312975]]),
@@ -64,7 +68,7 @@ TUTORIAL = Slices(
     ties=np.array([1, 1, 2]),
 )
 
-PLANE = Slices(
+PLANE = made(
     0,
     hard=np.array([[3, -1, 12], [7, -1, 0]]),
     soft=np.array([[3.125, NAN, 11.5], [7.5, NAN, 0.0]]),
@@ -90,11 +94,24 @@ def run_over(shape: tuple[int | None, ...], axes: tuple[int, ...], **more: Any) 
 def save(target: str | Path, run: Run, parts: list[Slices], shape: tuple[int, ...], **options: Any) -> None:
     format = options.pop("format", None) or format_of(str(target))
     summary = Summary()
-    with open_sink(str(target), format, run, FIELDS, force=options.pop("force", False), **options) as sink:
+    with open_writer(str(target), format, run, NAMES, force=options.pop("force", False), **options) as sink:
         for part in parts:
             summary.add(part)
             sink.write(part)
         sink.commit(summary, shape)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The slices in a file of any format that is a table."""
+    format = path.suffix[1:]
+    if format == "parquet":
+        return pl.read_parquet(path).to_dicts()
+    text = path.read_bytes().decode("utf-8")
+    if format in ("csv", "tsv"):
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="," if format == "csv" else "\t"))
+    slices = [json.loads(line) for line in text.split("\n")[:-1]] if format == "jsonl" else json.loads(text)["slices"]
+    assert isinstance(slices, list)
+    return slices
 
 
 def names_in(folder: Path) -> list[str]:
@@ -138,7 +155,7 @@ def test_jsonl_literally(tmp_path: Path) -> None:
 def test_json_literally(tmp_path: Path) -> None:
     run = run_of(None, 4)
     summary = Summary()
-    with open_sink(str(tmp_path / "a.json"), "json", run, ("hard", "soft"), force=False) as sink:
+    with open_writer(str(tmp_path / "a.json"), "json", run, ("hard", "soft"), force=False) as sink:
         for part in (slices_of([1.0]), slices_of([NAN], 1)):
             summary.add(part)
             sink.write(part)
@@ -165,9 +182,9 @@ def test_csv_of_two_axes_literally(tmp_path: Path) -> None:
 
 def test_tsv_of_three_axes_with_ids_and_two_that_stay_literally(tmp_path: Path) -> None:
     hard = np.array([[5, 1], [0, 2], [9, 3]])
-    slices = Slices(0, hard, hard + 0.5, hard * 0.0, np.array([1.0, 0.5]), np.array([True, False]), ids=["a b", ""])
+    slices = made(0, hard, hard + 0.5, hard * 0.0, np.array([1.0, 0.5]), np.array([True, False]), ids=["a b", ""])
     run = run_over((2, 4, 1, 4, 16), (3, 1, 4), has_ids=True)
-    with open_sink(str(tmp_path / "a.tsv"), "tsv", run, ("agree", "hard", "soft"), force=False) as sink:
+    with open_writer(str(tmp_path / "a.tsv"), "tsv", run, ("agree", "hard", "soft"), force=False) as sink:
         sink.write(slices)
         sink.commit(Summary(), (2, 4, 1, 4, 16))
     assert (tmp_path / "a.tsv").read_bytes() == (
@@ -192,7 +209,7 @@ def test_jsonl_of_two_axes_literally(tmp_path: Path) -> None:
 def test_json_of_two_axes_literally(tmp_path: Path) -> None:
     more = {"beta": None, "kind": "probs", "coords": "corners", "window": 3}
     run, summary = run_over((16, 3, 8), (2, 0), **more), Summary()
-    with open_sink(str(tmp_path / "a.json"), "json", run, ("hard", "soft", "second"), force=False) as sink:
+    with open_writer(str(tmp_path / "a.json"), "json", run, ("hard", "soft", "second"), force=False) as sink:
         summary.add(PLANE)
         sink.write(PLANE)
         sink.commit(summary, (16, 3, 8))
@@ -210,8 +227,8 @@ def test_json_of_two_axes_literally(tmp_path: Path) -> None:
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("layout", ["C", "F"])
 def test_npy_and_npz_of_two_axes(tmp_path: Path, known: bool, layout: Literal["C", "F"]) -> None:
-    columns: dict[str, Any] = {field: np.array(getattr(PLANE, field), order=layout) for field in FIELDS}
-    slices = Slices(0, **columns)
+    columns: dict[str, Any] = {field: np.array(getattr(PLANE, field), order=layout) for field in NAMES}
+    slices = made(0, **columns)
     run = run_over((3 if known else None, 1, 16, 8), (2, 3))
     for format in ("npy", "npz"):
         save(tmp_path / f"a.{format}", run, [slices.part(0, 1), slices.part(1, 3)], (3, 1, 16, 8))
@@ -220,7 +237,7 @@ def test_npy_and_npz_of_two_axes(tmp_path: Path, known: bool, layout: Literal["C
     np.testing.assert_array_equal(npy, np.array(soft), strict=True)
     assert npy.flags.c_contiguous
     with np.load(tmp_path / "a.npz", allow_pickle=False) as npz:
-        assert tuple(npz) == FIELDS
+        assert tuple(npz) == NAMES
         np.testing.assert_array_equal(npz["hard"], np.array([[[3, 7]], [[-1, -1]], [[12, 0]]], "<i8"), strict=True)
         np.testing.assert_array_equal(npz["soft"], np.array(soft), strict=True)
         np.testing.assert_array_equal(npz["offset"][:, 0, 1], [0.5, NAN, 0.0])
@@ -240,13 +257,13 @@ def test_several_axes_and_none_stays(tmp_path: Path, format: str) -> None:
         with np.load(path) as npz:
             np.testing.assert_array_equal(npz["hard"], np.array([3, 7]), strict=True)
             assert npz["peak"].shape == ()
-    elif format in ("csv", "tsv"):
-        head, row = path.read_text().splitlines()
-        assert re.split("[,\t]", head)[:3] == ["hard_0", "hard_1", "soft_0"]
-        assert re.split("[,\t]", row)[:3] == ["3", "7", "3.125"]
+    elif format in ("csv", "tsv", "parquet"):
+        (row,) = rows_of(path)
+        assert list(row)[:3] == ["hard_0", "hard_1", "soft_0"]
+        assert [float(value) for value in list(row.values())[:3]] == [3, 7, 3.125]
     else:
-        slices = [json.loads(path.read_text())] if format == "jsonl" else json.loads(path.read_text())["slices"]
-        assert (slices[0]["index"], slices[0]["hard"]) == ([], [3, 7])
+        (row,) = rows_of(path)
+        assert (row["index"], row["hard"]) == ([], [3, 7])
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -265,10 +282,10 @@ def test_several_axes_and_no_slices(tmp_path: Path, known: bool) -> None:
 def test_npy_copies_no_more_than_it_must(tmp_path: Path, axes: int, copies: int) -> None:
     soft = np.arange(axes * 500_000, dtype=np.float64).reshape(axes, -1)
     peak = soft[0]
-    slices = Slices(0, soft.astype(np.int64), soft, soft, peak, peak > 0)
+    slices = made(0, soft.astype(np.int64), soft, soft, peak, peak > 0)
     shape = (500_000, *[4] * axes)
-    with open_sink(
-        str(tmp_path / "a.npy"), "npy", run_over(shape, tuple(range(1, axes + 1))), FIELDS, force=False
+    with open_writer(
+        str(tmp_path / "a.npy"), "npy", run_over(shape, tuple(range(1, axes + 1))), NAMES, force=False
     ) as sink:
         tracemalloc.start()
         try:
@@ -294,22 +311,22 @@ def test_several_kept_axes_in_every_format(tmp_path: Path, axis: int) -> None:
     npy = np.load(tmp_path / "a.npy", allow_pickle=False)
     np.testing.assert_array_equal(npy, soft.reshape(kept), strict=True)
     npz = np.load(tmp_path / "a.npz", allow_pickle=False)
-    assert tuple(npz) == FIELDS
+    assert tuple(npz) == NAMES
     assert {name: npz[name].dtype.str for name in npz} == {
-        **dict.fromkeys(FIELDS, "<f8"),
+        **dict.fromkeys(NAMES, "<f8"),
         "hard": "<i8",
         "ties": "<i8",
         "agree": "|b1",
     }
     assert all(npz[name].shape == kept for name in npz)
     npz.close()
-    with (tmp_path / "a.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["index_0", "index_1", *FIELDS]
     places = list(np.ndindex(*kept))
-    assert [(int(row["index_0"]), int(row["index_1"])) for row in rows] == places
-    assert [float(row["soft"]) for row in rows] == soft.tolist()
-    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    for format in ("csv", "tsv", "parquet"):
+        rows = rows_of(tmp_path / f"a.{format}")
+        assert list(rows[0]) == ["index_0", "index_1", *NAMES]
+        assert [(int(row["index_0"]), int(row["index_1"])) for row in rows] == places
+        assert [float(row["soft"]) for row in rows] == soft.tolist()
+    lines = rows_of(tmp_path / "a.jsonl")
     assert [tuple(line["index"]) for line in lines] == places
     document = json.loads((tmp_path / "a.json").read_text())
     assert document["slices"] == lines
@@ -327,10 +344,10 @@ def test_no_axis_stays(tmp_path: Path, format: str) -> None:
         assert soft == 1.25
         if format == "npz":
             loaded.close()
-    elif format in ("csv", "tsv"):
-        assert path.read_text().splitlines()[0].split("," if format == "csv" else "\t") == list(FIELDS)
+    elif format in ("csv", "tsv", "parquet"):
+        assert list(rows_of(path)[0]) == list(NAMES)
     else:
-        assert '"index": []' in path.read_text()
+        assert rows_of(path)[0]["index"] == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -344,12 +361,10 @@ def test_no_slices(tmp_path: Path, format: str, known: bool) -> None:
     elif format == "npz":
         with np.load(path) as npz:
             assert {npz[name].shape for name in npz} == {(0,)}
-    elif format == "json":
-        document = json.loads(path.read_text())
-        assert document["slices"] == []
-        assert document["summary"]["max_abs_offset"] is None
     else:
-        assert path.read_text().count("\n") == (0 if format == "jsonl" else 1)
+        assert rows_of(path) == []
+    if format == "json":
+        assert json.loads(path.read_text())["summary"]["max_abs_offset"] is None
 
 
 def test_length_learnt_at_the_end(tmp_path: Path) -> None:
@@ -365,11 +380,12 @@ def test_length_learnt_at_the_end(tmp_path: Path) -> None:
 
 def test_more_rows_than_a_batch(tmp_path: Path) -> None:
     soft = (np.arange(70_000) / 3).tolist()
-    save(tmp_path / "a.csv", run_of(70_000, 4), [slices_of(soft)], (70_000, 4))
-    with (tmp_path / "a.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["index"]) for row in rows] == list(range(70_000))
-    assert [float(row["soft"]) for row in rows] == soft
+    for format in ("csv", "parquet"):
+        path = tmp_path / f"a.{format}"
+        save(path, run_of(70_000, 4), [slices_of(soft)], (70_000, 4))
+        rows = rows_of(path)
+        assert [int(row["index"]) for row in rows] == list(range(70_000))
+        assert [float(row["soft"]) for row in rows] == soft
 
 
 def test_infinity_is_null_in_json_only(tmp_path: Path) -> None:
@@ -398,13 +414,43 @@ def test_zip64_where_a_member_needs_it(tmp_path: Path, monkeypatch: pytest.Monke
         np.testing.assert_array_equal(npz["soft"], [1.0, 2.0])
 
 
+def test_parquet_as_pyarrow_and_polars_see_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    run = run_over((None, 2), (1,), has_ids=True, labels=["cat", "dog"])
+    save(path, run, [slices_of([1.0], ids=["x"]), slices_of([NAN], 1, ids=["a\udcffb"])], (2, 2))
+    table = pyarrow.parquet.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    assert types == {
+        **dict.fromkeys(NAMES, "double"),
+        **dict.fromkeys(["index", "hard", "ties"], "int64"),
+        **dict.fromkeys(["id", "label"], "string"),
+        "agree": "bool",
+    }
+    assert table.column_names == ["index", "id", "hard", "label", *NAMES[1:]]
+    said = json.loads(table.schema.metadata[b"softargmax"])
+    assert (said["axis"], said["beta"], said["kind"], said["version"]) == ([1], 100.0, "scores", __version__)
+    first, second = pl.read_parquet(path).rows(named=True)
+    assert (first["id"], first["label"], first["hard"], first["soft"], first["agree"]) == ("x", "dog", 1, 1.0, True)
+    assert (second["id"], second["label"], second["hard"]) == ("a\\udcffb", None, -1)
+    assert math.isnan(second["soft"])
+
+
+def test_parquet_has_large_groups_whatever_the_blocks(tmp_path: Path) -> None:
+    parts = [slices_of([float(k)], k) for k in range(300)]
+    save(tmp_path / "a.parquet", run_of(300, 4), parts, (300, 4))
+    file = pyarrow.parquet.ParquetFile(tmp_path / "a.parquet")
+    assert file.num_row_groups == 1
+    assert file.read().column("soft").to_pylist() == [float(k) for k in range(300)]
+    file.close()
+
+
 # Names
 
 
 HOSTILE = ["", 'a,b\t"c"', "line\nend", "lone\rreturn", "\x1b[31m\x9b1m", "%s %d {0}", "[bold]", "\u202eabc", "日本"]
 
 
-@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "npz"])
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "npz", "parquet"])
 def test_names_come_back_unchanged(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"a.{format}"
     labels = ["", 'x,"\n\r\t%d\x85']
@@ -415,13 +461,10 @@ def test_names_come_back_unchanged(tmp_path: Path, format: str) -> None:
         with np.load(path, allow_pickle=False) as npz:
             assert npz["id"].tolist() == HOSTILE
         return
-    if format in ("csv", "tsv"):
-        with path.open(newline="", encoding="utf-8") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file, delimiter="," if format == "csv" else "\t"))
-    else:
+    rows = rows_of(path)
+    if format in ("json", "jsonl"):
         text = path.read_bytes().decode("utf-8")
         assert not any(sign in text for sign in "\x1b\x85\x9b\u202e")
-        rows = [json.loads(line) for line in text.split("\n")[:-1]] if format == "jsonl" else json.loads(text)["slices"]
         assert (rows[0] if format == "jsonl" else json.loads(text))["input"] == run.input
     assert [row["id"] for row in rows] == HOSTILE
     assert {row["label"] for row in rows} == {'x,"\n\r\t%d\x85'}
@@ -457,20 +500,28 @@ def test_format_of() -> None:
 
 
 def test_fields_of() -> None:
-    assert fields_of("npy") == ("soft",)
-    assert {fields_of(format) for format in FORMATS if format != "npy"} == {FIELDS}
-    with pytest.raises(OptionError, match="xlsx"):
-        fields_of("xlsx")
+    assert fields_of("npy", NAMES) == ("soft",)
+    assert {fields_of(format, NAMES) for format in FORMATS if format != "npy"} == {NAMES}
 
 
-def test_only_jsonl_names_inputs(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="jsonl"):
-        open_sink(str(tmp_path / "a.csv"), "csv", run_of(1, 4), FIELDS, force=False, name_inputs=True)
-    assert names_in(tmp_path) == []
+def test_known_format() -> None:
+    assert [known_format(name) for name in (None, "table", "zarr", *FORMATS)] == [None, "table", "zarr", *FORMATS]
+    with pytest.raises(OptionError, match=r"there is no format 'xlsx'\nchoose one of table, npy, npz, csv, "):
+        known_format("xlsx")
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet"])
+def test_slices_say_their_input(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"a.{format}"
+    save(path, run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), name_inputs=True)
+    assert [(next(iter(row)), row["input"], float(row["soft"])) for row in rows_of(path)] == [
+        ("input", "scores.npy", 1.0),
+        ("input", "scores.npy", 2.0),
+    ]
 
 
 def test_slices_out_of_order_or_missing(tmp_path: Path) -> None:
-    sink = open_sink(str(tmp_path / "a.npy"), "npy", run_of(3, 4), FIELDS, force=False)
+    sink = open_writer(str(tmp_path / "a.npy"), "npy", run_of(3, 4), NAMES, force=False)
     with pytest.raises(RuntimeError, match="slice 1 came where slice 0 was due"):
         sink.write(slices_of([1.0], 1))
     with pytest.raises(RuntimeError, match="0 slices came where 3 were due"):
@@ -486,7 +537,7 @@ def test_slices_out_of_order_or_missing(tmp_path: Path) -> None:
 def test_giving_up_leaves_the_old_file_alone(tmp_path: Path, format: str, end: str) -> None:
     path = tmp_path / f"a.{format}"
     path.write_bytes(b"old")
-    sink = open_sink(str(path), format, run_of(None, 4), FIELDS, force=True)
+    sink = open_writer(str(path), format, run_of(None, 4), NAMES, force=True)
 
     def use() -> None:
         with sink:
@@ -523,7 +574,7 @@ def test_replacing_leaves_nothing_else(tmp_path: Path, format: str) -> None:
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
-    with open_sink(str(path), "npy", run_of(1, 4), FIELDS, force=False) as sink:
+    with open_writer(str(path), "npy", run_of(1, 4), NAMES, force=False) as sink:
         sink.write(slices_of([1.0]))
         path.write_bytes(b"other")
         with pytest.raises(OutputError, match="exists"):
@@ -626,7 +677,9 @@ def test_fifo(fifo: tuple[Path, Callable[[], bytes]], tmp_path: Path, format: st
     save(path, run, parts, (3, 4), format=format)
     got = read()
     assert stat.S_ISFIFO(path.stat().st_mode)
-    if format == "npz":
+    if format == "parquet":
+        assert pl.read_parquet(io.BytesIO(got))["id"].to_list() == ["a", "b", "c"]
+    elif format == "npz":
         with np.load(io.BytesIO(got), allow_pickle=False) as npz:
             np.testing.assert_array_equal(npz["soft"], [1.0, NAN, 3.0])
             assert npz["id"].tolist() == ["a", "b", "c"]
@@ -651,7 +704,7 @@ def test_fifo_of_several_axes(fifo: tuple[Path, Callable[[], bytes]], format: st
 def test_broken_pipe_stays_a_broken_pipe(tmp_path: Path, format: str) -> None:
     read, write = os.pipe()
     try:
-        sink = open_sink(f"/dev/fd/{write}", format, run_of(None, 4), FIELDS, force=False)
+        sink = open_writer(f"/dev/fd/{write}", format, run_of(None, 4), NAMES, force=False)
         os.close(read)
         with pytest.raises(BrokenPipeError), sink:  # noqa: PT012 - which of the two raises depends on the format
             sink.write(slices_of([1.0] * 100_000))
@@ -728,4 +781,4 @@ def test_standard_output_by_name(name: str, capfdbinary: pytest.CaptureFixture[b
 def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OutputError, match="standard output is closed"):
-        open_sink("-", "csv", run_of(1, 4), FIELDS, force=False)
+        open_writer("-", "csv", run_of(1, 4), NAMES, force=False)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from softargmax_cli.errors import OptionError, OutputError
-from softargmax_cli.files.writers.boxes import BoxFile
+from softargmax_cli.files.writers.npy import BoxWriter
 from softargmax_cli.reduction import blocks
 
 Array = npt.NDArray[Any]
@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 def written(path: Path | str, x: Array, axes: tuple[int, ...], order: Any = "C", *, force: bool = False) -> None:
     """`x` in the boxes in which its reduction over `axes` would come."""
-    with BoxFile(str(path), "gradient", x.dtype, x.shape, order, force=force) as file:
+    with BoxWriter(str(path), "gradient", x.dtype, x.shape, order, force=force) as file:
         for block in blocks.plan(x.shape, axes, order, 40, contiguous=False):
             file.write(block.start, x[tuple(map(slice, block.start, block.stop))])
         file.commit(x.shape)
@@ -58,7 +58,7 @@ def test_several_coordinates_are_a_last_axis(tmp_path: Path, suffix: str) -> Non
     x = np.random.default_rng(2).normal(size=(4, 5, 6, 2))
     for order in ("C", "F"):
         path = tmp_path / f"{order}{suffix}"
-        with BoxFile(str(path), "gradient", x.dtype, x.shape, order, force=False) as file:  # type: ignore[arg-type]
+        with BoxWriter(str(path), "gradient", x.dtype, x.shape, order, force=False) as file:  # type: ignore[arg-type]
             for block in blocks.plan(x.shape[:-1], (1, 2), order, 7, contiguous=False):  # type: ignore[arg-type]
                 file.write(block.start, x[tuple(map(slice, block.start, block.stop))])
             file.commit(x.shape)
@@ -69,7 +69,7 @@ def test_several_coordinates_are_a_last_axis(tmp_path: Path, suffix: str) -> Non
 def test_rows_of_which_only_the_end_tells_how_many(tmp_path: Path, suffix: str) -> None:
     x = np.arange(35.0, dtype="f4").reshape(7, 5)
     path = tmp_path / f"y{suffix}"
-    with BoxFile(str(path), "gradient", x.dtype, (None, 5), "C", force=False) as file:
+    with BoxWriter(str(path), "gradient", x.dtype, (None, 5), "C", force=False) as file:
         for start, stop in ((0, 3), (3, 4), (4, 7)):
             file.write((start, 0), np.asfortranarray(x[start:stop]))
         file.commit((7, 5))
@@ -96,10 +96,10 @@ def test_what_is_given_up_leaves_what_was_there(tmp_path: Path, suffix: str) -> 
     path = tmp_path / f"y{suffix}"
     path.write_bytes(b"old")
     with pytest.raises(OutputError, match="the file exists"):
-        BoxFile(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=False)
-    with BoxFile(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=True) as file:
+        BoxWriter(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=False)
+    with BoxWriter(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=True) as file:
         file.write((0, 0), np.zeros((1, 3), "f4"))
-    with BoxFile(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=True) as file:
+    with BoxWriter(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=True) as file:
         file.write((0, 0), np.zeros((1, 3), "f4"))
         with pytest.raises(RuntimeError, match="3 entries came where 6 were due"):
             file.commit((2, 3))
@@ -109,7 +109,7 @@ def test_what_is_given_up_leaves_what_was_there(tmp_path: Path, suffix: str) -> 
 
 def test_other_formats_hold_no_array() -> None:
     with pytest.raises(OptionError, match=r"y\.csv: what is written there is an array"):
-        BoxFile("y.csv", "gradient", np.dtype("f4"), (2, 3), "C", force=False)
+        BoxWriter("y.csv", "gradient", np.dtype("f4"), (2, 3), "C", force=False)
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
