@@ -20,10 +20,10 @@ from softargmax_cli.errors import OptionError, as_called, naming
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.applied import selected
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.select import selected
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.spooled import spooled
+from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction import engine
@@ -82,7 +82,7 @@ def reduce(
         files.enter_context(naming(source.name))
         problem = spec.resolve(source.shape, source.dtype, wanted)
         if source.sequential and REDUCTION.must_seek(source, problem, room):
-            source = files.enter_context(closing(spooled(source, room)))
+            source = files.enter_context(closing(copied(source, room)))
             problem = spec.resolve(source.shape, source.dtype, wanted)
         notes = list(source.notes)
         runtime = shared(device)
