@@ -39,7 +39,7 @@ from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import FORMATS, STORE
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Summary
-from softargmax_cli.tensorflow.loading import VARIABLE
+from softargmax_cli.tensorflow.choice import VARIABLE
 
 TEXT = README.read_text(encoding="utf-8")
 PAGES = {file.stem: file.read_text(encoding="utf-8") for file in DOCS}

@@ -14,8 +14,8 @@ from oracle import answer_to, assert_answers
 
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.files.select.applied import selected
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.select import selected
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.boxes import FAN_IN, HELD, boxes_of, held_bytes
@@ -84,7 +84,7 @@ def test_a_chunk_that_does_not_fit() -> None:
 
 
 def test_what_is_left_of_a_plan() -> None:
-    left = Remaining((4, 6), (1,), "C", (2, 3), lambda block: block.start[0] == 0)
+    left = Remaining((4, 6), (1,), "C", (2, 3), [1])
     assert [block.start for block in left] == [(2, 0), (2, 3)]
     assert [[block.start for block in box] for box in left.boxes()] == [[(2, 0), (2, 3)]]
 
@@ -145,7 +145,8 @@ def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch
         shape = (*([len(problem.axes)] if BY_NAME[field].per_axis else []), *kept)
         boxed[field] = np.zeros(shape, whole.column(field).dtype)
     assert BOXES.plan(source, problem, MEMORY) == REDUCTION.plan(source, problem, MEMORY)
-    for block, slices in reduce_boxes(source, problem, native_runtime, memory=MEMORY):
+    columns = range(BOXES.plan(source, problem, MEMORY).columns)
+    for block, slices in reduce_boxes(source, problem, native_runtime, memory=MEMORY, columns=columns):
         put(boxed, problem, block, slices)
     for field in NAMES:
         assert boxed[field].tobytes() == whole.column(field).tobytes(), field
