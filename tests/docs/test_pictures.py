@@ -17,7 +17,6 @@ from make_pictures import (
     FOLDER,
     HEATMAPS,
     MAPS,
-    PLOTTED,
     TWO_PEAKS,
     WIDTH,
     WINDOWED,
