@@ -47,7 +47,6 @@ ALL = "\n".join(PAGES.values())
 SESSIONS = [session for text in PAGES.values() for session in sessions(text)]
 PYTHON = re.findall(r"(?ms)^```python\n(.*?)^```$", ALL)
 COMMANDS = get_command(app.app).commands
-PARAMETERS = COMMANDS["run"].params
 
 
 def block_below(marker: str, readme: str = TEXT) -> list[str]:
@@ -202,8 +201,6 @@ def test_every_number_of_the_summary_is_explained() -> None:
 def test_every_format_has_its_row() -> None:
     formats = [*FORMATS, STORE, "table"]
     assert set(formats) <= set(rows())
-    (choice,) = [parameter.type for parameter in PARAMETERS if parameter.name == "format"]
-    assert set(choice.choices) == set(formats)
 
 
 def test_every_exit_code_has_its_row() -> None:
@@ -217,6 +214,14 @@ def test_every_environment_variable_has_its_row() -> None:
         read |= set(re.findall(r"environ(?:\.get\(|\.setdefault\(|\[)\"(\w+)\"", file.read_text(encoding="utf-8")))
     assert "NO_COLOR" in read
     assert {*read, VARIABLE} - {"TF_ENABLE_ONEDNN_OPTS"} <= set(rows())
+
+
+def test_contributors_read_of_modules_that_are_there() -> None:
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:api|cli|cluster|files|reduction|report|tensorflow|tests)(?:/[\w./]+)?)`", text)
+    assert len(named) >= 15
+    places = [ROOT / name if name.startswith("tests") else ROOT / "softargmax_cli" / name for name in named]
+    assert [str(place) for place in places if not place.exists()] == []
 
 
 @pytest.mark.parametrize("file", DOCS, ids=lambda file: file.stem)
