@@ -13,7 +13,7 @@ import numpy.typing as npt
 FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree")
 """The result's fields in the order in which every format lists them (see the README for their meaning)."""
 
-PER_AXIS = frozenset({"hard", "soft", "offset", "spread", "gradient"})
+PER_AXIS = frozenset({"hard", "soft", "expected", "difference", "offset", "spread", "gradient"})
 """Fields with a number for each reduced axis; the others have one for each slice."""
 
 ALWAYS = frozenset({"hard", "soft", "offset", "peak", "agree"})
