@@ -21,15 +21,15 @@ from softargmax_cli.errors import OptionError, as_called, naming
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.applied import selected
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.select import selected
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.spooled import spooled
+from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction import engine
+from softargmax_cli.reduction.fields import FREE, NAMES
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.result import ALWAYS, FIELDS
 
 
 def reduce(
@@ -82,7 +82,7 @@ def reduce(
         files.enter_context(naming(source.name))
         problem = spec.resolve(source.shape, source.dtype, wanted)
         if source.sequential and REDUCTION.must_seek(source, problem, room):
-            source = files.enter_context(closing(spooled(source, room)))
+            source = files.enter_context(closing(copied(source, room)))
             problem = spec.resolve(source.shape, source.dtype, wanted)
         notes = list(source.notes)
         with lent(device) as runtime:
@@ -114,7 +114,7 @@ def _opened(path_or_array: Any, reading: Reading) -> Source:
 def _fields(fields: Iterable[str] | None) -> frozenset[str]:
     """Which fields to compute; those that cost nothing always."""
     if fields is None:
-        return frozenset(FIELDS)
+        return frozenset(NAMES)
     if isinstance(fields, str):
         fields = [fields]
-    return ALWAYS | {one_of("fields", field, FIELDS) for field in fields}
+    return FREE | {one_of("fields", field, NAMES) for field in fields}

@@ -11,7 +11,8 @@ from typing import Any, TextIO
 from softargmax_cli.errors import SoftArgmaxError, as_typed
 from softargmax_cli.files.writers.json import JsonObjects, json_object
 from softargmax_cli.reduction.check import Verdict
-from softargmax_cli.reduction.result import FIELDS, Run
+from softargmax_cli.reduction.fields import EXPECTED_FIELDS, NAMES
+from softargmax_cli.reduction.result import Run
 from softargmax_cli.report.summary import TABLE_FIELDS
 from softargmax_cli.report.text import legible
 from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
@@ -57,7 +58,7 @@ class VerdictReport:
 
     def __init__(self, format: str, output: str | None, rows: int) -> None:
         self.format, self.output, self.rows = format, output, rows
-        self.fields = frozenset(FIELDS if format == "json" else TABLE_FIELDS)
+        self.fields = frozenset(NAMES if format == "json" else TABLE_FIELDS)
         self.checks: list[Checked] = []
         self._bytes = io.BytesIO()
         self.out: TextIO = sys.stdout
@@ -133,8 +134,8 @@ def _put_worst(run: Run, verdict: Verdict, file: TextIO) -> None:
 def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
     worst: list[str] = []
     if verdict.worst is not None:
-        fields = verdict.worst.fields
-        for batch in JsonObjects(replace(run, fields=fields), fields).of(verdict.worst):
+        fields = [field.name for field in EXPECTED_FIELDS if field.name in verdict.worst.columns]
+        for batch in JsonObjects(replace(run, fields=tuple(fields)), fields).of(verdict.worst):
             worst += batch
     distance = "max_abs_offset" if criterion.expect is None else "max_abs_difference"
     about = {

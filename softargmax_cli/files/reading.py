@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from softargmax_cli.files.select.selection import Selection
+from softargmax_cli.files.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

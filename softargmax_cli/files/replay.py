@@ -10,7 +10,8 @@ from typing import BinaryIO
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source, source_of
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.streams import opened, seekable
+from softargmax_cli.files.streams import opened
+from softargmax_cli.files.tempcopy import copied_stream
 from softargmax_cli.files.watching import Watch
 
 
@@ -27,8 +28,7 @@ class Replay:
         """The input from its beginning; as `open_source`. Raises OutputError where a copy finds no room."""
         if self._copy is None and (self._path == "-" or _runs_dry(self._path)):
             stream, self._name, _ = opened(self._path)
-            self._copy = seekable(stream, self._name)
-            self._watch = Watch(self._copy, "-", self._name)
+            self._copy = copied_stream(stream, self._name)
         source = open_source(self._path, self._reading) if self._copy is None else self._copied(self._copy)
         self._watch = source.watch = self._watch or source.watch
         return source

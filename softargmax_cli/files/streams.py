@@ -1,4 +1,4 @@
-"""Byte streams of inputs: opened, looked at without moving, and copied where a format must jump about in them."""
+"""Byte streams of inputs: opened, and looked at without moving."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import errno
 import io
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.remote import is_url, opened_url
-from softargmax_cli.files.spooled import blaming
-from softargmax_cli.files.watching import refusals
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -96,32 +93,6 @@ class _Resumed(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
-
-
-def seekable(stream: BinaryIO, name: str) -> BinaryIO:
-    """The same bytes as a file that can be read at any place, which begins with them.
-
-    What is one already is returned as it is. A pipe is read to its end, into a temporary file without a name, and
-    closed. Raises OutputError where that file finds no room.
-    """
-    if stream.seekable() and stream.tell() == 0:
-        return stream
-    with blaming(name):
-        copy = tempfile.TemporaryFile("w+b", 1 << 18)  # noqa: SIM115
-        try:
-            while piece := _read(stream, name):
-                copy.write(piece)
-            copy.seek(0)
-        except BaseException:
-            copy.close()
-            raise
-    stream.close()
-    return cast(BinaryIO, copy)
-
-
-def _read(stream: BinaryIO, name: str) -> bytes:
-    with refusals(name):
-        return stream.read(1 << 20)
 
 
 def _nearest(path: str) -> str:

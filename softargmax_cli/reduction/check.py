@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.result import FIELDS, Slices
+from softargmax_cli.reduction.result import Slices
 
 Float = npt.NDArray[np.float64]
 Distance = Callable[[Slices], tuple[Float, npt.NDArray[np.bool_]]]
 """How far each slice is off, (m,), NaN where that cannot be said, and which of them fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compared(Slices):
-    """Slices beside what was expected of soft; both (a, m), in coordinate units."""
-
-    fields: ClassVar[tuple[str, ...]] = (*FIELDS[:2], "expected", "difference", *FIELDS[2:])
-
-    expected: Float | None = None
-    difference: Float | None = None
-    """soft − expected; 0 where both are NaN, or the same infinity."""
-
-
-def compared(slices: Slices, expected: Float) -> Compared:
-    """Put `expected`, shape (a, m), beside slices."""
+def compared(slices: Slices, expected: Float) -> Slices:
+    """Put `expected`, shape (a, m), and soft − expected beside slices; 0 where both are NaN, or the same infinity."""
     with np.errstate(invalid="ignore"):
         same = (np.isnan(slices.soft) & np.isnan(expected)) | (slices.soft == expected)
         difference = np.where(same, 0.0, slices.soft - expected)
-    found = {field.name: getattr(slices, field.name) for field in fields(Slices)}
-    return Compared(**found, expected=expected, difference=difference)
+    return replace(slices, columns={**slices.columns, "expected": expected, "difference": difference})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +90,7 @@ class Check:
         if self._worst:
             distances = np.concatenate(self._distances)
             order = _worst_first(distances, self._rows)
-            self._worst = [type(self._worst[0]).joined(self._worst).take(order)]
+            self._worst = [Slices.joined(self._worst).take(order)]
             self._distances = [distances[order]]
 
     def settled(self, slices: int | None) -> bool:
@@ -132,12 +119,9 @@ def within(tolerance: float) -> Distance:
 
 
 def close_to(atol: float, rtol: float) -> Distance:
-    """Fail `Compared` slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN."""
+    """Fail `compared` slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN."""
 
     def distance(slices: Slices) -> tuple[Float, npt.NDArray[np.bool_]]:
-        assert isinstance(slices, Compared)
-        assert slices.expected is not None
-        assert slices.difference is not None
         apart = np.abs(slices.difference)
         with np.errstate(invalid="ignore"):
             bound = np.where(np.isinf(slices.expected), 0.0, atol + rtol * np.abs(slices.expected))

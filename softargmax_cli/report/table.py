@@ -237,7 +237,7 @@ def _columns(slices: Slices, run: Run, file: TextIO, best: npt.NDArray[np.float6
     numbers, bounds = partial(numbers_of, slices, signs=signs), bounds_of(slices, run)
     yield from places_of(slices, run, file)
     yield soft_of(slices, run, signs)
-    if "expected" in slices.fields:
+    if slices.expected is not None:
         yield from (numbers(field, spell=_exact) for field in ("expected", "difference"))
     yield numbers("offset", bounds=bounds, spare=1)
     yield numbers("peak", spell=_weight, spare=2)

@@ -36,7 +36,8 @@ from typer.main import get_command
 
 from softargmax_cli.cli import app, signals
 from softargmax_cli.files.writers import FORMATS, STORE
-from softargmax_cli.reduction.result import FIELDS, Summary
+from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.result import Summary
 from softargmax_cli.tensorflow.loading import VARIABLE
 
 TEXT = README.read_text(encoding="utf-8")
@@ -198,7 +199,7 @@ def test_options_in_commands_exist() -> None:
 
 def test_every_field_is_explained_in_order() -> None:
     explained = re.findall(r"(?m)^\| `(\w+)` \|", TEXT.partition("| field |")[2])
-    assert tuple(explained[: len(FIELDS)]) == FIELDS
+    assert tuple(explained[: len(NAMES)]) == NAMES
 
 
 def test_every_number_of_the_summary_is_explained() -> None:

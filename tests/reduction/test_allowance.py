@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from results import made
 
 from softargmax_cli.reduction.check import Allowance, Check, Verdict, close_to, compared, within
 from softargmax_cli.reduction.result import Slices
@@ -26,7 +27,7 @@ def slices_of(offset: Any, start: int = 0, *, ids: bool = False) -> Slices:
     peak = np.arange(start, start + m) / 1024
     offset = np.atleast_2d(offset)
     names = [f"n{k}" for k in range(start, start + m)] if ids else None
-    return Slices(start, hard, hard + offset, offset, peak, np.abs(offset).max(0) < 0.5, ids=names)
+    return made(start, hard, hard + offset, offset, peak, np.abs(offset).max(0) < 0.5, ids=names)
 
 
 def checked(offset: Numbers, tolerance: float, rows: int, sizes: Sequence[int]) -> Verdict:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.result import PER_AXIS, Run, Slices
+from softargmax_cli.reduction.fields import BY_NAME
+from softargmax_cli.reduction.result import Run, Slices
 
 BATCH = 1 << 15
 """Rows that are Python objects at one time, however many slices come at once."""
@@ -45,7 +46,7 @@ class Columns:
         if run.has_ids:
             self.widths["id"] = 1
         for field in self._fields:
-            self.widths[field] = len(run.axes) if field in PER_AXIS else 1
+            self.widths[field] = len(run.axes) if BY_NAME[field].per_axis else 1
             if field == "hard" and run.labels is not None:
                 self.widths["label"] = 1
 

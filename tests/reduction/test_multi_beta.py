@@ -1,4 +1,4 @@
-"""What every β does to a file, in one pass, beside the oracle at each of them."""
+"""The sweep over several β in one pass, beside the oracle at each of them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from oracle import Answer, answer_to
 
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.reduction import fitting, stream, weighing
-from softargmax_cli.reduction.result import AtBeta
+from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.spec import Spec
-from softargmax_cli.reduction.trade import trade
-from softargmax_cli.reduction.weighing import BetaReducer, finest_of
+from softargmax_cli.reduction.sweep import AtBeta, sweep
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
@@ -33,9 +31,9 @@ def block(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def swept(x: Array, spec: Spec, runtime: Runtime) -> Sequence[AtBeta]:
     problem = spec.resolve(x.shape, x.dtype, frozenset({"offset"}))
-    (traded,) = trade(ArraySource(x), problem, runtime, betas=BETAS, full=True, memory=1 << 28)
-    assert traded.slices == x.size // np.prod([x.shape[axis] for axis in spec.axes])
-    return traded.betas
+    (made,) = sweep(ArraySource(x), problem, runtime, betas=BETAS, full=True, memory=1 << 28)
+    assert made.slices == x.size // np.prod([x.shape[axis] for axis in spec.axes])
+    return made.betas
 
 
 def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
@@ -69,7 +67,7 @@ def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
     return float(np.mean(norms)) if norms else math.nan
 
 
-def assert_traded(got: Sequence[AtBeta], x: Array, spec: Spec, *, single: bool) -> None:
+def assert_right(got: Sequence[AtBeta], x: Array, spec: Spec, *, single: bool) -> None:
     """Every number of every β is the oracle's."""
     unit = 1e-6 if single else 1e-11
     assert tuple(at.beta for at in got) == BETAS
@@ -135,7 +133,7 @@ def test_every_number_is_the_oracles(
     if nbytes is not None:
         block(nbytes)
     problem = spec.resolve(x.shape, x.dtype, frozenset())
-    assert_traded(swept(x, spec, native_runtime), x, spec, single=problem.precision == np.dtype("f4"))
+    assert_right(swept(x, spec, native_runtime), x, spec, single=problem.precision == np.dtype("f4"))
 
 
 @pytest.mark.parametrize("case", ["scores", "maps", "window", "values", "infinities"])
@@ -143,12 +141,11 @@ def test_compiled_and_by_either_runtime(
     runtime: Runtime, block: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
-    monkeypatch.setattr(weighing, "SELDOM", 0)
     block(1000)
     make, spec = CASES[case]
     x = make(np.random.default_rng(6))
     problem = spec.resolve(x.shape, x.dtype, frozenset())
-    assert_traded(swept(x, spec, runtime), x, spec, single=problem.precision == np.dtype("f4"))
+    assert_right(swept(x, spec, runtime), x, spec, single=problem.precision == np.dtype("f4"))
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -165,21 +162,8 @@ def test_betas_in_any_order_and_twice(native_runtime: Runtime) -> None:
     x = np.random.default_rng(7).normal(size=(6, 30))
     problem = Spec().resolve(x.shape, x.dtype, frozenset())
     betas = [9.0, 1.0, 9.0]
-    (made,) = trade(ArraySource(x), problem, native_runtime, betas=betas, full=False, memory=1 << 28)
-    traded = made.betas
-    assert [at.beta for at in traded] == [9, 1, 9]
-    assert traded[0].max_abs_offset == traded[2].max_abs_offset < traded[1].max_abs_offset
-    assert math.isnan(traded[0].mean_spread)
-
-
-def test_usual_tolerances_weigh_no_more_scores(native_runtime: Runtime) -> None:
-    for dtype in ("f4", "f8"):
-        for n in (6, 10, 1000, 10**7):
-            problem = Spec().resolve((3, n), np.dtype(dtype), frozenset({"offset"}))
-            usual, *finer = (
-                BetaReducer(problem, [1.0], native_runtime, full=False, finest=finest)._reach(n)
-                for finest in (math.inf, 0.5, 0.01, 1e-3, finest_of(problem))
-            )
-            assert finer[:3] == [usual] * 3
-            assert math.isclose(finer[3], -math.log(np.finfo(dtype).tiny))  # and no weight is flushed that counts
-            assert n * n * math.exp(-usual) < 1e-6 * 1e-3
+    (made,) = sweep(ArraySource(x), problem, native_runtime, betas=betas, full=False, memory=1 << 28)
+    first, second, third = made.betas
+    assert [at.beta for at in made.betas] == betas
+    assert first.max_abs_offset == third.max_abs_offset < second.max_abs_offset
+    assert math.isnan(first.mean_spread)
