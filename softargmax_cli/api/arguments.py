@@ -57,9 +57,9 @@ def size_of(size: int | str) -> int:
 
 
 def device_of(device: str) -> str:
-    """The device in small letters. Raises OptionError where it is none of auto, cpu, gpu and gpu:N."""
-    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device.lower()):
-        raise OptionError(f"{device!r} is no device", "choose auto, cpu, gpu or gpu:N")
+    """The device in small letters. Raises OptionError where it is none of cpu, gpu and gpu:N."""
+    if not re.fullmatch(r"cpu|gpu(:\d+)?", device.lower()):
+        raise OptionError(f"{device!r} is no device", "choose cpu, gpu or gpu:N")
     return device.lower()
 
 

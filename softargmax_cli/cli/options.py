@@ -256,7 +256,7 @@ Resume = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        metavar="auto|cpu|gpu|gpu:N",
+        metavar="cpu|gpu|gpu:N",
         help="Where TensorFlow computes.",
         callback=_taken(device_of),
         rich_help_panel=RUNNING,

@@ -150,14 +150,14 @@ def test_sizes_too_small_to_work_in(text: str) -> None:
         read_size(text)
 
 
-@pytest.mark.parametrize("text", ["auto", "cpu", "gpu", "gpu:0", "gpu:12", "GPU:1", "CPU"])
+@pytest.mark.parametrize("text", ["cpu", "gpu", "gpu:0", "gpu:12", "GPU:1", "CPU"])
 def test_devices(text: str) -> None:
     assert read_device(text) == text.lower()
 
 
-@pytest.mark.parametrize("text", ["", "tpu", "gpu:", "gpu:x", "gpu0", "cpu:0", "gpu:-1", "gpu:0\n"])
+@pytest.mark.parametrize("text", ["", "tpu", "auto", "gpu:", "gpu:x", "gpu0", "cpu:0", "gpu:-1", "gpu:0\n"])
 def test_devices_that_are_none(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="choose auto, cpu, gpu or gpu:N"):
+    with pytest.raises(typer.BadParameter, match="choose cpu, gpu or gpu:N"):
         read_device(text)
 
 

@@ -38,7 +38,7 @@ from softargmax_cli.cli import app, signals
 from softargmax_cli.files.writers import FORMATS, STORE
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Summary
-from softargmax_cli.tensorflow.loading import VARIABLE
+from softargmax_cli.tensorflow.choice import VARIABLE
 
 TEXT = README.read_text(encoding="utf-8")
 SESSIONS = sessions(TEXT)
