@@ -6,16 +6,15 @@ import io
 import math
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from softargmax_cli.errors import SoftArgmaxError, as_typed
-from softargmax_cli.files.writers.json import JsonObjects, json_object
-from softargmax_cli.reduction.check import Verdict
-from softargmax_cli.reduction.fields import EXPECTED_FIELDS, NAMES
-from softargmax_cli.reduction.result import Run
-from softargmax_cli.report.summary import TABLE_FIELDS
 from softargmax_cli.report.text import legible
 from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
+
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.check import Verdict
+    from softargmax_cli.reduction.result import Run
 
 TOLERANCE = 0.01
 """How far soft may lie from hard where nobody says it."""
@@ -57,6 +56,9 @@ class VerdictReport:
     """Verdicts in one of the formats; those for people go to standard output as they come."""
 
     def __init__(self, format: str, output: str | None, rows: int) -> None:
+        from softargmax_cli.reduction.fields import NAMES
+        from softargmax_cli.report.summary import TABLE_FIELDS
+
         self.format, self.output, self.rows = format, output, rows
         self.fields = frozenset(NAMES if format == "json" else TABLE_FIELDS)
         self.checks: list[Checked] = []
@@ -132,6 +134,9 @@ def _put_worst(run: Run, verdict: Verdict, file: TextIO) -> None:
 
 
 def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
+    from softargmax_cli.files.writers.json import JsonObjects
+    from softargmax_cli.reduction.fields import EXPECTED_FIELDS
+
     worst: list[str] = []
     if verdict.worst is not None:
         fields = [field.name for field in EXPECTED_FIELDS if field.name in verdict.worst.columns]
@@ -151,4 +156,6 @@ def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
 
 def _object(values: dict[str, Any], end: str = ",\n ") -> str:
     """Write values as a JSON object, a line each."""
+    from softargmax_cli.files.writers.json import json_object
+
     return "{" + end.join(json_object({name: value})[1:-1] for name, value in values.items()) + "}"
