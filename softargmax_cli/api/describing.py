@@ -22,8 +22,10 @@ def described(source: Source, problem: Problem, device: str) -> Run:
         beta=problem.beta,
         device=device,
         kind=problem.kind,
-        coords=problem.coords if problem.values is None else "values",
+        coords=problem.coords,
         window=problem.window,
+        epsilon=1e-6 if problem.precision.itemsize == 4 else 1e-11,
+        steps=tuple(problem.along(axis).step(problem.shape[axis] or 1) for axis in problem.axes),
         has_ids=(problem.keeps_rows and names_of_rows) or (problem.keeps_columns and names_of_columns),
         labels=source.labels if problem.axes == (last,) else None,
     )

@@ -13,13 +13,14 @@ from softargmax_cli import __version__
 from softargmax_cli.cli.check import check
 from softargmax_cli.cli.devices import devices
 from softargmax_cli.cli.grad import grad
-from softargmax_cli.cli.helping import Command, Group
+from softargmax_cli.cli.guide import guide
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error, unhindered
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.cli.sweep import sweep
-from softargmax_cli.errors import OptionError, SoftArgmaxError
+from softargmax_cli.cli.usage import Command, Group, explained
+from softargmax_cli.errors import SoftArgmaxError
 
 BROKEN_PIPE = 141
 
@@ -37,6 +38,7 @@ app.command(cls=Command)(check)
 app.command(cls=Command)(sweep)
 app.command(cls=Command)(grad)
 app.command(cls=Command)(inspect)
+app.command(cls=Command)(guide)
 app.command(cls=Command)(devices)
 
 
@@ -103,7 +105,7 @@ def _exit_code() -> int:
         if code != FAILED:  # else what is still buffered is the head of a result that did not come
             sys.stdout.flush()
     except typer.TyperException as error:
-        code = _refuse(error)
+        code = _fail(explained(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except SystemExit as end:
@@ -115,7 +117,7 @@ def _exit_code() -> int:
     except SoftArgmaxError as error:
         code = _fail(error)
     except OSError as error:  # of standard output itself
-        from softargmax_cli.files.writers.target import refused
+        from softargmax_cli.files.temporary import refused
 
         code = _fail(refused("<stdout>", error))
     except Exception as error:
@@ -135,19 +137,6 @@ def _open_closed_streams() -> None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
-
-
-def _refuse(error: typer.TyperException) -> int:
-    """Wrong use: what is wrong, what may have been meant, and where to read on."""
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "softargmax"
-    message, meant = error.format_message(), getattr(error, "possibilities", None)
-    if getattr(error, "option_name", None) == "--input":  # which reads as a file, beside --output
-        message = "No such option: --input. Name files without an option; say what their numbers are with --kind."
-    elif meant:
-        message = f"{error.message}. Did you mean {meant[0]}?"
-    say_error(OptionError(message, f"try: {command} --help"))
-    return FAILED
 
 
 def _fail(error: Exception) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,11 +18,11 @@ from softargmax_cli.cli.destinations import (
     spare_inputs,
 )
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import array_format_of
+from softargmax_cli.files.writers import array_format_of
 
 if TYPE_CHECKING:
-    from softargmax_cli.files.writers.base import Sink
-    from softargmax_cli.files.writers.boxes import BoxFile
+    from softargmax_cli.files.writers.atomic import Writer
+    from softargmax_cli.files.writers.npy import BoxWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,12 @@ def grad_all(names: Sequence[str], asked: Asked, wanted: Wanted) -> int:
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.reduction.differentiating import GRADIENT
-        from softargmax_cli.reduction.result import ALWAYS
+        from softargmax_cli.reduction.fields import FREE
 
         nonlocal tables
         file, said = next(places)
         data = file == "-" or said.path == "-"
-        with inputs.opened(name, ALWAYS, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
+        with inputs.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             _show(reduction, file, said, asked, wanted, apart=tables > 0)
         sys.stdout.flush()
         tables += said.table
@@ -87,26 +86,28 @@ def _show(
     reduction: Reduction, file: str | None, said: Destination, asked: Asked, wanted: Wanted, *, apart: bool
 ) -> None:
     """The gradients of one input to their destinations; `apart` sets its table apart from the one before."""
-    from softargmax_cli.files.writers import open_sink
-    from softargmax_cli.files.writers.spool import scratch
+    from softargmax_cli.files.temporary import scratch
+    from softargmax_cli.files.writers import open_writer
     from softargmax_cli.reduction.differentiating import differentiate
-    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SLOPE_FIELDS, SlopeSummary
+    from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary
     from softargmax_cli.report.slopes import SlopeTable
 
     summary, table = SlopeSummary(), SlopeTable(wanted.rows)
-    run = replace(reduction.run, fields=SLOPE_FIELDS, alone="gradient", wrt=wanted.wrt, vanished=wanted.vanished)
+    names = tuple(field.name for field in GRADIENT_FIELDS)
+    run = replace(reduction.run, fields=names, alone="gradient", wrt=wanted.wrt, vanished=wanted.vanished)
     reduction.run = run
-    boxes: BoxFile | None = None
-    sinks: list[Sink] = []
+    boxes: BoxWriter | None = None
+    sinks: list[Writer] = []
     with ExitStack() as stack:
         if file is not None and wanted.wrt == "x":
             boxes = stack.enter_context(_box_file(file, reduction, force=wanted.force))
         elif file is not None:
-            opened = open_sink(file, array_format_of(file), run, {"gradient"}, force=wanted.force)
+            opened = open_writer(file, array_format_of(file), run, {"gradient"}, force=wanted.force)
             sinks.append(stack.enter_context(opened))
         if said.path is not None:
             fields = BY_BETA if wanted.wrt == "beta" else BY_SCORES
-            sinks.append(stack.enter_context(open_sink(said.path, said.format, run, fields, force=False)))
+            sinks.append(stack.enter_context(open_writer(said.path, said.format, run, fields, force=False)))
         write = None if boxes is None else boxes.write
         for slices in reduction.through(
             partial(differentiate, by=wanted.wrt, vanished=wanted.vanished, write=write, scratch=scratch)
@@ -125,17 +126,16 @@ def _show(
     if said.table and file != "-":
         if apart:
             print()
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        table.render(reduction.run, shape, summary, sys.stdout, color=colour)
+        table.render(reduction.run, shape, summary, sys.stdout)
 
 
-def _box_file(path: str, reduction: Reduction, *, force: bool) -> BoxFile:
+def _box_file(path: str, reduction: Reduction, *, force: bool) -> BoxWriter:
     """A file for the gradient by the scores, shaped and ordered as the input."""
-    from softargmax_cli.files.writers.boxes import BoxFile
+    from softargmax_cli.files.writers.npy import BoxWriter
 
     source, problem = reduction.source, reduction.problem
     shape = (*source.shape, *_coordinates(reduction))
-    return BoxFile(path, "gradient", problem.precision, shape, source.order, force=force)
+    return BoxWriter(path, "gradient", problem.precision, shape, source.order, force=force)
 
 
 def _coordinates(reduction: Reduction) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ import typer
 from softargmax_cli.api.arguments import comment_of, decimal_of, delimiter_of, device_of, size_of
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.columns import columns_of
-from softargmax_cli.files.select.selection import Selection, selection_of
+from softargmax_cli.files.selection import Selection, selection_of
+from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
 
@@ -257,14 +258,18 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE|DIR/|-",
-        help="Write results here instead: .npy .npz .csv .tsv .json .jsonl .zarr by suffix; DIR/ for one file each.",
+        help=f"Write results here instead: {' '.join(f'.{name}' for name in (*FORMATS, STORE))} by suffix; DIR/ for "
+        "one file each.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
 ]
 Format = Annotated[
-    Literal["table", "csv", "tsv", "json", "jsonl", "npy", "npz", "zarr"] | None,
+    str | None,
     typer.Option(
+        metavar="|".join(("table", *FORMATS, STORE)),
+        callback=_taken(known_format),
+        autocompletion=lambda: ["table", *FORMATS, STORE],
         help="What goes to standard output; with -o FILE, the file's format (table: a table as well). Default: table.",
         show_default=False,
         rich_help_panel=OUTPUT,
@@ -292,7 +297,7 @@ Resume = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        metavar="auto|cpu|gpu|gpu:N",
+        metavar="cpu|gpu|gpu:N",
         help="Where TensorFlow computes.",
         callback=_taken(device_of),
         rich_help_panel=RUNNING,
@@ -311,7 +316,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS|FILE",
-        help="Run on the Dask cluster of this scheduler, from Zarr, HDF5 or .npy to Zarr.",
+        help="Run on the Dask cluster of this scheduler, of Zarr, HDF5, .npy or .safetensors.",
         show_default=False,
         rich_help_panel=RUNNING,
     ),

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from softargmax_cli.files.suffixes import picture_format_of
+from softargmax_cli.cli.destinations import picture_format_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ class Picture:
     """
 
     def __init__(self, path: str, *, force: bool) -> None:
-        from softargmax_cli.files.writers.target import open_target
+        from softargmax_cli.files.writers.atomic import open_target
         from softargmax_cli.report.plots.figure import look
 
         self._format = picture_format_of(path)
@@ -33,7 +33,7 @@ class Picture:
 
     def write(self, figure: Figure) -> None:
         """Write it, all of it, beside the file. OutputError where that cannot be done."""
-        from softargmax_cli.files.writers.target import blaming
+        from softargmax_cli.files.temporary import blaming
         from softargmax_cli.report.plots.figure import rendered
 
         content = rendered(figure, self._format)
@@ -43,7 +43,7 @@ class Picture:
 
     def commit(self) -> None:
         """Put what was written in place; what may fail of it has been done, so results are committed in between."""
-        from softargmax_cli.files.writers.target import blaming
+        from softargmax_cli.files.temporary import blaming
 
         with blaming(self._target.name):
             self._target.commit()

@@ -39,7 +39,7 @@ class Drawing:
     """The picture of the first slices of a run, and its file; used within `with`."""
 
     def __init__(self, path: str, rows: int, *, force: bool) -> None:
-        from softargmax_cli.report.first import First
+        from softargmax_cli.report.summary import First
 
         self._picture = Picture(path, force=force)
         self._first, self._asked = First(drawn(rows)), rows
@@ -68,13 +68,13 @@ class Drawing:
 
 
 def _figure(reduction: Reduction, slices: Slices | None, summary: Summary) -> Figure:
-    from softargmax_cli.report.heading import reduced, settings
     from softargmax_cli.report.plots.slices import Page, draw
+    from softargmax_cli.report.summary import heading, settings
     from softargmax_cli.report.text import FULL, printable
 
     run, problem, excerpt = reduction.run, reduction.problem, reduction.excerpt
     assert excerpt is not None
-    title, *about = [*reduced(run, run.known_shape, FULL, printable), *settings(run, FULL)]
+    title, *about = [*heading(run, run.known_shape, FULL, printable), *settings(run, FULL)]
     shown = 0 if slices is None else len(slices)
     if shown < summary.slices:
         about.append(f"first {shown:,} of {summary.slices:,} slices")
@@ -97,7 +97,7 @@ def _panels(reduction: Reduction, slices: Slices, excerpt: Excerpt) -> list[Pane
 
     from softargmax_cli.reduction.excerpt import weights
     from softargmax_cli.report.plots.slices import Panel
-    from softargmax_cli.report.table import notes
+    from softargmax_cli.report.summary import marks
     from softargmax_cli.report.text import FULL
 
     run, problem = reduction.run, reduction.problem
@@ -106,7 +106,7 @@ def _panels(reduction: Reduction, slices: Slices, excerpt: Excerpt) -> list[Pane
     best, array_order = excerpt.best(run.kind), np.argsort(problem.axes)
     positions = list(zip(*(along.tolist() for along in slices.positions(run.kept)), strict=True)) or [()]
     panels = []
-    for k, (position, mark) in enumerate(zip(positions, notes(slices, FULL), strict=True)):
+    for k, (position, mark) in enumerate(zip(positions, marks(slices, FULL), strict=True)):
         name = ", ".join(map(str, position)) if position else "all"
         if slices.ids is not None:
             name += f"{FULL.dot}{slices.ids[k]}"
@@ -155,12 +155,4 @@ def _placed(
     problem: Problem, shape: tuple[int, ...], axis: int, index: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """The coordinates of indices along an axis, which may lie between whole ones, or half a step outside."""
-    import numpy as np
-
-    from softargmax_cli.reduction.coordinates import coordinate
-
-    length = shape[axis]
-    if problem.values is None:
-        return coordinate(problem.coords, length, index)
-    values = problem.values[problem.axes.index(axis)]
-    return np.interp(index, np.arange(length), values)
+    return problem.along(axis).at(index, shape[axis])

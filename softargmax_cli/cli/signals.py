@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from softargmax_cli.files.temporary import remove_unfinished, when_undisturbed
+from softargmax_cli.files.writers.atomic import remove_unfinished
 from softargmax_cli.report.progress import restore_terminals
 
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
@@ -43,7 +43,7 @@ def heed_signals() -> None:
 def _heeded(number: int, frame: FrameType | None) -> None:
     for other in _HEEDED:
         signal.signal(other, signal.SIG_IGN)  # the impatient press Ctrl-C twice
-    when_undisturbed(lambda: _end(_HEEDED[number]))
+    _end(_HEEDED[number])
 
 
 def _end(code: int) -> NoReturn:

@@ -10,13 +10,12 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.asking import Asked, Inputs, for_each
-from softargmax_cli.cli.destinations import keep_apart, spare_inputs
+from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import picture_format_of
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.searching import Swept
-    from softargmax_cli.files.writers.target import Target
+    from softargmax_cli.cli.searching import Found
+    from softargmax_cli.files.writers.atomic import Target
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 NUMBERS = ("json", *DELIMITERS)
@@ -46,8 +45,8 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.cli.picture import Picture
-        from softargmax_cli.cli.searching import swept
-        from softargmax_cli.files.writers.target import open_target
+        from softargmax_cli.cli.searching import sweep_input
+        from softargmax_cli.files.writers.atomic import open_target
 
         with ExitStack() as stack:
             # Before anything is read, so that what cannot be written is said at once.
@@ -57,11 +56,11 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
                 stack.callback(numbers.abort)  # of no effect once it is committed
             if shown.plot is not None:
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
-            done = swept(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance)
+            done = sweep_input(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance)
             if picture is not None:
                 from softargmax_cli.report.plots.betas import draw
 
-                picture.write(draw(done.run, done.traded, tolerance, done.recommended))
+                picture.write(draw(done.run, done.swept, tolerance, done.recommended))
             if numbers is not None:
                 _put(numbers, _text(done, format).encode())
             if picture is not None:
@@ -87,19 +86,19 @@ def _format(shown: Shown) -> str:
 
 
 def _put(target: Target, data: bytes) -> None:
-    from softargmax_cli.files.writers.target import blaming
+    from softargmax_cli.files.temporary import blaming
 
     with blaming(target.name):
         target.stream.write(data)
         target.commit()
 
 
-def _text(done: Swept, format: str) -> str:
-    from softargmax_cli.files.writers.jsontext import json_value
-    from softargmax_cli.reduction.result import AtBeta
+def _text(done: Found, format: str) -> str:
+    from softargmax_cli.files.writers.json import json_value
+    from softargmax_cli.reduction.sweep import AtBeta
 
     names = [field.name for field in fields(AtBeta)]
-    rows = [astuple(at) for at in done.traded.betas]
+    rows = [astuple(at) for at in done.swept.betas]
     if format == "json":
         cells = (", ".join(f'"{name}": {json_value(n)}' for name, n in zip(names, row, strict=True)) for row in rows)
         listed = ",\n  ".join(f"{{{row}}}" for row in cells)
@@ -108,7 +107,7 @@ def _text(done: Swept, format: str) -> str:
     return "".join(delimiter.join(map(str, row)) + "\n" for row in [names, *rows])
 
 
-def _say(name: str, done: Swept, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
+def _say(name: str, done: Found, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
     """The table to standard output, or, where numbers have been written, its last line to standard error."""
     from softargmax_cli.cli.saying import say_note
     from softargmax_cli.cli.suggesting import run_with
@@ -120,8 +119,7 @@ def _say(name: str, done: Swept, tolerance: float, asked: Asked, shown: Shown, f
     command = [] if done.recommended is None else [*run_with(name, asked, done.recommended)]
     advice = Advice(tolerance, done.recommended, done.unbounded, command)
     if format == "table":
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        put_sweep(done.run, done.traded, advice, sys.stdout, color=colour)
+        put_sweep(done.run, done.swept, advice, sys.stdout)
     elif shown.output not in (None, "-") and not asked.quiet:
-        for line in verdict(done.traded, advice, sys.stderr):
+        for line in verdict(done.swept, advice, sys.stderr):
             print(line, file=sys.stderr)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.kept import Kept
-from softargmax_cli.files.source import BoxPending, Loaded, Source
+from softargmax_cli.files.source import BoxSource, Loaded
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -25,7 +25,7 @@ LARGEST_CUT = 256 << 20
 """Bytes of a chunk that is read in part."""
 
 
-class GriddedSource(Source):
+class GriddedSource(BoxSource):
     """An array in chunks; what derives from it decodes boxes of whole ones. `_lay_out` before a block is fetched."""
 
     def _lay_out(self, lengths: tuple[int, ...], cells: tuple[int, ...], itemsize: int, kept: int) -> None:
@@ -33,9 +33,6 @@ class GriddedSource(Source):
         self._lengths, self._cells, self._itemsize = lengths, cells, itemsize
         size = math.prod(cells) * itemsize
         self._kept, self._abreast = Kept(kept), threading.BoundedSemaphore(max(1, kept // size))
-
-    def fetch(self, block: Block) -> BoxPending:
-        return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """A box, in C order and native byte order; one that cuts chunks is cut from what is kept of them."""

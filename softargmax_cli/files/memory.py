@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +9,12 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.source import Loaded, Source
-from softargmax_cli.reduction.blocks import Block, Order
+from softargmax_cli.files.source import BoxSource, Loaded
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
 
-class ArraySource(Source):
+class ArraySource(BoxSource):
     """A NumPy array of real numbers, of any shape and memory order; it is read, never written.
 
     Blocks are views where their memory has no gaps and holds what a file's would, copies otherwise. The array must
@@ -30,49 +28,30 @@ class ArraySource(Source):
             raise InputError(f"{name}: {what}", "pass array.astype(float).filled(nan)")
         self.name = name
         self._array = np.asarray(array)
-        self.shape, self.nbytes = self._array.shape, self._array.nbytes
         self.dtype, self.stored = _computed(self._array.dtype, name), str(self._array.dtype)
-        # What is contiguous in neither order is copied block by block, from wherever it lies.
+        self.shape, self.nbytes = self._array.shape, self._array.size * self.dtype.itemsize
+        # An array that is contiguous in neither order is copied block by block, from wherever it lies.
         self.order = "F" if self._array.flags.fnc else "C"
 
-    def fetch(self, block: Block) -> ArrayPending:
+    def read(self, block: Block, buffer: Buffer) -> Loaded:
+        """Return the box, contiguous in the order of the array; read-only where it is the caller's memory."""
         place: tuple[Any, ...] = (*map(slice, block.start, block.stop), ...)  # "..." for a view where there is no axis
-        return ArrayPending(self._array[place], self.dtype, self.order)
-
-    def close(self) -> None:
-        """Nothing to do: the array is the caller's."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayPending:
-    """A box of the array: a view."""
-
-    box: npt.NDArray[Any]
-    dtype: np.dtype[Any]
-    order: Order
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.box.shape) * self.box.itemsize
-
-    def load(self, buffer: Buffer) -> Loaded:
-        """The box, contiguous in the order of the array; read-only where it is the caller's memory."""
-        flags = self.box.flags
-        contiguous = flags.c_contiguous if self.order == "C" else flags.f_contiguous
+        box = self._array[place]
+        contiguous = box.flags.c_contiguous if self.order == "C" else box.flags.f_contiguous
         # The bytes of truth values may be any; what is not 0 is true.
-        if self.box.dtype == self.dtype and self.dtype.kind != "b" and contiguous and flags.aligned:
-            values = self.box.view()
+        if box.dtype == self.dtype and self.dtype.kind != "b" and contiguous and box.flags.aligned:
+            values = box.view()
             values.flags.writeable = False
             return Loaded(values)
         if self.order == "C":
-            values = buffer.array(self.box.shape, self.dtype)
+            values = buffer.array(box.shape, self.dtype)
         else:
-            values = buffer.array(self.box.shape[::-1], self.dtype).T
+            values = buffer.array(box.shape[::-1], self.dtype).T
         if self.dtype.kind == "b":
-            np.not_equal(self.box.view(np.uint8), 0, out=values)
+            np.not_equal(box.view(np.uint8), 0, out=values)
         else:
             with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
-                np.copyto(values, self.box, casting="unsafe")
+                np.copyto(values, box, casting="unsafe")
         return Loaded(values)
 
 

@@ -1,4 +1,4 @@
-"""What every input looks like to the reduction: a shape, a dtype, and blocks read one at a time.
+"""An open input, as the reduction sees it: a shape, a dtype, and blocks read one at a time.
 
 Reading has two halves, so that files can be read in order while blocks are decoded in parallel:
 `Source.fetch` is called for one block after the other by a single thread and does only what must
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.watching import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.buffer import Buffer
@@ -39,8 +40,35 @@ class Member:
 
     name: str
     shape: tuple[int, ...] | None
-    """None where the file does not say it soundly."""
+    """None where it cannot be read."""
     dtype: str
+    """The dtype as a person reads it, or the reason why it cannot be read."""
+    numbers: bool = True
+    """True where it holds real numbers that can be reduced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Properties of a file that `inspect` tells beside its shape and dtype."""
+
+    format: str = ""
+    """"npy", "csv", "csv.gz"."""
+    version: str | None = None
+    """Version of the format, where files say it."""
+    delimiter: str | None = None
+    """Separator of the cells of text."""
+    header: Sequence[str] | None = None
+    """Titles of a table's columns, that of the names of rows included."""
+    id_column: str | int | None = None
+    """Title or number (from 1) of the column of names."""
+    columns: str | None = None
+    """Columns of scores of a table, as --columns takes them, where the file alone does not tell."""
+    members: Sequence[Member] = ()
+    """Arrays of the file, where it holds them by name and `Reading.inspected` asks for them."""
+    shards: tuple[int, ...] | None = None
+    """Lengths of the boxes of several chunks that lie in one object."""
+    codecs: Sequence[str] = ()
+    """Compressors and filters of a chunk, in the order in which they were applied."""
 
 
 class Pending(Protocol):
@@ -48,10 +76,10 @@ class Pending(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """How far it moves the reader through the file, in bytes, for the progress bar."""
+        """Bytes by which it moves the reader through the file, for the progress bar."""
 
     def load(self, buffer: Buffer) -> Loaded:
-        """The values; they may lie in `buffer`. Called once, by any thread."""
+        """Decode the values, which may lie in `buffer`. Called once, by any thread."""
 
 
 class Source(ABC):
@@ -62,96 +90,67 @@ class Source(ABC):
     shape: tuple[int | None, ...]
     """None for the first axis of a table, whose length only its end tells."""
     dtype: np.dtype[Any]
-    """Of what `Loaded.values` holds, in native byte order."""
+    """Dtype of `Loaded.values`, in native byte order."""
     stored: str
     """The file's own dtype, as a person reads it: "float32", ">f8"."""
-    format: str = ""
-    """What a file is: "npy", "csv", "csv.gz"."""
-    version: str | None = None
-    """Of the format, where files say it."""
     order: Order = "C"
     """Which axis is contiguous in the file: the last (C) or the first (F)."""
     chunks: tuple[int, ...] | None = None
     """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
-    shards: tuple[int, ...] | None = None
-    """Lengths of the boxes of several chunks that lie in one object, where there are such; best read as a whole."""
-    unpacked: int = 0
-    """Bytes that are there beside a box while it is read, of chunks that it is only a part of."""
-    surplus: int = 0
-    """How many more threads than cores keep these busy, as threads that load blocks wait for others meanwhile."""
-    codecs: Sequence[str] = ()
-    """What a chunk goes through when it is stored, but for its bytes' order."""
     sequential: bool = False
-    """Whether blocks must be contiguous in the file, and fetched in file order; else any thread may fetch any."""
+    """True where blocks must be contiguous in the file and fetched in its order; else any thread may fetch any."""
     nbytes: int | None = None
     """Bytes to read in all; None where the end is not known."""
     labels: Sequence[str] | None = None
     """Names of the positions along the last axis, as the class names of a CSV header."""
-    turns_columns: bool = False
-    """Whether `narrowed` takes positions along the last axis that go downwards, too."""
     has_ids: bool = False
-    """Whether the positions along the first axis have names (`Loaded.ids`)."""
-
+    """True where the positions along the first axis have names (`Loaded.ids`)."""
     rows: int = 0
-    """How many rows have been loaded, where the first axis has no known length."""
+    """Rows loaded so far, where the first axis has no known length."""
     notes: tuple[str, ...] = ()
-    """What the user should know of the file, though it can be read."""
+    """Remarks for the user on a file that can be read all the same."""
+    facts: Facts = Facts()
     watch: Watch | None = None
     """Tells whether a file is still what it was when it was opened; set by `open_source`."""
-
-    delimiter: str | None = None
-    """Between the cells of text."""
-    header: Sequence[str] | None = None
-    """The names of a table's columns, that of the names of rows included."""
-    id_column: str | int | None = None
-    """The column of these, as --id-column takes it."""
-    score_columns: str | None = None
-    """The columns of scores of a table, as --columns takes them, where the file alone does not tell."""
-    members: Sequence[Member] = ()
-    """The arrays of the file, where it holds them by name and it was asked what it holds."""
-
-    def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
-        """Read no more than these positions along each axis need, as far as the format allows.
-
-        Only before a block is fetched. Positions go upwards, but for those that it turns; returns the same ones in
-        what is left, the new shape.
-        """
-        return ranges
+    closed: bool = False
 
     def appear_as(self, other: Source) -> None:
         """Take over what people are told of another source, which holds the same numbers, or more."""
-        for attribute in _SHOWN:
+        for attribute in ("name", "dtype", "stored", "order", "labels", "notes", "facts"):
             setattr(self, attribute, getattr(other, attribute))
 
     @abstractmethod
     def fetch(self, block: Block) -> Pending | None:
-        """The next block, read as far as order requires; None past the end of a table."""
+        """Read the next block as far as order requires; None past the end of a table. InputError when closed."""
 
-    @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; every read is an error from then on."""
+        self.closed = True
+
+    def check_open(self) -> None:
+        """Raise InputError after `close`: a descriptor may be another file's by then."""
+        if self.closed:
+            raise InputError(f"{self.name}: closed, so nothing can be read from it", "open it again")
 
 
-_SHOWN = (
-    *("name", "dtype", "stored", "format", "version", "order", "labels", "notes", "codecs"),
-    *("delimiter", "header", "id_column", "score_columns", "members"),
-)
-
-
-class BoxReader(Protocol):
+class BoxSource(Source):
     """A source of which any thread may read any box."""
 
-    dtype: np.dtype[Any]
+    def fetch(self, block: Block) -> Pending:
+        """Return the box unread; the thread that loads it reads it."""
+        self.check_open()
+        return BoxPending(self, block)
 
+    @abstractmethod
     def read(self, block: Block, buffer: Buffer) -> Loaded:
-        """The values of a box."""
+        """Read the values of a box; they may lie in `buffer`."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxPending:
-    """A box that is read by the thread that wants it."""
+    """A box that is read by the thread that loads it."""
 
-    source: BoxReader
+    source: BoxSource
     block: Block
 
     @property
@@ -159,4 +158,5 @@ class BoxPending:
         return math.prod(self.block.shape) * self.source.dtype.itemsize
 
     def load(self, buffer: Buffer) -> Loaded:
+        self.source.check_open()
         return self.source.read(self.block, buffer)

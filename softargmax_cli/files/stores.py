@@ -8,17 +8,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, OptionError, SoftArgmaxError
+from softargmax_cli.errors import (
+    InputError,
+    InputMissingError,
+    MissingDependencyError,
+    OptionError,
+    SoftArgmaxError,
+    parameter,
+)
 from softargmax_cli.files.members import MOST, chosen, few, shown
 from softargmax_cli.files.remote import BUCKETS, blaming, files_of, is_file, is_url
 from softargmax_cli.files.source import Member
 
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""
-MANIFEST = ".softargmax.json"
-"""Lies in a store of results until it is whole."""
+UNFINISHED = "hard/zarr.json"
+"""Lies in a store of results from the beginning, when none of `DOCUMENTS` is there yet."""
 PARTIAL = ".partial"
-"""Ends the name of one on a disk until then."""
+"""Ends the name of a store on a disk until it is complete."""
 MISSING = "name a directory or URL that holds zarr.json or .zarray"
 DAMAGED = "copy the store again, or write it again"
 
@@ -40,7 +47,7 @@ def is_store(name: str) -> bool:
 
 
 def _is_node(path: str) -> bool:
-    return any(os.path.isfile(os.path.join(path, document)) for document in (*DOCUMENTS, MANIFEST))
+    return any(os.path.isfile(os.path.join(path, document)) for document in (*DOCUMENTS, UNFINISHED))
 
 
 def zarr_python() -> Any:
@@ -80,7 +87,7 @@ def open_array(place: str, key: str | None, *, all_members: bool) -> tuple[str, 
     with blaming(place, "opened", damaged=DAMAGED):
         files_of(place)  # which says what is wrong with a URL
         try:
-            node = zarr.open(_located(place), mode="r")
+            node = zarr.open(located(place), mode="r")
         except FileNotFoundError:
             raise _absent(zarr, place) from None
         if isinstance(node, zarr.Array):
@@ -95,7 +102,7 @@ def open_array(place: str, key: str | None, *, all_members: bool) -> tuple[str, 
         return f"{place}[{shown(key or '')}]", array, [_member(each, found[each]) for each in sorted(found)[:MOST]]
 
 
-def _located(place: str) -> str | Path:
+def located(place: str) -> str | Path:
     """A place as zarr-python takes it, to which any text with :: in it is a URL."""
     return place if is_url(place) else Path(place)
 
@@ -123,12 +130,12 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
     above, _, last = place.rstrip("/").rpartition("/")
     inner = bool(above and not above.endswith("/") and last)
     for folder in (root if is_url(place) else f"{root}{PARTIAL}", root, *[root.rpartition("/")[0]] * inner):
-        if files.exists(f"{folder}/{MANIFEST}"):
+        if files.exists(f"{folder}/{UNFINISHED}") and not files.exists(f"{folder}/{DOCUMENTS[0]}"):
             what = f"{place}: no results yet, as the run that writes them has not come to its end"
-            return InputError(what, "wait for it, or go on with what was broken off: --resume")
+            return InputError(what, f"wait for it, or go on with what was broken off: {parameter('resume')}")
     if inner:
         try:
-            found = sorted(path for path, _ in _arrays(zarr.open_group(_located(above), mode="r")))
+            found = sorted(path for path, _ in _arrays(zarr.open_group(located(above), mode="r")))
         except Exception:  # whatever it is, there is nothing to choose from
             found = []
         if found:

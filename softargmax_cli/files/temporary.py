@@ -1,172 +1,167 @@
-"""Temporary files: beside a target to take its place in the end, or without any name.
+"""Temporary files without a name, which no crash leaves behind, and what is said where writing is refused.
 
-A file beside a target has a name of its own and is locked while its run lives. A run that is killed leaves its file
-and no lock: the next run to the same target sees that and removes it. Nothing but the standard library is loaded here,
-so that a signal finds this module ready.
+TMPDIR says where they lie, unless a folder is named.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
+import json
 import os
-import stat
-import sys
-from collections.abc import Callable, Iterator
-from typing import IO
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
 
-if sys.platform != "win32":
-    import fcntl
+from softargmax_cli.errors import OutputError
 
-PLACES = 8
-"""How many runs may write one target at a time, each to a file of its own name."""
-LONGEST_NAME = 255
-"""Bytes of a file name that every common file system takes."""
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_LOOK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-
-_unfinished: list[Temporary] = []
-_undisturbed = False
-_postponed: list[Callable[[], None]] = []
-
-
-class Temporary:
-    """A new and empty file beside `path`, open for writing. OSError where there can be none."""
-
-    def __init__(self, path: str, mode: int) -> None:
-        self._path = path
-        self.name = ""
-        self.descriptor = -1
-        _unfinished.append(self)  # first: a signal may come as soon as the file is there
-        try:
-            self._create(mode)
-        except BaseException:
-            self.remove()
-            raise
-
-    def _create(self, mode: int) -> None:
-        for name in _names(self._path):
-            _remove_leftover(name)
-        for name in _names(self._path):
-            with contextlib.suppress(FileExistsError):
-                self.name = name
-                # O_EXCL: nobody else's file, and not where somebody's link leads.
-                self.descriptor = os.open(name, _CREATE, mode)
-                # Between these two another run may have taken it for a leftover.
-                if locked(self.descriptor) is not False and os.fstat(self.descriptor).st_nlink:
-                    return
-                os.close(self.descriptor)
-            self.name, self.descriptor = "", -1
-        raise OSError(errno.EBUSY, f"{PLACES} other runs are writing it")
-
-    def take_place(self, *, force: bool) -> None:
-        """Become the file at `path`, in place of another only with `force`; FileExistsError else."""
-        if force or not _linked(self.name, self._path):
-            os.replace(self.name, self._path)
-            self.name = ""
-        self.remove()
-
-    def remove(self) -> None:
-        """Remove the file, if it is still there under its own name. Its descriptor is the caller's to close."""
-        if self.name and (sys.platform == "win32" or _is(self.name, self.descriptor)):
-            with contextlib.suppress(OSError):
-                os.unlink(self.name)
-        self.name = ""
-        with contextlib.suppress(ValueError):
-            _unfinished.remove(self)
-
-    def give_up(self) -> None:
-        """Remove the file when the process ends at once, wherever it was interrupted."""
-        if sys.platform == "win32" and self.descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self.descriptor)  # what is open cannot be removed there
-        self.remove()
-        for name in _names(self._path):  # made a moment ago, and not locked yet
-            _remove_leftover(name)
+ROOM = "free some space, or set TMPDIR to a directory with more room"
+PIECE = 1 << 20
+"""Bytes copied at a time."""
+NAMES_AT_ONCE = 1024
+"""Names that are written, and read back, together."""
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or write elsewhere",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "free some space, or write elsewhere",
+    errno.EACCES: "see who may write there: ls -ld; or write elsewhere",
+    errno.EPERM: "see who may write there: ls -ld; or write elsewhere",
+    errno.EIO: "the disk or the network failed; try again, or write elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""Advice for what the system refuses."""
 
 
-def remove_unfinished() -> None:
-    """Remove the temporary files of this process, which is about to end."""
-    for temporary in [*_unfinished]:
-        temporary.give_up()
+@contextlib.contextmanager
+def blaming(place: str, remedy: str = "") -> Iterator[None]:
+    """Turn the system's refusals into OutputErrors that name `place`; a broken pipe stays what it is.
 
-
-def nameless(directory: str | None = None) -> IO[bytes]:
-    """A temporary file that no crash leaves behind; None for the directory that TMPDIR names, or the system's."""
-    import tempfile
-
-    global _undisturbed
-    _undisturbed = True  # for an instant it may have a name, or the directory be tried with a file that has one
+    remedy: the advice, where that for a target does not fit.
+    """
     try:
-        return tempfile.TemporaryFile("w+b", 1 << 18, dir=directory, prefix=".", suffix=".softargmax-tmp")
-    finally:
-        _undisturbed = False
-        while _postponed:
-            _postponed.pop()()
-
-
-def when_undisturbed(end: Callable[[], None]) -> None:
-    """Call `end`, which ends the process; a little later where a file would be left behind now."""
-    if _undisturbed:
-        _postponed.append(end)
-    else:
-        end()
-
-
-def _names(path: str) -> Iterator[str]:
-    """The names that temporary files of `path` may have."""
-    directory, base = os.path.split(path)
-    for number in range(PLACES):
-        end = f"{f'.{number}' if number else ''}.softargmax-tmp"
-        while len(os.fsencode(base)) + len(end) + 1 > LONGEST_NAME:
-            base = base[:-1]
-        yield os.path.join(directory, f".{base}{end}")
-
-
-def _remove_leftover(name: str) -> None:
-    """Remove a file that no living run writes."""
-    with contextlib.suppress(OSError):  # mostly there is none; or it is not ours, or in use
-        if sys.platform == "win32":
-            os.unlink(name)  # which is refused where the file is open
-            return
-        descriptor = os.open(name, _LOOK)
-        try:
-            # Locked, the file that has this name cannot change any more: who makes or renames one holds its lock.
-            if stat.S_ISREG(os.fstat(descriptor).st_mode) and locked(descriptor) and _is(name, descriptor):
-                os.unlink(name)
-        finally:
-            os.close(descriptor)
-
-
-def locked(descriptor: int) -> bool | None:
-    """Lock an open file until it is closed; False where another has, None where the file system has no locks."""
-    if sys.platform == "win32":
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _is(name: str, descriptor: int) -> bool:
-    """Whether an open file has this name."""
-    try:
-        return os.path.samestat(os.lstat(name), os.fstat(descriptor))
-    except OSError:
-        return False
-
-
-def _linked(old: str, new: str) -> bool:
-    """Give a file a second name that is not taken; False where the file system knows no second names."""
-    try:
-        os.link(old, new)
-    except FileExistsError:
+        yield
+    except (OutputError, BrokenPipeError):
         raise
-    except OSError:
-        if os.path.lexists(new):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from None
-        return False
-    return True
+    except OSError as error:
+        raise refused(place, error, remedy) from error
+
+
+def refused(place: str, error: OSError, remedy: str = "") -> OutputError:
+    """Make the error for a refusal to write to `place`."""
+    remedy = remedy or _REMEDIES.get(error.errno or 0, "write elsewhere, as with -o FILE")
+    return OutputError(f"{place}: {error.strerror or error}", remedy)
+
+
+class Scratch:
+    """A nameless file for what must wait. Every method raises OutputError where there is no room.
+
+    folder: where it lies; what, remedy: how errors begin, and their advice.
+    """
+
+    def __init__(self, folder: str | None = None, what: str = "", remedy: str = "") -> None:
+        self._what, self._folder = what, folder
+        self._remedy = remedy or ("" if folder else ROOM)
+        with self._blaming():
+            self.file: IO[bytes] = tempfile.TemporaryFile(  # noqa: SIM115 - `close` closes it
+                "w+b", 1 << 18, dir=folder, prefix=".", suffix=".softargmax-tmp"
+            )
+
+    def _blaming(self) -> contextlib.AbstractContextManager[None]:
+        folder = self._folder or tempfile.tempdir  # not gettempdir(), which may be what is refused
+        place = f"temporary file in {folder}" if folder else "temporary file"
+        return blaming(f"{self._what}a {place}" if self._what else place, self._remedy)
+
+    def write(self, data: Any) -> None:
+        """Write the bytes of a buffer at the current place."""
+        with self._blaming():
+            self.file.write(data)
+
+    def seek(self, place: int) -> None:
+        """Go to a place; what was written before is in the file then."""
+        with self._blaming():
+            self.file.seek(place)
+
+    def reserve(self, nbytes: int) -> None:
+        """Fill the file with `nbytes` zeros, all of which have a place on the disk.
+
+        A file that is mapped needs this: a disk that is found to be full while a page is written ends the process.
+        """
+        with self._blaming():
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self.file.fileno(), 0, nbytes)
+            else:
+                for start in range(0, nbytes, PIECE):
+                    self.file.write(bytes(min(PIECE, nbytes - start)))
+                self.file.flush()
+
+    def copy_to(self, stream: IO[bytes]) -> None:
+        """Append everything to `stream`."""
+        self.seek(0)
+        shutil.copyfileobj(self.file, stream, PIECE)
+
+    def close(self) -> None:
+        """Let go of the file and its space."""
+        with contextlib.suppress(OSError):  # what could not be written is not wanted any more
+            self.file.close()
+
+
+def scratch(nbytes: int) -> IO[bytes]:
+    """Open a nameless file of zeros that may be mapped. Raises OutputError where there is no room for all of them."""
+    space = Scratch()
+    try:
+        space.reserve(nbytes)
+    except BaseException:
+        space.close()
+        raise
+    return space.file
+
+
+class Names:
+    """A long list of texts that waits in a nameless file."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        self._scratch = Scratch(folder)
+        self._lock = threading.Lock()
+        self._firsts: list[int] = []
+        self._spans: list[tuple[int, int]] = []
+        self._end = 0
+        self.count = 0
+
+    def add(self, names: Sequence[str]) -> None:
+        """Append names. Raises OutputError where there is no room."""
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            batch = list(names[start : start + NAMES_AT_ONCE])
+            data = json.dumps(batch).encode()
+            self._scratch.write(data)
+            self._firsts.append(self.count)
+            self._spans.append((self._end, len(data)))
+            self._end += len(data)
+            self.count += len(batch)
+
+    def read(self, positions: range) -> list[str]:
+        """Read the names at some positions; any thread may ask."""
+        names: list[str] = []
+        several = max(1, (1 << 16) // abs(positions.step))  # positions whose names, with all between, are few
+        for at in range(0, len(positions), several):
+            part = positions[at : at + several]
+            low, high = min(part[0], part[-1]), max(part[0], part[-1])
+            names += self._stretch(low, high + 1)[:: part.step]
+        return names
+
+    def _stretch(self, start: int, stop: int) -> list[str]:
+        names: list[str] = []
+        for number in range(max(0, bisect.bisect_right(self._firsts, start) - 1), len(self._spans)):
+            first, (place, size) = self._firsts[number], self._spans[number]
+            if first >= stop:
+                break
+            with self._lock:
+                self._scratch.seek(place)
+                data = self._scratch.file.read(size)
+            names += json.loads(data)[max(0, start - first) : stop - first]
+        return names
+
+    def close(self) -> None:
+        """Let go of the file and its space."""
+        self._scratch.close()

@@ -36,12 +36,12 @@ class Boxes:
     together: bool = False
     """Whether a box is put together of several chunks, and so is there once more than these are."""
 
-    def threads(self, most: int, memory: int, unpacked: int = 0, of_results: int = 0) -> int:
+    def threads(self, most: int, memory: int, of_results: int = 0) -> int:
         """How many boxes may be read at a time.
 
-        unpacked: bytes that are there beside each; of_results: how many times as much is made of it.
+        of_results: how many times as much is made of each.
         """
-        return max(1, min(most, memory // ((HELD + self.together + of_results) * self.nbytes + unpacked)))
+        return max(1, min(most, memory // ((HELD + self.together + of_results) * self.nbytes)))
 
     def note(self, memory: int) -> str | None:
         """What the user may want to know of the chunks."""
@@ -59,13 +59,11 @@ def boxes_of(
     memory: int,
     chunks: Sequence[int] | None,
     state: int,
-    shards: Sequence[int] | None = None,
 ) -> Boxes:
     """Cut an array into boxes of whole chunks; where it has none, into boxes of about the same size.
 
-    `shards` are boxes of chunks that are read as one, where the memory (bytes) holds them. Slices that boxes leave
-    unfinished, of which a state takes `state` bytes, fit into half of it, though chunks must be cut for that. Raises
-    OptionError where it does not hold one chunk, encoded and decoded.
+    Slices that boxes leave unfinished, of which a state takes `state` bytes, fit into half of the memory (bytes),
+    though chunks must be cut for that. Raises OptionError where it does not hold one chunk, encoded and decoded.
     """
     room = max(1, memory // SHARE // itemsize)
     if chunks is None:
@@ -73,8 +71,6 @@ def boxes_of(
         return Boxes(plan, math.prod(plan.extent) * itemsize, 1)
     most = memory // (HELD * itemsize)
     chunk = _within(shape, chunks)
-    if shards is not None and math.prod(_within(shape, shards)) <= most:
-        chunk = _within(shape, shards)
     if math.prod(chunks) > most:  # what of it lies beyond the array is decoded, too
         size = math.prod(chunks) * itemsize
         what = (

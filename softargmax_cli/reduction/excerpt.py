@@ -69,8 +69,7 @@ class Excerpting:
     def __init__(self, source: Readable, axes: Sequence[int], count: int, cells: int) -> None:
         self.shape, self.dtype, self.order = source.shape, source.dtype, source.order
         self.sequential, self.labels = source.sequential, source.labels
-        self.chunks, self.shards = source.chunks, source.shards
-        self.unpacked, self.surplus = source.unpacked, source.surplus
+        self.chunks = source.chunks
         self._source = source
         self._kept = [k for k in range(len(self.shape)) if k not in axes]
         self._axes = sorted(axes)

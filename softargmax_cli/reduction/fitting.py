@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Plan
 from softargmax_cli.reduction.boxes import STATES, Boxes, boxes_of
+from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.formulas import FLOAT_INDEX
 from softargmax_cli.reduction.parallel import cores
 from softargmax_cli.reduction.readable import Readable
@@ -46,9 +47,9 @@ class Needs:
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         largest = min(BLOCK // source.dtype.itemsize, max(1, min(MOST_SLICES, MOST_STATES // self.states)) * length)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
-            threads = boxes.threads(cores(), memory, source.unpacked, self.of_results(source, problem))
+            threads = boxes.threads(cores(), memory, self.of_results(source, problem))
             return threads, max(1, min(largest, memory // (2 * each)))
-        workers = max(1, min(cores() + source.surplus, memory // (2 * largest * each)))
+        workers = max(1, min(cores() + source.sequential, memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
     def waiting(self, plan: Plan, workers: int, memory: int) -> int:
@@ -63,7 +64,7 @@ class Needs:
         if not wanted or source.sequential or len(shape) < len(problem.shape):
             return None
         state = self.states * state_bytes(problem)
-        layout = source.order, source.dtype.itemsize, memory, source.chunks, state, source.shards
+        layout = source.order, source.dtype.itemsize, memory, source.chunks, state
         return boxes_of(shape, problem.axes, *layout)
 
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
@@ -104,9 +105,9 @@ class Needs:
 
 def state_bytes(problem: Problem) -> int:
     """What the state of one slice takes."""
-    axes, fields = len(problem.axes), problem.fields
-    numbers = 2 + 2 * axes + ("entropy" in fields) + ("ties" in fields) + 2 * ("second" in fields)
-    numbers += axes * (("spread" in fields) + 2 * (problem.values is not None))
+    axes, needed = len(problem.axes), needed_sums(problem.fields)
+    numbers = 2 + 2 * axes + len(needed - {"second_moment"}) + ("second" in needed)
+    numbers += axes * (("second_moment" in needed) + 2 * (problem.values is not None))
     return 8 * numbers
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.reduction.formulas import Formulas, Tensor
-from softargmax_cli.reduction.layout import I4, Layout, Measure
+from softargmax_cli.reduction.layout import Layout
 
 
 def block_sums(
@@ -88,86 +88,3 @@ def block_sums(
     if "ties" in layout.outputs:
         results["ties"] = block.sum(block.number(hit))
     return [results[name] for name in layout.outputs]
-
-
-def block_gaps(ops: Any, x: Tensor, layout: Layout, known: Sequence[Tensor] = ()) -> list[Tensor]:
-    """What does not depend on β of one block of scores or costs: how far each lies below the maximum of its slice.
-
-    x, known and layout as for `block_sums`, known without coordinates. Returns `layout.outputs`:
-        maximum (s,) and hard (a, s) as there; gap, of the block's shape and the precision: what times β is the
-        logarithm of a weight, −inf for what has none, and beyond the window; doubt (s,): NaN where there is NaN, +inf
-        or nothing but −inf, unless the layout is careful; nans (s,), where it is, as there.
-    """
-    block = Formulas(ops, layout)
-    x = block.comparable(x)
-    results: dict[str, Tensor] = {}
-    if layout.careful:
-        nan = ops.IsNan(x=x)
-        x = ops.SelectV2(condition=nan, t=block.full(-math.inf), e=x)
-        results["nans"] = block.sum(block.number(nan)) if "nans" in layout.outputs else None
-    if layout.known:
-        top, *hard = [block.unflat(row) for row in known]
-        hit = ops.Equal(x=x, y=top)
-    else:
-        top = ops.Max(input=x, axis=block.axes, keep_dims=True)
-        hit = ops.Equal(x=x, y=top)
-        hard = block.first(hit)
-        results["maximum"] = block.flat(top)
-        results["hard"] = block.stack([block.flat(position) for position in hard])
-    gap = block.relative(x, top, hit)
-    if "doubt" in layout.outputs:
-        results["doubt"] = block.flat(ops.Sum(input=gap, axis=block.axes, keep_dims=True))
-    if layout.window is not None:
-        none = np.asarray(-math.inf, layout.precision)
-        gap = ops.SelectV2(condition=block.beyond(hard, layout.window), t=none, e=gap)
-    results["gap"] = gap
-    return [results[name] for name in layout.outputs]
-
-
-def weighed(
-    ops: Any,
-    gap: Tensor,
-    betas: Tensor,
-    columns: Sequence[tuple[Tensor, Tensor | None]],
-    precision: Any,
-    measure: Measure,
-) -> list[Tensor]:
-    """Weighted sums of `r` stretches for `b` β at once, over the first axis, which must be short enough for these.
-
-    gap (n, r), as of `block_gaps`; betas (b,); columns: for each distance that is wanted, positions (n, 1) or (n, r)
-    and the points (r,) that these are counted from, if any; all of one precision.
-
-    Returns, each (b, r): Σ w; for each column Σ w d; and for the last `measure.spreads` of them, if any, Σ w d² and
-    then, where slices are whole, Σ w² (d − Σ w d / Σ w)² of each; where not, Σ w², Σ w² d and Σ w² d² of each.
-    """
-    middle, lowest = np.asarray(1, I4), np.asarray(np.finfo(precision).min, precision)
-
-    def total(terms: Tensor) -> Tensor:
-        return ops.Sum(input=terms, axis=np.zeros(1, I4), keep_dims=False)
-
-    def product(x: Tensor, y: Tensor) -> Tensor:
-        return ops.Maximum(x=ops.Mul(x=x, y=y), y=lowest)  # as `Formulas.product`
-
-    rate = ops.ExpandDims(input=betas, axis=middle)
-    weight = ops.Exp(x=ops.Mul(x=ops.ExpandDims(input=gap, axis=middle), y=rate))
-    distances = []
-    for position, origin in columns:
-        position = ops.ExpandDims(input=position, axis=middle)
-        distances.append(position if origin is None else ops.Sub(x=position, y=origin))
-    mass = total(weight)
-    first = [total(product(weight, distance)) for distance in distances]
-    results = [mass, *first]
-    if not measure.spreads:
-        return results
-    apart = distances[-measure.spreads :]
-    results += [total(product(product(weight, distance), distance)) for distance in apart]
-    if measure.whole:
-        for distance, moment in zip(apart, first[-measure.spreads :], strict=True):
-            from_soft = product(weight, ops.Sub(x=distance, y=ops.Div(x=moment, y=mass)))
-            results.append(total(product(from_soft, from_soft)))
-        return results
-    square = product(weight, weight)
-    results.append(total(square))
-    results += [total(product(square, distance)) for distance in apart]
-    results += [total(product(product(square, distance), distance)) for distance in apart]
-    return results

@@ -35,21 +35,6 @@ class Layout:
     """Whether scores may be NaN or +inf, and slices −inf throughout. It costs time: blocks are first tried without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What `kernel.weighed` sums beside weights and their first moments."""
-
-    spreads: int
-    """How many distances have second moments, of weights and of squared weights."""
-    whole: bool
-    """Whether the stretches are whole slices, whose sums are never merged."""
-
-    @property
-    def sums(self) -> int:
-        """How many sums that are."""
-        return self.spreads * (2 if self.whole else 3) + (self.spreads > 0 and not self.whole)
-
-
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
     """The narrowest dtype not below the precision in which scores are as distinct as in the file."""
     if dtype in (I8, U8):  # a float64 does not hold all of these

@@ -38,8 +38,5 @@ class Readable(Protocol):
     sequential: bool
     labels: Sequence[str] | None
     chunks: tuple[int, ...] | None
-    shards: tuple[int, ...] | None
-    unpacked: int
-    surplus: int
 
     def fetch(self, block: Block) -> Pending | None: ...

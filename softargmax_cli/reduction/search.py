@@ -1,8 +1,4 @@
-"""The smallest β that is good enough, found in few passes over a file.
-
-Each pass measures several β at once. Where the largest offset is the one of a slice with two good scores, its logarithm
-falls almost linearly with β, which says where to measure next; nothing relies on it, nor on its falling at all.
-"""
+"""Search for the smallest β that is good enough, in few passes over a file that measure several β each."""
 
 from __future__ import annotations
 
@@ -10,37 +6,41 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 
-STEP = 0.95
-"""What is found is the smallest in this sense: so many times it is not good enough."""
-CLOSE = 1.02
-"""How far, as a ratio, the next β below may lie that was measured and found too small."""
+CLOSE = 1.05
+"""How far, as a ratio, the answer of a search may lie above a β that is not good enough."""
+NEAR = 1.02
+"""How far, as a ratio, a search measures below and above the β where it expects the answer."""
 DIGITS = 3
-"""Significant digits of the β that are tried."""
-SLACK = 1e-5
+"""Significant digits of the β that a search tries."""
+SLACK = 1e-3
 """How far below the tolerance an offset must lie, as a part of it, lest a rounding decides."""
 LEAST = 1e-6
-"""No β below this is tried."""
+"""No search goes below this β."""
 
 
 class Search:
-    """Is told the largest |offset| at some β, and says at which it wants to know it next, until it has an answer.
+    """Search for the smallest β that is good enough: told the largest |offset| at some, it says which to try next.
 
-    `below`: whether the answer may lie below the first β that were measured.
+    `below`: whether the answer may lie below the first β that were measured. Offsets need not fall with β: the answer
+    is good enough, and no more than `CLOSE` times a β that is not.
     """
 
     def __init__(self, measured: Mapping[float, float], tolerance: float, *, below: bool) -> None:
-        self._tolerance, self._below = tolerance, below
-        self._lowest = min(measured)
-        self._good: dict[float, bool] = {beta: largest <= tolerance for beta, largest in measured.items()}
-        self._largest = dict(measured)
+        self._tolerance, self._below, self._lowest = tolerance, below, min(measured)
+        self._good: dict[float, bool] = {}
+        self._largest: dict[float, float] = {}
+        self.learn(measured)
 
     def learn(self, measured: Mapping[float, float]) -> None:
-        """The largest |offset| at more β."""
-        self._largest.update(measured)
+        """Take the largest |offset| at more β into account."""
         certain = self._tolerance * (1 - SLACK)
-        self._good.update(
-            {beta: largest <= certain or largest == self._tolerance for beta, largest in measured.items()}
-        )
+        self._largest.update(measured)
+        for beta, largest in measured.items():
+            self._good[beta] = largest <= certain or largest == self._tolerance
+
+    def refute(self, beta: float) -> None:
+        """Know that a β is not good enough, whatever was measured."""
+        self._good[beta] = False
 
     @property
     def answer(self) -> float | None:
@@ -56,43 +56,36 @@ class Search:
         return self._good[min(self._good)]
 
     def wanted(self) -> list[float]:
-        """The β to measure next, ascending; none where the answer is known."""
-        good = [beta for beta, is_good in self._good.items() if is_good]
-        if not good:
+        """Choose the β to measure next, ascending; none where the answer is known."""
+        high = min((beta for beta, is_good in self._good.items() if is_good), default=None)
+        if high is None:
             return []
-        high = min(good)
         if self.unbounded:
-            return self._lower(high) if self._below else []
+            lower = {rounded(high / 10**k) for k in (1, 2, 3)} if self._below else set()
+            return sorted(beta for beta in lower if beta >= LEAST)
         low = max(beta for beta in self._good if beta < high)
-        if high / low > CLOSE:
-            between = [beta for beta in self._between(low, high) if low < beta < high]
-            if between:
-                return between
-        return [STEP * high] if STEP * high not in self._good else []
+        if high / low <= CLOSE:
+            return []
+        guess = self._guess(low, high)
+        between = {rounded(beta) for beta in (guess / NEAR, guess * NEAR, math.sqrt(low * high))}
+        return sorted(beta for beta in between if low < beta < high)
 
-    def _lower(self, high: float) -> list[float]:
-        return sorted({rounded(high / 10**k) for k in range(1, 4) if high / 10**k >= LEAST})
-
-    def _between(self, low: float, high: float) -> list[float]:
-        """Candidates within a bracket, most of them about where a straight line says it should be."""
+    def _guess(self, low: float, high: float) -> float:
+        """Guess the answer between two β: the logarithm of the largest offset falls almost linearly with β."""
         above, under = self._largest[low], self._largest[high]
-        ratio = high / low
-        guess = low * math.sqrt(ratio)
-        apart = {rounded(low * ratio**k) for k in (1 / 3, 2 / 3)}  # where nothing says where to look
-        if 0 < self._tolerance < above and 0 < under < above:
-            guess = low + (high - low) * min(1.0, math.log(above / self._tolerance) / math.log(above / under))
-            apart = set()
-        near = [rounded(guess * factor) for factor in (0.99, 1.0, 1.01)]
-        return sorted({*near, *(STEP * beta for beta in near[1:]), *apart})
+        if not 0 < under < self._tolerance < above:
+            return math.sqrt(low * high)
+        part = math.log(above / self._tolerance) / math.log(above / under)
+        return min(max(low + part * (high - low), low * NEAR**2), high / NEAR**2)
 
 
 def rounded(beta: float, digits: int = DIGITS) -> float:
-    """β with few digits, as people write it."""
+    """Round β to few digits, as people write it."""
     return float(f"{beta:.{digits - 1}e}")
 
 
 def spaced(low: float, high: float, count: int) -> list[float]:
-    """`count` β from `low` to `high`, in equal ratios but for their rounding to as few digits as keep them apart."""
+    """Space `count` β from `low` to `high` in equal ratios but for their rounding to few digits."""
     exact = [low * (high / low) ** (k / (count - 1)) for k in range(count)] if count > 1 else [low]
     for digits in range(DIGITS, 17):
         few = [low, *(rounded(beta, digits) for beta in exact[1:-1]), high][:count]

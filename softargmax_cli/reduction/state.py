@@ -97,9 +97,9 @@ class State:
 def merge(a: State, b: State, beta: float | Float | None) -> State:
     """The state of the scores of both: the same slices, over disjoint parts of the reduced axes.
 
-    beta: None where the scores are weights; (b, 1) where the states have several (see `weighing.BetaReducer`). Where
-    they have `second`, they are stretches of one axis that lie side by side, each without a gap, and the neighbourhood
-    of an index is what lies next to it.
+    beta: None where the scores are weights; (b, 1) where the states have several (see `multi_beta`). Where they have
+    `second`, they are stretches of one axis that lie side by side, each without a gap, and the neighbourhood of an
+    index is what lies next to it.
     """
     a_leads = (a.maximum > b.maximum) | ((a.maximum == b.maximum) & _precedes(a.hard, b.hard))
     maximum = np.where(a_leads, a.maximum, b.maximum)

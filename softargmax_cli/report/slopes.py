@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import TextIO
 
 import numpy as np
 
 from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.reduction.slopes import SlopeSummary
-from softargmax_cli.report.layout import Column, short
-from softargmax_cli.report.summary import brief
-from softargmax_cli.report.table import Table, numbers_of, places_of, put_columns
-from softargmax_cli.report.text import FULL, Signs, legible, signs_of
+from softargmax_cli.report.table import Column, Table, numbers_of, places_of, put_columns, soft_of
+from softargmax_cli.report.text import FULL, Signs, brief, signs_of
 
 
-def put_slopes(slices: Slices, run: Run, file: TextIO, *, color: bool, best: None = None) -> None:
+def put_slopes(slices: Slices, run: Run, file: TextIO, *, best: None = None) -> None:
     """Print the names of the columns, a rule, and a row for each slice to `file`; there are no sparklines."""
-    signs = signs_of(file)
-    put_columns(_columns(slices, run, signs, partial(legible, stream=file)), _styles(slices), file, color=color)
+    put_columns(_columns(slices, run, file), _styles(slices), file)
 
 
 def slope_line(summary: Summary, run: Run, *, signs: Signs = FULL) -> str:
@@ -36,18 +32,18 @@ def slope_line(summary: Summary, run: Run, *, signs: Signs = FULL) -> str:
 
 
 class SlopeTable(Table):
-    """The same of slices with their gradients."""
+    """The table of slices with their gradients."""
 
     put_rows = staticmethod(put_slopes)
     line_of = staticmethod(slope_line)
 
 
-def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str]) -> Iterator[Column]:
-    numbers = partial(numbers_of, slices, signs=signs)
-    yield from places_of(slices, run, signs, show)
-    yield numbers("soft")
+def _columns(slices: Slices, run: Run, file: TextIO) -> Iterator[Column]:
+    signs = signs_of(file)
+    yield from places_of(slices, run, file)
+    yield soft_of(slices, run, signs)
     for field in ("gradient",) if run.wrt == "beta" else ("norm", "min", "max"):
-        yield numbers(field, spell=short)
+        yield numbers_of(slices, field, signs)
     yield Column("of hard", [signs.none] * len(slices))  # beside it: an argmax has no gradient
     notes = [
         f"{signs.undefined} undefined" if undefined else f"{signs.vanished} vanished" if vanished else ""
@@ -58,12 +54,11 @@ def _columns(slices: Slices, run: Run, signs: Signs, show: Callable[[str], str])
 
 
 def _styles(slices: Slices) -> Iterator[str]:
-    """Of the names of the columns, the rule below them, and every row."""
-    yield from ("bold", "dim")
+    """The style of every row."""
     for undefined, vanished in _states(slices):
         yield "yellow" if undefined else "bold red" if vanished else ""
 
 
 def _states(slices: Slices) -> Iterator[tuple[bool, bool]]:
-    """Of each slice whether it has no answer, and whether its gradient has vanished."""
+    """Say of each slice that it has no answer, and that its gradient has vanished."""
     return zip(np.isnan(slices.soft[0]).tolist(), slices.column("vanished").tolist(), strict=True)

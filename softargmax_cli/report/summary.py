@@ -1,11 +1,89 @@
-"""All slices in one line."""
+"""What is said of a run beside its rows: what was reduced, and all slices in one line."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
-from softargmax_cli.reduction.result import Run, Summary
-from softargmax_cli.report.text import FULL, Signs, printable
+import numpy as np
+
+from softargmax_cli.reduction.result import MULTIMODAL, Run, Slices, Summary
+from softargmax_cli.report.text import FULL, Signs, brief, printable
+
+TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree")
+"""The fields that the table shows, or marks slices by."""
+
+
+class First:
+    """Collect the first `most` slices, 0 for all."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._parts: list[Slices] = []
+        self.count = 0
+
+    def add(self, slices: Slices) -> None:
+        """Take the next slices; beyond the last that is wanted this costs nothing."""
+        wanted = len(slices) if self._most == 0 else min(len(slices), self._most - self.count)
+        if wanted > 0:
+            self._parts.append(Slices.joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
+            self.count += wanted
+
+    @property
+    def slices(self) -> Slices | None:
+        """All that were collected; None where there was no slice."""
+        return Slices.joined(self._parts) if self._parts else None
+
+
+def heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> list[str]:
+    """The input's name, its kind and `shape`, the axes, and β if it has one; `show` makes foreign text fit."""
+    size = signs.times.join(map(str, shape))
+    axes = f"{'axis' if len(run.axes) == 1 else 'axes'} {', '.join(map(str, run.axes))}"
+    parts = [show(run.input), f"{show(run.dtype)} {size}", axes]
+    if run.beta is not None:
+        parts.append(f"{signs.beta} {run.beta:.10g} (temperature {1 / run.beta:.6g})")
+    return parts
+
+
+def settings(run: Run, signs: Signs) -> list[str]:
+    """Words for each option that is not at its default."""
+    words = {
+        "cost": "cost: soft argmin",
+        "probs": "probs: weights as they are",
+        "corners": f"corners: {signs.minus}1 to 1 at the end indices",
+        "centers": f"centers: (2i + 1)/n {signs.minus} 1",
+        "values": "values: coordinates as given",
+    }
+    parts = [words[name] for name in (run.kind, run.coords) if name in words]
+    if run.window is not None:
+        parts.append(f"window {signs.within}{run.window}")
+    if run.wrt is not None:
+        by = signs.beta if run.wrt == "beta" else "x"
+        parts.append(f"gradient: {signs.partial}soft/{signs.partial}{by}")
+    return parts
+
+
+def multimodal(slices: Slices) -> list[bool]:
+    """Whether each slice has a second mode."""
+    if slices.second is None:
+        return [False] * len(slices)
+    return [second >= MULTIMODAL for second in slices.second.tolist()]
+
+
+def marks(slices: Slices, signs: Signs) -> Iterator[str]:
+    """A sign and a word for each slice that wants a second look; empty for the others."""
+    ties = [0] * len(slices) if slices.ties is None else slices.ties.tolist()
+    states = zip(np.isnan(slices.soft[0]).tolist(), slices.agree.tolist(), multimodal(slices), ties, strict=True)
+    for undefined, agree, modes, tied in states:
+        if undefined:
+            yield f"{signs.undefined} undefined"
+            continue
+        said = [] if agree else [f"{signs.differs} disagrees"]
+        if modes:
+            said.append(f"{signs.modes} two modes")
+        if tied > 1:
+            said.append(f"= {tied:,} tied")
+        yield "  ".join(said)
 
 
 def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Signs = FULL) -> str:
@@ -16,8 +94,9 @@ def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Sign
     """
     parts = [f"{summary.slices:,} slice{'' if summary.slices == 1 else 's'}"]
     if not math.isnan(summary.max_abs_offset):
-        parts.append(f"max |offset| {brief(summary.max_abs_offset)}")
-        parts.append(f"mean |offset| {brief(summary.mean_abs_offset)}")
+        bound = run.epsilon * min(run.steps, default=1.0)
+        parts.append(f"max |offset| {brief(summary.max_abs_offset, bound)}")
+        parts.append(f"mean |offset| {brief(summary.mean_abs_offset, bound)}")
         parts.append(f"agreement {_percent(summary.agreement)}")
     if summary.tied is not None:
         parts.append(f"{summary.tied:,} tied")
@@ -29,15 +108,8 @@ def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Sign
     return f"{printable(run.input)}: {line}" if named else line
 
 
-def brief(number: float) -> str:
-    """Four digits, or two and a power of ten for what is very small or large."""
-    if number == 0:
-        return "0"
-    return f"{number:.1e}" if number < 1e-3 or number >= 1e6 else f"{number:.4g}"
-
-
 def _percent(fraction: float) -> str:
-    """Rounded towards the middle: 100 % is said of all slices only, 0 % of none."""
+    """Round towards the middle: 100 % is said of all slices only, 0 % of none."""
     if fraction in (0, 1):
         return f"{100 * fraction:.0f} %"
     return f"{min(max(round(100 * fraction, 1), 0.1), 99.9):.1f} %"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TextIO
 
-from softargmax_cli.reduction.result import AtBeta, Run, Traded
-from softargmax_cli.report.layout import Column, coordinates, joined, painted, short
-from softargmax_cli.report.table import put_heading
-from softargmax_cli.report.text import Signs, legible, signs_of, typed
+from softargmax_cli.reduction.result import Run
+from softargmax_cli.reduction.sweep import AtBeta, Swept
+from softargmax_cli.report.table import Column, coordinates, put_columns, put_heading
+from softargmax_cli.report.text import Signs, legible, short, signs_of, typed
 
 WIDTH, TALLEST = 61, 15
 """Columns and rows of the plot."""
@@ -34,27 +34,25 @@ class Advice:
     """The arguments of one that uses it."""
 
 
-def put_sweep(run: Run, traded: Traded, advice: Advice, file: TextIO, *, color: bool) -> None:
+def put_sweep(run: Run, swept: Swept, advice: Advice, file: TextIO) -> None:
     """Print heading, a row for each β, a plot, and which β to take, to `file`."""
     signs = signs_of(file)
-    put_heading(run, run.known_shape, file, color=color)
-    styles = ["bold", "dim", *_styles(traded.betas, advice.tolerance)]
-    for line, style in zip(joined(_columns(traded.betas, advice.tolerance, signs), signs.rule), styles, strict=True):
-        file.write((painted(line, style) if color and style else line) + "\n")
-    plot = list(plotted(traded.betas, advice.tolerance, signs))
-    for line in ["", *plot, *([""] if plot else []), *verdict(traded, advice, file)]:
+    put_heading(run, run.known_shape, file)
+    put_columns(_columns(swept.betas, advice.tolerance, signs), _styles(swept.betas, advice.tolerance), file)
+    plot = list(plotted(swept.betas, advice.tolerance, signs))
+    for line in ["", *plot, *([""] if plot else []), *verdict(swept, advice, file)]:
         file.write(legible(line, file) + "\n")
 
 
-def verdict(traded: Traded, advice: Advice, stream: TextIO) -> Iterator[str]:
+def verdict(swept: Swept, advice: Advice, stream: TextIO) -> Iterator[str]:
     """Which β to take, or why none, and the command to try."""
-    betas, signs = traded.betas, signs_of(stream)
+    betas, signs = swept.betas, signs_of(stream)
     within = f"within {advice.tolerance:g} of hard"
-    if traded.undefined:
-        answers = "1 slice has no answer" if traded.undefined == 1 else f"{traded.undefined:,} slices have no answer"
-        yield f"{answers}, and count{'s' if traded.undefined == 1 else ''} in nothing here"
+    if swept.undefined:
+        answers = "1 slice has no answer" if swept.undefined == 1 else f"{swept.undefined:,} slices have no answer"
+        yield f"{answers}, and count{'s' if swept.undefined == 1 else ''} in nothing here"
     if advice.beta is None:
-        if traded.slices == traded.undefined:
+        if swept.slices == swept.undefined:
             yield f"no slice has an answer, so any {signs.beta} does"
         else:
             best = min(betas, key=lambda at: at.max_abs_offset)

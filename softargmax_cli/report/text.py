@@ -1,10 +1,11 @@
-"""Text from outside made fit for a terminal, and the signs that a stream can show."""
+"""Text from outside made fit for a terminal, numbers with the digits that are true, and the signs a stream can show."""
 
 from __future__ import annotations
 
+import math
 import shlex
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import TextIO
 
@@ -106,3 +107,52 @@ def legible(text: str, stream: TextIO) -> str:
 def typed(arguments: Sequence[str], show: Callable[[str], str]) -> str:
     """A command as a shell reads it, in characters that `show` leaves as they are."""
     return " ".join(shlex.quote(word) if show(word) == word else escaped(word) for word in arguments)
+
+
+def listed(entries: Sequence[tuple[str, Sequence[str]]], stream: TextIO) -> Iterator[str]:
+    """A line for each value, the name before the first of its own; whatever the values hold, `stream` can show it."""
+    width = max((len(name) for name, _ in entries), default=0)
+    for name, values in entries:
+        for number, value in enumerate(values):
+            yield f"{'' if number else name:{width}}  {legible(value, stream)}".rstrip()
+
+
+def nbytes_text(nbytes: int) -> str:
+    """Bytes as people read them: 23.5 MiB."""
+    size, unit = float(nbytes), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{nbytes:,} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def decimals(bound: float) -> int:
+    """How many decimals are true of a number that may be off by `bound`; negative where not even its units are."""
+    return 300 if bound <= 0 else math.floor(0.05 - math.log10(bound))  # 1.1e-6 is as good as 1e-6
+
+
+def fixed(numbers: Sequence[float], true: int) -> Callable[[float], str]:
+    """How to write the numbers of a column alike, with up to six of `true` decimals, or as powers of ten."""
+    largest = max((abs(n) for n in numbers if math.isfinite(n)), default=0.0)
+    if largest < 10.0**-true or 1e-3 <= largest < 1e9:
+        return lambda number: f"{number:.{min(max(true, 0), 6)}f}"
+    digits = min(max(math.floor(math.log10(largest)) + true, 0), 6)
+    return lambda number: f"{number:.{digits}e}"
+
+
+def short(number: float, bound: float = 0.0) -> str:
+    """Four decimals, or three digits and a power of ten for what is very small or large; 0 below `bound`."""
+    size = abs(number)
+    if size < bound or number == 0:
+        return "0"
+    if 1e-3 <= size < 1e6 or not math.isfinite(number):
+        return f"{number:.{min(max(decimals(bound), 0), 4)}f}"
+    return f"{number:.{min(max(math.floor(math.log10(size)) + decimals(bound), 0), 2)}e}"
+
+
+def brief(number: float, bound: float = 0.0) -> str:
+    """Four digits, or two and a power of ten for what is very small or large; 0 below `bound`."""
+    if number < bound or number == 0:
+        return "0"
+    return f"{number:.1e}" if number < 1e-3 or number >= 1e6 else f"{number:.4g}"

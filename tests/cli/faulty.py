@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import fcntl
 import io
 import json
 import os
@@ -285,7 +284,6 @@ class _Faulty:
         os.posix_fallocate = self.wrapped("spool", os.posix_fallocate)
         os.link, os.replace = self.wrapped("place", os.link), self.wrapped("place", os.replace)
         os.unlink = self.wrapped("unlink", os.unlink)
-        fcntl.flock = self.wrapped("lock", fcntl.flock)
         capi.load = self.wrapped("load", capi.load)
         run = native.NativeFunction.__call__
         native.NativeFunction.__call__ = lambda *arguments: self.call("compute", run, *arguments)

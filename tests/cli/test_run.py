@@ -367,7 +367,7 @@ def test_one_axis(softargmax: Softargmax) -> None:
     assert done.lines[0].split(",") == COLUMNS
     table = softargmax("run", "v.npy", "--beta", "1")
     assert table.lines[2].split() == ["hard", "soft", "offset", "peak", "second", "spread", "scores"]
-    assert table.lines[4].split()[:2] == ["3", "2.4926527"]
+    assert table.lines[4].split()[:2] == ["3", "2.492653"]
     assert table.lines[-1].startswith("1 slice · ")
 
 

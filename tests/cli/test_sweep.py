@@ -61,29 +61,16 @@ def test_tolerances_far_below_what_usual_sums_show(inside: Inside, dtype: str) -
     least = {"f4": "1e-28", "f8": "1e-298"}[dtype]
     for tol, *given in (
         (least,),
-        ("1e-25", "--window", "5"),
-        ("1e-22", "--axis", "1,0"),
         ("1e-18", "--values", "v.npy"),
-        ("1e-12", "--coords", "corners"),
         ("1e-10", "--kind", "cost"),
     ):
         beta = document(inside("sweep", "x.npy", *given, "--tol", tol, "--format", "json"))["recommended_beta"]
         assert beta is not None
         for at, code in ((beta, 0), (0.94 * beta, 1)):
             assert inside("check", "x.npy", *given, "--tol", tol, "--beta", str(at)).code == code, (tol, given, at)
-    single = " in single precision" if dtype == "f4" else ""
-    double = ", or --precision double" if dtype == "f4" else ""
-    for command in (["sweep", "x.npy"], ["run", "x.npy", "--beta", "auto"]):
-        for tol in ("0", {"f4": "1e-29", "f8": "1e-299"}[dtype]):
-            done = inside(*command, "--tol", tol)
-            assert (done.code, done.raw) == (2, b"")
-            assert done.err.splitlines() == [
-                f"softargmax: error: x.npy: --tol {tol}: smaller offsets than {least} are not told from none{single}",
-                f"  give --tol {least} or more{double}",
-            ]
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(10))
 def test_check_passes_at_the_recommended_beta_and_fails_below(inside: Inside, seed: int) -> None:
     x, given, tol = random_file(seed)
     inside.save("x.npy", x, x.dtype.name)

@@ -47,7 +47,7 @@ def test_arrays_of_every_dtype(form: str, dtype: str, tmp_path: Path) -> None:
         values = sample(shape, dtype)
         with closing(open_source(written(tmp_path, ANY_SHAPE[form](values)))) as source:
             assert source.shape == shape
-            assert source.format == form.partition(",")[0]
+            assert source.facts.format == form.partition(",")[0]
             assert np.dtype(source.stored) == values.dtype
             assert source.dtype == values.dtype.newbyteorder("=")
             np.testing.assert_array_equal(everything(source), values)
@@ -116,11 +116,16 @@ def test_rows_with_names(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=2)
     for asked in ("name", "2"):
         with closing(open_source(str(tmp_path / "t.parquet"), Reading(id_column=asked))) as source:
-            assert (source.shape, source.labels, source.has_ids, source.id_column) == ((5, 2), ("x", "y"), True, "name")
+            assert (source.shape, source.labels, source.has_ids, source.facts.id_column) == (
+                (5, 2),
+                ("x", "y"),
+                True,
+                "name",
+            )
             pending = source.fetch(Block((0, 0), (3, 2))), source.fetch(Block((3, 0), (5, 2)))
             assert [one and one.load(Buffer()).ids for one in pending] == [["a", "b", ""], ["d", "é"]]
     with closing(open_source(str(tmp_path / "t.parquet"), Reading(inspected=True))) as source:
-        assert source.id_column == "name"
+        assert source.facts.id_column == "name"
 
 
 ALONE, OTHER = "write each number into a column of its own", "name another column, or leave out --id-column"
@@ -204,7 +209,7 @@ def test_members_by_name(tmp_path: Path) -> None:
         with closing(open_source(path, Reading(key=other, inspected=True))) as source:
             np.testing.assert_array_equal(everything(source), b)
             assert source.name == f"{path}[{other}]"
-            found = {(one.name, one.shape, one.dtype) for one in source.members}
+            found = {(one.name, one.shape, one.dtype) for one in source.facts.members}
             assert found == {("a", (3, 4), "float32"), (other, (5,), "float64")}
         with pytest.raises(OptionError, match="2 arrays in it: ") as several:
             read(path)

@@ -39,7 +39,7 @@ def test_a_user_block_in_front(size: int, block: bytes, tmp_path: Path) -> None:
     path = written(tmp_path, content, "a.mat")
     for key in ("plain", "packed"):
         with closing(open_source(path, Reading(key=key))) as source:
-            assert source.format == "hdf5"
+            assert source.facts.format == "hdf5"
             np.testing.assert_array_equal(everything(source), VALUES)
         for pieces in (7, 512, 4093):
             with piped(content, pieces) as pipe, closing(open_source(pipe, Reading(key=key))) as source:
@@ -55,11 +55,11 @@ def test_other_formats_that_hold_the_signature(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", values)
     assert (tmp_path / "a.npy").read_bytes()[512:516] == b"\x89HDF"
     with closing(open_source(str(tmp_path / "a.npy"))) as source:
-        assert source.format == "npy"
+        assert source.facts.format == "npy"
         np.testing.assert_array_equal(everything(source), values)
     content = parquet(VALUES)
     with closing(open_source(written(tmp_path, content[:4] + content[4:]))) as source:
-        assert source.format == "parquet"
+        assert source.facts.format == "parquet"
     text = csv(np.arange(2000.0).reshape(400, 5))
     for pieces in (1, 600):
         with piped(text, pieces) as pipe, closing(open_source(pipe)) as source:
@@ -78,7 +78,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     for more, key in enumerate(("ok", "\udcff", "g\udcfe/d\x1b\udcfd")):
         with closing(open_source(path, Reading(key=key, inspected=True))) as source:
             np.testing.assert_array_equal(everything(source), VALUES + more)
-            assert [member.name for member in source.members] == ["ok", "\udcff", "g\udcfe/d\x1b\udcfd"]
+            assert [member.name for member in source.facts.members] == ["ok", "\udcff", "g\udcfe/d\x1b\udcfd"]
     with pytest.raises(OptionError) as caught:
         open_source(path, Reading(key="g\udcfe/d\x1b\udcfe"))
     assert caught.value.remedy == "did you mean --key $'g\\376/d\\033\\375'?"

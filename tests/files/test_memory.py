@@ -37,7 +37,8 @@ class TestAttributes:
         assert (source.labels, source.has_ids, source.rows, source.notes) == (None, False, 0, ())
         assert ArraySource(np.zeros(3), "scores").name == "scores"
         source.close()
-        assert loaded(source, Block((0, 0), (2, 3))).tolist() == [[0] * 3] * 2
+        with pytest.raises(InputError, match="closed"):
+            loaded(source, Block((0, 0), (2, 3)))
 
     @pytest.mark.parametrize(
         ("array", "order"),

@@ -38,7 +38,7 @@ def test_a_pipe(form: str) -> None:
             for _ in range(3):
                 with closing(replay.open()) as source:
                     assert source.name.startswith(path)
-                    assert source.format == form
+                    assert source.facts.format == form
                     np.testing.assert_array_equal(everything(source), VALUES)
                     assert source.watch is not None
                     assert source.watch.end() == ()

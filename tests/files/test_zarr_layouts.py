@@ -20,12 +20,13 @@ import pytest
 from files import Array, everything
 
 from softargmax_cli.errors import InputError, InputMissingError, OptionError
-from softargmax_cli.files import gridded, remote, stores, zarr_source
+from softargmax_cli.files import gridded, remote, stores
+from softargmax_cli.files.formats import zarr as zarr_source
 from softargmax_cli.files.formats.zarr import ZarrSource
 from softargmax_cli.files.kept import Kept
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -83,9 +84,9 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 def test_every_layout(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in whole chunks, in blocks that cut them, and in blocks that cut more of them than are kept."""
     with closing(open_source(save(tmp_path / "x.zarr", X, **LAYOUTS[layout]))) as source:
-        assert (source.shape, source.dtype, source.stored, source.format) == (X.shape, X.dtype, "float64", "zarr")
-        assert (source.chunks, source.version) == (CHUNKS, layout[1])
-        assert source.shards == LAYOUTS[layout].get("shards")
+        assert (source.shape, source.dtype, source.stored, source.facts.format) == (X.shape, X.dtype, "float64", "zarr")
+        assert (source.chunks, source.facts.version) == (CHUNKS, layout[1])
+        assert source.facts.shards == LAYOUTS[layout].get("shards")
         whole = np.empty(X.shape)
         for start in itertools.product(*(range(0, n, size) for n, size in zip(X.shape, CHUNKS, strict=True))):
             stop = tuple(min(a + size, n) for a, size, n in zip(start, CHUNKS, X.shape, strict=True))

@@ -21,8 +21,7 @@ from softargmax_cli.reduction.excerpt import Excerpt, Excerpting, first_boxes, w
 class Table:
     """A table in pieces, of which none knows how many rows precede it."""
 
-    order, sequential, labels, chunks, shards = "C", True, None, None, None
-    unpacked, surplus = 0, 0
+    order, sequential, labels, chunks = "C", True, None, None
 
     def __init__(self, values: np.ndarray, cuts: list[int]) -> None:
         self.shape, self.dtype = (None, values.shape[1]), values.dtype

@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from results import made
 
-from softargmax_cli.reduction.result import Run, Slices, Summary
+from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.report.sparkline import MOST, UNKNOWN, sparklines, sparkling
-from softargmax_cli.report.table import WIDEST_LINE, Table
+from softargmax_cli.report.table import Table
 from softargmax_cli.report.text import FULL, PLAIN, signs_of
 
 NAN, INF = math.nan, math.inf
@@ -64,7 +65,7 @@ def test_only_what_costs_nothing_is_looked_at() -> None:
 
 
 def table(name: str, encoding: str, kind: str = "scores") -> list[str]:
-    slices = Slices(
+    slices = made(
         0,
         hard=np.array([[0, 2]]),
         soft=np.array([[0.0, 1.5]]),
@@ -79,7 +80,7 @@ def table(name: str, encoding: str, kind: str = "scores") -> list[str]:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     run = Run("a.csv", (2, 3), "float64", (1,), 1.0, "CPU", kind=kind, has_ids=True)
-    shown.render(run, (2, 3), summary, file, color=False, best=np.array([[2, 1, 1], [1, 2, 2.0]]))
+    shown.render(run, (2, 3), summary, file, best=np.array([[2, 1, 1], [1, 2, 2.0]]))
     file.flush()
     return raw.getvalue().decode(encoding).splitlines()
 
@@ -98,12 +99,3 @@ def test_no_column_where_it_cannot_be_written(encoding: str) -> None:
     assert table("a", encoding)[2].split()[-1] == "peak"
     assert "?" not in "".join(table("a", encoding))
     assert signs_of(io.TextIOWrapper(io.BytesIO(), encoding=encoding)) is PLAIN
-
-
-def test_no_column_where_lines_would_be_long() -> None:
-    widths: dict[bool, set[int]] = {True: set(), False: set()}
-    for letters in range(1, 49):
-        lines = table("n" * letters, "utf-8")[2:6]
-        widths["scores" in lines[0]].add(max(map(len, lines)))
-    assert max(widths[True]) == WIDEST_LINE
-    assert min(widths[False]) == WIDEST_LINE + 1 - len("  scores")

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from results import made
 
 from softargmax_cli.reduction.result import Run, Slices, Summary
-from softargmax_cli.report.layout import WIDEST, coordinates, fixed, short
-from softargmax_cli.report.summary import summary_line
-from softargmax_cli.report.table import TABLE_FIELDS, Table
-from softargmax_cli.report.text import PLAIN
+from softargmax_cli.report.summary import TABLE_FIELDS, summary_line
+from softargmax_cli.report.table import STYLED, Column, Table, coordinates, put_columns
+from softargmax_cli.report.text import PLAIN, decimals, fixed, short
 
 NAN = math.nan
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 
-TUTORIAL = Slices(
+TUTORIAL = made(
     0,
     hard=np.array([[0, 1, 2]]),
     soft=np.array([[0.0, 0.9999546021312976, 1.9999546021312976]]),
@@ -31,7 +31,7 @@ TUTORIAL = Slices(
     ties=np.array([1, 1, 1]),
 )
 
-MIXED = Slices(
+MIXED = made(
     0,
     hard=np.array([[2, -1, 17, 1]]),
     soft=np.array([[1.25, NAN, 16.9, 0.5]]),
@@ -43,7 +43,7 @@ MIXED = Slices(
     ids=["a", "\x1b[31m[red]b", "日本", "d"],
 )
 
-POINTS = Slices(
+POINTS = made(
     0,
     hard=np.array([[3, -1, 12, 0], [107, -1, 9, 0]]),
     soft=np.array([[3.125, NAN, 11.5, 0.0], [107.0, NAN, 9.0, 0.0]]),
@@ -57,6 +57,18 @@ POINTS = Slices(
 """Slices of two axes: one with two modes; one without an answer; one that disagrees and is tied, too; one plain."""
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
 def printed(
     parts: list[Slices], run: Run, shape: tuple[int, ...], *, rows: int = 20, color: bool = False, encoding: str = ""
 ) -> str:
@@ -65,12 +77,16 @@ def printed(
         table.add(part)
         summary.add(part)
     raw = io.BytesIO()
-    file = io.TextIOWrapper(raw, encoding=encoding, newline="\n") if encoding else io.StringIO()
-    table.render(run, shape, summary, file, color=color)
+    file = io.TextIOWrapper(raw, encoding=encoding, newline="\n") if encoding else [io.StringIO, Terminal][color]()
+    table.render(run, shape, summary, file)
     if isinstance(file, io.StringIO):
         return file.getvalue()
     file.flush()
     return raw.getvalue().decode(encoding)
+
+
+def unpainted(text: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in ESCAPES.sub("", text).splitlines())
 
 
 def test_the_tutorial() -> None:
@@ -78,11 +94,11 @@ def test_the_tutorial() -> None:
     assert printed([TUTORIAL], run, (3, 4)) == (
         "scores.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU\n"
         "\n"
-        "slice  hard       soft     offset    peak  second  spread\n"
-        "─────  ────  ─────────  ─────────  ──────  ──────  ──────\n"
-        "    0     0  0.0000000   0         1.0000  0.0000  0\n"
-        "    1     1  0.9999546  -4.54e-05  1.0000  0.0000  0.0067\n"
-        "    2     2  1.9999546  -4.54e-05  1.0000  0.0000  0.0067\n"
+        "slice  hard      soft     offset    peak  second  spread\n"
+        "─────  ────  ────────  ─────────  ──────  ──────  ──────\n"
+        "    0     0  0.000000   0         1.0000  0.0000  0\n"
+        "    1     1  0.999955  -4.54e-05  1.0000  0.0000  0.0067\n"
+        "    2     2  1.999955  -4.54e-05  1.0000  0.0000  0.0067\n"
         "\n"
         "3 slices · max |offset| 4.5e-05 · mean |offset| 3.0e-05 · agreement 100 % · 0 tied · 0 multi-modal\n"
     )
@@ -93,13 +109,13 @@ def test_two_axes() -> None:
     assert printed([POINTS], run, (4, 16, 128)) == (
         "maps.npy · float32 4 × 16 × 128 · axes 1, 2 · β 100 (temperature 0.01) · CPU\n"
         "\n"
-        "slice     hard                     soft             offset    peak  second             spread\n"
-        "─────  ───────  ───────────────────────  ─────────────────  ──────  ──────  ─────────────────\n"
-        "    0   3, 107   3.1250000, 107.0000000   0.1250, 0         0.5000  0.2500   1.5000, 0.7500    ∩∩ two modes\n"
-        "    1   –,   –   –,           –           –,      –         –       –        –,      –         ∅ undefined\n"
-        "    2  12,   9  11.5000000,   9.0000000  -0.5000, 1.00e-05  0.3750  0.3750  12.5000, 1.00e-07  "
+        "slice     hard                   soft             offset    peak  second             spread\n"
+        "─────  ───────  ─────────────────────  ─────────────────  ──────  ──────  ─────────────────\n"
+        "    0   3, 107   3.125000, 107.000000   0.1250, 0         0.5000  0.2500   1.5000, 0.7500    ∩∩ two modes\n"
+        "    1   –,   –   –,          –          –,      –         –       –        –,      –         ∅ undefined\n"
+        "    2  12,   9  11.500000,   9.000000  -0.5000, 1.00e-05  0.3750  0.3750  12.5000, 1.00e-07  "
         "≠ disagrees  ∩∩ two modes  = 2 tied\n"
-        "    3   0,   0   0.0000000,   0.0000000   0,      0         0.2500  0.2499   0,      0\n"
+        "    3   0,   0   0.000000,   0.000000   0,      0         0.2500  0.2499   0,      0\n"
         "\n"
         "4 slices · max |offset| 0.5 · mean |offset| 0.1042 · agreement 66.7 % · 1 tied · 2 multi-modal · 1 undefined\n"
     )
@@ -113,14 +129,14 @@ def test_two_axes_in_ascii() -> None:
         "probs: weights as they are, centers: (2i + 1)/n - 1, window +/-0",
     ]
     assert lines[5].endswith("  1.5000, 0.7500    ^^ two modes")
-    assert lines[6].startswith("    1   -,   -   -,           -           -, ")
+    assert lines[6].startswith("    1   -,   -   -,          -          -, ")
     assert lines[7].endswith("  ! disagrees  ^^ two modes  = 2 tied")
 
 
 def test_colours_of_two_axes() -> None:
     run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU", window=3)
     plain, coloured = (printed([POINTS], run, (4, 16, 128), color=color) for color in (False, True))
-    assert ESCAPES.sub("", coloured) == plain
+    assert unpainted(coloured) == plain
     assert [match[0] for line in coloured.splitlines() for match in [re.match(ESCAPES, line)] if match] == [
         "\x1b[1m",
         "\x1b[1m",
@@ -133,9 +149,9 @@ def test_colours_of_two_axes() -> None:
 
 def test_five_axes_where_none_stays() -> None:
     soft = np.array([[0.5], [-1.0], [1e-12], [123456.0], [2e9]])
-    slices = Slices(0, np.array([[4], [0], [1], [23], [5]]), soft, soft * 0, np.array([0.9]), np.array([True]))
+    slices = made(0, np.array([[4], [0], [1], [23], [5]]), soft, soft * 0, np.array([0.9]), np.array([True]))
     lines = printed([slices], Run("v.npy", (9,) * 5, "float64", (4, 3, 2, 1, 0), 1.0, "CPU"), (9,) * 5).splitlines()
-    numbers = "0.5000000, -1.0000000, 1.0000000e-12, 123456.0000000, 2.0000000e+09"
+    numbers = "0.500000, -1.000000, 0.000000, 123456.000000, 2.000000e+09"
     assert lines[0] == "v.npy · float64 9 × 9 × 9 × 9 × 9 · axes 4, 3, 2, 1, 0 · β 1 (temperature 1) · CPU"
     assert lines[2:5] == [
         f"          hard  {'soft':>{len(numbers)}}         offset    peak",
@@ -192,12 +208,12 @@ def test_marks_names_and_labels() -> None:
     assert printed([MIXED], run, (4, 20)) == (
         "a\\n[b].csv · float64 4 × 20 · axis 1 · β 3 (temperature 0.333333) · GPU:0\n"
         "\n"
-        "slice  id              hard  label          soft   offset    peak   spread\n"
-        "─────  ──────────────  ────  ───────  ──────────  ───────  ──────  ───────\n"
-        "    0  a                  2  class2    1.2500000  -0.7500  0.3100  12.5000  ≠ disagrees\n"
-        "    1  \\x1b[31m[red]b     –            –           –       –        –       ∅ undefined\n"
-        "    2  日本              17  class17  16.9000000  -0.1000  0.9000   0.0200\n"
-        "    3  d                  1  class1    0.5000000  -0.5000  0.5000   0.5000  ≠ disagrees  = 2 tied\n"
+        "slice  id              hard  label         soft   offset    peak   spread\n"
+        "─────  ──────────────  ────  ───────  ─────────  ───────  ──────  ───────\n"
+        "    0  a                  2  class2    1.250000  -0.7500  0.3100  12.5000  ≠ disagrees\n"
+        "    1  \\x1b[31m[red]b     –            –          –       –        –       ∅ undefined\n"
+        "    2  日本              17  class17  16.900000  -0.1000  0.9000   0.0200\n"
+        "    3  d                  1  class1    0.500000  -0.5000  0.5000   0.5000  ≠ disagrees  = 2 tied\n"
         "\n"
         "4 slices · max |offset| 0.75 · mean |offset| 0.45 · agreement 33.3 % · 1 tied · 1 undefined\n"
     )
@@ -209,10 +225,10 @@ def test_ascii() -> None:
     assert text == (
         "\\xe9.csv, float64 4 x 20, axis 1, beta 3 (temperature 0.333333), CPU\n"
         "\n"
-        "slice  id              hard  label       soft   offset    peak   spread\n"
-        "-----  --------------  ----  -----  ---------  -------  ------  -------\n"
-        "    0  a                  2  \\xfc   1.2500000  -0.7500  0.3100  12.5000  ! disagrees\n"
-        "    1  \\x1b[31m[red]b     -         -           -       -        -       ? undefined\n"
+        "slice  id              hard  label      soft   offset    peak   spread\n"
+        "-----  --------------  ----  -----  --------  -------  ------  -------\n"
+        "    0  a                  2  \\xfc   1.250000  -0.7500  0.3100  12.5000  ! disagrees\n"
+        "    1  \\x1b[31m[red]b     -         -          -       -        -       ? undefined\n"
         "... and 2 more slices\n"
         "\n"
         "4 slices, max |offset| 0.75, mean |offset| 0.45, agreement 33.3 %, 1 tied, 1 undefined\n"
@@ -223,7 +239,7 @@ def test_colour_adds_to_the_text_and_changes_nothing() -> None:
     run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True, labels=LABELS)
     plain, coloured = (printed([MIXED], run, (4, 20), rows=3, color=color) for color in (False, True))
     assert "\x1b" not in plain
-    assert ESCAPES.sub("", coloured) == plain
+    assert unpainted(coloured) == plain
     lines = dict(zip(plain.splitlines(), coloured.splitlines(), strict=True))
     styles = [match[0] for line in lines.values() for match in [re.match(ESCAPES, line)] if match]
     assert styles == ["\x1b[1m", "\x1b[1m", "\x1b[2m", "\x1b[1;31m", "\x1b[33m", "\x1b[2m"]
@@ -234,7 +250,7 @@ def test_several_axes_and_rows_of_many_parts() -> None:
     parts = [TUTORIAL.part(0, 0)]
     for start in range(0, 24, 3):
         columns = {name: getattr(TUTORIAL, name) for name in TABLE_FIELDS}
-        parts.append(Slices(start, **columns))
+        parts.append(made(start, **columns))
     everything = printed(parts, run, (2, 5, 12), rows=0).splitlines()[4:-2]
     assert [line[:5] for line in everything] == [f"{i}, {j:2}" for i in range(2) for j in range(12)]
     few = printed(parts, run, (2, 5, 12), rows=4).splitlines()
@@ -257,7 +273,7 @@ def test_no_slices() -> None:
 
 
 def test_fields_that_were_not_asked_for_are_left_out() -> None:
-    slices = Slices(0, TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
+    slices = made(0, TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
     text = printed([slices], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU"), (3, 4))
     for field in ("second", "spread", "tied", "multi-modal"):
         assert field not in text
@@ -265,43 +281,140 @@ def test_fields_that_were_not_asked_for_are_left_out() -> None:
 
 def test_the_table_keeps_no_hold_of_what_it_does_not_show() -> None:
     soft = TUTORIAL.soft.copy()
-    slices = Slices(0, TUTORIAL.hard, soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
+    slices = made(0, TUTORIAL.hard, soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
     table, file = Table(2), io.StringIO()
     table.add(slices)
     soft[:] = 7
-    table.render(Run("a.npy", (3, 4), "float32", (1,), 1.0, "CPU"), (3, 4), Summary(), file, color=False)
-    assert "0.9999546" in file.getvalue()
+    table.render(Run("a.npy", (3, 4), "float32", (1,), 1.0, "CPU"), (3, 4), Summary(), file)
+    assert "0.999955" in file.getvalue()
 
 
-def test_an_endless_name_widens_only_its_own_row() -> None:
-    columns = (TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
-    slices = Slices(0, *columns, ids=["x" * 999, "y", "z"])
-    lines = printed([slices], Run("a.csv", (3, 4), "float32", (1,), 1.0, "CPU", has_ids=True), (3, 4)).splitlines()
-    assert "x" * 999 in lines[4]
-    assert max(map(len, lines[5:7])) < WIDEST + 60
+NARROW = made(
+    0,
+    hard=MIXED.hard,
+    soft=MIXED.soft,
+    offset=MIXED.offset,
+    peak=MIXED.peak,
+    agree=MIXED.agree,
+    second=np.array([0.3, NAN, 0.0, 0.5]),
+    spread=MIXED.spread,
+    ties=MIXED.ties,
+    ids=["n" * 60, "b", "c", "d"],
+)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 90, 100, 120, 400])
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_too_narrow(width: int, term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What matters least goes first, names are cut, and marks and numbers are whole."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", term)
+    run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
+    table, file = Table(), Terminal()
+    table.add(NARROW)
+    table.render(run, (4, 20), Summary(slices=4), file, best=np.ones((4, 20)))
+    assert (term == "dumb") == ("\x1b" not in file.getvalue())
+    lines = unpainted(file.getvalue()).splitlines()[2:8]
+    columns = lines[0].split()
+    goes = ["scores", "second", "spread", "peak", "offset"]
+    left_out = [name for name in goes if name not in columns]
+    assert left_out == goes[: len(left_out)]
+    assert columns[:4] == ["slice", "id", "hard", "soft"]
+    assert lines[2].endswith("  ≠ disagrees  ∩∩ two modes")
+    assert lines[5].endswith("  ≠ disagrees  ∩∩ two modes  = 2 tied")
+    assert "12.5000" in lines[2] or "spread" in left_out
+    assert lines[2].split()[1] == "n" * 60 or lines[2].split()[1].endswith("nnn…")
+    assert max(map(len, lines)) <= max(width, 93)  # what stays takes so much
+    assert len(left_out) == {400: 0, 120: 1, 100: 4, 90: 5}.get(width, 5)
+
+
+def test_a_pipe_is_never_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
+    lines = printed([NARROW], run, (4, 20)).splitlines()
+    assert "n" * 60 in lines[4]
+    assert lines[2].split() == ["slice", "id", "hard", "soft", "offset", "peak", "second", "spread"]
+
+
+@pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_terminals_without_colour(variable: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(*variable)
+    run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
+    assert printed([MIXED], run, (4, 20), color=True) == printed([MIXED], run, (4, 20))
+
+
+def test_long_tables_have_one_width() -> None:
+    numbers = [str(k) for k in range(2 * STYLED)]
+    file = io.StringIO()
+    columns = [Column("k", numbers), Column("name", ["日" * (k % 7) for k in range(len(numbers))], "left")]
+    put_columns([*columns, Column("end", numbers)], [""] * len(numbers), file)
+    lines = file.getvalue().splitlines()[2:]
+    assert lines[1000] == "1000  " + "日" * 6 + "  1000"
+    assert lines[7] == "   7  " + " " * 12 + "     7"
+    assert lines[1998] == "1998  " + "日" * 3 + " " * 6 + "  1998"
 
 
 @pytest.mark.parametrize(
-    ("number", "text"),
+    ("bound", "places"),
+    [(1e-6, 6), (1.05e-6, 6), (1.2e-6, 5), (2e-5, 4), (1e-11, 11), (250.0, -3), (0.0, 300)],
+)
+def test_true_decimals(bound: float, places: int) -> None:
+    assert decimals(bound) == places
+
+
+@pytest.mark.parametrize(
+    ("number", "bound", "text"),
     [
-        (0.0, "0"),
-        (-0.0, "0"),
-        (-4.5397868702434395e-05, "-4.54e-05"),
-        (0.00123, "0.0012"),
-        (-12.5, "-12.5000"),
-        (1234567.0, "1.23e+06"),
-        (math.inf, "inf"),
+        (0.0, 0.0, "0"),
+        (-0.0, 0.0, "0"),
+        (-4.5397868702434395e-05, 0.0, "-4.54e-05"),
+        (-4.5397868702434395e-05, 1e-6, "-4.5e-05"),
+        (-4.5397868702434395e-05, 1e-5, "-5e-05"),
+        (-4.5397868702434395e-05, 1e-4, "0"),
+        (3.16e-16, 1e-6, "0"),
+        (3.16e-16, 1e-11, "0"),
+        (0.00123, 1e-6, "0.0012"),
+        (-12.5, 1e-6, "-12.5000"),
+        (-12.5, 2e-3, "-12.50"),
+        (1234567.0, 0.0, "1.23e+06"),
+        (math.inf, 1e-6, "inf"),
     ],
 )
-def test_short(number: float, text: str) -> None:
-    assert short(number) == text
+def test_short(number: float, bound: float, text: str) -> None:
+    assert short(number, bound) == text
 
 
 def test_fixed_turns_to_powers_of_ten_where_decimals_say_little() -> None:
-    assert fixed([1e-9, NAN], 7)(1e-9) == "1.0000000e-09"
-    assert fixed([3e12, 1.0], 7)(3e12) == "3.0000000e+12"
-    assert fixed([0.0, 5e6], 7)(5e6) == "5000000.0000000"
-    assert fixed([], 7)(0.0) == "0.0000000"
+    assert fixed([1e-9, NAN], 11)(1e-9) == "1.00e-09"
+    assert fixed([4.123456789e-7], 20)(4.123456789e-7) == "4.123457e-07"
+    assert fixed([3e12, 1.0], 6)(3e12) == "3.000000e+12"
+    assert fixed([0.0, 5e6], 6)(5e6) == "5000000.000000"
+    assert fixed([17.0], 4)(17.0) == "17.0000"
+    assert fixed([17.0], -2)(17.0) == "17"
+    assert fixed([], 11)(0.0) == "0.000000"
+
+
+def test_digits_are_those_that_are_true() -> None:
+    """Of single precision fewer than of double, of broad slices fewer than of sharp ones; in small units more."""
+    slices = made(
+        0,
+        hard=np.array([[3, 4]]),
+        soft=np.array([[3.123456789, 4.0]]),
+        offset=np.array([[0.123456789, 3e-7]]),
+        peak=np.array([0.9, 0.9]),
+        agree=np.array([True, True]),
+        spread=np.array([[0.01, 30.0]]),
+    )
+
+    def row(**more: Any) -> list[str]:
+        run = Run("a.npy", (2, 9), "float32", (1,), 1.0, "CPU", **more)
+        return printed([slices], run, (2, 9)).splitlines()[4].split()
+
+    assert row(epsilon=1e-6)[2:4] == ["3.1235", "0.1235"]
+    assert row()[2:4] == ["3.123457", "0.1235"]
+    assert row(epsilon=1e-6, steps=(1000.0,))[2:4] == ["3.123", "0.123"]
+    run = Run("a.npy", (2, 9), "float32", (1,), 1.0, "CPU", epsilon=1e-6)
+    assert printed([slices], run, (2, 9)).splitlines()[5].split()[3] == "0"
 
 
 RUN = Run("a\x1b.npy", (3, 4), "float32", (1,), 100.0, "CPU")

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
-from softargmax_cli.files.source import Loaded, Pending, Source
+from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
 from softargmax_cli.files.stretches import stretches
 from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.blocks import Block, Order
@@ -114,33 +114,35 @@ def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype("float64") if dtype.itemsize > 8 else dtype.newbyteorder("=")
 
 
-class NpySource(Source):
+class NpySource(BoxSource):
     """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound.
 
-    `header`: what the array is, where the stream stands at its data; `alone`: whether the file should end with them.
+    `header` describes the array where the stream stands at its data already; `alone` is true where the file should
+    end with them. A file is read by any thread at any place, a pipe in order.
     """
 
-    format = "npy"
+    facts = Facts("npy")
 
     def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, alone: bool = True) -> None:
         self.name, self._stream = name, stream
         header = header or read_header(stream, name)
-        self.version = header.version
-        self.shape, self.order, self.nbytes = header.shape, header.order, header.nbytes
-        self._lengths = header.shape
-        self._dtype, self.stored = header.dtype, str(header.dtype)
-        self.dtype = native_dtype(header.dtype)
+        if header.version is not None:
+            self.facts = Facts("npy", header.version)
+        self.shape, self.order = header.shape, header.order
+        self._lengths, self._held = header.shape, header.dtype
+        self.dtype, self.stored = native_dtype(header.dtype), str(header.dtype)
+        self.nbytes = math.prod(header.shape) * self.dtype.itemsize
         self.sequential = not stream.seekable()
         self._lock = threading.Lock()
-        self._left = self.nbytes
-        """Bytes of data that are still to be read, where that goes in order."""
+        self._left = header.nbytes
+        """Bytes of data that are still to be read from a pipe."""
         if not self.sequential:
-            self._begin, self._descriptor = stream.tell(), stream.fileno()
+            self._begin = stream.tell()
             self._check_size(alone)
 
     def _check_size(self, alone: bool) -> None:
         status = os.fstat(self._stream.fileno())
-        present, needed = status.st_size - self._begin, math.prod(self._lengths) * self._dtype.itemsize
+        present, needed = status.st_size - self._begin, math.prod(self._lengths) * self._held.itemsize
         if stat.S_ISREG(status.st_mode) and present < needed:
             what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
             raise InputError(f"{self.name}: truncated: {what}", "copy the file again, or write it again")
@@ -149,15 +151,16 @@ class NpySource(Source):
 
     def fetch(self, block: Block) -> Pending:
         if not self.sequential:
-            return _Stored(self, block, None)
-        values = np.empty(math.prod(block.shape), self._dtype)
+            return super().fetch(block)
+        self.check_open()
+        values = np.empty(math.prod(block.shape), self._held)
         self._fill(_bytes(values))
         self._left -= values.nbytes
         if not self._left and self.watch is not None:
             with refusals(self.name):
                 if self._stream.read(1):  # waits for the writer to end, whose second array would else go unseen
                     self.watch.notes = ("bytes after the array are ignored",)
-        return _Stored(self, block, values)
+        return _FromPipe(self, block, values)
 
     def _fill(self, space: memoryview) -> None:
         """Fill `space` with the next bytes of the stream."""
@@ -168,18 +171,17 @@ class NpySource(Source):
                 raise self._ended()
             space = space[count:]
 
-    def read(self, block: Block, buffer: Buffer) -> npt.NDArray[Any]:
-        """The values of a box as stored, in file order; any thread may ask."""
+    def read(self, block: Block, buffer: Buffer) -> Loaded:
         turn = slice(None, None, -1 if self.order == "F" else 1)
         start, shape, lengths = block.start[turn], block.shape[turn], self._lengths[turn]
-        values = buffer.array(shape, self._dtype)
+        values = buffer.array(shape, self._held)
         places, length = stretches(start, shape, lengths)
-        size, space = self._dtype.itemsize, _bytes(values)
+        size, space = self._held.itemsize, _bytes(values)
         stretch = length * size
         with refusals(self.name):
             for number, place in enumerate(places):
                 self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
-        return values
+        return Loaded(self.native(values.reshape(-1), block))
 
     def _read_at(self, space: memoryview, place: int) -> None:
         while True:
@@ -191,8 +193,10 @@ class NpySource(Source):
             space, place = space[count:], place + count
 
     def _pread(self, space: memoryview, place: int) -> int:
+        self.check_open()
         if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, (space,), place)
+            # The stream is asked for its descriptor each time: closed, it has none, and the number may be another's.
+            return os.preadv(self._stream.fileno(), (space,), place)
         with self._lock:
             self._stream.seek(place)
             count: int = self._stream.readinto(space)  # type: ignore[attr-defined]
@@ -205,15 +209,16 @@ class NpySource(Source):
         )
 
     def native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
-        """Values in file order as the array has them: its axes, native byte order."""
-        if not self._dtype.isnative:
-            values = values.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
-        if self._dtype.kind == "b":  # a file may hold any byte; what is not 0 is true
+        """Give stored values, (n,) in file order, the axes of a block and native byte order; `values` is used up."""
+        if not self._held.isnative:
+            values = values.byteswap(inplace=True).view(self._held.newbyteorder("="))
+        if self._held.kind == "b":  # a file may hold any byte; what is not 0 is true
             values = np.not_equal(values.view(np.uint8), 0, out=values)
         with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
             return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
 
     def close(self) -> None:
+        super().close()
         self._stream.close()
 
 
@@ -222,17 +227,16 @@ def _bytes(values: npt.NDArray[Any]) -> memoryview:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """A block of an .npy file; its values where the stream had to be read at once."""
+class _FromPipe:
+    """A block that had to be read at once, as it is stored."""
 
     source: NpySource
     block: Block
-    values: npt.NDArray[Any] | None
+    values: npt.NDArray[Any]
 
     @property
     def nbytes(self) -> int:
-        return math.prod(self.block.shape) * self.source._dtype.itemsize
+        return self.values.size * self.source.dtype.itemsize
 
     def load(self, buffer: Buffer) -> Loaded:
-        values = self.source.read(self.block, buffer) if self.values is None else self.values
-        return Loaded(self.source.native(values.reshape(-1), self.block))
+        return Loaded(self.source.native(self.values, self.block))

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.errors import InputError
@@ -47,7 +47,8 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> Source:
     key = archive.chosen(reading.key)
     source = archive.array(key, checked=reading.select is None)
     if reading.inspected:
-        source.members = [archive.member(each) for each in archive.names[:MOST]]
+        members = [archive.member(each) for each in archive.names[:MOST]]
+        source.facts = replace(source.facts, members=members)
     return source
 
 
@@ -93,7 +94,7 @@ class Archive:
             source = NpySource(self._stream, title, header, alone=False)
             if checked:
                 source = CheckedSource(self._stream, title, header, begin, info)
-        source.format = "npz"
+        source.facts = replace(source.facts, format="npz")
         return source
 
     def opened(self, key: str) -> _Inflated:

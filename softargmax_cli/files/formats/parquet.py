@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
-from itertools import accumulate
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,7 +18,7 @@ from softargmax_cli.files.columns import Table, called, item, option_value, posi
 from softargmax_cli.files.members import damaged, few, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.scores import SAMPLE, choose
-from softargmax_cli.files.source import Loaded, Source
+from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -58,12 +57,15 @@ def _damaged(name: str) -> AbstractContextManager[None]:
 class ParquetSource(Source):
     """Rows in the order of the file, of which each block takes the next."""
 
-    format = "parquet"
-    sequential = turns_columns = True
+    sequential = True
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
         self.name, self._stream, self._file = name, stream, file
         schema, rows = file.schema_arrow, int(file.metadata.num_rows)
+        grouped = sum(file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups))
+        if rows < 0 or rows != grouped:  # its footer says both; pyarrow goes by either
+            what = f"damaged: {rows:,} rows, {grouped:,} of them in groups"
+            raise InputError(f"{name}: {what}", "copy the file again, or write it again")
         titles = tuple(str(title) for title in schema.names)
         types = [_dtype(field.type) for field in schema]
         texts = {at for at, kind in enumerate(types) if kind is None and self._may_name(at)}
@@ -73,10 +75,9 @@ class ParquetSource(Source):
         if not any(kind is not None for kind in types):
             raise InputError(f"{name}: no columns of numbers in it{', but ' * bool(titles)}{few(titles)}", NUMBERS)
         columns = choose(table, reading)
-        self.header, self.notes, self.score_columns = titles, columns.notes, columns.spec
-        self._id_at, self._columns = columns.id_at, [*columns.scores]
-        if self._id_at is not None:
-            self.id_column = option_value(table, self._id_at)
+        self._id_at, self._columns, self.notes = columns.id_at, [*columns.scores], columns.notes
+        told = None if self._id_at is None else option_value(table, self._id_at)
+        self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)
         for at in self._columns:
             if types[at] is None:
                 without = parameter("columns", f"^{item(table, at)}")
@@ -84,10 +85,6 @@ class ParquetSource(Source):
                 raise InputError(f"{name}: {called(table, at)} holds no numbers, but {self._kind(at)}", remedy)
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
-        grouped = sum(file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups))
-        if rows < 0 or rows != grouped:  # its footer says both; pyarrow goes by either
-            what = f"damaged: {rows:,} rows, {grouped:,} of them in groups"
-            raise InputError(f"{name}: {what}", "copy the file again, or write it again")
         self._resize(rows)
         self.labels = tuple(titles[at] for at in self._columns)
         self.has_ids = self._id_at is not None
@@ -134,31 +131,8 @@ class ParquetSource(Source):
     def _resize(self, rows: int) -> None:
         self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
 
-    def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
-        rows, columns = ranges
-        titles = self.header or ()
-        if not (rows and columns):
-            return ranges
-        if len(set(titles)) < len(titles) or any("." in title for title in titles):
-            # pyarrow takes columns by name, and a dot for a way into one: all are decoded.
-            self._columns = [self._columns[k] for k in columns]
-            self._resize(int(self._file.metadata.num_rows))
-            return rows, range(len(columns))
-        counts = [self._file.metadata.row_group(k).num_rows for k in range(self._file.metadata.num_row_groups)]
-        ends = list(accumulate(counts))
-        groups = [k for k, end in enumerate(ends) if end > rows[0] and end - counts[k] <= rows[-1]]
-        named = [] if self._id_at is None else [self._id_at]
-        wanted = sorted([*named, *(self._columns[k] for k in columns)])
-        self._batches = self._file.iter_batches(
-            max(1, BATCH // len(wanted)), row_groups=groups, columns=[titles[at] for at in wanted]
-        )
-        self._columns = [wanted.index(self._columns[k]) for k in columns]
-        self._id_at = None if self._id_at is None else wanted.index(self._id_at)
-        self._resize(sum(counts[k] for k in groups))
-        before = sum(counts[: groups[0]]) if groups else 0
-        return range(rows.start - before, rows.stop - before, rows.step), range(len(columns))
-
     def fetch(self, block: Block) -> ParquetPending:
+        self.check_open()
         parts, row, stop = [], block.start[0], block.stop[0]
         while row < stop:
             if row >= self._next:
@@ -210,6 +184,7 @@ class ParquetSource(Source):
         return self._columns
 
     def close(self) -> None:
+        super().close()
         self._file.close()
         self._stream.close()
 

@@ -20,7 +20,7 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.members import MOST, chosen, shown
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Member, Source
+from softargmax_cli.files.source import Facts, Member, Source
 from softargmax_cli.reduction.blocks import Block
 
 LONGEST_HEADER = 16 << 20
@@ -61,13 +61,12 @@ def open_safetensors(stream: BinaryIO, name: str, reading: Reading) -> Source:
         source: NpySource = SmallFloatSource(stream, title, shape, SMALL_FLOATS[kind][0])
     else:
         source = NpySource(stream, title, Header(shape, np.dtype(DTYPES[kind]), "C", 0), alone=False)
-    source.format = "safetensors"
     if beyond < 0:
         raise InputError(f"{name}: truncated: the last {-beyond:,} bytes of its tensors are not there", REMEDY)
     if beyond:
         source.notes = (f"{beyond:,} bytes after the tensors are ignored",)
-    if reading.inspected:
-        source.members = [_member(each, tensors[each]) for each in keys[:MOST]]
+    members = [_member(each, tensors[each]) for each in keys[:MOST]] if reading.inspected else ()
+    source.facts = Facts("safetensors", members=members)
     return source
 
 
@@ -172,9 +171,10 @@ class SmallFloatSource(NpySource):
         self._small = np.dtype(getattr(ml_dtypes, kind))
         super().__init__(stream, name, Header(shape, np.dtype(f"<u{self._small.itemsize}"), "C", 0), alone=False)
         self.dtype, self.stored = np.dtype("f4"), kind
+        self.nbytes = math.prod(shape) * self.dtype.itemsize
 
     def native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
-        if not self._dtype.isnative:
+        if not self._held.isnative:
             values = values.byteswap()
         floats: npt.NDArray[Any] = values.view(self._small).astype("f4")
         return floats.reshape(block.shape)

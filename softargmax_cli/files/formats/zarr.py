@@ -14,6 +14,7 @@ from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.gridded import Array, GriddedSource, as_text
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import blaming
+from softargmax_cli.files.source import Facts
 from softargmax_cli.files.stores import DAMAGED, open_array
 from softargmax_cli.files.watching import AGAIN, Watch
 from softargmax_cli.reduction.blocks import Block
@@ -21,6 +22,8 @@ from softargmax_cli.reduction.buffer import Buffer
 
 KEPT = 64 << 20
 """Bytes of chunks that are kept decoded where blocks cut them; of larger chunks one."""
+LARGEST_SHARD = 64 << 20
+"""Bytes of a shard that is read as a whole; of larger ones the chunks are."""
 MOST = 1 << 62
 """Bytes of an array; no more can be counted."""
 
@@ -32,23 +35,22 @@ class ZarrSource(GriddedSource):
     meant, and MissingDependencyError.
     """
 
-    format = "zarr"
-
     def __init__(self, place: str, reading: Reading) -> None:
         few_arenas()
-        self.name, array, self.members = open_array(place, reading.key, all_members=reading.inspected)
+        self.name, array, members = open_array(place, reading.key, all_members=reading.inspected)
         self._held = np.dtype(array.dtype)
         if self._held.kind not in "biuf" or self._held.isbuiltin == 2:
             described = "structured" if self._held.names else self._held
             held = "objects" if self._held.hasobject else "no real numbers"
             raise InputError(f"{self.name}: dtype {described} holds {held}", "store real numbers: astype('float32')")
-        self.version = str(array.metadata.zarr_format)
         lengths, cells = tuple(array.shape), tuple(array.chunks)
         self.shape, self.chunks = lengths, cells
-        self.shards = None if array.shards is None else tuple(array.shards)
+        shards = None if array.shards is None else tuple(array.shards)
+        if shards is not None and math.prod(shards) * self._held.itemsize <= LARGEST_SHARD:
+            self.chunks = shards
         self.dtype, self.stored = native_dtype(self._held), str(self._held)
         self.nbytes = math.prod(array.shape) * self.dtype.itemsize
-        for what, sides in (("shape", lengths), ("chunks", cells), ("shards", self.shards or ())):
+        for what, sides in (("shape", lengths), ("chunks", cells), ("shards", shards or ())):
             if math.prod(sides) * self.dtype.itemsize > MOST or (what != "shape" and 0 in sides):
                 raise InputError(f"{self.name}: impossible {what}, {sides}", "write it again")
         with blaming(self.name, "opened", damaged=DAMAGED):
@@ -58,7 +60,13 @@ class ZarrSource(GriddedSource):
                 self._array = bounded(array)
             except InputError as error:
                 raise InputError(f"{self.name}: {error.what}", error.remedy) from None
-        self.codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
+        self.facts = Facts(
+            "zarr",
+            str(array.metadata.zarr_format),
+            members=members,
+            shards=shards,
+            codecs=[_codec(codec) for codec in (*array.filters, *array.compressors)],
+        )
         self._lay_out(lengths, cells, self._held.itemsize, KEPT)
         self.watch = StoreWatch(array, self.name, lambda: open_array(place, reading.key, all_members=False)[1])
 
@@ -70,9 +78,6 @@ class ZarrSource(GriddedSource):
         with blaming(f"{self.name}: {as_text(block)}", "read", damaged=DAMAGED):
             self._array.get_basic_selection(place, out=out)
         return out.values
-
-    def close(self) -> None:
-        """Nothing to do: zarr holds no file open."""
 
 
 class StoreWatch(Watch):

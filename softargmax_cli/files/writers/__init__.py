@@ -1,61 +1,85 @@
-"""Results to files and streams: one sink a format, fed in row-major order, whole or not at all."""
+"""Results to files and streams, one module a format; loaded when a format is used.
+
+A new format is one module here, with one class derived from `atomic.Writer`, and one line in `FORMATS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import FORMATS, format_of
-from softargmax_cli.files.writers.base import Sink
-from softargmax_cli.files.writers.delimited import DELIMITERS, DelimitedSink
-from softargmax_cli.files.writers.jsontext import JsonLinesSink, JsonSink
-from softargmax_cli.files.writers.numpyfiles import NpySink, NpzSink
-from softargmax_cli.files.writers.target import Target, blaming, open_target
-from softargmax_cli.reduction.result import FIELDS, Run
+from softargmax_cli.errors import OptionError, parameter
 
-__all__ = ["FORMATS", "Sink", "fields_of", "format_of", "open_sink"]
+if TYPE_CHECKING:
+    from softargmax_cli.files.writers.atomic import Writer
+    from softargmax_cli.reduction.result import Run
+
+FORMATS = {
+    "npy": "npy.NpyWriter",
+    "npz": "npy.NpzWriter",
+    "csv": "text.CsvWriter",
+    "tsv": "text.TsvWriter",
+    "json": "json.JsonWriter",
+    "jsonl": "json.JsonLinesWriter",
+    "parquet": "parquet.ParquetWriter",
+}
+"""The formats of a file or a stream, and the class that writes each; a file's suffix names its format."""
+STORE = "zarr"
+"""The format of a store, which is a directory and takes its results in any order."""
 
 
-def fields_of(format: str, fields: tuple[str, ...] = FIELDS, alone: str = "soft") -> tuple[str, ...]:
-    """Which of all `fields` a format holds; `alone` is the one where it holds no more.
+def format_of(path: str) -> str:
+    """Return the format that a path's suffix names. Raises OptionError where it names none."""
+    suffix = os.path.splitext(path.rstrip("/"))[1].lower()
+    if suffix[1:] not in (*FORMATS, STORE):
+        known = " ".join(f".{name}" for name in (*FORMATS, STORE))
+        what = f"the suffix {suffix} names no output format" if suffix else "no suffix names the output format"
+        raise OptionError(f"{path}: {what}", f"end the name in one of {known}, or choose with {parameter('format')}")
+    return suffix[1:]
 
-    OptionError when there is no such format.
-    """
-    if format not in FORMATS:
-        raise OptionError(f"there is no output format {format!r}", f"choose one of {', '.join(FORMATS)}")
+
+def array_format_of(path: str) -> str:
+    """Return the format of a file that holds arrays alone; npy for "-". Raises OptionError for another suffix."""
+    format = "npy" if path == "-" else format_of(path)
+    if format not in ("npy", "npz"):
+        raise OptionError(f"{path}: what is written there is an array", "end the name in .npy or .npz")
+    return format
+
+
+def known_format(name: str | None) -> str | None:
+    """Return the name of a format, "table" or None. Raises OptionError for another word."""
+    if name not in (None, "table", *FORMATS, STORE):
+        raise OptionError(f"there is no format {name!r}", f"choose one of {', '.join(('table', *FORMATS, STORE))}")
+    return name
+
+
+def fields_of(format: str, fields: tuple[str, ...], alone: str = "soft") -> tuple[str, ...]:
+    """Return those of all `fields` that a format holds; `alone` is the one where it holds no more."""
     return (alone,) if format == "npy" else fields
 
 
-def open_sink(
+def open_writer(
     target: str, format: str, run: Run, fields: Collection[str], *, force: bool, name_inputs: bool = False
-) -> Sink:
+) -> Writer:
     """Open a path, or standard output for "-", for results in one of `FORMATS`.
 
-    `fields` are those that the slices will hold. `name_inputs` gives each object of a jsonl stream the name
-    of its input. OutputError when the target cannot be written, or exists without `force`; nothing is
-    changed then. OptionError when the format does not fit.
+    fields: those that the slices will hold. name_inputs: each slice says its input. Raises OutputError where the target
+    cannot be written, or exists without `force`; nothing is changed then.
     """
-    wanted = [field for field in fields_of(format, run.fields, run.alone) if field in fields]
-    if name_inputs and format != "jsonl":
-        raise OptionError("only jsonl tells several inputs apart in one stream", "use --format jsonl")
-    opened = open_target(target, force=force)
+    from softargmax_cli.files.temporary import blaming
+    from softargmax_cli.files.writers.atomic import open_target
+
+    module, _, name = FORMATS[format].rpartition(".")
+    kind: type[Writer] = getattr(import_module(f"{__name__}.{module}"), name)
+    wanted = tuple(field for field in fields_of(format, run.fields, run.alone) if field in fields)
+    writer = kind(open_target(target, force=force), run, wanted)
+    writer.name_inputs = name_inputs
     try:
-        with blaming(opened.name):
-            sink = _sink(opened, format, run, wanted, name_inputs)
-            sink._begin()
+        with blaming(writer.target.name):
+            writer.begin()
     except BaseException:
-        opened.abort()
+        writer.abort()
         raise
-    return sink
-
-
-def _sink(target: Target, format: str, run: Run, fields: Sequence[str], name_inputs: bool) -> Sink:
-    if format == "npy":
-        return NpySink(target, run)
-    if format == "npz":
-        return NpzSink(target, run, fields)
-    if format == "json":
-        return JsonSink(target, run, fields)
-    if format == "jsonl":
-        return JsonLinesSink(target, run, fields, name_inputs=name_inputs)
-    return DelimitedSink(target, run, fields, DELIMITERS[format])
+    return writer

@@ -16,7 +16,7 @@ from softargmax_cli.files.formats.csv.frames import FrameParser
 from softargmax_cli.files.formats.csv.numbers import load
 from softargmax_cli.files.formats.csv.records import Piece, Records
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Loaded, Source
+from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -46,22 +46,23 @@ class CsvSource(Source):
     """Records in file order; a block's rows say about how many bytes are read, and how many rows come at most."""
 
     sequential = True
-    surplus = 1
     stored = "float64"
 
     def __init__(self, records: Records, layout: Layout, nbytes: int | None = None) -> None:
         self.name = records.name
-        self.format = "csv.gz" if records.compressed else "csv"
         self.shape = (None, len(layout.scores))
         self.dtype = np.dtype("f8")
         self.nbytes = nbytes
         self.labels = tuple(layout.titles[at] for at in layout.scores) if layout.titles else None
         self.notes = layout.columns.notes
         self.has_ids = layout.id_at is not None
-        self.delimiter, self.header = layout.dialect.delimiter, layout.titles
-        if layout.id_at is not None:
-            self.id_column = option_value(layout.table, layout.id_at)
-        self.score_columns = layout.columns.spec
+        self.facts = Facts(
+            "csv.gz" if records.compressed else "csv",
+            delimiter=layout.dialect.delimiter,
+            header=layout.titles,
+            id_column=None if layout.id_at is None else option_value(layout.table, layout.id_at),
+            columns=layout.columns.spec,
+        )
         self.layout = layout
         self._records = records
         self._frames = FrameParser(layout)
@@ -69,6 +70,7 @@ class CsvSource(Source):
         self._counting = threading.Lock()
 
     def fetch(self, block: Block) -> CsvPending | None:
+        self.check_open()
         rows = max(block.shape[0], _CELLS // self.layout.width)
         size = min(max(rows * self.layout.record, _LEAST), _MOST)
         while (piece := self._records.take(size, self.layout.dialect.delimiter, rows)) is not None:
@@ -88,6 +90,7 @@ class CsvSource(Source):
         return loaded
 
     def close(self) -> None:
+        super().close()
         self._records.close()
 
 

@@ -15,7 +15,7 @@ from softargmax_cli.errors import InputError, MissingDependencyError, OptionErro
 from softargmax_cli.files.formats.hdf5.dataset import Dataset, damage
 from softargmax_cli.files.members import MOST, chosen, few, shown, typed
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import BoxPending, Loaded, Member, Source
+from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -50,7 +50,8 @@ def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
                 key = chosen(name, "hdf5", list(found), key, lambda key: _member(key, found[key]))
                 dataset = found[key]
             source = _source(stream, file, Dataset(dataset, f"{name}[{shown(key or '')}]"))
-            source.members = [_member(each, found[each]) for each in islice(found, MOST)]
+            members = [_member(each, found[each]) for each in islice(found, MOST)]
+            source.facts = Facts("hdf5", members=members, codecs=source.facts.codecs)
             return source
     except BaseException:
         file.close()
@@ -149,13 +150,11 @@ def _source(stream: BinaryIO, file: Any, dataset: Dataset) -> Source:
     return Hdf5Source(stream, file, dataset) if known is None else PackedSource(stream, file, dataset, known)
 
 
-class Hdf5Source(Source):
+class Hdf5Source(BoxSource):
     """A dataset that the library reads: in no chunks, in chunks without filters, or with filters that only it knows.
 
     It reads one block at a time, whatever the number of threads that ask.
     """
-
-    format = "hdf5"
 
     def __init__(self, stream: BinaryIO, file: Any, dataset: Dataset) -> None:
         self._stream, self._file, self._dataset = stream, file, dataset
@@ -163,9 +162,6 @@ class Hdf5Source(Source):
         self.nbytes = dataset.nbytes
         self._lengths = threading.Lock()
         self._checked = dataset.chunks is None or bool(dataset.codecs)
-
-    def fetch(self, block: Block) -> BoxPending:
-        return BoxPending(self, block)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """A box, in C order and native byte order."""
@@ -178,5 +174,6 @@ class Hdf5Source(Source):
         return Loaded(values)
 
     def close(self) -> None:
+        super().close()
         self._file.close()
         self._stream.close()

@@ -17,6 +17,7 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.hdf5.dataset import REMEDY, Dataset
 from softargmax_cli.files.formats.hdf5.filters import Bytes, Filters, UnsoundError
 from softargmax_cli.files.gridded import Array, GriddedSource, as_text
+from softargmax_cli.files.source import Facts
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -31,12 +32,10 @@ SMALL = 64 << 10
 class PackedSource(GriddedSource):
     """A dataset in filtered chunks; those that are not stored hold the fill value."""
 
-    format = "hdf5"
-
     def __init__(self, stream: BinaryIO, file: Any, dataset: Dataset, filters: Filters) -> None:
         self._stream, self._file, self._dataset, self._filters = stream, file, dataset, filters
         self.name, self.shape, self.stored, self.dtype = dataset.name, dataset.shape, dataset.stored, dataset.dtype
-        self.nbytes, self.chunks, self.codecs = dataset.nbytes, dataset.chunks, dataset.codecs
+        self.nbytes, self.chunks, self.facts = dataset.nbytes, dataset.chunks, Facts("hdf5", codecs=dataset.codecs)
         self._lay_out(dataset.shape, dataset.chunks or (), dataset.held.itemsize, KEPT)
         alone: AbstractContextManager[Any] = threading.Lock()
         self._turn = alone if filters.nbytes < SMALL else nullcontext()
@@ -103,6 +102,7 @@ class PackedSource(GriddedSource):
         return InputError(f"{self.name}: the chunk {as_text(_box(start, shape))} is damaged: {what}", REMEDY)
 
     def close(self) -> None:
+        super().close()
         self._file.close()
         self._stream.close()
 

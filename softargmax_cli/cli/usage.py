@@ -1,0 +1,146 @@
+"""Commands as they are typed: help that every stream can show, and what to say to wrong use."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from softargmax_cli.errors import OptionError
+from softargmax_cli.report.text import PLAIN, signs_of
+
+LETTERS = str.maketrans({"β": "beta", "…": "...", "−": "-", "×": "x", "–": "-"})
+"""What help writes where a stream has no such letters; before lines are broken, so that frames stay straight."""
+OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
+"""What options are called elsewhere."""
+NEAR = 0.65
+"""How alike two words are, from 0 to 1, where one may be meant by the other."""
+
+
+class Command(TyperCommand):
+    """A command whose options are given once each."""
+
+    def get_help(self, ctx: Any) -> str:
+        _spell(self)
+        return super().get_help(ctx)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # as completion is
+            _refuse_split_axes(args)
+            _, _, given = self.make_parser(ctx).parse_args([*args])
+            for param in given:
+                if given.count(param) > 1 and not getattr(param, "multiple", True):
+                    _refuse_twice(param, args)
+        return super().parse_args(ctx, args)
+
+
+class Group(TyperGroup):
+    """The program itself: a file in place of a command is pointed to `run`."""
+
+    def get_help(self, ctx: Any) -> str:
+        _spell(self)
+        return super().get_help(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = args[0]
+        if word in self.commands:
+            return super().resolve_command(ctx, args)
+        if word == "-" or os.path.exists(word) or re.search(r"[./\\*?\[]", word):
+            typed = shlex.join(["softargmax", "run", *args])
+            raise OptionError(f"{word} is no command", f"did you mean: {typed}")
+        raise OptionError(f"No such command '{word}'.{_meant(near(word, self.commands))}", "try: softargmax --help")
+
+
+def explained(error: typer.TyperException) -> OptionError:
+    """Turn what Typer says of wrong use into an error with what may have been meant, and where to read on."""
+    context: Any = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "softargmax"
+    help = f"try: {command} --help"
+    if getattr(error, "param_type", None) == "argument" or str(error).startswith("Missing parameter: input"):
+        return OptionError(f"{command}: no input is named", f"name a file, or read standard input with -: {command} -")
+    option = getattr(error, "option_name", None)
+    if option is None or not hasattr(error, "possibilities"):
+        return OptionError(error.format_message(), help)
+    if option == "--input":  # which reads as a file, beside --output
+        return OptionError(
+            "No such option: --input. Name files without an option; say what their numbers are with --kind.", help
+        )
+    params = context.command.params
+    known = [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")]
+    formats = [value for param in params if param.name == "format" for value in getattr(param.type, "choices", ())]
+    group = context.command if isinstance(context.command, Group) else getattr(context.parent, "command", None)
+    commands = getattr(group, "commands", {}).items()
+    elsewhere = [name for name, each in commands if any(option in param.opts for param in each.params)]
+    said = f"No such option: {option}"
+    if option.startswith("--") and option[2:] in formats:
+        said += f".{_meant([f'--format {option[2:]}'])}"
+    elif OTHERS.get(option) in known:
+        said += f".{_meant([OTHERS[option]])}"
+    elif elsewhere:
+        said += f": it belongs to {', '.join(elsewhere)}"
+        if group is context.command:
+            help = f"write it after the command: softargmax {elsewhere[0]} INPUT {option} ..."
+    elif meant := near(option, known):
+        said += f".{_meant(meant)}"
+    return OptionError(said, help)
+
+
+def near(word: str, known: Iterable[str]) -> list[str]:
+    """The known words that begin with `word`, else the longest that it begins with, else the one most like it."""
+    bare, names = word.lstrip("-"), {name.lstrip("-"): name for name in known}
+    if longer := [names[name] for name in names if len(bare) > 1 and name.startswith(bare)]:
+        return longer[:3]
+    if shorter := [name for name in names if len(name) > 2 and bare.startswith(name)]:
+        return [names[max(shorter, key=len)]]
+    from difflib import get_close_matches
+
+    return [names[name] for name in get_close_matches(bare, names, n=1, cutoff=NEAR)]
+
+
+def _meant(words: Sequence[str]) -> str:
+    if not words:
+        return ""
+    quoted = [word if word.startswith("-") else f"'{word}'" for word in words]
+    *first, last = quoted
+    return f" Did you mean {', '.join(first)} or {last}?" if first else f" Did you mean {last}?"
+
+
+def _refuse_split_axes(args: Sequence[str]) -> None:
+    """Raise OptionError for axes in words of their own, of which all but the first would be inputs."""
+    for at, word in enumerate(args):
+        if word == "--":
+            return
+        axes: list[str] = []
+        for axis in args[at + 1 :] if word == "--axis" else ():
+            if not re.fullmatch(r"-?\d+,?", axis) or (axes and os.path.exists(axis)):
+                break
+            axes.append(axis.rstrip(","))
+        if len(axes) > 1:
+            raise OptionError(f"{word} {' '.join(axes)}: several axes are one word", f"use --axis {','.join(axes)}")
+
+
+def _refuse_twice(param: Any, args: Sequence[str]) -> None:
+    """Raise OptionError for an option that is given twice, flags aside, and for a flag with its opposite."""
+    if param.is_flag:
+        both = [names[0] for names in (param.opts, param.secondary_opts) if not set(names).isdisjoint(args)]
+        if len(both) > 1:
+            raise OptionError(f"{both[0]} and {both[1]} contradict each other", "give one of them")
+        return
+    name = param.opts[0]
+    several = "; several axes are one word: --axis 0,1" if name == "--axis" else ""
+    raise OptionError(f"{name} is given twice", f"give it once{several}")
+
+
+def _spell(command: TyperCommand | TyperGroup) -> None:
+    """Write help with the letters that standard output has."""
+    if signs_of(sys.stdout) is PLAIN:
+        listed = command.commands.values() if isinstance(command, TyperGroup) else ()
+        for each in (command, *command.params, *listed):
+            if text := getattr(each, "help", None):
+                setattr(each, "help", text.translate(LETTERS))  # noqa: B010 - not every parameter has one

@@ -1,0 +1,70 @@
+"""Slices as named columns, in the order that every table of results has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.reduction.fields import BY_NAME
+from softargmax_cli.reduction.result import Run, Slices
+
+BATCH = 1 << 15
+"""Rows that are Python objects at one time, however many slices come at once."""
+
+Column = npt.NDArray[Any] | Sequence[Any]
+
+
+def dtype_of(field: str) -> np.dtype[Any]:
+    """Return the dtype, little-endian, in which a field is stored."""
+    dtype: np.dtype[Any] = BY_NAME[field].dtype.newbyteorder("<")
+    return dtype
+
+
+def batches(slices: Slices) -> Iterator[Slices]:
+    """Split slices into runs that may be Python objects at one time."""
+    for start in range(0, len(slices), BATCH):
+        yield slices.part(start, start + BATCH)
+
+
+class Columns:
+    """The columns of one run: `input`, positions along the axes that stay, `id`, then the fields, `label` after `hard`.
+
+    A field with a number for each reduced axis takes a column for each, side by side.
+    """
+
+    def __init__(self, run: Run, fields: Sequence[str], *, name_input: bool = False) -> None:
+        self._run, self._name_input = run, name_input
+        self._fields = [field for field in run.fields if field in fields]
+        self.widths: dict[str, int] = {"input": 1} if name_input else {}
+        """What is listed, and how many columns each takes."""
+        self.widths["index"] = len(run.kept)
+        if run.has_ids:
+            self.widths["id"] = 1
+        for field in self._fields:
+            self.widths[field] = len(run.axes) if BY_NAME[field].per_axis else 1
+            if field == "hard" and run.labels is not None:
+                self.widths["label"] = 1
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each column: `soft`, or `soft_0`, `soft_1` where it takes several."""
+        return [name if width == 1 else f"{name}_{k}" for name, width in self.widths.items() for k in range(width)]
+
+    def of(self, slices: Slices) -> list[Column]:
+        """Return the values of each column: an array, or a list of texts, in which None stands for no label."""
+        run, columns = self._run, list[Column]()
+        if self._name_input:
+            columns.append([run.input] * len(slices))
+        columns += slices.positions(run.kept)
+        if run.has_ids:
+            if slices.ids is None:
+                raise LookupError("slices came without the ids that were announced")
+            columns.append(slices.ids)
+        for field in self._fields:
+            columns += list(np.atleast_2d(slices.column(field)))
+            if field == "hard" and run.labels is not None:
+                columns.append([run.label(hard) for hard in slices.hard[0].tolist()])
+        return columns

@@ -1,0 +1,121 @@
+"""Arrays written box by box: what NumPy reads back, whatever the order, the target and the way it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from softargmax_cli.errors import OptionError, OutputError
+from softargmax_cli.files.writers.npy import BoxWriter
+from softargmax_cli.reduction import blocks
+
+Array = npt.NDArray[Any]
+
+
+def written(path: Path | str, x: Array, axes: tuple[int, ...], order: Any = "C", *, force: bool = False) -> None:
+    """`x` in the boxes in which its reduction over `axes` would come."""
+    with BoxWriter(str(path), "gradient", x.dtype, x.shape, order, force=force) as file:
+        for block in blocks.plan(x.shape, axes, order, 40, contiguous=False):
+            file.write(block.start, x[tuple(map(slice, block.start, block.stop))])
+        file.commit(x.shape)
+
+
+def loaded(path: Path) -> Array:
+    array = np.load(path)
+    if isinstance(array, np.ndarray):
+        return array
+    assert array.files == ["gradient"]
+    return array["gradient"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((6, 90), (1,)), ((90, 6), (0,)), ((3, 11, 5), (1,)), ((3, 4, 5, 2), (0, 2)), ((400,), (0,)), ((0, 4), (1,))],
+)
+def test_every_order(tmp_path: Path, shape: tuple[int, ...], axes: tuple[int, ...], order: Any, suffix: str) -> None:
+    for dtype in ("f4", "f8", ">f4"):
+        x = np.random.default_rng(1).normal(size=shape).astype(dtype)
+        path = tmp_path / f"y{suffix}"
+        written(path, x, axes, order, force=True)
+        got = loaded(path)
+        np.testing.assert_array_equal(got, x)
+        assert got.dtype == x.dtype.newbyteorder("<")
+        assert got.flags.c_contiguous if order == "C" else got.flags.f_contiguous
+        assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_several_coordinates_are_a_last_axis(tmp_path: Path, suffix: str) -> None:
+    x = np.random.default_rng(2).normal(size=(4, 5, 6, 2))
+    for order in ("C", "F"):
+        path = tmp_path / f"{order}{suffix}"
+        with BoxWriter(str(path), "gradient", x.dtype, x.shape, order, force=False) as file:  # type: ignore[arg-type]
+            for block in blocks.plan(x.shape[:-1], (1, 2), order, 7, contiguous=False):  # type: ignore[arg-type]
+                file.write(block.start, x[tuple(map(slice, block.start, block.stop))])
+            file.commit(x.shape)
+        np.testing.assert_array_equal(loaded(path), x)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_rows_of_which_only_the_end_tells_how_many(tmp_path: Path, suffix: str) -> None:
+    x = np.arange(35.0, dtype="f4").reshape(7, 5)
+    path = tmp_path / f"y{suffix}"
+    with BoxWriter(str(path), "gradient", x.dtype, (None, 5), "C", force=False) as file:
+        for start, stop in ((0, 3), (3, 4), (4, 7)):
+            file.write((start, 0), np.asfortranarray(x[start:stop]))
+        file.commit((7, 5))
+    np.testing.assert_array_equal(loaded(path), x)
+
+
+def test_a_pipe_gets_it_in_the_end(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    x = np.random.default_rng(3).normal(size=(90, 6))
+    pipe = tmp_path / "pipe.npy"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    written(pipe, x, (0,))
+    reader.join()
+    (tmp_path / "y.npy").write_bytes(read[0])
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), x)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_what_is_given_up_leaves_what_was_there(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"y{suffix}"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputError, match="the file exists"):
+        BoxWriter(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=False)
+    with BoxWriter(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=True) as file:
+        file.write((0, 0), np.zeros((1, 3), "f4"))
+    with BoxWriter(str(path), "gradient", np.dtype("f4"), (2, 3), "C", force=True) as file:
+        file.write((0, 0), np.zeros((1, 3), "f4"))
+        with pytest.raises(RuntimeError, match="3 entries came where 6 were due"):
+            file.commit((2, 3))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_other_formats_hold_no_array() -> None:
+    with pytest.raises(OptionError, match=r"y\.csv: what is written there is an array"):
+        BoxWriter("y.csv", "gradient", np.dtype("f4"), (2, 3), "C", force=False)
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    link = tmp_path / "full.npy"
+    link.symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=rf"full\.npy: {os.strerror(errno.ENOSPC)}"):
+        written(link, np.zeros((90, 60)), (1,))

@@ -1,0 +1,784 @@
+"""Results read back with NumPy, csv and json; targets that exist, vanish, fill up or are no files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import os
+import stat
+import sys
+import threading
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from results import made
+
+from softargmax_cli import __version__
+from softargmax_cli.errors import OptionError, OutputError, as_typed
+from softargmax_cli.files.writers import FORMATS, fields_of, format_of, known_format, open_writer
+from softargmax_cli.files.writers.npy import npy_header
+from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.result import Run, Slices, Summary
+
+NAN = math.nan
+posix = pytest.mark.skipif(os.name != "posix", reason="there are no FIFOs and devices")
+
+
+def slices_of(soft: list[float], start: int = 0, ids: list[str] | None = None) -> Slices:
+    """Slices of one axis that agree with index 1 unless soft is NaN."""
+    values = np.array(soft, np.float64)
+    defined = ~np.isnan(values)
+    return made(
+        start,
+        hard=np.where(defined, 1, -1).astype(np.int64)[np.newaxis],
+        soft=values[np.newaxis],
+        offset=values[np.newaxis] - 1,
+        peak=np.where(defined, 0.5, NAN),
+        agree=defined,
+        second=np.where(defined, 0.125, NAN),
+        spread=np.where(defined, 0.25, NAN)[np.newaxis],
+        entropy=np.where(defined, 0.75, NAN),
+        ties=defined.astype(np.int64),
+        ids=ids,
+    )
+
+
+TUTORIAL = made(
+    0,
+    hard=np.array([[0, 1, 2]]),
+    soft=np.array([[0.0, 0.9999546021312976, 1.9999546021312975]]),
+    offset=np.array([[0.0, -4.5397868702434e-05, -4.5397868702434e-05]]),
+    peak=np.array([1.0, 0.9999546021312976, 0.9999546021312976]),
+    agree=np.array([True, True, False]),
+    second=np.array([0.0, 2.5e-12, 0.375]),
+    spread=np.array([[0.0, 0.006737641, 0.006737641]]),
+    entropy=np.array([0.0, 0.0005, 0.0005]),
+    ties=np.array([1, 1, 2]),
+)
+
+PLANE = made(
+    0,
+    hard=np.array([[3, -1, 12], [7, -1, 0]]),
+    soft=np.array([[3.125, NAN, 11.5], [7.5, NAN, 0.0]]),
+    offset=np.array([[0.125, NAN, -0.5], [0.5, NAN, 0.0]]),
+    peak=np.array([0.5, NAN, 1 / 3]),
+    agree=np.array([False, False, True]),
+    second=np.array([0.25, NAN, 0.0]),
+    spread=np.array([[1.5, NAN, 2.5], [0.75, NAN, 1e-300]]),
+    entropy=np.array([2.0, NAN, 1.0]),
+    ties=np.array([1, 0, 2]),
+)
+"""Three slices of two axes, the second without an answer."""
+
+
+def run_of(*shape: int | None, axis: int = -1, **more: Any) -> Run:
+    return run_over(shape, (axis % len(shape),), **more)
+
+
+def run_over(shape: tuple[int | None, ...], axes: tuple[int, ...], **more: Any) -> Run:
+    return Run("scores.npy", shape, "float32", axes, **{"beta": 100.0, "device": "CPU", **more})
+
+
+def save(target: str | Path, run: Run, parts: list[Slices], shape: tuple[int, ...], **options: Any) -> None:
+    format = options.pop("format", None) or format_of(str(target))
+    summary = Summary()
+    with open_writer(str(target), format, run, NAMES, force=options.pop("force", False), **options) as sink:
+        for part in parts:
+            summary.add(part)
+            sink.write(part)
+        sink.commit(summary, shape)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The slices in a file of any format that is a table."""
+    format = path.suffix[1:]
+    if format == "parquet":
+        return pl.read_parquet(path).to_dicts()
+    text = path.read_bytes().decode("utf-8")
+    if format in ("csv", "tsv"):
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="," if format == "csv" else "\t"))
+    slices = [json.loads(line) for line in text.split("\n")[:-1]] if format == "jsonl" else json.loads(text)["slices"]
+    assert isinstance(slices, list)
+    return slices
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# What the formats look like
+
+
+def test_csv_literally(tmp_path: Path) -> None:
+    save(tmp_path / "a.csv", run_of(3, 4), [TUTORIAL], (3, 4))
+    assert (tmp_path / "a.csv").read_bytes() == (
+        b"index,hard,soft,offset,peak,second,spread,entropy,ties,agree\n"
+        b"0,0,0.0,0.0,1.0,0.0,0.0,0.0,1,true\n"
+        b"1,1,0.9999546021312976,-4.5397868702434e-05,0.9999546021312976,2.5e-12,0.006737641,0.0005,1,true\n"
+        b"2,2,1.9999546021312975,-4.5397868702434e-05,0.9999546021312976,0.375,0.006737641,0.0005,2,false\n"
+    )
+
+
+def test_tsv_of_undefined_labelled_slices_literally(tmp_path: Path) -> None:
+    run = run_of(2, 2, has_ids=True, labels=["cat", "dog"])
+    save(tmp_path / "a.tsv", run, [slices_of([1.0, NAN], ids=["x", "y,z"])], (2, 2))
+    assert (tmp_path / "a.tsv").read_bytes() == (
+        b"index\tid\thard\tlabel\tsoft\toffset\tpeak\tsecond\tspread\tentropy\tties\tagree\n"
+        b"0\tx\t1\tdog\t1.0\t0.0\t0.5\t0.125\t0.25\t0.75\t1\ttrue\n"
+        b"1\ty,z\t-1\t\tnan\tnan\tnan\tnan\tnan\tnan\t0\tfalse\n"
+    )
+
+
+def test_jsonl_literally(tmp_path: Path) -> None:
+    run = run_of(2, 2, has_ids=True, labels=["cat", "dog"])
+    save(tmp_path / "a.jsonl", run, [slices_of([1.0, NAN], ids=["x", 'y"é'])], (2, 2), name_inputs=True)
+    assert (tmp_path / "a.jsonl").read_text("utf-8") == (
+        '{"input": "scores.npy", "index": [0], "id": "x", "hard": 1, "label": "dog", "soft": 1.0, "offset": 0.0, '
+        '"peak": 0.5, "second": 0.125, "spread": 0.25, "entropy": 0.75, "ties": 1, "agree": true}\n'
+        '{"input": "scores.npy", "index": [1], "id": "y\\"é", "hard": -1, "label": null, "soft": null, '
+        '"offset": null, "peak": null, "second": null, "spread": null, "entropy": null, "ties": 0, "agree": false}\n'
+    )
+
+
+def test_json_literally(tmp_path: Path) -> None:
+    run = run_of(None, 4)
+    summary = Summary()
+    with open_writer(str(tmp_path / "a.json"), "json", run, ("hard", "soft"), force=False) as sink:
+        for part in (slices_of([1.0]), slices_of([NAN], 1)):
+            summary.add(part)
+            sink.write(part)
+        sink.commit(summary, (2, 4))
+    assert (tmp_path / "a.json").read_text("utf-8") == (
+        '{"input": "scores.npy",\n "dtype": "float32",\n "axis": 1,\n "beta": 100.0,\n "kind": "scores",\n'
+        ' "coords": "index",\n "window": null,\n "device": "CPU",\n "slices": [\n'
+        '  {"index": [0], "hard": 1, "soft": 1.0},\n'
+        '  {"index": [1], "hard": -1, "soft": null}\n'
+        ' ],\n "shape": [2, 4],\n "summary": {"slices": 2, "max_abs_offset": 0.0, "mean_abs_offset": 0.0, '
+        '"agreement": 1.0, "tied": 0, "multimodal": 0, "undefined": 1}}\n'
+    )
+
+
+def test_csv_of_two_axes_literally(tmp_path: Path) -> None:
+    save(tmp_path / "a.csv", run_over((3, 16, 8), (1, 2)), [PLANE], (3, 16, 8))
+    assert (tmp_path / "a.csv").read_bytes() == (
+        b"index,hard_0,hard_1,soft_0,soft_1,offset_0,offset_1,peak,second,spread_0,spread_1,entropy,ties,agree\n"
+        b"0,3,7,3.125,7.5,0.125,0.5,0.5,0.25,1.5,0.75,2.0,1,false\n"
+        b"1,-1,-1,nan,nan,nan,nan,nan,nan,nan,nan,nan,0,false\n"
+        b"2,12,0,11.5,0.0,-0.5,0.0,0.3333333333333333,0.0,2.5,1e-300,1.0,2,true\n"
+    )
+
+
+def test_tsv_of_three_axes_with_ids_and_two_that_stay_literally(tmp_path: Path) -> None:
+    hard = np.array([[5, 1], [0, 2], [9, 3]])
+    slices = made(0, hard, hard + 0.5, hard * 0.0, np.array([1.0, 0.5]), np.array([True, False]), ids=["a b", ""])
+    run = run_over((2, 4, 1, 4, 16), (3, 1, 4), has_ids=True)
+    with open_writer(str(tmp_path / "a.tsv"), "tsv", run, ("agree", "hard", "soft"), force=False) as sink:
+        sink.write(slices)
+        sink.commit(Summary(), (2, 4, 1, 4, 16))
+    assert (tmp_path / "a.tsv").read_bytes() == (
+        b"index_0\tindex_1\tid\thard_0\thard_1\thard_2\tsoft_0\tsoft_1\tsoft_2\tagree\n"
+        b"0\t0\ta b\t5\t0\t9\t5.5\t0.5\t9.5\ttrue\n"
+        b"1\t0\t\t1\t2\t3\t1.5\t2.5\t3.5\tfalse\n"
+    )
+
+
+def test_jsonl_of_two_axes_literally(tmp_path: Path) -> None:
+    save(tmp_path / "a.jsonl", run_over((3, 16, 8), (1, 2)), [PLANE.part(0, 2), PLANE.part(2, 3)], (3, 16, 8))
+    assert (tmp_path / "a.jsonl").read_text("utf-8") == (
+        '{"index": [0], "hard": [3, 7], "soft": [3.125, 7.5], "offset": [0.125, 0.5], "peak": 0.5, "second": 0.25, '
+        '"spread": [1.5, 0.75], "entropy": 2.0, "ties": 1, "agree": false}\n'
+        '{"index": [1], "hard": [-1, -1], "soft": [null, null], "offset": [null, null], "peak": null, "second": null, '
+        '"spread": [null, null], "entropy": null, "ties": 0, "agree": false}\n'
+        '{"index": [2], "hard": [12, 0], "soft": [11.5, 0.0], "offset": [-0.5, 0.0], "peak": 0.3333333333333333, '
+        '"second": 0.0, "spread": [2.5, 1e-300], "entropy": 1.0, "ties": 2, "agree": true}\n'
+    )
+
+
+def test_json_of_two_axes_literally(tmp_path: Path) -> None:
+    more = {"beta": None, "kind": "probs", "coords": "corners", "window": 3}
+    run, summary = run_over((16, 3, 8), (2, 0), **more), Summary()
+    with open_writer(str(tmp_path / "a.json"), "json", run, ("hard", "soft", "second"), force=False) as sink:
+        summary.add(PLANE)
+        sink.write(PLANE)
+        sink.commit(summary, (16, 3, 8))
+    assert (tmp_path / "a.json").read_text("utf-8") == (
+        '{"input": "scores.npy",\n "dtype": "float32",\n "axis": [2, 0],\n "beta": null,\n "kind": "probs",\n'
+        ' "coords": "corners",\n "window": 3,\n "device": "CPU",\n "slices": [\n'
+        '  {"index": [0], "hard": [3, 7], "soft": [3.125, 7.5], "second": 0.25},\n'
+        '  {"index": [1], "hard": [-1, -1], "soft": [null, null], "second": null},\n'
+        '  {"index": [2], "hard": [12, 0], "soft": [11.5, 0.0], "second": 0.0}\n'
+        ' ],\n "shape": [16, 3, 8],\n "summary": {"slices": 3, "max_abs_offset": 0.5, "mean_abs_offset": 0.28125, '
+        '"agreement": 0.5, "tied": 1, "multimodal": 1, "undefined": 1}}\n'
+    )
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_npy_and_npz_of_two_axes(tmp_path: Path, known: bool, layout: Literal["C", "F"]) -> None:
+    columns: dict[str, Any] = {field: np.array(getattr(PLANE, field), order=layout) for field in NAMES}
+    slices = made(0, **columns)
+    run = run_over((3 if known else None, 1, 16, 8), (2, 3))
+    for format in ("npy", "npz"):
+        save(tmp_path / f"a.{format}", run, [slices.part(0, 1), slices.part(1, 3)], (3, 1, 16, 8))
+    soft = [[[3.125, 7.5]], [[NAN, NAN]], [[11.5, 0.0]]]
+    npy = np.load(tmp_path / "a.npy", allow_pickle=False)
+    np.testing.assert_array_equal(npy, np.array(soft), strict=True)
+    assert npy.flags.c_contiguous
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as npz:
+        assert tuple(npz) == NAMES
+        np.testing.assert_array_equal(npz["hard"], np.array([[[3, 7]], [[-1, -1]], [[12, 0]]], "<i8"), strict=True)
+        np.testing.assert_array_equal(npz["soft"], np.array(soft), strict=True)
+        np.testing.assert_array_equal(npz["offset"][:, 0, 1], [0.5, NAN, 0.0])
+        np.testing.assert_array_equal(npz["spread"], [[[1.5, 0.75]], [[NAN, NAN]], [[2.5, 1e-300]]])
+        for field in ("peak", "second", "entropy", "ties", "agree"):
+            assert npz[field].shape == (3, 1)
+        np.testing.assert_array_equal(npz["second"], [[0.25], [NAN], [0.0]])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_several_axes_and_none_stays(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"a.{format}"
+    save(path, run_over((8, 16), (1, 0)), [PLANE.part(0, 1)], (8, 16))
+    if format == "npy":
+        np.testing.assert_array_equal(np.load(path), np.array([3.125, 7.5]), strict=True)
+    elif format == "npz":
+        with np.load(path) as npz:
+            np.testing.assert_array_equal(npz["hard"], np.array([3, 7]), strict=True)
+            assert npz["peak"].shape == ()
+    elif format in ("csv", "tsv", "parquet"):
+        (row,) = rows_of(path)
+        assert list(row)[:3] == ["hard_0", "hard_1", "soft_0"]
+        assert [float(value) for value in list(row.values())[:3]] == [3, 7, 3.125]
+    else:
+        (row,) = rows_of(path)
+        assert (row["index"], row["hard"]) == ([], [3, 7])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_several_axes_and_no_slices(tmp_path: Path, known: bool) -> None:
+    run = run_over((0 if known else None, 2, 16, 8), (2, 3))
+    for format in FORMATS:
+        save(tmp_path / f"a.{format}", run, [PLANE.part(0, 0)], (0, 2, 16, 8))
+    assert np.load(tmp_path / "a.npy").shape == (0, 2, 2)
+    with np.load(tmp_path / "a.npz") as npz:
+        assert {npz[field].shape for field in ("hard", "soft", "offset", "spread")} == {(0, 2, 2)}
+        assert npz["ties"].shape == (0, 2)
+    assert json.loads((tmp_path / "a.json").read_text())["slices"] == []
+
+
+@pytest.mark.parametrize(("axes", "copies"), [(1, 0), (2, 1), (3, 1)])
+def test_npy_copies_no_more_than_it_must(tmp_path: Path, axes: int, copies: int) -> None:
+    soft = np.arange(axes * 500_000, dtype=np.float64).reshape(axes, -1)
+    peak = soft[0]
+    slices = made(0, soft.astype(np.int64), soft, soft, peak, peak > 0)
+    shape = (500_000, *[4] * axes)
+    with open_writer(
+        str(tmp_path / "a.npy"), "npy", run_over(shape, tuple(range(1, axes + 1))), NAMES, force=False
+    ) as sink:
+        tracemalloc.start()
+        try:
+            sink.write(slices)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        sink.commit(Summary(), shape)
+    assert most < copies * soft.nbytes + 500_000
+    read = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(read, soft[0] if axes == 1 else soft.T)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_several_kept_axes_in_every_format(tmp_path: Path, axis: int) -> None:
+    shape = (2, 3, 4)
+    run = run_of(*shape, axis=axis)
+    soft = np.arange(24 // shape[axis]) / 7
+    parts = [slices_of(soft[a:b].tolist(), a) for a, b in itertools.pairwise([0, 1, 1, 5, len(soft)])]
+    for format in FORMATS:
+        save(tmp_path / f"a.{format}", run, parts, shape)
+    kept = tuple(n for k, n in enumerate(shape) if k != axis)
+    npy = np.load(tmp_path / "a.npy", allow_pickle=False)
+    np.testing.assert_array_equal(npy, soft.reshape(kept), strict=True)
+    npz = np.load(tmp_path / "a.npz", allow_pickle=False)
+    assert tuple(npz) == NAMES
+    assert {name: npz[name].dtype.str for name in npz} == {
+        **dict.fromkeys(NAMES, "<f8"),
+        "hard": "<i8",
+        "ties": "<i8",
+        "agree": "|b1",
+    }
+    assert all(npz[name].shape == kept for name in npz)
+    npz.close()
+    places = list(np.ndindex(*kept))
+    for format in ("csv", "tsv", "parquet"):
+        rows = rows_of(tmp_path / f"a.{format}")
+        assert list(rows[0]) == ["index_0", "index_1", *NAMES]
+        assert [(int(row["index_0"]), int(row["index_1"])) for row in rows] == places
+        assert [float(row["soft"]) for row in rows] == soft.tolist()
+    lines = rows_of(tmp_path / "a.jsonl")
+    assert [tuple(line["index"]) for line in lines] == places
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["slices"] == lines
+    assert document["shape"] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_axis_stays(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"a.{format}"
+    save(path, run_of(5), [slices_of([1.25])], (5,))
+    if format in ("npy", "npz"):
+        loaded = np.load(path, allow_pickle=False)
+        soft = loaded if format == "npy" else loaded["soft"]
+        assert soft.shape == ()
+        assert soft == 1.25
+        if format == "npz":
+            loaded.close()
+    elif format in ("csv", "tsv", "parquet"):
+        assert list(rows_of(path)[0]) == list(NAMES)
+    else:
+        assert rows_of(path)[0]["index"] == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("known", [True, False])
+def test_no_slices(tmp_path: Path, format: str, known: bool) -> None:
+    path = tmp_path / f"a.{format}"
+    run = run_of(0 if known else None, 4, has_ids=True)
+    save(path, run, [slices_of([], ids=[])], (0, 4))
+    if format == "npy":
+        assert np.load(path).shape == (0,)
+    elif format == "npz":
+        with np.load(path) as npz:
+            assert {npz[name].shape for name in npz} == {(0,)}
+    else:
+        assert rows_of(path) == []
+    if format == "json":
+        assert json.loads(path.read_text())["summary"]["max_abs_offset"] is None
+
+
+def test_length_learnt_at_the_end(tmp_path: Path) -> None:
+    parts = [slices_of([1.0, 2.0, 3.0]), slices_of([4.0, 5.0, 6.0], 3)]
+    save(tmp_path / "a.npy", run_of(None, 3, 4), parts, (2, 3, 4))
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    save(tmp_path / "b.npy", run_of(None, 4), parts, (6, 4))
+    assert (tmp_path / "b.npy").stat().st_size == 128 + 6 * 8
+    save(tmp_path / "a.npz", run_of(None, 3, 4), parts, (2, 3, 4))
+    with np.load(tmp_path / "a.npz") as npz:
+        np.testing.assert_array_equal(npz["soft"], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+
+
+def test_more_rows_than_a_batch(tmp_path: Path) -> None:
+    soft = (np.arange(70_000) / 3).tolist()
+    for format in ("csv", "parquet"):
+        path = tmp_path / f"a.{format}"
+        save(path, run_of(70_000, 4), [slices_of(soft)], (70_000, 4))
+        rows = rows_of(path)
+        assert [int(row["index"]) for row in rows] == list(range(70_000))
+        assert [float(row["soft"]) for row in rows] == soft
+
+
+def test_infinity_is_null_in_json_only(tmp_path: Path) -> None:
+    for format in ("csv", "jsonl", "json"):
+        save(tmp_path / f"a.{format}", run_of(1, 4), [slices_of([math.inf])], (1, 4))
+    assert ",inf,inf," in (tmp_path / "a.csv").read_text()
+    for format in ("jsonl", "json"):
+        assert "nfinity" not in (tmp_path / f"a.{format}").read_text()
+    assert json.loads((tmp_path / "a.jsonl").read_text())["soft"] is None
+
+
+@given(st.integers(0, 10**19), st.lists(st.integers(0, 10**6), max_size=31))
+def test_npy_header_is_what_numpy_reads(first: int, rest: list[int]) -> None:
+    shape = (first, *rest)
+    header = npy_header("<f8", shape, 128)
+    assert len(header) % 64 == 0
+    file = io.BytesIO(header)
+    assert np.lib.format.read_magic(file) == (1, 0)
+    assert np.lib.format.read_array_header_1_0(file) == (shape, False, np.dtype("<f8"))
+
+
+def test_zip64_where_a_member_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    save(tmp_path / "a.npz", run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4))
+    with np.load(tmp_path / "a.npz") as npz:
+        np.testing.assert_array_equal(npz["soft"], [1.0, 2.0])
+
+
+def test_parquet_as_pyarrow_and_polars_see_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    run = run_over((None, 2), (1,), has_ids=True, labels=["cat", "dog"])
+    save(path, run, [slices_of([1.0], ids=["x"]), slices_of([NAN], 1, ids=["a\udcffb"])], (2, 2))
+    table = pyarrow.parquet.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    assert types == {
+        **dict.fromkeys(NAMES, "double"),
+        **dict.fromkeys(["index", "hard", "ties"], "int64"),
+        **dict.fromkeys(["id", "label"], "string"),
+        "agree": "bool",
+    }
+    assert table.column_names == ["index", "id", "hard", "label", *NAMES[1:]]
+    said = json.loads(table.schema.metadata[b"softargmax"])
+    assert (said["axis"], said["beta"], said["kind"], said["version"]) == ([1], 100.0, "scores", __version__)
+    first, second = pl.read_parquet(path).rows(named=True)
+    assert (first["id"], first["label"], first["hard"], first["soft"], first["agree"]) == ("x", "dog", 1, 1.0, True)
+    assert (second["id"], second["label"], second["hard"]) == ("a\\udcffb", None, -1)
+    assert math.isnan(second["soft"])
+
+
+def test_parquet_has_large_groups_whatever_the_blocks(tmp_path: Path) -> None:
+    parts = [slices_of([float(k)], k) for k in range(300)]
+    save(tmp_path / "a.parquet", run_of(300, 4), parts, (300, 4))
+    file = pyarrow.parquet.ParquetFile(tmp_path / "a.parquet")
+    assert file.num_row_groups == 1
+    assert file.read().column("soft").to_pylist() == [float(k) for k in range(300)]
+    file.close()
+
+
+# Names
+
+
+HOSTILE = ["", 'a,b\t"c"', "line\nend", "lone\rreturn", "\x1b[31m\x9b1m", "%s %d {0}", "[bold]", "\u202eabc", "日本"]
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "npz", "parquet"])
+def test_names_come_back_unchanged(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"a.{format}"
+    labels = ["", 'x,"\n\r\t%d\x85']
+    run = Run("%s\udcff\x1b", (None, 2), "float32", (1,), 100.0, "CPU", has_ids=True, labels=labels)
+    more = {"name_inputs": True} if format == "jsonl" else {}
+    save(path, run, [slices_of([1.0] * len(HOSTILE), ids=HOSTILE)], (len(HOSTILE), 2), **more)
+    if format == "npz":
+        with np.load(path, allow_pickle=False) as npz:
+            assert npz["id"].tolist() == HOSTILE
+        return
+    rows = rows_of(path)
+    if format in ("json", "jsonl"):
+        text = path.read_bytes().decode("utf-8")
+        assert not any(sign in text for sign in "\x1b\x85\x9b\u202e")
+        assert (rows[0] if format == "jsonl" else json.loads(text))["input"] == run.input
+    assert [row["id"] for row in rows] == HOSTILE
+    assert {row["label"] for row in rows} == {'x,"\n\r\t%d\x85'}
+
+
+def test_bytes_that_are_no_utf8_come_out_as_they_came(tmp_path: Path) -> None:
+    save(tmp_path / "a.csv", run_of(1, 4, has_ids=True), [slices_of([1.0], ids=["\udcff"])], (1, 4))
+    assert b"0,\xff,1," in (tmp_path / "a.csv").read_bytes()
+
+
+def test_ids_of_several_batches(tmp_path: Path) -> None:
+    ids = [str(10**k) for k in range(15)] * 100
+    save(tmp_path / "a.npz", run_of(1500, 4, has_ids=True), [slices_of([1.0] * 1500, ids=ids)], (1500, 4))
+    with np.load(tmp_path / "a.npz") as npz:
+        assert npz["id"].tolist() == ids
+
+
+def test_one_endless_id_does_not_swell_an_npz(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"too long for an \.npz") as caught:
+        save(tmp_path / "a.npz", run_of(1, 4, has_ids=True), [slices_of([1.0], ids=["x" * 5000])], (1, 4))
+    assert "jsonl" in caught.value.remedy
+    assert names_in(tmp_path) == []
+
+
+# Formats and options
+
+
+def test_format_of() -> None:
+    assert [format_of(f"a.b/c.{format.upper()}") for format in FORMATS] == list(FORMATS)
+    for path in ("a.txt", "a", "npy", "-"):
+        with pytest.raises(OptionError, match=r"\.npy \.npz \.csv \.tsv \.json \.jsonl.*format"):
+            format_of(path)
+
+
+def test_fields_of() -> None:
+    assert fields_of("npy", NAMES) == ("soft",)
+    assert {fields_of(format, NAMES) for format in FORMATS if format != "npy"} == {NAMES}
+
+
+def test_known_format() -> None:
+    assert [known_format(name) for name in (None, "table", "zarr", *FORMATS)] == [None, "table", "zarr", *FORMATS]
+    with pytest.raises(OptionError, match=r"there is no format 'xlsx'\nchoose one of table, npy, npz, csv, "):
+        known_format("xlsx")
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet"])
+def test_slices_say_their_input(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"a.{format}"
+    save(path, run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), name_inputs=True)
+    assert [(next(iter(row)), row["input"], float(row["soft"])) for row in rows_of(path)] == [
+        ("input", "scores.npy", 1.0),
+        ("input", "scores.npy", 2.0),
+    ]
+
+
+def test_slices_out_of_order_or_missing(tmp_path: Path) -> None:
+    sink = open_writer(str(tmp_path / "a.npy"), "npy", run_of(3, 4), NAMES, force=False)
+    with pytest.raises(RuntimeError, match="slice 1 came where slice 0 was due"):
+        sink.write(slices_of([1.0], 1))
+    with pytest.raises(RuntimeError, match="0 slices came where 3 were due"):
+        sink.commit(Summary(), (3, 4))
+    assert names_in(tmp_path) == []
+
+
+# Whole or not at all
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("end", ["abort", "leave", "raise"])
+def test_giving_up_leaves_the_old_file_alone(tmp_path: Path, format: str, end: str) -> None:
+    path = tmp_path / f"a.{format}"
+    path.write_bytes(b"old")
+    sink = open_writer(str(path), format, run_of(None, 4), NAMES, force=True)
+
+    def use() -> None:
+        with sink:
+            sink.write(slices_of([1.0, 2.0]))
+            assert path.read_bytes() == b"old"
+            assert any(name.endswith(".softargmax-tmp") for name in names_in(tmp_path))
+            if end == "abort":
+                sink.abort()
+            elif end == "raise":
+                raise KeyboardInterrupt
+
+    if end == "raise":
+        with pytest.raises(KeyboardInterrupt):
+            use()
+    else:
+        use()
+    sink.abort()
+    assert path.read_bytes() == b"old"
+    assert names_in(tmp_path) == [f"a.{format}"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_replacing_leaves_nothing_else(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"a.{format}"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputError, match="exists") as caught:
+        save(path, run_of(2, 4), [], (2, 4))
+    assert as_typed(caught.value.remedy) == "replace it with --force"
+    assert path.read_bytes() == b"old"
+    save(path, run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), force=True)
+    assert path.read_bytes() != b"old"
+    assert names_in(tmp_path) == [f"a.{format}"]
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    with open_writer(str(path), "npy", run_of(1, 4), NAMES, force=False) as sink:
+        sink.write(slices_of([1.0]))
+        path.write_bytes(b"other")
+        with pytest.raises(OutputError, match="exists"):
+            sink.commit(Summary(), (1, 4))
+    assert path.read_bytes() == b"other"
+    assert names_in(tmp_path) == ["a.npy"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_system_that_refuses_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, step, refuse)
+    with pytest.raises(OutputError, match=r"a\.csv: Input/output error"):
+        save(tmp_path / "a.csv", run_of(1, 4), [slices_of([1.0])], (1, 4), force=True)
+    assert names_in(tmp_path) == []
+
+
+@posix
+def test_modes(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        save(tmp_path / "new.csv", run_of(1, 4), [slices_of([1.0])], (1, 4))
+        (tmp_path / "old.csv").touch()
+        (tmp_path / "old.csv").chmod(0o606)
+        save(tmp_path / "old.csv", run_of(1, 4), [slices_of([1.0])], (1, 4), force=True)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "new.csv").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "old.csv").stat().st_mode) == 0o606
+
+
+@posix
+def test_links_stay_links(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.csv").symlink_to("real/a.csv")
+    (tmp_path / "twice.csv").symlink_to(tmp_path / "link.csv")
+    save(tmp_path / "twice.csv", run_of(1, 4), [slices_of([1.0])], (1, 4))
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "twice.csv").is_symlink()
+    assert names_in(tmp_path / "real") == ["a.csv"]
+    with pytest.raises(OutputError, match="exists"):
+        save(tmp_path / "link.csv", run_of(1, 4), [slices_of([1.0])], (1, 4))
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    with pytest.raises(OutputError, match=r"loop\.csv"):
+        save(tmp_path / "loop.csv", run_of(1, 4), [slices_of([1.0])], (1, 4))
+
+
+def test_targets_that_cannot_be(tmp_path: Path) -> None:
+    for path, what in (
+        (tmp_path / "no" / "a.csv", "no directory"),
+        (tmp_path, "is a directory"),
+        ("", "no file name"),
+    ):
+        with pytest.raises(OutputError, match=what):
+            save(path, run_of(1, 4), [], (1, 4), format="csv")
+    assert names_in(tmp_path) == []
+
+
+@posix
+def test_the_longest_name(tmp_path: Path) -> None:
+    name = "é" * 125 + "a.csv"
+    assert len(os.fsencode(name)) == 255
+    save(tmp_path / name, run_of(1, 4), [slices_of([1.0])], (1, 4))
+    assert names_in(tmp_path) == [name]
+    with pytest.raises(OutputError, match="too long"):
+        save(tmp_path / f"a{name}", run_of(1, 4), [], (1, 4))
+
+
+# Streams and devices
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], bytes]]]:
+    """A FIFO, and what a reader at its other end has got."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(path.read_bytes()), daemon=True)
+    reader.start()
+
+    def read() -> bytes:
+        reader.join()
+        return got[0]
+
+    yield path, read
+    if not got and reader.is_alive():
+        os.close(os.open(path, os.O_WRONLY))
+        reader.join()
+
+
+@posix
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("known", [True, False])
+def test_fifo(fifo: tuple[Path, Callable[[], bytes]], tmp_path: Path, format: str, known: bool) -> None:
+    path, read = fifo
+    run = run_of(3 if known else None, 4, has_ids=True)
+    parts = [slices_of([1.0, NAN], ids=["a", "b"]), slices_of([3.0], 2, ids=["c"])]
+    save(path, run, parts, (3, 4), format=format)
+    got = read()
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    if format == "parquet":
+        assert pl.read_parquet(io.BytesIO(got))["id"].to_list() == ["a", "b", "c"]
+    elif format == "npz":
+        with np.load(io.BytesIO(got), allow_pickle=False) as npz:
+            np.testing.assert_array_equal(npz["soft"], [1.0, NAN, 3.0])
+            assert npz["id"].tolist() == ["a", "b", "c"]
+    elif format == "npy":
+        np.testing.assert_array_equal(np.load(io.BytesIO(got)), [1.0, NAN, 3.0])
+    else:
+        save(tmp_path / "same", run, parts, (3, 4), format=format)
+        assert got == (tmp_path / "same").read_bytes()
+
+
+@posix
+@pytest.mark.parametrize("format", ["npy", "npz"])
+def test_fifo_of_several_axes(fifo: tuple[Path, Callable[[], bytes]], format: str) -> None:
+    path, read = fifo
+    save(path, run_over((None, 16, 8), (1, 2)), [PLANE.part(0, 2), PLANE.part(2, 3)], (3, 16, 8), format=format)
+    loaded = np.load(io.BytesIO(read()), allow_pickle=False)
+    np.testing.assert_array_equal(loaded if format == "npy" else loaded["soft"], [[3.125, 7.5], [NAN, NAN], [11.5, 0]])
+
+
+@posix
+@pytest.mark.parametrize("format", FORMATS)
+def test_broken_pipe_stays_a_broken_pipe(tmp_path: Path, format: str) -> None:
+    read, write = os.pipe()
+    try:
+        sink = open_writer(f"/dev/fd/{write}", format, run_of(None, 4), NAMES, force=False)
+        os.close(read)
+        with pytest.raises(BrokenPipeError), sink:  # noqa: PT012 - which of the two raises depends on the format
+            sink.write(slices_of([1.0] * 100_000))
+            sink.commit(Summary(), (100_000, 4))
+    finally:
+        os.close(write)
+
+
+@posix
+@pytest.mark.parametrize("format", FORMATS)
+def test_null_device(format: str) -> None:
+    save("/dev/null", run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), format=format)
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("format", FORMATS)
+def test_full_device(tmp_path: Path, format: str) -> None:
+    (tmp_path / "link").symlink_to("/dev/full")
+    for target in ("/dev/full", str(tmp_path / "link")):
+        with pytest.raises(OutputError, match="No space left") as caught:
+            save(target, run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4), format=format)
+        assert caught.value.what.startswith(f"{target}: ")
+        assert caught.value.remedy
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], format: str) -> None:
+    print("before", end="")
+    save("-", run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4), format=format)
+    print("after", end="")
+    sys.stdout.flush()
+    got = capfdbinary.readouterr().out
+    assert got.startswith(b"before")
+    assert got.endswith(b"after")
+    got = got[len("before") : -len("after")]
+    if format in ("npy", "npz"):
+        loaded = np.load(io.BytesIO(got))
+        np.testing.assert_array_equal(loaded if format == "npy" else loaded["soft"], [1.0, 2.0])
+    else:
+        save(tmp_path / "same", run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4), format=format)
+        assert got == (tmp_path / "same").read_bytes()
+
+
+@posix
+def test_an_open_descriptor_keeps_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"kept\n")
+    with path.open("ab") as file:
+        (tmp_path / "link").symlink_to(f"/dev/fd/{file.fileno()}")
+        for target in (f"/dev/fd/{file.fileno()}", str(tmp_path / "link")):
+            save(target, run_of(1, 4), [slices_of([1.0])], (1, 4), format="jsonl")
+        save(f"/dev/fd/{file.fileno()}", run_of(None, 4), [slices_of([1.0])], (1, 4), format="npy")
+    lines = path.read_bytes().split(b"\n", 3)
+    assert lines[0] == b"kept"
+    assert json.loads(lines[1]) == json.loads(lines[2])
+    np.testing.assert_array_equal(np.load(io.BytesIO(lines[3])), [1.0])
+
+
+@posix
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_standard_output_by_name(name: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    print("before", end="|")
+    save(name, run_of(1, 4), [slices_of([1.0])], (1, 4), format="csv")
+    print("after")
+    sys.stdout.flush()
+    header, row, after = capfdbinary.readouterr().out.splitlines()
+    assert header.startswith(b"before|index,hard,")
+    assert row.startswith(b"0,1,1.0,")
+    assert after == b"after"
+
+
+def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputError, match="standard output is closed"):
+        open_writer("-", "csv", run_of(1, 4), NAMES, force=False)

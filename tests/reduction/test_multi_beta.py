@@ -1,0 +1,169 @@
+"""The sweep over several β in one pass, beside the oracle at each of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from oracle import Answer, answer_to
+
+from softargmax_cli.errors import UndefinedError
+from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.reduction import fitting, stream
+from softargmax_cli.reduction.spec import Spec
+from softargmax_cli.reduction.sweep import AtBeta, sweep
+from softargmax_cli.tensorflow.base import Runtime
+
+Array = npt.NDArray[Any]
+
+BETAS = (0.1, 1.0, 7.3, 100.0, 1e5)
+
+
+@pytest.fixture
+def block(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets the size of blocks, in bytes."""
+    return lambda nbytes: monkeypatch.setattr(fitting, "BLOCK", nbytes)
+
+
+def swept(x: Array, spec: Spec, runtime: Runtime) -> Sequence[AtBeta]:
+    problem = spec.resolve(x.shape, x.dtype, frozenset({"offset"}))
+    (made,) = sweep(ArraySource(x), problem, runtime, betas=BETAS, full=True, memory=1 << 28)
+    assert made.slices == x.size // np.prod([x.shape[axis] for axis in spec.axes])
+    return made.betas
+
+
+def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
+    """The mean of ‖∂soft/∂x‖ by the formula β pᵢ (cᵢ − soft), in the widest float, slice by slice."""
+    axes = [axis % x.ndim for axis in spec.axes]
+    slices = np.moveaxis(x, axes, range(-len(axes), 0)).astype(np.longdouble)
+    if spec.kind == "cost":
+        slices = -slices
+    lengths = slices.shape[x.ndim - len(axes) :]
+    slices = slices.reshape(-1, *lengths)
+    norms = []
+    for k, scores in enumerate(slices):
+        if want.hard.reshape(len(axes), -1)[0, k] < 0:
+            continue
+        scores = np.where(np.isnan(scores), -np.inf, scores)
+        top = scores.max()
+        weight = (scores == top) * 1.0 if np.isinf(top) else np.exp(np.longdouble(spec.beta) * (scores - top))
+        if spec.window is not None:
+            hard = want.hard.reshape(len(axes), -1)[:, k]
+            for place in range(len(axes)):
+                shape = [-1 if axis == place else 1 for axis in range(len(axes))]
+                weight = weight * (abs(np.arange(lengths[place]) - hard[place]) <= spec.window).reshape(shape)
+        p, square = weight / weight.sum(), 0
+        for place, n in enumerate(lengths):
+            i = np.arange(n).astype(np.longdouble)
+            units = {"index": i, "corners": 2 * i / max(n - 1, 1) - (n > 1), "centers": (2 * i + 1) / n - 1}
+            c = units[spec.coords] if spec.values is None else spec.values[place]
+            c = c.reshape([-1 if axis == place else 1 for axis in range(len(axes))])
+            square = square + ((p * (c - (p * c).sum())) ** 2).sum()
+        norms.append(spec.beta * float(np.sqrt(square)))
+    return float(np.mean(norms)) if norms else math.nan
+
+
+def assert_right(got: Sequence[AtBeta], x: Array, spec: Spec, *, single: bool) -> None:
+    """Every number of every β is the oracle's."""
+    unit = 1e-6 if single else 1e-11
+    assert tuple(at.beta for at in got) == BETAS
+    for at in got:
+        asked = Spec(spec.axes, spec.kind, at.beta, spec.coords, spec.values, spec.window, spec.nan)
+        want = answer_to(x, asked)
+        flat = want.flat()
+        sound = ~np.isnan(flat.peak)
+        if not sound.any():
+            assert all(math.isnan(number) for number in (at.max_abs_offset, at.mean_spread, at.mean_gradient_norm))
+            continue
+        length = 1.0 if spec.values is None else max(float(np.ptp(values)) for values in spec.values)
+        offset, spread = abs(flat.offset[:, sound]), flat.spread[:, sound]
+        furthest = unit * (length + spread)
+        assert abs(at.max_abs_offset - offset.max()) <= furthest.max()
+        assert abs(at.mean_abs_offset - offset.mean()) <= furthest.mean()
+        unclear = np.count_nonzero(flat.margin[sound] <= unit)
+        assert abs(at.agreement - flat.agree[sound].mean()) * sound.sum() <= unclear + 1e-9
+        # A variance about the hard argmax less the square of the offset: that square bounds what is lost.
+        lost = np.sqrt(4 * unit * (length**2 + spread**2 + offset**2))
+        assert abs(at.mean_spread - spread.mean()) <= (lost**2 / np.maximum(spread, lost)).mean()
+        norm = gradient_norm(x, asked, want)
+        assert at.mean_gradient_norm == pytest.approx(norm, rel=300 * unit, abs=min(at.beta, 100) * length * 1e-7)
+
+
+CASES: dict[str, tuple[Callable[[np.random.Generator], Array], Spec]] = {
+    "scores": (lambda r: r.normal(size=(50, 40)).astype("f4"), Spec()),
+    "double": (lambda r: r.normal(size=(9, 60)), Spec()),
+    "first axis": (lambda r: r.normal(size=(30, 6, 5)).astype("f4"), Spec((0,))),
+    "middle axis, Fortran": (lambda r: np.asfortranarray(r.normal(size=(3, 50, 5))), Spec((1,), coords="corners")),
+    "longer than a tile": (lambda r: r.normal(size=(6, 401)).astype("f4"), Spec(coords="centers")),
+    "maps": (lambda r: r.normal(size=(3, 11, 17)).astype("f4"), Spec((-2, -1))),
+    "maps, x first, double": (lambda r: r.normal(size=(3, 11, 17)), Spec((-1, -2), coords="corners")),
+    "maps of costs, far axes": (lambda r: r.normal(size=(12, 3, 30)).astype("f4"), Spec((0, 2), "cost")),
+    "window": (lambda r: r.normal(size=(20, 300)).astype("f4"), Spec(window=3)),
+    "window, two axes": (lambda r: r.normal(size=(5, 20, 30)).astype("f4"), Spec((1, 2), window=2)),
+    "values": (lambda r: r.normal(size=(7, 90)).astype("f4"), Spec(values=(np.arange(90.0) ** 2,))),
+    "values of two axes, window": (
+        lambda r: r.normal(size=(4, 9, 31)),
+        Spec((2, 1), values=(np.geomspace(1, 1e3, 31), np.arange(9.0)), window=4),
+    ),
+    "bytes": (lambda r: r.integers(0, 256, (30, 44)).astype("u1"), Spec(coords="centers")),
+    "wide integers": (lambda r: r.integers(-(2**63), 2**63 - 1, (5, 30)), Spec((1,), "cost")),
+    "ties": (lambda r: r.integers(0, 3, (40, 30)).astype("f2"), Spec()),
+    "one entry": (lambda r: r.normal(size=(5, 1)), Spec(coords="corners")),
+    "infinities": (lambda r: r.choice([1.0, 2.0, -np.inf, np.inf], (30, 8)), Spec(nan="propagate")),
+    "NaN left out": (lambda r: np.where(r.random((30, 50)) < 0.2, np.nan, r.normal(size=(30, 50))), Spec(nan="omit")),
+    "NaN marked": (
+        lambda r: np.where(r.random((30, 50)) < 0.02, np.nan, r.normal(size=(30, 50))).astype("f4"),
+        Spec(nan="propagate"),
+    ),
+    "nothing defined": (lambda r: np.full((3, 4), np.nan), Spec(nan="omit")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("nbytes", [None, 200], ids=["whole", "in parts"])
+def test_every_number_is_the_oracles(
+    native_runtime: Runtime, block: Callable[[int], None], case: str, nbytes: int | None
+) -> None:
+    make, spec = CASES[case]
+    x = make(np.random.default_rng(5))
+    if nbytes is not None:
+        block(nbytes)
+    problem = spec.resolve(x.shape, x.dtype, frozenset())
+    assert_right(swept(x, spec, native_runtime), x, spec, single=problem.precision == np.dtype("f4"))
+
+
+@pytest.mark.parametrize("case", ["scores", "maps", "window", "values", "infinities"])
+def test_compiled_and_by_either_runtime(
+    runtime: Runtime, block: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
+    block(1000)
+    make, spec = CASES[case]
+    x = make(np.random.default_rng(6))
+    problem = spec.resolve(x.shape, x.dtype, frozenset())
+    assert_right(swept(x, spec, runtime), x, spec, single=problem.precision == np.dtype("f4"))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_first_slice_without_an_answer(native_runtime: Runtime, block: Callable[[int], None], order: Any) -> None:
+    x = np.zeros((4, 3, 5), order=order)
+    x[1, 2] = x[3, 0] = -np.inf
+    block(100)
+    with pytest.raises(UndefinedError) as raised:
+        swept(x, Spec(), native_runtime)
+    assert raised.value.what == "2 slices hold nothing but -inf; the first is slice (1, 2)"
+
+
+def test_betas_in_any_order_and_twice(native_runtime: Runtime) -> None:
+    x = np.random.default_rng(7).normal(size=(6, 30))
+    problem = Spec().resolve(x.shape, x.dtype, frozenset())
+    betas = [9.0, 1.0, 9.0]
+    (made,) = sweep(ArraySource(x), problem, native_runtime, betas=betas, full=False, memory=1 << 28)
+    first, second, third = made.betas
+    assert [at.beta for at in made.betas] == betas
+    assert first.max_abs_offset == third.max_abs_offset < second.max_abs_offset
+    assert math.isnan(first.mean_spread)
