@@ -23,7 +23,7 @@ import numpy as np
 from softargmax_cli.cluster import connection, tasks
 from softargmax_cli.cluster.session import Job
 from softargmax_cli.cluster.tasks import Column
-from softargmax_cli.errors import ClusterError, InputError, SoftArgmaxError, parameter
+from softargmax_cli.errors import ClusterError, InputError, OutputError, SoftArgmaxError, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_url
 from softargmax_cli.files.source import Source
@@ -161,6 +161,9 @@ class _Run:
         for address, seen in found.items():
             if isinstance(seen, InputError):
                 raise InputError(f"the worker {address} cannot read the input: {seen.message}", remedy.format("name"))
+            if isinstance(seen, OutputError):
+                what = f"the worker {address} does not see where results go: {seen.message}"
+                raise OutputError(what, remedy.format("write to"))
             if isinstance(seen, SoftArgmaxError):
                 seen.what = f"the worker {address}: {seen.message}"
                 raise seen
