@@ -105,8 +105,8 @@ def _without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Started later, by such a thread, multiprocessing's tracker would let Ctrl-C through again. It takes its warnings from
-    # here: after Ctrl-C it would warn of the locks that are left to it.
+    # Started later, by such a thread, multiprocessing's tracker would let Ctrl-C through again. It would warn of the
+    # locks that are left to it after Ctrl-C.
     sys.warnoptions.append("ignore")
     resource_tracker.ensure_running()
     sys.warnoptions.pop()

@@ -1,9 +1,8 @@
-"""A worker's session of one job: the open input, TensorFlow, and memory for boxes, kept from task to task."""
+"""A worker's session of one job: the open input and TensorFlow, kept from task to task."""
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -44,7 +43,7 @@ class Job:
     """One input and what is asked of it, sent to each worker once."""
 
     number: str
-    """Unique; also the topic under which workers say how much they have read."""
+    """Unique."""
     name: str
     """The input as the user named it."""
     input: str
@@ -78,9 +77,7 @@ class Session:
             self.runtime = stack.enter_context(lent(job.device))
             tune(self.runtime.version)
             boxes = BOXES.boxes(self.source, job.problem, job.memory)
-            self._buffers: queue.LifoQueue[Buffer] = queue.LifoQueue()
-            for _ in range(boxes.threads(cores(), job.memory) if boxes else 1):
-                self._buffers.put(Buffer())
+            self._room = threading.Semaphore(boxes.threads(cores(), job.memory) if boxes else 1)
             self.compiled = worth_compiling(job.plan, self.source.dtype.itemsize)
             self.close = stack.pop_all().close
 
@@ -93,13 +90,10 @@ class Session:
     @contextmanager
     def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:
         """Lend the values of a box; threads wait where the memory holds fewer boxes than there are threads."""
-        buffer = self._buffers.get()
-        try:
+        with self._room:
             pending = self.source.fetch(block)
             assert pending is not None
-            yield pending.load(buffer).values
-        finally:
-            self._buffers.put(buffer)
+            yield pending.load(Buffer()).values
 
 
 _lock = threading.Lock()
