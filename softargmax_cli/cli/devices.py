@@ -39,10 +39,9 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     else:
         from softargmax_cli.report.text import listed
 
-        lines = [(name, fact if isinstance(fact, list) else [fact]) for name, fact in facts.items()]
-        text = "\n".join(
-            listed([(name, [str(one) for one in several or [None]]) for name, several in lines], sys.stdout)
-        )
+        several = {name: fact if isinstance(fact, list) else [fact] for name, fact in facts.items()}
+        entries = [(name, ["none" if one is None else str(one) for one in several[name] or [None]]) for name in facts]
+        text = "\n".join(listed(entries, sys.stdout))
     print(text, flush=True)
     if failure is None:
         return 0
