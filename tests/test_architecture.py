@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "report": ["errors", "quoting", "report", *RESULTS, "reduction.slopes", "reduction.sweep"],
     "cluster": ["errors", "files", "reduction", "tensorflow", "api.describing", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
+    "guide": [],
     "cli": [""],
     "__main__": ["cli"],
     "": [""],

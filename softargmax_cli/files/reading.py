@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from softargmax_cli.files.selection import Selection
 
+NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+"""Delimiters of text that may be called by name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -26,11 +26,11 @@ _REMEDIES = {
     errno.EPERM: "see who may read it: ls -l",
     errno.EIO: "the disk or the network failed; try again, or copy it elsewhere",
 }
-"""For what the system refuses."""
+"""Advice for what the system refuses."""
 
 
 def opened(path: str) -> tuple[BinaryIO, str, int | None]:
-    """The stream of a file, a URL, or standard input for "-", at its first byte; its name, and its size where known."""
+    """Open a file, a URL, or standard input for "-": the stream, its name, and its size where that is known."""
     if path == "-":
         if sys.stdin is not None and sys.stdin.closed:
             raise InputError("<stdin>: read already", "name - once")
@@ -54,9 +54,9 @@ def opened(path: str) -> tuple[BinaryIO, str, int | None]:
 
 
 def looked_at(stream: BinaryIO, known: Callable[[bytes], bool]) -> tuple[BinaryIO, bytes]:
-    """The stream, still at its first byte, and its first bytes: `LOOK` where these are `known`, else `FAR`, or more.
+    """Look at the first bytes of a stream: `LOOK` where these are `known`, else `FAR` or more, or all that it has.
 
-    They are all that it has, where it has less.
+    Returns a stream that is still at its first byte, and these bytes.
     """
     first = stream.peek(LOOK)  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
     if not first or len(first) >= FAR or (len(first) >= LOOK and known(first)):

@@ -8,11 +8,8 @@ import gzip
 import io
 import math
 import os
-import subprocess
-import sys
 import tempfile
 import threading
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,52 +146,10 @@ class TestNpy:
         read = [places[tuple(map(slice, block.start, block.stop))].ravel(order) for block in source.asked]
         assert np.concatenate([[], *read]).tolist() == list(range(values.size))
 
-    @pytest.mark.parametrize(("shape", "order"), [((1, 400_000), "C"), ((400_000, 1), "F"), ((2, 1, 200_000), "C")])
-    def test_a_long_stretch_is_cut(self, shape: tuple[int, ...], order: Any) -> None:
-        values = np.arange(400_000.0).reshape(shape).copy(order)
-        with piped(saved(values), 1 << 16) as stream:
-            source = Watched(NpySource(stream, "<stdin>"))
-            with contextlib.closing(copied(source, 1 << 18)) as copy:
-                np.testing.assert_array_equal(everything(copy), values)
-        assert max(math.prod(block.shape) * 8 for block in source.asked) <= 1 << 16
-
-    @pytest.mark.parametrize("order", ["C", "F"])
-    def test_memory_does_not_hold_it(self, order: Any) -> None:
-        values = np.zeros((8, 1 << 19)).copy(order)
-        content = saved(values)  # 32 MiB
-        with piped(content, 1 << 16) as stream:
-            source = NpySource(stream, "<stdin>")
-            tracemalloc.start()
-            try:
-                with contextlib.closing(copied(source, 64 * MIB)):
-                    peak = tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
-        assert peak < 16 * MIB
-
     def test_any_byte_of_a_truth_value(self) -> None:
         content = saved(np.array([0, 1, 2, 255], "u1")).replace(b"|u1", b"|b1")
         with piped(content) as stream, contextlib.closing(copied(NpySource(stream, "<stdin>"), MIB)) as copy:
             assert everything(copy).view("u1").tolist() == [0, 1, 1, 1]
-
-    def test_several_threads_at_once(self) -> None:
-        values = np.random.default_rng(1).standard_normal((300, 200))
-        wrong: list[int] = []
-        with piped(saved(values)) as stream, contextlib.closing(copied(NpySource(stream, "<stdin>"), MIB)) as copy:
-
-            def reads(first: int) -> None:
-                wrong.extend(
-                    row
-                    for row in range(first, 300, 4)
-                    if not np.array_equal(box(copy, Block((row, 20), (row + 1, 180)))[0], values[row, 20:180])
-                )
-
-            workers = [threading.Thread(target=reads, args=(first,)) for first in range(4)]
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-        assert wrong == []
 
     def test_what_needs_no_copy(self, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", np.zeros(3))
@@ -329,45 +284,3 @@ class TestTheFile:
         )
         assert "TMPDIR" in caught.value.remedy
         assert made[0].closed
-
-    def test_a_limit_of_the_system(self, tmp_path: Path) -> None:
-        """A real refusal of a real file: its size is limited."""
-        pytest.importorskip("resource")
-        np.save(tmp_path / "a.npy", np.zeros(100_000))
-        script = """
-            import resource, sys
-            from softargmax_cli.files.formats.npy import NpySource
-            from softargmax_cli.files.tempcopy import copied
-            from softargmax_cli.errors import OutputError
-            resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-            try:
-                copied(NpySource(sys.stdin.buffer, "<stdin>"), 1 << 16)
-            except OutputError as error:
-                print(error)
-        """
-        with piped((tmp_path / "a.npy").read_bytes()) as stream:
-            done = subprocess.run(
-                [sys.executable, "-W", "error", "-c", "if True:" + script],
-                stdin=stream,
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=Path(__file__).parents[2],
-                env={**os.environ, "TMPDIR": str(tmp_path)},
-            )
-        assert done.stderr == ""
-        assert done.stdout.splitlines()[0] == (
-            f"<stdin>: cannot be copied to a temporary file in {tmp_path}: {os.strerror(errno.EFBIG)}"
-        )
-        assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
-
-    def test_no_directory_for_temporary_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def nowhere() -> list[str]:
-            return ["/no/such/directory"]
-
-        monkeypatch.setattr(tempfile, "_candidate_tempdir_list", nowhere)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        with piped(saved(np.zeros(3))) as stream, pytest.raises(OutputError, match="No usable temporary") as caught:
-            copied(NpySource(stream, "<stdin>"), MIB)
-        assert caught.value.what.startswith("<stdin>: cannot be copied to a temporary file: ")
-        assert "TMPDIR" in caught.value.remedy
