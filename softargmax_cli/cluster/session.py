@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy.typing as npt
 
-from softargmax_cli.api.runtimes import lent
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.writers.zarr import Chunks
@@ -25,7 +24,7 @@ from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.parallel import cores
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.stream import worth_compiling
-from softargmax_cli.tensorflow.loading import tune
+from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
 """Sessions that stay open without a user, as those do whose client ended without a word."""
@@ -75,7 +74,7 @@ class Session:
         with ExitStack() as stack:
             self.source = stack.enter_context(closing(open_source(job.input, job.reading)))
             self.source.name = job.name
-            self.runtime = stack.enter_context(lent(job.device))
+            self.runtime = shared(job.device)
             tune(self.runtime.version)
             boxes = BOXES.boxes(self.source, job.problem, job.memory)
             self._buffers: queue.LifoQueue[Buffer] = queue.LifoQueue()
