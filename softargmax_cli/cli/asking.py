@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.errors import OptionError, SoftArgmaxError, naming
 from softargmax_cli.report.progress import Progress
-from softargmax_cli.tensorflow.loading import Loading
+from softargmax_cli.tensorflow.choice import Loader
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -89,8 +89,7 @@ class Inputs:
 
     def __init__(self, asked: Asked, client: Client | None = None) -> None:
         self._asked, self._client = asked, client
-        self._runtime: Runtime | None = None
-        self._loading = Loading(verbose=asked.verbose) if client is None else None
+        self._loader = Loader(asked.device, verbose=asked.verbose) if client is None else None
         try:
             self._spec = spec_of(asked)
         except BaseException:
@@ -131,40 +130,24 @@ class Inputs:
                     what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
                     raise OptionError(what, "run it on one machine, or convert it first")
                 if source.sequential and needs.must_seek(source, problem, asked.memory):
-                    from softargmax_cli.files.spooled import spooled
+                    from softargmax_cli.files.tempcopy import copied
 
-                    named = source.has_ids and problem.keeps_rows and not needs.in_boxes
                     with Progress(source.nbytes, stream) as progress:
-                        source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
-                    if named:
-                        source.notes = (
-                            *source.notes,
-                            "its rows lose their names, as it must be copied to be read twice",
-                        )
+                        source = files.enter_context(closing(copied(source, asked.memory, progress.advance)))
                     problem = spec.resolve(source.shape, source.dtype, wanted)
                 count = needs.passes(source, problem, asked.memory)
             runtime: Runtime | Workers
-            if self._client is None:
-                runtime = self._renewed()
+            if self._loader is not None:
+                runtime = self._loader.runtime(say_note if asked.verbose else _say_nothing)
                 kept = 0 if excerpt is None else excerpt(problem)
             else:
                 from softargmax_cli.cluster.reduction import Workers
 
+                assert self._client is not None
                 runtime, kept = Workers(self._client, name, asked.reading, asked.device), 0
             reduction = Reduction(source, problem, runtime, asked.memory, stream, count, kept)
             files.callback(reduction.close)
             yield reduction
-
-    def _renewed(self) -> Runtime:
-        """The runtime; a new one where that of the inputs before has made many functions."""
-        assert self._loading is not None
-        say = say_note if self._asked.verbose and self._runtime is None else _say_nothing
-        if self._runtime is not None and self._runtime.worn:
-            self._runtime.close()
-            self._runtime = None
-        if self._runtime is None:
-            self._runtime = self._loading.runtime(self._asked.device, say)
-        return self._runtime
 
     def replayed(self, name: str) -> Replay:
         """What opens an input as often as is wanted."""
@@ -178,8 +161,8 @@ class Inputs:
 
     def close(self) -> None:
         """Wait for what is being loaded."""
-        if self._loading is not None:
-            self._loading.close()
+        if self._loader is not None:
+            self._loader.close()
 
 
 class Reduction:

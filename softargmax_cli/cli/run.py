@@ -28,7 +28,7 @@ def run(
     plot: options.Plot = None,
     force: options.Force = False,
     resume: options.Resume = False,
-    device: options.Device = "auto",
+    device: options.Device = "cpu",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,

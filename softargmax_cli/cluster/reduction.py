@@ -63,7 +63,7 @@ class Workers:
     @property
     def device(self) -> str:
         """The name of the device, as a runtime has it."""
-        return {"auto": "CPU", "gpu": "GPU:0"}.get(self.asked, self.asked.upper())
+        return "GPU:0" if self.asked == "gpu" else self.asked.upper()
 
 
 def reduce(

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy.typing as npt
 
-from softargmax_cli.api.runtimes import lent
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.writers.zarr import Chunks
@@ -24,7 +23,7 @@ from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.parallel import cores
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.stream import worth_compiling
-from softargmax_cli.tensorflow.loading import tune
+from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
 """Sessions that stay open without a user, as those do whose client ended without a word."""
@@ -67,25 +66,22 @@ class Session:
     """One job in this process. Raises InputError where the input cannot be read here."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.lookalike = job, Lookalike()
+        self.lookalike = Lookalike()
         self.users, self.ended = 0, False
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         with ExitStack() as stack:
             self.source = stack.enter_context(closing(open_source(job.input, job.reading)))
             self.source.name = job.name
-            self.runtime = stack.enter_context(lent(job.device))
-            tune(self.runtime.version)
+            runtime = shared(job.device)
+            tune(runtime.version)
             boxes = BOXES.boxes(self.source, job.problem, job.memory)
             self._room = threading.Semaphore(boxes.threads(cores(), job.memory) if boxes else 1)
+            _, elements = BOXES.fit(self.source, job.problem, job.memory)
+            blocks = BlockReducer(job.problem, runtime)
+            self.reducer = BoxReducer(blocks, job.problem, self.source.order, elements)
             self.compiled = worth_compiling(job.plan, self.source.dtype.itemsize)
             self.close = stack.pop_all().close
-
-    def reducer(self) -> BoxReducer:
-        """Make a reducer that has found no NaN so far."""
-        job, source = self.job, self.source
-        _, elements = BOXES.fit(source, job.problem, job.memory)
-        return BoxReducer(BlockReducer(job.problem, self.runtime), job.problem, source.order, elements)
 
     @contextmanager
     def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:

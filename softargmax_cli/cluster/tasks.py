@@ -29,8 +29,6 @@ class Part:
     """None where the boxes have nothing to say in a second pass."""
     misfits: tuple[Misfit, ...] = ()
     """With positions in the whole array."""
-    careful: bool = False
-    """Whether NaN or infinities were found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def mapped(number: Any, job: Job) -> Part:
     column, part = divmod(int(number.item()), job.plan.parts)
     block, problem = job.plan.at(column, part), job.problem
     with session(job) as here, here.loaded(block) as values:
-        reducer, compiled = here.reducer(), here.compiled[block.shape]
+        reducer, compiled = here.reducer, here.compiled[block.shape]
         if job.plan.parts == 1:
             if problem.kind == "scores":
                 here.lookalike.look(values, problem.axes)
@@ -69,9 +67,9 @@ def mapped(number: Any, job: Job) -> Part:
             state, misfit = reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
     if misfit is None:
-        return Part(column, state, (), reducer.careful)
+        return Part(column, state)
     first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
-    return Part(column, state, (replace(misfit, first=first),), reducer.careful)
+    return Part(column, state, (replace(misfit, first=first),))
 
 
 def merged(parts: Any, beta: float | None) -> Part:
@@ -94,7 +92,7 @@ def again(found: Part, number: Any, job: Job) -> Part:
             return Part(column, None)
         with here.loaded(block) as values:
             compiled = here.compiled[block.shape]
-            sums = here.reducer().about(values, block.start, known, careful=found.careful, compiled=compiled)
+            sums = here.reducer.about(values, block.start, known, compiled=compiled)
     return Part(column, sums)
 
 
@@ -129,4 +127,4 @@ def _folded(parts: Any, both: Any) -> Part:
     several = list(flatten(parts if isinstance(parts, list) else [parts]))
     state = folded((part.state for part in several), both)
     misfits = tuple(misfit for part in several for misfit in part.misfits)
-    return Part(several[0].column, state, misfits, any(part.careful for part in several))
+    return Part(several[0].column, state, misfits)

@@ -12,7 +12,8 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.stores import is_store
 from softargmax_cli.files.strangers import LONGEST_START, other_format
-from softargmax_cli.files.streams import looked_at, opened, seekable
+from softargmax_cli.files.streams import looked_at, opened
+from softargmax_cli.files.tempcopy import copied_stream
 from softargmax_cli.files.watching import Watch, refusals
 
 
@@ -70,7 +71,7 @@ def _part(source: Source, reading: Reading) -> Source:
     if reading.select is None:
         return source
     try:
-        from softargmax_cli.files.select.applied import selected
+        from softargmax_cli.files.select import selected
 
         part = selected(source, reading.select)
         part.watch = source.watch
@@ -85,7 +86,7 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, rea
         raise InputError(f"{name}: empty", "is something still to write it?")
     for kind in FORMATS:
         if kind.begins(first):
-            source = _opened(kind, seekable(stream, name) if kind.jumps else stream, name, reading)
+            source = _opened(kind, copied_stream(stream, name) if kind.jumps else stream, name, reading)
             break
     else:
         start = first[:LONGEST_START]

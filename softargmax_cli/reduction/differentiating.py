@@ -134,7 +134,7 @@ class _SlopeStream(SliceStream):
     def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         worth = self._worth_compiling(plan)
         for box in plan.boxes():
-            found = self._found(box, worth)
+            found, ids = self._found(box, worth)
             if self.problem.window is not None:
                 found = self._completed(box, worth, found)
             slope: Slope | None = None
@@ -144,7 +144,7 @@ class _SlopeStream(SliceStream):
                 assert part.slope is not None
                 slope = joined(slope, part.slope)
             assert slope is not None
-            yield box[-1], self._turned(self._with(self._results(found, box[-1]), slope), box[-1])
+            yield box[-1], self._turned(self._with(self._results(found, box[-1], ids), slope), box[-1])
 
     def _differentiated(self, task: Task) -> Part[Slices]:
         """A worker's share where the state of the slices is known."""

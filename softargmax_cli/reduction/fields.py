@@ -57,7 +57,15 @@ GRADIENT_FIELDS = (
 )
 """The fields of slices with gradients, in the same way."""
 
-BY_NAME = {field.name: field for field in (*FIELDS, *GRADIENT_FIELDS)}
+EXPECTED_FIELDS = (
+    *FIELDS[:2],
+    Field("expected", F8, "soft as it was stored earlier", None, per_axis=True),
+    Field("difference", F8, "soft less what was expected; 0 where both are NaN", None, per_axis=True),
+    *FIELDS[2:],
+)
+"""The fields of slices that are compared with a stored result, in the same way."""
+
+BY_NAME = {field.name: field for field in (*FIELDS, *GRADIENT_FIELDS, *EXPECTED_FIELDS)}
 NAMES = tuple(field.name for field in FIELDS)
 FREE = frozenset(field.name for field in FIELDS if not field.needs)
 """Fields that cost nothing beside `soft`; the others are computed only when asked for."""

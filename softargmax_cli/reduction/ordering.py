@@ -20,14 +20,14 @@ Scratch = Callable[[int], IO[bytes]]
 
 
 def logical(slices: Slices, shape: Sequence[int], order: Order) -> Slices:
-    """The slices of one block in row-major order of its kept axes (of lengths `shape`), from memory order."""
+    """Put the slices of one block into row-major order of its kept axes (of lengths `shape`), from memory order."""
     if order == "C" or len(shape) <= 1:
         return slices
     return replace(slices, columns={name: _turned(part, shape) for name, part in slices.columns.items()})
 
 
 def _turned(part: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
-    """(…, m) in row-major order of `shape` from column-major."""
+    """Turn (…, m) into row-major order of `shape` from column-major."""
     before = part.shape[:-1]
     box = part.reshape(*before, *shape[::-1])
     last = range(len(before), box.ndim)

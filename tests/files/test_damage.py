@@ -30,7 +30,7 @@ from softargmax_cli.files.formats.hdf5 import opening as hdf5_module
 from softargmax_cli.files.members import SeveralArraysError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

@@ -26,7 +26,7 @@ from softargmax_cli.files.formats.zarr import ZarrSource
 from softargmax_cli.files.kept import Kept
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

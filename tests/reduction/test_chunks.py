@@ -14,8 +14,8 @@ from oracle import answer_to, assert_answers
 
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.files.select.applied import selected
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.select import selected
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.boxes import FAN_IN, HELD, boxes_of, held_bytes

@@ -14,15 +14,13 @@ from softargmax_cli.reduction.result import Run, Slices
 BATCH = 1 << 15
 """Rows that are Python objects at one time, however many slices come at once."""
 
-DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1", "multimodal": "|b1", "vanished": "|b1"}
-"""How the values of a field are stored; those of the others are "<f8"."""
-
 Column = npt.NDArray[Any] | Sequence[Any]
 
 
 def dtype_of(field: str) -> np.dtype[Any]:
     """Return the dtype, little-endian, in which a field is stored."""
-    return np.dtype(DTYPES.get(field, "<f8"))
+    dtype: np.dtype[Any] = BY_NAME[field].dtype.newbyteorder("<")
+    return dtype
 
 
 def batches(slices: Slices) -> Iterator[Slices]:

@@ -159,7 +159,9 @@ class NpzWriter(Writer):
                 with archive.open(_member("id", len(header) + self.count * dtype.itemsize), "w") as stream:
                     stream.write(header)
                     for start in range(0, self.count, NAMES_AT_ONCE):
-                        stream.write(np.array(self._names.read(start, start + NAMES_AT_ONCE), dtype).data)
+                        stream.write(
+                            np.array(self._names.read(range(start, min(start + NAMES_AT_ONCE, self.count))), dtype).data
+                        )
             for field, array in self._arrays.items():
                 _add(archive, field, array, _shape(self.run, kept, field))
 
