@@ -151,8 +151,7 @@ def _bytes_on_disk(name: str) -> int | None:
 def _listed(name: str, several: SeveralArraysError, looked: Looked) -> Listing:
     """What a file holds where nothing says which of it is meant: the first array of numbers is tried next."""
     members = [(each.name, each.shape, each.dtype) for each in several.members]
-    tried = next((each.name for each in several.members if each.shape), members[0][0])
-    arguments = [*run_on(name, replace(looked.reading, key=tried))]
+    arguments = [*run_on(name, replace(looked.reading, key=several.first))]
     title = "<stdin>" if name == "-" else name
     return Listing(title, several.kind, _bytes_on_disk(name), members, several.count, arguments)
 
