@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import NAMED_DELIMITERS
+from softargmax_cli.files.reading import NAMED_DELIMITERS
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 LEAST_MEMORY = 16 * 2**20
@@ -57,9 +57,9 @@ def size_of(size: int | str) -> int:
 
 
 def device_of(device: str) -> str:
-    """The device in small letters. Raises OptionError where it is none of auto, cpu, gpu and gpu:N."""
-    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device.lower()):
-        raise OptionError(f"{device!r} is no device", "choose auto, cpu, gpu or gpu:N")
+    """The device in small letters. Raises OptionError where it is none of cpu, gpu and gpu:N."""
+    if not re.fullmatch(r"cpu|gpu(:\d+)?", device.lower()):
+        raise OptionError(f"{device!r} is no device", "choose cpu, gpu or gpu:N")
     return device.lower()
 
 

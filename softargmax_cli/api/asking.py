@@ -10,7 +10,7 @@ import numpy.typing as npt
 from softargmax_cli.api.arguments import axes_of, one_of, window_of
 from softargmax_cli.errors import InputError, OptionError
 from softargmax_cli.reduction.layout import Kind
-from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec, Values, shape_text
+from softargmax_cli.reduction.spec import Arrays, Coords, NanPolicy, Precision, Problem, Spec, shape_text
 
 Axis = int | tuple[int, ...] | list[int]
 
@@ -55,7 +55,7 @@ def resolved(spec: Spec, shape: tuple[int | None, ...], dtype: npt.DTypeLike) ->
     return problem
 
 
-def _values(values: Any, axes: int) -> Values | None:
+def _values(values: Any, axes: int) -> Arrays | None:
     """The coordinate of each index, one array for each axis."""
     if values is None:
         return None

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from softargmax_cli.api.asking import Axis, resolved, spec_of
 from softargmax_cli.errors import naming
-from softargmax_cli.reduction.coordinates import coordinate, step
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import Layout
 from softargmax_cli.reduction.spec import Problem
@@ -151,9 +150,9 @@ def _finished(sums: dict[str, Any], problem: Problem) -> list[Any]:
         elif problem.coords == "index":
             center = hard
         else:
-            table = coordinate(problem.coords, lengths[k], np.arange(lengths[k]))
+            table = problem.coordinates[k].at(np.arange(lengths[k]), lengths[k])
             center = tf.gather(table, tf.cast(hard, tf.int32))
-            offset *= step(problem.coords, lengths[k])
+            offset *= problem.coordinates[k].step(lengths[k])
         soft.append(tf.where(defined, center + offset, math.nan))
     return soft
 

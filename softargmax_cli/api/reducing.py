@@ -16,20 +16,20 @@ from softargmax_cli.api.answers import Collector, Result
 from softargmax_cli.api.arguments import delimiter_of, device_of, one_of, size_of
 from softargmax_cli.api.asking import Axis, spec_of
 from softargmax_cli.api.describing import described
-from softargmax_cli.api.runtimes import lent
 from softargmax_cli.errors import OptionError, as_called, naming
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.applied import selected
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.select import selected
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.spooled import spooled
+from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction import engine
+from softargmax_cli.reduction.fields import FREE, NAMES
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.result import ALWAYS, FIELDS
+from softargmax_cli.tensorflow.choice import shared
 
 
 def reduce(
@@ -43,7 +43,7 @@ def reduce(
     window: int | None = None,
     nan: Literal["error", "omit", "propagate"] = "error",
     precision: Literal["auto", "single", "double"] = "auto",
-    device: str = "auto",
+    device: str = "cpu",
     memory: int | str = "256MiB",
     key: str | None = None,
     select: Any = None,
@@ -61,7 +61,7 @@ def reduce(
     axis, beta, kind, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
     nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
-    device: "auto", "cpu", "gpu" or "gpu:N", where TensorFlow computes.
+    device: "cpu", "gpu" or "gpu:N", where TensorFlow computes.
     memory: bound on the blocks held at a time, in bytes or as "256MiB"; the result, and TensorFlow, come beside it.
     key: the name of the array, in a file that holds several.
     select: the part to take, as numpy.s_[0, :, 3:5] or "0,:,3:5": integers, slices and ...; the rest is not read.
@@ -82,15 +82,15 @@ def reduce(
         files.enter_context(naming(source.name))
         problem = spec.resolve(source.shape, source.dtype, wanted)
         if source.sequential and REDUCTION.must_seek(source, problem, room):
-            source = files.enter_context(closing(spooled(source, room)))
+            source = files.enter_context(closing(copied(source, room)))
             problem = spec.resolve(source.shape, source.dtype, wanted)
         notes = list(source.notes)
-        with lent(device) as runtime:
-            run = described(source, problem, runtime.device)
-            collector = Collector(run, wanted)
-            with watching(source.watch, notes), refusals(source.name):
-                for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append, scratch=scratch):
-                    collector.add(slices)
+        runtime = shared(device)
+        run = described(source, problem, runtime.device)
+        collector = Collector(run, wanted)
+        with watching(source.watch, notes), refusals(source.name):
+            for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append, scratch=scratch):
+                collector.add(slices)
         shape = tuple(source.rows if n is None else n for n in source.shape)
     for note in notes:
         warnings.warn(f"{source.name}: {as_called(note)}", stacklevel=2)
@@ -114,7 +114,7 @@ def _opened(path_or_array: Any, reading: Reading) -> Source:
 def _fields(fields: Iterable[str] | None) -> frozenset[str]:
     """Which fields to compute; those that cost nothing always."""
     if fields is None:
-        return frozenset(FIELDS)
+        return frozenset(NAMES)
     if isinstance(fields, str):
         fields = [fields]
-    return ALWAYS | {one_of("fields", field, FIELDS) for field in fields}
+    return FREE | {one_of("fields", field, NAMES) for field in fields}

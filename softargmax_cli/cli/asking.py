@@ -10,13 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
-from softargmax_cli.errors import SoftArgmaxError, naming
+from softargmax_cli.errors import OptionError, SoftArgmaxError, naming
 from softargmax_cli.report.progress import Progress
-from softargmax_cli.tensorflow.loading import Loading
+from softargmax_cli.tensorflow.choice import Loader
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from distributed import Client
 
+    from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.replay import Replay
     from softargmax_cli.files.source import Source
@@ -62,14 +64,15 @@ def for_each(
     asked: Asked,
     work: Callable[[Inputs, str], int],
     refused: Callable[[str, SoftArgmaxError], None] = lambda name, error: None,
+    client: Client | None = None,
 ) -> int:
     """Do `work` for one input after the other; the largest of its results, or 2 where an input cannot be used.
 
-    What is wrong with one is said on standard error, and `refused` is told. Raises OptionError where options contradict
-    each other.
+    What is wrong with one is said on standard error, and `refused` is told. client: of the cluster that computes, or
+    None. Raises OptionError where options contradict each other.
     """
     code = 0
-    with closing(Inputs(asked)) as inputs:
+    with closing(Inputs(asked, client)) as inputs:
         for name in names:
             try:
                 code = max(code, work(inputs, name))
@@ -82,12 +85,11 @@ def for_each(
 
 
 class Inputs:
-    """Opens inputs, while TensorFlow is loaded beside."""
+    """Opens inputs, while TensorFlow is loaded beside, unless a cluster computes."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._runtime: Runtime | None = None
-        self._loading = Loading(verbose=asked.verbose)
+    def __init__(self, asked: Asked, client: Client | None = None) -> None:
+        self._asked, self._client = asked, client
+        self._loader = Loader(asked.device, verbose=asked.verbose) if client is None else None
         try:
             self._spec = spec_of(asked)
         except BaseException:
@@ -113,9 +115,10 @@ class Inputs:
         replay: what opens it, where it is opened more than once; beta: another than the one asked for.
         """
         from softargmax_cli.files.registry import open_source
-        from softargmax_cli.reduction.fitting import REDUCTION
+        from softargmax_cli.reduction.fitting import BOXES, REDUCTION
 
-        asked, wanted, needs = self._asked, frozenset(fields), needs or REDUCTION
+        asked, wanted = self._asked, frozenset(fields)
+        needs = needs or (REDUCTION if self._client is None else BOXES)
         spec = self._spec if beta is None else replace(self._spec, beta=beta)
         stream = None if bar and not asked.quiet else io.StringIO()
         with ExitStack() as files:
@@ -123,34 +126,28 @@ class Inputs:
             source = files.enter_context(closing(opening))
             with naming(source.name):
                 problem = spec.resolve(source.shape, source.dtype, wanted)
+                if self._client is not None and source.sequential:
+                    what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
+                    raise OptionError(what, "run it on one machine, or convert it first")
                 if source.sequential and needs.must_seek(source, problem, asked.memory):
-                    from softargmax_cli.files.spooled import spooled
+                    from softargmax_cli.files.tempcopy import copied
 
-                    named = source.has_ids and problem.keeps_rows and not needs.in_boxes
                     with Progress(source.nbytes, stream) as progress:
-                        source = files.enter_context(closing(spooled(source, asked.memory, progress.advance)))
-                    if named:
-                        source.notes = (
-                            *source.notes,
-                            "its rows lose their names, as it must be copied to be read twice",
-                        )
+                        source = files.enter_context(closing(copied(source, asked.memory, progress.advance)))
                     problem = spec.resolve(source.shape, source.dtype, wanted)
                 count = needs.passes(source, problem, asked.memory)
-            runtime = self._renewed()
-            kept = 0 if excerpt is None else excerpt(problem)
+            runtime: Runtime | Workers
+            if self._loader is not None:
+                runtime = self._loader.runtime(say_note if asked.verbose else _say_nothing)
+                kept = 0 if excerpt is None else excerpt(problem)
+            else:
+                from softargmax_cli.cluster.reduction import Workers
+
+                assert self._client is not None
+                runtime, kept = Workers(self._client, name, asked.reading, asked.device), 0
             reduction = Reduction(source, problem, runtime, asked.memory, stream, count, kept)
             files.callback(reduction.close)
             yield reduction
-
-    def _renewed(self) -> Runtime:
-        """The runtime; a new one where that of the inputs before has made many functions."""
-        say = say_note if self._asked.verbose and self._runtime is None else _say_nothing
-        if self._runtime is not None and self._runtime.worn:
-            self._runtime.close()
-            self._runtime = None
-        if self._runtime is None:
-            self._runtime = self._loading.runtime(self._asked.device, say)
-        return self._runtime
 
     def replayed(self, name: str) -> Replay:
         """What opens an input as often as is wanted."""
@@ -160,11 +157,12 @@ class Inputs:
 
     def release(self) -> None:
         """Stop holding standard error back, for something is to be said there."""
-        self._loading.close()
+        self.close()
 
     def close(self) -> None:
         """Wait for what is being loaded."""
-        self._loading.close()
+        if self._loader is not None:
+            self._loader.close()
 
 
 class Reduction:
@@ -174,7 +172,7 @@ class Reduction:
         self,
         source: Source,
         problem: Problem,
-        runtime: Runtime,
+        runtime: Runtime | Workers,
         memory: int,
         stream: io.StringIO | None,
         passes: int,
@@ -196,9 +194,17 @@ class Reduction:
 
     def __iter__(self) -> Iterator[Slices]:
         from softargmax_cli.files.temporary import scratch
-        from softargmax_cli.reduction.engine import reduce
 
+        if self.on_cluster:
+            from softargmax_cli.cluster.reduction import reduce
+        else:
+            from softargmax_cli.reduction.engine import reduce  # type: ignore[assignment]
         return self.through(partial(reduce, scratch=scratch))
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether workers compute, and not this process."""
+        return hasattr(self._runtime, "client")
 
     def through(self, reduce: Callable[..., Iterator[Made]]) -> Iterator[Made]:
         """What `reduce`, called as the engine's, makes of the input."""

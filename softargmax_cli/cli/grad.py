@@ -74,7 +74,7 @@ def grad(
     format: Format = "table",
     rows: options.Rows = 20,
     force: options.Force = False,
-    device: options.Device = "auto",
+    device: options.Device = "cpu",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -52,12 +52,12 @@ def grad_all(names: Sequence[str], asked: Asked, wanted: Wanted) -> int:
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.reduction.differentiating import GRADIENT
-        from softargmax_cli.reduction.result import ALWAYS
+        from softargmax_cli.reduction.fields import FREE
 
         nonlocal tables
         file, said = next(places)
         data = file == "-" or said.path == "-"
-        with inputs.opened(name, ALWAYS, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
+        with inputs.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             _show(reduction, file, said, asked, wanted, apart=tables > 0)
         sys.stdout.flush()
         tables += said.table
@@ -89,11 +89,13 @@ def _show(
     from softargmax_cli.files.temporary import scratch
     from softargmax_cli.files.writers import open_writer
     from softargmax_cli.reduction.differentiating import differentiate
-    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SLOPE_FIELDS, SlopeSummary
+    from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary
     from softargmax_cli.report.slopes import SlopeTable
 
     summary, table = SlopeSummary(), SlopeTable(wanted.rows)
-    run = replace(reduction.run, fields=SLOPE_FIELDS, alone="gradient", wrt=wanted.wrt, vanished=wanted.vanished)
+    names = tuple(field.name for field in GRADIENT_FIELDS)
+    run = replace(reduction.run, fields=names, alone="gradient", wrt=wanted.wrt, vanished=wanted.vanished)
     reduction.run = run
     boxes: BoxWriter | None = None
     sinks: list[Writer] = []

@@ -155,12 +155,4 @@ def _placed(
     problem: Problem, shape: tuple[int, ...], axis: int, index: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """The coordinates of indices along an axis, which may lie between whole ones, or half a step outside."""
-    import numpy as np
-
-    from softargmax_cli.reduction.coordinates import coordinate
-
-    length = shape[axis]
-    if problem.values is None:
-        return coordinate(problem.coords, length, index)
-    values = problem.values[problem.axes.index(axis)]
-    return np.interp(index, np.arange(length), values)
+    return problem.along(axis).at(index, shape[axis])

@@ -111,7 +111,7 @@ def sweep(
     output: Output = None,
     format: Format = None,
     force: options.Force = False,
-    device: options.Device = "auto",
+    device: options.Device = "cpu",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from softargmax_cli.files.select.selection import Selection
+from softargmax_cli.files.selection import Selection
+
+NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+"""Delimiters of text that may be called by name."""
 
 
 @dataclass(frozen=True, slots=True)

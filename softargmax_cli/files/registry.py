@@ -19,7 +19,8 @@ from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.stores import is_store
-from softargmax_cli.files.streams import FAR, looked_at, opened, seekable
+from softargmax_cli.files.streams import FAR, looked_at, opened
+from softargmax_cli.files.tempcopy import copied_stream
 from softargmax_cli.files.watching import Watch, refusals
 
 
@@ -161,7 +162,7 @@ def _part(source: Source, reading: Reading) -> Source:
     if reading.select is None:
         return source
     try:
-        from softargmax_cli.files.select.applied import selected
+        from softargmax_cli.files.select import selected
 
         part = selected(source, reading.select)
         part.watch = source.watch
@@ -240,7 +241,7 @@ def _told(source: Source, article: str, options: frozenset[str], reading: Readin
 
 
 def _opened(kind: Format, stream: BinaryIO, name: str, reading: Reading) -> Source:
-    stream = seekable(stream, name) if kind.seeks else stream
+    stream = copied_stream(stream, name) if kind.seeks else stream
     try:
         module, _, function = kind.opener.rpartition(".")
         opener = getattr(importlib.import_module(f"softargmax_cli.files.formats.{module}"), function)

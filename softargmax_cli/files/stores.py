@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from softargmax_cli.errors import MissingDependencyError
@@ -11,10 +12,10 @@ from softargmax_cli.files.remote import is_file, is_url
 
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""
-MANIFEST = ".softargmax.json"
-"""Lies in a store of results until it is whole."""
+UNFINISHED = "hard/zarr.json"
+"""Lies in a store of results from the beginning, when none of `DOCUMENTS` is there yet."""
 PARTIAL = ".partial"
-"""Ends the name of one on a disk until then."""
+"""Ends the name of a store on a disk until it is complete."""
 
 
 def is_store(name: str) -> bool:
@@ -34,7 +35,7 @@ def is_store(name: str) -> bool:
 
 
 def _is_node(path: str) -> bool:
-    return any(os.path.isfile(os.path.join(path, document)) for document in (*DOCUMENTS, MANIFEST))
+    return any(os.path.isfile(os.path.join(path, document)) for document in (*DOCUMENTS, UNFINISHED))
 
 
 def zarr_python() -> Any:
@@ -62,3 +63,8 @@ def share_threads(threads: int) -> None:
     except ImportError:
         return
     zarr.config.set({"threading.max_workers": threads, "async.concurrency": max(4, threads)})
+
+
+def located(place: str) -> str | Path:
+    """A place as zarr-python takes it, to which any text with :: in it is a URL."""
+    return place if is_url(place) else Path(place)

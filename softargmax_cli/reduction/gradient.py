@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.coordinates import step
 from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
@@ -200,8 +199,7 @@ class BlockDifferentiator(BlockReducer):
         if known.value_moment is not None:
             offset = known.value_moment / mass
         else:
-            lengths = [problem.shape[axis] or 1 for axis in problem.ascending]
-            scale = np.array([[step(problem.coords, n)] for n in lengths])
+            scale = np.array([[problem.along(axis).step(problem.shape[axis] or 1)] for axis in problem.ascending])
             offset = known.moment / mass + np.where(defined, shift, 0)
         with np.errstate(invalid="ignore"):
             return (np.where(defined, -offset * scale / mass, 0.0), np.where(defined, scale / mass, 0.0)), defined

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import step_of
+from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import Layout, exact_dtype
 from softargmax_cli.reduction.spec import FURTHEST, NanPolicy, Problem
@@ -60,15 +61,15 @@ class BlockReducer:
     def __init__(self, problem: Problem, runtime: Runtime) -> None:
         self._problem, self._runtime = problem, runtime
         self._beta = np.asarray(problem.beta or 0, problem.precision)
-        fields = problem.fields
+        needed = needed_sums(problem.fields)
         self._sums = ["mass", "moment"]
         if problem.values is not None:
-            self._sums += ["value_moment", "value_second"] if "spread" in fields else ["value_moment"]
-        elif "spread" in fields:
+            self._sums += ["value_moment", "value_second"] if "second_moment" in needed else ["value_moment"]
+        elif "second_moment" in needed:
             self._sums.append("second_moment")
-        self._sums += ["log_moment"] if "entropy" in fields else []
-        self._ties = ["ties"] if "ties" in fields else []
-        self._second = ["second"] if "second" in fields else []
+        self._sums += ["log_moment"] if "log_moment" in needed else []
+        self._ties = ["ties"] if "ties" in needed else []
+        self._second = ["second"] if "second" in needed else []
         self.careful = False
         """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
 

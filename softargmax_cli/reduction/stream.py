@@ -170,15 +170,17 @@ class Stream(ABC, Generic[Answers]):
         """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
         worth = self._worth_compiling(plan)
         for box in plan.boxes():
-            yield box[-1], self._answers(self._completed(box, worth, self._found(box, worth)), box[-1])
+            found, ids = self._found(box, worth)
+            yield box[-1], self._answers(self._completed(box, worth, found), box[-1], ids)
 
-    def _found(self, box: Sequence[Block], worth: Worth) -> State:
-        """The state of all blocks of some slices."""
+    def _found(self, box: Sequence[Block], worth: Worth) -> tuple[State, Sequence[str] | None]:
+        """Merge the states of all blocks of some slices; the names of rows that came with them."""
         self.reducer.careful = False  # NaN elsewhere says nothing of these slices
-        fold = self._fold()
+        fold, ids = self._fold(), None
         for part in self._parts(((block, worth[block.shape]) for block in box), 1):
             fold.add(self._moved(part, part.block.start))
-        return located(fold.whole(), self.problem)
+            ids = part.ids
+        return located(fold.whole(), self.problem), ids
 
     def _completed(self, box: Sequence[Block], worth: Worth, found: State) -> State:
         """That with what only a second pass can tell."""

@@ -36,14 +36,14 @@ print(json.dumps(found))
 RUN = """
 from unittest import mock
 from softargmax_cli.cli import app
-from softargmax_cli.tensorflow.loading import Loading
-made, real = [], Loading.runtime
-def counted(*arguments):
-    made.append(real(*arguments))
+from softargmax_cli.tensorflow import choice
+made, real = [], choice.started
+def counted(*arguments, **named):
+    made.append(real(*arguments, **named))
     if len(made) % 3 == 1:
         found.append(held())
     return made[-1]
-found, Loading.runtime = [], counted
+found, choice.started = [], counted
 sys.argv = ["softargmax", "run", *sys.argv[2:]]
 assert app._exit_code() == 0
 found.append(held())

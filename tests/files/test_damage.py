@@ -29,7 +29,7 @@ from softargmax_cli.files.formats import hdf5 as hdf5_module
 from softargmax_cli.files.formats import npz as npz_module
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

@@ -19,7 +19,7 @@ from softargmax_cli.errors import InputError, MissingDependencyError, OptionErro
 from softargmax_cli.files.members import SeveralArraysError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 

@@ -7,7 +7,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from softargmax_cli.files.members import MOST, chosen, few, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import BUCKETS, blaming, files_of, is_url
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
-from softargmax_cli.files.stores import MANIFEST, PARTIAL, zarr_python
+from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
 from softargmax_cli.files.watching import AGAIN, Watch
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
@@ -107,8 +106,8 @@ def _checked(array: Any) -> np.dtype[Any]:
     if held.kind not in "biuf" or held.isbuiltin == 2:
         described = "structured" if held.names else held
         raise InputError(f"dtype {described} holds {'objects' if held.hasobject else 'no real numbers'}", STORE)
-    described = _described(array)
-    if any("pickle" in described.get(key, "").lower() for key in ("codecs", "filters", "compressor")):
+    packing = _described(array)
+    if any("pickle" in packing.get(key, "").lower() for key in ("codecs", "filters", "compressor")):
         raise InputError("its chunks are Python pickles, which are never unpickled", "store numbers as they are")
     lengths = {"shape": array.shape, "chunks": array.chunks, "shards": array.shards or ()}
     for what, sides in lengths.items():
@@ -154,13 +153,11 @@ def _opened(place: str, key: str | None, *, listed: bool) -> tuple[str, Any, lis
 
 def _node(zarr: Any, place: str) -> Any:
     """Open what lies at a place; metadata of all members at once only where zarr understands all of them."""
-    # zarr-python takes any text with :: in it for a URL.
-    located = place if is_url(place) else Path(place)
     try:
-        return zarr.open(located, mode="r")
+        return zarr.open(located(place), mode="r")
     except (ValueError, TypeError, KeyError) as error:
         try:
-            return zarr.open_group(located, mode="r", use_consolidated=False)
+            return zarr.open_group(located(place), mode="r", use_consolidated=False)
         except Exception:
             raise error from None
 
@@ -214,7 +211,7 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
     above, _, last = place.rstrip("/").rpartition("/")
     inner = bool(above and not above.endswith("/") and last)
     for folder in (root if is_url(place) else f"{root}{PARTIAL}", root, *[root.rpartition("/")[0]] * inner):
-        if files.exists(f"{folder}/{MANIFEST}"):
+        if files.exists(f"{folder}/{UNFINISHED}") and not files.exists(f"{folder}/{DOCUMENTS[0]}"):
             what = f"{place}: no results yet, as the run that writes them has not come to its end"
             return InputError(what, f"wait for it, or go on with what was broken off: {parameter('resume')}")
     if inner:

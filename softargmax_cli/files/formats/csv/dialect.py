@@ -18,7 +18,7 @@ from softargmax_cli.files.formats.csv.cells import (
     shown,
 )
 from softargmax_cli.files.formats.csv.records import LONGEST, Records, trimmed
-from softargmax_cli.files.suffixes import NAMED_DELIMITERS
+from softargmax_cli.files.reading import NAMED_DELIMITERS
 
 DELIMITERS = ",\t;| "
 """Those that are looked for; of two that explain a file equally well, the first."""

@@ -8,17 +8,16 @@ import gzip
 import io
 import math
 import os
-import subprocess
-import sys
 import tempfile
 import threading
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,7 +27,7 @@ from softargmax_cli.files.formats.npy import NpySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Pending, Source
-from softargmax_cli.files.spooled import spooled
+from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
@@ -115,7 +114,7 @@ class TestNpy:
         advanced: list[int] = []
         with piped(saved(values)) as stream:
             source = NpySource(stream, "<stdin>")
-            with contextlib.closing(spooled(source, 4 * 500, advanced.append)) as copy:
+            with contextlib.closing(copied(source, 4 * 500, advanced.append)) as copy:
                 assert (copy.name, copy.shape, copy.stored) == ("<stdin>", values.shape, str(values.dtype))
                 assert (copy.dtype, copy.order) == (source.dtype, order)
                 assert (copy.sequential, copy.has_ids, copy.labels, copy.notes) == (False, False, None, ())
@@ -140,64 +139,22 @@ class TestNpy:
         values = np.arange(math.prod(shape), dtype=">i4").reshape(shape).copy(order)
         with piped(saved(values), pieces) as stream:
             source = Watched(NpySource(stream, "<stdin>"))
-            with contextlib.closing(spooled(source, memory)) as copy:
+            with contextlib.closing(copied(source, memory)) as copy:
                 np.testing.assert_array_equal(everything(copy), values)
         assert all(math.prod(block.shape) * 4 <= max(4, memory) for block in source.asked)
         places = np.arange(values.size).reshape(shape, order=order)  # of each value in the file
         read = [places[tuple(map(slice, block.start, block.stop))].ravel(order) for block in source.asked]
         assert np.concatenate([[], *read]).tolist() == list(range(values.size))
 
-    @pytest.mark.parametrize(("shape", "order"), [((1, 400_000), "C"), ((400_000, 1), "F"), ((2, 1, 200_000), "C")])
-    def test_a_long_stretch_is_cut(self, shape: tuple[int, ...], order: Any) -> None:
-        values = np.arange(400_000.0).reshape(shape).copy(order)
-        with piped(saved(values), 1 << 16) as stream:
-            source = Watched(NpySource(stream, "<stdin>"))
-            with contextlib.closing(spooled(source, 1 << 18)) as copy:
-                np.testing.assert_array_equal(everything(copy), values)
-        assert max(math.prod(block.shape) * 8 for block in source.asked) <= 1 << 16
-
-    @pytest.mark.parametrize("order", ["C", "F"])
-    def test_memory_does_not_hold_it(self, order: Any) -> None:
-        values = np.zeros((8, 1 << 19)).copy(order)
-        content = saved(values)  # 32 MiB
-        with piped(content, 1 << 16) as stream:
-            source = NpySource(stream, "<stdin>")
-            tracemalloc.start()
-            try:
-                with contextlib.closing(spooled(source, 64 * MIB)):
-                    peak = tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
-        assert peak < 16 * MIB
-
     def test_any_byte_of_a_truth_value(self) -> None:
         content = saved(np.array([0, 1, 2, 255], "u1")).replace(b"|u1", b"|b1")
-        with piped(content) as stream, contextlib.closing(spooled(NpySource(stream, "<stdin>"), MIB)) as copy:
+        with piped(content) as stream, contextlib.closing(copied(NpySource(stream, "<stdin>"), MIB)) as copy:
             assert everything(copy).view("u1").tolist() == [0, 1, 1, 1]
-
-    def test_several_threads_at_once(self) -> None:
-        values = np.random.default_rng(1).standard_normal((300, 200))
-        wrong: list[int] = []
-        with piped(saved(values)) as stream, contextlib.closing(spooled(NpySource(stream, "<stdin>"), MIB)) as copy:
-
-            def reads(first: int) -> None:
-                wrong.extend(
-                    row
-                    for row in range(first, 300, 4)
-                    if not np.array_equal(box(copy, Block((row, 20), (row + 1, 180)))[0], values[row, 20:180])
-                )
-
-            workers = [threading.Thread(target=reads, args=(first,)) for first in range(4)]
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-        assert wrong == []
 
     def test_what_needs_no_copy(self, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", np.zeros(3))
         with contextlib.closing(open_source(str(tmp_path / "a.npy"))) as source:
-            assert spooled(source, MIB) is source
+            assert copied(source, MIB) is source
 
 
 class TestCsv:
@@ -211,7 +168,7 @@ class TestCsv:
         path.write_bytes(gzip.compress(text.getvalue()) if packed else text.getvalue())
         advanced: list[int] = []
         source = open_source(str(path))
-        with contextlib.closing(spooled(source, 1 << 16, advanced.append)) as copy:
+        with contextlib.closing(copied(source, 1 << 16, advanced.append)) as copy:
             assert (copy.name, copy.shape, copy.stored, copy.order) == (str(path), (rows, 20), "float64", "C")
             assert (copy.dtype, copy.nbytes, copy.rows) == (np.dtype("f8"), values.nbytes, rows)
             assert copy.labels == tuple("abcdefghijklmnopqrst")
@@ -228,13 +185,28 @@ class TestCsv:
             source = open_source(f"/dev/fd/{os.dup(stream.fileno())}", Reading(id_column="id"))
             source.notes = ("mark my words",)
             assert source.has_ids
-            with contextlib.closing(spooled(source, MIB)) as copy:
-                assert (copy.has_ids, copy.labels, copy.notes) == (False, ("0", "1"), ("mark my words",))
+            with contextlib.closing(copied(source, MIB)) as copy:
+                assert (copy.has_ids, copy.labels, copy.notes) == (True, ("0", "1"), ("mark my words",))
                 np.testing.assert_array_equal(everything(copy)[:, 1], np.arange(3000) / 2)
+                for start, stop in ((0, 3000), (1023, 1025), (2999, 3000)):
+                    pending = copy.fetch(Block((start, 0), (stop, 2)))
+                    assert pending is not None
+                    assert pending.load(Buffer()).ids == [f"row{k}" for k in range(start, stop)]
+
+    def test_names_of_rows_that_are_longer_than_a_block(self, tmp_path: Path) -> None:
+        values = np.arange(60.0).reshape(6, 10)
+        table = pa.table({"name": [f"r{k}" for k in range(6)], **dict(zip("abcdefghij", values.T, strict=True))})
+        pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+        source = open_source(str(tmp_path / "t.parquet"), Reading(id_column="name"))
+        with contextlib.closing(copied(source, 4 * 8 * 4)) as copy:
+            np.testing.assert_array_equal(everything(copy), values)
+            pending = copy.fetch(Block((0, 3), (6, 5)))
+            assert pending is not None
+            assert pending.load(Buffer()).ids == [f"r{k}" for k in range(6)]
 
     def test_missing_cells(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("1,\n,inf\n")
-        with contextlib.closing(spooled(open_source(str(tmp_path / "a.csv")), MIB)) as copy:
+        with contextlib.closing(copied(open_source(str(tmp_path / "a.csv")), MIB)) as copy:
             np.testing.assert_array_equal(everything(copy), [[1, np.nan], [np.nan, np.inf]])
 
 
@@ -247,7 +219,7 @@ class TestTheFile:
 
         seen: list[list[Path]] = []
         with piped(saved(np.arange(3000.0))) as stream:
-            copy = spooled(NpySource(stream, "<stdin>"), 4000, lambda nbytes: seen.append(list(temporary.iterdir())))
+            copy = copied(NpySource(stream, "<stdin>"), 4000, lambda nbytes: seen.append(list(temporary.iterdir())))
             assert [name for name in open_files() if name.startswith(str(temporary))]
             everything(copy)
             seen.append(list(temporary.iterdir()))
@@ -259,7 +231,7 @@ class TestTheFile:
     def test_closing_closes_both(self) -> None:
         with piped(saved(np.arange(3.0))) as stream:
             source = Watched(NpySource(stream, "<stdin>"))
-            copy = spooled(source, MIB)
+            copy = copied(source, MIB)
             assert source.closed == 0
             copy.close()
             assert source.closed == 1
@@ -272,7 +244,7 @@ class TestTheFile:
         with piped(saved(np.arange(3000.0))[:-8]) as stream:
             source = Watched(NpySource(stream, "<stdin>"))
             with pytest.raises(InputError, match=r"<stdin>: ended before all of shape \(3000,\) of float64") as caught:
-                spooled(source, 4000)
+                copied(source, 4000)
             assert not isinstance(caught.value, OutputError)
             assert source.closed == 0  # still the caller's
         assert list(temporary.iterdir()) == []
@@ -283,14 +255,14 @@ class TestTheFile:
             contextlib.closing(open_source(str(tmp_path / "a.csv"))) as source,
             pytest.raises(InputError, match="line 2, column 2"),
         ):
-            spooled(source, MIB)
+            copied(source, MIB)
 
     def test_an_interrupt(self, temporary: Path) -> None:
         def interrupt(nbytes: int) -> None:
             raise KeyboardInterrupt
 
         with piped(saved(np.arange(3000.0))) as stream, pytest.raises(KeyboardInterrupt):
-            spooled(NpySource(stream, "<stdin>"), 4000, interrupt)
+            copied(NpySource(stream, "<stdin>"), 4000, interrupt)
         assert list(temporary.iterdir()) == []
 
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
@@ -306,51 +278,9 @@ class TestTheFile:
         monkeypatch.setattr(tempfile, "TemporaryFile", full)
         monkeypatch.setattr(tempfile, "tempdir", "/some/where")
         with piped(saved(np.zeros(size))) as stream, pytest.raises(OutputError) as caught:
-            spooled(NpySource(stream, "<stdin>"), MIB)
+            copied(NpySource(stream, "<stdin>"), MIB)
         assert caught.value.what == (
             f"<stdin>: cannot be copied to a temporary file in /some/where: {os.strerror(errno.ENOSPC)}"
         )
         assert "TMPDIR" in caught.value.remedy
         assert made[0].closed
-
-    def test_a_limit_of_the_system(self, tmp_path: Path) -> None:
-        """A real refusal of a real file: its size is limited."""
-        pytest.importorskip("resource")
-        np.save(tmp_path / "a.npy", np.zeros(100_000))
-        script = """
-            import resource, sys
-            from softargmax_cli.files.formats.npy import NpySource
-            from softargmax_cli.files.spooled import spooled
-            from softargmax_cli.errors import OutputError
-            resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-            try:
-                spooled(NpySource(sys.stdin.buffer, "<stdin>"), 1 << 16)
-            except OutputError as error:
-                print(error)
-        """
-        with piped((tmp_path / "a.npy").read_bytes()) as stream:
-            done = subprocess.run(
-                [sys.executable, "-W", "error", "-c", "if True:" + script],
-                stdin=stream,
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=Path(__file__).parents[2],
-                env={**os.environ, "TMPDIR": str(tmp_path)},
-            )
-        assert done.stderr == ""
-        assert done.stdout.splitlines()[0] == (
-            f"<stdin>: cannot be copied to a temporary file in {tmp_path}: {os.strerror(errno.EFBIG)}"
-        )
-        assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
-
-    def test_no_directory_for_temporary_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def nowhere() -> list[str]:
-            return ["/no/such/directory"]
-
-        monkeypatch.setattr(tempfile, "_candidate_tempdir_list", nowhere)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        with piped(saved(np.zeros(3))) as stream, pytest.raises(OutputError, match="No usable temporary") as caught:
-            spooled(NpySource(stream, "<stdin>"), MIB)
-        assert caught.value.what.startswith("<stdin>: cannot be copied to a temporary file: ")
-        assert "TMPDIR" in caught.value.remedy

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from softargmax_cli.errors import DeviceError, NoSuchDeviceError, OptionError
-from softargmax_cli.tensorflow import capi, native
-from softargmax_cli.tensorflow.base import Body, Function, Runtime, Seen, Tensor
-from softargmax_cli.tensorflow.loading import TRIED, VARIABLE, XLA_FLAGS, Loading
+from softargmax_cli.errors import DeviceError, OptionError, as_typed
+from softargmax_cli.tensorflow import capi, choice, native
+from softargmax_cli.tensorflow.base import Runtime
+from softargmax_cli.tensorflow.choice import TRIED, VARIABLE, XLA_FLAGS, Loader, chosen
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +28,7 @@ def unforced(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    capi.load.cache_clear()
 
 
 @pytest.fixture
@@ -49,64 +50,80 @@ def said_of(runtime: Runtime) -> str:
 def test_the_c_library_where_it_can_be(forced: str | None, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if forced is not None:
         monkeypatch.setenv(VARIABLE, forced)
-    made = Loading().runtime("cpu", told.append)
+    made = Loader("cpu").runtime(told.append)
     assert (made.name, made.device) == ("native", "CPU")
     assert told == [said_of(made)]
-    made.close()
     assert loading_threads() == []
 
 
-class Untried(Runtime):
-    """A runtime of a release that nobody has tried."""
-
-    name, version, device = "native", "2.99.0", "CPU"
-
-    def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
-        raise NotImplementedError
-
-    def seen(self) -> list[Seen]:
-        return []
-
-    def close(self) -> None:
-        """Nothing is held."""
+@pytest.mark.parametrize(
+    ("before", "version", "after"),
+    [
+        (None, f"{TRIED}.0", XLA_FLAGS),
+        ("--xla_dump_to=x", f"{TRIED}.1", "--xla_dump_to=x"),
+        (None, f"{TRIED}0.0", None),
+        (None, "2.99.0", None),
+    ],
+)
+def test_xla_is_tuned_where_it_knows_the_flags_and_nobody_has_set_any(
+    before: str | None, version: str, after: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XLA_FLAGS")
+    if before is not None:
+        monkeypatch.setenv("XLA_FLAGS", before)
+    choice.tune(version)
+    assert os.environ.get("XLA_FLAGS") == after
+    monkeypatch.setenv("XLA_FLAGS", "")
 
 
 @pytest.mark.usefixtures("library")
-@pytest.mark.parametrize(
-    ("before", "after", "tried"),
-    [(None, XLA_FLAGS, True), ("--xla_dump_to=x", "--xla_dump_to=x", True), (None, None, False)],
-)
-def test_xla_is_tuned_where_it_knows_the_flags_and_nobody_has_set_any(
-    before: str | None, after: str | None, tried: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if before is None:
-        monkeypatch.delenv("XLA_FLAGS")
-    else:
-        monkeypatch.setenv("XLA_FLAGS", before)
-    loading = Loading()
-    if not tried:
-        monkeypatch.setattr(loading, "_make", lambda device: Untried())
-    made = loading.runtime("cpu", lambda text: None)
-    assert made.version.startswith(TRIED) == tried
-    assert os.environ.get("XLA_FLAGS") == after
-    made.close()
+def test_a_release_that_was_not_tried_is_used_and_named(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "TRIED", "2.0")
+    made = Loader("cpu").runtime(told.append)
+    assert made.name == "native"
+    assert told == [f"TensorFlow {made.version} is not 2.0, for which this program is tuned", said_of(made)]
+
+
+@pytest.mark.usefixtures("library")
+def test_one_runtime_until_it_is_worn(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = Loader("cpu")
+    first = loader.runtime(told.append)
+    assert loader.runtime(told.append) is first
+    monkeypatch.setattr(Runtime, "worn", True)
+    assert loader.runtime(told.append) is not first
+    assert len(told) == 1
 
 
 @pytest.mark.usefixtures("python_runtime")
 def test_python_where_it_is_forced(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "python")
     monkeypatch.setattr(capi, "load", None)  # would fail if it were called
-    made = Loading().runtime("cpu", told.append)
+    made = Loader("cpu").runtime(told.append)
     assert made.name == "python"
     assert told == [said_of(made)]
 
 
-@pytest.mark.parametrize("choice", ["Native", "c", "native,python", " "])
-def test_a_runtime_that_is_none(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, choice)
+@pytest.mark.parametrize("name", ["Native", "c", "native,python", " "])
+def test_a_runtime_that_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, name)
     with pytest.raises(OptionError, match="the runtimes are native and python"):
-        Loading()
+        Loader("cpu")
     assert loading_threads() == []
+
+
+def test_a_gpu_takes_the_python_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (chosen("gpu"), chosen("gpu:1")) == ("python", "python")
+    monkeypatch.setenv(VARIABLE, "native")
+    with pytest.raises(OptionError, match="the C library is for the CPU only") as caught:
+        chosen("gpu")
+    assert as_typed(caught.value.remedy) == "unset it, or use --device cpu"
+
+
+def test_windows_takes_the_python_runtime_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert chosen("cpu") == "python"
+    monkeypatch.setenv(VARIABLE, "native")
+    assert chosen("cpu") == "native"
 
 
 def no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -122,10 +139,6 @@ def a_missing_symbol(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(capi.SIGNATURES, "TF_NoSuchFunction", (None,))
 
 
-def an_old_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(capi, "OLDEST", (99, 0))
-
-
 def none_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name))
@@ -135,7 +148,6 @@ FAULTS = [
     (no_library, "this TensorFlow wheel has no C library for "),
     (a_broken_library, "libbroken.so"),
     (a_missing_symbol, "TF_NoSuchFunction"),
-    (an_old_one, "is older than 99.0"),
     (none_installed, "TensorFlow is not installed"),
 ]
 
@@ -146,7 +158,7 @@ def test_python_where_the_c_library_cannot_be(
     fault: Any, words: str, told: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fault(monkeypatch, tmp_path)
-    made = Loading().runtime("cpu", told.append)
+    made = Loader("cpu").runtime(told.append)
     assert made.name == "python"
     first, second = told
     assert first.startswith("TensorFlow's C library cannot be used: ")
@@ -162,7 +174,7 @@ def test_an_error_where_the_c_library_is_forced_and_cannot_be(
     fault(monkeypatch, tmp_path)
     monkeypatch.setenv(VARIABLE, "native")
     with pytest.raises(OptionError, match="SOFTARGMAX_RUNTIME=native: ") as caught:
-        Loading().runtime("cpu", told.append)
+        Loader("cpu").runtime(told.append)
     assert words in caught.value.what
     assert caught.value.remedy == "unset SOFTARGMAX_RUNTIME, or set it to python"
     assert told == []
@@ -174,6 +186,7 @@ class TestStandardError:
     def noisy(self, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """A library that talks while it is loaded."""
 
+        @functools.cache
         def load() -> Any:
             os.write(2, b"I0000 something about CUDA\n")
             return library
@@ -182,22 +195,14 @@ class TestStandardError:
 
     @pytest.mark.usefixtures("noisy")
     def test_is_quiet(self, told: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-        Loading().runtime("cpu", told.append).close()
+        Loader("cpu").runtime(told.append)
         os.write(2, b"after\n")
         assert capfd.readouterr().err == "after\n"
 
     @pytest.mark.usefixtures("noisy")
     def test_is_left_alone_when_verbose(self, told: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-        Loading(verbose=True).runtime("cpu", told.append).close()
+        Loader("cpu", verbose=True).runtime(told.append)
         assert "something about CUDA\n" in capfd.readouterr().err
-
-    @pytest.mark.usefixtures("noisy")
-    def test_is_quiet_where_a_device_is_not_there(self, told: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(NoSuchDeviceError):
-            Loading().runtime("gpu:99", told.append)
-        os.write(2, b"after\n")
-        assert capfd.readouterr().err == "after\n"
-        assert told == []
 
     @pytest.mark.usefixtures("noisy")
     def test_has_the_messages_of_a_failure(
@@ -209,14 +214,14 @@ class TestStandardError:
 
         monkeypatch.setattr(native, "NativeRuntime", fails)
         with pytest.raises(DeviceError, match="no session"):
-            Loading().runtime("cpu", told.append)
+            Loader("cpu").runtime(told.append)
         assert capfd.readouterr().err == "I0000 something about CUDA\nE0000 no session\n"
 
     @pytest.mark.usefixtures("noisy")
     def test_comes_back_when_no_runtime_is_asked_for(self, capfd: pytest.CaptureFixture[str]) -> None:
-        loading = Loading()
-        loading.close()
-        loading.close()
+        loader = Loader("cpu")
+        loader.close()
+        loader.close()
         os.write(2, b"after\n")
         assert capfd.readouterr().err == "after\n"
         assert loading_threads() == []
@@ -226,8 +231,8 @@ class TestStandardError:
 def test_a_fresh_process_says_nothing_and_imports_no_tensorflow() -> None:
     code = (
         "import sys\n"
-        "from softargmax_cli.tensorflow.loading import Loading\n"
-        "Loading().runtime('cpu', print).close()\n"
+        "from softargmax_cli.tensorflow.choice import Loader\n"
+        "Loader('cpu').runtime(print)\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
     quiet = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", VARIABLE))}
@@ -236,15 +241,16 @@ def test_a_fresh_process_says_nothing_and_imports_no_tensorflow() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("TensorFlow 2.")
-    assert "native runtime on CPU" in done.stdout or "native runtime on GPU" in done.stdout
+    assert "native runtime on CPU" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("functions", [1, 8])
 def test_a_fresh_process_with_python_forced_says_nothing(functions: int) -> None:
     code = (
         "import numpy as np\n"
-        "from softargmax_cli.tensorflow.loading import Loading\n"
-        "made = Loading().runtime('cpu', print)\n"
+        "from softargmax_cli.tensorflow.choice import Loader\n"
+        "made = Loader('cpu').runtime(print)\n"
         f"for n in range({functions}):\n"
         "    tensors = [((n,), np.dtype('f4'))]\n"
         "    made.function(lambda ops, x: [ops.Neg(x=x)], tensors, compiled=False)(np.zeros(n, 'f4'))\n"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softargmax_cli.files.statistics import Statistics, statistics
+from softargmax_cli.reduction.statistics import Statistics, block_statistics
 
 DTYPES = ["bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 
@@ -17,7 +17,7 @@ DTYPES = ["bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f
 def merged(parts: list[npt.NDArray[Any]]) -> Statistics:
     whole = Statistics()
     for part in parts:
-        whole.merge(statistics(part))
+        whole.merge(block_statistics(part))
     return whole
 
 
@@ -55,6 +55,6 @@ def test_nothing_is_lost_beside_large_sums() -> None:
 
 
 def test_whole_numbers_are_exact() -> None:
-    found = statistics(np.array([2**63 - 1, -(2**63)], "i8"))
+    found = block_statistics(np.array([2**63 - 1, -(2**63)], "i8"))
     assert (found.minimum, found.maximum) == (-(2**63), 2**63 - 1)
     assert math.isfinite(found.mean or 0)

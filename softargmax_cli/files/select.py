@@ -1,4 +1,4 @@
-"""A part of an array that can be read at any place: boxes of the part are read as boxes of the array."""
+"""A part of an array, read without the rest of it: boxes of the part are read as boxes of the array."""
 
 from __future__ import annotations
 
@@ -10,22 +10,47 @@ from typing import Any
 
 import numpy.typing as npt
 
+from softargmax_cli.errors import naming
+from softargmax_cli.files.selection import Selection
 from softargmax_cli.files.source import BoxSource, Loaded, Source
+from softargmax_cli.files.tempcopy import Copy, copied
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer
 
+MEMORY = 32 << 20
+"""Bytes that copying may take, where the array can only be read in order."""
 APART = 64 << 10
 """Bytes between two positions from which on they are read apart; of what is nearer, all between is read with them."""
 NEAR = 2 << 10
 """Bytes of a line that are read for nothing, rather than have one more read of each line."""
-_Cut = tuple[slice, range, slice]
-"""Along one axis: positions in the block, what is read, and which of that goes there."""
 READ = 4 << 20
 """Bytes of the array read at a time, where more is read than is wanted."""
 
+_Cut = tuple[slice, range, slice]
+"""Positions of a block along one axis, what is read of the array for them, and which of that goes there."""
+
+
+def selected(source: Source, selection: Selection) -> Source:
+    """Return the part of `source` that `selection` takes; one that can only be read in order is copied first.
+
+    Closing it closes `source`, which otherwise stays the caller's, where this raises, too. Raises OptionError for an
+    index that the array has not, OutputError where the copy finds no room.
+    """
+    with naming(source.name):
+        selection.ranges(source.shape)  # refuses what can be refused, before anything is copied
+        source = copied(source, MEMORY)
+        try:
+            return SelectedSource(source, selection.ranges(source.shape), selection.kept(len(source.shape)))
+        except BaseException:
+            source.close()
+            raise
+
 
 class SelectedSource(BoxSource):
-    """The positions `ranges` along each axis of `source`, of which those axes stay that are `kept`."""
+    """The positions `ranges` along each axis of `source`, of which those axes stay that are `kept`.
+
+    Any thread may read any block.
+    """
 
     def __init__(self, source: Source, ranges: Sequence[range], kept: Sequence[bool]) -> None:
         self.appear_as(source)
@@ -36,23 +61,26 @@ class SelectedSource(BoxSource):
         self.labels = None
         if source.labels is not None and kept[-1]:
             self.labels = [source.labels[i] for i in ranges[-1]]
+        self._names = source.names if isinstance(source, Copy) and all(kept) else None
+        self.has_ids = self._names is not None
         self._lengths = tuple(n or 0 for n in source.shape)
         self._spaces = threading.local()
 
     def _taken(self, lengths: Sequence[int] | None) -> tuple[int, ...] | None:
-        """How much of boxes of these lengths is wanted, where they and the part begin at one place."""
+        """Return how much of a chunk of these lengths is wanted, where it begins with the part."""
         if lengths is None:
             return None
         taken = zip(lengths, self.ranges, self.kept, strict=True)
         return tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
-        """The values of a box of the part; any thread may ask."""
+        """Read the values of a box of the part, and the names of its rows."""
         wanted = self.wanted(block)
         left = (*(slice(None) if stays else 0 for stays in self.kept), ...)  # "..." for a view where no axis stays
+        ids = None if self._names is None else self._names.read(wanted[0])
         spans = self._spans(wanted)
         if all(positions == span for positions, span in zip(wanted, spans, strict=True)):
-            return Loaded(self._load(spans, buffer)[left])
+            return Loaded(self._load(spans, buffer)[left], ids)
         lengths = tuple(map(len, wanted))
         turned = self.order == "F"
         values = buffer.array(lengths[::-1] if turned else lengths, self.dtype)
@@ -62,10 +90,10 @@ class SelectedSource(BoxSource):
         for pieces in itertools.product(*self._cuts(wanted, spans)):
             target, box, taken = zip(*pieces, strict=True) if pieces else ((), (), ())
             values[target] = self._load(box, self._spaces.buffer)[taken]
-        return Loaded(values[left])
+        return Loaded(values[left], ids)
 
     def wanted(self, block: Block) -> tuple[range, ...]:
-        """The positions in the array that a box of the part takes along each axis."""
+        """Return the positions in the array that a box of the part takes along each axis."""
         spans = iter(zip(block.start, block.stop, strict=True))
         return tuple(r[slice(*next(spans))] if stays else r for r, stays in zip(self.ranges, self.kept, strict=True))
 
@@ -78,7 +106,7 @@ class SelectedSource(BoxSource):
         return range(len(self._lengths)) if self.order == "F" else reversed(range(len(self._lengths)))
 
     def _spans(self, wanted: Sequence[range]) -> list[range]:
-        """What is read along each axis: from the first wanted to the last, or the whole axis where that is near."""
+        """Return what is read along each axis: from the first wanted to the last, or all of it where that is near."""
         spans, lines, size = [*wanted], math.prod(map(len, wanted)), self.dtype.itemsize
         for axis in self._fastest_first():
             positions, n = wanted[axis], self._lengths[axis]
@@ -89,7 +117,7 @@ class SelectedSource(BoxSource):
         return spans
 
     def _cuts(self, wanted: Sequence[range], spans: Sequence[range]) -> list[list[_Cut]]:
-        """The same in pieces of a bounded size, and where positions lie so far apart that few are wanted, in many."""
+        """Cut the spans into pieces of a bounded size; positions that lie far apart are pieces of their own."""
         cuts: list[list[_Cut]] = [[] for _ in wanted]
         size = self.dtype.itemsize
         # A chunk is decoded as a whole, however little of it is asked for at a time.

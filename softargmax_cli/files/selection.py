@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any
 
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 
 Part = int | slice | EllipsisType
 
@@ -24,43 +25,44 @@ class Selection:
     parts: tuple[Part, ...]
 
     def __str__(self) -> str:
-        """As it is typed after --select."""
+        """Write it as it is typed after --select."""
         return ",".join(map(_typed, self.parts))
 
     def expanded(self, ndim: int) -> tuple[int | slice, ...]:
-        """One part for each of `ndim` axes. OptionError where there are more parts than axes."""
+        """Return one part for each of `ndim` axes. Raises OptionError where there are more parts than axes."""
         given = [part for part in self.parts if not isinstance(part, EllipsisType)]
         if len(given) > ndim:
             axes = "1 axis" if ndim == 1 else f"{ndim} axes"
-            what = f"--select {self}: {len(given)} indices for an array of {axes}"
+            what = f"{parameter('select', str(self))}: {len(given)} indices for an array of {axes}"
             raise OptionError(what, "give as many as there are axes, or fewer")
         at = self.parts.index(...) if ... in self.parts else len(given)
         return (*given[:at], *[slice(None)] * (ndim - len(given)), *given[at:])
 
-    def ranges(self, shape: tuple[int, ...]) -> tuple[range, ...]:
-        """The positions taken along each axis: one where the part is an integer. OptionError where there is none."""
-        return tuple(
-            _plain(range(*part.indices(n))) if isinstance(part, slice) else self._one(part, n, axis)
-            for axis, (part, n) in enumerate(zip(self.expanded(len(shape)), shape, strict=True))
-        )
+    def ranges(self, shape: Sequence[int | None]) -> tuple[range, ...]:
+        """Return the positions taken along each axis; along one of unknown length, none.
+
+        Raises OptionError where an integer is no position of its axis.
+        """
+        parts = enumerate(zip(self.expanded(len(shape)), shape, strict=True))
+        return tuple(range(0) if n is None else self._positions(part, n, axis) for axis, (part, n) in parts)
 
     def kept(self, ndim: int) -> tuple[bool, ...]:
-        """Which of `ndim` axes the selection leaves."""
+        """Tell which of `ndim` axes the selection leaves."""
         return tuple(isinstance(part, slice) for part in self.expanded(ndim))
 
-    def _one(self, index: int, n: int, axis: int) -> range:
-        if not -n <= index < n:
-            raise self.out_of_range(index, n, axis)
-        return range(index % n, index % n + 1)
-
-    def out_of_range(self, index: int, n: int, axis: int) -> OptionError:
-        """The error for an integer that is no position of an axis."""
-        what = f"--select {self}: {index} is out of range for axis {axis}, of length {n:,}"
-        return OptionError(what, f"use an index from {-n} to {n - 1}" if n else "the axis is empty")
+    def _positions(self, part: int | slice, n: int, axis: int) -> range:
+        if isinstance(part, slice):
+            positions = range(*part.indices(n))
+            # Counted upwards one by one where there are not several.
+            return positions if len(positions) > 1 else range(positions.start, positions.start + len(positions))
+        if not -n <= part < n:
+            what = f"{parameter('select', str(self))}: {part} is out of range for axis {axis}, of length {n:,}"
+            raise OptionError(what, f"use an index from {-n} to {n - 1}" if n else "the axis is empty")
+        return range(part % n, part % n + 1)
 
 
 def selection_of(index: Any) -> Selection:
-    """The selection written as "0,:,3:5", or as NumPy takes it: numpy.s_[0, :, 3:5]. Raises OptionError."""
+    """Parse "0,:,3:5", or take an index as NumPy does: numpy.s_[0, :, 3:5]. Raises OptionError."""
     if isinstance(index, Selection):
         return index
     if isinstance(index, str):
@@ -70,11 +72,6 @@ def selection_of(index: Any) -> Selection:
     if sum(isinstance(part, EllipsisType) for part in parts) > 1:
         raise OptionError(f"{index!r} has more than one ...", REMEDY)
     return Selection(parts)
-
-
-def _plain(positions: range) -> range:
-    """The same positions, counted upwards one by one where there are not several."""
-    return positions if len(positions) > 1 else range(positions.start, positions.start + len(positions))
 
 
 def _parsed(word: str, text: str) -> Part:
@@ -89,7 +86,7 @@ def _parsed(word: str, text: str) -> Part:
 
 
 def _taken(part: Any) -> Part:
-    """A part of an index of NumPy's; truth values are masks there, and None a new axis."""
+    """Check a part of an index of NumPy's, to which truth values are masks, and None a new axis."""
     if isinstance(part, EllipsisType):
         return ...
     try:
