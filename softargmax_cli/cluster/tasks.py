@@ -32,8 +32,6 @@ class Part:
     """None where the boxes have nothing to say in a second pass."""
     misfits: tuple[Misfit, ...] = ()
     """With positions in the whole array."""
-    careful: bool = False
-    """Whether NaN or infinities were found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +71,9 @@ def mapped(number: Any, job: Job) -> Part:
             state = state.shifted([block.start[axis] for axis in problem.ascending])
         _say_read(job, block, values.itemsize)
     if misfit is None:
-        return Part(column, state, (), reducer.careful)
+        return Part(column, state)
     first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
-    return Part(column, state, (replace(misfit, first=first),), reducer.careful)
+    return Part(column, state, (replace(misfit, first=first),))
 
 
 def merged(parts: Any, beta: float | None) -> Part:
@@ -99,7 +97,7 @@ def again(found: Part, number: Any, job: Job) -> Part:
             return Part(column, None)
         with here.loaded(block) as values:
             compiled = here.compiled[block.shape]
-            sums = here.reducer().about(values, block.start, known, careful=found.careful, compiled=compiled)
+            sums = here.reducer().about(values, block.start, known, compiled=compiled)
             _say_read(job, block, values.itemsize)
     return Part(column, sums)
 
@@ -135,7 +133,7 @@ def _folded(parts: Any, both: Any) -> Part:
     several = list(_flat(parts))
     state = folded((part.state for part in several), both)
     misfits = tuple(misfit for part in several for misfit in part.misfits)
-    return Part(several[0].column, state, misfits, any(part.careful for part in several))
+    return Part(several[0].column, state, misfits)
 
 
 def _flat(parts: Any) -> Iterator[Part]:
