@@ -43,6 +43,6 @@ class Reading:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The parameters that only some formats know, where they say something."""
+        """Names of the fields that only some formats know, where they say something."""
         names = ("key", "delimiter", "header", "id_column", "columns", "skip", "comment", "decimal")
         return tuple(name for name in names if getattr(self, name) is not None)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, parameter
-from softargmax_cli.files.strangers import LONGEST_START, other_format
 from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.blocks import step_of
 
@@ -108,12 +107,8 @@ class Records:
 
     def begin(self, skip: int) -> None:
         """Move past a byte order mark and the first `skip` lines. Raises InputError where what follows is no text."""
-        self.fill(LONGEST_START)
-        start = bytes(self.held[:LONGEST_START])
-        if self.compressed and (other := other_format(start)):
-            raise InputError(
-                f"{self.name}: {other.kind}, gzipped; gzipped text can be read", "unpack it with gunzip first"
-            )
+        self.fill(4)
+        start = bytes(self.held[:4])
         if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
             raise InputError(
                 f"{self.name}: byte 0: the file is UTF-32, not UTF-8",
