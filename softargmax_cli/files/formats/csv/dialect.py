@@ -207,6 +207,7 @@ def _width(
 
 def _separator(stream: Records) -> str | None:
     """Take the line by which Excel tells the delimiter, and return that."""
+    stream.fill(16)
     found = _SEP.match(bytes(stream.held[:16]))
     if found is None or not found[1].isascii():
         return None
