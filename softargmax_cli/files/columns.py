@@ -112,18 +112,16 @@ def items(spec: str) -> list[tuple[str | None, ...]]:
     """
     parts: list[list[str | None]] = [[None]]
     at = 0
-    for item in _ITEM.finditer(spec):
-        if item.start() != at:
+    for found in _ITEM.finditer(spec):
+        if found.start() != at or (found["title"] and parts[-1][-1] is not None):
             break
-        at = item.end()
-        if item["mark"] == ",":
+        at = found.end()
+        if found["mark"] == ",":
             parts.append([None])
-        elif item["mark"] == ":":
+        elif found["mark"] == ":":
             parts[-1].append(None)
-        elif parts[-1][-1] is not None:
-            break
         else:
-            parts[-1][-1] = _unquoted(item["title"])
+            parts[-1][-1] = _unquoted(found["title"])
     if at != len(spec) or any(len(part) > 2 or part == [None] for part in parts):
         raise OptionError(
             f"{parameter('columns', spec)} cannot be read",
