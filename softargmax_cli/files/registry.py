@@ -57,7 +57,7 @@ def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading:
     try:
         watch = Watch(stream, path, name)
         with watch.explaining(), refusals(name):
-            stream, first = looked_at(stream, _known)
+            stream, first = looked_at(stream)
             source = _recognised(stream, first, name, size, reading)
         source.watch = watch
     except BaseException:
@@ -174,10 +174,6 @@ def _begins(*magics: bytes) -> Callable[[bytes], bool]:
 def _like_hdf5(first: bytes) -> bool:
     """The signature comes first, or behind a user block, here one of up to 2048 bytes."""
     return any(first.startswith(HDF5, place) for place in (0, 512, 1024, 2048))
-
-
-def _known(first: bytes) -> bool:
-    return any(kind.begins(first) for kind in FORMATS)
 
 
 def _like_safetensors(first: bytes) -> bool:
