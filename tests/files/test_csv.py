@@ -29,7 +29,7 @@ from softargmax_cli.files.formats.csv.source import open_csv
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 NAN = math.nan
 INF = math.inf

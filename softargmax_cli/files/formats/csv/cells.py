@@ -13,7 +13,7 @@ from softargmax_cli.files.formats.csv.numbers import floats
 from softargmax_cli.files.formats.csv.records import Piece, quoted
 from softargmax_cli.files.formats.csv.text import decoded, has_comma, is_grouped, is_percent, records
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 
 def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:

@@ -11,7 +11,7 @@ import numpy as np
 from softargmax_cli.files.formats.csv.dialect import Layout
 from softargmax_cli.files.formats.csv.numbers import load
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 _WORDS = [pad + word for word in ("NA", "na", "N/A", "n/a", "NULL", "null", "Null") for pad in ("", " ")]
 """Words for a missing number; polars reads nan in any case as a number, and an empty cell as a missing one."""
