@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import warnings
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -56,13 +55,11 @@ def python_runtime() -> Runtime:
 
 
 @pytest.fixture
-def native_runtime(library: ctypes.CDLL) -> Iterator[Runtime]:
+def native_runtime(library: ctypes.CDLL) -> Runtime:
     """The C library on the CPU; a fresh one costs nothing, and an old one slows down with its graph."""
     from softargmax_cli.tensorflow.native import NativeRuntime
 
-    runtime = NativeRuntime(library, "cpu")
-    yield runtime
-    runtime.close()
+    return NativeRuntime(library)
 
 
 @pytest.fixture(params=["native", "python"])
@@ -72,15 +69,11 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
     return made
 
 
-@pytest.fixture
-def gpu_runtime(library: ctypes.CDLL) -> Iterator[Runtime]:
-    """The C library on a GPU; skips where it sees none."""
-    from softargmax_cli.errors import DeviceError
-    from softargmax_cli.tensorflow.native import NativeRuntime
+@pytest.fixture(scope="session")
+def gpu_runtime(python_runtime: Runtime) -> Runtime:
+    """TensorFlow imported, on a GPU; skips where it sees none."""
+    from softargmax_cli.tensorflow.python import PythonRuntime, find_gpus
 
-    try:
-        runtime = NativeRuntime(library, "gpu")
-    except DeviceError as failure:
-        pytest.skip(failure.what)
-    yield runtime
-    runtime.close()
+    if not find_gpus():
+        pytest.skip("TensorFlow sees no GPU")
+    return PythonRuntime("gpu")

@@ -22,15 +22,18 @@ PACKAGE = "softargmax_cli"
 TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "tests"}
 """Beside dot-files."""
 
+GEOMETRY = ("reduction.blocks", "reduction.buffer")
+RESULTS = ("reduction.fields", "reduction.result")
 MAY_IMPORT = {
     "errors": ["quoting"],
     "quoting": [],
     "tensorflow": ["errors", "tensorflow"],
     "reduction": ["errors", "reduction"],
-    "files": ["errors", "quoting", "files", "reduction.blocks", "reduction.buffer", "reduction.result"],
-    "report": ["errors", "quoting", "report", "reduction.result", "reduction.slopes", "reduction.sweep"],
-    "cluster": ["errors", "files", "reduction", "tensorflow", "api.runtimes", "api.describing", "cluster"],
+    "files": ["errors", "quoting", "files", *GEOMETRY, *RESULTS],
+    "report": ["errors", "quoting", "report", *RESULTS, "reduction.slopes", "reduction.sweep"],
+    "cluster": ["errors", "files", "reduction", "tensorflow", "api.describing", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
+    "guide": [],
     "cli": [""],
     "__main__": ["cli"],
     "": [""],

@@ -371,9 +371,6 @@ def test_a_cluster_beside_one_process(tmp_path: Path) -> None:
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:])
     assert head == [*CLUSTER_HEAD]
     assert [row[:2] for row in rows] == [
-        [chunks, where] for chunks in ("32 × 1.28 MB", "10 × 0.04 MB") for where in ("one process", rows[1][1])
+        [chunks, where] for chunks in ("32 × 1.28 MB", "10 × 0.04 MB") for where in ("one process", "1 worker")
     ]
-    for row in rows[1::2]:
-        assert sum(map(float, row[-5:])) > 0
-        assert all(float(cell) > 0 for cell in row[6:10])
     assert not any(tmp_path.iterdir())

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.result import FIELDS, PER_AXIS, Run, Slices, Summary
+from softargmax_cli.reduction.fields import BY_NAME, NAMES
+from softargmax_cli.reduction.result import Run, Slices, Summary
 
 Float = npt.NDArray[np.float64]
-
-_DTYPES: dict[str, type[np.generic]] = {"hard": np.int64, "ties": np.int64, "agree": np.bool_}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +70,7 @@ class Collector:
 
     def __init__(self, run: Run, fields: Collection[str]) -> None:
         self._run, self._summary = run, Summary()
-        self._fields = [field for field in FIELDS if field in fields]
+        self._fields = [field for field in NAMES if field in fields]
         self._ids: list[str] | None = [] if run.has_ids else None
         self._count = 0
         kept = [n for n in run.kept if n is not None]
@@ -101,7 +100,7 @@ class Collector:
 
     def result(self, run: Run) -> Result:
         """All of them; `run` has the shape that the end of the input told."""
-        arrays: dict[str, Any] = dict.fromkeys(FIELDS)
+        arrays: dict[str, Any] = dict.fromkeys(NAMES)
         for field in self._fields:
             if self._whole is None:
                 flat = np.concatenate([self._array(field, 0), *self._parts.pop(field)])
@@ -113,8 +112,8 @@ class Collector:
 
     def _array(self, field: str, count: int) -> npt.NDArray[Any]:
         """Room for so many slices."""
-        return np.empty(self._shape(field, [count]), _DTYPES.get(field, np.float64))
+        return np.empty(self._shape(field, [count]), BY_NAME[field].dtype)
 
     def _shape(self, field: str, kept: Sequence[int]) -> tuple[int, ...]:
         axes = len(self._run.axes)
-        return (*kept, axes) if axes > 1 and field in PER_AXIS else tuple(kept)
+        return (*kept, axes) if axes > 1 and BY_NAME[field].per_axis else tuple(kept)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from softargmax_cli.errors import InputError, OptionError, parameter
-from softargmax_cli.files.suffixes import NAMED_DELIMITERS
+from softargmax_cli.files.reading import NAMED_DELIMITERS
 
 if TYPE_CHECKING:
-    from softargmax_cli.reduction.spec import Problem, Spec, Values
+    from softargmax_cli.reduction.spec import Arrays, Problem, Spec
 
 Axis = int | tuple[int, ...] | list[int]
 
@@ -124,9 +124,9 @@ def size_of(size: int | str) -> int:
 
 
 def device_of(device: str) -> str:
-    """Return the device in small letters. Raises OptionError where it is none of auto, cpu, gpu and gpu:N."""
-    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device.lower()):
-        raise OptionError(f"{device!r} is no device", "choose auto, cpu, gpu or gpu:N")
+    """Return the device in small letters. Raises OptionError where it is none of cpu, gpu and gpu:N."""
+    if not re.fullmatch(r"cpu|gpu(:\d+)?", device.lower()):
+        raise OptionError(f"{device!r} is no device", "choose cpu, gpu or gpu:N")
     return device.lower()
 
 
@@ -138,7 +138,7 @@ def delimiter_of(delimiter: str | None) -> str | None:
     return delimiter
 
 
-def _values(values: Any, axes: int) -> Values | None:
+def _values(values: Any, axes: int) -> Arrays | None:
     """Return the coordinate of each index, one array for each axis."""
     import numpy as np
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
-from softargmax_cli.reduction.coordinates import step
 from softargmax_cli.reduction.result import Run
 from softargmax_cli.reduction.spec import Problem
 
@@ -25,20 +22,13 @@ def described(source: Source, problem: Problem, device: str) -> Run:
         beta=problem.beta,
         device=device,
         kind=problem.kind,
-        coords=problem.coords if problem.values is None else "values",
+        coords=problem.coords,
         window=problem.window,
         epsilon=1e-6 if problem.precision.itemsize == 4 else 1e-11,
-        steps=_steps(problem),
+        steps=tuple(problem.along(axis).step(problem.shape[axis] or 1) for axis in problem.axes),
         has_ids=(problem.keeps_rows and names_of_rows) or (problem.keeps_columns and names_of_columns),
         labels=source.labels if problem.axes == (last,) else None,
     )
-
-
-def _steps(problem: Problem) -> tuple[float, ...]:
-    """The largest distance between neighbouring coordinates along each of the axes."""
-    if problem.values is not None:
-        return tuple(float(np.abs(np.diff(places)).max(initial=0.0)) for places in problem.values)
-    return tuple(step(problem.coords, problem.shape[axis] or 1) for axis in problem.axes)
 
 
 def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops  # type: ignore[import-untyped]
 
-from softargmax_cli.reduction.coordinates import coordinate
 from softargmax_cli.reduction.spec import Problem
 
 Tensor = Any
@@ -48,7 +47,7 @@ def soft_argmax(x: Tensor, beta: float | Tensor, problem: Problem) -> Tensor:
     soft = []
     for k, (axis, marginal) in enumerate(zip(axes, marginals, strict=True)):
         length = problem.shape[axis] or 0
-        places = coordinate(problem.coords, length, np.arange(length)) if problem.values is None else problem.values[k]
+        places = problem.coordinates[k].at(np.arange(length), length)
         place, rest = _parts(_along(axis, rank, places), ops.dtype(x))
         mean = ops.stop_gradient(_summed(marginal * place, [axis]) / mass)
         distance = place - mean if rest is None else (place - mean) + rest

@@ -13,6 +13,7 @@ from softargmax_cli import __version__
 from softargmax_cli.cli.check import check
 from softargmax_cli.cli.devices import devices
 from softargmax_cli.cli.grad import grad
+from softargmax_cli.cli.guide import guide
 from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.run import run
 from softargmax_cli.cli.saying import FAILED, say_error, unhindered
@@ -37,6 +38,7 @@ app.command(cls=Command)(check)
 app.command(cls=Command)(sweep)
 app.command(cls=Command)(grad)
 app.command(cls=Command)(inspect)
+app.command(cls=Command)(guide)
 app.command(cls=Command)(devices)
 
 

@@ -1,15 +1,30 @@
-"""`softargmax check`: whether soft is close enough to hard, or to a stored result."""
+"""`softargmax check`: is soft close enough to hard, or to a stored result?"""
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated, Literal
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.errors import OptionError
+
+if TYPE_CHECKING:
+    from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.pipeline import Asked, Inputs
+    from softargmax_cli.cli.verdicts import Criterion, VerdictReport
+    from softargmax_cli.reduction.check import Verdict
 
 CHECK = "Check"
+NOT_CLOSE = 1
+"""The exit code where a check failed."""
 
 
 Tolerance = Annotated[
@@ -41,7 +56,7 @@ Atol = Annotated[
     typer.Option(
         min=0,
         callback=options.tolerance,
-        help="Of --expect: absolute tolerance. Default: 1e-06.",
+        help="Allow this absolute difference from --expect. Default: 1e-06.",
         show_default=False,
         rich_help_panel=CHECK,
     ),
@@ -51,7 +66,7 @@ Rtol = Annotated[
     typer.Option(
         min=0,
         callback=options.tolerance,
-        help="Of --expect: tolerance relative to it. Default: 0.",
+        help="Allow this difference relative to --expect, too. Default: 0.",
         show_default=False,
         rich_help_panel=CHECK,
     ),
@@ -82,14 +97,6 @@ Rows = Annotated[
 ]
 
 
-def allowance(text: str) -> tuple[float, bool]:
-    """The number that `--allow` gives, and whether it is a percentage."""
-    found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
-    if found is None or (found[2] and float(found[2]) > 100):
-        raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")
-    return (float(found[2]), True) if found[2] else (int(found[1]), False)
-
-
 def check(
     inputs: options.Inputs,
     tol: Tolerance = None,
@@ -116,7 +123,7 @@ def check(
     output: Output = None,
     rows: Rows = 20,
     force: options.Force = False,
-    device: options.Device = "auto",
+    device: options.Device = "cpu",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -129,8 +136,8 @@ def check(
 
     softargmax check scores.csv --format junit -o report.xml
     """
-    from softargmax_cli.cli.asking import Asked
-    from softargmax_cli.cli.checking import Criterion, check_all
+    from softargmax_cli.cli.pipeline import Asked
+    from softargmax_cli.cli.verdicts import Criterion, VerdictReport
     from softargmax_cli.files.reading import Reading
 
     asked = Asked(
@@ -148,5 +155,93 @@ def check(
         quiet=quiet,
         verbose=verbose,
     )
-    criterion = Criterion(tol, allowance(allow), expect, atol, rtol, fail_fast)
-    return check_all(inputs, asked, criterion, format, output, rows, force=force)
+    criterion = Criterion(tol, _allowance(allow), expect, atol, rtol, fail_fast)
+    _refuse_contradictions(inputs, criterion)
+    return _check_all(inputs, asked, criterion, VerdictReport(format, output, rows), force=force)
+
+
+def _allowance(text: str) -> tuple[float, bool]:
+    """Read `--allow`: a number, and True where it is a percentage."""
+    found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
+    if found is None or (found[2] and float(found[2]) > 100):
+        raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")
+    return (float(found[2]), True) if found[2] else (int(found[1]), False)
+
+
+def _refuse_contradictions(names: Sequence[str], criterion: Criterion) -> None:
+    """Raise OptionError for options that do not go together."""
+    if criterion.expect is None:
+        for option, value in (("--atol", criterion.atol), ("--rtol", criterion.rtol)):
+            if value is not None:
+                raise OptionError(f"{option} says how close to --expect", "give --expect FILE, or --tol for the offset")
+        return
+    if criterion.tol is not None:
+        what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
+        words = [re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:]]
+        both = criterion.atol is not None
+        raise OptionError(what, "leave out --tol" if both else f"try: {shlex.join(['softargmax', *words])}")
+    if len(names) > 1:
+        raise OptionError("--expect holds the result of one input", "check one input at a time")
+
+
+def _check_all(names: Sequence[str], asked: Asked, criterion: Criterion, report: VerdictReport, *, force: bool) -> int:
+    """Check each input and report; 0, 1 where a check failed, 2 where an input cannot be used."""
+    from softargmax_cli.cli.destinations import spare_inputs
+    from softargmax_cli.cli.pipeline import for_each, say_notes
+    from softargmax_cli.files.temporary import blaming
+    from softargmax_cli.files.writers.atomic import open_target
+    from softargmax_cli.report.verdict import verdict_line
+
+    spare_inputs([report.output], names, criterion.expect, *asked.files)
+    with ExitStack() as stack:
+        target = None
+        if report.out is not sys.stdout:
+            target = open_target(report.output or "-", force=force)
+            stack.callback(target.abort)
+
+        def work(inputs: Inputs, name: str) -> int:
+            begun = time.monotonic()
+            with inputs.opened(name, report.fields) as reduction:
+                verdict = _judged(reduction, criterion, report.rows)
+                report.add(reduction.run, verdict, criterion, time.monotonic() - begun)
+            if not asked.quiet:
+                say_notes(reduction)
+            return 0 if verdict.passed else NOT_CLOSE
+
+        code = for_each(names, asked, work, report.refuse)
+        if not report.checks:  # an empty report would look like one in which nothing failed
+            return code
+        report.end(several=len(names) > 1)
+        if target is not None:
+            with blaming(target.name):
+                target.stream.write(report.written())
+                target.commit()
+    if (report.output is not None or report.format in ("junit", "github")) and not asked.quiet:
+        for checked in report.checks:
+            if checked.passed is not None:  # else it has been said
+                print(verdict_line(checked), file=sys.stderr)
+    return code
+
+
+def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
+    from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
+
+    run = reduction.run
+    with ExitStack() as stack:
+        stored = None
+        if criterion.expect is None:
+            distance = within(criterion.offset)
+        else:
+            from softargmax_cli.files.expected import expected
+
+            stored = stack.enter_context(expected(criterion.expect, run.kept, len(run.axes)))
+            distance = close_to(*criterion.closeness)
+        check = Check(distance, Allowance(*criterion.allow), rows)
+        total = None if None in run.kept else math.prod(n or 0 for n in run.kept)
+        for slices in reduction:
+            check.add(slices if stored is None else compared(slices, stored(len(slices))))
+            if criterion.fail_fast and check.settled(total):
+                return check.verdict(total, stopped=True)
+        if stored is not None:
+            stored.end()
+        return check.verdict()

@@ -1,4 +1,4 @@
-"""Where results go: standard output, a file, a directory."""
+"""Choose where results and pictures go: standard output, a file, a directory."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.errors import OptionError, OutputError
+from softargmax_cli.errors import OptionError, OutputError, parameter
 from softargmax_cli.files.remote import is_url
-from softargmax_cli.files.suffixes import picture_format_of
 from softargmax_cli.files.writers import STORE, format_of
+
+PICTURES = ("png", "svg", "pdf")
+"""Formats of pictures, named by a file's suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where one input's results go."""
+    """The place of one input's results."""
 
     path: str | None
     """"-" for standard output, None for nowhere."""
     format: str
     table: bool
-    """Whether a table is shown."""
+    """True where a table is shown."""
 
 
 def choose_destinations(
     inputs: Sequence[str], output: str | None, format: str | None, *, usual: str = "csv"
 ) -> list[Destination]:
-    """Where each input's results go, in the `usual` format in a directory. OptionError where two share one place."""
+    """Choose a place for each input, in a directory the `usual` format. Raises OptionError where two share a place."""
     data = format if format not in (None, "table") else None
     store = names_store(output)
     if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
@@ -40,12 +42,16 @@ def choose_destinations(
         return [Destination(path, data or usual, format == "table") for path in _inside(output, inputs, data or usual)]
     if output is None or output == "-":
         if len(inputs) > 1 and data not in (None, "jsonl"):
-            raise OptionError(f"--format {data} holds one input only", "use -o DIR/ for one file each, or jsonl")
+            raise OptionError(
+                f"{parameter('format', data)} holds one input only", "use -o DIR/ for one file each, or jsonl"
+            )
         return [Destination(None if data is None else "-", data or "", data is None)] * len(inputs)
     if len(inputs) > 1:
         remedy = f"use -o {output}/ for one file each"
         if store:
-            remedy = "use one run each" if is_url(output) else "use -o DIR/ --format zarr for one store each"
+            remedy = (
+                "use one run each" if is_url(output) else f"use -o DIR/ {parameter('format', STORE)} for one store each"
+            )
         raise OptionError(f"-o {output} holds one input only", remedy)
     return [Destination(output, data or format_of(output), format == "table")]
 
@@ -64,18 +70,18 @@ def keep_apart(results: Iterable[str | None], pictures: Iterable[str | None]) ->
     taken = set(map(_place, results)) - {None}
     for path in pictures:
         if _place(path) in taken:
-            raise OptionError(f"--plot {path}: the results go there", "give the picture a file of its own")
+            raise OptionError(f"{parameter('plot', path)}: the results go there", "give the picture a file of its own")
 
 
 def _place(path: str | None) -> str | tuple[int, int] | None:
-    """What tells a regular file from all others, be it there or not; None for what holds none, such as a device."""
+    """Identify a regular file, be it there or not; None for what holds none, such as a device."""
     if path is None or path == "-":
         return None
     return _identity(path) or (None if os.path.exists(path) else os.path.realpath(path))
 
 
 def _folders(name: str) -> Iterator[str]:
-    """The directories that an input lies in, from the innermost."""
+    """Yield the directories that an input lies in, from the innermost."""
     folder = os.path.dirname(os.path.abspath(name))
     while name != "-" and folder != os.path.dirname(folder):
         yield folder
@@ -83,7 +89,7 @@ def _folders(name: str) -> Iterator[str]:
 
 
 def _identity(name: str | None) -> tuple[int, int] | None:
-    """What tells a regular file or a store from all others, "-" being standard input; None for what is neither."""
+    """Identify a regular file or a store, "-" being standard input; None for what is neither."""
     try:
         status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
     except (OSError, ValueError, AttributeError):  # it is somebody else's affair to say so
@@ -93,19 +99,34 @@ def _identity(name: str | None) -> tuple[int, int] | None:
 
 
 def choose_pictures(inputs: Sequence[str], plot: str | None) -> list[str | None]:
-    """Where each input's picture goes, by the rules of results. Raises OptionError where two would go to one place."""
+    """Choose a place for each picture, by the rules of results. Raises OptionError where two share a place."""
     if plot is None:
         return [None] * len(inputs)
     if plot.endswith(("/", os.sep)) or os.path.isdir(plot):
         return [*_inside(plot, inputs, "png")]
     if len(inputs) > 1:
-        raise OptionError(f"--plot {plot} holds one input only", f"use --plot {plot}/ for one picture each")
+        raise OptionError(
+            f"{parameter('plot', plot)} holds one input only",
+            f"use {parameter('plot', plot + '/')} for one picture each",
+        )
     picture_format_of(plot)
     return [plot]
 
 
+def picture_format_of(path: str) -> str:
+    """Return the format of a picture that a path's suffix names. Raises OptionError where it names none."""
+    option = parameter("plot", path)
+    if path == "-":
+        raise OptionError(f"{option}: a picture goes to a file", f"name one: {parameter('plot', 'FILE.png')}")
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix[1:] not in PICTURES:
+        known = " ".join(f".{name}" for name in PICTURES)
+        raise OptionError(f"{option}: the suffix names no format of pictures", f"end the name in one of {known}")
+    return suffix[1:]
+
+
 def _inside(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
-    """A file for each input. Raises OptionError where two would have one name."""
+    """Name a file for each input. Raises OptionError where two would have one name."""
     paths = [os.path.join(directory, f"{_stem(name)}.{suffix}") for name in inputs]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
@@ -128,12 +149,12 @@ def make_directory(output: str | None, option: str = "-o") -> None:
 
 
 def names_store(output: str | None) -> bool:
-    """Whether a name promises a Zarr store, which is made with its directory."""
+    """Tell whether a name promises a Zarr store, which is made with its directory."""
     return output is not None and os.path.splitext(output.rstrip("/" + os.sep))[1].lower() == f".{STORE}"
 
 
 def _stem(name: str) -> str:
-    """An input's name without its directory and suffix, which is two where it is compressed."""
+    """Return an input's name without its directory and suffix, or suffixes where it is compressed."""
     if name == "-":
         return "stdin"
     stem, suffix = os.path.splitext(os.path.basename(name.rstrip("/")))

@@ -74,7 +74,7 @@ def grad(
     format: Format = "table",
     rows: options.Rows = 20,
     force: options.Force = False,
-    device: options.Device = "auto",
+    device: options.Device = "cpu",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -87,8 +87,8 @@ def grad(
 
     softargmax grad scores.csv --wrt beta --format csv
     """
-    from softargmax_cli.cli.asking import Asked
     from softargmax_cli.cli.grading import Wanted, grad_all
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.files.reading import Reading
 
     asked = Asked(

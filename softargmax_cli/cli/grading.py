@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
     choose_destinations,
@@ -17,10 +16,12 @@ from softargmax_cli.cli.destinations import (
     names_store,
     spare_inputs,
 )
+from softargmax_cli.cli.pipeline import Asked, Inputs, for_each, say_notes
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import array_format_of
 
 if TYPE_CHECKING:
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.files.writers.atomic import Writer
     from softargmax_cli.files.writers.npy import BoxWriter
 
@@ -52,12 +53,12 @@ def grad_all(names: Sequence[str], asked: Asked, wanted: Wanted) -> int:
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.reduction.differentiating import GRADIENT
-        from softargmax_cli.reduction.result import ALWAYS
+        from softargmax_cli.reduction.fields import FREE
 
         nonlocal tables
         file, said = next(places)
         data = file == "-" or said.path == "-"
-        with inputs.opened(name, ALWAYS, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
+        with inputs.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             _show(reduction, file, said, asked, wanted, apart=tables > 0)
         sys.stdout.flush()
         tables += said.table
@@ -89,11 +90,13 @@ def _show(
     from softargmax_cli.files.temporary import scratch
     from softargmax_cli.files.writers import open_writer
     from softargmax_cli.reduction.differentiating import differentiate
-    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SLOPE_FIELDS, SlopeSummary
+    from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary
     from softargmax_cli.report.slopes import SlopeTable
 
     summary, table = SlopeSummary(), SlopeTable(wanted.rows)
-    run = replace(reduction.run, fields=SLOPE_FIELDS, alone="gradient", wrt=wanted.wrt, vanished=wanted.vanished)
+    names = tuple(field.name for field in GRADIENT_FIELDS)
+    run = replace(reduction.run, fields=names, alone="gradient", wrt=wanted.wrt, vanished=wanted.vanished)
     reduction.run = run
     boxes: BoxWriter | None = None
     sinks: list[Writer] = []
@@ -115,7 +118,7 @@ def _show(
             for sink in sinks:
                 sink.write(slices)
         if not asked.quiet:
-            reduction.say_notes()
+            say_notes(reduction)
         shape = reduction.run.known_shape
         if boxes is not None:
             boxes.commit((*shape, *_coordinates(reduction)))

@@ -9,7 +9,7 @@ import typer
 
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
 from softargmax_cli.errors import OptionError, as_typed
-from softargmax_cli.files.select.selection import Selection, selection_of
+from softargmax_cli.files.selection import Selection, selection_of
 from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
@@ -256,7 +256,7 @@ Resume = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        metavar="auto|cpu|gpu|gpu:N",
+        metavar="cpu|gpu|gpu:N",
         help="Where TensorFlow computes.",
         callback=_taken(device_of),
         rich_help_panel=RUNNING,
@@ -275,7 +275,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS|FILE",
-        help="Run on the Dask cluster of this scheduler, from Zarr, HDF5 or .npy to Zarr.",
+        help="Run on the Dask cluster of this scheduler, of Zarr, HDF5, .npy or .safetensors.",
         show_default=False,
         rich_help_panel=RUNNING,
     ),

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from softargmax_cli.files.suffixes import picture_format_of
+from softargmax_cli.cli.destinations import picture_format_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

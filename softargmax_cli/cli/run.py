@@ -28,7 +28,7 @@ def run(
     plot: options.Plot = None,
     force: options.Force = False,
     resume: options.Resume = False,
-    device: options.Device = "auto",
+    device: options.Device = "cpu",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
@@ -47,9 +47,8 @@ def run(
 
     softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     """
-    from softargmax_cli.cli.asking import Asked
-    from softargmax_cli.cli.distributing import Cluster
-    from softargmax_cli.cli.running import Shown, run_all
+    from softargmax_cli.cli.pipeline import Asked
+    from softargmax_cli.cli.running import Cluster, Shown, run_all
     from softargmax_cli.files.reading import Reading
 
     number, within = options.searched(beta, temperature, kind, tol)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
     choose_destinations,
@@ -18,16 +17,18 @@ from softargmax_cli.cli.destinations import (
     make_directory,
     spare_inputs,
 )
-from softargmax_cli.cli.distributing import Cluster, distribute
+from softargmax_cli.cli.pipeline import Asked, Inputs, excerpt_of, for_each, say_notes
 from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
+from softargmax_cli.cli.saying import say_note
 from softargmax_cli.cli.storing import keep, stored
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.spec import Problem
 
@@ -46,8 +47,36 @@ class Shown:
     """How close soft must come to hard, where β is to be found for that."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where workers compute."""
+
+    scheduler: str | None
+    """A scheduler's address, or the file that says it."""
+    workers: int | None
+    """So many processes of this machine instead."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a cluster is asked for at all."""
+        return self.scheduler is not None or self.workers is not None
+
+    def check(self, shown: Shown) -> None:
+        """Raise OptionError for options that have no meaning on a cluster."""
+        if self.scheduler is not None and self.workers is not None:
+            what = f"{parameter('scheduler')} and {parameter('workers')} both say where to run"
+            raise OptionError(what, "give one of them")
+        if self.wanted and shown.within is not None:
+            what = f"{parameter('beta', 'auto')} is found on one machine"
+            raise OptionError(what, f"find it there, and give {parameter('beta')} a number here")
+        if self.wanted and shown.plot is not None:
+            what = f"{parameter('plot')} draws scores, which a cluster leaves where they are"
+            raise OptionError(what, "draw them on one machine")
+
+
 def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
+    cluster.check(shown)
     destinations = choose_destinations(names, shown.output, shown.format)
     pictures = choose_pictures(names, shown.plot)
     to_stores = stored(destinations, shown.plot, resume=shown.resume)
@@ -58,10 +87,6 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
         check_axes(asked.axes)
     make_directory(shown.output)
     make_directory(shown.plot, "--plot")
-    if cluster.wanted:
-        if shown.within is not None:
-            raise OptionError("--beta auto is found on one machine", "find it there, and give --beta a number here")
-        return distribute(names, destinations, asked, cluster, force=shown.force, resume=shown.resume)
     places = iter(zip(destinations, pictures, strict=True))
     tables = 0
 
@@ -96,17 +121,25 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
         tables += destination.table
         return 0
 
-    return for_each(names, asked, work)
+    if not cluster.wanted:
+        return for_each(names, asked, work)
+    from softargmax_cli.cluster.connection import compare_versions, connected, described
+
+    with connected(cluster.scheduler, cluster.workers or 1) as client:
+        notes = compare_versions(client)
+        for note in [*notes * (not asked.quiet), *[described(client)] * asked.verbose]:
+            say_note(note)
+        return for_each(names, asked, work, client=client)
 
 
 def _fields(destination: Destination, picture: str | None) -> set[str]:
     """What a destination shows or holds, and a picture says."""
     from softargmax_cli.files.writers import fields_of
-    from softargmax_cli.reduction.result import FIELDS
+    from softargmax_cli.reduction.fields import NAMES
 
     if destination.format == STORE:
-        return set(FIELDS)
-    fields = set(fields_of(destination.format, FIELDS)) if destination.path else set()
+        return set(NAMES)
+    fields = set(fields_of(destination.format, NAMES)) if destination.path else set()
     if destination.table or picture is not None:
         from softargmax_cli.report.summary import TABLE_FIELDS
 
@@ -164,7 +197,7 @@ def _show(
         if drawing:
             drawing.finish(reduction, summary)
         if not asked.quiet:
-            reduction.say_notes()
+            say_notes(reduction)
         run = reduction.run
         if sink:
             sink.commit(summary, run.known_shape)
@@ -185,5 +218,5 @@ def _sparkling(reduction: Reduction, rows: int) -> npt.NDArray[np.float64] | Non
     """What sparklines are drawn from, where the table has some."""
     from softargmax_cli.report.sparkline import sparkling
 
-    run, excerpt = reduction.run, reduction.excerpt
+    run, excerpt = reduction.run, excerpt_of(reduction)
     return excerpt.best(run.kind) if excerpt and sparkling(run.known_shape, run.axes, rows) else None

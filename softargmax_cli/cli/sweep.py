@@ -111,7 +111,7 @@ def sweep(
     output: Output = None,
     format: Format = None,
     force: options.Force = False,
-    device: options.Device = "auto",
+    device: options.Device = "cpu",
     memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -124,7 +124,7 @@ def sweep(
 
     softargmax sweep scores.npy --format json | jq .recommended_beta
     """
-    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.sweeping import Shown, sweep_file
     from softargmax_cli.files.reading import Reading
 

@@ -9,10 +9,9 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.asking import Asked, Inputs, for_each
-from softargmax_cli.cli.destinations import keep_apart, spare_inputs
+from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
+from softargmax_cli.cli.pipeline import Asked, Inputs, for_each
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.suffixes import picture_format_of
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.searching import Found

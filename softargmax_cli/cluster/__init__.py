@@ -1,1 +1,1 @@
-"""The reduction on Dask: block → state, merge, finish, by the same three functions, on other processes and machines."""
+"""The reduction on a Dask cluster: map, merge and finish are those of one machine, run by workers."""

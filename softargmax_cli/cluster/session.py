@@ -1,99 +1,131 @@
-"""What a worker keeps between the tasks of one job: the open input, TensorFlow, and memory for boxes."""
+"""A worker's session of one job: the open input and TensorFlow, kept from task to task."""
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
 
-from softargmax_cli.api.runtimes import lent
-from softargmax_cli.cluster.job import Job
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.stores import share_threads
-from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.files.writers.zarr import Chunks
+from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.boxing import BoxReducer
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import BOXES
+from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.mapping import BlockReducer
+from softargmax_cli.reduction.parallel import cores
+from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.stream import worth_compiling
-from softargmax_cli.tensorflow.loading import tune
+from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
-"""Jobs that a worker remembers; several clients may share it."""
-TOLD = {
-    # A worker's own threads run tasks side by side; pools within each of them would multiply.
+"""Sessions that stay open without a user, as those do whose client ended without a word."""
+ENVIRONMENT = {
+    # A worker's threads run tasks side by side; pools within each of them would multiply.
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    # As in a process of its own, to the same bits: see `runtime.loading`.
+    # As on one machine, to the same bits.
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
-"""Variables that tell libraries to leave the threads to Dask, and how to compute; they stay as they are if set."""
+"""Variables of TensorFlow that a worker sets where they are not set."""
 
-_lock = threading.Lock()
-_sessions: dict[str, Session] = {}
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input and what is asked of it, sent to each worker once."""
+
+    number: str
+    """Unique."""
+    name: str
+    """The input as the user named it."""
+    input: str
+    """The path or URL by which every worker finds it."""
+    reading: Reading
+    problem: Problem
+    plan: Plan
+    memory: int
+    """Bytes, of each worker."""
+    device: str
+    chunks: Chunks | None
+    """Where workers write results; None where results go back to the client."""
+
+    @property
+    def twice(self) -> bool:
+        """Whether boxes are read a second time, when the maximum of their slices is known."""
+        return self.problem.looks_back and self.plan.parts > 1
 
 
 class Session:
     """One job in this process. Raises InputError where the input cannot be read here."""
 
-    def __init__(self, job: Job, threads: int) -> None:
-        self.job = job
-        self._open = ExitStack()
-        self.source = self._open.enter_context(closing(open_source(job.input, job.reading)))
-        self.runtime = self._open.enter_context(lent(job.device))
-        tune(self.runtime.version)
-        self._buffers: queue.LifoQueue[Buffer] = queue.LifoQueue()
-        boxes = BOXES.boxes(self.source, job.problem, job.memory)
-        for _ in range(boxes.threads(threads, job.memory) if boxes else 1):
-            self._buffers.put(Buffer())
-        self.worth = worth_compiling(job.plan, self.source.dtype.itemsize)
-
-    def reducer(self) -> BoxReducer:
-        """A new one, which has found nothing so far."""
-        job, source = self.job, self.source
-        _, elements = BOXES.fit(source, job.problem, job.memory)
-        return BoxReducer(BlockReducer(job.problem, self.runtime), job.problem, source.order, elements)
+    def __init__(self, job: Job) -> None:
+        self.lookalike = Lookalike()
+        self.users, self.ended = 0, False
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        with ExitStack() as stack:
+            self.source = stack.enter_context(closing(open_source(job.input, job.reading)))
+            self.source.name = job.name
+            runtime = shared(job.device)
+            tune(runtime.version)
+            boxes = BOXES.boxes(self.source, job.problem, job.memory)
+            self._room = threading.Semaphore(boxes.threads(cores(), job.memory) if boxes else 1)
+            _, elements = BOXES.fit(self.source, job.problem, job.memory)
+            blocks = BlockReducer(job.problem, runtime)
+            self.reducer = BoxReducer(blocks, job.problem, self.source.order, elements)
+            self.compiled = worth_compiling(job.plan, self.source.dtype.itemsize)
+            self.close = stack.pop_all().close
 
     @contextmanager
     def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:
-        """The values of a box, while they are needed; threads wait where the memory holds fewer boxes."""
-        buffer = self._buffers.get()
-        try:
+        """Lend the values of a box; threads wait where the memory holds fewer boxes than there are threads."""
+        with self._room:
             pending = self.source.fetch(block)
             assert pending is not None
-            yield pending.load(buffer).values
-        finally:
-            self._buffers.put(buffer)
-
-    def close(self) -> None:
-        """Let go of the input, and of the loan."""
-        self._open.close()
+            yield pending.load(Buffer()).values
 
 
-def session_of(job: Job, threads: int | None = None) -> Session:
-    """The job's session in this process, opened by the first task that needs it; `threads`: of the worker."""
+_lock = threading.Lock()
+_sessions: dict[str, Session] = {}
+
+
+@contextmanager
+def session(job: Job) -> Iterator[Session]:
+    """Lend the job's session in this process, which its first user opens."""
     with _lock:
-        session = _sessions.get(job.number)
-        if session is None:
-            for name, value in TOLD.items():
-                os.environ.setdefault(name, value)
-            threads = threads or _threads()
-            share_threads(threads)
-            session = _sessions[job.number] = Session(job, threads)
-            if len(_sessions) > KEPT:
-                _sessions.pop(next(iter(_sessions))).close()
-        return session
+        found = _sessions.get(job.number)
+        if found is None:
+            found = _sessions[job.number] = Session(job)
+        found.users += 1
+    try:
+        yield found
+    finally:
+        with _lock:
+            found.users -= 1
+            _close_unused()
 
 
-def _threads() -> int:
-    """How many this worker has."""
-    from distributed import get_worker
+def end(number: str) -> Lookalike:
+    """Close a job's session when its last user is done; return what its scores look like."""
+    with _lock:
+        found = _sessions.get(number)
+        if found is None:
+            return Lookalike()
+        found.ended = True
+        _close_unused()
+        return found.lookalike
 
-    return int(get_worker().state.nthreads)
+
+def _close_unused() -> None:
+    """Close sessions without users that have ended, and the oldest where there are more than `KEPT`."""
+    unused = [number for number, session in _sessions.items() if not session.users]
+    ended = [number for number in unused if _sessions[number].ended]
+    for number in {*ended, *unused[: max(0, len(unused) - KEPT)]}:
+        _sessions.pop(number).close()

@@ -1,162 +1,130 @@
-"""What workers do: box → part, parts → one, one → results in the store. Called by Dask, as tree.py lays it down."""
+"""The tasks of workers: a box becomes a part (map), parts become one (merge), one becomes results (finish)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from softargmax_cli.cluster.job import Job, Part, Report
-from softargmax_cli.cluster.session import Session, session_of
-from softargmax_cli.reduction.blocks import Block
+from dask.core import flatten
+
+from softargmax_cli.cluster.session import Job, session
+from softargmax_cli.files.stores import share_threads
 from softargmax_cli.reduction.boxing import located
 from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.folding import folded
-from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.mapping import Misfit
 from softargmax_cli.reduction.ordering import logical
-from softargmax_cli.reduction.result import Summary
+from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State, added, merge
 from softargmax_cli.reduction.stream import concerns
 from softargmax_cli.reduction.undefined import lacking
 
 
-def place(first: int, block_id: tuple[int, int]) -> tuple[int, int]:
-    """Which column of slices a block of Dask's stands for, counted from the `first`, and which of its boxes."""
-    return first + block_id[0], block_id[1]
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The state of a column of slices over some of its boxes."""
+
+    column: int
+    state: State | None
+    """None where the boxes have nothing to say in a second pass."""
+    misfits: tuple[Misfit, ...] = ()
+    """With positions in the whole array."""
 
 
-def reduced(at: tuple[int, int], job: Job) -> Part:
-    """The state of one box."""
-    session, block = session_of(job), job.plan.at(*at)
-    reducer, compiled = session.reducer(), session.worth[block.shape]
-    problem, lookalike = job.problem, Lookalike()
-    with session.loaded(block) as values:
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The results of a column of slices, as the client gets them."""
+
+    number: int
+    slices: Slices | None
+    """None where the worker has written them."""
+    summary: Summary
+    misfits: tuple[Misfit, ...]
+    lacking: tuple[int, int]
+    """How many slices have no answer, and the row-major number of the first."""
+
+
+def opened(job: Job, dask_worker: Any = None) -> tuple[tuple[int | None, ...], str]:
+    """Open a job on a worker, which Dask passes; return the shape and the dtype of the input as it is seen there."""
+    share_threads(dask_worker.state.nthreads)
+    with session(job) as here:
+        if job.chunks is not None:
+            job.chunks.open()
+        return here.source.shape, here.source.stored
+
+
+def mapped(number: Any, job: Job) -> Part:
+    """Reduce one box, which is the only number in an array, to its state."""
+    column, part = divmod(int(number.item()), job.plan.parts)
+    block, problem = job.plan.at(column, part), job.problem
+    with session(job) as here, here.loaded(block) as values:
+        reducer, compiled = here.reducer, here.compiled[block.shape]
         if job.plan.parts == 1:
             if problem.kind == "scores":
-                lookalike.look(values, problem.axes)
+                here.lookalike.look(values, problem.axes)
             state, misfit = reducer.whole(values, compiled=compiled)
         else:
             state, misfit = reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-    _say(job, block)
-    misfits = () if misfit is None else (_moved(misfit, block),)
-    return Part(at[0], state, misfits, reducer.careful, lookalike)
-
-
-def answered(at: tuple[int, int], job: Job) -> Report:
-    """A box of whole slices, to its results in the store."""
-    return written(reduced(at, job), job)
-
-
-def read_again(at: tuple[int, int], job: Job) -> Report:
-    """What an earlier run has put into the store."""
-    block, summary = job.plan.at(*at), Summary()
-    summary.add(job.chunks.read(block, 0))
-    _say(job, *(job.plan.at(at[0], part) for part in range(job.plan.parts)), times=2 if job.twice else 1)
-    return Report(at[0], summary, (), 0, 0, Lookalike())
+    if misfit is None:
+        return Part(column, state)
+    first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
+    return Part(column, state, (replace(misfit, first=first),))
 
 
 def merged(parts: Any, beta: float | None) -> Part:
-    """Parts of one column as one; `parts` is nested as Dask has them."""
-    return _joined(parts, lambda a, b: merge(a, b, beta))
+    """Merge parts of one column, nested in lists as Dask has them."""
+    return _folded(parts, lambda a, b: merge(a, b, beta))
 
 
-def written(part: Part, job: Job) -> Report:
-    """The results of a column, to the store from here; none where they would be refused."""
-    return _stored(part, part, job)
-
-
-def about(found: Part, at: tuple[int, int], job: Job) -> Part:
-    """Of one box the sums about what a first pass found; nothing where it is too far from that."""
+def again(found: Part, number: Any, job: Job) -> Part:
+    """Reduce one box in a second pass, about what the first found; nothing where the box is too far from that."""
     assert found.state is not None
-    state, block = located(found.state, job.problem), job.plan.at(*at)
-    if not concerns(block, state, job.problem) and not (at[1] == job.plan.parts - 1 and _far(at[0], state, job)):
-        _say(job, block)
-        return Part(at[0], None)
-    session = session_of(job)
-    reducer, compiled = session.reducer(), session.worth[block.shape]
-    with session.loaded(block) as values:
-        sums = reducer.about(values, block.start, state, careful=found.careful, compiled=compiled)
-    _say(job, block)
-    return Part(at[0], sums)
+    column, part = divmod(int(number.item()), job.plan.parts)
+    plan, problem, known = job.plan, job.problem, located(found.state, job.problem)
+    block = plan.at(column, part)
+    with session(job) as here:
+        # Beside NaN, hard is nowhere and no box is near: the last one stands for all.
+        last = part == plan.parts - 1
+        if not concerns(block, known, problem) and not (
+            last and not any(concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
+        ):
+            return Part(column, None)
+        with here.loaded(block) as values:
+            compiled = here.compiled[block.shape]
+            sums = here.reducer.about(values, block.start, known, compiled=compiled)
+    return Part(column, sums)
 
 
-def summed(parts: Any) -> Part:
-    """Sums about one maximum as one."""
-    return _joined(parts, added)
+def added_up(parts: Any) -> Part:
+    """Add the sums of a second pass over one column."""
+    return _folded(parts, added)
 
 
-def completed(found: Part, sums: Part, job: Job) -> Report:
-    """Both passes, to the results of a column in the store."""
+def completed(found: Part, sums: Part, job: Job) -> Column:
+    """Finish a column from the sums of both passes."""
     assert found.state is not None
     assert sums.state is not None
-    known = located(found.state, job.problem)
-    whole = known.completed(sums.state, job.problem.window is not None)
-    return _stored(found, replace(found, state=whole), job)
+    state = located(found.state, job.problem).completed(sums.state, job.problem.window is not None)
+    return finished(replace(found, state=state), job)
 
 
-def _far(column: int, found: State, job: Job) -> bool:
-    """Whether no box of the column has anything to say: beside NaN, hard is nowhere."""
-    boxes = (job.plan.at(column, number) for number in range(job.plan.parts))
-    return not any(concerns(block, found, job.problem) for block in boxes)
-
-
-def _joined(parts: Any, both: Any) -> Part:
-    several, lookalike = list(_flat(parts)), Lookalike()
-    for part in several:
-        lookalike.join(part.lookalike)
-    return Part(
-        several[0].column,
-        folded((part.state for part in several), both),
-        tuple(misfit for part in several for misfit in part.misfits),
-        any(part.careful for part in several),
-        lookalike,
-    )
-
-
-def _flat(parts: Any) -> Any:
-    """Dask nests blocks in lists, one list an axis."""
-    if isinstance(parts, Part):
-        yield parts
-    else:
-        for part in parts:
-            yield from _flat(part)
-
-
-def _stored(found: Part, whole: Part, job: Job) -> Report:
-    assert whole.state is not None
-    session: Session = session_of(job)
-    block = job.plan.at(whole.column, job.plan.parts - 1)
-    slices = finish_block(whole.state, job.problem, block)
-    slices = logical(slices, [block.shape[k] for k in job.problem.kept], session.source.order)
+def finished(part: Part, job: Job) -> Column:
+    """Finish a column: results from its state, written from here where the job says so."""
+    assert part.state is not None
+    block = job.plan.at(part.column, job.plan.parts - 1)
+    slices = finish_block(part.state, job.problem, block)
+    slices = logical(slices, [block.shape[k] for k in job.problem.kept], job.plan.order)
     summary = Summary()
     summary.add(slices)
-    missing, first = lacking(slices, block, job.problem)
-    if not found.misfits and (job.problem.nan != "error" or not missing):
+    if job.chunks is not None:
         job.chunks.write(block, slices)
-    return Report(whole.column, summary, _counted(found.misfits), missing, first, found.lookalike)
+    back = slices if job.chunks is None else None
+    return Column(part.column, back, summary, part.misfits, lacking(slices, block, job.problem))
 
 
-def _moved(misfit: Misfit, block: Block) -> Misfit:
-    return replace(misfit, first=tuple(a + b for a, b in zip(block.start, misfit.first, strict=True)))
-
-
-def _counted(misfits: Sequence[Misfit]) -> tuple[Misfit, ...]:
-    """One of each kind."""
-    kinds: dict[str, Misfit] = {}
-    for misfit in misfits:
-        before = kinds.get(misfit.name)
-        if before is not None:
-            misfit = Misfit(misfit.name, before.count + misfit.count, min(before.first, misfit.first))
-        kinds[misfit.name] = misfit
-    return tuple(kinds.values())
-
-
-def _say(job: Job, *boxes: Block, times: int = 1) -> None:
-    """Tell the client how many bytes are done, by an event of the scheduler's."""
-    from distributed import get_worker
-
-    elements = times * sum(math.prod(block.shape) for block in boxes)
-    get_worker().log_event(job.number, elements * session_of(job).source.dtype.itemsize)
+def _folded(parts: Any, both: Any) -> Part:
+    several = list(flatten(parts if isinstance(parts, list) else [parts]))
+    state = folded((part.state for part in several), both)
+    misfits = tuple(misfit for part in several for misfit in part.misfits)
+    return Part(several[0].column, state, misfits)

@@ -10,25 +10,25 @@ from typing import BinaryIO
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source, source_of
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.streams import opened, seekable
+from softargmax_cli.files.streams import opened
+from softargmax_cli.files.tempcopy import copied_stream
 from softargmax_cli.files.watching import Watch
 
 
 class Replay:
-    """Opens one input as often as is wanted, one source at a time. A pipe is copied, byte by byte."""
+    """Open one input as often as is wanted, one source at a time; a pipe is copied first."""
 
     def __init__(self, path: str, reading: Reading) -> None:
         self._path, self._name, self._reading = path, path, reading
         self._copy: BinaryIO | None = None
         self._watch: Watch | None = None
-        """From the first time on: one result is made of all that is read."""
+        """The watch of the first opening: one result is made of all that is read."""
 
     def open(self) -> Source:
-        """The input from its beginning; as `open_source`. Raises OutputError where a copy finds no room."""
+        """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room."""
         if self._copy is None and (self._path == "-" or _runs_dry(self._path)):
             stream, self._name, _ = opened(self._path)
-            self._copy = seekable(stream, self._name)
-            self._watch = Watch(self._copy, "-", self._name)
+            self._copy = copied_stream(stream, self._name)
         source = open_source(self._path, self._reading) if self._copy is None else self._copied(self._copy)
         self._watch = source.watch = self._watch or source.watch
         return source
@@ -49,7 +49,7 @@ class Replay:
 
 
 def _runs_dry(path: str) -> bool:
-    """Whether what is there can be read but once."""
+    """Tell whether what is there can be read only once."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):

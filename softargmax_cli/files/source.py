@@ -97,8 +97,6 @@ class Source(ABC):
     """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
     sequential: bool = False
     """True where blocks must be contiguous in the file and fetched in its order; else any thread may fetch any."""
-    turns_columns: bool = False
-    """True where `narrowed` takes positions along the last axis that go downwards, too."""
     nbytes: int | None = None
     """Bytes to read in all; None where the end is not known."""
     labels: Sequence[str] | None = None
@@ -113,14 +111,6 @@ class Source(ABC):
     watch: Watch | None = None
     """Tells whether a file is still what it was when it was opened; set by `open_source`."""
     closed: bool = False
-
-    def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
-        """Read no more than these positions along each axis need, as far as the format allows.
-
-        Only before a block is fetched. Positions go upwards, but for those that it turns; returns the same ones in
-        what is left, the new shape.
-        """
-        return ranges
 
     def appear_as(self, other: Source) -> None:
         """Take over what people are told of another source, which holds the same numbers, or more."""

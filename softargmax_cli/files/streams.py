@@ -1,4 +1,4 @@
-"""Byte streams of inputs: opened, looked at without moving, and copied where a format must jump about in them."""
+"""Byte streams of inputs: opened, and looked at without moving."""
 
 from __future__ import annotations
 
@@ -7,33 +7,27 @@ import errno
 import io
 import os
 import sys
-import tempfile
-from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.remote import is_url, opened_url
-from softargmax_cli.files.spooled import blaming
-from softargmax_cli.files.watching import refusals
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-LOOK = 9
-"""Bytes that tell a format which is read, where it begins at once."""
-FAR = 2048 + LOOK
-"""Bytes that tell one which may begin with other things."""
+LOOK = 2048 + 9
+"""Bytes that tell every format, also one that may begin with other things."""
 
 _REMEDIES = {
     errno.EACCES: "see who may read it: ls -l",
     errno.EPERM: "see who may read it: ls -l",
     errno.EIO: "the disk or the network failed; try again, or copy it elsewhere",
 }
-"""For what the system refuses."""
+"""Advice for what the system refuses."""
 
 
 def opened(path: str) -> tuple[BinaryIO, str, int | None]:
-    """The stream of a file, a URL, or standard input for "-", at its first byte; its name, and its size where known."""
+    """Open a file, a URL, or standard input for "-": the stream, its name, and its size where that is known."""
     if path == "-":
         if sys.stdin is not None and sys.stdin.closed:
             raise InputError("<stdin>: read already", "name - once")
@@ -56,22 +50,14 @@ def opened(path: str) -> tuple[BinaryIO, str, int | None]:
     return stream, path, status.st_size or None
 
 
-def looked_at(stream: BinaryIO, known: Callable[[bytes], bool]) -> tuple[BinaryIO, bytes]:
-    """The stream, still at its first byte, and its first bytes: `LOOK` where these are `known`, else `FAR`, or more.
-
-    They are all that it has, where it has less.
-    """
-    first = stream.peek(LOOK)  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
-    if not first or len(first) >= FAR or (len(first) >= LOOK and known(first)):
-        return stream, first
+def looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:
+    """Return a stream that is still at its first byte, and its first `LOOK` bytes, or all that it has."""
     if stream.seekable():
         begin = stream.tell()
-        first = stream.read(FAR)
+        first = stream.read(LOOK)
         stream.seek(begin)
         return stream, first
     first = stream.read(LOOK)  # waits for a writer that has sent less so far
-    if not known(first):
-        first += stream.read(FAR - len(first))
     return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
 
 
@@ -86,7 +72,7 @@ class _Resumed(io.RawIOBase):
 
     def readinto(self, target: WriteableBuffer) -> int:
         if not self._first:
-            count: int = self._stream.readinto(target)  # type: ignore[attr-defined]  # as above
+            count: int = self._stream.readinto(target)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
             return count
         space = memoryview(target).cast("B")
         count = min(len(space), len(self._first))
@@ -96,32 +82,6 @@ class _Resumed(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
-
-
-def seekable(stream: BinaryIO, name: str) -> BinaryIO:
-    """The same bytes as a file that can be read at any place, which begins with them.
-
-    What is one already is returned as it is. A pipe is read to its end, into a temporary file without a name, and
-    closed. Raises OutputError where that file finds no room.
-    """
-    if stream.seekable() and stream.tell() == 0:
-        return stream
-    with blaming(name):
-        copy = tempfile.TemporaryFile("w+b", 1 << 18)  # noqa: SIM115
-        try:
-            while piece := _read(stream, name):
-                copy.write(piece)
-            copy.seek(0)
-        except BaseException:
-            copy.close()
-            raise
-    stream.close()
-    return cast(BinaryIO, copy)
-
-
-def _read(stream: BinaryIO, name: str) -> bytes:
-    with refusals(name):
-        return stream.read(1 << 20)
 
 
 def _nearest(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the parts of a box lie in a file: pure geometry, for what is read at its place and what is written there."""
+"""Places of the parts of a box in a file: pure geometry, for reading and for writing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def stretches(start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]) -> tuple[list[int], int]:
-    """Where each stretch of a box begins, and how long they are, in elements of an array of `lengths` in C order.
+    """Find where each stretch of a box begins, and how long they are, in elements of an array of `lengths` in C order.
 
     The box begins at `start`; its stretches follow each other as they do in the box itself.
     """

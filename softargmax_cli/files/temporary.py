@@ -140,8 +140,17 @@ class Names:
             self._end += len(data)
             self.count += len(batch)
 
-    def read(self, start: int, stop: int) -> list[str]:
-        """Read names `start` to `stop`; any thread may ask."""
+    def read(self, positions: range) -> list[str]:
+        """Read the names at some positions; any thread may ask."""
+        names: list[str] = []
+        several = max(1, (1 << 16) // abs(positions.step))  # positions whose names, with all between, are few
+        for at in range(0, len(positions), several):
+            part = positions[at : at + several]
+            low, high = min(part[0], part[-1]), max(part[0], part[-1])
+            names += self._stretch(low, high + 1)[:: part.step]
+        return names
+
+    def _stretch(self, start: int, stop: int) -> list[str]:
         names: list[str] = []
         for number in range(max(0, bisect.bisect_right(self._firsts, start) - 1), len(self._spans)):
             first, (place, size) = self._firsts[number], self._spans[number]

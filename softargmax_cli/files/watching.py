@@ -1,4 +1,4 @@
-"""What may happen to a file while it is read: the system refuses, or somebody writes it."""
+"""Changes of a file while it is read: the system refuses to read, or somebody writes it."""
 
 from __future__ import annotations
 
@@ -26,43 +26,40 @@ def refusals(name: str) -> Iterator[None]:
 
 
 class Watch:
-    """A file as it was when it was opened, to tell in the end whether that is what was read.
-
-    Pipes and devices have nothing to compare.
-    """
+    """The size and time of a file when it was opened, to be compared in the end; pipes and devices have none."""
 
     notes: tuple[str, ...] = ()
     """What only reading all of it has shown."""
 
     def __init__(self, stream: IO[bytes], path: str, name: str) -> None:
-        self._stream, self._path, self._name = stream, path, name
-        self._opened = _status(stream)
+        self._path, self._name = path, name
+        self._opened: os.stat_result | None = None
+        with contextlib.suppress(OSError, ValueError):  # of no file at all
+            status = os.fstat(stream.fileno())
+            self._opened = status if stat.S_ISREG(status.st_mode) else None
 
     def end(self) -> tuple[str, ...]:
-        """What the user should know of a whole result; InputError where it may be of two states of the file."""
-        if self._opened is None:
+        """Return what the user should know of a whole result. Raises InputError where the file was written to."""
+        then = self._opened
+        if then is None:
             return self.notes
-        now = _status(self._stream) or self._there()
-        if now is not None and _state(now) != _state(self._opened):
-            then, size = self._opened.st_size, now.st_size
-            how = f"it had {then:,} bytes and has {size:,} now" if size != then else "it was written to"
+        try:
+            now = os.fstat(0) if self._path == "-" else os.stat(self._path)
+        except OSError:  # removed: what was open is read all the same
+            return self.notes
+        if not os.path.samestat(now, then):  # standard input was a pipe, of which a copy is read
+            replaced = "replaced while it was read; this is the result for the file before"
+            return self.notes if self._path == "-" else (*self.notes, replaced)
+        if now.st_size != then.st_size:
+            how = f"it had {then.st_size:,} bytes and has {now.st_size:,} now"
             raise InputError(f"{self._name}: changed while it was read: {how}", AGAIN)
-        with contextlib.suppress(OSError):  # removed: what was open is read all the same
-            if self._path != "-" and not os.path.samestat(os.stat(self._path), self._opened):
-                return (*self.notes, "replaced while it was read; this is the result for the file before")
+        if now.st_mtime_ns != then.st_mtime_ns:
+            raise InputError(f"{self._name}: changed while it was read: it was written to", AGAIN)
         return self.notes
-
-    def _there(self) -> os.stat_result | None:
-        """The file that is closed already, by its name; None where that is another's by now."""
-        with contextlib.suppress(OSError):
-            status = os.stat(self._path)
-            if self._opened is not None and os.path.samestat(status, self._opened):
-                return status
-        return None
 
     @contextlib.contextmanager
     def explaining(self) -> Iterator[None]:
-        """Where the file was changed, say that instead of anything else that seems wrong with it."""
+        """Where the file was written to, say that instead of anything else that seems wrong with it."""
         try:
             yield
         except (InputError, UndefinedError):
@@ -72,23 +69,10 @@ class Watch:
 
 @contextlib.contextmanager
 def watching(watch: Watch | None, notes: list[str]) -> Iterator[None]:
-    """All of a file is read within: at the end, `notes` get what `Watch.end` says, and it raises what that raises."""
+    """Compare a file after all of it was read within; `notes` get what `Watch.end` says, whose errors are raised."""
     if watch is None:
         yield
         return
     with watch.explaining():
         yield
     notes += [note for note in watch.end() if note not in notes]  # a copy's source has said its own
-
-
-def _status(stream: IO[bytes]) -> os.stat_result | None:
-    """Of a regular file that is open; None of anything else."""
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # of no file at all, or closed
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
-
-
-def _state(status: os.stat_result) -> tuple[int, int]:
-    return status.st_size, status.st_mtime_ns

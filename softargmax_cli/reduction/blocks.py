@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -125,14 +125,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Remaining(Plan):
-    """What is left of a plan when some slices are done."""
+    """The blocks of some columns of slices, where others are done already."""
 
-    done: Callable[[Block], bool]
-    """Whether those of a block are."""
+    left: Sequence[int]
+    """The numbers of these columns."""
 
     def __iter__(self) -> Iterator[Block]:
-        # Named, as `super()` does not know the class that `slots` makes.
-        return (block for block in Plan.__iter__(self) if not self.done(block))
+        return (self.at(column, part) for column in self.left for part in range(self.parts))
 
 
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:

@@ -37,15 +37,6 @@ class BoxReducer:
         """By which its states merge."""
         return self._blocks.betas
 
-    @property
-    def careful(self) -> bool:
-        """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
-        return self._blocks.careful
-
-    @careful.setter
-    def careful(self, found: bool) -> None:
-        self._blocks.careful = found
-
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
         """The state of a box that holds whole slices; see `BlockReducer.whole`."""
         problem, plan, start = self._problem, self._plan(values), [0] * values.ndim
@@ -54,7 +45,7 @@ class BoxReducer:
         state, misfit = self.part(values, start, compiled=compiled)
         if problem.looks_back:
             known = located(state, problem)
-            sums = self.about(values, start, known, careful=self.careful, compiled=compiled)
+            sums = self.about(values, start, known, compiled=compiled)
             state = known.completed(sums, problem.window is not None)
         return state, misfit
 
@@ -67,7 +58,7 @@ class BoxReducer:
 
         return self._found(values, self._plan(values), found)
 
-    def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State:
+    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
         """The sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
         plan = self._plan(values)
         whole = SlicesOfBox(self._problem, plan, State)
@@ -75,7 +66,7 @@ class BoxReducer:
             of_box, sums = whole.part(known, box[0]), None
             for block, piece in self._pieces(values, box):
                 place = [a + b for a, b in zip(start, block.start, strict=True)]
-                state = self._blocks.about(piece, place, of_box, careful=careful, compiled=compiled)
+                state = self._blocks.about(piece, place, of_box, compiled=compiled)
                 sums = state if sums is None else added(sums, state)
             assert sums is not None
             whole.put(sums, box[0])

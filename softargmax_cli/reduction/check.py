@@ -1,10 +1,10 @@
-"""Whether results are good enough: how many slices are off, and which are the worst."""
+"""Judge results: how many slices are off, and which are the worst."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,14 @@ Distance = Callable[[Slices], tuple[Float, npt.NDArray[np.bool_]]]
 """How far each slice is off, (m,), NaN where that cannot be said, and which of them fail."""
 
 
+def compared(slices: Slices, expected: Float) -> Slices:
+    """Put `expected`, shape (a, m), and soft − expected beside slices; 0 where both are NaN, or the same infinity."""
+    with np.errstate(invalid="ignore"):
+        same = (np.isnan(slices.soft) & np.isnan(expected)) | (slices.soft == expected)
+        difference = np.where(same, 0.0, slices.soft - expected)
+    return replace(slices, columns={**slices.columns, "expected": expected, "difference": difference})
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """How many slices may fail: a number, or a percentage of all."""
@@ -24,13 +32,13 @@ class Allowance:
     percent: bool = False
 
     def of(self, slices: int) -> int:
-        """How many of so many."""
+        """Count those that may fail among `slices`."""
         return math.floor(slices * self.number / 100 + 1e-9) if self.percent else int(self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found."""
+    """The result of a check."""
 
     slices: int
     """How many were looked at."""
@@ -41,18 +49,18 @@ class Verdict:
     worst: Slices | None
     """Those that failed, the worst first, as many as were asked for."""
     distances: Float
-    """Of the worst."""
+    """How far each of the worst is off."""
     stopped: bool
-    """Whether it was settled before the end of the input."""
+    """True where it was settled before the end of the input."""
 
     @property
     def passed(self) -> bool:
-        """Whether no more failed than may."""
+        """True where no more failed than may."""
         return self.failed <= self.allowed
 
 
 class Check:
-    """Takes slices run by run and keeps the `rows` worst of those that fail, 0 for all."""
+    """Take slices block by block and keep the `rows` worst of those that fail, 0 for all."""
 
     def __init__(self, distance: Distance, allowance: Allowance, rows: int) -> None:
         self._distance, self._allowance, self._rows = distance, allowance, rows
@@ -60,11 +68,9 @@ class Check:
         self._furthest = math.nan
         self._worst: list[Slices] = []
         self._distances: list[Float] = []
-        self._least = -math.inf
-        """What a slice must exceed to be among the worst."""
 
     def add(self, slices: Slices) -> None:
-        """The next slices."""
+        """Judge the next slices."""
         self._slices += len(slices)
         distance, failing = self._distance(slices)
         with np.errstate(invalid="ignore"):
@@ -73,34 +79,29 @@ class Check:
         if not len(which):
             return
         self._failed += len(which)
+        which = which[_worst_first(distance[which], self._rows)]
+        self._worst.append(slices.take(which))
+        self._distances.append(distance[which])
         if self._rows:
-            which = which[_order(distance[which]) > self._least]
-            which = which[_worst_first(distance[which], self._rows)]
-        if len(which):
-            self._worst.append(slices.take(which))
-            self._distances.append(distance[which])
-            if self._rows:
-                self._select()
+            self._keep_worst()
 
-    def _select(self) -> None:
-        """Of the slices kept, leave the worst, in their order."""
-        if not self._worst:
-            return
-        distances = np.concatenate(self._distances)
-        order = _worst_first(distances, self._rows)
-        self._worst, self._distances = [Slices.joined(self._worst).take(order)], [distances[order]]
-        if len(order) == self._rows:
-            self._least = float(_order(distances[order[-1:]])[0])
+    def _keep_worst(self) -> None:
+        """Join what is kept, the worst first, and drop all beyond `rows`."""
+        if self._worst:
+            distances = np.concatenate(self._distances)
+            order = _worst_first(distances, self._rows)
+            self._worst = [Slices.joined(self._worst).take(order)]
+            self._distances = [distances[order]]
 
     def settled(self, slices: int | None) -> bool:
-        """Whether it has failed, whatever is to come; `slices` is how many there are in all, where that is known."""
+        """True where it has failed, whatever is to come; `slices` is how many there are in all, where that is known."""
         if self._allowance.percent and slices is None:
             return False
         return self._failed > self._allowance.of(slices or 0)
 
     def verdict(self, slices: int | None = None, *, stopped: bool = False) -> Verdict:
-        """What has been found; `slices` in all, where that is known and not all were looked at."""
-        self._select()
+        """Conclude from all that was added; `slices` in all, where that is known and not all were looked at."""
+        self._keep_worst()
         allowed = self._allowance.of(self._slices if slices is None else slices)
         worst, distances = (self._worst[0], self._distances[0]) if self._worst else (None, np.zeros(0))
         stopped = stopped and self._slices != slices
@@ -108,7 +109,7 @@ class Check:
 
 
 def within(tolerance: float) -> Distance:
-    """Slices whose soft argmax lies no further than that from the hard one, along every axis; those undefined fail."""
+    """Fail slices whose soft lies further than that from hard along any axis, and those without an answer."""
 
     def distance(slices: Slices) -> tuple[Float, npt.NDArray[np.bool_]]:
         furthest: Float = np.abs(slices.offset).max(axis=0)
@@ -117,33 +118,22 @@ def within(tolerance: float) -> Distance:
     return distance
 
 
-def close_to(expected: Callable[[int], Float], atol: float, rtol: float) -> Distance:
-    """Slices whose soft argmax is the one expected: |soft − expected| ≤ atol + rtol · |expected|, or both NaN.
-
-    expected: called with a number of slices, gives those of the next (a, m).
-    """
+def close_to(atol: float, rtol: float) -> Distance:
+    """Fail `compared` slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN."""
 
     def distance(slices: Slices) -> tuple[Float, npt.NDArray[np.bool_]]:
-        want = expected(len(slices))
+        apart = np.abs(slices.difference)
         with np.errstate(invalid="ignore"):
-            apart = np.abs(slices.soft - want)
-            bound = np.where(np.isinf(want), 0.0, atol + rtol * np.abs(want))
-        same = (np.isnan(slices.soft) & np.isnan(want)) | (slices.soft == want)
-        failing = ~(same | (apart <= bound))
-        return np.where(same, 0.0, apart).max(axis=0), failing.any(axis=0)
+            bound = np.where(np.isinf(slices.expected), 0.0, atol + rtol * np.abs(slices.expected))
+            failing = ~((apart <= bound) | (apart == 0))
+        return apart.max(axis=0), failing.any(axis=0)
 
     return distance
 
 
-def _order(distances: Float) -> Float:
-    """What slices are ordered by: NaN is as bad as can be."""
-    order: Float = np.where(np.isnan(distances), np.inf, distances)
-    return order
-
-
 def _worst_first(distances: Float, rows: int) -> npt.NDArray[np.intp]:
-    """The places of the `rows` largest, 0 for all, in the order of distance; those alike in their own order."""
-    order = _order(distances)
+    """Order the `rows` largest, 0 for all, by distance, those alike by place; NaN is as bad as can be."""
+    order = np.where(np.isnan(distances), np.inf, distances)
     places = np.arange(len(order))
     if 0 < rows < len(order):  # sorting all of them would take as long as reducing them
         places = np.flatnonzero(order >= np.partition(order, -rows)[-rows])

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.boxed_gradient import BoxDifferentiator
 from softargmax_cli.reduction.engine import SliceStream
+from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import Needs, bytes_reduced
 from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
 from softargmax_cli.reduction.mapping import Array
 from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.result import ALWAYS, Slices
-from softargmax_cli.reduction.slopes import VANISHED, Slopes
+from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.slopes import VANISHED
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Part, Task
@@ -46,7 +47,7 @@ def differentiate(
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
     scratch: Scratch | None = None,
-) -> Iterator[Slopes]:
+) -> Iterator[Slices]:
     """Yield what the gradients of all slices are like, in row-major order; `write` is given the gradients by x.
 
     Boxes come in the order of the file, from the caller's thread, as arrays of their shape, with one more last axis
@@ -57,7 +58,7 @@ def differentiate(
     stream = _SlopeStream(
         source, problem, reducer, memory, advance, note, scratch, by=by, write=write, vanished=vanished
     )
-    return cast("Iterator[Slopes]", stream.slices())
+    return stream.slices()
 
 
 def _bytes_differentiated(source: Readable, problem: Problem) -> int:
@@ -133,7 +134,7 @@ class _SlopeStream(SliceStream):
     def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
         worth = self._worth_compiling(plan)
         for box in plan.boxes():
-            found = self._found(box, worth)
+            found, ids = self._found(box, worth)
             if self.problem.window is not None:
                 found = self._completed(box, worth, found)
             slope: Slope | None = None
@@ -143,7 +144,7 @@ class _SlopeStream(SliceStream):
                 assert part.slope is not None
                 slope = joined(slope, part.slope)
             assert slope is not None
-            yield box[-1], self._turned(self._with(self._results(found, box[-1]), slope), box[-1])
+            yield box[-1], self._turned(self._with(self._results(found, box[-1], ids), slope), box[-1])
 
     def _differentiated(self, task: Task) -> Part[Slices]:
         """A worker's share where the state of the slices is known."""
@@ -157,7 +158,7 @@ class _SlopeStream(SliceStream):
         keep = self.write is not None
         return self.differentiator.slope(values, task.block.start, state, self.by, keep=keep, compiled=task.compiled)
 
-    def _with(self, slices: Slices, slope: Slope) -> Slopes:
+    def _with(self, slices: Slices, slope: Slope) -> Slices:
         """Slices with what their gradients are like."""
         if slope.by_beta is not None:
             norm = np.sqrt((slope.by_beta**2).sum(axis=0))
@@ -165,14 +166,7 @@ class _SlopeStream(SliceStream):
         else:
             least, largest = slope.least, slope.largest
             norm = np.maximum(np.sqrt(slope.squares), np.maximum(-least, largest))  # whose square may be lost
-        answers = {name: getattr(slices, name) for name in ALWAYS}
-        return Slopes(
-            slices.start,
-            **answers,
-            ids=slices.ids,
-            norm=norm,
-            min=least,
-            max=largest,
-            gradient=slope.by_beta,
-            vanished=norm < self.vanished,
-        )
+        columns = {name: slices.columns[name] for name in FREE}
+        columns |= {"norm": norm, "min": least, "max": largest, "vanished": norm < self.vanished}
+        columns |= {} if slope.by_beta is None else {"gradient": slope.by_beta}
+        return Slices(slices.start, columns, slices.ids)

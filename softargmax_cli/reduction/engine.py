@@ -12,7 +12,7 @@ from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.ordering import Scratch, in_row_major_order, logical
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.result import Slices, Some
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Stream
@@ -48,15 +48,15 @@ def reduce_boxes(
     runtime: Runtime,
     *,
     memory: int,
-    done: Callable[[Block], bool] = lambda block: False,
+    columns: Sequence[int],
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[Block, Slices]]:
-    """The same in boxes, in the order of the file: the last box of the slices, and these, in its row-major order.
+    """Yield the slices of some columns of boxes, each with the last of its boxes, in row-major order within it.
 
-    Boxes whose slices are `done` are left out. `fitting.BOXES` says what the source must be.
+    columns: their numbers in the plan of `fitting.BOXES`, which also says what the source must be. Raises as `reduce`.
     """
-    return _BoxStream(source, problem, BlockReducer(problem, runtime), memory, advance, note).slices_in_boxes(done)
+    return _BoxStream(source, problem, BlockReducer(problem, runtime), memory, advance, note).slices_in_boxes(columns)
 
 
 class SliceStream(Stream[Slices]):
@@ -69,7 +69,7 @@ class SliceStream(Stream[Slices]):
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
         return self._turned(self._results(state, block, rows), block)
 
-    def _turned(self, slices: Some, block: Block) -> Some:
+    def _turned(self, slices: Slices, block: Block) -> Slices:
         """In row-major order what comes in that of the file."""
         return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
 
@@ -101,13 +101,13 @@ class SliceStream(Stream[Slices]):
 
 
 class _BoxStream(SliceStream):
-    """Makes the same of boxes, in any order."""
+    """Makes the results of slices in boxes, in any order."""
 
     needs = BOXES
 
-    def slices_in_boxes(self, done: Callable[[Block], bool]) -> Iterator[tuple[Block, Slices]]:
-        """Those that are not done, each with the box that completed them; to the first without an answer."""
+    def slices_in_boxes(self, columns: Sequence[int]) -> Iterator[tuple[Block, Slices]]:
+        """Yield the slices of these columns, each with the box that completed them; to the first without an answer."""
         plan = self.needs.plan(self.source, self.problem, self.memory)
-        left = Remaining(plan.shape, plan.axes, plan.order, plan.extent, done)
+        left = Remaining(plan.shape, plan.axes, plan.order, plan.extent, columns)
         yield from self.undefined.watched_boxes(self._in_blocks(left))
         self._remark()

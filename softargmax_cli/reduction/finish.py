@@ -1,72 +1,113 @@
-"""From sums to answers."""
+"""From the sums of complete slices to their results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.coordinates import coordinate, step
+from softargmax_cli.reduction.fields import FIELDS
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem
-from softargmax_cli.reduction.state import State
+from softargmax_cli.reduction.state import Float, State
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The sums of `m` complete slices over `a` reduced axes, in the order of the coordinates."""
+
+    state: State
+    mass: Float
+    """(m,): Σ w, NaN for slices without an answer."""
+    hard: Array
+    """(a, m): −1 for slices without an answer."""
+    distance: Float
+    """(a, m): the mean index, counted from `hard`."""
+    about: Float
+    """(a, m): the mean that squares are taken about, in the unit of the moments."""
+    second_moment: Float | None
+    """(a, m): Σ w d² about `hard`."""
+    center: Float
+    """(a, m): the coordinate of `hard`."""
+    offset: Float
+    """(a, m): the mean coordinate, counted from `center`."""
+    step: Float
+    """(a, 1): coordinates for one unit of the moments."""
+
+    def spread(self) -> Float:
+        """Return the standard deviation of the coordinate, (a, m)."""
+        assert self.second_moment is not None
+        spread: Float = np.sqrt(np.maximum(self.second_moment / self.mass - self.about**2, 0.0)) * self.step
+        return spread
+
+    def entropy(self) -> Float:
+        """Return −Σ p ln p in nats, (m,)."""
+        assert self.state.log_moment is not None
+        entropy: Float = np.maximum(np.log(self.mass) - self.state.log_moment / self.mass, 0.0)
+        return entropy
+
+    def ties(self) -> Array:
+        """Return how many entries equal the maximum, (m,); 0 for slices without an answer."""
+        assert self.state.ties is not None
+        return np.where(np.isnan(self.mass), 0, self.state.ties).astype(np.int64)
+
+    def second(self) -> Float:
+        """Return the weight of a second mode, (m,)."""
+        assert self.state.second is not None
+        return self.state.second / self.mass
+
+    def agree(self) -> Array:
+        """Return whether hard is the index nearest to soft on every axis, (m,)."""
+        return np.asarray((np.abs(self.distance) < 0.5).all(axis=0))
 
 
 def finish(
     state: State, problem: Problem, lengths: Sequence[int], start: int, ids: Sequence[str] | None = None
 ) -> Slices:
-    """The result of slices over complete axes; `start` is the row-major number of the first.
+    """Turn the state of slices over complete axes into their results.
 
-    lengths: of the reduced axes, in the order of the coordinates. A slice without weight, or a spoilt one, has no
-    answer (see `result.Slices`).
+    lengths: of the reduced axes, in the order of the coordinates. start: row-major number of the first slice. A slice
+    without weight, or one spoilt by NaN, has no answer (see `result.Slices`).
     """
-    order = problem.order
-    turn = slice(None) if order == sorted(order) else order
     with np.errstate(divide="ignore", invalid="ignore"):
-        mass, hard = state.mass, state.hard[turn]
-        defined = mass > 0
-        if not defined.all():
-            mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
-        distance = state.moment[turn] / mass
-        second = spread = entropy = ties = None
-        about, scale = distance, np.ones((len(order), 1))
-        if state.value_moment is not None and state.place is not None:
-            offset = about = state.value_moment[turn] / mass
-            soft = state.place[turn] + offset
-        elif problem.coords == "index":
-            offset, soft = distance, hard + distance
-        else:
-            scale = np.array([[step(problem.coords, n)] for n in lengths])
-            centers = [coordinate(problem.coords, n, at) for n, at in zip(lengths, hard, strict=True)]
-            offset = distance * scale
-            soft = np.array(centers) + offset
-        if state.second is not None:
-            second = state.second / mass
-        if state.second_moment is not None:
-            spread = np.sqrt(np.maximum(state.second_moment[turn] / mass - about**2, 0.0)) * scale
-        if state.log_moment is not None:
-            entropy = np.maximum(np.log(mass) - state.log_moment / mass, 0.0)
-        if state.ties is not None:
-            ties = np.where(defined, state.ties, 0).astype(np.int64)
-        return Slices(
-            start=start,
-            hard=hard,
-            soft=soft,
-            offset=offset,
-            peak=1 / mass,
-            agree=np.all(np.abs(distance) < 0.5, axis=0, keepdims=True)[0],
-            second=second,
-            spread=spread,
-            entropy=entropy,
-            ties=ties,
-            ids=ids,
-        )
+        sums = _sums(state, problem, lengths)
+        columns = {
+            field.name: field.finish(sums)
+            for field in FIELDS
+            if field.finish is not None and all(getattr(state, part) is not None for part in field.needs)
+        }
+    return Slices(start, columns, ids)
 
 
 def finish_block(state: State, problem: Problem, block: Block, ids: Sequence[str] | None = None) -> Slices:
-    """The results of the slices that end with a block of an array of known shape, in the order of their states."""
+    """Finish the slices that end with a block of an array of known shape, in the order of their states."""
     first, shape = 0, [n or 0 for n in problem.shape]
     for k in problem.kept:
         first = first * shape[k] + block.start[k]
     return finish(state, problem, [shape[axis] for axis in problem.axes], first, ids)
+
+
+def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
+    """Put the axes into the order of the coordinates, and express the mean in coordinates."""
+    order = problem.order
+    turn: Any = slice(None) if order == sorted(order) else order
+    mass, hard = state.mass, state.hard[turn]
+    defined = mass > 0
+    if not defined.all():
+        mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
+    distance = about = state.moment[turn] / mass
+    if state.value_moment is not None and state.place is not None:
+        about, center = state.value_moment[turn] / mass, state.place[turn]
+        step = np.ones((len(order), 1))
+    else:
+        along = [*zip(problem.coordinates, hard, lengths, strict=True)]
+        center = np.array([coords.at(at, n) for coords, at, n in along])
+        step = np.array([[coords.step(n)] for coords, _, n in along])
+    second_moment = None if state.second_moment is None else state.second_moment[turn]
+    return Sums(state, mass, hard, distance, about, second_moment, center, about * step, step)

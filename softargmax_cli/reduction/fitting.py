@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Plan
 from softargmax_cli.reduction.boxes import STATES, Boxes, boxes_of
+from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.formulas import FLOAT_INDEX
 from softargmax_cli.reduction.parallel import cores
 from softargmax_cli.reduction.readable import Readable
@@ -104,9 +105,9 @@ class Needs:
 
 def state_bytes(problem: Problem) -> int:
     """What the state of one slice takes."""
-    axes, fields = len(problem.axes), problem.fields
-    numbers = 2 + 2 * axes + ("entropy" in fields) + ("ties" in fields) + 2 * ("second" in fields)
-    numbers += axes * (("spread" in fields) + 2 * (problem.values is not None))
+    axes, needed = len(problem.axes), needed_sums(problem.fields)
+    numbers = 2 + 2 * axes + len(needed - {"second_moment"}) + ("second" in needed)
+    numbers += axes * (("second_moment" in needed) + 2 * (problem.values is not None))
     return 8 * numbers
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.result import Slices, Some
+from softargmax_cli.reduction.result import Slices
 
 RUN = 1 << 16
 """Slices handed on at a time."""
@@ -19,16 +19,15 @@ Scratch = Callable[[int], IO[bytes]]
 """Opens a file for so many bytes that are not wanted for long, all of which have a place on the disk."""
 
 
-def logical(slices: Some, shape: Sequence[int], order: Order) -> Some:
-    """The slices of one block in row-major order of its kept axes (of lengths `shape`), from memory order."""
+def logical(slices: Slices, shape: Sequence[int], order: Order) -> Slices:
+    """Put the slices of one block into row-major order of its kept axes (of lengths `shape`), from memory order."""
     if order == "C" or len(shape) <= 1:
         return slices
-    turned: dict[str, Any] = {name: _turned(part, shape) for name, part in _columns(slices).items()}
-    return replace(slices, **turned)
+    return replace(slices, columns={name: _turned(part, shape) for name, part in slices.columns.items()})
 
 
 def _turned(part: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
-    """(…, m) in row-major order of `shape` from column-major."""
+    """Turn (…, m) into row-major order of `shape` from column-major."""
     before = part.shape[:-1]
     box = part.reshape(*before, *shape[::-1])
     last = range(len(before), box.ndim)
@@ -37,37 +36,27 @@ def _turned(part: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
 
 
 def in_row_major_order(
-    parts: Iterator[tuple[Block, Some]],
+    parts: Iterator[tuple[Block, Slices]],
     kept: Sequence[int],
     lengths: Sequence[int],
     memory: int,
     scratch: Scratch | None = None,
-) -> Iterator[Some]:
+) -> Iterator[Slices]:
     """Collect the slices of blocks in any order, then yield all in row-major order.
 
     kept: the axes that stay, of `lengths`. What takes more than `memory` bytes is kept in files, where there are any.
     """
     whole: dict[str, npt.NDArray[Any]] = {}
-    kind: type[Some] | None = None
     for block, slices in parts:
-        columns, kind = _columns(slices), type(slices)
-        for name, part in columns.items():
+        for name, part in slices.columns.items():
             if name not in whole:
-                whole[name] = _space([*part.shape[:-1], *lengths], part.dtype, memory // len(columns), scratch)
+                whole[name] = _space([*part.shape[:-1], *lengths], part.dtype, memory // len(slices.columns), scratch)
             box: tuple[Any, ...] = (..., *(slice(block.start[k], block.stop[k]) for k in kept))
             inner = [block.stop[k] - block.start[k] for k in kept]
             whole[name][box] = part.reshape(*part.shape[:-1], *inner)
     flat = {name: array.reshape(*array.shape[: array.ndim - len(kept)], -1) for name, array in whole.items()}
-    if kind is None:
-        return
-    for start in range(0, math.prod(lengths), RUN):
-        run: dict[str, Any] = {name: np.array(array[..., start : start + RUN]) for name, array in flat.items()}
-        yield kind(start=start, **run)
-
-
-def _columns(slices: Slices) -> dict[str, npt.NDArray[Any]]:
-    present = {name: getattr(slices, name) for name in slices.fields}
-    return {name: part for name, part in present.items() if part is not None}
+    for start in range(0, math.prod(lengths) if whole else 0, RUN):
+        yield Slices(start, {name: np.array(array[..., start : start + RUN]) for name, array in flat.items()})
 
 
 def _space(shape: Sequence[int], dtype: np.dtype[Any], memory: int, scratch: Scratch | None) -> npt.NDArray[Any]:

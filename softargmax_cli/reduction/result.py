@@ -3,98 +3,80 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree")
-"""The result's fields in the order in which every format lists them (see the README for their meaning)."""
-
-PER_AXIS = frozenset({"hard", "soft", "offset", "spread", "gradient"})
-"""Fields with a number for each reduced axis; the others have one for each slice."""
-
-ALWAYS = frozenset({"hard", "soft", "offset", "peak", "agree"})
-"""Fields that cost nothing beside `soft`; the others are computed only when asked for."""
-
-
-Some = TypeVar("Some", bound="Slices")
+from softargmax_cli.reduction.fields import BY_NAME, NAMES
 
 MULTIMODAL = 0.25
 """The largest weight away from the hard argmax from which on a slice is said to have several modes."""
 
+Array = npt.NDArray[Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """A run of `m` consecutive slices, in row-major order of the axes that stay.
+    """A run of `m` slices, consecutive in row-major order of the axes that stay unless they have `numbers`.
 
-    Arrays have shape (m,), those of `PER_AXIS` (a, m) for a reduced axes in the order of the coordinates.
-    A slice without an answer has hard −1, soft, offset, peak, second NaN, agree False.
-    `second`, `spread`, `entropy` and `ties` are None when nobody asked for them.
+    Columns have shape (m,), those of a field with a number for each of `a` reduced axes (a, m), in the order of the
+    coordinates. A slice without an answer has hard −1, soft, offset and peak NaN, agree False. Only the fields that
+    somebody asked for are there.
     """
-
-    fields: ClassVar[tuple[str, ...]] = FIELDS
-    """What slices may have, in the order in which every format lists it."""
 
     start: int
     """Row-major number of the first slice."""
-    hard: npt.NDArray[np.int64]
-    soft: npt.NDArray[np.float64]
-    offset: npt.NDArray[np.float64]
-    peak: npt.NDArray[np.float64]
-    agree: npt.NDArray[np.bool_]
-    second: npt.NDArray[np.float64] | None = None
-    spread: npt.NDArray[np.float64] | None = None
-    entropy: npt.NDArray[np.float64] | None = None
-    ties: npt.NDArray[np.int64] | None = None
+    columns: Mapping[str, Array]
+    """The fields by their names (see `fields.FIELDS`)."""
     ids: Sequence[str] | None = None
     """The name of each slice, where the file names them."""
     numbers: npt.NDArray[np.int64] | None = None
     """Row-major number of each slice, where they are not consecutive."""
 
     def __len__(self) -> int:
-        return len(self.peak)
+        return int(self.columns["peak"].shape[-1])
 
-    def column(self, field: str) -> npt.NDArray[np.generic]:
-        """The array of one of `fields`; it must have been asked for."""
-        values: npt.NDArray[np.generic] | None = getattr(self, field)
-        if values is None:
+    def __getattr__(self, field: str) -> Any:
+        """Return the column of a field, or None where nobody asked for it."""
+        if field not in BY_NAME:
+            raise AttributeError(field)
+        return self.columns.get(field)
+
+    def column(self, field: str) -> Array:
+        """Return the column of a field; LookupError where nobody asked for it."""
+        if field not in self.columns:
             raise LookupError(f"the field {field!r} was not computed")
-        return values
+        return self.columns[field]
 
-    def part(self: Some, start: int, stop: int) -> Some:
-        """Slices `start` to `stop` of these, counted from the first one here; views, not copies."""
+    def part(self, start: int, stop: int) -> Slices:
+        """Return slices `start` to `stop`, counted from the first one here; views, not copies."""
         ids = None if self.ids is None else self.ids[start:stop]
         numbers = None if self.numbers is None else self.numbers[start:stop]
-        return replace(self, start=self.start + start, **self._columns(slice(start, stop)), ids=ids, numbers=numbers)
+        columns = {name: column[..., start:stop] for name, column in self.columns.items()}
+        return Slices(self.start + start, columns, ids, numbers)
 
-    def take(self: Some, which: npt.NDArray[np.intp]) -> Some:
-        """Some of these, by their places here, in any order; copies."""
+    def take(self, which: npt.NDArray[np.intp]) -> Slices:
+        """Return some of these, by their places here, in any order; copies."""
         ids = None if self.ids is None else [self.ids[k] for k in which.tolist()]
         numbers = self.start + which if self.numbers is None else self.numbers[which]
-        return replace(self, **self._columns(which), ids=ids, numbers=numbers)
+        return Slices(self.start, {name: column[..., which] for name, column in self.columns.items()}, ids, numbers)
 
     @classmethod
-    def joined(cls: type[Some], parts: Sequence[Some]) -> Some:
-        """Runs of slices as one, over memory of its own; consecutive, or all with `numbers`."""
+    def joined(cls, parts: Sequence[Slices]) -> Slices:
+        """Join runs of slices, consecutive or all with `numbers`, over memory of its own."""
         first = parts[0]
-        columns: dict[str, Any] = {
-            field: np.concatenate([part.column(field) for part in parts], axis=-1)
-            for field in cls.fields
-            if getattr(first, field) is not None
-        }
+        columns = {name: np.concatenate([part.columns[name] for part in parts], axis=-1) for name in first.columns}
         ids = None if first.ids is None else [name for part in parts for name in part.ids or ()]
-        numbers = None if first.numbers is None else np.concatenate([part.numbers for part in parts])
-        return cls(first.start, **columns, ids=ids, numbers=numbers)
-
-    def _columns(self, which: slice | npt.NDArray[np.intp]) -> dict[str, Any]:
-        columns = {field: getattr(self, field) for field in self.fields}
-        return {field: None if values is None else values[..., which] for field, values in columns.items()}
+        numbers = None
+        if first.numbers is not None:
+            numbers = np.concatenate([part.numbers for part in parts if part.numbers is not None])
+        return cls(first.start, columns, ids, numbers)
 
     def positions(self, kept: Sequence[int | None]) -> list[npt.NDArray[np.int64]]:
-        """Where each slice lies along each of the axes that stay, one array of shape (m,) an axis.
+        """Return where each slice lies along each of the axes that stay, one array of shape (m,) an axis.
 
         `kept` holds the lengths of those axes; the first one may be unknown, as rows of a table are.
         """
@@ -206,7 +188,7 @@ class Run:
     """The unit of soft, offset and spread: "index", "corners", "centers" or "values"."""
     window: int | None = None
     """How far from the hard argmax weights count, in indices along each axis; None for all."""
-    fields: tuple[str, ...] = FIELDS
+    fields: tuple[str, ...] = NAMES
     """What its slices may have, in the order in which every format lists it."""
     alone: str = "soft"
     """The one of them that is written where there is room for no more."""

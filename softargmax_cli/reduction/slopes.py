@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from softargmax_cli.reduction.result import Slices, Summary
 
@@ -23,28 +21,6 @@ BY_BETA = ("hard", "soft", "gradient", "vanished")
 """What is said of slices whose soft argmax is differentiated by its scores, and by β."""
 
 
-SLOPE_FIELDS = ("hard", "soft", "offset", "peak", "agree", "norm", "min", "max", "gradient", "vanished")
-"""Fields of slices with gradients in the order in which every format lists them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slopes(Slices):
-    """A run of slices with what their gradients are like; NaN where a slice has no answer."""
-
-    fields: ClassVar[tuple[str, ...]] = SLOPE_FIELDS
-
-    norm: npt.NDArray[np.float64] | None = None
-    """(m,): Euclidean, over all scores of the slice and all coordinates; by β, over the coordinates."""
-    min: npt.NDArray[np.float64] | None = None
-    """(m,): the least entry."""
-    max: npt.NDArray[np.float64] | None = None
-    """(m,): the largest entry."""
-    gradient: npt.NDArray[np.float64] | None = None
-    """(a, m): ∂soft/∂β; None where soft is differentiated by the scores."""
-    vanished: npt.NDArray[np.bool_] | None = None
-    """(m,): whether the norm is below a threshold, as `VANISHED`."""
-
-
 @dataclass(slots=True)
 class SlopeSummary(Summary):
     """What is said of all gradients together."""
@@ -54,7 +30,7 @@ class SlopeSummary(Summary):
     vanished: int = 0
 
     def add(self, slices: Slices) -> None:
-        """Take a run of slices into account, which must be `Slopes`."""
+        """Take a run of slices into account, which must have gradients."""
         Summary.add(self, slices)
         norm, vanished = slices.column("norm"), slices.column("vanished")
         norm = norm[~np.isnan(norm)]

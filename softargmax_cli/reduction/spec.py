@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
+from softargmax_cli.reduction.coordinates import KINDS, Coordinates, Values
 from softargmax_cli.reduction.layout import Kind
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]
 Coords = Literal["index", "corners", "centers"]
-Values = tuple[npt.NDArray[np.float64], ...]
+Arrays = tuple[npt.NDArray[np.float64], ...]
 
 SINGLE = frozenset(map(np.dtype, ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")))
 """Dtypes that compute in single precision: a float32 holds each of their values exactly."""
@@ -46,7 +47,7 @@ class Spec:
     beta: float = 100.0
     """Not used where `kind` is "probs"."""
     coords: Coords = "index"
-    values: Values | None = None
+    values: Arrays | None = None
     """The coordinate of each index, one array for each of `axes`; instead of `coords`."""
     window: int | None = None
     nan: NanPolicy = "error"
@@ -96,13 +97,16 @@ class Spec:
             axes,
             self.kind,
             None if self.kind == "probs" else self.beta,
-            self.coords,
-            self.values,
+            self._coordinates(len(axes)),
             self.window,
             self.nan,
             np.dtype("float32" if single else "float64"),
             fields,
         )
+
+    def _coordinates(self, axes: int) -> tuple[Coordinates, ...]:
+        """Return the coordinates along each axis, in the order asked for."""
+        return (KINDS[self.coords],) * axes if self.values is None else tuple(map(Values, self.values))
 
     def _axes(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """The axes counted from 0, in the order asked for."""
@@ -146,14 +150,14 @@ class Problem:
     kind: Kind
     beta: float | None
     """None where the input is weights, which have no β."""
-    coords: Coords
-    values: Values | None
+    coordinates: tuple[Coordinates, ...]
+    """Along each of `axes`."""
     window: int | None
     nan: NanPolicy
     precision: np.dtype[Any]
     """float32 or float64: how weights and their sums over a stretch of the axis are computed."""
     fields: frozenset[str]
-    """Which of `result.FIELDS` are wanted."""
+    """Which of `fields.FIELDS` are wanted."""
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -180,8 +184,23 @@ class Problem:
         """For each coordinate its place in `ascending`."""
         return [self.ascending.index(axis) for axis in self.axes]
 
+    def along(self, axis: int) -> Coordinates:
+        """Return the coordinates along one of `axes`."""
+        return self.coordinates[self.axes.index(axis)]
+
     @property
-    def places(self) -> Values:
+    def coords(self) -> str:
+        """The name of the kind of coordinates."""
+        return self.coordinates[0].name
+
+    @property
+    def values(self) -> Arrays | None:
+        """The coordinates of each axis as arrays, where they are given so."""
+        arrays = tuple(along.values for along in self.coordinates if isinstance(along, Values))
+        return arrays or None
+
+    @property
+    def places(self) -> Arrays:
         """The values of each of the `ascending` axes, where there are any."""
         return () if self.values is None else tuple(self.values[self.axes.index(axis)] for axis in self.ascending)
 
@@ -196,7 +215,7 @@ class Problem:
         return NEIGHBOURHOOD if self.window is None else self.window
 
 
-def check_values(values: Values, axes: Sequence[int], shape: tuple[int | None, ...], names: Sequence[str] = ()) -> None:
+def check_values(values: Arrays, axes: Sequence[int], shape: tuple[int | None, ...], names: Sequence[str] = ()) -> None:
     """Raise OptionError where there is not one finite value for each index of each axis; it names the file."""
     if len(values) != len(axes):
         files = "1 file" if len(values) == 1 else f"{len(values)} files"

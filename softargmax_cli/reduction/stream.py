@@ -105,7 +105,6 @@ class Stream(ABC, Generic[Answers]):
             if remark := self.boxes.note(memory):
                 note(remark)
         self.buffers, self.lookalike = threading.local(), Lookalike()
-        self._shapes: set[tuple[int, ...]] = set()
 
     @abstractmethod
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Answers:
@@ -170,15 +169,16 @@ class Stream(ABC, Generic[Answers]):
         """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
         worth = self._worth_compiling(plan)
         for box in plan.boxes():
-            yield box[-1], self._answers(self._completed(box, worth, self._found(box, worth)), box[-1])
+            found, ids = self._found(box, worth)
+            yield box[-1], self._answers(self._completed(box, worth, found), box[-1], ids)
 
-    def _found(self, box: Sequence[Block], worth: Worth) -> State:
-        """The state of all blocks of some slices."""
-        self.reducer.careful = False  # NaN elsewhere says nothing of these slices
-        fold = self._fold()
+    def _found(self, box: Sequence[Block], worth: Worth) -> tuple[State, Sequence[str] | None]:
+        """Merge the states of all blocks of some slices; the names of rows that came with them."""
+        fold, ids = self._fold(), None
         for part in self._parts(((block, worth[block.shape]) for block in box), 1):
             fold.add(self._moved(part, part.block.start))
-        return located(fold.whole(), self.problem)
+            ids = part.ids
+        return located(fold.whole(), self.problem), ids
 
     def _completed(self, box: Sequence[Block], worth: Worth, found: State) -> State:
         """That with what only a second pass can tell."""
@@ -239,11 +239,20 @@ class Stream(ABC, Generic[Answers]):
             yield part
 
     def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
+        waiting: Task | None = None
         for block, compiled in plan:
             pending = self.source.fetch(block)
+            if waiting is not None:
+                # Of a table's last block, whose shape comes but once, no program is worth making.
+                yield waiting if pending is not None else replace(waiting, compiled=False)
+                waiting = None
             if pending is None:
                 return
-            yield Task(block, pending, compiled, known)
+            task = Task(block, pending, compiled, known)
+            if compiled and self.problem.shape[0] is None:
+                waiting = task
+            else:
+                yield task
 
     def _reduce(self, task: Task) -> Part[Answers]:
         """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
@@ -251,8 +260,7 @@ class Stream(ABC, Generic[Answers]):
         values, rows = loaded.values, len(loaded.values)
         part: Part[Answers] = Part(task.block, task.pending.nbytes, rows)
         if task.known is not None:
-            known, careful = task.known, self.reducer.careful
-            state = self.reducer.about(values, task.block.start, known, careful=careful, compiled=task.compiled)
+            state = self.reducer.about(values, task.block.start, task.known, compiled=task.compiled)
             return replace(part, state=state)
         problem, table = self.problem, self.problem.shape[0] is None
         if table and not rows:
@@ -263,8 +271,6 @@ class Stream(ABC, Generic[Answers]):
         compiled = task.compiled
         if table and compiled:
             values = padded(values, problem)
-            compiled = values.shape in self._shapes  # one that comes once, as the last may, is not worth a program
-            self._shapes.add(values.shape)
         if not whole:
             state, misfit = self.reducer.part(values, task.block.start, compiled=compiled)
             return replace(part, misfit=misfit, state=state, ids=loaded.ids)

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.coordinates import step
 from softargmax_cli.reduction.finish import finish, finish_block
 from softargmax_cli.reduction.fitting import REDUCTION, Needs
 from softargmax_cli.reduction.multi_beta import MultiBetaReducer
@@ -185,7 +184,8 @@ class _SweepStream(Stream[Tally]):
         """
         scale = np.ones((len(lengths), 1))
         if at.value_moment is None:
-            scale = np.array([[step(self.problem.coords, n)] for n in lengths])[np.argsort(self.problem.order)]
+            pairs = zip(self.problem.coordinates, lengths, strict=True)
+            scale = np.array([[along.step(n)] for along, n in pairs])[np.argsort(self.problem.order)]
         first, of_squares = at.value_moment, squared.value_moment
         if first is None or of_squares is None:
             first, of_squares = at.moment, squared.moment

@@ -26,13 +26,13 @@ class First:
         """Take the next slices; beyond the last that is wanted this costs nothing."""
         wanted = len(slices) if self._most == 0 else min(len(slices), self._most - self.count)
         if wanted > 0:
-            self._parts.append(type(slices).joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
+            self._parts.append(Slices.joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
             self.count += wanted
 
     @property
     def slices(self) -> Slices | None:
         """All that were collected; None where there was no slice."""
-        return type(self._parts[0]).joined(self._parts) if self._parts else None
+        return Slices.joined(self._parts) if self._parts else None
 
 
 def heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> list[str]:

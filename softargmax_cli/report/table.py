@@ -237,6 +237,8 @@ def _columns(slices: Slices, run: Run, file: TextIO, best: npt.NDArray[np.float6
     numbers, bounds = partial(numbers_of, slices, signs=signs), bounds_of(slices, run)
     yield from places_of(slices, run, file)
     yield soft_of(slices, run, signs)
+    if slices.expected is not None:
+        yield from (numbers(field, spell=_exact) for field in ("expected", "difference"))
     yield numbers("offset", bounds=bounds, spare=1)
     yield numbers("peak", spell=_weight, spare=2)
     if slices.second is not None:
@@ -252,6 +254,10 @@ def _columns(slices: Slices, run: Run, file: TextIO, best: npt.NDArray[np.float6
 
 def _weight(weight: float, bound: float) -> str:
     return f"{weight:.4f}"
+
+
+def _exact(number: float, bound: float) -> str:
+    return f"{number:.10g}"
 
 
 def _styles(slices: Slices) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a check found, in one line for people, and as the files and lines that CI servers read."""
+"""Verdicts of a check: in one line for people, and as the files and lines that CI servers read."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ class Checked:
     passed: bool | None
     """None where the input cannot be used."""
     sentence: str
-    """Which slices were looked at, and what is wrong with how many; or what is wrong with the input."""
+    """How many slices are off, and how far; or what is wrong with the input."""
     details: Sequence[str]
     """A line for each of the worst slices; or what to do about the input."""
+    seconds: float = 0.0
 
 
 def sentence_of(slices: int, failed: int, allowed: int, furthest: float, criterion: str, *, stopped: bool) -> str:
-    """How many of the slices fail, how many may, and how far the worst is off."""
+    """Say how many of the slices fail, how many may, and how far the worst is off."""
     seen = f"{slices:,} slice{'' if slices == 1 else 's'}" + (" so far" if stopped else "")
     worst = "" if math.isnan(furthest) else f" (largest: {furthest:.4g})"
     if not failed:
@@ -33,12 +34,12 @@ def sentence_of(slices: int, failed: int, allowed: int, furthest: float, criteri
 
 
 def verdict_line(checked: Checked) -> str:
-    """One line: passed or FAILED, of what, why."""
+    """Say that an input passed, or FAILED, and why, in one line."""
     return f"{'passed' if checked.passed else 'FAILED'}: {printable(checked.name)}: {printable(checked.sentence)}"
 
 
 def annotation(checked: Checked) -> str:
-    """A workflow command of GitHub Actions; nothing where the check passed.
+    """Write a workflow command of GitHub Actions; nothing where the check passed.
 
     Format: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
     """
@@ -58,25 +59,29 @@ def _property(text: str) -> str:
 
 
 def junit(checks: Sequence[Checked]) -> str:
-    """A JUnit XML document, a test case for each input.
+    """Write a JUnit XML document, a test case for each input.
 
     Format: https://github.com/testmoapp/junitxml
     """
     from xml.etree import ElementTree
 
-    counts = {"tests": len(checks)}
-    counts["failures"] = sum(checked.passed is False for checked in checks)
-    counts["errors"] = sum(checked.passed is None for checked in checks)
-    suite = ElementTree.Element("testsuite", {"name": "softargmax check"}, **{k: str(n) for k, n in counts.items()})
+    totals = {
+        "tests": f"{len(checks)}",
+        "failures": f"{sum(checked.passed is False for checked in checks)}",
+        "errors": f"{sum(checked.passed is None for checked in checks)}",
+        "time": f"{sum(checked.seconds for checked in checks):.3f}",
+    }
+    suite = ElementTree.Element("testsuite", {"name": "softargmax check", **totals})
     for checked in checks:
-        case = ElementTree.SubElement(suite, "testcase", classname="softargmax.check", name=printable(checked.name))
+        about = {"classname": "softargmax.check", "name": printable(checked.name), "time": f"{checked.seconds:.3f}"}
+        case = ElementTree.SubElement(suite, "testcase", about)
         if checked.passed:
             ElementTree.SubElement(case, "system-out").text = printable(checked.sentence)
         else:
             tag = "error" if checked.passed is None else "failure"
             failure = ElementTree.SubElement(case, tag, message=printable(checked.sentence))
             failure.text = "\n".join(map(printable, checked.details))
-    suites = ElementTree.Element("testsuites")
+    suites = ElementTree.Element("testsuites", totals)
     suites.append(suite)
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"

@@ -13,13 +13,10 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from softargmax_cli.errors import NoSuchDeviceError
 
 Array = npt.NDArray[Any]
 Body = Callable[..., Sequence[Any]]
@@ -34,23 +31,11 @@ class Function(ABC):
 
     @abstractmethod
     def __call__(self, *inputs: Array) -> list[Array]:
-        """The body's outputs; inputs are no longer referred to when it returns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A device that TensorFlow sees."""
-
-    name: str
-    """As "CPU:0", "GPU:0"."""
-    memory: int | None = None
-    """Bytes that TensorFlow may use of a GPU's; None where that is not known."""
-    description: str | None = None
-    """The maker's name of it, where that is known."""
+        """Compute the body's outputs; inputs are no longer referred to when it returns."""
 
 
 class Runtime(ABC):
-    """TensorFlow, on one device."""
+    """TensorFlow, on one device. What it holds is released with the last reference to it and its functions."""
 
     name: str
     """"native" or "python"."""
@@ -78,35 +63,9 @@ class Runtime(ABC):
 
     @property
     def worn(self) -> bool:
-        """Whether a new runtime is quicker than one more function of this one."""
+        """Tell that a new runtime is quicker than one more function of this one."""
         return len(self._functions) >= WORN
 
     @abstractmethod
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         """Make one function; no two at a time."""
-
-    @abstractmethod
-    def seen(self) -> list[Seen]:
-        """All devices, whichever computes."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release what TensorFlow holds. No function may be called afterwards."""
-
-
-def choose_device(asked: str, seen: Sequence[str], version: str) -> str:
-    """The device to compute on: `asked` is "auto", "cpu", "gpu" or "gpu:N"; `seen` are TensorFlow's, as "GPU:0".
-
-    Raises NoSuchDeviceError when the GPU asked for is not among them.
-    """
-    gpus = [device for device in seen if device.startswith("GPU:")]
-    if asked == "cpu" or (asked == "auto" and not gpus):
-        return "CPU"
-    if asked in ("auto", "gpu") and gpus:
-        return gpus[0]
-    if asked.upper() in gpus:
-        return asked.upper()
-    raise NoSuchDeviceError(
-        f"--device {asked}: TensorFlow {version} sees {', '.join(gpus) or 'no GPU'} here (devices: {', '.join(seen)})",
-        "use --device cpu, or install the CUDA libraries with: pip install 'softargmax[gpu]'",
-    )

@@ -6,6 +6,7 @@ Loading it takes a tenth of the time of `import tensorflow`, and may go on in a 
 from __future__ import annotations
 
 import ctypes as C
+import functools
 import importlib.util
 import os
 import sys
@@ -14,8 +15,11 @@ from pathlib import Path
 from softargmax_cli.errors import DeviceError
 
 PTR = C.c_void_p
-LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_cc.2.dylib")
-OLDEST = (2, 16)
+LIBRARIES = (
+    "libtensorflow_cc.so.2",
+    "libtensorflow_cc.2.dylib",
+    "python/_pywrap_tensorflow_common.dll",  # exports all that is needed here, by its import library
+)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -42,7 +46,6 @@ SIGNATURES = {
     "TF_FinishOperation": (PTR, PTR, PTR),
     "TF_OperationNumOutputs": (C.c_int, PTR),
     "TF_OperationOutputType": (C.c_int, Output),
-    "TF_SetDevice": (None, PTR, TEXT),
     "TF_AddInput": (None, PTR, Output),
     "TF_AddInputList": (None, PTR, OUTPUTS, C.c_int),
     "TF_SetAttrType": (None, PTR, TEXT, C.c_int),
@@ -75,11 +78,6 @@ SIGNATURES = {
     "TF_CloseSession": (None, PTR, PTR),
     "TF_DeleteSession": (None, PTR, PTR),
     "TF_SessionRun": (None, PTR, PTR, OUTPUTS, PTRS, C.c_int, OUTPUTS, PTRS, C.c_int, PTR, C.c_int, PTR, PTR),
-    "TF_SessionListDevices": (PTR, PTR, PTR),
-    "TF_DeleteDeviceList": (None, PTR),
-    "TF_DeviceListCount": (C.c_int, PTR),
-    "TF_DeviceListName": (TEXT, PTR, C.c_int, PTR),
-    "TF_DeviceListMemoryBytes": (C.c_int64, PTR, C.c_int, PTR),
 }
 
 
@@ -103,8 +101,9 @@ class Status:
             self._tf.TF_DeleteStatus(self._handle)
 
 
+@functools.cache
 def load() -> C.CDLL:
-    """The library, its functions typed. Raises OSError or AttributeError when it, or a part of it, is missing."""
+    """Load the library, its functions typed. Raises OSError or AttributeError when it, or a part of it, is missing."""
     spec = importlib.util.find_spec("tensorflow")  # finds it, does not import it
     if spec is None or spec.origin is None:
         raise OSError("TensorFlow is not installed")
@@ -112,18 +111,15 @@ def load() -> C.CDLL:
     path = next((package / name for name in LIBRARIES if (package / name).exists()), None)
     if path is None:
         raise OSError(f"this TensorFlow wheel has no C library for {sys.platform}")
-    tf = C.CDLL(str(path), handle=_open(path))
+    tf = C.CDLL(str(path), handle=None if sys.platform == "win32" else _open(path))
     for name, (result, *arguments) in SIGNATURES.items():
         function = getattr(tf, name)
         function.restype, function.argtypes = result, arguments
-    version = tf.TF_Version().decode()
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-        raise OSError(f"TensorFlow {version} is older than {'.'.join(map(str, OLDEST))}")
     return tf
 
 
 def _open(path: Path) -> int:
-    """dlopen called as a foreign function, which lets other Python threads run meanwhile; CDLL itself would not.
+    """Call dlopen as a foreign function, which lets other Python threads run meanwhile; CDLL itself would not.
 
     RTLD_LAZY: binding all of its symbols at once doubles the time. RTLD_LOCAL: with RTLD_GLOBAL its
     bundled BoringSSL would shadow the OpenSSL of Python's hashlib.

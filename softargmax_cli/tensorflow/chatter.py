@@ -1,4 +1,4 @@
-"""TensorFlow's start-up messages, held back: C++ code writes them straight to file descriptor 2."""
+"""Messages of TensorFlow's C++ code, held back: it writes them straight to file descriptor 2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import IO
 
 
 class Chatter:
-    """Keeps what is written to standard error between `hold` and `release`, each of which may be said twice.
+    """Keeps what is written to standard error between `hold` and `release`, each of which may be called twice.
 
     The descriptor belongs to the whole process: nothing else may be said on standard error meanwhile.
     """
@@ -19,11 +19,11 @@ class Chatter:
         self.hold()
 
     def hold(self) -> None:
-        """Begin to keep it, as the constructor does."""
+        """Begin to keep messages, as the constructor does."""
         if sys.stderr is None or self._saved is not None:
             return
         sys.stderr.flush()
-        self._kept = _held()
+        self._kept = _file()
         self._saved = os.dup(2)
         os.dup2(self._kept.fileno(), 2)
 
@@ -40,11 +40,8 @@ class Chatter:
         self._kept.close()
 
 
-def _held() -> IO[bytes]:
-    """A file to hold it: in memory where the system has such files, for it is little."""
-    try:
-        if hasattr(os, "memfd_create"):
-            return os.fdopen(os.memfd_create("stderr"), "w+b")
-        return tempfile.TemporaryFile()
-    except OSError:  # no room for what may never be said
-        return open(os.devnull, "w+b")
+def _file() -> IO[bytes]:
+    """Open a temporary file, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    return tempfile.TemporaryFile()

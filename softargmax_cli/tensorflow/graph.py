@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as C
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,12 +42,8 @@ class Graph:
     def __init__(self, tf: C.CDLL) -> None:
         self._tf = tf
         self.handle = tf.TF_NewGraph()
-        self.device = "CPU"
-        """Where operations are placed."""
+        weakref.finalize(self, tf.TF_DeleteGraph, self.handle).atexit = False
         self._count = 0
-
-    def close(self) -> None:
-        self._tf.TF_DeleteGraph(self.handle)
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         if not operation[:1].isupper():
@@ -54,7 +51,7 @@ class Graph:
         return lambda **keywords: self.add(operation, keywords)
 
     def placeholder(self, tensor: Tensor) -> Output:
-        """A value that is fed."""
+        """Add a value that is fed."""
         shape, dtype = tensor
         dims = (C.c_int64 * len(shape))(*shape)
         hole: Output = self.add(
@@ -68,8 +65,6 @@ class Graph:
         given = {key: self._constant(v) if isinstance(v, np.ndarray | np.generic) else v for key, v in keywords.items()}
         self._count += 1
         node = tf.TF_NewOperation(self.handle, operation.encode(), f"{operation}_{self._count}".encode())
-        if self.device != "CPU":
-            tf.TF_SetDevice(node, f"/device:{self.device}".encode())
         for key, value in given.items():
             if isinstance(value, Output):
                 tf.TF_AddInput(node, value)
@@ -89,7 +84,7 @@ class Graph:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def gradients(self, ys: Sequence[Output], xs: Sequence[Output], seeds: Sequence[Output]) -> list[Output]:
-        """For each of `xs` the sum over `ys` of seed · ∂y/∂x. DeviceError where TensorFlow's C++ cannot derive it."""
+        """Derive, for each of `xs`, the sum over `ys` of seed · ∂y/∂x. Raises DeviceError where TensorFlow cannot."""
         found = (Output * len(xs))()
         with Status(self._tf) as status:
             self._tf.TF_AddGradients(
@@ -117,27 +112,24 @@ class Graph:
     def call_compiled(self, body: Body, inputs: Sequence[Tensor], arguments: Sequence[Output]) -> list[Output]:
         """Add a call of `body` as one function that XLA must compile."""
         tf = self._tf
-        inner = Graph(tf)  # where a function runs is said by the call of it
+        inner = Graph(tf)
+        holes = [inner.placeholder(tensor) for tensor in inputs]
+        results = list(body(inner, *holes))
+        types = [tf.TF_OperationOutputType(result) for result in results]
+        self._count += 1
+        name = f"compiled_{self._count}".encode()
+        with Status(tf) as status:
+            function = tf.TF_GraphToFunction(
+                *(inner.handle, name, 0, -1, None, len(holes), (Output * len(holes))(*holes)),
+                *(len(results), (Output * len(results))(*results), None, None, None, status),
+            )
         try:
-            holes = [inner.placeholder(tensor) for tensor in inputs]
-            results = list(body(inner, *holes))
-            types = [tf.TF_OperationOutputType(result) for result in results]
-            self._count += 1
-            name = f"compiled_{self._count}".encode()
             with Status(tf) as status:
-                function = tf.TF_GraphToFunction(
-                    *(inner.handle, name, 0, -1, None, len(holes), (Output * len(holes))(*holes)),
-                    *(len(results), (Output * len(results))(*results), None, None, None, status),
-                )
-            try:
-                with Status(tf) as status:
-                    tf.TF_FunctionSetAttrValueProto(function, b"_XlaMustCompile", TRUE, len(TRUE), status)
-                with Status(tf) as status:
-                    tf.TF_GraphCopyFunction(self.handle, function, None, status)
-            finally:
-                tf.TF_DeleteFunction(function)
+                tf.TF_FunctionSetAttrValueProto(function, b"_XlaMustCompile", TRUE, len(TRUE), status)
+            with Status(tf) as status:
+                tf.TF_GraphCopyFunction(self.handle, function, None, status)
         finally:
-            inner.close()
+            tf.TF_DeleteFunction(function)
 
         def describe(node: int) -> None:
             tf.TF_AddInputList(node, (Output * len(arguments))(*arguments), len(arguments))

@@ -1,133 +1,106 @@
-"""TensorFlow through its C API: the same kernels and XLA, without `import tensorflow`."""
+"""TensorFlow on the CPU through its C API: the same kernels and XLA, without `import tensorflow`.
+
+A session here never opens a GPU: an exception of C++ on the way to one would end the process.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes as C
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Seen, Tensor, choose_device
+from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor
 from softargmax_cli.tensorflow.capi import DEALLOCATOR, PTR, Output, Status
 from softargmax_cli.tensorflow.graph import CODES, DTYPES, Graph
 
-# Serialised protocol buffers, field by field (tensorflow/core/protobuf/config.proto).
-NO_GPU = b"\x0a\x07\x0a\x03GPU\x10\x00"  # ConfigProto{device_count {"GPU": 0}}
-GROW_MEMORY = b"\x32\x02\x20\x01"  # ConfigProto{gpu_options {allow_growth: true}}
-SOFT_PLACEMENT = b"\x38\x01"  # ConfigProto{allow_soft_placement: true}
-ONE_THREAD_EACH = b"\x10\x01"  # ConfigProto{intra_op_parallelism_threads: 1}
-AS_GIVEN = (
-    b"\x52\x05\x52\x03\x98\x01\x01"  # ConfigProto{graph_options {rewrite_options {disable_meta_optimizer: true}}}
+# A serialised ConfigProto, field by field (tensorflow/core/protobuf/config.proto).
+CONFIG = (
+    b"\x0a\x07\x0a\x03GPU\x10\x00"  # device_count {"GPU": 0}
+    b"\x10\x01"  # intra_op_parallelism_threads: 1
+    b"\x28" + b"\xff" * 9 + b"\x01"  # inter_op_parallelism_threads: -1, the caller's thread
+    b"\x52\x05\x52\x03\x98\x01\x01"  # graph_options {rewrite_options {disable_meta_optimizer: true}}
 )
-CALLERS_THREAD = b"\x28" + b"\xff" * 9 + b"\x01"  # ConfigProto{inter_op_parallelism_threads: -1}
 
 
 class NativeRuntime(Runtime):
-    """One graph and one session; functions are added to the graph as they are asked for.
+    """One session; functions are added to its graph as they are asked for.
 
     Blocks are computed in the thread that asks, one thread each: the caller runs several at once,
     which keeps all cores busy without two pools of threads getting in each other's way.
     """
 
     name = "native"
+    device = "CPU"
 
-    def __init__(self, tf: C.CDLL, device: str) -> None:
+    def __init__(self, tf: C.CDLL) -> None:
         super().__init__()
-        self._tf = tf
         self.version = tf.TF_Version().decode()
-        config = (
-            ONE_THREAD_EACH + CALLERS_THREAD + AS_GIVEN + SOFT_PLACEMENT + (NO_GPU if device == "cpu" else GROW_MEMORY)
-        )
-        self._graph = Graph(tf)
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._graph.close)
-            self._session = self._open_session(config)
-            undo.callback(self._close_session)
-            self.device = choose_device(device, self.devices(), self.version)
-            undo.pop_all()
-        self._graph.device = self.device
+        self._session = Session(tf)
 
-    def _open_session(self, config: bytes) -> int:
-        tf = self._tf
+    def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
+        graph = self._session.graph
+        holes = [graph.placeholder(tensor) for tensor in inputs]
+        outputs = graph.call_compiled(body, inputs, holes) if compiled else list(body(graph, *holes))
+        return NativeFunction(self._session, holes, outputs)
+
+
+class Session:
+    """A graph and the session that runs it, open for as long as somebody holds this."""
+
+    def __init__(self, tf: C.CDLL) -> None:
+        self.tf, self.graph = tf, Graph(tf)
         options = tf.TF_NewSessionOptions()
         try:
             with Status(tf) as status:
-                tf.TF_SetConfig(options, config, len(config), status)
+                tf.TF_SetConfig(options, CONFIG, len(CONFIG), status)
             with Status(tf) as status:
-                session: int = tf.TF_NewSession(self._graph.handle, options, status)
+                self.handle: int = tf.TF_NewSession(self.graph.handle, options, status)
         finally:
             tf.TF_DeleteSessionOptions(options)
-        return session
+        weakref.finalize(self, _end, tf, self.handle).atexit = False
 
-    def devices(self) -> list[str]:
-        """What TensorFlow sees, as "CPU:0", "GPU:0"."""
-        return [device.name for device in self.seen()]
 
-    def seen(self) -> list[Seen]:
-        tf = self._tf
+def _end(tf: C.CDLL, session: int) -> None:
+    for end in (tf.TF_CloseSession, tf.TF_DeleteSession):
         with Status(tf) as status:
-            listed = tf.TF_SessionListDevices(self._session, status)
-        try:
-            found = []
-            for k in range(tf.TF_DeviceListCount(listed)):
-                with Status(tf) as status:
-                    name = tf.TF_DeviceListName(listed, k, status).decode().rpartition("device:")[2]
-                with Status(tf) as status:
-                    memory = tf.TF_DeviceListMemoryBytes(listed, k, status)
-                found.append(Seen(name, memory if name.startswith("GPU:") else None))  # a CPU's says nothing
-        finally:
-            tf.TF_DeleteDeviceList(listed)
-        return found
-
-    def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
-        holes = [self._graph.placeholder(tensor) for tensor in inputs]
-        outputs = self._graph.call_compiled(body, inputs, holes) if compiled else list(body(self._graph, *holes))
-        return NativeFunction(self._tf, self._session, holes, outputs)
-
-    def _close_session(self) -> None:
-        for end in (self._tf.TF_CloseSession, self._tf.TF_DeleteSession):
-            with Status(self._tf) as status:
-                end(self._session, status)
-
-    def close(self) -> None:
-        self._close_session()
-        self._graph.close()
+            end(session, status)
 
 
 class NativeFunction(Function):
     """Feeds placeholders and fetches outputs of a session; inputs are lent, outputs copied out."""
 
-    def __init__(self, tf: C.CDLL, session: int, inputs: Sequence[Output], outputs: Sequence[Output]) -> None:
-        self._tf, self._session = tf, session
+    def __init__(self, session: Session, inputs: Sequence[Output], outputs: Sequence[Output]) -> None:
+        self._session = session
         self._inputs = (Output * len(inputs))(*inputs)
         self._outputs = (Output * len(outputs))(*outputs)
 
     def __call__(self, *inputs: Array) -> list[Array]:
-        tf = self._tf
+        tf = self._session.tf
         loan = Loan(len(inputs))
         lent = (PTR * len(inputs))(*(loan.lend(tf, array) for array in inputs))
         got = (PTR * len(self._outputs))()
         try:
             with Status(tf) as status:
                 tf.TF_SessionRun(
-                    *(self._session, None, self._inputs, lent, len(lent)),
+                    *(self._session.handle, None, self._inputs, lent, len(lent)),
                     *(self._outputs, got, len(got), None, 0, None, status),
                 )
-            return [self._copy(tensor) for tensor in filter(None, got)]
+            return [_copy(tf, tensor) for tensor in filter(None, got)]
         finally:
             for tensor in (*lent, *filter(None, got)):
                 tf.TF_DeleteTensor(tensor)
             loan.wait()
 
-    def _copy(self, tensor: int) -> Array:
-        tf = self._tf
-        shape = [tf.TF_Dim(tensor, k) for k in range(tf.TF_NumDims(tensor))]
-        array: Array = np.empty(shape, DTYPES[tf.TF_TensorType(tensor)])
-        C.memmove(array.ctypes.data, tf.TF_TensorData(tensor), array.nbytes)
-        return array
+
+def _copy(tf: C.CDLL, tensor: int) -> Array:
+    shape = [tf.TF_Dim(tensor, k) for k in range(tf.TF_NumDims(tensor))]
+    array: Array = np.empty(shape, DTYPES[tf.TF_TensorType(tensor)])
+    C.memmove(array.ctypes.data, tf.TF_TensorData(tensor), array.nbytes)
+    return array
 
 
 class Loan:
@@ -143,7 +116,7 @@ class Loan:
             self._returned.set()
 
     def lend(self, tf: C.CDLL, array: Array) -> int:
-        """A TF_Tensor over the memory of `array`, which must be C-contiguous."""
+        """Make a TF_Tensor over the memory of `array`, which must be C-contiguous."""
         self._kept.append(array)
         dims = (C.c_int64 * array.ndim)(*array.shape)
         tensor: int = tf.TF_NewTensor(

@@ -1,15 +1,19 @@
-"""TensorFlow through `import tensorflow`: where its C library cannot be loaded."""
+"""TensorFlow through `import tensorflow`: on GPUs and plug-in devices, and where its C library cannot be loaded."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from softargmax_cli.errors import DeviceError
-from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Seen, Tensor, choose_device
+from softargmax_cli.errors import DeviceError, NoSuchDeviceError, parameter
+from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor
+from softargmax_cli.tensorflow.survey import surveyed
 
 
 class PythonRuntime(Runtime):
@@ -17,23 +21,38 @@ class PythonRuntime(Runtime):
 
     name = "python"
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, alone: bool = False) -> None:
+        """Open `device`: "cpu", "gpu" or "gpu:N"; `alone`: nobody else uses TensorFlow in this process.
+
+        Raises NoSuchDeviceError where TensorFlow does not see it, DeviceError where it cannot be opened.
+        """
         super().__init__()
         self.version = str(tf.__version__)
-        tf.get_logger().setLevel("ERROR")  # it takes blocks of many shapes for a mistake, and warns of it
-        for gpu in tf.config.list_physical_devices("GPU"):
-            if device != "cpu":
-                with contextlib.suppress(RuntimeError, ValueError):  # TensorFlow is at work already, as it was set up
-                    tf.config.experimental.set_memory_growth(gpu, True)
-        self.device = choose_device(device, [seen.name for seen in self.seen()], self.version)
+        if alone:
+            tf.get_logger().setLevel("ERROR")  # it takes blocks of many shapes for a mistake, and warns of it
+            if device == "cpu":
+                with contextlib.suppress(RuntimeError):  # it is at work already
+                    tf.config.set_visible_devices([], "GPU")  # one that cannot be opened would stop the CPU, too
+        self.device = "CPU" if device == "cpu" else self._open_gpu(device)
 
-    def seen(self) -> list[Seen]:
-        found = []
-        for device in tf.config.list_physical_devices():
-            details = tf.config.experimental.get_device_details(device)
-            name = device.name.removeprefix("/physical_device:")
-            found.append(Seen(name, description=details.get("device_name")))
-        return found
+    def _open_gpu(self, asked: str) -> str:
+        where = f"{parameter('device', asked)}: TensorFlow {self.version}"
+        gpus, number = find_gpus(), int(asked.partition(":")[2] or 0)
+        if not gpus:
+            why, remedy = surveyed().no_gpu()
+            raise NoSuchDeviceError(f"{where} sees no GPU here: {why}", remedy)
+        if number >= len(gpus):
+            names = ", ".join(f"GPU:{k}" for k in range(len(gpus)))
+            raise NoSuchDeviceError(f"{where} sees only {names} here", f"use {parameter('device', 'gpu')}")
+        for gpu in gpus:
+            with contextlib.suppress(RuntimeError, ValueError):  # TensorFlow is at work already, as it was set up
+                tf.config.experimental.set_memory_growth(gpu, True)
+        try:
+            tf.config.list_logical_devices("GPU")  # opens them
+        except tf.errors.OpError as error:
+            remedy = f"use {parameter('device', 'cpu')}; softargmax devices says more"
+            raise DeviceError(f"{where} cannot open the GPU: {error.message}", remedy) from error
+        return f"GPU:{number}"
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         call = tf.function(
@@ -47,8 +66,34 @@ class PythonRuntime(Runtime):
         except (AttributeError, TypeError, ValueError) as error:
             raise DeviceError(f"TensorFlow failed: {error}") from error
 
-    def close(self) -> None:
-        """Nothing to do: TensorFlow lives as long as the process."""
+
+def find_gpus() -> list[Any]:
+    """List the GPUs that TensorFlow sees, as `tf.config` has them.
+
+    TensorFlow 2.21 looks for libcusolver without the path of the nvidia packages, and finds it where it is loaded.
+    """
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for library in Path(folder).glob("cusolver/lib/libcusolver.so.*"):
+            with contextlib.suppress(OSError):  # TensorFlow says that it is missing
+                ctypes.CDLL(str(library))
+    return list(tf.config.list_physical_devices("GPU"))
+
+
+def survey() -> dict[str, Any]:
+    """Collect the facts of a `Survey`: the build, the devices, and the error where these cannot be opened."""
+    build, devices, error = tf.sysconfig.get_build_info(), [], None
+    find_gpus()
+    for device in tf.config.list_physical_devices():
+        description = tf.config.experimental.get_device_details(device).get("device_name")
+        devices.append(", ".join(filter(None, [device.name.removeprefix("/physical_device:"), description])))
+    try:
+        tf.config.list_logical_devices()  # opens them
+    except tf.errors.OpError as failure:
+        error = failure.message
+    cuda, cudnn = build.get("cuda_version"), build.get("cudnn_version")
+    built_with = f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "" if build.get("is_cuda_build") is False else None
+    return {"version": str(tf.__version__), "built_with": built_with, "devices": devices, "error": error}
 
 
 class Ops:
@@ -59,7 +104,7 @@ class Ops:
 
     @staticmethod
     def gradients(ys: Sequence[Any], xs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
-        """For each of `xs` the sum over `ys` of seed · ∂y/∂x."""
+        """Derive, for each of `xs`, the sum over `ys` of seed · ∂y/∂x."""
         return list(tf.gradients(list(ys), list(xs), list(seeds)))
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from softargmax_cli.api import runtimes
 from softargmax_cli.errors import OptionError
-from softargmax_cli.tensorflow.base import Runtime, Seen
-from softargmax_cli.tensorflow.loading import VARIABLE
+from softargmax_cli.tensorflow import choice
+from softargmax_cli.tensorflow.base import Runtime
+from softargmax_cli.tensorflow.choice import VARIABLE, shared
 
 ROOT = Path(__file__).parents[2]
 SPOKEN_FOR = ("TF_", "SOFTARGMAX_", "PYTHON")
@@ -129,30 +128,20 @@ level = tf.get_logger().level
 tf.ones(3) + 1
 import numpy as np
 from softargmax_cli import reduce
-from softargmax_cli.api import runtimes
+from softargmax_cli.tensorflow.choice import shared
 reduce(np.eye(3))
-print([shared.runtime.name for shared in runtimes._shared.values()], tf.get_logger().level == level)
+print(shared("cpu").name, tf.get_logger().level == level)
 """
-    assert python(program, quiet=False) == ["['python'] True"]
+    assert python(program, quiet=False) == ["python True"]
 
 
 class Fake(Runtime):
-    """Says whether it is closed."""
+    """Says whether it is worn."""
 
-    name, version, device = "fake", "0", "CPU"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed = 0
+    name, version, device, worn = "fake", "0", "CPU", False
 
     def _make(self, *_: object, **__: object) -> object:  # type: ignore[override]
         raise NotImplementedError
-
-    def seen(self) -> list[Seen]:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 @pytest.fixture
@@ -160,67 +149,43 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
     """Fakes, in the order in which they were made, in the place of runtimes."""
     fakes: list[Fake] = []
 
-    def make(device: str, choice: str) -> Runtime:
+    def start(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime:
+        assert not alone
         if device == "gpu":
             raise RuntimeError
         fakes.append(Fake())
         return fakes[-1]
 
-    monkeypatch.setattr(runtimes, "_made", make)
-    monkeypatch.setattr(runtimes, "_shared", {})
-    monkeypatch.setattr(runtimes, "REUSED", 3)
+    monkeypatch.setattr(choice, "started", start)
+    monkeypatch.setattr(choice, "_shared", {})
     monkeypatch.setenv(VARIABLE, "native")
     return fakes
 
 
-def test_a_runtime_is_kept_for_some_reductions(made: list[Fake]) -> None:
-    for _ in range(7):
-        with runtimes.lent("cpu") as runtime:
-            assert runtime is made[-1]
-            assert not made[-1].closed
-    assert [fake.closed for fake in made] == [1, 1, 0]
+def test_a_runtime_is_shared_until_it_is_worn(made: list[Fake]) -> None:
+    first = shared("cpu")
+    assert shared("cpu") is first
+    made[0].worn = True
+    assert shared("cpu") is not first
+    assert len(made) == 2
 
 
-def test_devices_and_choices_have_their_own(made: list[Fake], monkeypatch: pytest.MonkeyPatch) -> None:
-    with runtimes.lent("cpu") as one, runtimes.lent("auto") as other:
-        assert one is not other
+def test_runtimes_have_their_own(made: list[Fake], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = shared("cpu")
     monkeypatch.setenv(VARIABLE, "python")
-    with runtimes.lent("cpu") as third:
-        assert third is made[2]
+    assert shared("cpu") is not one
 
 
-def test_a_runtime_in_use_is_not_closed(made: list[Fake]) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def use() -> None:
-        with runtimes.lent("cpu"):
-            begun.set()
-            go_on.wait(60)
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    assert begun.wait(60)
-    for _ in range(4):
-        with runtimes.lent("cpu"):
-            pass
-    assert [fake.closed for fake in made] == [0, 0]
-    go_on.set()
-    thread.join()
-    assert [fake.closed for fake in made] == [1, 0]
-
-
-def test_a_failure_leaves_nothing_behind(made: list[Fake]) -> None:
-    with pytest.raises(RuntimeError), runtimes.lent("gpu"):
-        pass
-    with pytest.raises(ZeroDivisionError), runtimes.lent("cpu"):
-        raise ZeroDivisionError
-    for _ in range(3):
-        with runtimes.lent("cpu"):
-            pass
-    assert [fake.closed for fake in made] == [1, 0]
+def test_a_failure_leaves_nothing_behind(made: list[Fake], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "python")
+    environment = dict(os.environ)
+    with pytest.raises(RuntimeError):
+        shared("gpu")
+    assert dict(os.environ) == environment
+    assert shared("cpu") is made[0]
 
 
 def test_a_runtime_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "jax")
     with pytest.raises(OptionError, match=f"^{VARIABLE}=jax: the runtimes are native and python"):
-        runtimes.lent("cpu").__enter__()
+        shared("cpu")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from command import Inside, Softargmax
-from grid import Grid, grid
 
 
 @pytest.fixture
@@ -35,8 +34,8 @@ def shared_inside(tmp_path_factory: pytest.TempPathFactory) -> Inside:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
-    """A Dask scheduler, and two workers of one thread each."""
-    pytest.importorskip("distributed")
-    with grid(tmp_path_factory.mktemp("grid")) as made:
-        yield made
+def cluster() -> Iterator[str]:
+    """The address of a Dask scheduler with two workers of one thread each, which are processes of their own."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as made:
+        yield made.scheduler_address

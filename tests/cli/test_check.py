@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import typing
@@ -47,19 +48,9 @@ def files(shared_inside: Inside) -> Inside:
     return shared_inside
 
 
-def parsed(done: Done) -> list[dict[str, Any]]:
-    """The documents on standard output, one after the other."""
-    text, found = done.out, []
-    while text.strip():
-        document, end = json.JSONDecoder(parse_constant=pytest.fail).raw_decode(text)
-        found.append(document)
-        text = text[end:].lstrip()
-    return found
-
-
-def verdict(done: Done) -> dict[str, Any]:
-    (found,) = parsed(done)
-    return found
+def verdict(done: Done) -> Any:
+    """The document on standard output."""
+    return json.loads(done.out, parse_constant=pytest.fail)
 
 
 # Verdicts
@@ -103,6 +94,17 @@ def test_how_many_may_fail(files: Inside, name: str, allow: str, code: int, allo
         done = files("check", name, "--allow", allow, "--format", "json", *options)
         found = verdict(done)
         assert (done.code, found["passed"], found["allowed"]) == (code, code == 0, allowed)
+
+
+def test_several_inputs_are_one_document(files: Inside) -> None:
+    done = files("check", "halves.npy", "none.npy", "sharp.npy", "--format", "json")
+    found = verdict(done)
+    assert (done.code, list(found)) == (2, ["inputs", "summary"])
+    assert found["summary"] == {"inputs": 3, "passed": 1, "failed": 1, "errors": 1}
+    failed, refused, passed = found["inputs"]
+    assert (failed["input"], failed["passed"], list(failed)) == ("halves.npy", False, KEYS)
+    assert (refused["input"], refused["passed"], refused["error"]) == ("none.npy", None, "no such file")
+    assert passed == verdict(files("check", "sharp.npy", "--format", "json"))
 
 
 def test_what_may_fail_is_said(files: Inside) -> None:
@@ -268,7 +270,44 @@ def test_a_result_of_run_is_as_expected(inside: Inside, suffix: str, options: li
     assert done.out.endswith(f"all within 0 of r.{suffix} (largest: 0)\n")
     done = inside("check", "cube.npy", *options, "--beta", "5", "--expect", f"r.{suffix}", "--format", "json")
     assert done.code == 1
-    assert list(verdict(done)) == [key.replace("max_abs_offset", "max_abs_difference") for key in KEYS]
+    found = verdict(done)
+    assert list(found) == [key.replace("max_abs_offset", "max_abs_difference") for key in KEYS]
+    for row in found["worst"]:
+        apart = np.subtract(row["soft"], row["expected"])
+        np.testing.assert_array_equal(row["difference"], apart)
+    assert found["max_abs_difference"] == pytest.approx(np.abs(found["worst"][0]["difference"]).max())
+
+
+def test_what_was_expected_is_shown_in_every_format(files: Inside) -> None:
+    files.save("other.npy", [0.5, 0.25, 1, 0.75])
+    options = ["check", "halves.npy", "--expect", "other.npy"]
+    table = files(*options)
+    assert table.code == 1
+    names = ["slice", "hard", "soft", "expected", "difference", "offset", "peak", "second", "spread"]
+    assert table.lines[2].split()[:9] == names
+    rows = [line.split()[:5] for line in table.lines[4:]]
+    assert rows == [["1", "0", "0.000000", "0.25", "-0.25"], ["3", "0", "0.500000", "0.75", "-0.25"]]
+    (annotated,) = files(*options, "--format", "github").lines
+    assert annotated.split("%0A")[1:] == table.lines[2:]
+    reported = ElementTree.fromstring(files(*options, "--format", "junit").raw)[0]
+    assert (reported[0][0].text or "").splitlines() == table.lines[2:]
+    assert float(reported[0].get("time", "nan")) >= 0
+    worst = verdict(files(*options, "--format", "json"))["worst"]
+    assert [(row["soft"], row["expected"], row["difference"]) for row in worst] == [
+        (0, 0.25, -0.25),
+        (0.5, 0.75, -0.25),
+    ]
+
+
+def test_a_tolerance_for_hard_says_what_it_is_for_stored_results(files: Inside) -> None:
+    files.save("soft.npy", [0.5, 0, 1, 0.5])
+    done = files("check", "halves.npy", "--expect", "soft.npy", "--tol", "0.1")
+    assert (done.code, done.raw) == (2, b"")
+    advice = done.err.splitlines()[1].strip()
+    assert advice == "try: softargmax check halves.npy --expect soft.npy --atol 0.1"
+    assert files(*advice.split()[2:]).code == 0
+    done = files("check", "halves.npy", "--expect=soft.npy", "--tol=0.1", "--atol=0.1")
+    assert done.err.splitlines()[1].strip() == "leave out --tol"
 
 
 @pytest.mark.parametrize("suffix", ["npy", "csv"])
@@ -440,7 +479,7 @@ def test_names_of_all_kinds(softargmax: Softargmax, format: str, encoding: str) 
     text = done.raw.decode(encoding if format == "table" else "utf-8")
     assert all(line.isprintable() for line in text.splitlines())
     if format == "json":
-        assert [one["input"] for one in parsed(done)] == names
+        assert [one["input"] for one in verdict(done)["inputs"]] == names
     elif format == "github":
         assert len(text.splitlines()) == len(names)
         assert all(line.startswith("::error file=") for line in text.splitlines())
@@ -477,8 +516,8 @@ def test_a_report_in_a_file(inside: Inside, format: str) -> None:
     done = inside("check", "x.npy", "--format", format, "-o", "r")
     assert (done.code, done.raw) == (1, b"")
     assert done.err == "FAILED: x.npy: 2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5)\n"
-    assert inside.read("r") == shown.raw
-    assert inside("check", "x.npy", "--format", format, "-o", "-", "-q").raw == shown.raw
+    again = inside("check", "x.npy", "--format", format, "-o", "-", "-q").raw
+    assert len({re.sub(rb' time="[0-9.]+"', b"", text) for text in (inside.read("r"), shown.raw, again)}) == 1
     assert inside.names() == {"x.npy", "r"}
 
 
@@ -527,7 +566,7 @@ def test_an_error_of_one_input_leaves_the_others_their_report(shared: Softargmax
             ["passed", "sharp.npy"],
         ]
     elif format == "json":
-        failed, refused, passed = parsed(done)
+        failed, refused, passed = verdict(done)["inputs"]
         assert [(one["input"], one["passed"]) for one in (failed, passed)] == [
             ("halves.npy", False),
             ("sharp.npy", True),

@@ -1,197 +1,157 @@
-"""The same numbers from a scheduler and worker processes over TCP as from one process: every option, every split."""
+"""The same numbers from worker processes as from one process: every split, every writer, tables."""
 
 from __future__ import annotations
 
+import json
 import math
-import os
-import re
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from command import Done, Inside, Softargmax
-from grid import Grid
 from oracle import FIELDS, assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored
 
-from softargmax_cli import __version__
-from softargmax_cli.cluster import connecting
-from softargmax_cli.cluster.reducing import Distribution, Wanted
-from softargmax_cli.files.reading import Reading
+from softargmax_cli.cluster import connection
 from softargmax_cli.reduction import boxes
-from softargmax_cli.reduction.parallel import cores
-from softargmax_cli.reduction.spec import Spec
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
 
 Array = npt.NDArray[Any]
 
-SHAPE, CHUNKS = (7, 9, 23), (3, 4, 5)
+SHAPE, CHUNKS = (4, 6, 11), (2, 3, 4)
+X = np.random.default_rng(1).normal(size=SHAPE)
 
 
 @pytest.fixture(autouse=True)
 def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A box is of the size of one chunk, however small; else the tests would need large arrays for several."""
+    """Let a box be of the size of one chunk, however small; else several would need large arrays."""
     monkeypatch.setattr(boxes, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
 
 
-def both(inside: Inside, cluster: Grid, name: str, *options: str) -> tuple[dict[str, Array], Done]:
-    """The results of one process and of the cluster, which must be the same bits; and what the cluster said."""
-    alone = inside("run", name, *options, "-o", "alone.zarr", "--force")
-    assert alone.code == 0, alone.err
-    done = inside("run", name, *options, "-o", "shared.zarr", "--force", "--scheduler", cluster.address)
-    assert done.code == 0, done.err
-    assert (done.out, done.err) == ("", alone.err)
-    one, many = stored(inside, "alone.zarr"), stored(inside, "shared.zarr")
-    for field in FIELDS:
-        assert one[field].dtype == many[field].dtype
-        assert one[field].tobytes() == many[field].tobytes(), field
-    return many, done
+def both(inside: Inside, cluster: str, *arguments: str) -> tuple[Done, Done]:
+    """Run a command on one machine and on the cluster, which must print the same."""
+    alone = inside("run", *arguments)
+    shared = inside("run", *arguments, "--force", "--scheduler", cluster)
+    assert (alone.code, shared.code) == (0, 0), shared.err
+    assert (shared.out, shared.err) == (alone.out, alone.err)
+    return alone, shared
 
 
 @pytest.mark.parametrize(
-    ("axes", "window"), [((-1,), None), ((0,), 2), ((1,), None), ((-2, -1), 2), ((2, 0), None), ((0, 1, 2), 2)], ids=str
+    "options",
+    [
+        "--axis 1 --kind probs",
+        "--axis -2,-1 --window 2 --nan omit",
+        "--axis 0 --kind cost --coords centers",
+        "--axis 0,2 --values rows.csv,columns.csv --window 4",
+        "--axis 2,1 --nan propagate",
+        "--precision single --axis 0,1,2 --select 1:,::2,-9:",
+    ],
 )
-def test_every_axis_and_window(inside: Inside, cluster: Grid, axes: tuple[int, ...], window: int | None) -> None:
-    x = np.random.default_rng(1).normal(size=SHAPE)
-    save(inside, "x.zarr", x, CHUNKS)
-    asked = ["--axis", ",".join(map(str, axes)), "--beta", "2"]
-    asked += [] if window is None else ["--window", str(window)]
-    found, _ = both(inside, cluster, "x.zarr", *asked)
-    assert_answers(flat(found, len(axes)), oracle(x, axes, 2.0, window=window), single=False)
-
-
-OPTIONS = [
-    "--kind probs --axis 1",
-    "--kind cost --axis 0 --coords centers",
-    "--axis 0,2 --values rows.csv,columns.csv --window 4",
-    "--nan omit --axis 1",
-    "--nan propagate --axis 2,1",
-    "--precision single --axis 2 --select 1:,::2,-9:",
-]
-
-
-@pytest.mark.parametrize("options", OPTIONS)
-def test_every_option(inside: Inside, cluster: Grid, options: str) -> None:
+def test_a_store_from_workers_holds_the_bits_of_one_machine(inside: Inside, cluster: str, options: str) -> None:
     x = np.random.default_rng(2).random(size=SHAPE)
     if "--nan" in options:
         x[x < 0.1] = np.nan
-        x[2, 3] = -np.inf
-    for name, length in (("rows", 7), ("columns", 23)):
+        x[2, 3, :5] = -np.inf
+    for name, length in (("rows", 4), ("columns", 11)):
         np.savetxt(inside.folder / f"{name}.csv", np.arange(length) ** 1.5)
-    both(inside, cluster, save(inside, "x.zarr", x, CHUNKS), *options.split())
+    asked = [save(inside, "x.zarr", x, CHUNKS), *options.split(), "--beta", "2"]
+    asked = asked if "probs" not in options else asked[:-2]
+    alone = inside("run", *asked, "-o", "alone.zarr")
+    shared = inside("run", *asked, "-o", "shared.zarr", "--scheduler", cluster)
+    assert (alone.code, shared.code, shared.err) == (0, 0, alone.err)
+    one, many = stored(inside, "alone.zarr"), stored(inside, "shared.zarr")
+    for field in FIELDS:
+        assert one[field].tobytes() == many[field].tobytes(), field
 
 
-def test_what_is_not_in_chunks(inside: Inside, cluster: Grid) -> None:
-    h5py = pytest.importorskip("h5py")
-    x = np.random.default_rng(3).normal(size=SHAPE)
-    np.save(inside.folder / "f.npy", np.asfortranarray(x))
-    with h5py.File(inside.folder / "x.h5", "w") as file:
-        file["a"], file["b"] = x, x
-    for name, *options in (["f.npy"], ["x.h5", "--key", "b"]):
-        found, _ = both(inside, cluster, name, "--axis", "1", "--beta", "2", *options)
-        assert_answers(flat(found, 1), oracle(x, 1, 2.0), single=False)
-    np.savetxt(inside.folder / "x.csv", x[0])
-    done = inside("run", "x.csv", "-o", "out.zarr", "--scheduler", cluster.address)
-    assert done.err == (
-        "softargmax: error: x.csv: a cluster reads what can be read at any place: Zarr stores, HDF5 and .npy files\n"
-        "  convert it first\n"
+@pytest.mark.parametrize(("axes", "window"), [((0,), None), ((0, 2), 2)], ids=str)
+def test_slices_come_back_in_order(inside: Inside, cluster: str, axes: tuple[int, ...], window: int | None) -> None:
+    """To every writer and to a table, from boxes that are not in the order of the slices."""
+    name = save(inside, "x.zarr", X, CHUNKS)
+    asked = [name, "--axis", ",".join(map(str, axes)), "--beta", "2"]
+    asked += [] if window is None else ["--window", str(window)]
+    for more in (["--format", "csv"], ["-o", "x.npz"]):
+        both(inside, cluster, *asked, *more)
+    found = np.load(inside.folder / "x.npz")
+    assert_answers(
+        flat({field: found[field] for field in FIELDS}, len(axes)), oracle(X, axes, 2.0, window=window), single=False
     )
 
 
-def test_what_has_no_answer_is_refused_alike(inside: Inside, cluster: Grid) -> None:
-    x = np.random.default_rng(4).normal(size=SHAPE)
-    lacking, absent, negative = x.copy(), x.copy(), x.copy()
-    lacking[5:, 6] = -np.inf
-    absent[x > 2] = np.nan
-    for name, values, *options in (("a", lacking), ("b", absent, "--axis", "0"), ("c", negative, "--kind", "probs")):
-        asked = ("run", save(inside, f"{name}.zarr", values, CHUNKS), *options, "-o", "out.zarr")
-        alone, shared = inside(*asked), inside(*asked, "--scheduler", cluster.address)
-        assert (alone.code, shared.code, shared.err) == (2, 2, alone.err)
-        assert alone.err.count("\n") == 2
+def test_other_files(inside: Inside, cluster: str) -> None:
+    h5py = pytest.importorskip("h5py")
+    inside.save("x.npy", X)
+    np.save(inside.folder / "f.npy", np.asfortranarray(X))
+    with h5py.File(inside.folder / "x.h5", "w") as file:
+        file["a"], file["b"] = X, X
+    for name, *options in (["x.npy"], ["f.npy"], ["x.h5", "--key", "b"]):
+        asked = ("run", name, "--axis", "1", "--beta", "2", *options, "--format", "json", "--scheduler", cluster)
+        done = inside(*asked)
+        soft = np.array([one["soft"] for one in json.loads(done.out)["slices"]])
+        np.testing.assert_allclose(soft, oracle(X, (1,), 2.0).soft.ravel(), rtol=1e-12)
+    inside.write("x.csv", "1,2\n3,4\n")
+    done = inside("run", "x.csv", "--scheduler", cluster)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "softargmax: error: x.csv: a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors\n"
+        "  run it on one machine, or convert it first\n"
+    )
+
+
+def test_slices_without_an_answer_are_refused_alike(inside: Inside, cluster: str) -> None:
+    lacking, absent = X.copy(), X.copy()
+    lacking[2:, 5] = -np.inf
+    absent[X > 2] = np.nan
+    for name, values, *options in (("a", lacking), ("b", absent, "--axis", "0"), ("c", X, "--kind", "probs")):
+        asked = ("run", save(inside, f"{name}.zarr", values, CHUNKS), *options)
+        for target in ([], ["-o", "out.zarr"], ["-o", "out.npy"]):
+            alone, shared = inside(*asked, *target), inside(*asked, *target, "--scheduler", cluster)
+            assert (alone.code, shared.code, shared.err) == (2, 2, alone.err)
+            assert alone.err.count("\n") == 2
     assert inside.names() == {"a.zarr", "b.zarr", "c.zarr"}
 
 
-def test_scores_that_look_like_weights_are_noted_once(inside: Inside, cluster: Grid) -> None:
+def test_scores_that_look_like_weights_are_noted_once(inside: Inside, cluster: str) -> None:
     x = np.random.default_rng(5).random(size=SHAPE)
-    name = save(inside, "x.zarr", x / x.sum(axis=1, keepdims=True), CHUNKS)
-    _, done = both(inside, cluster, name, "--axis", "1")
-    assert done.err.count("look like probabilities") == 0  # no box of one chunk holds a whole slice
-    name = save(inside, "y.zarr", x / x.sum(axis=1, keepdims=True), (3, 9, 5))
+    name = save(inside, "x.zarr", x / x.sum(axis=1, keepdims=True), (2, 6, 4))
     _, done = both(inside, cluster, name, "--axis", "1")
     assert done.err.count("look like probabilities") == 1
 
 
 def test_processes_of_this_machine(softargmax: Softargmax) -> None:
-    x = np.random.default_rng(6).normal(size=SHAPE)
-    save(softargmax, "x.zarr", x, CHUNKS)
-    done = softargmax("run", "x.zarr", "--workers", "2", "-o", "out.zarr", "--axis", "0", "--beta", "2", "--verbose")
-    first, *rest = done.err.splitlines()
-    assert (done.code, done.out, len(rest)) == (0, "", 1), done.err
-    share = max(1, cores() // 2)
-    assert re.match(rf"softargmax: note: x.zarr: 1 box of 7 × 9 × 23; 2 workers, {2 * share} threads on CPU", first)
-    assert_answers(flat(stored(softargmax, "out.zarr"), 1), oracle(x, 0, 2.0), single=False)
-    assert softargmax.names() == {"x.zarr", "out.zarr"}
+    softargmax.save("x.npy", X)
+    alone, done = softargmax("run", "x.npy", "--format", "csv"), softargmax("run", "x.npy", "--workers", "2", "-v")
+    assert (done.code, done.lines[0]) == (0, "x.npy · float64 4 × 6 × 11 · axis 2 · β 100 (temperature 0.01) · CPU")
+    assert "softargmax: note: 2 workers with " in done.err
+    done = softargmax("run", "x.npy", "--format", "csv", "--workers", "2")
+    assert (done.code, done.out, done.err) == (0, alone.out, alone.err)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads have names in /proc")
-def test_pools_do_not_multiply(inside: Inside) -> None:
-    """A worker runs as many tasks as it is told threads, and TensorFlow's pools have one thread each."""
-
-    def told() -> str | None:
-        return os.environ.get("TF_NUM_INTRAOP_THREADS")
-
-    def threads() -> list[str]:
-        return [Path("/proc/self/task", task, "comm").read_text().strip() for task in os.listdir("/proc/self/task")]
-
-    name = save(inside, "x.zarr", np.random.default_rng(7).normal(size=SHAPE), CHUNKS)
-    wanted = Wanted(Spec((-1,), beta=2), Reading(), 256 << 20, "cpu", __version__)
-    with connecting.connected(None, 1) as client:
-        assert [*client.nthreads().values()] == [cores()]
-        assert [*client.run(told).values()] == ["1"]
-        place = str(inside.folder)
-        with Distribution(client, f"{place}/{name}", f"{place}/out.zarr", wanted) as work:
-            assert work.reduce(lambda nbytes: None).slices == 63
-        (running,) = client.run(threads).values()
-    pools = [name for name in running if name.lower().startswith(("tf_", "eigen"))]
-    assert pools
-    assert len(pools) == len(set(pools))
+def test_a_scheduler_file(inside: Inside, cluster: str) -> None:
+    inside.save("x.npy", X)
+    inside.write("scheduler.json", json.dumps({"address": cluster}))
+    assert inside("run", "x.npy", "--scheduler", "scheduler.json").code == 0
 
 
-def test_a_scheduler_file(inside: Inside, cluster: Grid) -> None:
-    name = save(inside, "x.zarr", np.random.default_rng(1).normal(size=SHAPE), CHUNKS)
-    inside.write("scheduler.json", f'{{"address": "{cluster.address}"}}')
-    done = inside("run", name, "-o", "out.zarr", "--scheduler", "scheduler.json", "-v")
-    assert done.code == 0, done.err
-    assert "2 workers, 2 threads on CPU, dashboard http://127.0.0.1:" in done.err
-    for content in ("{}", "[]", "{", '{"address": 3}'):
-        inside.write("broken.json", content)
-        done = inside("run", name, "-o", "other.zarr", "--scheduler", "broken.json")
-        assert (done.code, done.err.count("\n")) == (2, 2)
-        assert "--scheduler broken.json: the file names no scheduler" in done.err
-
-
-def test_no_scheduler(inside: Inside, cluster: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connecting, "PATIENCE", 1)
-    name = save(inside, "x.zarr", np.zeros(SHAPE), CHUNKS)
-    run, at = ["run", name, "-o", "out.zarr"], cluster.address
+def test_what_has_no_meaning(inside: Inside, cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ANSWER", 1)
+    inside.save("x.npy", X)
+    inside.write("broken.json", "{}")
     for options, said in (
-        ([*run, "--scheduler", "tcp://127.0.0.1:1"], "--scheduler tcp://127.0.0.1:1: no Dask scheduler answers"),
-        ([*run, "--scheduler", "nonsense://x"], "--scheduler nonsense://x: no Dask scheduler answers"),
-        ([*run, "--scheduler", "missing.json"], "--scheduler missing.json: no Dask scheduler answers"),
-        ([*run, "--scheduler", at, "--workers", "2"], "--scheduler and --workers both say where to run"),
-        ([*run, "--workers", "0"], "Invalid value for '--workers'"),
-        ([*run, "--scheduler", at, "--beta", "auto"], "--beta auto is found on one machine"),
-        (["run", name, "--scheduler", at], "a cluster writes Zarr stores alone"),
-        (["check", name, "--scheduler", at], "No such option: --scheduler"),
-        (["sweep", name, "--workers", "2"], "No such option: --workers"),
-        (["grad", name, "-o", "grad.npy", "--workers", "2"], "No such option: --workers"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler tcp://127.0.0.1:1: no Dask scheduler answers"),
+        (["--scheduler", "nonsense://x"], "--scheduler nonsense://x: no Dask scheduler answers"),
+        (["--scheduler", "broken.json"], "--scheduler broken.json: no Dask scheduler answers"),
+        (["--scheduler", cluster, "--workers", "2"], "--scheduler and --workers both say where to run"),
+        (["--workers", "0"], "Invalid value for '--workers'"),
+        (["--workers", "2", "--beta", "auto"], "--beta auto is found on one machine"),
+        (["--workers", "2", "--plot", "x.png"], "--plot draws scores, which a cluster leaves where they are"),
     ):
-        done = inside(*options)
+        done = inside("run", "x.npy", *options)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 2), done.err
         assert said in done.err
-    assert inside.names() == {"x.zarr"}
+    assert inside.names() == {"x.npy", "broken.json"}

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes as C
 import json
 from typing import Any
 
 import pytest
-from command import ROOT, Softargmax
+from command import ROOT, Inside, Softargmax
 
-from softargmax_cli.tensorflow.surroundings import Cuda, Driver, driver
+from softargmax_cli.errors import as_typed
+from softargmax_cli.tensorflow import survey
+from softargmax_cli.tensorflow.survey import Survey
 
 KEYS = [
-    *("softargmax", "python", "numpy", "polars", "pyarrow", "platform", "cores"),
-    *("tensorflow", "runtime", "devices", "device", "cuda"),
+    *("softargmax", "python", "numpy", "polars", "pyarrow", "platform", "cores", "tensorflow", "folder", "runtime"),
+    *("devices", "gpu", "built_with", "nvidia_driver", "packages", "CUDA_VISIBLE_DEVICES"),
 ]
+DEVICES = ["CPU:0", "GPU:0, NVIDIA H200"]
+TOLD = Survey("", None, "2.21.0", "CUDA 12.5.1, cuDNN 9", DEVICES)
+MISSING = "I0000 00:00:17959.30   12312 dso_loader.cc:144] Could not load dynamic library '{0}'; dlerror: {0}: no\n"
+CANNOT = "W0000 00:00:17959.31   12312 gpu_device.cc:2365] Cannot dlopen some GPU libraries. Please make sure\n"
+NO_INIT = "E0000 00:00:17959.32   13815 cuda_platform.cc:52] failed call to cuInit: CUDA_ERROR_UNKNOWN\n"
 
 
 def facts(done: Any) -> dict[str, Any]:
@@ -23,33 +29,53 @@ def facts(done: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("forced", ["", "native", "python"])
-def test_json(softargmax: Softargmax, forced: str) -> None:
-    done = softargmax("devices", "--format", "json", SOFTARGMAX_RUNTIME=forced)
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TensorFlow that sees a GPU, in the place of the one that takes seconds to ask."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(survey, "surveyed", lambda: TOLD)
+    monkeypatch.setattr(survey, "driver_version", lambda: "12.9")
+
+
+@pytest.mark.usefixtures("told")
+def test_json(inside: Inside) -> None:
+    done = inside("devices", "--format", "json")
     assert (done.code, done.err) == (0, "")
     found = facts(done)
-    assert found["tensorflow"]["version"].startswith("2.")
-    assert found["tensorflow"]["path"].endswith("tensorflow")
-    assert found["runtime"]["forced"] == (forced or None)
-    assert found["runtime"]["name"] == (forced or "native") or found["runtime"]["library_error"]
-    assert "CPU:0" in [device["name"] for device in found["devices"]]
-    assert found["cuda"]["usable"] == any(device["name"].startswith("GPU") for device in found["devices"])
-    assert (found["cuda"]["why_not"] is None) == found["cuda"]["usable"]
+    assert found["folder"].endswith("tensorflow")
+    assert found["runtime"][-1].startswith("TensorFlow 2.")
+    assert (found["devices"], found["gpu"]) == (DEVICES, "usable")
+    assert (found["built_with"], found["nvidia_driver"]) == ("CUDA 12.5.1, cuDNN 9", "12.9")
+    assert found["CUDA_VISIBLE_DEVICES"] is None
 
 
-def test_lines(softargmax: Softargmax) -> None:
-    done = softargmax("devices", CUDA_VISIBLE_DEVICES="-1")
+@pytest.mark.usefixtures("told")
+def test_lines(inside: Inside) -> None:
+    done = inside("devices", CUDA_VISIBLE_DEVICES="0")
     assert (done.code, done.err) == (0, "")
     assert {line[21] for line in done.lines} == {" "}
     assert all(line[22:] for line in done.lines)
-    assert "CUDA_VISIBLE_DEVICES  '-1'" in done.lines
-    assert any(line.startswith("CUDA                  not used: ") for line in done.lines)
+    assert "CUDA_VISIBLE_DEVICES  0" in done.lines
+    assert "gpu                   usable" in done.lines
+    assert "                      GPU:0, NVIDIA H200" in done.lines
+    assert "built_with            CUDA 12.5.1, cuDNN 9" in done.lines
 
 
-def test_a_broken_value(softargmax: Softargmax) -> None:
-    done = softargmax("devices", "--format", "json", SOFTARGMAX_RUNTIME="x")
+@pytest.mark.slow
+def test_what_is_there(softargmax: Softargmax) -> None:
+    done = softargmax("devices", "--format", "json", CUDA_VISIBLE_DEVICES="-1")
+    assert (done.code, done.err) == (0, "")
+    found = facts(done)
+    assert found["tensorflow"].startswith("2.")
+    assert "CPU:0" in found["devices"]
+    assert found["gpu"] != "usable"
+
+
+@pytest.mark.usefixtures("told")
+def test_a_broken_value(inside: Inside) -> None:
+    done = inside("devices", "--format", "json", SOFTARGMAX_RUNTIME="x")
     assert done.code == 2
-    assert facts(done)["runtime"] == {"name": None, "forced": "x", "library_error": None}
+    assert facts(done)["runtime"] == []
     assert done.err.startswith("softargmax: error: SOFTARGMAX_RUNTIME=x: the runtimes are native and python")
 
 
@@ -59,67 +85,35 @@ def test_no_tensorflow_at_all(softargmax: Softargmax, format: str) -> None:
     done = softargmax("devices", "--format", format, PYTHONPATH=f"{softargmax.folder}:{ROOT}")
     assert done.code == 2
     assert done.err.startswith("softargmax: error: TensorFlow cannot be imported: broken\n")
-    assert done.out
-
-
-def cuda(**known: Any) -> Cuda:
-    usual: dict[str, Any] = {
-        "built_with": "12.5",
-        "built_without": False,
-        "cudnn": "9",
-        "driver": Driver(True, "12.4", ("H200",)),
-        "packages": ("nvidia-cudnn-cu12 9",),
-        "visible": None,
-    }
-    return Cuda(**{**usual, **known})
+    assert "broken" in done.out
 
 
 @pytest.mark.parametrize(
-    ("known", "words"),
+    ("told", "why", "remedy"),
     [
-        ({"built_without": True}, "built without CUDA"),
-        ({"visible": ""}, "CUDA_VISIBLE_DEVICES= hides"),
-        ({"visible": "-1"}, "CUDA_VISIBLE_DEVICES=-1 hides"),
-        ({"driver": Driver(False, error="not there")}, "no NVIDIA driver: not there"),
-        ({"driver": Driver(True, "12.4", error="CUDA_ERROR_NO_DEVICE")}, "shows no GPU: CUDA_ERROR_NO_DEVICE"),
-        ({"packages": ()}, "pip install 'softargmax\\[gpu\\]'"),
-        ({}, "--verbose"),
+        (Survey("", error="cudaGetDevice() failed"), "cudaGetDevice() failed", "use --device cpu"),
+        (Survey("", built_with=""), "this build of TensorFlow has no CUDA", "use --device cpu"),
+        (
+            Survey(MISSING.format("libcuda.so.1") + NO_INIT),
+            "could not load dynamic library libcuda.so.1",
+            "install NVIDIA's driver, or use --device cpu",
+        ),
+        (
+            Survey(MISSING.format("libcudart.so.12") + NO_INIT + MISSING.format("libcublas.so.12") * 2 + CANNOT),
+            "could not load dynamic libraries libcudart.so.12, libcublas.so.12",
+            "install them with: pip install 'tensorflow[and-cuda]', or use --device cpu",
+        ),
+        (Survey(NO_INIT), "failed call to cuInit: CUDA_ERROR_UNKNOWN", "use --device cpu"),
+        (Survey(""), "it does not say why", "use --device cpu"),
     ],
 )
-def test_why_there_is_no_gpu(known: dict[str, Any], words: str) -> None:
-    assert words.replace("\\", "") in cuda(**known).why_not()
+def test_why_there_is_no_gpu(told: Survey, why: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = told.no_gpu()
+    assert (found[0], as_typed(found[1])) == (why, remedy)
 
 
-class FakeDriver:
-    """Some functions of cuda.h."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-
-    def cuDriverGetVersion(self, number: Any) -> int:
-        number._obj.value = 12040
-        return 0
-
-    def cuInit(self, flags: int) -> int:
-        return self.code
-
-    def cuDeviceGetCount(self, count: Any) -> int:
-        count._obj.value = 2
-        return 0
-
-    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
-        device._obj.value = ordinal
-        return 0
-
-    def cuDeviceGetName(self, name: Any, size: int, device: Any) -> int:
-        name.value = b"NVIDIA H200"
-        return device.value  # the second one fails
-
-    def cuGetErrorName(self, code: int, text: Any) -> int:
-        text._obj.value = C.c_char_p(b"CUDA_ERROR_NO_DEVICE").value
-        return 0
-
-
-def test_a_driver() -> None:
-    assert driver(FakeDriver(0)) == Driver(True, "12.4", ("NVIDIA H200", "GPU 1"))
-    assert driver(FakeDriver(100)) == Driver(True, "12.4", error="CUDA_ERROR_NO_DEVICE")
+@pytest.mark.parametrize("value", ["", "-1"])
+def test_hidden_gpus(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert Survey(NO_INIT).no_gpu()[0] == f"CUDA_VISIBLE_DEVICES={value} hides every GPU"

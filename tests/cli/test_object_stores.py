@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import Done, Inside, Softargmax
+from command import Inside, Softargmax
 from oracle import FIELDS, assert_answers
 from oracle import softargmax as oracle
 from servers import free_port, s3, web
 from stores import flat, save, zarr
 
-from softargmax_cli.files.writers.zarrstore import Chunks
 from softargmax_cli.reduction import boxes
-from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.result import Slices
 
 for package in ("moto", "s3fs", "aiohttp"):
     pytest.importorskip(package)
+pytestmark = pytest.mark.slow
 
 X = np.random.default_rng(8).normal(size=(5, 6, 20))
 
@@ -52,7 +50,7 @@ def test_a_bucket_is_read_and_written_like_a_disk(inside: Inside, bucket: dict[s
     assert inside("run", "s3://bucket/a/x.zarr", *asked, "--format", "csv", **bucket).out == alone.out
     files.pipe_file("bucket/out.zarr/notes.txt", b"mine")
     refused = inside("run", "x.zarr", *asked, "-o", "s3://bucket/out.zarr", **bucket)
-    assert refused.err.splitlines()[0].endswith("s3://bucket/out.zarr: is in the way, and none of ours")
+    assert refused.err.splitlines()[0].endswith("s3://bucket/out.zarr: is in the way, and no Zarr store")
     files.rm_file("bucket/out.zarr/notes.txt")
     done = inside("run", "s3://bucket/a/x.zarr", *asked, "-o", "s3://bucket/out.zarr", **bucket)
     assert (done.code, done.out) == (0, ""), done.err
@@ -60,7 +58,6 @@ def test_a_bucket_is_read_and_written_like_a_disk(inside: Inside, bucket: dict[s
     found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 2)
     assert_answers(found, oracle(X, (1, 2), 2.0), single=False)
     assert group.attrs["softargmax"]["complete"] is True
-    assert not [name for name in files.find("bucket/out.zarr") if ".softargmax" in name]
     again = inside("run", "x.zarr", *asked, "-o", "s3://bucket/out.zarr", **bucket)
     assert again.err == "softargmax: error: s3://bucket/out.zarr: the store exists\n  replace it with --force\n"
     done = inside("run", "x.zarr", *asked, "-o", "s3://bucket/out.zarr", "--force", **bucket)
@@ -80,7 +77,7 @@ def test_a_run_that_broke_off_is_gone_on_with(
     asked = ("run", "x.zarr", "--beta", "2", "-o", "s3://bucket/resumed.zarr")
     assert inside(*asked, **bucket).code == 2
     files.invalidate_cache()
-    there = {int(name.split("/")[-2]) for name in files.find("bucket/resumed.zarr/soft/c")}
+    there = {int(name.split("/")[-2]) for name in files.find("bucket/resumed.zarr/hard/c")}
     assert there
     refused = inside("run", "s3://bucket/resumed.zarr", "--key", "soft", **bucket)
     assert refused.err == (
@@ -88,45 +85,11 @@ def test_a_run_that_broke_off_is_gone_on_with(
         "end\n  wait for it, or go on with what was broken off: --resume\n"
     )
     chunk.write_bytes(whole)
-    written: list[int] = []
-    write = Chunks.write
-
-    def noting(self: Chunks, block: Block, slices: Slices) -> None:
-        written.append(block.start[0])
-        write(self, block, slices)
-
-    monkeypatch.setattr(Chunks, "write", noting)
     done = inside(*asked, "--resume", **bucket)
-    assert (done.code, "chunks were there already" in done.err) == (0, True), done.err
-    assert {*written} == {*range(len(X))} - there
+    assert (done.code, f"{len(there)} chunks were there already" in done.err) == (0, True), done.err
     group = zarr.open_group("s3://bucket/resumed.zarr", mode="r")
     found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 1)
     assert_answers(found, oracle(X, -1, 2.0), single=False)
-
-
-def test_a_run_that_begins_where_another_writes_takes_over(
-    inside: Inside, bucket: dict[str, str], files: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // X[0].nbytes)
-    save(inside, "x.zarr", X, (1, 6, 20))
-    others: list[Done] = []
-
-    def write(self: Chunks, *given: Any) -> None:
-        if not others:  # a chunk is on its way by the time that another run comes
-            asked = ("run", "x.zarr", "--beta", "3", "-o", "s3://bucket/over.zarr", "--force")
-            others.append(Softargmax(inside.folder)(*asked, **bucket))
-        written(self, *given)
-
-    written = Chunks.write
-    monkeypatch.setattr(Chunks, "write", write)
-    done = inside("run", "x.zarr", "--beta", "2", "-o", "s3://bucket/over.zarr", **bucket)
-    assert (done.code, done.out) == (2, "")
-    assert "s3://bucket/over.zarr: another run has begun to write it meanwhile" in done.err
-    assert others[0].code == 0, others[0].err
-    files.invalidate_cache()
-    group = zarr.open_group("s3://bucket/over.zarr", mode="r")
-    found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 1)
-    assert_answers(found, oracle(X, -1, 3.0), single=False)
 
 
 def test_files_in_a_bucket_and_on_the_web(inside: Inside, bucket: dict[str, str], files: Any) -> None:

@@ -1,11 +1,7 @@
-"""Makes what the README shows of the tool: python tests/docs/make_docs.py [--check]
+"""Make what the README and the guide show of the tool: python tests/docs/make_docs.py [--check]
 
-| in README.md                         | is                                                                      |
-|--------------------------------------|-------------------------------------------------------------------------|
-| each ```console block                | what its commands, the lines after `$`, print in a folder of their own  |
-| between the markers help:begin, :end | `softargmax COMMAND --help`, as Typer writes it without Rich; of commands |
-|                                      | other than run without the options that run has, too                     |
-| samples/output.svg                   | what `PICTURED` prints to a terminal                                    |
+Each ```console block of the README and of the guide holds what its commands, the lines after `$`, print in a folder of
+their own. samples/output.svg is what `PICTURED` prints to a terminal.
 
 Commands run on the CPU. Numbers that differ only in digits that another processor may round otherwise stay as they
 are. A command that is more than `softargmax` and its arguments needs a POSIX shell, and what else it names (jq); where
@@ -27,18 +23,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+GUIDE = ROOT / "softargmax_cli" / "guide"
+DOCS = (README, *sorted(GUIDE.glob("*.md")))
 PICTURE = ROOT / "samples" / "output.svg"
 PICTURED = "softargmax run samples/class_scores.csv --id-column image --beta 2"
 
 CONSOLE = re.compile(r"(?ms)^```console\n(.*?)^```$")
-HELP = re.compile(r"(?ms)^<!-- help:begin (\w+) (typer [\d.]+) -->\n\n```text\n(.*?)```\n\n<!-- help:end -->$")
-_OPTION = re.compile(r"(?m)^  -.*\n(?:^ {3,}.*\n)*")
 _TEXT = re.compile(r'(?s)<text (class="[^"]*") x="([^"]*)" y="([^"]*)" textLength="([^"]*)" ([^>]*)>(.*?)</text>')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -49,15 +44,15 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Shown:
-    """A command of the README, and what the README says it prints: both streams, as on a terminal."""
+    """A command, and what the page says it prints: both streams, as on a terminal."""
 
     command: str
     output: str
 
 
-def sessions(readme: str) -> list[list[Shown]]:
-    """The console blocks of the README. The commands of one block run one after the other in one folder."""
-    return [_session(body) for body in CONSOLE.findall(readme)]
+def sessions(text: str) -> list[list[Shown]]:
+    """The console blocks of a page. The commands of one block run one after the other in one folder."""
+    return [_session(body) for body in CONSOLE.findall(text)]
 
 
 def _session(body: str) -> list[Shown]:
@@ -149,30 +144,8 @@ def _close(shown: str, now: str) -> bool:
     return math.isclose(float(shown), float(now), rel_tol=1e-6, abs_tol=max(2e-6, rounded))
 
 
-def help_text(command: str) -> str:
-    """`softargmax COMMAND --help`, without the frames and colours that Rich would add, and what run's says already."""
-    text = _help(command)
-    if command == "run":
-        return text
-    known = {" ".join(option.split()) for option in _OPTION.findall(_help("run"))} - {HELP_OPTION}
-    return _OPTION.sub(lambda option: "" if " ".join(option[0].split()) in known else option[0], text)
-
-
-HELP_OPTION = "-h, --help Show this message and exit."
-
-
-def _help(command: str) -> str:
-    plain = environment(TYPER_USE_RICH="0", COLUMNS="80")
-    return _run(ours(f"softargmax {command} --help"), cwd=ROOT, env=plain).stdout.strip("\n") + "\n"
-
-
-def typer_release() -> str:
-    """Which Typer lays the help out; each may do it otherwise."""
-    return "typer " + ".".join(version("typer").split(".")[:2])
-
-
-def renewed(readme: str) -> str:
-    """The README with all that is generated made again."""
+def renewed(text: str) -> str:
+    """Run the console blocks of a text again."""
 
     def console(match: re.Match[str]) -> str:
         (session,) = sessions(match[0])
@@ -186,11 +159,7 @@ def renewed(readme: str) -> str:
         lines = [f"$ {old.command}\n{output}" for old, output in zip(session, kept, strict=True)]
         return "```console\n" + "".join(lines) + "```"
 
-    def reference(match: re.Match[str]) -> str:
-        head = f"<!-- help:begin {match[1]} {typer_release()} -->"
-        return f"{head}\n\n```text\n{help_text(match[1])}```\n\n<!-- help:end -->"
-
-    return HELP.sub(reference, CONSOLE.sub(console, readme))
+    return CONSOLE.sub(console, text)
 
 
 def printed_to_a_terminal(command: str) -> str:
@@ -271,7 +240,7 @@ def main() -> int:
         new = drawn(PICTURED, printed_to_a_terminal(PICTURED))
         return old if old and alike(text_in(old), text_in(new)) and check else new
 
-    makers: list[tuple[Path, Callable[[str], str]]] = [(README, renewed), (PICTURE, picture)]
+    makers: list[tuple[Path, Callable[[str], str]]] = [*((file, renewed) for file in DOCS), (PICTURE, picture)]
     stale = False
     for file, make in makers:
         old = file.read_text(encoding="utf-8") if file.is_file() else ""

@@ -1,4 +1,4 @@
-"""The README shows what the tool prints, and leaves nothing out."""
+"""The README and the guide show what the tool prints, and leave nothing out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from make_docs import (
     CONSOLE,
-    HELP,
+    DOCS,
+    GUIDE,
     PICTURE,
     PICTURED,
     README,
@@ -24,26 +25,28 @@ from make_docs import (
     alike,
     drawn,
     environment,
-    help_text,
     output_of,
     outputs,
     renewed,
     sessions,
     text_in,
-    typer_release,
 )
 from typer.main import get_command
 
 from softargmax_cli.cli import app, signals
+from softargmax_cli.cli.guide import TOPICS, guide
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import FORMATS, STORE
-from softargmax_cli.reduction.result import FIELDS, Summary
-from softargmax_cli.tensorflow.loading import VARIABLE
+from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.result import Summary
+from softargmax_cli.tensorflow.choice import VARIABLE
 
 TEXT = README.read_text(encoding="utf-8")
-SESSIONS = sessions(TEXT)
-PYTHON = re.findall(r"(?ms)^```python\n(.*?)^```$", TEXT)
+PAGES = {file.stem: file.read_text(encoding="utf-8") for file in DOCS}
+ALL = "\n".join(PAGES.values())
+SESSIONS = [session for text in PAGES.values() for session in sessions(text)]
+PYTHON = re.findall(r"(?ms)^```python\n(.*?)^```$", ALL)
 COMMANDS = get_command(app.app).commands
-PARAMETERS = COMMANDS["run"].params
 
 
 def block_below(marker: str, readme: str = TEXT) -> list[str]:
@@ -52,7 +55,7 @@ def block_below(marker: str, readme: str = TEXT) -> list[str]:
     return body.splitlines()
 
 
-def rows(readme: str = TEXT) -> dict[str, str]:
+def rows(readme: str = ALL) -> dict[str, str]:
     """Every table row of the README: what its first cell names, and the rest of the row."""
     found = {}
     for first, rest in re.findall(r"(?m)^\| (.+?) \| (.+) \|$", readme):
@@ -61,9 +64,9 @@ def rows(readme: str = TEXT) -> dict[str, str]:
     return found
 
 
-def commands_of_ours(readme: str = TEXT) -> list[str]:
+def commands_of_ours(readme: str = ALL) -> list[str]:
     """Every `softargmax COMMAND ...` in the README, in blocks and in sentences, without what it is piped into."""
-    typed = CONSOLE.sub(lambda block: "\n".join(re.findall(r"(?m)^\$ .*$", block[1])), HELP.sub("", readme))
+    typed = CONSOLE.sub(lambda block: "\n".join(re.findall(r"(?m)^\$ .*$", block[1])), readme)
     found = re.findall(rf"(?m)\bsoftargmax ((?:{'|'.join(COMMANDS)}) [^`\n]*)", typed)
     return [re.split(r" [|&>]|; |\\\|", command)[0].strip() for command in found]
 
@@ -79,7 +82,7 @@ def test_a_console_block_shows_what_is_printed(session: list[Shown], tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", PYTHON, ids=["keras", "python"])
+@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
 def test_a_python_block_runs_as_it_stands(block: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
@@ -161,27 +164,17 @@ def test_the_main_command_ends_in_one_whose_output_is_shown() -> None:
     assert command.rpartition(" && ")[2].removeprefix(".venv/bin/") in [session[0].command for session in SESSIONS]
 
 
-def test_every_command_has_its_reference() -> None:
-    assert [command for command, _, _ in HELP.findall(TEXT)] == list(COMMANDS)
+def test_the_guide_has_every_topic() -> None:
+    assert {name for name, _ in TOPICS} == {file.stem for file in GUIDE.glob("*.md")}
 
 
-@pytest.mark.parametrize(("command", "release", "shown"), HELP.findall(TEXT), ids=list(COMMANDS))
-def test_the_reference_is_the_help(command: str, release: str, shown: str) -> None:
-    if release != typer_release():
-        pytest.skip(f"the reference was laid out by {release}, this is {typer_release()}")
-    assert shown == help_text(command)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_reference_holds_every_option_and_what_it_says(command: str) -> None:
-    parts = {name: shown for name, _, shown in HELP.findall(TEXT)}
-    words = " ".join((parts["run"] + parts[command]).split())
-    for parameter in COMMANDS[command].params:
-        names = ["INPUT"] if parameter.name == "inputs" else [*parameter.opts, *parameter.secondary_opts]
-        for text in (*names, " ".join(parameter.help.split())):
-            assert re.search(rf"(?<![\w-]){re.escape(text)}(?![\w-])", words), text
-        if parameter.show_default:
-            assert f"[default: {parameter.default}" in words or isinstance(parameter.default, bool)
+def test_the_guide_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    guide()
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [name for name, _ in TOPICS]
+    guide("beta")
+    assert capsys.readouterr().out == PAGES["beta"]
+    with pytest.raises(OptionError, match="choose one of fields, beta"):
+        guide("nothing")
 
 
 def test_options_in_commands_exist() -> None:
@@ -197,8 +190,8 @@ def test_options_in_commands_exist() -> None:
 
 
 def test_every_field_is_explained_in_order() -> None:
-    explained = re.findall(r"(?m)^\| `(\w+)` \|", TEXT.partition("| field |")[2])
-    assert tuple(explained[: len(FIELDS)]) == FIELDS
+    explained = re.findall(r"(?m)^\| `(\w+)` \|", PAGES["fields"].partition("| field |")[2])
+    assert tuple(explained[: len(NAMES)]) == NAMES
 
 
 def test_every_number_of_the_summary_is_explained() -> None:
@@ -208,8 +201,6 @@ def test_every_number_of_the_summary_is_explained() -> None:
 def test_every_format_has_its_row() -> None:
     formats = [*FORMATS, STORE, "table"]
     assert set(formats) <= set(rows())
-    (choice,) = [parameter.type for parameter in PARAMETERS if parameter.name == "format"]
-    assert set(choice.choices) == set(formats)
 
 
 def test_every_exit_code_has_its_row() -> None:
@@ -225,31 +216,22 @@ def test_every_environment_variable_has_its_row() -> None:
     assert {*read, VARIABLE} - {"TF_ENABLE_ONEDNN_OPTS"} <= set(rows())
 
 
-def test_every_promise_names_tests_that_are_there() -> None:
-    promises = TEXT.partition("## What is promised")[2].partition("\n## ")[0]
-    named = re.findall(r"`((?:tests|\.github)/[^`]+)`", promises)
-    assert len(named) >= 8
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+def test_contributors_read_of_modules_that_are_there() -> None:
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:api|cli|cluster|files|reduction|report|tensorflow|tests)(?:/[\w./]+)?)`", text)
+    assert len(named) >= 15
+    places = [ROOT / name if name.startswith("tests") else ROOT / "softargmax_cli" / name for name in named]
+    assert [str(place) for place in places if not place.exists()] == []
 
 
-def test_links_lead_somewhere() -> None:
-    headings = re.findall(r"(?m)^#+ (.+)$", TEXT)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    targets = re.findall(r"\]\(([^)]+)\)", TEXT)
-    assert len(targets) >= 3
-    for target in targets:
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif not target.startswith("https://"):
-            assert (ROOT / target).is_file()
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.stem)
+def test_links_lead_somewhere(file: Path) -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", file.read_text(encoding="utf-8"))
+    assert [target for target in targets if "://" not in target and not (file.parent / target).exists()] == []
 
 
-def test_lines_are_short_and_few() -> None:
-    lines = TEXT.splitlines()
-    assert len(lines) < 1300
-    in_blocks = {line for block in re.findall(r"(?ms)^```\w+\n(.*?)^```$", TEXT) for line in block.splitlines()}
-    long = [line for line in lines if len(line) > 130 and line not in in_blocks and not line.startswith(("|", "!"))]
-    assert long == []
+def test_the_readme_is_short() -> None:
+    assert README.stat().st_size <= 20_000
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.buffer import Buffer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from results import made
 
-from softargmax_cli.reduction.check import Allowance, Check, Verdict, close_to, within
+from softargmax_cli.reduction.check import Allowance, Check, Verdict, close_to, compared, within
 from softargmax_cli.reduction.result import Slices
 
 Numbers = npt.NDArray[Any]
@@ -26,7 +27,7 @@ def slices_of(offset: Any, start: int = 0, *, ids: bool = False) -> Slices:
     peak = np.arange(start, start + m) / 1024
     offset = np.atleast_2d(offset)
     names = [f"n{k}" for k in range(start, start + m)] if ids else None
-    return Slices(start, hard, hard + offset, offset, peak, np.abs(offset).max(0) < 0.5, ids=names)
+    return made(start, hard, hard + offset, offset, peak, np.abs(offset).max(0) < 0.5, ids=names)
 
 
 def checked(offset: Numbers, tolerance: float, rows: int, sizes: Sequence[int]) -> Verdict:
@@ -177,10 +178,6 @@ def test_nothing() -> None:
     assert check.verdict().passed
 
 
-def stored(want: Any) -> Callable[[int], Numbers]:
-    return lambda slices: np.atleast_2d(np.array(want, np.float64))
-
-
 @pytest.mark.parametrize(
     ("soft", "want", "atol", "rtol", "distance", "fails"),
     [
@@ -199,7 +196,7 @@ def stored(want: Any) -> Callable[[int], Numbers]:
     ],
 )
 def test_close_to(soft: float, want: float, atol: float, rtol: float, distance: float, fails: bool) -> None:
-    got, failing = close_to(stored([want]), atol, rtol)(slices_of([soft]))
+    got, failing = close_to(atol, rtol)(compared(slices_of([soft]), np.array([[want]])))
     np.testing.assert_array_equal(got, [distance])
     assert failing.tolist() == [fails]
 
@@ -208,10 +205,10 @@ def test_close_to_on_every_axis() -> None:
     soft = np.array([[0.0, 0, 0, math.nan], [0, 1, 0, math.nan]])
     slices = slices_of(soft)
     want = slices.soft + np.array([[0.0, 0, 0.5, 0], [0, 0.25, 0, 0]])
-    distance, failing = close_to(stored(want), 0.3, 0)(slices)
+    distance, failing = close_to(0.3, 0)(compared(slices, want))
     assert distance.tolist() == [0, 0.25, 0.5, 0]
     assert failing.tolist() == [False, False, True, False]
     want[0, 0] = math.nan  # where one axis alone is undefined
-    distance, failing = close_to(stored(want), 0.3, 0)(slices)
+    distance, failing = close_to(0.3, 0)(compared(slices, want))
     assert math.isnan(distance[0])
     assert failing[0]

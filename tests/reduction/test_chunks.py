@@ -14,16 +14,17 @@ from oracle import answer_to, assert_answers
 
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.files.select.applied import selected
-from softargmax_cli.files.select.selection import selection_of
+from softargmax_cli.files.select import selected
+from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.boxes import FAN_IN, HELD, boxes_of, held_bytes
 from softargmax_cli.reduction.differentiating import differentiate
 from softargmax_cli.reduction.engine import reduce, reduce_boxes
+from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES
 from softargmax_cli.reduction.fitting import BOXES, REDUCTION
 from softargmax_cli.reduction.folding import Fold, folded
-from softargmax_cli.reduction.result import ALWAYS, FIELDS, PER_AXIS, Slices
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Problem, Spec
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -83,7 +84,7 @@ def test_a_chunk_that_does_not_fit() -> None:
 
 
 def test_what_is_left_of_a_plan() -> None:
-    left = Remaining((4, 6), (1,), "C", (2, 3), lambda block: block.start[0] == 0)
+    left = Remaining((4, 6), (1,), "C", (2, 3), [1])
     assert [block.start for block in left] == [(2, 0), (2, 3)]
     assert [[block.start for block in box] for box in left.boxes()] == [[(2, 0), (2, 3)]]
 
@@ -119,7 +120,7 @@ def any_case(seed: int) -> tuple[Array, Spec, tuple[int, ...]]:
 def put(whole: dict[str, Array], problem: Problem, block: Block, slices: Slices) -> None:
     """The slices of a box where they belong."""
     region = (..., *(slice(block.start[k], block.stop[k]) for k in problem.kept))
-    for field in FIELDS:
+    for field in NAMES:
         part, inner = slices.column(field), [block.shape[k] for k in problem.kept]
         whole[field][region] = part.reshape([*part.shape[:-1], *inner])
 
@@ -132,7 +133,7 @@ def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch
     monkeypatch.setattr(boxes, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
     source = ArraySource(values)
     source.chunks = chunks
-    problem = spec.resolve(values.shape, values.dtype, frozenset(FIELDS))
+    problem = spec.resolve(values.shape, values.dtype, frozenset(NAMES))
     moved: list[int] = []
     found = list(reduce(source, problem, native_runtime, memory=MEMORY, advance=moved.append))
     whole = Slices.joined(found)
@@ -140,13 +141,14 @@ def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch
     assert sum(moved) == REDUCTION.passes(source, problem, MEMORY) * values.nbytes
     kept = [values.shape[k] for k in problem.kept]
     boxed: dict[str, Array] = {}
-    for field in FIELDS:
-        shape = (*([len(problem.axes)] if field in PER_AXIS else []), *kept)
+    for field in NAMES:
+        shape = (*([len(problem.axes)] if BY_NAME[field].per_axis else []), *kept)
         boxed[field] = np.zeros(shape, whole.column(field).dtype)
     assert BOXES.plan(source, problem, MEMORY) == REDUCTION.plan(source, problem, MEMORY)
-    for block, slices in reduce_boxes(source, problem, native_runtime, memory=MEMORY):
+    columns = range(BOXES.plan(source, problem, MEMORY).columns)
+    for block, slices in reduce_boxes(source, problem, native_runtime, memory=MEMORY, columns=columns):
         put(boxed, problem, block, slices)
-    for field in FIELDS:
+    for field in NAMES:
         assert boxed[field].tobytes() == whole.column(field).tobytes(), field
 
 
@@ -154,7 +156,7 @@ def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch
 def test_gradients_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compared with the same without chunks, which other tests hold to the oracle."""
     values, spec, chunks = any_case(seed)
-    problem = spec.resolve(values.shape, values.dtype, frozenset(ALWAYS))
+    problem = spec.resolve(values.shape, values.dtype, frozenset(FREE))
     monkeypatch.setattr(boxes, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
     found: list[Any] = []
     for cut in (None, chunks):
@@ -182,6 +184,6 @@ def test_a_part_of_chunks(select: str, native_runtime: Runtime) -> None:
     part, wanted = selected(source, selection_of(select)), eval(f"values[{select}]")
     assert part.chunks is not None
     assert len(part.chunks) == wanted.ndim
-    problem = Spec(axes=(0,), beta=2.0).resolve(wanted.shape, wanted.dtype, frozenset(FIELDS))
+    problem = Spec(axes=(0,), beta=2.0).resolve(wanted.shape, wanted.dtype, frozenset(NAMES))
     found = Slices.joined(list(reduce(part, problem, native_runtime, memory=MEMORY)))
     assert_answers(found, answer_to(np.asarray(wanted), Spec(axes=(0,), beta=2.0)), single=False)

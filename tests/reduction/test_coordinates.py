@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softargmax_cli.reduction.coordinates import coordinate, step
+from softargmax_cli.reduction.coordinates import KINDS
 
 COORDS: list[Any] = ["index", "corners", "centers"]
 LENGTHS = st.one_of(st.integers(1, 20), st.integers(1, 1 << 40))
@@ -41,7 +41,7 @@ def exact(coords: str, length: int, index: int) -> Fraction:
     ],
 )
 def test_literals(coords: Any, length: int, places: list[float]) -> None:
-    got = coordinate(coords, length, np.arange(length))
+    got = KINDS[coords].at(np.arange(length), length)
     assert got.dtype == np.float64
     assert got.tolist() == places
 
@@ -58,30 +58,30 @@ def test_literals(coords: Any, length: int, places: list[float]) -> None:
     ],
 )
 def test_steps(coords: Any, length: int, one: float) -> None:
-    assert step(coords, length) == one
+    assert KINDS[coords].step(length) == one
 
 
 @given(st.sampled_from(COORDS), LENGTHS, st.data())
 def test_the_nearest_floats(coords: Any, length: int, data: Any) -> None:
     index = data.draw(st.integers(0, length - 1))
-    got = coordinate(coords, length, np.array([index]))[0]
+    got = KINDS[coords].at(np.array([index]), length)[0]
     want = exact(coords, length, index)
     assert abs(Fraction(got) - want) <= Fraction(np.spacing(abs(float(want)))) / 2
     if length > 1:
         apart = exact(coords, length, 1) - exact(coords, length, 0)
-        assert step(coords, length) == float(apart)
+        assert KINDS[coords].step(length) == float(apart)
 
 
 @given(st.sampled_from(["corners", "centers"]), LENGTHS, st.data())
 def test_ends_mirror_each_other(coords: Any, length: int, data: Any) -> None:
     index = np.array([data.draw(st.integers(0, length - 1))])
-    assert coordinate(coords, length, index) == -coordinate(coords, length, length - 1 - index)
+    assert KINDS[coords].at(index, length) == -KINDS[coords].at(length - 1 - index, length)
 
 
 @pytest.mark.parametrize("coords", COORDS)
 def test_any_shape(coords: Any) -> None:
     index = np.array([[0, 3], [2, 1]])
-    got = coordinate(coords, 4, index)
+    got = KINDS[coords].at(index, 4)
     assert got.shape == (2, 2)
-    np.testing.assert_array_equal(got, coordinate(coords, 4, np.arange(4))[index])
-    assert coordinate(coords, 1, index * 0).shape == (2, 2)
+    np.testing.assert_array_equal(got, KINDS[coords].at(np.arange(4), 4)[index])
+    assert KINDS[coords].at(index * 0, 1).shape == (2, 2)

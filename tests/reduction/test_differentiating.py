@@ -15,9 +15,10 @@ from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.differentiating import GRADIENT, differentiate
+from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.result import ALWAYS
-from softargmax_cli.reduction.slopes import Slopes, SlopeSummary
+from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.slopes import SlopeSummary
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -38,10 +39,10 @@ LAYOUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 def differentiated(
     x: Array, runtime: Runtime, spec: Spec, by: Any = "x", *, keep: bool = True, vanished: float = 1e-6
-) -> tuple[Array, Slopes]:
+) -> tuple[Array, Slices]:
     """The gradient as it was handed out, box by box, and what was said of the slices."""
     source = ArraySource(x)
-    problem = spec.resolve(source.shape, source.dtype, ALWAYS)
+    problem = spec.resolve(source.shape, source.dtype, FREE)
     several = [len(spec.axes)] if len(spec.axes) > 1 else []
     whole = np.full((*x.shape, *several), UNTOUCHED, problem.precision)
 
@@ -54,7 +55,7 @@ def differentiated(
     slices = list(
         differentiate(source, problem, runtime, by=by, memory=MEMORY, write=write if keep else None, vanished=vanished)
     )
-    return whole, Slopes.joined(slices)
+    return whole, Slices.joined(slices)
 
 
 def exact(x: Array, spec: Spec) -> tuple[Array, Array]:
@@ -105,7 +106,7 @@ def check_by_beta(x: Array, runtime: Runtime, spec: Spec) -> None:
     assert slopes.gradient is not None
     assert slopes.gradient.shape == want.shape
     reach = softargmax(x, spec.axes, spec.beta, kind=spec.kind, coords=spec.coords, window=spec.window).flat().spread
-    single = spec.resolve(x.shape, x.dtype, ALWAYS).precision == np.float32
+    single = spec.resolve(x.shape, x.dtype, FREE).precision == np.float32
     bound = (1e-5 if single else 1e-10) * (1 + 10 * np.nan_to_num(reach) / spec.beta)
     np.testing.assert_array_equal(np.isnan(slopes.gradient), np.isnan(want))
     assert not (np.abs(slopes.gradient - want) > bound).any()
@@ -157,7 +158,7 @@ def test_slices_longer_than_a_block_are_read_again() -> None:
         for window, more in ((None, 0), (3, 1)):
             spec = Spec(axes, window=window)
             source = ArraySource(np.zeros(shape, "f4"))
-            problem = spec.resolve(source.shape, source.dtype, ALWAYS)
+            problem = spec.resolve(source.shape, source.dtype, FREE)
             assert GRADIENT.passes(source, problem, MEMORY) == (want if want == 1 else want + more)
 
 
@@ -170,7 +171,7 @@ def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
         sequential=True,
         chunks=None,
     )
-    problem = Spec((0,)).resolve(source.shape, source.dtype, ALWAYS)
+    problem = Spec((0,)).resolve(source.shape, source.dtype, FREE)
     memory = 600_000_000
     assert not REDUCTION.must_seek(source, problem, memory)
     assert GRADIENT.must_seek(source, problem, memory)

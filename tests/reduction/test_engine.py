@@ -27,9 +27,10 @@ from softargmax_cli.reduction import fitting, ordering, stream
 from softargmax_cli.reduction.blocks import WIDER, Block, Order
 from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.engine import reduce
+from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.mapping import ADDED, BlockReducer, padded
-from softargmax_cli.reduction.result import ALWAYS, Slices
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -327,8 +328,8 @@ class TestFields:
     def test_only_what_was_asked_for(self, native_runtime: Runtime) -> None:
         values = np.random.default_rng(4).normal(size=(5, 9))
         for more in (set(), {"second"}, {"spread"}, {"entropy"}, {"ties"}, {"spread", "ties"}):
-            got = answers(ArraySource(values), native_runtime, Spec(), fields=ALWAYS | more)
-            assert {field for field in FIELDS if getattr(got, field) is not None} == ALWAYS | more
+            got = answers(ArraySource(values), native_runtime, Spec(), fields=FREE | more)
+            assert {field for field in FIELDS if getattr(got, field) is not None} == FREE | more
             assert_answers(got, softargmax(values), single=False)
 
     def test_one_slice_in_all(self, native_runtime: Runtime) -> None:
@@ -340,14 +341,14 @@ class TestFields:
         for shape, axis in (((0, 5), 1), ((5, 0), 0), ((0, 5, 3), 1), ((4, 5, 0), 1)):
             for order in ("C", "F"):
                 source = ArraySource(np.zeros(shape), order)
-                problem = Spec(axes=(axis,)).resolve(source.shape, source.dtype, ALWAYS)
+                problem = Spec(axes=(axis,)).resolve(source.shape, source.dtype, FREE)
                 assert list(reduce(source, problem, native_runtime, memory=MEMORY)) == []
 
     def test_progress_is_told_of_every_byte(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
         blocks_of(100)
         values = np.zeros((30, 20), "f4")
         moves: list[int] = []
-        problem = Spec().resolve(values.shape, values.dtype, ALWAYS)
+        problem = Spec().resolve(values.shape, values.dtype, FREE)
         gathered(reduce(ArraySource(values), problem, native_runtime, memory=MEMORY, advance=moves.append))
         assert sum(moves) == values.nbytes
         assert len(moves) >= 24
@@ -357,14 +358,14 @@ class TestMemory:
     @pytest.mark.parametrize(("rows", "memory"), [(6, 1), (60, 10_000), (600, 1_000_000)])
     def test_blocks_keep_within_it(self, rows: int, memory: int, native_runtime: Runtime) -> None:
         source = ArraySource(np.zeros((rows, 100), "f4"))
-        answers(source, native_runtime, Spec(), memory=memory, fields=ALWAYS)
+        answers(source, native_runtime, Spec(), memory=memory, fields=FREE)
         largest = max(math.prod(block.shape) for block in source.fetched)
         assert largest == 1 or largest * 4 * 4 <= memory
 
     def test_slices_side_by_side_beyond_it(self, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fitting, "STATES", 1 << 18)
         values = np.zeros((4, 1000), "f4")
-        problem = Spec(axes=(0,)).resolve(values.shape, values.dtype, ALWAYS)
+        problem = Spec(axes=(0,)).resolve(values.shape, values.dtype, FREE)
         source = ArraySource(values, sequential=True)
         monkeypatch.setattr(fitting, "BLOCK", 100)
         assert REDUCTION.must_seek(source, problem, 10_000_000)
@@ -386,7 +387,7 @@ class TestMemory:
             waiting = (workers + 1) * REDUCTION.waiting(made, workers, memory) * slices * 100
             assert waiting <= memory / 4 or REDUCTION.waiting(made, workers, memory) == 1
 
-    @pytest.mark.parametrize("fields", [ALWAYS, frozenset(FIELDS)])
+    @pytest.mark.parametrize("fields", [FREE, frozenset(FIELDS)])
     @pytest.mark.parametrize("axes", [(0,), (0, 2)])
     def test_a_state_takes_what_it_is_counted_as(
         self, axes: tuple[int, ...], fields: frozenset[str], native_runtime: Runtime
@@ -418,7 +419,7 @@ class TestMemory:
     def test_a_table_is_padded_by_little(self, rows: int, columns: int, axis: int) -> None:
         """To few shapes, however wide it is."""
         values = np.ones((rows, columns))
-        roomy = padded(values, Spec(axes=(axis,)).resolve((None, columns), values.dtype, ALWAYS))
+        roomy = padded(values, Spec(axes=(axis,)).resolve((None, columns), values.dtype, FREE))
         assert len(roomy) - rows <= max(rows / 4, ADDED / columns)
         np.testing.assert_array_equal(roomy[:rows], values)
         assert columns > 100 or len(roomy) % 256 == 0 or rows > 2000
@@ -565,9 +566,9 @@ class TestTables:
 
     def test_no_rows(self, native_runtime: Runtime) -> None:
         empty = self.values()[:0]
-        problem = Spec(axes=(1,)).resolve((None, 6), empty.dtype, ALWAYS)
+        problem = Spec(axes=(1,)).resolve((None, 6), empty.dtype, FREE)
         assert list(reduce(TableSource(empty, ()), problem, native_runtime, memory=MEMORY)) == []
-        problem = Spec(axes=(0,)).resolve((None, 6), empty.dtype, ALWAYS)
+        problem = Spec(axes=(0,)).resolve((None, 6), empty.dtype, FREE)
         with pytest.raises(InputError, match="no rows"):
             gathered(reduce(TableSource(empty, ()), problem, native_runtime, memory=MEMORY))
 
@@ -584,7 +585,7 @@ class TestTables:
         values[[41, 9, 99], [1, 4, 0]] = -1e-300
         values[8, 2] = np.nan  # the lesser evil
         with pytest.raises(UndefinedError, match=r"^3 negative weights, the first at index \(9, 4\)\n") as caught:
-            answers(TableSource(values, self.LENGTHS), native_runtime, Spec(axes, "probs", nan="omit"), fields=ALWAYS)
+            answers(TableSource(values, self.LENGTHS), native_runtime, Spec(axes, "probs", nan="omit"), fields=FREE)
         assert "--nan" not in caught.value.remedy
 
     @pytest.mark.parametrize(("kind", "said"), [("cost", "hold nothing but inf"), ("probs", "sum to 0, so there is")])
@@ -600,7 +601,7 @@ class TestTables:
         values[:] = nothing
         one = said.replace("hold", "holds").replace("sum", "sums")
         with pytest.raises(UndefinedError, match=rf"^1 slice {one}"):
-            answers(TableSource(values, self.LENGTHS), native_runtime, Spec((0, 1), kind), fields=ALWAYS)
+            answers(TableSource(values, self.LENGTHS), native_runtime, Spec((0, 1), kind), fields=FREE)
 
     def test_where_a_row_of_nothing_is(self, native_runtime: Runtime) -> None:
         values = self.values()
@@ -635,7 +636,7 @@ class TestUndefined:
         blocks_of(4 * 3)
         values = np.zeros((10, 3), "f4")
         values[6, 1] = np.nan
-        problem = Spec().resolve(values.shape, values.dtype, ALWAYS)
+        problem = Spec().resolve(values.shape, values.dtype, FREE)
         slices = reduce(ArraySource(values), problem, native_runtime, memory=MEMORY)
         assert [next(slices).start for _ in range(6)] == list(range(6))
         with pytest.raises(UndefinedError):
@@ -712,7 +713,7 @@ class TestUndefined:
             one = np.ones((5, 6, 7), "f4")
             one[place] = values[1, 0, 6]
             with pytest.raises(UndefinedError, match=rf"^1 slice .*; the first is slice {place[-1]}\n"):
-                answers(ArraySource(one, order), runtime, Spec(axes, kind), fields=ALWAYS)
+                answers(ArraySource(one, order), runtime, Spec(axes, kind), fields=FREE)
 
     @pytest.mark.usefixtures("all_compiled")
     @pytest.mark.parametrize("nbytes", [8, 16, 1000])
@@ -736,7 +737,7 @@ class TestLookalikes:
     @staticmethod
     def notes(source: Any, runtime: Runtime, spec: Spec) -> list[str]:
         found: list[str] = []
-        problem = spec.resolve(source.shape, source.dtype, ALWAYS)
+        problem = spec.resolve(source.shape, source.dtype, FREE)
         list(reduce(source, problem, runtime, memory=MEMORY, note=found.append))
         return found
 
@@ -837,7 +838,7 @@ class TestThreads:
         before = threads()
         values = np.zeros((300, 10))
         source: Any = TableSource(values, [3] * 100) if table else ArraySource(values)
-        problem = Spec(nan=nan).resolve(source.shape, source.dtype, ALWAYS)
+        problem = Spec(nan=nan).resolve(source.shape, source.dtype, FREE)
         slices: Any = reduce(source, problem, native_runtime, memory=MEMORY)
         next(slices)
         assert threads() - before
@@ -847,7 +848,7 @@ class TestThreads:
     def test_a_stream_never_begun(self, native_runtime: Runtime) -> None:
         before = threads()
         values = np.zeros((30, 10))
-        problem = Spec().resolve(values.shape, values.dtype, ALWAYS)
+        problem = Spec().resolve(values.shape, values.dtype, FREE)
         del values
         reduce(ArraySource(np.zeros((30, 10))), problem, native_runtime, memory=MEMORY)
         assert threads() == before
@@ -855,7 +856,7 @@ class TestThreads:
     def test_a_pipe_is_not_read_far_ahead(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
         blocks_of(4 * 10)
         source = ArraySource(np.zeros((500, 10), "f4"), sequential=True)
-        problem = Spec().resolve(source.shape, source.dtype, ALWAYS)
+        problem = Spec().resolve(source.shape, source.dtype, FREE)
         slices: Any = reduce(source, problem, native_runtime, memory=MEMORY)
         next(slices)
         assert len(source.fetched) <= 2 * (os.cpu_count() or 1) + 2

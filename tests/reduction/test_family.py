@@ -23,8 +23,9 @@ from softargmax_cli.files.source import Pending
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.engine import reduce
+from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.result import ALWAYS, Slices
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -109,7 +110,7 @@ def cases(draw: st.DrawFn, kind: Any, coordinates: st.SearchStrategy[str]) -> Ca
         precision=draw(st.sampled_from(["auto", "auto", "single", "double"])),
     )
     values = draw(st.sampled_from([np.ascontiguousarray, np.asfortranarray]))(values)
-    fields = draw(st.sampled_from([EVERYTHING, EVERYTHING, EVERYTHING - {"second"}, ALWAYS]))
+    fields = draw(st.sampled_from([EVERYTHING, EVERYTHING, EVERYTHING - {"second"}, FREE]))
     return Case(values, spec, fields, values.itemsize * draw(st.sampled_from(FEW)), draw(st.booleans()))
 
 
@@ -322,7 +323,7 @@ def test_tables(kind: str, compiled: bool, native_runtime: Runtime, monkeypatch:
                 check(values, native_runtime, spec, fields, table)
 
 
-@pytest.mark.parametrize("fields", [ALWAYS, EVERYTHING], ids=["bare", "all"])
+@pytest.mark.parametrize("fields", [FREE, EVERYTHING], ids=["bare", "all"])
 @pytest.mark.parametrize(("shape", "axes"), [((14,), (0,)), ((4, 5), (0, 1)), ((5, 4), (1, 0))])
 def test_a_window_over_edges_of_blocks(
     shape: tuple[int, ...],
@@ -367,7 +368,7 @@ class TestWhatMustNotMatter:
                 np.testing.assert_array_equal(getattr(got, field), want[list(axes)] if field in PER_AXIS else want)
 
     @pytest.mark.parametrize("block", [100, 100_000])
-    @pytest.mark.parametrize("more", [frozenset(), *({field} for field in FIELDS if field not in ALWAYS)])
+    @pytest.mark.parametrize("more", [frozenset(), *({field} for field in FIELDS if field not in FREE)])
     @pytest.mark.parametrize("window", [None, 2])
     def test_what_else_is_asked_for(
         self, window: int | None, more: set[str], block: int, native_runtime: Runtime, blocks_of: Callable[[int], None]
@@ -375,7 +376,7 @@ class TestWhatMustNotMatter:
         blocks_of(block)
         for coords, axes in itertools.product(("index", "values"), ((-1,), (2, 1))):
             spec = Request(axes, coords, window).spec(self.VALUES, "scores", 2.0)
-            check(self.VALUES, native_runtime, spec, ALWAYS | more)
+            check(self.VALUES, native_runtime, spec, FREE | more)
 
     @pytest.mark.parametrize("axes", [(1,), (1, 2)])
     def test_a_window_that_holds_all(

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from results import made
 
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import ordering
 from softargmax_cli.reduction.blocks import Block, plan
+from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES
 from softargmax_cli.reduction.ordering import in_row_major_order, logical
-from softargmax_cli.reduction.result import ALWAYS, FIELDS, PER_AXIS, Slices
+from softargmax_cli.reduction.result import Slices
 
 
 def slices(numbers: Any, start: int = 0, *, axes: int = 1, bare: bool = False) -> Slices:
@@ -21,7 +23,7 @@ def slices(numbers: Any, start: int = 0, *, axes: int = 1, bare: bool = False) -
     n = np.asarray(numbers)
     each = n + 1000 * np.arange(axes)[:, None]
     more = {} if bare else {"second": n + 0.6, "spread": each + 0.4, "entropy": n + 0.5, "ties": n + 1}
-    return Slices(start, each, each + 0.1, each + 0.2, n + 0.3, n % 2 == 0, **more)
+    return made(start, each, each + 0.1, each + 0.2, n + 0.3, n % 2 == 0, **more)
 
 
 def test_a_c_ordered_block_is_left_alone() -> None:
@@ -34,7 +36,7 @@ def test_a_c_ordered_block_is_left_alone() -> None:
 def test_a_fortran_ordered_block_is_turned(axes: int) -> None:
     numbers = np.arange(24).reshape(2, 3, 4)
     turned = logical(slices(numbers.ravel("F"), axes=axes), (2, 3, 4), "F")
-    for field in FIELDS:
+    for field in NAMES:
         np.testing.assert_array_equal(turned.column(field), slices(numbers.ravel(), axes=axes).column(field))
 
 
@@ -59,13 +61,13 @@ def test_slices_come_out_in_row_major_order(
     starts = list(itertools.accumulate([0, *map(len, found)]))
     assert [one.start for one in found] == starts[:-1]
     assert starts[-1] == 20
-    for field in FIELDS:
-        if bare and field not in ALWAYS:
+    for field in NAMES:
+        if bare and field not in FREE:
             assert all(getattr(one, field) is None for one in found)
             continue
         columns = [one.column(field) for one in found]
         assert {column.dtype for column in columns} == {slices([0]).column(field).dtype}
-        assert all(column.ndim == (2 if field in PER_AXIS else 1) for column in columns)
+        assert all(column.ndim == (2 if BY_NAME[field].per_axis else 1) for column in columns)
         want = slices(np.arange(20), axes=axes).column(field)
         np.testing.assert_array_equal(np.concatenate(columns, axis=-1), want)
 

@@ -21,8 +21,9 @@ from softargmax_cli.files.source import Pending
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.engine import reduce
+from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.result import ALWAYS, Slices
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -91,7 +92,7 @@ def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda nbytes: monkeypatch.setattr(fitting, "BLOCK", nbytes)
 
 
-SECOND = ALWAYS | {"second"}
+SECOND = FREE | {"second"}
 
 
 @pytest.mark.parametrize(
@@ -99,10 +100,10 @@ SECOND = ALWAYS | {"second"}
     [
         ((4, 50), Spec(), EVERYTHING, 40, False),  # one axis: its parts are merged
         ((4, 50), Spec(values=(np.arange(50.0),), coords="index"), EVERYTHING, 40, False),
-        ((4, 50), Spec(window=3), ALWAYS, 40, True),
-        ((4, 50), Spec(window=3), ALWAYS, 400, False),  # no slice is cut
+        ((4, 50), Spec(window=3), FREE, 40, True),
+        ((4, 50), Spec(window=3), FREE, 400, False),  # no slice is cut
         ((4, 50), Spec(window=0), EVERYTHING, 40, True),
-        ((4, 50), Spec((0,), window=3), ALWAYS, 80, True),
+        ((4, 50), Spec((0,), window=3), FREE, 80, True),
         ((4, 50), Spec((0, 1)), EVERYTHING - {"second"}, 400, False),
         ((4, 50), Spec((0, 1)), SECOND, 400, True),
         ((4, 50), Spec((1, 0)), SECOND, 1600, False),
@@ -113,8 +114,8 @@ SECOND = ALWAYS | {"second"}
         ((None, 6), Spec((1,), values=(np.arange(6.0),), window=2), EVERYTHING, 8, False),
         ((None, 6), Spec((0,)), EVERYTHING, 40, False),
         ((None, 6), Spec((0,), coords="corners"), EVERYTHING, 1 << 20, False),
-        ((None, 6), Spec((0,), window=2), ALWAYS, 1 << 20, True),
-        ((None, 6), Spec((0,), values=(np.arange(50.0),)), ALWAYS, 1 << 20, True),
+        ((None, 6), Spec((0,), window=2), FREE, 1 << 20, True),
+        ((None, 6), Spec((0,), values=(np.arange(50.0),)), FREE, 1 << 20, True),
         ((None, 6), Spec((0, 1)), EVERYTHING - {"second"}, 40, False),
         ((None, 6), Spec((1, 0)), SECOND, 1 << 20, True),
     ],
@@ -137,7 +138,7 @@ def test_what_returns(
 
 def test_less_memory_makes_more_return() -> None:
     source = Watched(np.zeros((4, 100_000)))
-    problem = Spec(window=3).resolve(source.shape, source.dtype, ALWAYS)
+    problem = Spec(window=3).resolve(source.shape, source.dtype, FREE)
     assert REDUCTION.passes(source, problem, MEMORY) == 1
     assert REDUCTION.passes(source, problem, 1 << 20) > 1
 
@@ -210,7 +211,7 @@ class TestWindows:
         blocks_of(8 * 12)
         values = np.zeros((24, 2))
         values[3, 0] = values[20, 1] = 1
-        source = check(values, native_runtime, Spec((0,), window=1, beta=1.0), ALWAYS)
+        source = check(values, native_runtime, Spec((0,), window=1, beta=1.0), FREE)
         blocks, again = passes(source)
         assert {block.start for block in blocks} == {(0, 0), (6, 0), (12, 0), (18, 0)}
         assert {block.start for block in again} == {(0, 0), (18, 0)}
@@ -222,7 +223,7 @@ class TestWindows:
         values = np.zeros((12, 12))
         values[5, 5] = 1
         for axes in ((0, 1), (1, 0)):
-            source = check(values, native_runtime, Spec(axes, window=1, beta=1.0), ALWAYS)
+            source = check(values, native_runtime, Spec(axes, window=1, beta=1.0), FREE)
             blocks, again = passes(source)
             near = {b for b in blocks if b.start[0] <= 6 and b.stop[0] > 4 and b.start[1] <= 6 and b.stop[1] > 4}
             assert again == near
@@ -241,7 +242,7 @@ class TestWindows:
             for window in (0, 1, 9, 10, 11):
                 values = np.cos(np.arange(30.0))[None] / 2
                 values[0, place] = 1
-                check(values, native_runtime, Spec(window=window, beta=2.0), ALWAYS | {"spread", "entropy"})
+                check(values, native_runtime, Spec(window=window, beta=2.0), FREE | {"spread", "entropy"})
 
     @pytest.mark.parametrize("window", [1000, 1 << 40, 1 << 62, (1 << 63) - 1, 1 << 70])
     def test_one_that_holds_all(self, window: int, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
@@ -360,7 +361,7 @@ class TestUndefined:
             values[5:][rng.permutation(5)[:2]] = math.nan, -1
             count = np.count_nonzero(values < 0)
             with pytest.raises(UndefinedError, match=rf"^{count} negative weights?, .*index {np.argmax(values < 0)}\n"):
-                list(run(Watched(values), native_runtime, Spec(kind="probs", window=window), ALWAYS))
+                list(run(Watched(values), native_runtime, Spec(kind="probs", window=window), FREE))
 
     def test_slices_of_nothing(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
         blocks_of(24)
@@ -373,7 +374,7 @@ class TestUndefined:
 class TestSources:
     @pytest.mark.parametrize(
         ("spec", "fields"),
-        [(Spec(window=1), ALWAYS), (Spec((0, 1)), SECOND), (Spec((0,), window=0), EVERYTHING)],
+        [(Spec(window=1), FREE), (Spec((0, 1)), SECOND), (Spec((0,), window=0), EVERYTHING)],
     )
     def test_one_that_cannot_be_read_again_is_refused(
         self, spec: Spec, fields: frozenset[str], native_runtime: Runtime, blocks_of: Callable[[int], None]
@@ -387,9 +388,9 @@ class TestSources:
     @pytest.mark.parametrize(
         ("spec", "fields"),
         [
-            (Spec((0,), window=1), ALWAYS),
+            (Spec((0,), window=1), FREE),
             (Spec((0, 1)), SECOND),
-            (Spec((0,), values=(np.arange(6.0),)), ALWAYS),
+            (Spec((0,), values=(np.arange(6.0),)), FREE),
         ],
     )
     def test_so_is_a_table(self, spec: Spec, fields: frozenset[str], native_runtime: Runtime) -> None:
@@ -413,7 +414,7 @@ class TestSources:
         blocks_of(40)
         before = set(threading.enumerate())
         source = Watched(np.random.default_rng(1).normal(size=(30, 20)))
-        slices: Any = run(source, native_runtime, Spec(window=1), ALWAYS)
+        slices: Any = run(source, native_runtime, Spec(window=1), FREE)
         for _ in range(taken):
             next(slices)
         slices.close()

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from results import made
 
+from softargmax_cli.reduction.fields import GRADIENT_FIELDS
 from softargmax_cli.reduction.result import Run
-from softargmax_cli.reduction.slopes import SLOPE_FIELDS, Slopes, SlopeSummary
+from softargmax_cli.reduction.slopes import SlopeSummary
 from softargmax_cli.report.slopes import SlopeTable
 
 NAN = math.nan
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
-RUN = Run("x.npy", (3, 4), "float32", (1,), 100.0, "CPU", fields=SLOPE_FIELDS, wrt="x", vanished=1e-6)
+FIELDS = tuple(field.name for field in GRADIENT_FIELDS)
+RUN = Run("x.npy", (3, 4), "float32", (1,), 100.0, "CPU", fields=FIELDS, wrt="x", vanished=1e-6)
 
-SLOPES = Slopes(
+SLOPES = made(
     0,
     hard=np.array([[0, 3, -1]]),
     soft=np.array([[0.0, 2.5, NAN]]),
@@ -67,7 +70,7 @@ def test_by_scores() -> None:
 
 
 def test_by_beta() -> None:
-    run = Run("x.npy", (3, 4), "float32", (1,), 2.0, "CPU", window=3, fields=SLOPE_FIELDS, wrt="beta", vanished=0.5)
+    run = Run("x.npy", (3, 4), "float32", (1,), 2.0, "CPU", window=3, fields=FIELDS, wrt="beta", vanished=0.5)
     lines = printed(run, rows=1, encoding="ascii").splitlines()
     assert lines[1] == "window +/-3, gradient: dsoft/dbeta"
     assert lines[3].split() == ["slice", "id", "hard", "soft", "gradient", "of", "hard"]

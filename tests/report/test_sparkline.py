@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from results import made
 
-from softargmax_cli.reduction.result import Run, Slices, Summary
+from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.report.sparkline import MOST, UNKNOWN, sparklines, sparkling
 from softargmax_cli.report.table import Table
 from softargmax_cli.report.text import FULL, PLAIN, signs_of
@@ -64,7 +65,7 @@ def test_only_what_costs_nothing_is_looked_at() -> None:
 
 
 def table(name: str, encoding: str, kind: str = "scores") -> list[str]:
-    slices = Slices(
+    slices = made(
         0,
         hard=np.array([[0, 2]]),
         soft=np.array([[0.0, 1.5]]),

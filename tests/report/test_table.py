@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from results import made
 
 from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.summary import TABLE_FIELDS, summary_line
@@ -18,7 +19,7 @@ from softargmax_cli.report.text import PLAIN, decimals, fixed, short
 NAN = math.nan
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 
-TUTORIAL = Slices(
+TUTORIAL = made(
     0,
     hard=np.array([[0, 1, 2]]),
     soft=np.array([[0.0, 0.9999546021312976, 1.9999546021312976]]),
@@ -30,7 +31,7 @@ TUTORIAL = Slices(
     ties=np.array([1, 1, 1]),
 )
 
-MIXED = Slices(
+MIXED = made(
     0,
     hard=np.array([[2, -1, 17, 1]]),
     soft=np.array([[1.25, NAN, 16.9, 0.5]]),
@@ -42,7 +43,7 @@ MIXED = Slices(
     ids=["a", "\x1b[31m[red]b", "日本", "d"],
 )
 
-POINTS = Slices(
+POINTS = made(
     0,
     hard=np.array([[3, -1, 12, 0], [107, -1, 9, 0]]),
     soft=np.array([[3.125, NAN, 11.5, 0.0], [107.0, NAN, 9.0, 0.0]]),
@@ -148,7 +149,7 @@ def test_colours_of_two_axes() -> None:
 
 def test_five_axes_where_none_stays() -> None:
     soft = np.array([[0.5], [-1.0], [1e-12], [123456.0], [2e9]])
-    slices = Slices(0, np.array([[4], [0], [1], [23], [5]]), soft, soft * 0, np.array([0.9]), np.array([True]))
+    slices = made(0, np.array([[4], [0], [1], [23], [5]]), soft, soft * 0, np.array([0.9]), np.array([True]))
     lines = printed([slices], Run("v.npy", (9,) * 5, "float64", (4, 3, 2, 1, 0), 1.0, "CPU"), (9,) * 5).splitlines()
     numbers = "0.500000, -1.000000, 0.000000, 123456.000000, 2.000000e+09"
     assert lines[0] == "v.npy · float64 9 × 9 × 9 × 9 × 9 · axes 4, 3, 2, 1, 0 · β 1 (temperature 1) · CPU"
@@ -249,7 +250,7 @@ def test_several_axes_and_rows_of_many_parts() -> None:
     parts = [TUTORIAL.part(0, 0)]
     for start in range(0, 24, 3):
         columns = {name: getattr(TUTORIAL, name) for name in TABLE_FIELDS}
-        parts.append(Slices(start, **columns))
+        parts.append(made(start, **columns))
     everything = printed(parts, run, (2, 5, 12), rows=0).splitlines()[4:-2]
     assert [line[:5] for line in everything] == [f"{i}, {j:2}" for i in range(2) for j in range(12)]
     few = printed(parts, run, (2, 5, 12), rows=4).splitlines()
@@ -272,7 +273,7 @@ def test_no_slices() -> None:
 
 
 def test_fields_that_were_not_asked_for_are_left_out() -> None:
-    slices = Slices(0, TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
+    slices = made(0, TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
     text = printed([slices], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU"), (3, 4))
     for field in ("second", "spread", "tied", "multi-modal"):
         assert field not in text
@@ -280,7 +281,7 @@ def test_fields_that_were_not_asked_for_are_left_out() -> None:
 
 def test_the_table_keeps_no_hold_of_what_it_does_not_show() -> None:
     soft = TUTORIAL.soft.copy()
-    slices = Slices(0, TUTORIAL.hard, soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
+    slices = made(0, TUTORIAL.hard, soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
     table, file = Table(2), io.StringIO()
     table.add(slices)
     soft[:] = 7
@@ -288,7 +289,7 @@ def test_the_table_keeps_no_hold_of_what_it_does_not_show() -> None:
     assert "0.999955" in file.getvalue()
 
 
-NARROW = Slices(
+NARROW = made(
     0,
     hard=MIXED.hard,
     soft=MIXED.soft,
@@ -395,7 +396,7 @@ def test_fixed_turns_to_powers_of_ten_where_decimals_say_little() -> None:
 
 def test_digits_are_those_that_are_true() -> None:
     """Of single precision fewer than of double, of broad slices fewer than of sharp ones; in small units more."""
-    slices = Slices(
+    slices = made(
         0,
         hard=np.array([[3, 4]]),
         soft=np.array([[3.123456789, 4.0]]),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
-from itertools import accumulate
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -56,7 +55,7 @@ def _damaged(name: str) -> AbstractContextManager[None]:
 class ParquetSource(Source):
     """Rows in the order of the file, of which each block takes the next."""
 
-    sequential = turns_columns = True
+    sequential = True
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
         self.name, self._stream, self._file = name, stream, file
@@ -134,30 +133,6 @@ class ParquetSource(Source):
 
     def _resize(self, rows: int) -> None:
         self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
-
-    def narrowed(self, ranges: Sequence[range]) -> Sequence[range]:
-        rows, columns = ranges
-        titles = self.facts.header or ()
-        if not (rows and columns):
-            return ranges
-        if len(set(titles)) < len(titles) or any("." in title for title in titles):
-            # pyarrow takes columns by name, and a dot for a way into one: all are decoded.
-            self._columns = [self._columns[k] for k in columns]
-            self._resize(int(self._file.metadata.num_rows))
-            return rows, range(len(columns))
-        counts = [self._file.metadata.row_group(k).num_rows for k in range(self._file.metadata.num_row_groups)]
-        ends = list(accumulate(counts))
-        groups = [k for k, end in enumerate(ends) if end > rows[0] and end - counts[k] <= rows[-1]]
-        named = [] if self._id_at is None else [self._id_at]
-        wanted = sorted([*named, *(self._columns[k] for k in columns)])
-        self._batches = self._file.iter_batches(
-            max(1, BATCH // len(wanted)), row_groups=groups, columns=[titles[at] for at in wanted]
-        )
-        self._columns = [wanted.index(self._columns[k]) for k in columns]
-        self._id_at = None if self._id_at is None else wanted.index(self._id_at)
-        self._resize(sum(counts[k] for k in groups))
-        before = sum(counts[: groups[0]]) if groups else 0
-        return range(rows.start - before, rows.stop - before, rows.step), range(len(columns))
 
     def fetch(self, block: Block) -> ParquetPending:
         self.check_open()

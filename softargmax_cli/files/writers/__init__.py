@@ -10,7 +10,7 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.files.writers.atomic import Writer
@@ -36,7 +36,7 @@ def format_of(path: str) -> str:
     if suffix[1:] not in (*FORMATS, STORE):
         known = " ".join(f".{name}" for name in (*FORMATS, STORE))
         what = f"the suffix {suffix} names no output format" if suffix else "no suffix names the output format"
-        raise OptionError(f"{path}: {what}", f"end the name in one of {known}, or choose with --format")
+        raise OptionError(f"{path}: {what}", f"end the name in one of {known}, or choose with {parameter('format')}")
     return suffix[1:]
 
 

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from softargmax_cli.errors import OutputError
+from softargmax_cli.errors import OutputError, parameter
 from softargmax_cli.files.temporary import blaming
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _descriptor(path: str) -> int | None:
 
 
 def _exists(name: str) -> OutputError:
-    return OutputError(f"{name}: the file exists", "replace it with --force")
+    return OutputError(f"{name}: the file exists", f"replace it with {parameter('force', True)}")
 
 
 class Transaction:

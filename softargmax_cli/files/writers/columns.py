@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.result import PER_AXIS, Run, Slices
+from softargmax_cli.reduction.fields import BY_NAME
+from softargmax_cli.reduction.result import Run, Slices
 
 BATCH = 1 << 15
 """Rows that are Python objects at one time, however many slices come at once."""
-
-DTYPES = {"hard": "<i8", "ties": "<i8", "agree": "|b1", "multimodal": "|b1", "vanished": "|b1"}
-"""How the values of a field are stored; those of the others are "<f8"."""
 
 Column = npt.NDArray[Any] | Sequence[Any]
 
 
 def dtype_of(field: str) -> np.dtype[Any]:
     """Return the dtype, little-endian, in which a field is stored."""
-    return np.dtype(DTYPES.get(field, "<f8"))
+    dtype: np.dtype[Any] = BY_NAME[field].dtype.newbyteorder("<")
+    return dtype
 
 
 def batches(slices: Slices) -> Iterator[Slices]:
@@ -45,7 +44,7 @@ class Columns:
         if run.has_ids:
             self.widths["id"] = 1
         for field in self._fields:
-            self.widths[field] = len(run.axes) if field in PER_AXIS else 1
+            self.widths[field] = len(run.axes) if BY_NAME[field].per_axis else 1
             if field == "hard" and run.labels is not None:
                 self.widths["label"] = 1
 

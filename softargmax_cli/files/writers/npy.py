@@ -17,7 +17,8 @@ from softargmax_cli.files.writers import array_format_of
 from softargmax_cli.files.writers.atomic import Target, Transaction, Writer, open_target
 from softargmax_cli.files.writers.columns import dtype_of
 from softargmax_cli.reduction.blocks import Order
-from softargmax_cli.reduction.result import PER_AXIS, Run, Slices, Summary
+from softargmax_cli.reduction.fields import BY_NAME
+from softargmax_cli.reduction.result import Run, Slices, Summary
 
 LONGEST_AXIS = 10**19
 """Room for every length, where a header is written before it is known."""
@@ -158,7 +159,9 @@ class NpzWriter(Writer):
                 with archive.open(_member("id", len(header) + self.count * dtype.itemsize), "w") as stream:
                     stream.write(header)
                     for start in range(0, self.count, NAMES_AT_ONCE):
-                        stream.write(np.array(self._names.read(start, start + NAMES_AT_ONCE), dtype).data)
+                        stream.write(
+                            np.array(self._names.read(range(start, min(start + NAMES_AT_ONCE, self.count))), dtype).data
+                        )
             for field, array in self._arrays.items():
                 _add(archive, field, array, _shape(self.run, kept, field))
 
@@ -208,7 +211,7 @@ def _kept(run: Run, shape: Iterable[int]) -> tuple[int, ...]:
 
 def _shape(run: Run, kept: Any, field: str) -> Any:
     """Return the shape of a field's array, of which several reduced axes are one last dimension."""
-    return (*kept, len(run.axes)) if field in PER_AXIS and len(run.axes) > 1 else kept
+    return (*kept, len(run.axes)) if BY_NAME[field].per_axis and len(run.axes) > 1 else kept
 
 
 def _stored(slices: Slices, field: str) -> npt.NDArray[Any]:

@@ -1,0 +1,161 @@
+"""The report of `softargmax check`: a verdict on each input, as a table, json, annotations of GitHub, or JUnit."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TextIO
+
+from softargmax_cli.errors import SoftArgmaxError, as_typed
+from softargmax_cli.report.text import legible
+from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
+
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.check import Verdict
+    from softargmax_cli.reduction.result import Run
+
+TOLERANCE = 0.01
+"""How far soft may lie from hard where nobody says it."""
+ABSOLUTE = 1e-6
+"""How far it may lie from what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """When a check passes."""
+
+    tol: float | None
+    allow: tuple[float, bool]
+    """How many slices may fail; True for a percentage."""
+    expect: str | None
+    atol: float | None
+    rtol: float | None
+    fail_fast: bool
+
+    def __str__(self) -> str:
+        if self.expect is None:
+            return f"|offset| <= {self.offset:.10g}"
+        atol, rtol = self.closeness
+        relative = f" + {rtol:.10g} |expected|" if rtol else ""
+        return f"{atol:.10g}{relative} of {self.expect}"
+
+    @property
+    def closeness(self) -> tuple[float, float]:
+        """The largest difference from what is expected: in its unit, and relative to it."""
+        return ABSOLUTE if self.atol is None else self.atol, self.rtol or 0.0
+
+    @property
+    def offset(self) -> float:
+        """The largest distance from hard, where nothing is expected."""
+        return TOLERANCE if self.tol is None else self.tol
+
+
+class VerdictReport:
+    """Verdicts in one of the formats; those for people go to standard output as they come."""
+
+    def __init__(self, format: str, output: str | None, rows: int) -> None:
+        from softargmax_cli.reduction.fields import NAMES
+        from softargmax_cli.report.summary import TABLE_FIELDS
+
+        self.format, self.output, self.rows = format, output, rows
+        self.fields = frozenset(NAMES if format == "json" else TABLE_FIELDS)
+        self.checks: list[Checked] = []
+        self._bytes = io.BytesIO()
+        self.out: TextIO = sys.stdout
+        if format != "table" or output is not None:  # data are UTF-8 wherever they go, as those of `run` are
+            self.out = io.TextIOWrapper(self._bytes, "utf-8", "backslashreplace", newline="\n")
+        self._objects: list[str] = []
+
+    def add(self, run: Run, verdict: Verdict, criterion: Criterion, seconds: float) -> None:
+        """Report the verdict on one input."""
+        sentence = sentence_of(
+            verdict.slices, verdict.failed, verdict.allowed, verdict.furthest, str(criterion), stopped=verdict.stopped
+        )
+        details: list[str] = []
+        if self.format in ("github", "junit"):
+            text = io.StringIO()
+            _put_worst(run, verdict, text)
+            details = text.getvalue().splitlines()
+        checked = Checked(run.input, verdict.passed, sentence, details, seconds)
+        if self.format == "json":
+            self._objects.append(_json(run, verdict, criterion))
+        elif self.format == "table":
+            table = not verdict.passed and verdict.worst is not None
+            if self.checks and (table or not self.checks[-1].passed):
+                self.out.write("\n")
+            self.out.write(legible(verdict_line(checked), self.out) + "\n")
+            if table:
+                self.out.write("\n")
+                _put_worst(run, verdict, self.out)
+            self.out.flush()
+        self.checks.append(checked)
+
+    def refuse(self, name: str, error: SoftArgmaxError) -> None:
+        """Report an input that cannot be used, where a report is all that is read."""
+        if self.format == "table":
+            return
+        name = "<stdin>" if name == "-" else name
+        what, remedy = as_typed(error.message).removeprefix(f"{name}: "), as_typed(error.remedy)
+        self.checks.append(Checked(name, None, what, remedy.splitlines()))
+        if self.format == "json":
+            self._objects.append(_object({"input": name, "passed": None, "error": what, "remedy": remedy}))
+
+    def end(self, *, several: bool) -> None:
+        """Write what can be written only when all is known."""
+        if self.format == "github":
+            self.out.writelines(map(annotation, self.checks))
+        elif self.format == "junit":
+            self.out.write(junit(self.checks))
+        elif self.format == "json" and several:
+            states = [checked.passed for checked in self.checks]
+            counts = {"inputs": len(states), "passed": states.count(True), "failed": states.count(False)}
+            summary = _object({**counts, "errors": states.count(None)}, end=", ")
+            self.out.write('{"inputs": [\n' + ",\n".join(self._objects) + f'],\n "summary": {summary}}}\n')
+        elif self.format == "json":
+            self.out.write(f"{self._objects[0]}\n")
+
+    def written(self) -> bytes:
+        """The report as bytes, where it does not go to standard output at once."""
+        self.out.flush()
+        return self._bytes.getvalue()
+
+
+def _put_worst(run: Run, verdict: Verdict, file: TextIO) -> None:
+    """Print the worst slices, with the names of the columns and a rule above them."""
+    if verdict.worst is None:
+        return
+    from softargmax_cli.report.table import put_rows
+
+    put_rows(verdict.worst, run, file)
+    if more := verdict.failed - len(verdict.worst):
+        file.write(f"and {more:,} more\n")
+
+
+def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
+    from softargmax_cli.files.writers.json import JsonObjects
+    from softargmax_cli.reduction.fields import EXPECTED_FIELDS
+
+    worst: list[str] = []
+    if verdict.worst is not None:
+        fields = [field.name for field in EXPECTED_FIELDS if field.name in verdict.worst.columns]
+        for batch in JsonObjects(replace(run, fields=tuple(fields)), fields).of(verdict.worst):
+            worst += batch
+    distance = "max_abs_offset" if criterion.expect is None else "max_abs_difference"
+    about = {
+        "input": run.input,
+        "passed": verdict.passed,
+        "slices": verdict.slices,
+        "failed": verdict.failed,
+        "allowed": verdict.allowed,
+        distance: verdict.furthest if math.isfinite(verdict.furthest) else None,
+    }
+    return _object(about)[:-1] + ',\n "worst": [' + ",\n  ".join(worst) + "]}"
+
+
+def _object(values: dict[str, Any], end: str = ",\n ") -> str:
+    """Write values as a JSON object, a line each."""
+    from softargmax_cli.files.writers.json import json_object
+
+    return "{" + end.join(json_object({name: value})[1:-1] for name, value in values.items()) + "}"

@@ -1,0 +1,136 @@
+"""A Dask cluster: one that runs already, or processes of this machine for as long as they are needed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING
+
+from softargmax_cli.errors import ClusterError, MissingDependencyError, parameter
+from softargmax_cli.reduction.parallel import cores
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+ANSWER = 20
+"""Seconds that a scheduler may take to answer."""
+PATIENCE = 60
+"""Seconds that workers may take to start, or to start again."""
+PACKAGES = {"softargmax": "softargmax", "tensorflow": "TensorFlow", "numpy": "NumPy"}
+"""Packages whose versions are compared, and their names: the first must be equal, others are noted."""
+
+
+@contextmanager
+def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
+    """Connect to a scheduler, given by its address or file, or start `workers` processes that share the cores.
+
+    Raises MissingDependencyError, and ClusterError where no scheduler answers or none of its workers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        what = f"{parameter('scheduler')} and {parameter('workers')} need Dask: {error}"
+        raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
+    where = parameter("scheduler", scheduler) if scheduler else parameter("workers", workers)
+    with ExitStack() as stack:
+        stack.enter_context(_silence())
+        place = {"address": scheduler}
+        if scheduler is None:
+            place = {"address": stack.enter_context(_processes(workers))}
+        elif os.path.isfile(scheduler):
+            place = {"scheduler_file": scheduler}
+        try:
+            client = Client(**place, timeout=ANSWER)
+        except Exception as error:  # the library raises many kinds, by the address and by what is in the file
+            what = f"{where}: no Dask scheduler answers: {' '.join(str(error).split())}"
+            raise ClusterError(what, "start one with: dask scheduler --scheduler-file FILE") from None
+        stack.callback(_close, client)
+        try:
+            client.wait_for_workers(1 if scheduler else workers, timeout=PATIENCE)
+        except TimeoutError:
+            raise ClusterError(f"{where}: no worker in {PATIENCE} s", "start one with: dask worker ADDRESS") from None
+        yield client
+
+
+def compare_versions(client: Client) -> list[str]:
+    """Note the packages that workers have in other versions; ClusterError where that is softargmax."""
+    notes = []
+    for package, name in PACKAGES.items():
+        ours = version(package)
+        for address, theirs in client.run(version, package, on_error="return").items():
+            if theirs == ours:
+                continue
+            found = f"no {name}" if isinstance(theirs, Exception) else f"{name} {theirs}"
+            what = f"the worker {address} has {found}, this machine {ours}"
+            if package == "softargmax":
+                raise ClusterError(what, f"install it there: pip install 'softargmax[cluster]=={ours}'")
+            notes.append(what)
+    return notes
+
+
+def described(client: Client) -> str:
+    """Describe a cluster in one line."""
+    threads = [*client.nthreads().values()]
+    said = f"{len(threads)} workers with {sum(threads)} threads"
+    dashboard = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
+    return f"{said}, dashboard {client.dashboard_link}" if dashboard else said
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[LocalCluster]:
+    """Start as many worker processes of this machine; their scheduler runs in a thread of this process."""
+    from distributed import LocalCluster
+
+    with _without_ctrl_c():
+        share = {"threads_per_worker": max(1, cores() // workers), "silence_logs": logging.CRITICAL}
+        cluster = LocalCluster(n_workers=0, processes=True, dashboard_address=None, **share)
+    try:
+        cluster.scale(workers)
+        yield cluster
+    finally:
+        _close(cluster)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from threads started within and from their processes: the main thread ends the program for all."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Started later, by such a thread, multiprocessing's tracker would let Ctrl-C through again. It would warn of the
+    # locks that are left to it after Ctrl-C.
+    sys.warnoptions.append("ignore")
+    resource_tracker.ensure_running()
+    sys.warnoptions.pop()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Silence Dask's logs and warnings: what a user must know is said by errors."""
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable()
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+
+
+def _close(what: Client | LocalCluster) -> None:
+    """Close what may be closed already."""
+    with contextlib.suppress(Exception):
+        what.close(timeout=5)

@@ -1,1 +1,0 @@
-"""A part of an array, read without the rest of it."""

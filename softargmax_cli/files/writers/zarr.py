@@ -1,0 +1,203 @@
+"""Results as a Zarr group with an array for each field, written chunk by chunk, on one machine or by many.
+
+On a disk a store grows in NAME.partial, which is renamed when it is complete. A URL cannot be renamed: there the
+document that makes a group of the arrays is written last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.errors import OptionError, OutputError, UndefinedError, parameter
+from softargmax_cli.files.remote import blaming, files_of, is_url
+from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
+from softargmax_cli.files.writers.atomic import follow
+from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.fields import FIELDS, NAMES
+from softargmax_cli.reduction.result import Run, Slices, Summary
+
+UNWRITTEN = -2
+"""What `hard`, which is written last, holds where nothing has been written yet."""
+
+
+class Chunks:
+    """The arrays of a store that is being written; may be sent to other machines that see the same `place`."""
+
+    def __init__(self, place: str, kept: tuple[int, ...]) -> None:
+        """kept: the axes of the input that stay."""
+        self.place, self._kept = place, kept
+
+    def __reduce__(self) -> Any:
+        return Chunks, (self.place, self._kept)
+
+    def open(self) -> None:
+        """Open the arrays. Raises OutputError where they are not seen from here."""
+        with blaming(self.place, "written", OutputError):
+            _ = self._arrays
+
+    def write(self, block: Block, slices: Slices) -> None:
+        """Write the slices that end with a block, in row-major order of the kept axes. Raises OutputError."""
+        inner = [block.shape[k] for k in self._kept]
+
+        def put(field: str) -> None:
+            values = slices.column(field)
+            single = values.ndim == 1 or len(values) == 1
+            shaped: npt.NDArray[Any] = values.reshape(inner) if single else values.T.reshape(*inner, len(values))
+            self._arrays[field][self._region(block)] = shaped
+
+        with blaming(self.place, "written", OutputError):
+            # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
+            with ThreadPoolExecutor(len(NAMES)) as threads:
+                list(threads.map(put, (name for name in NAMES if name != "hard")))
+            put("hard")
+
+    def read(self, block: Block) -> Slices | None:
+        """Read the slices that end with a block; None where they have not been written."""
+        columns, size = {}, math.prod(block.shape[k] for k in self._kept)
+        with blaming(self.place, "read", OutputError):
+            for field in FIELDS:  # of which hard is the first
+                values = np.asarray(self._arrays[field.name][self._region(block)])
+                if field.name == "hard" and values.size and values.flat[-1] == UNWRITTEN:
+                    return None
+                columns[field.name] = values.reshape(size, -1).T.copy() if field.per_axis else values.reshape(size)
+        return Slices(0, columns)
+
+    def _region(self, block: Block) -> tuple[Any, ...]:
+        return (*(slice(block.start[k], block.stop[k]) for k in self._kept), ...)
+
+    @cached_property
+    def _arrays(self) -> Mapping[str, Any]:
+        zarr = zarr_python()
+        return {field: zarr.open_array(located(f"{self.place}/{field}"), mode="r+") for field in NAMES}
+
+
+class ZarrWriter:
+    """A store that appears as a whole at `commit`; leaving the `with` block before keeps what is there, for --resume.
+
+    extent: how many slices a chunk has along each kept axis; asked: what was asked, for the group's attributes. Raises
+    OutputError where something is there already, but for a store that `force` replaces or an unfinished one that
+    `resume` goes on with; OptionError where that was begun for something else.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        run: Run,
+        extent: Sequence[int],
+        asked: Mapping[str, Any],
+        *,
+        force: bool = False,
+        resume: bool = False,
+    ) -> None:
+        zarr_python()
+        self._name, self._asked, self._force = target, {**asked, "chunks": list(extent)}, force
+        self._url, self._open = is_url(target), True
+        with blaming(target, "written", OutputError):
+            # Not normalised: a folder before ".." may be a link.
+            self._target = target.rstrip("/") if self._url else os.path.join(os.getcwd(), follow(target.rstrip(os.sep)))
+            place = self._target if self._url else self._target + PARTIAL
+            self._files, self._root = files_of(place)
+            self.chunks = Chunks(place, tuple(k for k in range(len(run.shape)) if k not in run.axes))
+            self._begin(run, extent, resume)
+
+    def _begin(self, run: Run, extent: Sequence[int], resume: bool) -> None:
+        zarr, place = zarr_python(), self.chunks.place
+        old, begun = _found(self._target), _found(place)
+        for name, found in ((self._name, old), (place, begun)):
+            if found == "other":
+                raise OutputError(f"{name}: is in the way, and no Zarr store", "move it, or choose another name")
+        self._refuse(old)
+        if begun != "nothing" and not (self._url and begun == "store"):
+            if resume:
+                self._compare(zarr.open_array(located(f"{place}/hard"), mode="r").attrs["softargmax"])
+                return
+            if not self._force:
+                resumed, anew = parameter("resume"), parameter("force")
+                what = f"{self._name}: {place} is unfinished: another run writes it, or one was broken off"
+                raise OutputError(what, f"wait, go on with {resumed}, or begin anew with {anew}")
+        if self._files.exists(self._root):
+            self._files.rm(self._root, recursive=True)
+        if not self._url:
+            os.mkdir(place)
+        shape = [n for k, n in enumerate(run.known_shape) if k not in run.axes]
+        for field in FIELDS:
+            axes = [len(run.axes)] if field.per_axis and len(run.axes) > 1 else []
+            fill = UNWRITTEN if field.name == "hard" else math.nan if field.dtype.kind == "f" else 0
+            given = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": field.dtype, "fill_value": fill}
+            attributes = {"softargmax": self._asked} if field.name == "hard" else None
+            zarr.create_array(located(f"{place}/{field.name}"), **given, attributes=attributes)
+
+    def _refuse(self, old: str) -> None:
+        if old == "store" and not self._force:
+            raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
+
+    def _compare(self, begun: Mapping[str, Any]) -> None:
+        for name, wanted in self._asked.items():
+            if begun.get(name) != wanted:
+                what = f"{parameter('resume')}: {self._name} was begun with {name} {begun.get(name)}, not {wanted}"
+                raise OptionError(what, f"ask for the same again, or begin anew with {parameter('force')}")
+
+    def resumed(self, plan: Plan) -> tuple[Summary, list[int]]:
+        """Return the summary of the columns of slices that are written already, and the numbers of all others."""
+        summary, left = Summary(), []
+        for column in range(plan.columns):
+            slices = self.chunks.read(plan.at(column, 0))
+            if slices is None:
+                left.append(column)
+            else:
+                summary.add(slices)
+        return summary, left
+
+    def commit(self, summary: Summary) -> None:
+        """Make a group of the arrays and put it in place. Raises OutputError."""
+        place, target = self.chunks.place, self._target
+        with blaming(self._name, "written", OutputError):
+            attributes = {"softargmax": {**self._asked, "complete": True, "summary": summary.as_dict()}}
+            zarr_python().open_group(located(place), mode="a", attributes=attributes)
+            if not self._url:
+                self._refuse(_found(target))
+                aside = tempfile.mkdtemp(prefix=".softargmax-", dir=os.path.dirname(target))
+                if os.path.lexists(target):
+                    os.rename(target, os.path.join(aside, "old"))
+                os.rename(place, target)
+                shutil.rmtree(aside, ignore_errors=True)
+        self._open = False
+
+    def abort(self) -> None:
+        """Remove what is written."""
+        self._open = False
+        with contextlib.suppress(Exception):  # it is in nobody's way but for its space
+            self._files.rm(self._root, recursive=True)
+
+    def __enter__(self) -> ZarrWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Slices without an answer would have none again, and where there is no chunk there is nothing to go on with.
+        if self._open and (isinstance(error, UndefinedError) or not self._files.find(f"{self._root}/hard/c")):
+            self.abort()
+
+
+def _found(place: str) -> str:
+    """Tell what lies at a place: a "store", an "unfinished" one, something "other" or "nothing"."""
+    files, root = files_of(place)
+    files.invalidate_cache()
+    if any(files.exists(f"{root}/{document}") for document in DOCUMENTS):
+        return "store"
+    if files.exists(f"{root}/{UNFINISHED}"):
+        return "unfinished"
+    return "other" if files.exists(root) and (files.isfile(root) or files.ls(root)) else "nothing"

@@ -1,0 +1,1 @@
+"""The topics of the guide, one Markdown file each, shown by `softargmax guide`."""

@@ -1,0 +1,76 @@
+"""Every field of a result: its name, dtype, and how it follows from the sums of a slice.
+
+To add a field, add a line to `FIELDS`. Where it needs a sum that no other field needs, the kernel (`kernel.block_sums`)
+and the merge (`state.State`) gain that sum. Every table, writer and `reduce` in Python goes by this list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.finish import Sums
+
+F8, I8, BOOL = map(np.dtype, ("float64", "int64", "bool"))
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a result."""
+
+    name: str
+    dtype: np.dtype[Any]
+    meaning: str
+    finish: Callable[[Sums], npt.NDArray[Any]] | None
+    """From sums to the field, (m,) or (a, m); None for what a gradient alone has."""
+    per_axis: bool = False
+    """Whether there is one number for each reduced axis, (a, m)."""
+    needs: tuple[str, ...] = ()
+    """The parts of a state that are computed for this field alone."""
+
+
+FIELDS = (
+    Field("hard", I8, "the first index of the maximum; -1 without an answer", lambda sums: sums.hard, per_axis=True),
+    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda sums: sums.center + sums.offset, per_axis=True),
+    Field("offset", F8, "soft less the coordinate of hard", lambda sums: sums.offset, per_axis=True),
+    Field("peak", F8, "the weight at hard, in (0, 1]", lambda sums: 1 / sums.mass),
+    Field("second", F8, "the largest weight away from hard", lambda sums: sums.second(), needs=("second",)),
+    Field("spread", F8, "the standard deviation of c under p", lambda s: s.spread(), True, needs=("second_moment",)),
+    Field("entropy", F8, "-Σ p ln p, in nats", lambda sums: sums.entropy(), needs=("log_moment",)),
+    Field("ties", I8, "how many entries equal the maximum", lambda sums: sums.ties(), needs=("ties",)),
+    Field("agree", BOOL, "whether hard is the index nearest to soft, on every axis", lambda sums: sums.agree()),
+)
+"""The fields of a reduction in the order in which every format lists them."""
+
+GRADIENT_FIELDS = (
+    *(field for field in FIELDS if not field.needs),
+    Field("norm", F8, "the Euclidean norm of the gradient", None),
+    Field("min", F8, "the least entry of the gradient", None),
+    Field("max", F8, "the largest entry of the gradient", None),
+    Field("gradient", F8, "∂soft/∂β", None, per_axis=True),
+    Field("vanished", BOOL, "whether the norm is too small to be seen", None),
+)
+"""The fields of slices with gradients, in the same way."""
+
+EXPECTED_FIELDS = (
+    *FIELDS[:2],
+    Field("expected", F8, "soft as it was stored earlier", None, per_axis=True),
+    Field("difference", F8, "soft less what was expected; 0 where both are NaN", None, per_axis=True),
+    *FIELDS[2:],
+)
+"""The fields of slices that are compared with a stored result, in the same way."""
+
+BY_NAME = {field.name: field for field in (*FIELDS, *GRADIENT_FIELDS, *EXPECTED_FIELDS)}
+NAMES = tuple(field.name for field in FIELDS)
+FREE = frozenset(field.name for field in FIELDS if not field.needs)
+"""Fields that cost nothing beside `soft`; the others are computed only when asked for."""
+
+
+def needed_sums(fields: Collection[str]) -> frozenset[str]:
+    """Return the optional parts of a state that these fields need."""
+    return frozenset(part for name in fields for part in BY_NAME[name].needs)

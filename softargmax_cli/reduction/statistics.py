@@ -1,0 +1,159 @@
+"""Reduce an array to its range, mean and gaps, and tell whether its slices sum to 1.
+
+Blocks are reduced in threads and merged in the order of the plan, so that nothing depends on which thread is faster.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.reduction import blocks
+from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.fitting import REDUCTION
+from softargmax_cli.reduction.lookalike import tolerance
+from softargmax_cli.reduction.parallel import in_order
+from softargmax_cli.reduction.readable import Pending, Readable
+from softargmax_cli.reduction.spec import Problem
+
+LARGE = 1e290
+"""From here on a block's numbers are divided by `UNIT` to be added, for their sum may be more than a float64 holds."""
+UNIT = 2**64
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Statistics of numbers. NaN and infinities are counted, and left out of everything else."""
+
+    count: int = 0
+    """Finite numbers."""
+    nan: int = 0
+    inf: int = 0
+    negative_inf: int = 0
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+    fractions: bool = False
+    """Tells whether numbers strictly between 0 and 1 were found among non-negative ones."""
+    checked: int = 0
+    """Slices whose sums were looked at: those without NaN."""
+    not_one: int = 0
+    """Slices whose sum is not 1."""
+    total: Fraction = Fraction(0)
+    """The sum of the blocks' sums, exact."""
+
+    @property
+    def mean(self) -> float | None:
+        """The mean in float64; None of nothing."""
+        return float(self.total / self.count) if self.count else None
+
+    @property
+    def sums_to_one(self) -> bool | None:
+        """Whether all slices sum to 1; None where that was not looked at."""
+        return not self.not_one if self.checked and not (self.inf or self.negative_inf) else None
+
+    def merge(self, other: Statistics) -> None:
+        """Take the numbers of another one into account."""
+        self.count += other.count
+        self.nan += other.nan
+        self.inf += other.inf
+        self.negative_inf += other.negative_inf
+        if other.count:
+            self.minimum = min(n for n in (self.minimum, other.minimum) if n is not None)
+            self.maximum = max(n for n in (self.maximum, other.maximum) if n is not None)
+        self.fractions |= other.fractions
+        self.checked += other.checked
+        self.not_one += other.not_one
+        self.total += other.total
+
+    def judge(self, sums: npt.NDArray[np.float64], length: int) -> None:
+        """Count the sums of slices of a length that are 1, and those that are not."""
+        known = sums[~np.isnan(sums)]  # with NaN in it a slice says nothing
+        self.checked += known.size
+        self.not_one += int(np.count_nonzero(~(abs(known - 1) <= tolerance(length))))
+
+
+def block_statistics(values: npt.NDArray[Any]) -> Statistics:
+    """Reduce one block of real numbers, of any shape and memory order; sums are NumPy's, pairwise."""
+    flat = np.ravel(values, "K")
+    found = Statistics()
+    if not flat.size:
+        return found
+    with np.errstate(invalid="ignore", over="ignore"):
+        least, most = flat.min(), flat.max()
+        if flat.dtype.kind == "f" and not (np.isfinite(least) and np.isfinite(most)):
+            found.nan = int(np.count_nonzero(np.isnan(flat)))
+            found.inf = int(np.count_nonzero(flat == np.inf))
+            found.negative_inf = int(np.count_nonzero(flat == -np.inf))
+            flat = flat[np.isfinite(flat)]
+            if not flat.size:
+                return found
+            least, most = flat.min(), flat.max()
+    number = float if flat.dtype.kind == "f" else int
+    found.count, found.minimum, found.maximum = flat.size, number(least), number(most)
+    if flat.dtype.kind == "f" and least >= 0:
+        found.fractions = bool(((flat > 0) & (flat < 1)).any())
+    if max(abs(found.minimum), abs(found.maximum)) < LARGE:
+        found.total = Fraction(float(flat.sum(dtype=np.float64)))
+    else:
+        found.total = Fraction(float((flat / UNIT).sum(dtype=np.float64))) * UNIT
+    return found
+
+
+def statistics_of(
+    source: Readable, problem: Problem, *, memory: int, advance: Callable[[int], None] = lambda nbytes: None
+) -> Statistics:
+    """Read an array once and reduce it; `advance` is told how many bytes of the input are done.
+
+    Slices of the problem that a pipe holds side by side, too many to be summed beside each other, are not looked at.
+    """
+    axes, shape = problem.axes, problem.shape
+    if source.sequential and REDUCTION.must_seek(source, problem, memory):
+        axes, problem = (), replace(problem, axes=(0,) if source.order == "F" else (len(shape) - 1,))
+    workers, elements = REDUCTION.fit(source, problem, memory)
+    plan: Plan | None = None
+    planned: Iterable[Block]
+    if shape[0] is None:
+        planned = blocks.rows(shape[1] or 1, elements)
+    else:
+        planned = plan = REDUCTION.plan(source, problem, memory)
+    space = threading.local()
+
+    def work(task: tuple[Block, Pending]) -> tuple[Block, int, int, Statistics, npt.NDArray[np.float64]]:
+        block, pending = task
+        if not hasattr(space, "buffer"):
+            space.buffer = Buffer()
+        values = pending.load(space.buffer).values
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = np.asarray(values.sum(axis=axes, dtype=np.float64)) if axes else np.zeros(0)
+        return block, pending.nbytes, len(values), block_statistics(values), sums
+
+    whole, rows, unfinished = Statistics(), 0, None
+    fetched = _fetched(source, planned)
+    length = math.prod(shape[axis] or 1 for axis in axes)
+    for block, nbytes, count, found, sums in in_order(work, fetched, threads=workers):
+        whole.merge(found)
+        advance(nbytes)
+        rows += count
+        unfinished = sums if unfinished is None else unfinished + sums
+        if plan.completes(block) if plan is not None else 0 not in axes:
+            whole.judge(unfinished, length)
+            unfinished = None
+    if unfinished is not None:  # of a table, along its rows
+        whole.judge(unfinished, length * rows)
+    return whole
+
+
+def _fetched(source: Readable, planned: Iterable[Block]) -> Iterator[tuple[Block, Pending]]:
+    for block in planned:
+        pending = source.fetch(block)
+        if pending is None:
+            return
+        yield block, pending

@@ -1,0 +1,204 @@
+"""Choose how TensorFlow is run, the same for the commands, for `reduce` and for the workers of a cluster.
+
+On the CPU its C library computes where that can be loaded, as it loads in a tenth of the time of `import tensorflow`.
+GPUs and plug-in devices take `import tensorflow`, and so does a process that has imported it already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from softargmax_cli.errors import (
+    MORE_MEMORY,
+    DeviceError,
+    OptionError,
+    parameter,
+    short_of_memory,
+)
+from softargmax_cli.tensorflow.chatter import Chatter
+
+if TYPE_CHECKING:
+    from softargmax_cli.tensorflow.base import Runtime
+
+VARIABLE = "SOFTARGMAX_RUNTIME"
+"""Environment variable that forces a runtime: "native" or "python"."""
+TRIED = "2.21"
+"""The newest minor release of TensorFlow that this program was tried with; pyproject.toml says the oldest admitted."""
+XLA_FLAGS = "--xla_cpu_prefer_vector_width=512 --xla_cpu_enable_concurrency_optimized_scheduler=false"
+"""XLA halves the vectors of processors that have 512 bits, for the sake of their clock, and keeps more arrays at once,
+to do more in parallel, than a core's cache has room for. Either costs up to a tenth."""
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+_lock = threading.Lock()
+_shared: dict[tuple[str, str], Runtime] = {}
+
+
+def chosen(device: str) -> str:
+    """Choose "native", "python", or "auto": native where the C library can be loaded. Raises OptionError."""
+    name = os.environ.get(VARIABLE) or "auto"
+    if name not in ("auto", "native", "python"):
+        raise OptionError(f"{VARIABLE}={name}: the runtimes are native and python")
+    if device == "cpu":
+        return "python" if name == "auto" and sys.platform == "win32" else name
+    if name == "native":
+        raise OptionError(
+            f"{VARIABLE}=native: the C library is for the CPU only", f"unset it, or use {parameter('device', 'cpu')}"
+        )
+    return "python"
+
+
+def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime:
+    """Start the runtime that was chosen, and note why where it is not the native one.
+
+    Raises NoSuchDeviceError or DeviceError where the device cannot be had, OptionError where it is the forced runtime.
+    """
+    if name != "python":
+        from softargmax_cli.tensorflow.capi import load
+
+        try:
+            library = load()
+        except Exception as failure:  # whatever it is, there is another way
+            if why := short_of_memory(failure):  # the other way takes more
+                raise DeviceError(f"TensorFlow cannot be loaded: {why}", MORE_MEMORY) from failure
+            if name == "native":
+                raise OptionError(
+                    f"{VARIABLE}=native: {failure}", f"unset {VARIABLE}, or set it to python"
+                ) from failure
+            notes.append(f"TensorFlow's C library cannot be used: {failure}")
+        else:
+            from softargmax_cli.tensorflow.native import NativeRuntime
+
+            return NativeRuntime(library)
+    try:
+        from softargmax_cli.tensorflow.python import PythonRuntime
+    except ImportError as error:
+        raise DeviceError(
+            f"TensorFlow cannot be imported: {error}", "install it with: pip install tensorflow"
+        ) from error
+    return PythonRuntime(device, alone=alone)
+
+
+class Loader:
+    """Starts TensorFlow for a command, its C library in a thread while the command reads its input's header.
+
+    Loading is most of a short run. Standard error is held back from here until `runtime` returns or
+    `close` is called: one of them must be, before anything is said there.
+    """
+
+    def __init__(self, device: str, *, verbose: bool = False) -> None:
+        self._device, self._name = device, chosen(device)
+        self._runtime: Runtime | None = None
+        self._chatter: Chatter | None = None
+        # oneDNN replaces none of the operations used here, and looking for them takes time.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+        if not verbose:
+            os.environ.setdefault(LOG_LEVEL, "1")
+            self._chatter = Chatter()
+        self._thread = threading.Thread(target=_load, name="load-tensorflow")
+        if self._name != "python":
+            self._thread.start()
+
+    def runtime(self, note: Callable[[str], None]) -> Runtime:
+        """Return TensorFlow, ready to compute: the same until it is worn. `note` is told which it is, when it starts.
+
+        Raises as `started` does; where the CPU cannot be had, the messages held back are shown.
+        """
+        if self._runtime is not None and not self._runtime.worn:
+            return self._runtime
+        if self._chatter is not None:
+            self._chatter.hold()  # again, where an error of another input has been said meanwhile
+        self._join()
+        notes: list[str] = []
+        try:
+            made = started(self._device, self._name, notes, alone=True)
+            tune(made.version)
+        except Exception:
+            self.close(show=self._device == "cpu")  # errors of a GPU quote what matters
+            raise
+        self.close()
+        if self._runtime is None:
+            if not tried(made.version):
+                notes.append(
+                    f"TensorFlow {made.version} was not tried with this program, which tunes XLA of {TRIED} only"
+                )
+            kind = f"TensorFlow {made.version}, {made.name} runtime on {made.device}"
+            for text in (*notes, f"{kind} (force one: {VARIABLE}=native|python)"):
+                note(text)
+        self._runtime = made
+        return made
+
+    def close(self, *, show: bool = False) -> None:
+        """Stop holding standard error back; the library stays loaded. With `show`, print what was held back."""
+        self._join()
+        if self._chatter is not None:
+            self._chatter.release(show=show)
+
+    def _join(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join()
+
+
+def _load() -> None:
+    from softargmax_cli.tensorflow.capi import load
+
+    with suppress(Exception):  # which is raised again where the library is needed
+        load()
+
+
+def tried(version: str) -> bool:
+    """Tell that this program was tried with a version of TensorFlow."""
+    return version.startswith(f"{TRIED}.")
+
+
+def tune(version: str) -> None:
+    """Set XLA's flags where nobody has, before it compiles anything; `version` is TensorFlow's.
+
+    XLA ends the process over a flag that it does not know, so other releases go without.
+    """
+    if tried(version):
+        os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+
+
+def shared(device: str) -> Runtime:
+    """Return the runtime on `device` that all reductions share in a process that is not ours, started where needed.
+
+    Nothing of the process stays changed. Raises as `started` does, with TensorFlow's messages where the CPU fails.
+    """
+    name = chosen(device)
+    if name == "auto" and "tensorflow" in sys.modules:
+        name = "python"
+    with _lock:
+        runtime = _shared.get((device, name))
+        if runtime is None or runtime.worn:
+            with _environment():
+                chatter = Chatter()
+                try:
+                    runtime = _shared[device, name] = started(device, name, [], alone=False)
+                except Exception:
+                    chatter.release(show=device == "cpu")
+                    raise
+                finally:
+                    chatter.release(show=False)
+        return runtime
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Set variables that TensorFlow reads once, where they are not set, and unset them again."""
+    wanted = {
+        LOG_LEVEL: "1",
+        # Else the first session's number of threads, one, would be that of all the process: also of `tf` in Python.
+        "TF_OVERRIDE_GLOBAL_THREADPOOL": "1",
+    }
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
