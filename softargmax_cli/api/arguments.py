@@ -12,7 +12,7 @@ from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.files.reading import NAMED_DELIMITERS
 
 if TYPE_CHECKING:
-    from softargmax_cli.reduction.spec import Arrays, Problem, Spec
+    from softargmax_cli.reduction.problem import Arrays, Problem, Spec
 
 Axis = int | tuple[int, ...] | list[int]
 
@@ -31,8 +31,8 @@ def spec_of(
     precision: Any = "auto",
 ) -> Spec:
     """Return what is asked of any array. Raises OptionError for an argument that has no meaning."""
-    from softargmax_cli.reduction.layout import Kind
-    from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Spec
+    from softargmax_cli.reduction.formulas import Kind
+    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
 
     axes = axes_of(axis)
     return Spec(
@@ -55,7 +55,7 @@ def resolved(spec: Spec, shape: tuple[int | None, ...], dtype: str) -> Problem:
     """
     import numpy as np
 
-    from softargmax_cli.reduction.spec import shape_text
+    from softargmax_cli.reduction.problem import shape_text
 
     problem = spec.resolve(shape, np.dtype(dtype), frozenset())
     for axis in problem.axes:

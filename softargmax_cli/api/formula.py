@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops  # type: ignore[import-untyped]
 
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.problem import Problem
 
 Tensor = Any
 

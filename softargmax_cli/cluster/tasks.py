@@ -11,11 +11,10 @@ from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
 from softargmax_cli.reduction.boxing import located
 from softargmax_cli.reduction.finish import finish_block
-from softargmax_cli.reduction.folding import folded
-from softargmax_cli.reduction.mapping import Misfit
 from softargmax_cli.reduction.ordering import logical
+from softargmax_cli.reduction.reducer import Misfit
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.state import State, added, folded, merge
 from softargmax_cli.reduction.stream import concerns
 from softargmax_cli.reduction.undefined import lacking
 
