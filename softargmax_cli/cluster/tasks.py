@@ -9,7 +9,7 @@ from dask.core import flatten
 
 from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
-from softargmax_cli.reduction.boxing import located
+from softargmax_cli.reduction.box_reducer import located
 from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.folding import folded
 from softargmax_cli.reduction.mapping import Misfit
