@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
-    from softargmax_cli.cli.asking import Reduction
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Slices, Summary
     from softargmax_cli.reduction.spec import Problem
@@ -68,11 +68,12 @@ class Drawing:
 
 
 def _figure(reduction: Reduction, slices: Slices | None, summary: Summary) -> Figure:
+    from softargmax_cli.cli.pipeline import excerpt_of
     from softargmax_cli.report.plots.slices import Page, draw
     from softargmax_cli.report.summary import heading, settings
     from softargmax_cli.report.text import FULL, printable
 
-    run, problem, excerpt = reduction.run, reduction.problem, reduction.excerpt
+    run, problem, excerpt = reduction.run, reduction.problem, excerpt_of(reduction)
     assert excerpt is not None
     title, *about = [*heading(run, run.known_shape, FULL, printable), *settings(run, FULL)]
     shown = 0 if slices is None else len(slices)

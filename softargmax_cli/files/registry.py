@@ -19,7 +19,7 @@ from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.stores import is_store
-from softargmax_cli.files.streams import FAR, looked_at, opened
+from softargmax_cli.files.streams import LOOK, looked_at, opened
 from softargmax_cli.files.tempcopy import copied_stream
 from softargmax_cli.files.watching import Watch, refusals
 
@@ -148,7 +148,7 @@ def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading:
     try:
         watch = Watch(stream, path, name)
         with watch.explaining(), refusals(name):
-            stream, first = looked_at(stream, _known)
+            stream, first = looked_at(stream)
             source = _recognised(stream, first, name, size, reading)
         source.watch = watch
     except BaseException:
@@ -203,15 +203,10 @@ def _kinds(first: bytes) -> Iterator[Format | Refused]:
             yield kind
 
 
-def _known(first: bytes) -> bool:
-    """Whether so few bytes tell a format; an archive may be several."""
-    return any(re.match(kind.signature, first, re.DOTALL) for kind in FORMATS) and not first.startswith(b"PK")
-
-
 def _unpacked(first: bytes) -> bytes:
     """Unpack the beginning of a gzipped file, as far as it goes."""
     try:
-        return zlib.decompressobj(wbits=31).decompress(first, FAR)
+        return zlib.decompressobj(wbits=31).decompress(first, LOOK)
     except zlib.error:
         return b""
 

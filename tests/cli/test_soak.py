@@ -23,7 +23,7 @@ def held():
     return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 """
 REDUCE = """
-from softargmax_cli.api.reducing import reduce
+from softargmax_cli.api.reduce import reduce
 rng, found = np.random.default_rng(0), []
 for k in range(int(sys.argv[1])):
     if k % (int(sys.argv[1]) // 4) == 0:
