@@ -22,7 +22,7 @@ PACKAGE = "softargmax_cli"
 TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "tests"}
 """Beside dot-files."""
 
-GEOMETRY = ("reduction.blocks", "reduction.buffer")
+GEOMETRY = ("reduction.blocks", "reduction.readable")
 RESULTS = ("reduction.fields", "reduction.result")
 MAY_IMPORT = {
     "errors": ["quoting"],

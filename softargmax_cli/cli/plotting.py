@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.excerpt import Excerpt
+    from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.result import Slices, Summary
-    from softargmax_cli.reduction.spec import Problem
     from softargmax_cli.report.plots.slices import Panel
 
 

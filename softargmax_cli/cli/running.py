@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.result import Slices
-    from softargmax_cli.reduction.spec import Problem
 
 
 @dataclass(frozen=True, slots=True)

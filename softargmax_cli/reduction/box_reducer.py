@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
-from softargmax_cli.reduction.mapping import Misfit, Reducer
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.reducer import Misfit, Reducer
 from softargmax_cli.reduction.state import State, added, merge
 
 if TYPE_CHECKING:

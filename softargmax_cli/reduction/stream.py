@@ -23,16 +23,14 @@ from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer, located
 from softargmax_cli.reduction.boxes import FAN_IN
-from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.folding import Fold, Merge
 from softargmax_cli.reduction.lookalike import Lookalike
-from softargmax_cli.reduction.mapping import Array, Misfit, Reducer, padded
 from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.parallel import in_order
-from softargmax_cli.reduction.readable import Loaded, Pending, Readable
-from softargmax_cli.reduction.spec import FURTHEST, Problem
-from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.problem import FURTHEST, Problem
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
+from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, padded
+from softargmax_cli.reduction.state import Fold, Merge, State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
 
 Answers = TypeVar("Answers")

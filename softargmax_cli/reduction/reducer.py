@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import step_of
 from softargmax_cli.reduction.fields import needed_sums
+from softargmax_cli.reduction.formulas import Layout, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import Layout, exact_dtype
-from softargmax_cli.reduction.spec import FURTHEST, NanPolicy, Problem
+from softargmax_cli.reduction.problem import FURTHEST, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
