@@ -82,10 +82,10 @@ def again(found: Part, number: Any, job: Job) -> Part:
     column, part = divmod(int(number.item()), job.plan.parts)
     plan, problem, known = job.plan, job.problem, located(found.state, job.problem)
     block = plan.at(column, part)
-    if not concerns(block, known, problem):
-        # Beside NaN, hard is nowhere and no box is near: then the last one stands for all.
-        if part < plan.parts - 1 or any(concerns(plan.at(column, k), known, problem) for k in range(plan.parts)):
-            return Part(column, None)
+    # Beside NaN, hard is nowhere and no box is near: then the last one stands for all.
+    others = (concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
+    if not concerns(block, known, problem) and (part < plan.parts - 1 or any(others)):
+        return Part(column, None)
     with session(job) as here, here.loaded(block) as values:
         return Part(column, here.reducer.about(values, block.start, known, compiled=here.compiled[block.shape]))
 
