@@ -119,7 +119,7 @@ def bytes_reduced(source: Readable, problem: Problem) -> int:
 
 
 def _passes_reduced(problem: Problem) -> int:
-    """Return 2 where a weight counts or not by its distance from the maximum, or coordinates wait for the row number."""
+    """Return 2 where a weight counts or not by its distance from the maximum, or by its row's number."""
     return 2 if problem.looks_back or (problem.shape[0] is None and problem.values is not None) else 1
 
 

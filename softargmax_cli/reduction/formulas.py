@@ -35,7 +35,7 @@ class Layout:
     known: bool = False
     """True where maximum and hard are inputs: those of slices of which the block holds a part."""
     careful: bool = False
-    """True where scores may be NaN or +inf, and slices −inf throughout. It costs time; blocks are first tried without."""
+    """True where scores may be NaN or +inf, and slices −inf throughout. Blocks are first tried without."""
 
 
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
@@ -110,7 +110,7 @@ class Formulas:
         return ops.Exp(x=log_weight), log_weight
 
     def beyond(self, position: Sequence[Tensor], radius: int) -> Tensor:
-        """Tell whether a place lies further from `position` than `radius`, along any axis; broadcastable to the block."""
+        """Tell whether a place lies further from `position` than `radius`, along any axis; broadcastable."""
         ops, precision = self.ops, self.layout.precision
         limit = np.asarray(min(radius, FLOAT_INDEX), precision)
         far = [

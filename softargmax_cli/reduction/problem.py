@@ -166,7 +166,7 @@ class Problem:
 
     @property
     def keeps_rows(self) -> bool:
-        """True where each slice is a row, a position along the first axis, so that names of rows are names of slices."""
+        """True where each slice is a position along the first axis, so that names of rows are names of slices."""
         return self.kept == (0,)
 
     @property

@@ -149,7 +149,7 @@ class Summary:
 
     @property
     def agreement(self) -> float:
-        """The fraction of the slices with an answer whose hard argmax is the index nearest to soft; NaN when none has."""
+        """The fraction of slices with an answer whose hard argmax is the index nearest to soft; NaN when none has."""
         defined = self.slices - self.undefined
         return self.agreeing / defined if defined else math.nan
 
