@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.api.answers import Collector, Result
-from softargmax_cli.api.arguments import delimiter_of, device_of, one_of, size_of
-from softargmax_cli.api.asking import Axis, spec_of
+from softargmax_cli.api.arguments import Axis, beta_of, delimiter_of, device_of, one_of, size_of, spec_of
 from softargmax_cli.api.pipeline import reduction_of
 from softargmax_cli.errors import OptionError, as_called
 from softargmax_cli.files.memory import ArraySource
@@ -29,7 +28,8 @@ def reduce(
     path_or_array: Any,
     *,
     axis: Axis = -1,
-    beta: float = 100.0,
+    beta: float | None = None,
+    temperature: float | None = None,
     kind: Literal["scores", "probs", "cost"] = "scores",
     coords: Literal["index", "corners", "centers"] = "index",
     values: Any = None,
@@ -51,7 +51,7 @@ def reduce(
 
     path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.
-    axis, beta, kind, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
+    axis, beta, temperature, kind, coords, values, window: as those of `softargmax`; numbers; no β for "probs".
     nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
     device: "cpu", "gpu" or "gpu:N", where TensorFlow computes.
@@ -65,7 +65,7 @@ def reduce(
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
     ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.
     """
-    spec = spec_of(axis, float(beta), kind, coords, values, window, nan, precision)
+    spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, window, nan, precision)
     wanted, room, device = _fields(fields), size_of(memory), device_of(device)
     id_column = None if id_column is None else str(id_column)
     part = None if select is None else selection_of(select)

@@ -21,8 +21,8 @@ import numpy as np
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.box_reducer import BoxReducer, located
 from softargmax_cli.reduction.boxes import FAN_IN
-from softargmax_cli.reduction.boxing import BoxReducer, located
 from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.ordering import Scratch
