@@ -6,9 +6,9 @@
 
 `stream.Stream` calls map for each block in worker threads, and merge and, where a slice is complete, finish in the
 order of the plan, so that a result does not depend on which thread was faster. A block that holds whole slices goes
-from map to finish at once. On a cluster (`cluster.reduction`) tasks call the same three. Where a window or a second mode
-depends on the maximum, and blocks hold parts of slices, each block is read twice: `BlockReducer.about` then sums about
-the maximum that was found.
+from map to finish at once. On a cluster (`cluster.reduction`) tasks call the same three. Where a window or a second
+mode depends on the maximum, and blocks hold parts of slices, each block is read twice: `BlockReducer.about` then sums
+about the maximum that was found.
 """
 
 from __future__ import annotations
