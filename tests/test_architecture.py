@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "reduction": ["errors", "reduction"],
     "files": ["errors", "quoting", "files", *GEOMETRY, *RESULTS],
     "report": ["errors", "quoting", "report", *RESULTS, "reduction.slopes", "reduction.sweep"],
-    "cluster": ["errors", "files", "reduction", "tensorflow", "api.describing", "cluster"],
+    "cluster": ["errors", "files", "reduction", "tensorflow", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
     "guide": [],
     "cli": [""],

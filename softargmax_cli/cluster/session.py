@@ -15,7 +15,7 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.boxing import BoxReducer
+from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.lookalike import Lookalike
 from softargmax_cli.reduction.parallel import cores
