@@ -22,7 +22,7 @@ PACKAGE = "softargmax_cli"
 TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "tests"}
 """Beside dot-files."""
 
-GEOMETRY = ("reduction.blocks", "reduction.buffer")
+GEOMETRY = ("reduction.blocks", "reduction.readable")
 RESULTS = ("reduction.fields", "reduction.result")
 MAY_IMPORT = {
     "errors": ["quoting"],
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "reduction": ["errors", "reduction"],
     "files": ["errors", "quoting", "files", *GEOMETRY, *RESULTS],
     "report": ["errors", "quoting", "report", *RESULTS, "reduction.slopes", "reduction.sweep"],
-    "cluster": ["errors", "files", "reduction", "tensorflow", "api.describing", "cluster"],
+    "cluster": ["errors", "files", "reduction", "tensorflow", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
     "guide": [],
     "cli": [""],

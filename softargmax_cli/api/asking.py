@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from softargmax_cli.api.arguments import axes_of, one_of, window_of
 from softargmax_cli.errors import InputError, OptionError
-from softargmax_cli.reduction.layout import Kind
-from softargmax_cli.reduction.spec import Arrays, Coords, NanPolicy, Precision, Problem, Spec, shape_text
+from softargmax_cli.reduction.formulas import Kind
+from softargmax_cli.reduction.problem import Arrays, Coords, NanPolicy, Precision, Problem, Spec, shape_text
 
 Axis = int | tuple[int, ...] | list[int]
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from softargmax_cli.api.asking import Axis, resolved, spec_of
 from softargmax_cli.errors import naming
+from softargmax_cli.reduction.formulas import Layout
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import Layout
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.problem import Problem
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -87,8 +87,8 @@ def grad(
 
     softargmax grad scores.csv --wrt beta --format csv
     """
-    from softargmax_cli.cli.asking import Asked
     from softargmax_cli.cli.grading import Wanted, grad_all
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.files.reading import Reading
 
     asked = Asked(

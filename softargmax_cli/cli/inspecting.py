@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.saying import FAILED, say_error, say_note
 from softargmax_cli.cli.suggesting import of_text, run_on
-from softargmax_cli.errors import InputError, SoftArgmaxError, as_typed, naming
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.report.inspection import Inspection, arrays_of
 from softargmax_cli.report.progress import Progress
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from softargmax_cli.files.members import SeveralArraysError
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.source import Source
-    from softargmax_cli.reduction.spec import Problem
+    from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.statistics import Statistics
 
 MEMORY = 256 << 20
@@ -74,7 +74,7 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
     """Describe an input, with notes; its numbers too, unless the look is a quick one."""
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.watching import refusals, watching
-    from softargmax_cli.reduction.spec import Spec
+    from softargmax_cli.reduction.problem import Spec
 
     with closing(open_source(name, looked.reading)) as source, naming(source.name):
         axes = looked.axes or ((-2, -1) if _like_heatmaps(source.shape) else (-1,))
@@ -102,12 +102,15 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
 def _read(source: Source, problem: Problem | None, stream: io.StringIO | None) -> Statistics:
     """Reduce the numbers of an array; one without slices has at most one number."""
     from softargmax_cli.reduction.blocks import Block
-    from softargmax_cli.reduction.buffer import Buffer
+    from softargmax_cli.reduction.readable import Buffer
     from softargmax_cli.reduction.statistics import Statistics, block_statistics, statistics_of
 
     if problem is not None:
-        with Progress(source.nbytes, stream) as progress:
-            return statistics_of(source, problem, memory=MEMORY, advance=progress.advance)
+        try:
+            with Progress(source.nbytes, stream) as progress:
+                return statistics_of(source, problem, memory=MEMORY, advance=progress.advance)
+        except OptionError as error:  # a chunk that takes too much memory
+            raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
     pending = None if source.shape else source.fetch(Block((), ()))
     return Statistics() if pending is None else block_statistics(pending.load(Buffer()).values)
 
@@ -157,15 +160,13 @@ def _bytes_on_disk(name: str) -> int | None:
 
 def _listed(name: str, several: SeveralArraysError, looked: Looked) -> Inspection:
     """List the arrays of a file where none is named; the first of numbers is tried next."""
-    members = several.members
-    tried = next((each.name for each in members if each.numbers and each.shape), members[0].name)
     facts = {
         "input": "<stdin>" if name == "-" else name,
         "format": several.kind,
         "bytes": _bytes_on_disk(name),
-        "members": arrays_of(members),
+        "members": arrays_of(several.members),
     }
-    return Inspection(facts, count=several.count, arguments=[*run_on(name, replace(looked.reading, key=tried))])
+    return Inspection(facts, count=several.count, arguments=[*run_on(name, replace(looked.reading, key=several.first))])
 
 
 def _arguments(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Self
 
-    from softargmax_cli.cli.asking import Reduction
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.result import Summary
 
 
@@ -86,11 +86,13 @@ class Drawing(Picture):
 
     def finish(self, reduction: Reduction, summary: Summary) -> None:
         """Draw and write, once all slices have come; note where more were asked for than a picture shows."""
+        from softargmax_cli.cli.pipeline import excerpt_of
         from softargmax_cli.report.plots import draw_slices
 
         shown = self._first.count
         if shown < min(self._asked or summary.slices, summary.slices):
             reduction.notes.append(f"the picture shows the first {shown} slices only")
-        assert reduction.excerpt is not None
-        figure = draw_slices(reduction.run, reduction.problem, self._first.slices, summary.slices, reduction.excerpt)
+        excerpt = excerpt_of(reduction)
+        assert excerpt is not None
+        figure = draw_slices(reduction.run, reduction.problem, self._first.slices, summary.slices, excerpt)
         self.write(figure)

@@ -47,7 +47,7 @@ def run(
 
     softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     """
-    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.running import Cluster, Shown, run_all
     from softargmax_cli.files.reading import Reading
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
     choose_destinations,
@@ -19,6 +18,7 @@ from softargmax_cli.cli.destinations import (
     spare_inputs,
 )
 from softargmax_cli.cli.picture import Drawing, check_axes, drawn
+from softargmax_cli.cli.pipeline import Asked, Inputs, excerpt_of, for_each, say_notes
 from softargmax_cli.cli.saying import say_note
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError, parameter
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.result import Slices
-    from softargmax_cli.reduction.spec import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ def _show(
         if drawing:
             drawing.finish(reduction, summary)
         if not asked.quiet:
-            reduction.say_notes()
+            say_notes(reduction)
         run = reduction.run
         if sink:
             sink.commit(summary, run.known_shape)
@@ -217,5 +218,5 @@ def _sparkling(reduction: Reduction, rows: int) -> npt.NDArray[np.float64] | Non
     """What sparklines are drawn from, where the table has some."""
     from softargmax_cli.report.sparkline import sparkling
 
-    run, excerpt = reduction.run, reduction.excerpt
+    run, excerpt = reduction.run, excerpt_of(reduction)
     return excerpt.best(run.kind) if excerpt and sparkling(run.known_shape, run.axes, rows) else None

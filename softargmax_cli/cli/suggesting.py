@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.files.reading import Reading
 
 NAMES = {"\t": "tab", " ": "space"}

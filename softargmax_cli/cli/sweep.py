@@ -124,7 +124,7 @@ def sweep(
 
     softargmax sweep scores.npy --format json | jq .recommended_beta
     """
-    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.sweeping import Shown, sweep_file
     from softargmax_cli.files.reading import Reading
 

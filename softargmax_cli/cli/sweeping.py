@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.asking import Asked, Inputs, for_each
 from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
+from softargmax_cli.cli.pipeline import Asked, Inputs, for_each
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:

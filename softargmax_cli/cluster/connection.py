@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,8 +21,10 @@ from softargmax_cli.reduction.parallel import cores
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-PATIENCE = 20
-"""Seconds that a scheduler, or its first worker, may take to answer."""
+ANSWER = 20
+"""Seconds that a scheduler may take to answer."""
+PATIENCE = 60
+"""Seconds that workers may take to start, or to start again."""
 PACKAGES = {"softargmax": "softargmax", "tensorflow": "TensorFlow", "numpy": "NumPy"}
 """Packages whose versions are compared, and their names: the first must be equal, others are noted."""
 
@@ -45,32 +49,32 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         elif os.path.isfile(scheduler):
             place = {"scheduler_file": scheduler}
         try:
-            client = Client(**place, timeout=PATIENCE)
+            client = Client(**place, timeout=ANSWER)
         except Exception as error:  # the library raises many kinds, by the address and by what is in the file
             what = f"{where}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler --scheduler-file FILE") from None
         stack.callback(_close, client)
         try:
             client.wait_for_workers(1 if scheduler else workers, timeout=PATIENCE)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             raise ClusterError(f"{where}: no worker in {PATIENCE} s", "start one with: dask worker ADDRESS") from None
         yield client
 
 
 def compare_versions(client: Client) -> list[str]:
     """Note the packages that workers have in other versions; ClusterError where that is softargmax."""
-    notes = []
+    notes: dict[str, None] = {}
     for package, name in PACKAGES.items():
         ours = version(package)
         for address, theirs in client.run(version, package, on_error="return").items():
             if theirs == ours:
                 continue
             found = f"no {name}" if isinstance(theirs, Exception) else f"{name} {theirs}"
-            what = f"the worker {address} has {found}, this machine {ours}"
             if package == "softargmax":
+                what = f"the worker {address} has {found}, this machine {ours}"
                 raise ClusterError(what, f"install it there: pip install 'softargmax[cluster]=={ours}'")
-            notes.append(what)
-    return notes
+            notes[f"workers have {found}, this machine {ours}"] = None
+    return [*notes]
 
 
 def described(client: Client) -> str:
@@ -102,7 +106,11 @@ def _without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # started later, by such a thread, it would let Ctrl-C through again
+    # Started later, by such a thread, multiprocessing's tracker would let Ctrl-C through again. It would warn of the
+    # locks that are left to it after Ctrl-C.
+    sys.warnoptions.append("ignore")
+    resource_tracker.ensure_running()
+    sys.warnoptions.pop()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

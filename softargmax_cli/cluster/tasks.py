@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from softargmax_cli.cluster.session import Job, end, session
+from dask.core import flatten
+
+from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
-from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.boxing import located
+from softargmax_cli.reduction.box_reducer import located
 from softargmax_cli.reduction.finish import finish_block
-from softargmax_cli.reduction.folding import folded
-from softargmax_cli.reduction.mapping import Misfit
 from softargmax_cli.reduction.ordering import logical
+from softargmax_cli.reduction.reducer import Misfit
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.state import State, added, folded, merge
 from softargmax_cli.reduction.stream import concerns
 from softargmax_cli.reduction.undefined import lacking
-
-__all__ = ["Column", "Part", "added_up", "again", "completed", "end", "finished", "mapped", "merged", "opened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +28,6 @@ class Part:
     """None where the boxes have nothing to say in a second pass."""
     misfits: tuple[Misfit, ...] = ()
     """With positions in the whole array."""
-    careful: bool = False
-    """Whether NaN or infinities were found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,7 @@ def mapped(number: Any, job: Job) -> Part:
     column, part = divmod(int(number.item()), job.plan.parts)
     block, problem = job.plan.at(column, part), job.problem
     with session(job) as here, here.loaded(block) as values:
-        reducer, compiled = here.reducer(), here.compiled[block.shape]
+        reducer, compiled = here.reducer, here.compiled[block.shape]
         if job.plan.parts == 1:
             if problem.kind == "scores":
                 here.lookalike.look(values, problem.axes)
@@ -71,11 +65,10 @@ def mapped(number: Any, job: Job) -> Part:
         else:
             state, misfit = reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-        _say_read(job, block, values.itemsize)
     if misfit is None:
-        return Part(column, state, (), reducer.careful)
+        return Part(column, state)
     first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
-    return Part(column, state, (replace(misfit, first=first),), reducer.careful)
+    return Part(column, state, (replace(misfit, first=first),))
 
 
 def merged(parts: Any, beta: float | None) -> Part:
@@ -89,19 +82,12 @@ def again(found: Part, number: Any, job: Job) -> Part:
     column, part = divmod(int(number.item()), job.plan.parts)
     plan, problem, known = job.plan, job.problem, located(found.state, job.problem)
     block = plan.at(column, part)
-    with session(job) as here:
-        # Beside NaN, hard is nowhere and no box is near: the last one stands for all.
-        last = part == plan.parts - 1
-        if not concerns(block, known, problem) and not (
-            last and not any(concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
-        ):
-            _say_read(job, block, here.source.dtype.itemsize)
-            return Part(column, None)
-        with here.loaded(block) as values:
-            compiled = here.compiled[block.shape]
-            sums = here.reducer().about(values, block.start, known, careful=found.careful, compiled=compiled)
-            _say_read(job, block, values.itemsize)
-    return Part(column, sums)
+    # Beside NaN, hard is nowhere and no box is near: then the last one stands for all.
+    others = (concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
+    if not concerns(block, known, problem) and (part < plan.parts - 1 or any(others)):
+        return Part(column, None)
+    with session(job) as here, here.loaded(block) as values:
+        return Part(column, here.reducer.about(values, block.start, known, compiled=here.compiled[block.shape]))
 
 
 def added_up(parts: Any) -> Part:
@@ -132,22 +118,7 @@ def finished(part: Part, job: Job) -> Column:
 
 
 def _folded(parts: Any, both: Any) -> Part:
-    several = list(_flat(parts))
+    several = list(flatten(parts if isinstance(parts, list) else [parts]))
     state = folded((part.state for part in several), both)
     misfits = tuple(misfit for part in several for misfit in part.misfits)
-    return Part(several[0].column, state, misfits, any(part.careful for part in several))
-
-
-def _flat(parts: Any) -> Iterator[Part]:
-    if isinstance(parts, Part):
-        yield parts
-    else:
-        for part in parts:
-            yield from _flat(part)
-
-
-def _say_read(job: Job, block: Block, itemsize: int) -> None:
-    """Tell the client how many bytes are done, by an event of the scheduler's."""
-    from distributed import get_worker
-
-    get_worker().log_event(job.number, math.prod(block.shape) * itemsize)
+    return Part(several[0].column, state, misfits)

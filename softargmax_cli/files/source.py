@@ -19,7 +19,7 @@ import numpy.typing as npt
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.watching import Watch
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 
 @dataclass(frozen=True, slots=True)

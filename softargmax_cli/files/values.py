@@ -13,7 +13,7 @@ from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_t
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 LARGEST = 512 << 20
 """Bytes of a file of coordinates, and of the coordinates themselves, which are held in memory."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from softargmax_cli.reduction.blocks import Block, Plan, Remaining
 from softargmax_cli.reduction.finish import finish, finish_block
 from softargmax_cli.reduction.fitting import BOXES
-from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.ordering import Scratch, in_row_major_order, logical
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.reducer import BlockReducer
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Stream
 

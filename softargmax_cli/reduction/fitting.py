@@ -12,8 +12,8 @@ from softargmax_cli.reduction.boxes import STATES, Boxes, boxes_of
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.formulas import FLOAT_INDEX
 from softargmax_cli.reduction.parallel import cores
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.spec import Problem
 
 MIB = 1 << 20
 BLOCK = 2 * MIB

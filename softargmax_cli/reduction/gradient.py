@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.formulas import Formulas, Tensor
+from softargmax_cli.reduction.formulas import F8, I4, Formulas, Layout, Tensor, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
-from softargmax_cli.reduction.mapping import Array, BlockReducer, collapse, memory_order
-from softargmax_cli.reduction.spec import FURTHEST, Problem
+from softargmax_cli.reduction.problem import FURTHEST, Problem
+from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, memory_order, needs_care
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ class BlockDifferentiator(BlockReducer):
         seeds, defined = self._seeds(known, hard - about)
         moment = "moment" if problem.values is None else "value_moment"
         layout = self._layout(
-            *(x, axes, ("mass", moment), problem.window), known=True, careful=by == "beta" or self._care(values, known)
+            *(x, axes, ("mass", moment), problem.window), known=True, careful=by == "beta" or needs_care(values, known)
         )
         layout = replace(layout, precision=problem.precision)
         places = () if problem.values is None else self._places(values, start)
@@ -203,12 +202,6 @@ class BlockDifferentiator(BlockReducer):
             offset = known.moment / mass + np.where(defined, shift, 0)
         with np.errstate(invalid="ignore"):
             return (np.where(defined, -offset * scale / mass, 0.0), np.where(defined, scale / mass, 0.0)), defined
-
-    def _care(self, values: Array, known: State) -> bool:
-        """Whether there is what only a careful layout takes: infinite maxima, NaN to be left out."""
-        if known.maximum.dtype.kind == "f" and not np.isfinite(known.maximum).all():
-            return True
-        return self._problem.nan == "omit" and values.dtype.kind == "f" and bool(np.isnan(values).any())
 
     def _derive(
         self, layout: Layout, by: By, keep: bool, places: int, inputs: Sequence[Array], compiled: bool

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from softargmax_cli.reduction.formulas import Formulas, Tensor
-from softargmax_cli.reduction.layout import Layout
+from softargmax_cli.reduction.formulas import Formulas, Layout, Tensor
 
 
 def block_sums(

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.formulas import Formulas, Tensor
-from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
-from softargmax_cli.reduction.mapping import Array, Misfit, collapse, judged
-from softargmax_cli.reduction.spec import FURTHEST, Problem
+from softargmax_cli.reduction.formulas import F8, I4, Formulas, Layout, Tensor, exact_dtype
+from softargmax_cli.reduction.problem import FURTHEST, Problem
+from softargmax_cli.reduction.reducer import Array, Misfit, collapse, judged, needs_care
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -110,8 +109,6 @@ class MultiBetaReducer:
         self.betas: Float = np.concatenate([self._swept, 2 * self._swept] if full else [self._swept])[:, None]
         # Values may lie however far apart, so that no narrower sum would hold the bound.
         self._precision = problem.precision if problem.values is None else F8
-        self.careful = False
-        """Tells whether NaN, infinities or slices of nothing but −inf have been found so far."""
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
         """Reduce a block that holds whole slices, which come in the memory order of `values`."""
@@ -124,10 +121,10 @@ class MultiBetaReducer:
         """
         return self._found(values, start, None, compiled, summed=self._problem.window is None)
 
-    def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State:
+    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
         """Sum over a block about a maximum and its place that are known, for all of the block's slices.
 
-        known: `hard` counted in the whole array. careful: whether NaN or infinities were found.
+        known: `hard` counted in the whole array.
         """
         problem = self._problem
         x, axes = collapse(values, problem.axes)
@@ -135,7 +132,7 @@ class MultiBetaReducer:
         margin = min(problem.radius, FURTHEST) + 1  # further away, all is as far
         lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
         near = np.clip(hard, -margin, lengths - 1 + margin).astype(self._precision)
-        layout = replace(self._layout(x, axes, ("gap",), problem.window), known=True, careful=careful)
+        layout = replace(self._layout(x, axes, ("gap",), problem.window), known=True, careful=needs_care(values, known))
         exact = exact_dtype(layout.dtype, layout.precision)
         (gap,) = self._gaps(layout, x, [known.maximum[0].astype(exact, copy=False), *near], compiled)
         place = None if known.place is None else known.place[:, 0]
@@ -152,7 +149,6 @@ class MultiBetaReducer:
         maximum, hard, doubt, *gap = self._gaps(layout, x, (), compiled)
         spoilt, misfit = None, None
         if math.isnan(doubt.sum()):
-            self.careful = True
             layout = replace(layout, outputs=("maximum", "hard", "nans", *gaps), careful=True)
             maximum, hard, nans, *gap = self._gaps(layout, x, (), compiled)
             spoilt, misfit = judged(nans > 0, values, self._problem.nan)

@@ -21,18 +21,16 @@ import numpy as np
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.box_reducer import BoxReducer, located
 from softargmax_cli.reduction.boxes import FAN_IN
-from softargmax_cli.reduction.boxing import BoxReducer, located
-from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.folding import Fold, Merge
 from softargmax_cli.reduction.lookalike import Lookalike
-from softargmax_cli.reduction.mapping import Array, Misfit, Reducer, padded
 from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.parallel import in_order
-from softargmax_cli.reduction.readable import Loaded, Pending, Readable
-from softargmax_cli.reduction.spec import FURTHEST, Problem
-from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.problem import FURTHEST, Problem
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
+from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, padded
+from softargmax_cli.reduction.state import Fold, Merge, State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
 
 Answers = TypeVar("Answers")
@@ -105,7 +103,6 @@ class Stream(ABC, Generic[Answers]):
             if remark := self.boxes.note(memory):
                 note(remark)
         self.buffers, self.lookalike = threading.local(), Lookalike()
-        self._shapes: set[tuple[int, ...]] = set()
 
     @abstractmethod
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Answers:
@@ -175,7 +172,6 @@ class Stream(ABC, Generic[Answers]):
 
     def _found(self, box: Sequence[Block], worth: Worth) -> tuple[State, Sequence[str] | None]:
         """Merge the states of all blocks of some slices; the names of rows that came with them."""
-        self.reducer.careful = False  # NaN elsewhere says nothing of these slices
         fold, ids = self._fold(), None
         for part in self._parts(((block, worth[block.shape]) for block in box), 1):
             fold.add(self._moved(part, part.block.start))
@@ -241,11 +237,20 @@ class Stream(ABC, Generic[Answers]):
             yield part
 
     def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
+        waiting: Task | None = None
         for block, compiled in plan:
             pending = self.source.fetch(block)
+            if waiting is not None:
+                # Of a table's last block, whose shape comes but once, no program is worth making.
+                yield waiting if pending is not None else replace(waiting, compiled=False)
+                waiting = None
             if pending is None:
                 return
-            yield Task(block, pending, compiled, known)
+            task = Task(block, pending, compiled, known)
+            if compiled and self.problem.shape[0] is None:
+                waiting = task
+            else:
+                yield task
 
     def _reduce(self, task: Task) -> Part[Answers]:
         """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
@@ -253,8 +258,7 @@ class Stream(ABC, Generic[Answers]):
         values, rows = loaded.values, len(loaded.values)
         part: Part[Answers] = Part(task.block, task.pending.nbytes, rows)
         if task.known is not None:
-            known, careful = task.known, self.reducer.careful
-            state = self.reducer.about(values, task.block.start, known, careful=careful, compiled=task.compiled)
+            state = self.reducer.about(values, task.block.start, task.known, compiled=task.compiled)
             return replace(part, state=state)
         problem, table = self.problem, self.problem.shape[0] is None
         if table and not rows:
@@ -265,8 +269,6 @@ class Stream(ABC, Generic[Answers]):
         compiled = task.compiled
         if table and compiled:
             values = padded(values, problem)
-            compiled = values.shape in self._shapes  # one that comes once, as the last may, is not worth a program
-            self._shapes.add(values.shape)
         if not whole:
             state, misfit = self.reducer.part(values, task.block.start, compiled=compiled)
             return replace(part, misfit=misfit, state=state, ids=loaded.ids)

@@ -9,9 +9,9 @@ import numpy as np
 
 from softargmax_cli.errors import UndefinedError, parameter
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.mapping import NAN, NEGATIVE, Misfit
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.reducer import NAN, NEGATIVE, Misfit
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Problem
 
 POLICIES = f"use {parameter('nan', 'omit')} to leave them out, or {parameter('nan', 'propagate')} to mark their slices"
 SIGNS = f"probabilities are 0 or more; {parameter('kind', 'scores')} takes any numbers"

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.excerpt import Excerpt, weights
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Run, Slices
-from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.sweep import Swept
 from softargmax_cli.report.figure import BLUE, FAINT, FOOT, GREY, HEADER, INK, ORANGE, SKY, WIDTH, begin, drawable
 from softargmax_cli.report.summary import heading, marks, settings

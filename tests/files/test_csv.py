@@ -27,7 +27,7 @@ from softargmax_cli.files.formats.csv import source as csv_source
 from softargmax_cli.files.formats.csv.source import open_csv
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 NAN = math.nan
 INF = math.inf
@@ -817,7 +817,7 @@ def test_a_small_file_does_not_wait_for_polars() -> None:
         "import io, sys\n"
         "from softargmax_cli.files.formats.csv.source import open_csv\n"
         "from softargmax_cli.reduction.blocks import Block\n"
-        "from softargmax_cli.reduction.buffer import Buffer\n"
+        "from softargmax_cli.reduction.readable import Buffer\n"
         "source = open_csv(io.BytesIO(b'a,b\\n' + b'1,2\\n' * 1000), 'x.csv')\n"
         "print(source.fetch(Block((0, 0), (9999, 2))).load(Buffer()).values.sum())\n"
         "print('polars' in sys.modules)\n"

@@ -18,7 +18,7 @@ from softargmax_cli.files.members import damaged, few, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 BUFFER = 64 << 10
 """Bytes of each column read at a time, so that a row group is never in memory as a whole."""

@@ -15,7 +15,7 @@ import numpy as np
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.csv.records import quoted
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 if TYPE_CHECKING:
     from softargmax_cli.files.formats.csv.dialect import Layout

@@ -16,7 +16,7 @@ from softargmax_cli.errors import MissingDependencyError
 from softargmax_cli.files.formats.csv.dialect import Layout
 from softargmax_cli.files.formats.csv.records import Piece
 from softargmax_cli.files.source import Loaded
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 # polars reads nan in any case as a number, and an empty cell as a missing one; what is spelled otherwise (nULL) is left
 # to the plain parser.

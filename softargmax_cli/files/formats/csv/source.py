@@ -14,7 +14,7 @@ from softargmax_cli.files.formats.csv.frames import FrameParser
 from softargmax_cli.files.formats.csv.records import Piece, Records
 from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 _LEAST = 64 << 10
 _MOST = 8 << 20

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import step_of
 from softargmax_cli.reduction.fields import needed_sums
+from softargmax_cli.reduction.formulas import Layout, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import Layout, exact_dtype
-from softargmax_cli.reduction.spec import FURTHEST, NanPolicy, Problem
+from softargmax_cli.reduction.problem import FURTHEST, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -46,13 +46,11 @@ class Misfit:
 class Reducer(Protocol):
     """What the engine needs of a reducer: see `BlockReducer`."""
 
-    careful: bool
-
     @property
     def betas(self) -> float | npt.NDArray[np.float64] | None: ...
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]: ...
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]: ...
-    def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State: ...
+    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State: ...
 
 
 class BlockReducer:
@@ -70,8 +68,6 @@ class BlockReducer:
         self._sums += ["log_moment"] if "log_moment" in needed else []
         self._ties = ["ties"] if "ties" in needed else []
         self._second = ["second"] if "second" in needed else []
-        self.careful = False
-        """Whether NaN, infinities or slices of nothing but −inf have been found so far."""
 
     @property
     def betas(self) -> float | None:
@@ -97,10 +93,10 @@ class BlockReducer:
         outputs = ["maximum", "hard", *self._sums, *self._ties, *(self._second if runner else []), *runner]
         return self._found(values, outputs, None, self._places(values, start), compiled)
 
-    def about(self, values: Array, start: Sequence[int], known: State, *, careful: bool, compiled: bool) -> State:
+    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
         """The sums over a block about a maximum and its place that are known, as those of the block's slices.
 
-        known: `hard` counted in the whole array. careful: whether NaN or infinities were found.
+        known: `hard` counted in the whole array.
         """
         problem = self._problem
         x, axes = collapse(values, problem.axes)
@@ -112,7 +108,9 @@ class BlockReducer:
         if problem.window is not None:
             sums = self._sums
             inputs += [] if known.place is None else [*known.place]
-        layout = self._layout(x, axes, [*sums, *self._second], problem.window, known=True, careful=careful)
+        layout = self._layout(
+            x, axes, [*sums, *self._second], problem.window, known=True, careful=needs_care(values, known)
+        )
         return State(known.maximum, known.hard, **self._run(layout, x, self._places(values, start), inputs, compiled))
 
     def _places(self, values: Array, start: Sequence[int]) -> Sequence[Array]:
@@ -132,7 +130,6 @@ class BlockReducer:
             return state, None
         if problem.kind == "probs" and (negative := values < 0).any():
             return state, _misfit(NEGATIVE, negative)
-        self.careful = True
         layout = replace(layout, outputs=(*outputs, "nans"), careful=True)
         state, nans = self._state(layout, x, places, compiled)
         spoilt, misfit = judged(nans > 0, values, problem.nan)
@@ -197,6 +194,12 @@ def judged(spoilt: Array, values: Array, policy: NanPolicy) -> tuple[Array | Non
 def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:
     places = np.argwhere(where)
     return Misfit(name, len(places), tuple(map(int, places[0])))
+
+
+def needs_care(values: Array, known: State) -> bool:
+    """Tell whether only a careful layout takes a block: beside NaN, or an infinite maximum of its slices."""
+    infinite = known.maximum.dtype.kind == "f" and not np.isfinite(known.maximum).all()
+    return infinite or (values.dtype.kind == "f" and bool(np.isnan(values).any()))
 
 
 def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.reduction.coordinates import KINDS, Coordinates, Values
-from softargmax_cli.reduction.layout import Kind
+from softargmax_cli.reduction.formulas import Kind
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]

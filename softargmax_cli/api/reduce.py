@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from contextlib import ExitStack, closing
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,20 +13,15 @@ import numpy.typing as npt
 from softargmax_cli.api.answers import Collector, Result
 from softargmax_cli.api.arguments import delimiter_of, device_of, one_of, size_of
 from softargmax_cli.api.asking import Axis, spec_of
-from softargmax_cli.api.describing import described
-from softargmax_cli.errors import OptionError, as_called, naming
+from softargmax_cli.api.pipeline import reduction_of
+from softargmax_cli.errors import OptionError, as_called
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected
 from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.tempcopy import copied
-from softargmax_cli.files.temporary import scratch
-from softargmax_cli.files.watching import refusals, watching
-from softargmax_cli.reduction import engine
 from softargmax_cli.reduction.fields import FREE, NAMES
-from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.tensorflow.choice import shared
 
 
@@ -72,29 +65,19 @@ def reduce(
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
     ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.
     """
-    with ExitStack() as files:
-        spec = spec_of(axis, float(beta), kind, coords, values, window, nan, precision)
-        wanted, room, device = _fields(fields), size_of(memory), device_of(device)
-        id_column = None if id_column is None else str(id_column)
-        part = None if select is None else selection_of(select)
-        reading = Reading(key, part, delimiter_of(delimiter), header, id_column)
-        source = files.enter_context(closing(_opened(path_or_array, reading)))
-        files.enter_context(naming(source.name))
-        problem = spec.resolve(source.shape, source.dtype, wanted)
-        if source.sequential and REDUCTION.must_seek(source, problem, room):
-            source = files.enter_context(closing(copied(source, room)))
-            problem = spec.resolve(source.shape, source.dtype, wanted)
-        notes = list(source.notes)
-        runtime = shared(device)
-        run = described(source, problem, runtime.device)
-        collector = Collector(run, wanted)
-        with watching(source.watch, notes), refusals(source.name):
-            for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append, scratch=scratch):
-                collector.add(slices)
-        shape = tuple(source.rows if n is None else n for n in source.shape)
-    for note in notes:
+    spec = spec_of(axis, float(beta), kind, coords, values, window, nan, precision)
+    wanted, room, device = _fields(fields), size_of(memory), device_of(device)
+    id_column = None if id_column is None else str(id_column)
+    part = None if select is None else selection_of(select)
+    reading = Reading(key, part, delimiter_of(delimiter), header, id_column)
+    source = _opened(path_or_array, reading)
+    with reduction_of(source, spec, wanted, room, lambda: shared(device)) as reduction:
+        collector = Collector(reduction.run, wanted)
+        for slices in reduction:
+            collector.add(slices)
+    for note in reduction.notes:
         warnings.warn(f"{source.name}: {as_called(note)}", stacklevel=2)
-    return collector.result(replace(run, shape=shape))
+    return collector.result(reduction.run)
 
 
 def _opened(path_or_array: Any, reading: Reading) -> Source:

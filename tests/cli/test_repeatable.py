@@ -1,0 +1,56 @@
+"""Every command prints and writes the same bytes each time, whichever thread is faster."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from command import Inside
+
+from softargmax_cli.reduction import fitting, stream
+
+pytestmark = pytest.mark.slow
+
+TIMES = 10
+FILES = ("p.npy", "maps.npy", "gaps.npy", "t.csv", "tall.csv")
+COMMANDS = [
+    ["run", "--format", "json"],
+    ["run"],
+    ["check", "--tol", "0.5", "--format", "json"],
+    ["sweep", "--betas", "1,9", "--tol", "2", "--format", "json"],
+    ["grad", "--format", "json"],
+    ["inspect"],
+]
+
+
+@pytest.fixture
+def files(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    monkeypatch.setattr(fitting, "BLOCK", 512)
+    monkeypatch.setattr(fitting, "cores", lambda: 4)
+    monkeypatch.setattr(stream.Stream, "batch", 1)
+    monkeypatch.setattr(stream, "FIRST_COMPILED", 1000)
+    random = np.random.default_rng(1)
+    p = random.dirichlet(np.ones(9), 40)
+    p[::2] = np.eye(9)[random.integers(0, 9, 20)]  # blocks of labels among those of probabilities
+    inside.save("p.npy", p)
+    inside.save("maps.npy", random.normal(size=(3, 12, 17)), "float32")
+    gaps = random.normal(size=(20, 30))
+    gaps[3, 4], gaps[15, 2], gaps[11] = np.nan, np.inf, -np.inf
+    inside.save("gaps.npy", gaps)
+    lines = [",".join(f"{x:.4f}" for x in row) for row in random.normal(size=(300, 12))]
+    inside.write("t.csv", "\n".join(lines) + "\n")
+    inside.write("tall.csv", "\n".join(lines[:90]) + "\n")
+    return inside
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(words[:1]))
+@pytest.mark.parametrize("name", FILES)
+def test_the_same_bytes_ten_times(files: Inside, name: str, command: list[str]) -> None:
+    word, *options = command
+    if word != "inspect":
+        options += {"maps.npy": ["--axis", "-2,-1", "--window", "3"], "tall.csv": ["--axis", "0"]}.get(name, [])
+        options += ["--nan", "omit"] if name == "gaps.npy" else []
+    first, *others = [files(word, name, *options) for _ in range(TIMES)]
+    assert first.code in (0, 1), first.err
+    assert all(done == first for done in others)
+    if word == "inspect":
+        assert ("--kind probs" in first.out) == (name == "p.npy")
