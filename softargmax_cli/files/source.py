@@ -61,6 +61,8 @@ class Facts:
     """Titles of a table's columns, that of the names of rows included."""
     id_column: str | int | None = None
     """Title or number (from 1) of the column of names."""
+    columns: str | None = None
+    """Columns of scores of a table, as --columns takes them, where the file alone does not tell."""
     members: Sequence[Member] = ()
     """Arrays of the file, where it holds them by name and `Reading.inspected` asks for them."""
     shards: tuple[int, ...] | None = None
