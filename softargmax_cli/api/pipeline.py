@@ -16,9 +16,9 @@ from softargmax_cli.reduction.fitting import REDUCTION, Needs
 
 if TYPE_CHECKING:
     from softargmax_cli.files.source import Source
+    from softargmax_cli.reduction.problem import Problem, Spec
     from softargmax_cli.reduction.readable import Readable
     from softargmax_cli.reduction.result import Slices
-    from softargmax_cli.reduction.spec import Problem, Spec
 
 Made = TypeVar("Made")
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.fitting import Needs
-    from softargmax_cli.reduction.layout import Kind
-    from softargmax_cli.reduction.spec import Coords, NanPolicy, Precision, Problem, Spec
+    from softargmax_cli.reduction.formulas import Kind
+    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Problem, Spec
     from softargmax_cli.tensorflow.base import Runtime
 
 
@@ -183,7 +183,7 @@ def excerpt_of(reduction: Reduction) -> Excerpt | None:
 
 def spec_of(asked: Asked) -> Spec:
     """What is asked of every input."""
-    from softargmax_cli.reduction.spec import Spec
+    from softargmax_cli.reduction.problem import Spec
 
     values = None
     if asked.files:

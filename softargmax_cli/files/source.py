@@ -19,7 +19,7 @@ import numpy.typing as npt
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.watching import Watch
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 LARGEST_CUT = 256 << 20
 """Bytes of a chunk that is read in part."""
@@ -63,6 +63,8 @@ class Facts:
     """Titles of a table's columns, that of the names of rows included."""
     id_column: str | int | None = None
     """Title or number (from 1) of the column of names."""
+    columns: str | None = None
+    """Columns of scores of a table, as --columns takes them, where the file alone does not tell."""
     members: Sequence[Member] = ()
     """Arrays of the file, where it holds them by name and `Reading.inspected` asks for them."""
     chunks: tuple[int, ...] | None = None

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.readable import Loaded, Pending, Readable
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
 
 CELLS = {1: 1024, 2: 192}
 """Along each axis, by their number: about what a picture of a page can show."""

@@ -24,7 +24,7 @@ from softargmax_cli.files.source import Loaded
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction import boxes
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 Array = npt.NDArray[Any]
 

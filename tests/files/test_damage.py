@@ -32,7 +32,7 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 VALUES = np.arange(1, 61, dtype="f4").reshape(12, 5)
 MANY = np.arange(1, 60_001, dtype="f4").reshape(12, 5000)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.excerpt import Excerpt, Excerpting, first_boxes, weights
+from softargmax_cli.reduction.readable import Buffer
 
 
 class Table:

@@ -20,7 +20,7 @@ from softargmax_cli.files.members import MOST, chosen, damaged, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 CACHE = 32 << 20
 """Bytes of chunks that h5py keeps decoded."""

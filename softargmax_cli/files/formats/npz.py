@@ -22,7 +22,7 @@ from softargmax_cli.files.members import MOST, chosen, damaged, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Loaded, Member, Pending, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -20,7 +20,7 @@ from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
 from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
 from softargmax_cli.files.watching import AGAIN, Watch
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 MISSING = "name a directory or URL that holds zarr.json or .zarray"
 DAMAGED = "copy the store again, or write it again"
