@@ -17,8 +17,8 @@ from softargmax_cli.cli.destinations import (
     make_directory,
     spare_inputs,
 )
+from softargmax_cli.cli.picture import Drawing, check_axes, drawn
 from softargmax_cli.cli.pipeline import Asked, Inputs, excerpt_of, for_each, say_notes
-from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
 from softargmax_cli.cli.saying import say_note
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError, parameter
