@@ -160,15 +160,13 @@ def _bytes_on_disk(name: str) -> int | None:
 
 def _listed(name: str, several: SeveralArraysError, looked: Looked) -> Inspection:
     """List the arrays of a file where none is named; the first of numbers is tried next."""
-    members = several.members
-    tried = next((each.name for each in members if each.numbers and each.shape), members[0].name)
     facts = {
         "input": "<stdin>" if name == "-" else name,
         "format": several.kind,
         "bytes": _bytes_on_disk(name),
-        "members": arrays_of(members),
+        "members": arrays_of(several.members),
     }
-    return Inspection(facts, count=several.count, arguments=[*run_on(name, replace(looked.reading, key=tried))])
+    return Inspection(facts, count=several.count, arguments=[*run_on(name, replace(looked.reading, key=several.first))])
 
 
 def _arguments(

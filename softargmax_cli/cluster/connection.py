@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,8 +20,10 @@ from softargmax_cli.reduction.parallel import cores
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-PATIENCE = 20
-"""Seconds that a scheduler, or its first worker, may take to answer."""
+ANSWER = 20
+"""Seconds that a scheduler may take to answer."""
+PATIENCE = 60
+"""Seconds that workers may take to start, or to start again."""
 PACKAGES = {"softargmax": "softargmax", "tensorflow": "TensorFlow", "numpy": "NumPy"}
 """Packages whose versions are compared, and their names: the first must be equal, others are noted."""
 
@@ -45,7 +48,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         elif os.path.isfile(scheduler):
             place = {"scheduler_file": scheduler}
         try:
-            client = Client(**place, timeout=PATIENCE)
+            client = Client(**place, timeout=ANSWER)
         except Exception as error:  # the library raises many kinds, by the address and by what is in the file
             what = f"{where}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler --scheduler-file FILE") from None
@@ -102,7 +105,11 @@ def _without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # started later, by such a thread, it would let Ctrl-C through again
+    # Started later, by such a thread, multiprocessing's tracker would let Ctrl-C through again. It would warn of the
+    # locks that are left to it after Ctrl-C.
+    sys.warnoptions.append("ignore")
+    resource_tracker.ensure_running()
+    sys.warnoptions.pop()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -8,7 +8,7 @@ the slices that share it. `da.map_blocks` maps and finishes, `da.reduction` merg
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import os
 import uuid
 from collections import deque
@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softargmax_cli.cluster import connection, tasks
-from softargmax_cli.cluster.session import Job
+from softargmax_cli.cluster.session import Job, end
 from softargmax_cli.cluster.tasks import Column
-from softargmax_cli.errors import ClusterError, InputError, SoftArgmaxError, parameter
+from softargmax_cli.errors import ClusterError, InputError, OutputError, SoftArgmaxError, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_url
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.writers.zarr import Chunks
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.boxes import FAN_IN
 from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.lookalike import Lookalike
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 """How often Dask tries a task again that failed, as those of a network may."""
-LOOK = 0.2
-"""Seconds between two looks at what has been read."""
+LOOK = 5
+"""Seconds between two looks at whether there are workers."""
 FETCHED = 1 << 18
 """Slices that the client fetches at a time, or one column of them."""
 META = np.empty((0, 0), object)
@@ -62,7 +63,7 @@ class Workers:
     @property
     def device(self) -> str:
         """The name of the device, as a runtime has it."""
-        return {"auto": "CPU", "gpu": "GPU:0"}.get(self.asked, self.asked.upper())
+        return "GPU:0" if self.asked == "gpu" else self.asked.upper()
 
 
 def reduce(
@@ -71,28 +72,26 @@ def reduce(
     workers: Workers,
     *,
     memory: int,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
+    advance: Callable[[int], None],
+    note: Callable[[str], None],
     scratch: Scratch | None = None,
 ) -> Iterator[Slices]:
     """Yield all slices in row-major order, as `engine.reduce` does; `memory` (bytes) is that of each worker.
 
     Raises as `engine.reduce`, and ClusterError where workers or the scheduler fail.
     """
-    run = _Run(source, problem, workers, memory, None, advance, note)
-    plan, kept = run.plan, problem.kept
+    plan, kept, undefined = BOXES.plan(source, problem, memory), problem.kept, Undefined(problem)
 
-    def boxes() -> Iterator[Any]:
-        for column in run.columns(range(plan.columns)):
+    def boxes() -> Iterator[tuple[Block, Slices]]:
+        everything = range(plan.columns)
+        for column in _columns(source, problem, workers, memory, None, everything, undefined, advance, note):
             assert column.slices is not None
             yield plan.at(column.number, 0), column.slices
 
-    slices: Iterator[Slices]
-    if plan.in_order:
-        slices = (slices for _, slices in boxes())
-    else:
+    slices: Iterator[Slices] = (slices for _, slices in boxes())
+    if not plan.in_order:
         slices = in_row_major_order(boxes(), kept, [plan.shape[k] for k in kept], memory // 4, scratch)
-    yield from run.undefined.watched(slices)
+    yield from undefined.watched(slices)
 
 
 def write(
@@ -103,125 +102,105 @@ def write(
     chunks: Chunks,
     columns: Sequence[int],
     memory: int,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
+    advance: Callable[[int], None],
+    note: Callable[[str], None],
 ) -> Iterator[Summary]:
-    """Have workers write the results of some columns of slices to a store; yield what is said of each column."""
-    run = _Run(source, problem, workers, memory, chunks, advance, note)
-    for column in run.columns(columns):
-        run.undefined.note_slices(*column.lacking)
+    """Have workers write the results of some columns of slices to a store; yield the summary of each column."""
+    undefined = Undefined(problem)
+    for column in _columns(source, problem, workers, memory, chunks, columns, undefined, advance, note):
+        undefined.note_slices(*column.lacking)
         yield column.summary
-    run.undefined.check()
+    undefined.check()
 
 
-class _Run:
-    """One job on its way through a cluster."""
+def _columns(
+    source: Source,
+    problem: Problem,
+    workers: Workers,
+    memory: int,
+    chunks: Chunks | None,
+    columns: Sequence[int],
+    undefined: Undefined,
+    advance: Callable[[int], None],
+    note: Callable[[str], None],
+) -> Iterator[Column]:
+    """Yield the results of some columns of slices, in their order; misfits are noted."""
+    boxes = BOXES.boxes(source, problem, memory)
+    assert boxes is not None
+    if remark := boxes.note(memory):
+        note(remark)
+    client, plan, lookalike = workers.client, boxes.plan, Lookalike()
+    number, place = uuid.uuid4().hex, workers.input if is_url(workers.input) else os.path.abspath(workers.input)
+    job = Job(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
+    nbytes = BOXES.passes(source, problem, memory) * (source.nbytes or 0) // max(1, plan.columns)
+    try:
+        with _in_words(client, job):
+            _open(client, job, (source.shape, source.stored))
+            for column in _results(client, job, columns):
+                advance(nbytes)
+                for misfit in column.misfits:
+                    undefined.note(misfit, (0,) * len(misfit.first))
+                yield column
+    finally:
+        if client.status == "running":
+            for one in client.run(end, number, on_error="ignore").values():
+                lookalike.join(one)
+    if lookalike.found:
+        note(LOOK_LIKE_WEIGHTS)
 
-    def __init__(
-        self,
-        source: Source,
-        problem: Problem,
-        workers: Workers,
-        memory: int,
-        chunks: Chunks | None,
-        advance: Callable[[int], None],
-        note: Callable[[str], None],
-    ) -> None:
-        boxes = BOXES.boxes(source, problem, memory)
-        assert boxes is not None
-        if remark := boxes.note(memory):
-            note(remark)
-        place = workers.input if is_url(workers.input) else os.path.abspath(workers.input)
-        number = f"softargmax-{uuid.uuid4().hex}"
-        self.plan, self.undefined = boxes.plan, Undefined(problem)
-        self._job = Job(number, source.name, place, workers.reading, problem, self.plan, memory, workers.asked, chunks)
-        self._client, self._stored, self._advance, self._note = workers.client, source.stored, advance, note
-        self._read: deque[int] = deque()
 
-    def columns(self, columns: Sequence[int]) -> Iterator[Column]:
-        """Yield the results of some columns of slices, in their order; misfits are noted."""
-        client, number = self._client, self._job.number
-        try:
-            with self._in_words():
-                self._open()
-                client.subscribe_topic(number, lambda event: self._read.append(event[1]))
-                for column in self._results(columns):
-                    for misfit in column.misfits:
-                        self.undefined.note(misfit, (0,) * len(misfit.first))
-                    yield column
-        finally:
-            lookalike = self._end()
-        if lookalike.found:
-            self._note(LOOK_LIKE_WEIGHTS)
+def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) -> None:
+    """Open the job on every worker. Raises ClusterError where one cannot do it, or sees another input than `here`."""
+    same = "name paths or URLs that are the same on every worker"
+    for address, seen in client.run(tasks.opened, job, on_error="return").items():
+        if isinstance(seen, Exception):
+            remedy = same if isinstance(seen, InputError | OutputError) else getattr(seen, "remedy", "")
+            raise ClusterError(f"the worker {address} cannot begin: {getattr(seen, 'message', seen)}", remedy)
+        if seen != here:
+            raise ClusterError(f"the worker {address} reads another input: {seen[1]} {seen[0]}", same)
 
-    def _open(self) -> None:
-        """Open the job on every worker. Raises ClusterError or InputError where one cannot do it, or sees another."""
-        remedy = "{} a path or URL that is the same on every worker"
-        found = self._client.run(tasks.opened, self._job, on_error="return")
-        for address, seen in found.items():
-            if isinstance(seen, InputError):
-                raise InputError(f"the worker {address} cannot read the input: {seen.message}", remedy.format("name"))
-            if isinstance(seen, SoftArgmaxError):
-                seen.what = f"the worker {address}: {seen.message}"
-                raise seen
-            if isinstance(seen, Exception):
-                raise ClusterError(f"the worker {address} cannot begin: {seen} ({type(seen).__name__})")
-            if seen != (self._job.problem.shape, self._stored):
-                what = f"the worker {address} reads another {self._job.input}: {seen[1]} {seen[0]}"
-                raise ClusterError(what, remedy.format("name"))
 
-    def _results(self, columns: Sequence[int]) -> Iterator[Column]:
-        from distributed import wait
+def _results(client: Client, job: Job, columns: Sequence[int]) -> Iterator[Column]:
+    """Send the graph; yield what comes back, in order."""
+    from distributed import wait
 
-        # Only the futures hold what is computed: it is let go of when it is fetched.
-        futures = deque(_futures(self._client, self._job, columns))
-        size = max(1, FETCHED // max(1, np.prod([self.plan.extent[k] for k in self._job.problem.kept], dtype=int)))
-        while futures:
-            some = [futures.popleft() for _ in range(min(size, len(futures)))]
-            while True:
-                while self._read:
-                    self._advance(self._read.popleft())
-                try:
-                    wait(some, timeout=LOOK)
-                    break
-                except asyncio.TimeoutError:
-                    self._client.wait_for_workers(1, timeout=connection.PATIENCE)
-            found = self._client.gather(some)
-            del some
-            yield from found
+    # Only the futures hold what is computed: it is let go of when it is fetched.
+    futures = deque(_futures(client, job, columns))
+    size = max(1, FETCHED // max(1, math.prod(job.plan.extent[k] for k in job.problem.kept)))
+    while futures:
+        some = [futures.popleft() for _ in range(min(size, len(futures)))]
+        while True:
+            try:
+                wait(some, timeout=LOOK)
+                break
+            except asyncio.TimeoutError:
+                client.wait_for_workers(1, timeout=connection.PATIENCE)
+        found = client.gather(some)
+        del some
+        yield from found
 
-    @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        """Turn what Dask raises into a ClusterError."""
-        from distributed import KilledWorker
 
-        then = f"go on with {parameter('resume')}" if self._job.chunks else "run again"
-        try:
-            yield
-        except SoftArgmaxError:
-            raise
-        except KilledWorker as error:
-            what = f"{error.allowed_failures + 1} workers died over one box, perhaps for want of memory"
-            raise ClusterError(what, f"give workers more memory or fewer threads, and {then}") from None
-        except asyncio.TimeoutError:
-            what = f"all workers of {self._client.scheduler.address} are gone"
-            raise ClusterError(what, f"start workers, and {then}") from None
-        except Exception as error:
-            if self._client.status != "running":
-                what = f"the scheduler {self._client.scheduler.address} is gone"
-                raise ClusterError(what, f"start it again, and {then}") from None
-            what = f"a worker failed: {' '.join(str(error).split())} ({type(error).__name__})"
-            raise ClusterError(what, then) from error
+@contextmanager
+def _in_words(client: Client, job: Job) -> Iterator[None]:
+    """Turn what Dask raises into a ClusterError."""
+    from distributed import KilledWorker
 
-    def _end(self) -> Lookalike:
-        """Close the job on every worker; return what its scores look like."""
-        lookalike = Lookalike()
-        with contextlib.suppress(Exception):
-            if self._client.status == "running":
-                self._client.unsubscribe_topic(self._job.number)
-                for one in self._client.run(tasks.end, self._job.number, on_error="ignore").values():
-                    lookalike.join(one)
-        return lookalike
+    address = client.scheduler.address
+    then = f"go on with {parameter('resume')}" if job.chunks else "run again"
+    try:
+        yield
+    except SoftArgmaxError:
+        raise
+    except KilledWorker as error:
+        what = f"{error.allowed_failures + 1} workers died over one box, perhaps for want of memory"
+        raise ClusterError(what, f"give workers more memory or fewer threads, and {then}") from None
+    except asyncio.TimeoutError:
+        raise ClusterError(f"all workers of {address} are gone", f"start workers, and {then}") from None
+    except Exception as error:
+        if client.status != "running":
+            raise ClusterError(f"the scheduler {address} is gone", f"start it again, and {then}") from None
+        what = f"a worker failed: {' '.join(str(error).split())} ({type(error).__name__})"
+        raise ClusterError(what, then) from error
 
 
 def _futures(client: Client, job: Job, columns: Sequence[int]) -> list[Any]:

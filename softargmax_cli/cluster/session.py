@@ -1,9 +1,8 @@
-"""A worker's session of one job: the open input, TensorFlow, and memory for boxes, kept from task to task."""
+"""A worker's session of one job: the open input and TensorFlow, kept from task to task."""
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -43,7 +42,7 @@ class Job:
     """One input and what is asked of it, sent to each worker once."""
 
     number: str
-    """Unique; also the topic under which workers say how much they have read."""
+    """Unique."""
     name: str
     """The input as the user named it."""
     input: str
@@ -67,38 +66,30 @@ class Session:
     """One job in this process. Raises InputError where the input cannot be read here."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.lookalike = job, Lookalike()
+        self.lookalike = Lookalike()
         self.users, self.ended = 0, False
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         with ExitStack() as stack:
             self.source = stack.enter_context(closing(open_source(job.input, job.reading)))
             self.source.name = job.name
-            self.runtime = shared(job.device)
-            tune(self.runtime.version)
+            runtime = shared(job.device)
+            tune(runtime.version)
             boxes = BOXES.boxes(self.source, job.problem, job.memory)
-            self._buffers: queue.LifoQueue[Buffer] = queue.LifoQueue()
-            for _ in range(boxes.threads(cores(), job.memory) if boxes else 1):
-                self._buffers.put(Buffer())
+            self._room = threading.Semaphore(boxes.threads(cores(), job.memory) if boxes else 1)
+            _, elements = BOXES.fit(self.source, job.problem, job.memory)
+            blocks = BlockReducer(job.problem, runtime)
+            self.reducer = BoxReducer(blocks, job.problem, self.source.order, elements)
             self.compiled = worth_compiling(job.plan, self.source.dtype.itemsize)
             self.close = stack.pop_all().close
-
-    def reducer(self) -> BoxReducer:
-        """Make a reducer that has found no NaN so far."""
-        job, source = self.job, self.source
-        _, elements = BOXES.fit(source, job.problem, job.memory)
-        return BoxReducer(BlockReducer(job.problem, self.runtime), job.problem, source.order, elements)
 
     @contextmanager
     def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:
         """Lend the values of a box; threads wait where the memory holds fewer boxes than there are threads."""
-        buffer = self._buffers.get()
-        try:
+        with self._room:
             pending = self.source.fetch(block)
             assert pending is not None
-            yield pending.load(buffer).values
-        finally:
-            self._buffers.put(buffer)
+            yield pending.load(Buffer()).values
 
 
 _lock = threading.Lock()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from softargmax_cli.cluster.session import Job, end, session
+from dask.core import flatten
+
+from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
-from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.boxing import located
 from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.folding import folded
@@ -19,8 +18,6 @@ from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State, added, merge
 from softargmax_cli.reduction.stream import concerns
 from softargmax_cli.reduction.undefined import lacking
-
-__all__ = ["Column", "Part", "added_up", "again", "completed", "end", "finished", "mapped", "merged", "opened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def mapped(number: Any, job: Job) -> Part:
     column, part = divmod(int(number.item()), job.plan.parts)
     block, problem = job.plan.at(column, part), job.problem
     with session(job) as here, here.loaded(block) as values:
-        reducer, compiled = here.reducer(), here.compiled[block.shape]
+        reducer, compiled = here.reducer, here.compiled[block.shape]
         if job.plan.parts == 1:
             if problem.kind == "scores":
                 here.lookalike.look(values, problem.axes)
@@ -69,7 +66,6 @@ def mapped(number: Any, job: Job) -> Part:
         else:
             state, misfit = reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-        _say_read(job, block, values.itemsize)
     if misfit is None:
         return Part(column, state)
     first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
@@ -93,12 +89,10 @@ def again(found: Part, number: Any, job: Job) -> Part:
         if not concerns(block, known, problem) and not (
             last and not any(concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
         ):
-            _say_read(job, block, here.source.dtype.itemsize)
             return Part(column, None)
         with here.loaded(block) as values:
             compiled = here.compiled[block.shape]
-            sums = here.reducer().about(values, block.start, known, compiled=compiled)
-            _say_read(job, block, values.itemsize)
+            sums = here.reducer.about(values, block.start, known, compiled=compiled)
     return Part(column, sums)
 
 
@@ -130,22 +124,7 @@ def finished(part: Part, job: Job) -> Column:
 
 
 def _folded(parts: Any, both: Any) -> Part:
-    several = list(_flat(parts))
+    several = list(flatten(parts if isinstance(parts, list) else [parts]))
     state = folded((part.state for part in several), both)
     misfits = tuple(misfit for part in several for misfit in part.misfits)
     return Part(several[0].column, state, misfits)
-
-
-def _flat(parts: Any) -> Iterator[Part]:
-    if isinstance(parts, Part):
-        yield parts
-    else:
-        for part in parts:
-            yield from _flat(part)
-
-
-def _say_read(job: Job, block: Block, itemsize: int) -> None:
-    """Tell the client how many bytes are done, by an event of the scheduler's."""
-    from distributed import get_worker
-
-    get_worker().log_event(job.number, math.prod(block.shape) * itemsize)

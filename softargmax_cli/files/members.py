@@ -1,17 +1,18 @@
-"""Which array of a file that holds several is meant."""
+"""The arrays of a file that holds several: which one is meant, and what is said of them."""
 
 from __future__ import annotations
 
 import difflib
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
+import numpy as np
+
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, parameter
 from softargmax_cli.files.source import Member
 from softargmax_cli.files.watching import refusals
-from softargmax_cli.quoting import escaped
 
 FEW = 8
 """Names that an error lists."""
@@ -22,48 +23,62 @@ LONGEST = 60
 
 
 class SeveralArraysError(OptionError):
-    """A file holds several arrays, and none is named; `members` are the first of them, all `count` where few."""
+    """A file of format `kind` holds `count` arrays, and none is named; `members` are the first, `first` can be read."""
 
-    def __init__(self, what: str, remedy: str, kind: str, members: Sequence[Member], count: int) -> None:
+    def __init__(self, what: str, remedy: str, kind: str, members: Sequence[Member], count: int, first: str) -> None:
         super().__init__(what, remedy)
-        self.kind, self.members, self.count = kind, members, count
+        self.kind, self.members, self.count, self.first = kind, members, count, first
 
 
 def chosen(name: str, kind: str, names: Sequence[str], key: str | None, member: Callable[[str], Member]) -> str:
-    """The name of the array that `key` means: its own, or that of the only one where there is no key.
+    """Return the name of the array that `key` means: its own, or without a key that of the only array of numbers.
 
     `kind` is the file's format; `member` describes an array. Raises InputError where there is none, OptionError where
     none has that name, SeveralArraysError where nothing tells which.
     """
     if not names:
         raise InputError(f"{name}: no arrays in it", "is it the file that was meant, and written to its end?")
-    if key is None and len(names) > 1:
-        what = f"{name}: {len(names):,} arrays in it: {few(names)}"
-        members = [member(each) for each in islice(names, MOST)]
-        raise SeveralArraysError(what, f"name one of them with --key {typed(names[0])}", kind, members, len(names))
-    if key is None:
-        return names[0]
-    if key not in names:
+    if key is not None:
+        if key in names:
+            return key
         near = difflib.get_close_matches(key[:LONGEST], names[:10_000], n=1)
-        remedy = f"did you mean --key {typed(near[0])}?" if near else f"it holds {few(names)}"
+        remedy = f"did you mean {parameter('key', near[0])}?" if near else f"it holds {few(names)}"
         raise OptionError(f"{name}: no array is named {shown(key) or '(nothing)'}", remedy)
-    return key
+    if len(names) == 1:
+        return names[0]
+    numbers = [*islice((each for each in map(member, names) if each.numbers), FEW + 1)]
+    if len(numbers) == 1:
+        return numbers[0].name
+    members = [member(each) for each in names[:MOST]]
+    if not numbers:
+        what = f"{name}: no arrays of numbers in it, but {few(names)}"
+        raise InputError(what, f"name one to see why it cannot be read: {parameter('key', names[0])}")
+    first = next((each.name for each in numbers if each.shape), numbers[0].name)
+    what = f"{name}: {len(names):,} arrays in it: {few([each.name for each in numbers])}"
+    remedy = f"name one of them with {parameter('key', first if len(first) <= LONGEST else 'NAME')}"
+    raise SeveralArraysError(what, remedy, kind, members, len(names), first)
 
 
 def shown(key: str) -> str:
-    """A name for a heading or an error: cut where it is long."""
+    """Cut a name for a heading or an error where it is long."""
     return key if len(key) <= LONGEST else key[: LONGEST - 3] + "..."
 
 
-def typed(key: str) -> str:
-    """A name as a shell takes it, where it is not too long to be typed."""
-    if len(key) > LONGEST:
-        return "NAME"
-    return shlex.quote(key) if key.isprintable() else escaped(key)
+def unapplied(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Note attributes of the CF conventions that would change the numbers; nothing is computed from them."""
+    neutral = {"scale_factor": 1, "add_offset": 0, "_FillValue": None, "missing_value": None}
+    told = []
+    for key, nothing in neutral.items():
+        value = np.ravel(attributes.get(key, nothing))
+        if value.dtype.kind in "biuf" and value.size == 1 and value[0] == value[0] != nothing:
+            told.append(f"{key} {value[0]}")
+    if not told:
+        return ()
+    return (f"the numbers are as stored: its attributes {', '.join(told)} (CF conventions) are not applied",)
 
 
 def few(names: Sequence[str]) -> str:
-    """The first names."""
+    """List the first names."""
     return ", ".join(shown(each) for each in names[:FEW]) + (", ..." if len(names) > FEW else "")
 
 

@@ -27,11 +27,5 @@ class Reading:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The options that only some formats know, where they say something."""
-        told = {
-            "--key": self.key,
-            "--delimiter": self.delimiter,
-            "--header": self.header,
-            "--id-column": self.id_column,
-        }
-        return tuple(option for option, value in told.items() if value is not None)
+        """Names of the fields that only some formats know, where they say something."""
+        return tuple(name for name in ("key", "delimiter", "header", "id_column") if getattr(self, name) is not None)

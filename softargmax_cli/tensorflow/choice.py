@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from softargmax_cli.errors import (
     MORE_MEMORY,
     DeviceError,
-    NoSuchDeviceError,
     OptionError,
     parameter,
     short_of_memory,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 VARIABLE = "SOFTARGMAX_RUNTIME"
 """Environment variable that forces a runtime: "native" or "python"."""
 TRIED = "2.21"
-"""The newest minor release of TensorFlow that this program was tried with; pyproject.toml says the oldest."""
+"""The newest minor release of TensorFlow that this program was tried with; pyproject.toml says the oldest admitted."""
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512 --xla_cpu_enable_concurrency_optimized_scheduler=false"
 """XLA halves the vectors of processors that have 512 bits, for the sake of their clock, and keeps more arrays at once,
 to do more in parallel, than a core's cache has room for. Either costs up to a tenth."""
@@ -81,15 +80,7 @@ def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime
         raise DeviceError(
             f"TensorFlow cannot be imported: {error}", "install it with: pip install tensorflow"
         ) from error
-    try:
-        return PythonRuntime(device, alone=alone)
-    except NoSuchDeviceError as error:
-        if not error.remedy:  # there is none at all
-            from softargmax_cli.tensorflow.survey import surveyed
-
-            why, remedy = surveyed().no_gpu()
-            error.what, error.remedy = f"{error.what}: {why}", remedy
-        raise
+    return PythonRuntime(device, alone=alone)
 
 
 class Loader:
@@ -132,7 +123,9 @@ class Loader:
         self.close()
         if self._runtime is None:
             if not tried(made.version):
-                notes.append(f"TensorFlow {made.version} is not {TRIED}, for which this program is tuned")
+                notes.append(
+                    f"TensorFlow {made.version} was not tried with this program, which tunes XLA of {TRIED} only"
+                )
             kind = f"TensorFlow {made.version}, {made.name} runtime on {made.device}"
             for text in (*notes, f"{kind} (force one: {VARIABLE}=native|python)"):
                 note(text)

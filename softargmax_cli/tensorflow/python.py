@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from softargmax_cli.errors import DeviceError, NoSuchDeviceError, parameter
 from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor
+from softargmax_cli.tensorflow.survey import surveyed
 
 
 class PythonRuntime(Runtime):
@@ -35,23 +36,22 @@ class PythonRuntime(Runtime):
         self.device = "CPU" if device == "cpu" else self._open_gpu(device)
 
     def _open_gpu(self, asked: str) -> str:
+        where = f"{parameter('device', asked)}: TensorFlow {self.version}"
         gpus, number = find_gpus(), int(asked.partition(":")[2] or 0)
+        if not gpus:
+            why, remedy = surveyed().no_gpu()
+            raise NoSuchDeviceError(f"{where} sees no GPU here: {why}", remedy)
         if number >= len(gpus):
             names = ", ".join(f"GPU:{k}" for k in range(len(gpus)))
-            raise NoSuchDeviceError(
-                f"{parameter('device', asked)}: TensorFlow {self.version} sees {names or 'no GPU'} here",
-                f"choose one of these, or {parameter('device', 'cpu')}" if gpus else "",
-            )
+            raise NoSuchDeviceError(f"{where} sees only {names} here", f"use {parameter('device', 'gpu')}")
         for gpu in gpus:
             with contextlib.suppress(RuntimeError, ValueError):  # TensorFlow is at work already, as it was set up
                 tf.config.experimental.set_memory_growth(gpu, True)
         try:
             tf.config.list_logical_devices("GPU")  # opens them
         except tf.errors.OpError as error:
-            raise DeviceError(
-                f"{parameter('device', asked)}: TensorFlow {self.version} cannot open the GPU: {error.message}",
-                f"use {parameter('device', 'cpu')}; softargmax devices says more",
-            ) from error
+            remedy = f"use {parameter('device', 'cpu')}; softargmax devices says more"
+            raise DeviceError(f"{where} cannot open the GPU: {error.message}", remedy) from error
         return f"GPU:{number}"
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
@@ -81,28 +81,19 @@ def find_gpus() -> list[Any]:
 
 
 def survey() -> dict[str, Any]:
-    """Describe the build of TensorFlow and the devices that it sees; `error` says why they cannot be opened."""
-    build, error = tf.sysconfig.get_build_info(), None
+    """Collect the facts of a `Survey`: the build, the devices, and the error where these cannot be opened."""
+    build, devices, error = tf.sysconfig.get_build_info(), [], None
     find_gpus()
-    seen = tf.config.list_physical_devices()
+    for device in tf.config.list_physical_devices():
+        description = tf.config.experimental.get_device_details(device).get("device_name")
+        devices.append(", ".join(filter(None, [device.name.removeprefix("/physical_device:"), description])))
     try:
-        tf.config.list_logical_devices()
+        tf.config.list_logical_devices()  # opens them
     except tf.errors.OpError as failure:
         error = failure.message
-    return {
-        "version": str(tf.__version__),
-        "cuda_build": build.get("is_cuda_build"),
-        "cuda": build.get("cuda_version"),
-        "cudnn": build.get("cudnn_version"),
-        "devices": [
-            {
-                "name": device.name.removeprefix("/physical_device:"),
-                "description": tf.config.experimental.get_device_details(device).get("device_name"),
-            }
-            for device in seen
-        ],
-        "error": error,
-    }
+    cuda, cudnn = build.get("cuda_version"), build.get("cudnn_version")
+    built_with = f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "" if build.get("is_cuda_build") is False else None
+    return {"version": str(tf.__version__), "built_with": built_with, "devices": devices, "error": error}
 
 
 class Ops:

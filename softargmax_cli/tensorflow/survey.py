@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import Any
 
 from softargmax_cli.errors import parameter
 
@@ -26,12 +25,10 @@ class Survey:
     error: str | None = None
     """Why it cannot be used, or its GPU cannot be opened."""
     version: str | None = None
-    cuda_build: bool | None = None
-    """None where the build does not say."""
-    cuda: str | None = None
-    cudnn: str | None = None
-    devices: list[dict[str, Any]] = field(default_factory=list)
-    """The name of each, as "GPU:0", and the maker's description of it where that is known."""
+    built_with: str | None = None
+    """Its CUDA and cuDNN; empty where it has none, None where it does not say."""
+    devices: list[str] = field(default_factory=list)
+    """As "CPU:0", "GPU:0, NVIDIA H200"."""
 
     def no_gpu(self) -> tuple[str, str]:
         """Say why no GPU can be used, in TensorFlow's own words, and what to do."""
@@ -41,7 +38,7 @@ class Survey:
         hidden = os.environ.get(VISIBLE)
         if self.error is not None:
             return self.error, cpu
-        if self.cuda_build is False:
+        if self.built_with == "":
             return "this build of TensorFlow has no CUDA", cpu
         if "libcuda.so.1" in missing:
             return "could not load dynamic library libcuda.so.1", f"install NVIDIA's driver, or {cpu}"

@@ -139,7 +139,7 @@ def test_a_scheduler_file(inside: Inside, cluster: str) -> None:
 
 
 def test_what_has_no_meaning(inside: Inside, cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 1)
+    monkeypatch.setattr(connection, "ANSWER", 1)
     inside.save("x.npy", X)
     inside.write("broken.json", "{}")
     for options, said in (

@@ -87,7 +87,7 @@ def test_grad_writes_the_gradient(inside: Inside) -> None:
 def test_inspect_and_devices_say_what_is_there(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "surveyed", lambda: survey.Survey(""))  # importing TensorFlow takes seconds
     assert "3 × 4" in inside("inspect", inside.save("x.npy", TUTORIAL)).out
-    assert "runtime               native" in inside("devices").out
+    assert "native runtime on CPU" in inside("devices").out
 
 
 def test_a_missing_file_is_an_error(inside: Inside) -> None:

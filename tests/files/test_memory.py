@@ -95,7 +95,7 @@ class TestDtypes:
     def test_long_doubles_become_doubles(self, order: Any) -> None:
         array = np.array(["1e4000", "-1e4000", "0.1", "nan"], "g").astype(np.dtype("g").newbyteorder(order))
         source = ArraySource(array)
-        assert (source.dtype, source.nbytes) == (np.dtype("f8"), array.nbytes)
+        assert (source.dtype, source.nbytes) == (np.dtype("f8"), array.size * 8)
         np.testing.assert_array_equal(loaded(source, Block((0,), (4,))), [np.inf, -np.inf, 0.1, np.nan])
 
     @pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])

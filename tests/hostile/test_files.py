@@ -7,11 +7,11 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from cases import ARCHIVES, HDF5, HUGE, NPY, OTHERS, TEXT, Case, described
+from cases import ARCHIVES, HUGE, NPY, OTHERS, TEXT, Case, described
 from measured import Commands, Ended, Most
 
-FILES = {**NPY, **TEXT, **OTHERS, **HDF5, **ARCHIVES}
-GROUPS = {"npy": NPY, "text": TEXT, "others": {**OTHERS, **HDF5}, "archives": ARCHIVES}
+FILES = {**NPY, **TEXT, **OTHERS, **ARCHIVES}
+GROUPS = {"npy": NPY, "text": TEXT, "others": OTHERS, "archives": ARCHIVES}
 
 
 def assert_refused(ended: Ended, cases: dict[str, Case], most: Most) -> None:

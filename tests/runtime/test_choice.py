@@ -81,7 +81,10 @@ def test_a_release_that_was_not_tried_is_used_and_named(told: list[str], monkeyp
     monkeypatch.setattr(choice, "TRIED", "2.0")
     made = Loader("cpu").runtime(told.append)
     assert made.name == "native"
-    assert told == [f"TensorFlow {made.version} is not 2.0, for which this program is tuned", said_of(made)]
+    assert told == [
+        f"TensorFlow {made.version} was not tried with this program, which tunes XLA of 2.0 only",
+        said_of(made),
+    ]
 
 
 @pytest.mark.usefixtures("library")

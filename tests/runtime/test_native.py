@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softargmax_cli.errors import DeviceError, NoSuchDeviceError, as_typed
+from softargmax_cli.errors import DeviceError
 from softargmax_cli.tensorflow.base import Runtime
 from softargmax_cli.tensorflow.graph import CODES
 from softargmax_cli.tensorflow.native import Loan, NativeRuntime
@@ -135,15 +135,6 @@ def test_a_gpu_computes(gpu_runtime: Runtime) -> None:
     for compiled in (False, True):
         function = gpu_runtime.function(doubled, [((3,), F4)], compiled=compiled)
         assert function(np.arange(3, dtype="f4"))[0].tolist() == [0, 2, 4]
-
-
-@pytest.mark.parametrize("asked", ["gpu", "gpu:99"])
-def test_a_gpu_that_is_not_there(python_runtime: Runtime, asked: str) -> None:
-    from softargmax_cli.tensorflow.python import PythonRuntime
-
-    with pytest.raises(NoSuchDeviceError, match=r"TensorFlow .* sees ") as caught:
-        PythonRuntime(asked)
-    assert as_typed(caught.value.what).startswith(f"--device {asked}: ")
 
 
 class TestFailures:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
 from softargmax_cli.files.stretches import stretches
 from softargmax_cli.files.watching import refusals
@@ -112,6 +113,11 @@ def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype in which values of a dtype of real numbers leave a source: native byte order, 8 bytes at most."""
     # TensorFlow knows no extended floats.
     return np.dtype("float64") if dtype.itemsize > 8 else dtype.newbyteorder("=")
+
+
+def open_npy(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
+    """Open an .npy file, or a pipe of one, at its first byte."""
+    return NpySource(stream, name)
 
 
 class NpySource(BoxSource):

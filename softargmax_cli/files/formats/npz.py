@@ -75,8 +75,8 @@ class Archive:
         """What the head of an array says, as far as it is sound."""
         try:
             header = self._header(key)
-        except InputError:
-            return Member(key, None, "")
+        except InputError as error:
+            return Member(key, None, error.what.removeprefix(f"{self._where(key)}: "), numbers=False)
         return Member(key, header.shape, str(header.dtype))
 
     def array(self, key: str, *, checked: bool) -> Source:

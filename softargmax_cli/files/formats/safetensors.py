@@ -157,8 +157,8 @@ def _described(tensor: Any, title: str) -> tuple[str, tuple[int, ...], int]:
 def _member(key: str, tensor: Any) -> Member:
     try:
         kind, shape, _ = _described(tensor, key)
-    except InputError:
-        return Member(key, None, "")
+    except InputError as error:
+        return Member(key, None, error.what.removeprefix(f"{key}: "), numbers=False)
     return Member(key, shape, SMALL_FLOATS[kind][0] if kind in SMALL_FLOATS else str(np.dtype(DTYPES[kind])))
 
 

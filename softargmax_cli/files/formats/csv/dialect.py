@@ -19,7 +19,6 @@ from softargmax_cli.files.formats.csv.cells import (
 )
 from softargmax_cli.files.formats.csv.records import LONGEST, Records, trimmed
 from softargmax_cli.files.reading import NAMED_DELIMITERS
-from softargmax_cli.files.strangers import LONGEST_START, other_format
 
 DELIMITERS = ",\t;| "
 """Those that are looked for; of two that explain a file equally well, the first."""
@@ -145,10 +144,6 @@ def _head(stream: Records, delimiter: str | None) -> tuple[str, str, list[list[s
 
 def _check_start(stream: Records) -> None:
     """Refuse what is not text, and move past a byte order mark."""
-    if stream.compressed and (other := other_format(bytes(stream.held[:LONGEST_START]))):
-        raise InputError(
-            f"{stream.name}: {other.kind}, gzipped; gzipped text can be read", "unpack it with gunzip first"
-        )
     if stream.held.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         raise InputError(
             f"{stream.name}: byte 0: the file is UTF-32, not UTF-8",
