@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.replay import Replay
     from softargmax_cli.files.source import Source
-    from softargmax_cli.reduction.excerpt import Excerpt, Excerpting
     from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.result import Slices
@@ -104,14 +103,12 @@ class Inputs:
         *,
         bar: bool = True,
         needs: Needs | None = None,
-        excerpt: Callable[[Problem], int] | None = None,
         replay: Replay | None = None,
         beta: float | None = None,
     ) -> Iterator[Reduction]:
         """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
         needs: those of what is done to it, where that is more than a reduction.
-        excerpt: how many slices to keep the scores of.
         replay: what opens it, where it is opened more than once; beta: another than the one asked for.
         """
         from softargmax_cli.files.registry import open_source
@@ -139,13 +136,12 @@ class Inputs:
             runtime: Runtime | Workers
             if self._loader is not None:
                 runtime = self._loader.runtime(say_note if asked.verbose else _say_nothing)
-                kept = 0 if excerpt is None else excerpt(problem)
             else:
                 from softargmax_cli.cluster.reduction import Workers
 
                 assert self._client is not None
-                runtime, kept = Workers(self._client, name, asked.reading, asked.device), 0
-            reduction = Reduction(source, problem, runtime, asked.memory, stream, count, kept)
+                runtime = Workers(self._client, name, asked.reading, asked.device)
+            reduction = Reduction(source, problem, runtime, asked.memory, stream, count)
             files.callback(reduction.close)
             yield reduction
 
@@ -176,17 +172,11 @@ class Reduction:
         memory: int,
         stream: io.StringIO | None,
         passes: int,
-        kept: int = 0,
     ) -> None:
         from softargmax_cli.api.describing import described
 
         self.source, self.problem, self._runtime = source, problem, runtime
         self.memory, self._stream, self._passes = memory, stream, passes
-        self._keeping: Excerpting | None = None
-        if kept:
-            from softargmax_cli.reduction.excerpt import CELLS, Excerpting
-
-            self._keeping = Excerpting(source, problem.axes, kept, CELLS[len(problem.axes)])
         self.run = described(source, problem, runtime.device)
         self.notes = [*source.notes]
         """What the user should know; there may be more at the end."""
@@ -238,7 +228,7 @@ class Reduction:
             refusals(source.name),
         ):
             yield from reduce(
-                self._keeping or source,
+                source,
                 self.problem,
                 self._runtime,
                 memory=memory,
@@ -246,11 +236,6 @@ class Reduction:
                 note=self.notes.append,
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
-
-    @property
-    def excerpt(self) -> Excerpt | None:
-        """The scores of the first slices, once all have passed, where they were to be kept."""
-        return None if self._keeping is None else self._keeping.excerpt()
 
     def say_notes(self) -> None:
         """Say them on standard error."""

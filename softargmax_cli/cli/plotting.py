@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.picture import Picture
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,15 +47,20 @@ class Drawing:
         self.add = self._first.add
         """Takes the next slices."""
 
-    def finish(self, reduction: Reduction, summary: Summary) -> None:
+    def finish(self, reduction: Reduction, summary: Summary, read: Callable[[int], Excerpt | None]) -> None:
         """Draw and write, once all slices have come; notes where more were asked for than a picture shows.
 
-        OutputError where it cannot be written.
+        read: reads the scores of so many first slices. Raises OptionError where it cannot, OutputError where the
+        picture cannot be written.
         """
         shown = self._first.count
         if shown < min(self._asked or summary.slices, summary.slices):
             reduction.notes.append(f"the picture shows the first {shown} slices only")
-        self._picture.write(_figure(reduction, self._first.slices, summary))
+        excerpt = read(max(shown, 1))
+        if excerpt is None:
+            what = f"{reduction.run.input}: {parameter('plot')}: its first slices end too far from the beginning"
+            raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
+        self._picture.write(_figure(reduction, self._first.slices, summary, excerpt))
 
     def commit(self) -> None:
         """Put the file in place."""
@@ -67,13 +73,12 @@ class Drawing:
         self._picture.close()
 
 
-def _figure(reduction: Reduction, slices: Slices | None, summary: Summary) -> Figure:
+def _figure(reduction: Reduction, slices: Slices | None, summary: Summary, excerpt: Excerpt) -> Figure:
     from softargmax_cli.report.plots.slices import Page, draw
     from softargmax_cli.report.summary import heading, settings
     from softargmax_cli.report.text import FULL, printable
 
-    run, problem, excerpt = reduction.run, reduction.problem, reduction.excerpt
-    assert excerpt is not None
+    run, problem = reduction.run, reduction.problem
     title, *about = [*heading(run, run.known_shape, FULL, printable), *settings(run, FULL)]
     shown = 0 if slices is None else len(slices)
     if shown < summary.slices:

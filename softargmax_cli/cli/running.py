@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,18 +18,16 @@ from softargmax_cli.cli.destinations import (
     make_directory,
     spare_inputs,
 )
-from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
+from softargmax_cli.cli.plotting import Drawing, check_axes
 from softargmax_cli.cli.saying import say_note
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from softargmax_cli.files.replay import Replay
+    from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Slices
-    from softargmax_cli.reduction.spec import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +98,22 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
             from softargmax_cli.reduction.fitting import BOXES
 
             needs = BOXES
-        excerpt = partial(_kept, rows=shown.rows, table=destination.table, picture=picture is not None)
         with ExitStack() as stack:
-            replay, beta, why = None, None, ""
+            replay, beta, why = stack.enter_context(inputs.replayed(name)), None, ""
+            again = shown.within is not None or picture is not None
             if shown.within is not None:
                 from softargmax_cli.cli.searching import found_beta
 
-                replay = stack.enter_context(inputs.replayed(name))
                 beta, why = found_beta(inputs, name, replay, shown.within, asked.beta, bar=bar)
-            opened = inputs.opened(name, fields, bar=bar, needs=needs, excerpt=excerpt, replay=replay, beta=beta)
+            opened = inputs.opened(name, fields, bar=bar, needs=needs, replay=replay if again else None, beta=beta)
             reduction = stack.enter_context(opened)
             if why:
                 reduction.notes.append(f"--beta auto: {why}")
             if destination.path and to_stores:
                 keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
                 return 0
-            _show(reduction, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
+            excerpt = partial(_excerpt, reduction, replay if again or not replay.runs_dry else None)
+            _show(reduction, excerpt, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table
         return 0
@@ -146,16 +144,9 @@ def _fields(destination: Destination, picture: str | None) -> set[str]:
     return fields
 
 
-def _kept(problem: Problem, rows: int, *, table: bool, picture: bool) -> int:
-    """How many slices are to be shown with their scores."""
-    from softargmax_cli.report.sparkline import sparkling
-
-    lines = sparkling(problem.shape, problem.axes, rows) if table else 0
-    return max(lines, drawn(rows) if picture else 0)
-
-
 def _show(
     reduction: Reduction,
+    excerpt: Callable[[int], Excerpt | None],
     destination: Destination,
     plot: str | None,
     asked: Asked,
@@ -164,7 +155,10 @@ def _show(
     several: bool,
     apart: bool,
 ) -> None:
-    """The slices of one input to their destination; `apart` sets its table apart from the one before."""
+    """Put the slices of one input to their destination.
+
+    excerpt: reads the scores of so many first slices again; apart: whether a table came before.
+    """
     from softargmax_cli.files.writers import fields_of, open_writer
     from softargmax_cli.reduction.result import Summary
 
@@ -194,7 +188,7 @@ def _show(
             for take in takers:
                 take(slices)
         if drawing:
-            drawing.finish(reduction, summary)
+            drawing.finish(reduction, summary, excerpt)
         if not asked.quiet:
             reduction.say_notes()
         run = reduction.run
@@ -203,9 +197,13 @@ def _show(
         if drawing:
             drawing.commit()
     if table:
+        from softargmax_cli.report.sparkline import sparkling
+
+        lines = sparkling(run.known_shape, run.axes, shown.rows)
+        scores = excerpt(lines) if lines else None
         if apart:
             print()
-        table.render(run, run.known_shape, summary, sys.stdout, best=_sparkling(reduction, shown.rows))
+        table.render(run, run.known_shape, summary, sys.stdout, best=scores.best(run.kind) if scores else None)
     elif destination.path != "-" and not asked.quiet:
         from softargmax_cli.report.summary import summary_line
         from softargmax_cli.report.text import signs_of
@@ -213,9 +211,18 @@ def _show(
         print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
 
 
-def _sparkling(reduction: Reduction, rows: int) -> npt.NDArray[np.float64] | None:
-    """What sparklines are drawn from, where the table has some."""
-    from softargmax_cli.report.sparkline import sparkling
+def _excerpt(reduction: Reduction, replay: Replay | None, count: int) -> Excerpt | None:
+    """Read the scores of the first slices again; None where that cannot be done, or would take reading too much.
 
-    run, excerpt = reduction.run, reduction.excerpt
-    return excerpt.best(run.kind) if excerpt and sparkling(run.known_shape, run.axes, rows) else None
+    replay: opens the input once more, where it can be opened.
+    """
+    from softargmax_cli.reduction.excerpt import read_excerpt
+
+    if reduction.on_cluster or not count:
+        return None
+    if not reduction.source.sequential:
+        return read_excerpt(reduction.source, reduction.problem, count)
+    if replay is None:
+        return None
+    with closing(replay.open()) as source:
+        return read_excerpt(source, reduction.problem, count)
