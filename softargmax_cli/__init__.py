@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from softargmax_cli.api.answers import Result
     from softargmax_cli.api.function import softargmax
     from softargmax_cli.api.layer import SoftArgmax
-    from softargmax_cli.api.reducing import reduce
+    from softargmax_cli.api.reduce import reduce
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ def __getattr__(name: str) -> object:
     elif name == "SoftArgmax":
         from softargmax_cli.api.layer import SoftArgmax as value
     elif name == "reduce":
-        from softargmax_cli.api.reducing import reduce as value
+        from softargmax_cli.api.reduce import reduce as value
     elif name == "Result":
         from softargmax_cli.api.answers import Result as value
     else:

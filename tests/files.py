@@ -21,7 +21,7 @@ from safetensors.numpy import save as safetensors
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 Array = npt.NDArray[Any]
 

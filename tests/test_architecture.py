@@ -22,7 +22,7 @@ PACKAGE = "softargmax_cli"
 TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "tests"}
 """Beside dot-files."""
 
-GEOMETRY = ("reduction.blocks", "reduction.buffer")
+GEOMETRY = ("reduction.blocks", "reduction.readable")
 RESULTS = ("reduction.fields", "reduction.result")
 MAY_IMPORT = {
     "errors": ["quoting"],
@@ -30,8 +30,14 @@ MAY_IMPORT = {
     "tensorflow": ["errors", "tensorflow"],
     "reduction": ["errors", "reduction"],
     "files": ["errors", "quoting", "files", *GEOMETRY, *RESULTS],
-    "report": ["errors", "quoting", "report", *RESULTS, "reduction.slopes", "reduction.sweep"],
-    "cluster": ["errors", "files", "reduction", "tensorflow", "api.describing", "cluster"],
+    "report": [
+        "errors",
+        "quoting",
+        "report",
+        *RESULTS,
+        *(f"reduction.{m}" for m in ("slopes", "sweep", "problem", "excerpt")),
+    ],
+    "cluster": ["errors", "files", "reduction", "tensorflow", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],
     "guide": [],
     "cli": [""],

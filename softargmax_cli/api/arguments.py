@@ -1,28 +1,95 @@
-"""Parse arguments as people write them. Loads nothing."""
+"""Parse arguments as people write them. Loads NumPy where a reduction is asked for, not before."""
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.files.reading import NAMED_DELIMITERS
+
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.problem import Arrays, Problem, Spec
+
+Axis = int | tuple[int, ...] | list[int]
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 LEAST_MEMORY = 16 * 2**20
 
 
+def spec_of(
+    axis: Any,
+    beta: float,
+    kind: Any,
+    coords: Any,
+    values: Any,
+    window: Any,
+    nan: Any = "propagate",
+    precision: Any = "auto",
+) -> Spec:
+    """Return what is asked of any array. Raises OptionError for an argument that has no meaning."""
+    from softargmax_cli.reduction.formulas import Kind
+    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
+
+    axes = axes_of(axis)
+    return Spec(
+        axes,
+        one_of("kind", kind, get_args(Kind)),
+        beta,
+        one_of("coords", coords, get_args(Coords)),
+        _values(values, len(axes)),
+        window_of(window),
+        one_of("nan", nan, get_args(NanPolicy)),
+        one_of("precision", precision, get_args(Precision)),
+    )
+
+
+def resolved(spec: Spec, shape: tuple[int | None, ...], dtype: str) -> Problem:
+    """Return what is asked of one tensor, of which the reduced axes must have known lengths.
+
+    Raises OptionError for an axis that it has not, or for values that are not as many as its indices; InputError for
+    a length that is 0 or not known, and for slices whose positions float32 does not tell apart.
+    """
+    import numpy as np
+
+    from softargmax_cli.reduction.problem import shape_text
+
+    problem = spec.resolve(shape, np.dtype(dtype), frozenset())
+    for axis in problem.axes:
+        if shape[axis] is None:
+            raise InputError(
+                f"the length of axis {axis} is not known (shape {shape_text(shape)})",
+                "set it: only axes that stay may have any length",
+            )
+    positions = math.prod(shape[axis] or 1 for axis in problem.axes)
+    if positions >= 1 << 24:
+        raise InputError(f"a slice of {positions:,} scores is too long for a tensor", "pass the array to reduce")
+    return problem
+
+
+def beta_of(beta: Any, temperature: Any) -> Any:
+    """Return β, of which temperature is the inverse; 100 where neither is given. Tensors stay tensors."""
+    if temperature is None:
+        return 100.0 if beta is None else beta
+    if beta is not None:
+        raise OptionError(f"{parameter('beta')} and {parameter('temperature')} say the same thing", "give one of them")
+    if isinstance(temperature, int | float) and not 0 < temperature < math.inf:
+        raise OptionError(f"{parameter('temperature', temperature)}: it must be a finite number above 0")
+    return 1.0 / temperature
+
+
 def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
-    """`value`, which must be one of the choices; OptionError where it is not."""
+    """Return `value`. Raises OptionError where it is none of the choices."""
     if value not in choices:
         raise OptionError(f"{name}={value!r}: no such choice", f"choose one of {', '.join(map(repr, choices))}")
     return value
 
 
 def axes_of(axis: Any) -> tuple[int, ...]:
-    """The axes named by an integer or by several. Raises OptionError for anything else."""
+    """Return the axes named by an integer or by several. Raises OptionError for anything else."""
     try:
         return (operator.index(axis),)
     except TypeError:
@@ -34,7 +101,7 @@ def axes_of(axis: Any) -> tuple[int, ...]:
 
 
 def window_of(window: Any) -> int | None:
-    """A distance in indices; None for none. Raises OptionError for what is no integer."""
+    """Return a distance in indices; None for none. Raises OptionError for what is no integer."""
     try:
         return None if window is None else operator.index(window)
     except TypeError:
@@ -42,7 +109,7 @@ def window_of(window: Any) -> int | None:
 
 
 def size_of(size: int | str) -> int:
-    """Bytes, of a number or of "200MB", "1.5GB", "512MiB". Raises OptionError for less than 16 MiB."""
+    """Return bytes, of a number or of "200MB", "1.5GB", "512MiB". Raises OptionError for less than 16 MiB."""
     if isinstance(size, str):
         found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?I?)B?", size.strip().upper())
         if found is None or found[2] not in UNITS:
@@ -57,15 +124,65 @@ def size_of(size: int | str) -> int:
 
 
 def device_of(device: str) -> str:
-    """The device in small letters. Raises OptionError where it is none of cpu, gpu and gpu:N."""
+    """Return the device in small letters. Raises OptionError where it is none of cpu, gpu and gpu:N."""
     if not re.fullmatch(r"cpu|gpu(:\d+)?", device.lower()):
         raise OptionError(f"{device!r} is no device", "choose cpu, gpu or gpu:N")
     return device.lower()
 
 
 def delimiter_of(delimiter: str | None) -> str | None:
-    """The character between cells, which may have a name, as "tab". Raises OptionError where it is none."""
-    delimiter = NAMED_DELIMITERS.get(delimiter or "", delimiter)
-    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n'):
+    """Return the character between cells, which may have a name, as "tab". Raises OptionError where it is none."""
+    if delimiter is None:
+        return None
+    character = NAMED_DELIMITERS.get(delimiter.lower(), delimiter)
+    if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
         raise OptionError(f"{delimiter!r} is no delimiter", f"give one character, or {', '.join(NAMED_DELIMITERS)}")
-    return delimiter
+    return character
+
+
+def comment_of(comment: str | None) -> str | None:
+    """Return what begins a comment, empty for nothing. Raises OptionError where it cannot be told from a cell."""
+    if comment and (
+        not comment.isprintable() or not comment.isascii() or set(comment) & set('" ') or comment[0].isalnum()
+    ):
+        raise OptionError(
+            f"{comment!r} begins no comment", "give a mark as # or % or //, or '' where there are no comments"
+        )
+    return comment
+
+
+def decimal_of(decimal: str | None) -> str | None:
+    """Return the decimal mark. Raises OptionError where it is neither a point nor a comma."""
+    mark = {"point": ".", "comma": ","}.get(decimal or "", decimal)
+    if mark not in (None, ".", ","):
+        raise OptionError(f"{decimal!r} is no decimal mark", "give , or .")
+    return mark
+
+
+def skip_of(skip: int | None) -> int | None:
+    """Return how many lines to leave out. Raises OptionError where it is no number of lines."""
+    if skip is not None and (isinstance(skip, bool) or operator.index(skip) < 0):
+        raise OptionError(f"skip={skip!r}: a number of lines is 0 or more")
+    return skip
+
+
+def _values(values: Any, axes: int) -> Arrays | None:
+    """Return the coordinate of each index, one array for each axis."""
+    import numpy as np
+
+    if values is None:
+        return None
+    several = [values] if axes == 1 else list(values)
+    if len(several) != axes:
+        raise OptionError(f"values: {len(several)} for {axes} axes", "give a sequence with one array for each axis")
+    arrays = []
+    for each in several:
+        try:
+            array = np.array(each, np.float64)
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"values: not a number for each index: {error}") from None
+        if array.ndim != 1 or not array.size:
+            many = "" if axes == 1 else ", and there is one such array for each axis"
+            raise OptionError(f"values: shape {array.shape}: an axis has one coordinate for each index, (n,){many}")
+        arrays.append(array)
+    return tuple(arrays)

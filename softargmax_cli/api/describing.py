@@ -6,8 +6,8 @@ from typing import Any
 
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Run
-from softargmax_cli.reduction.spec import Problem
 
 
 def described(source: Source, problem: Problem, device: str) -> Run:

@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras  # type: ignore[import-untyped]
-import tensorflow as tf
+from keras import ops
 
-from softargmax_cli.api.asking import Axis, resolved, spec_of
+from softargmax_cli.api.arguments import Axis, beta_of, resolved, spec_of
 from softargmax_cli.api.function import softargmax
 from softargmax_cli.errors import OptionError, naming
 
 
 @keras.saving.register_keras_serializable(package="softargmax")
 class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
-    """The mean coordinate along one axis, or several as one, with weights softmax(β·x); see `softargmax`.
+    """Compute the mean coordinate along one axis, or several as one, with weights softmax(β·x); see `softargmax`.
 
     (batch, …, n, …) → (batch, …): of the layer's compute dtype, shaped as the input without the axis; with several
     axes, one more last dimension of their number, in the order given. Heatmaps (batch, height, width, keypoints) with
     `axis=(1, 2)` become (batch, keypoints, 2): rows and columns. Axes count the batch's.
 
-    beta: inverse temperature > 0, a number; with `trainable_beta` where its training begins. What is trained is the
-        weight `log_beta`, of which it is the exponential, so that it stays above 0. A frozen layer keeps its β.
+    beta: inverse temperature > 0, a number; 100 where neither it nor `temperature`, 1/β, is given. With
+        `trainable_beta` it is where training begins: the weight `log_beta` is trained, of which β is the exponential,
+        so that it stays above 0. A frozen layer keeps its β.
     axis, kind, coords, values, window: as those of `softargmax`.
     kwargs: as those of any layer. Half precision rounds indices from 128 on to eighths, from 512 on to halves: under a
         policy of mixed precision give this layer `dtype="float32"`, or use `coords="corners"`.
@@ -36,22 +37,18 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
     def __init__(
         self,
         axis: Axis = -1,
-        beta: float = 100.0,
+        beta: float | None = None,
         trainable_beta: bool = False,
         kind: Literal["scores", "probs", "cost"] = "scores",
         coords: Literal["index", "corners", "centers"] = "index",
         values: Any = None,
         window: int | None = None,
+        temperature: float | None = None,
         **kwargs: Any,
     ) -> None:
-        if keras.backend.backend() != "tensorflow":
-            raise OptionError(
-                f"SoftArgmax computes with TensorFlow, and Keras uses {keras.backend.backend()} here",
-                "set the environment variable KERAS_BACKEND=tensorflow before Keras is imported",
-            )
         super().__init__(**kwargs)
         with naming("SoftArgmax"):
-            self._spec = spec_of(axis, float(beta), kind, coords, values, window)
+            self._spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, window)
             if trainable_beta and kind == "probs":
                 raise OptionError("trainable_beta: probabilities are taken as they are, without β")
         self.trainable_beta = trainable_beta
@@ -59,13 +56,13 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     @property
     def beta(self) -> float:
-        """The inverse temperature as it is now."""
+        """Return the inverse temperature as it is now."""
         if self.log_beta is None:
             return self._spec.beta
         return math.exp(float(keras.ops.convert_to_numpy(self.log_beta)))
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Look at the lengths, and make the weight, if there is one."""
+        """Check the lengths, and make the weight where β is trained."""
         with naming("SoftArgmax"):
             resolved(self._spec, tuple(input_shape), "float32")
         if self.trainable_beta:
@@ -73,18 +70,18 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
                 name="log_beta",
                 shape=(),
                 # Not `Constant`, which rounds to the dtype of Keras before it is that of the weight.
-                initializer=lambda shape, dtype: tf.constant(math.log(self._spec.beta), dtype, shape),
+                initializer=lambda shape, dtype: ops.full(shape, math.log(self._spec.beta), dtype),
                 # Half precision would round β to a hundredth of itself, whether it stores or computes.
                 dtype="float64" if self.variable_dtype == "float64" else "float32",
                 autocast=False,
             )
 
     def call(self, inputs: Any) -> Any:
-        """The coordinates of one batch."""
+        """Return the coordinates of one batch."""
         spec = self._spec
         return softargmax(
             inputs,
-            spec.beta if self.log_beta is None else tf.exp(tf.convert_to_tensor(self.log_beta)),
+            spec.beta if self.log_beta is None else ops.exp(self.log_beta),
             spec.axes,
             kind=spec.kind,
             coords=spec.coords,
@@ -93,18 +90,19 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The shape of the coordinates."""
+        """Return the shape of the coordinates."""
         with naming("SoftArgmax"):
             problem = resolved(self._spec, tuple(input_shape), "float32")
         several = () if len(problem.axes) == 1 else (len(problem.axes),)
         return (*(input_shape[k] for k in problem.kept), *several)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, in plain Python; β as it was then."""
+        """Return the constructor's arguments in plain Python; β as it was then."""
         spec, values = self._spec, self._values()
         return {
             **super().get_config(),
-            "axis": spec.axes[0] if len(spec.axes) == 1 else list(spec.axes),
+            # Not "axis": Keras takes the first of a list of that name, where it loads a model from .h5.
+            "axes": spec.axes[0] if len(spec.axes) == 1 else list(spec.axes),
             "beta": spec.beta,
             "trainable_beta": self.trainable_beta,
             "kind": spec.kind,
@@ -117,7 +115,13 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
             "window": spec.window,
         }
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SoftArgmax:
+        """Make the layer that `get_config` tells of."""
+        config = dict(config)
+        return cls(axis=config.pop("axes"), **config)
+
     def _values(self) -> Any:
-        """As `softargmax` takes them."""
+        """Return the values as `softargmax` takes them."""
         values = self._spec.values
         return values[0] if values is not None and len(values) == 1 else values

@@ -17,7 +17,8 @@ from softargmax_cli.cli import options
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.asking import Asked, Inputs, Reduction
+    from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.cli.verdicts import Criterion, VerdictReport
     from softargmax_cli.reduction.check import Verdict
 
@@ -118,6 +119,10 @@ def check(
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
+    columns: options.Columns = None,
+    skip: options.Skip = None,
+    comment: options.Comment = None,
+    decimal: options.Decimal = None,
     format: Format = "table",
     output: Output = None,
     rows: Rows = 20,
@@ -135,7 +140,7 @@ def check(
 
     softargmax check scores.csv --format junit -o report.xml
     """
-    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.verdicts import Criterion, VerdictReport
     from softargmax_cli.files.reading import Reading
 
@@ -148,7 +153,7 @@ def check(
         window=window,
         nan=nan,
         precision=precision,
-        reading=Reading(key, select, delimiter, header, id_column),
+        reading=Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal),
         device=device,
         memory=memory,
         quiet=quiet,
@@ -185,8 +190,8 @@ def _refuse_contradictions(names: Sequence[str], criterion: Criterion) -> None:
 
 def _check_all(names: Sequence[str], asked: Asked, criterion: Criterion, report: VerdictReport, *, force: bool) -> int:
     """Check each input and report; 0, 1 where a check failed, 2 where an input cannot be used."""
-    from softargmax_cli.cli.asking import for_each
     from softargmax_cli.cli.destinations import spare_inputs
+    from softargmax_cli.cli.pipeline import for_each, say_notes
     from softargmax_cli.files.temporary import blaming
     from softargmax_cli.files.writers.atomic import open_target
     from softargmax_cli.report.verdict import verdict_line
@@ -204,7 +209,7 @@ def _check_all(names: Sequence[str], asked: Asked, criterion: Criterion, report:
                 verdict = _judged(reduction, criterion, report.rows)
                 report.add(reduction.run, verdict, criterion, time.monotonic() - begun)
             if not asked.quiet:
-                reduction.say_notes()
+                say_notes(reduction)
             return 0 if verdict.passed else NOT_CLOSE
 
         code = for_each(names, asked, work, report.refuse)

@@ -70,6 +70,10 @@ def grad(
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
+    columns: options.Columns = None,
+    skip: options.Skip = None,
+    comment: options.Comment = None,
+    decimal: options.Decimal = None,
     output: Output = None,
     format: Format = "table",
     rows: options.Rows = 20,
@@ -87,8 +91,8 @@ def grad(
 
     softargmax grad scores.csv --wrt beta --format csv
     """
-    from softargmax_cli.cli.asking import Asked
     from softargmax_cli.cli.grading import Wanted, grad_all
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.files.reading import Reading
 
     asked = Asked(
@@ -100,7 +104,7 @@ def grad(
         window=window,
         nan=nan,
         precision=precision,
-        reading=Reading(key, select, delimiter, header, id_column),
+        reading=Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal),
         device=device,
         memory=memory,
         quiet=quiet,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
     choose_destinations,
@@ -17,10 +16,12 @@ from softargmax_cli.cli.destinations import (
     names_store,
     spare_inputs,
 )
+from softargmax_cli.cli.pipeline import Asked, Inputs, for_each, say_notes
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import array_format_of
 
 if TYPE_CHECKING:
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.files.writers.atomic import Writer
     from softargmax_cli.files.writers.npy import BoxWriter
 
@@ -117,7 +118,7 @@ def _show(
             for sink in sinks:
                 sink.write(slices)
         if not asked.quiet:
-            reduction.say_notes()
+            say_notes(reduction)
         shape = reduction.run.known_shape
         if boxes is not None:
             boxes.commit((*shape, *_coordinates(reduction)))

@@ -22,6 +22,10 @@ def run(
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
+    columns: options.Columns = None,
+    skip: options.Skip = None,
+    comment: options.Comment = None,
+    decimal: options.Decimal = None,
     output: options.Output = None,
     format: options.Format = None,
     rows: options.Rows = 20,
@@ -47,7 +51,7 @@ def run(
 
     softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     """
-    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.running import Cluster, Shown, run_all
     from softargmax_cli.files.reading import Reading
 
@@ -61,7 +65,7 @@ def run(
         window=window,
         nan=nan,
         precision=precision,
-        reading=Reading(key, select, delimiter, header, id_column),
+        reading=Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal),
         device=device,
         memory=memory,
         quiet=quiet,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.asking import Asked, Inputs, Reduction, for_each
 from softargmax_cli.cli.destinations import (
     Destination,
     choose_destinations,
@@ -18,14 +17,15 @@ from softargmax_cli.cli.destinations import (
     make_directory,
     spare_inputs,
 )
-from softargmax_cli.cli.plotting import Drawing, check_axes
+from softargmax_cli.cli.picture import Drawing, check_axes
+from softargmax_cli.cli.pipeline import Asked, Inputs, excerpt_of, for_each, say_notes
 from softargmax_cli.cli.saying import say_note
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
-    from softargmax_cli.files.replay import Replay
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Slices
 
@@ -112,7 +112,7 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
             if destination.path and to_stores:
                 keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
                 return 0
-            excerpt = partial(_excerpt, reduction, replay if again or not replay.runs_dry else None)
+            excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
             _show(reduction, excerpt, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table
@@ -190,7 +190,7 @@ def _show(
         if drawing:
             drawing.finish(reduction, summary, excerpt)
         if not asked.quiet:
-            reduction.say_notes()
+            say_notes(reduction)
         run = reduction.run
         if sink:
             sink.commit(summary, run.known_shape)
@@ -209,20 +209,3 @@ def _show(
         from softargmax_cli.report.text import signs_of
 
         print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
-
-
-def _excerpt(reduction: Reduction, replay: Replay | None, count: int) -> Excerpt | None:
-    """Read the scores of the first slices again; None where that cannot be done, or would take reading too much.
-
-    replay: opens the input once more, where it can be opened.
-    """
-    from softargmax_cli.reduction.excerpt import read_excerpt
-
-    if reduction.on_cluster or not count:
-        return None
-    if not reduction.source.sequential:
-        return read_excerpt(reduction.source, reduction.problem, count)
-    if replay is None:
-        return None
-    with closing(replay.open()) as source:
-        return read_excerpt(source, reduction.problem, count)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.asking import Inputs
+    from softargmax_cli.cli.pipeline import Inputs
     from softargmax_cli.files.replay import Replay
     from softargmax_cli.reduction.result import Run
     from softargmax_cli.reduction.sweep import Swept

@@ -8,13 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
-from softargmax_cli.cli.asking import Asked, Reduction
 from softargmax_cli.cli.destinations import Destination
+from softargmax_cli.cli.pipeline import Asked, say_notes
 from softargmax_cli.cli.saying import say_note
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.files.writers.zarr import ZarrWriter
     from softargmax_cli.reduction.result import Summary
 
@@ -54,7 +55,7 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
         return
     if asked.reading.id_column is not None and 0 in reduction.problem.kept:
         say_note(f"{run.input}: a Zarr store holds no names of slices; -o NAME.npz does")
-    reduction.say_notes()
+    say_notes(reduction)
     if len(columns) < plan.columns:
         say_note(f"{run.input}: {plan.columns - len(columns):,} chunks were there already")
     print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)

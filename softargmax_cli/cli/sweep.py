@@ -107,6 +107,10 @@ def sweep(
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
+    columns: options.Columns = None,
+    skip: options.Skip = None,
+    comment: options.Comment = None,
+    decimal: options.Decimal = None,
     plot: Plot = None,
     output: Output = None,
     format: Format = None,
@@ -124,7 +128,7 @@ def sweep(
 
     softargmax sweep scores.npy --format json | jq .recommended_beta
     """
-    from softargmax_cli.cli.asking import Asked
+    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.sweeping import Shown, sweep_file
     from softargmax_cli.files.reading import Reading
 
@@ -139,7 +143,7 @@ def sweep(
         window=window,
         nan=nan,
         precision=precision,
-        reading=Reading(key, select, delimiter, header, id_column),
+        reading=Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal),
         device=device,
         memory=memory,
         quiet=quiet,

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.asking import Asked, Inputs, for_each
 from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
+from softargmax_cli.cli.pipeline import Asked, Inputs, for_each
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
             done = sweep_input(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance)
             if picture is not None:
-                from softargmax_cli.report.plots.betas import draw
+                from softargmax_cli.report.plots import draw_betas
 
-                picture.write(draw(done.run, done.swept, tolerance, done.recommended))
+                picture.write(draw_betas(done.run, done.swept, tolerance, done.recommended))
             if numbers is not None:
                 _put(numbers, _text(done, format).encode())
             if picture is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -55,25 +56,25 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         stack.callback(_close, client)
         try:
             client.wait_for_workers(1 if scheduler else workers, timeout=PATIENCE)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             raise ClusterError(f"{where}: no worker in {PATIENCE} s", "start one with: dask worker ADDRESS") from None
         yield client
 
 
 def compare_versions(client: Client) -> list[str]:
     """Note the packages that workers have in other versions; ClusterError where that is softargmax."""
-    notes = []
+    notes: dict[str, None] = {}
     for package, name in PACKAGES.items():
         ours = version(package)
         for address, theirs in client.run(version, package, on_error="return").items():
             if theirs == ours:
                 continue
             found = f"no {name}" if isinstance(theirs, Exception) else f"{name} {theirs}"
-            what = f"the worker {address} has {found}, this machine {ours}"
             if package == "softargmax":
+                what = f"the worker {address} has {found}, this machine {ours}"
                 raise ClusterError(what, f"install it there: pip install 'softargmax[cluster]=={ours}'")
-            notes.append(what)
-    return notes
+            notes[f"workers have {found}, this machine {ours}"] = None
+    return [*notes]
 
 
 def described(client: Client) -> str:

@@ -15,13 +15,13 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.boxing import BoxReducer
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.lookalike import Lookalike
-from softargmax_cli.reduction.mapping import BlockReducer
 from softargmax_cli.reduction.parallel import cores
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.reducer import BlockReducer
 from softargmax_cli.reduction.stream import worth_compiling
 from softargmax_cli.tensorflow.choice import shared, tune
 

@@ -9,13 +9,12 @@ from dask.core import flatten
 
 from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
-from softargmax_cli.reduction.boxing import located
+from softargmax_cli.reduction.box_reducer import located
 from softargmax_cli.reduction.finish import finish_block
-from softargmax_cli.reduction.folding import folded
-from softargmax_cli.reduction.mapping import Misfit
 from softargmax_cli.reduction.ordering import logical
+from softargmax_cli.reduction.reducer import Misfit
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.state import State, added, folded, merge
 from softargmax_cli.reduction.stream import concerns
 from softargmax_cli.reduction.undefined import lacking
 
@@ -83,17 +82,12 @@ def again(found: Part, number: Any, job: Job) -> Part:
     column, part = divmod(int(number.item()), job.plan.parts)
     plan, problem, known = job.plan, job.problem, located(found.state, job.problem)
     block = plan.at(column, part)
-    with session(job) as here:
-        # Beside NaN, hard is nowhere and no box is near: the last one stands for all.
-        last = part == plan.parts - 1
-        if not concerns(block, known, problem) and not (
-            last and not any(concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
-        ):
-            return Part(column, None)
-        with here.loaded(block) as values:
-            compiled = here.compiled[block.shape]
-            sums = here.reducer.about(values, block.start, known, compiled=compiled)
-    return Part(column, sums)
+    # Beside NaN, hard is nowhere and no box is near: then the last one stands for all.
+    others = (concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
+    if not concerns(block, known, problem) and (part < plan.parts - 1 or any(others)):
+        return Part(column, None)
+    with session(job) as here, here.loaded(block) as values:
+        return Part(column, here.reducer.about(values, block.start, known, compiled=here.compiled[block.shape]))
 
 
 def added_up(parts: Any) -> Part:

@@ -11,7 +11,7 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.source import BoxSource, Loaded
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 
 class ArraySource(BoxSource):

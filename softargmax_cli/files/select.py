@@ -15,7 +15,7 @@ from softargmax_cli.files.selection import Selection
 from softargmax_cli.files.source import BoxSource, Loaded, Source
 from softargmax_cli.files.tempcopy import Copy, copied
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 MEMORY = 32 << 20
 """Bytes that copying may take, where the array can only be read in order."""

@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, InputMissingError
@@ -16,10 +15,8 @@ from softargmax_cli.files.remote import is_url, opened_url
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-LOOK = 9
-"""Bytes that tell a format which is read, where it begins at once."""
-FAR = 2048 + LOOK
-"""Bytes that tell one which may begin with other things."""
+LOOK = 2048 + 9
+"""Bytes that tell every format, also one that may begin with other things."""
 
 _REMEDIES = {
     errno.EACCES: "see who may read it: ls -l",
@@ -53,22 +50,14 @@ def opened(path: str) -> tuple[BinaryIO, str, int | None]:
     return stream, path, status.st_size or None
 
 
-def looked_at(stream: BinaryIO, known: Callable[[bytes], bool]) -> tuple[BinaryIO, bytes]:
-    """Look at the first bytes of a stream: `LOOK` where these are `known`, else `FAR` or more, or all that it has.
-
-    Returns a stream that is still at its first byte, and these bytes.
-    """
-    first = stream.peek(LOOK)  # type: ignore[attr-defined]  # a BufferedReader; BinaryIO has it not
-    if not first or len(first) >= FAR or (len(first) >= LOOK and known(first)):
-        return stream, first
+def looked_at(stream: BinaryIO) -> tuple[BinaryIO, bytes]:
+    """Return a stream that is still at its first byte, and its first `LOOK` bytes, or all that it has."""
     if stream.seekable():
         begin = stream.tell()
-        first = stream.read(FAR)
+        first = stream.read(LOOK)
         stream.seek(begin)
         return stream, first
     first = stream.read(LOOK)  # waits for a writer that has sent less so far
-    if not known(first):
-        first += stream.read(FAR - len(first))
     return cast(BinaryIO, io.BufferedReader(_Resumed(first, stream))), first
 
 
@@ -83,7 +72,7 @@ class _Resumed(io.RawIOBase):
 
     def readinto(self, target: WriteableBuffer) -> int:
         if not self._first:
-            count: int = self._stream.readinto(target)  # type: ignore[attr-defined]  # as above
+            count: int = self._stream.readinto(target)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
             return count
         space = memoryview(target).cast("B")
         count = min(len(space), len(self._first))

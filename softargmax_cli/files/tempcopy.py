@@ -19,7 +19,7 @@ from softargmax_cli.files.temporary import PIECE, Names, Scratch
 from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 BLOCK = 4 << 20
 """Bytes of numbers copied at a time, where memory allows."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Order
-from softargmax_cli.reduction.boxing import BoxReducer, SlicesOfBox
+from softargmax_cli.reduction.box_reducer import BoxReducer, SlicesOfBox
 from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
-from softargmax_cli.reduction.mapping import Array
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.reducer import Array
 from softargmax_cli.reduction.state import State
 
 

@@ -1,4 +1,4 @@
-"""Boxes of whole chunks: what is read at a time of an array that is stored in chunks, or sent to another machine.
+"""Boxes of whole chunks, in which an array is read that is stored in chunks, or that several machines read.
 
 A chunk is decoded as a whole, so a box that cut one would have it decoded again and again. A box takes as many
 chunks as are worth a task of its own: first along the reduced axes, so that it holds whole slices where it can.
@@ -37,14 +37,14 @@ class Boxes:
     """Whether a box is put together of several chunks, and so is there once more than these are."""
 
     def threads(self, most: int, memory: int, of_results: int = 0) -> int:
-        """How many boxes may be read at a time.
+        """Return how many boxes may be read at a time.
 
         of_results: how many times as much is made of each.
         """
         return max(1, min(most, memory // ((HELD + self.together + of_results) * self.nbytes)))
 
     def note(self, memory: int) -> str | None:
-        """What the user may want to know of the chunks."""
+        """Return a note where chunks are decoded several times."""
         if self.again > 1:
             what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
             return f"{what}; a larger {parameter('memory')}, or chunks longer along the axis, mends it"
@@ -89,12 +89,12 @@ def boxes_of(
 
 
 def _within(shape: Sequence[int], lengths: Sequence[int]) -> list[int]:
-    """A box of these lengths, no larger than the array."""
+    """Cut the lengths of a box to those of the array."""
     return [max(1, min(size, n)) for size, n in zip(lengths, shape, strict=True)]
 
 
 def levels(parts: int) -> int:
-    """How many states of a slice wait at a time while those of so many boxes are merged."""
+    """Return how many states of a slice wait at a time while those of so many boxes are merged."""
     count = 1
     while parts > FAN_IN:
         parts, count = -(-parts // FAN_IN), count + 1
@@ -102,12 +102,12 @@ def levels(parts: int) -> int:
 
 
 def held_bytes(state: int, parts: int) -> int:
-    """What a slice takes while so many parts of it are merged, of states of so many bytes."""
+    """Return the bytes that a slice takes while `parts` states of `state` bytes each are merged."""
     return state * (STATES + levels(parts) - 1)
 
 
 def _widened(shape: tuple[int, ...], axes: tuple[int, ...], chunk: Sequence[int], room: int) -> list[int]:
-    """A box of as many chunks as find room, the reduced axes first, each from the last."""
+    """Widen a box to as many chunks as find room, along the reduced axes first, each from the last."""
     extent = list(chunk)
     kept = [k for k in range(len(shape)) if k not in axes]
     for axis in [*sorted(axes, reverse=True), *reversed(kept)]:
@@ -122,7 +122,7 @@ def _widened(shape: tuple[int, ...], axes: tuple[int, ...], chunk: Sequence[int]
 
 
 def _narrowed(shape: tuple[int, ...], axes: tuple[int, ...], extent: list[int], memory: int, state: int) -> int:
-    """Cut a box along the axes that stay until its unfinished slices fit; how many boxes then share a chunk."""
+    """Cut a box along the axes that stay until its unfinished slices fit; return how many boxes then share a chunk."""
     parts = math.prod(-(-shape[axis] // extent[axis]) for axis in axes)
     if parts == 1:
         return 1

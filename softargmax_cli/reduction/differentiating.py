@@ -19,12 +19,12 @@ from softargmax_cli.reduction.engine import SliceStream
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import Needs, bytes_reduced
 from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope, joined
-from softargmax_cli.reduction.mapping import Array
 from softargmax_cli.reduction.ordering import Scratch
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.reducer import Array
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.slopes import VANISHED
-from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Part, Task
 

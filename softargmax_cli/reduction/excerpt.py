@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.readable import Buffer, Readable
 
 CELLS = {1: 1024, 2: 192}
 """Along each axis, by their number: about what a picture of a page can show."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import FIELDS
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import Float, State
 
 Array = npt.NDArray[Any]

@@ -5,11 +5,47 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from softargmax_cli.reduction.layout import F4, F8, I4, I8, U8, Layout, exact_dtype
+Kind = Literal["scores", "probs", "cost"]
+F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The shape, dtypes and wanted outputs of a block in the kernel. Equal layouts share one compiled program."""
+
+    shape: tuple[int, ...]
+    """The first length may be −1, for one that is not known when the operations are laid down."""
+    axes: tuple[int, ...]
+    """The reduced axes of `shape`, by which positions are compared and in whose order coordinates are returned."""
+    dtype: np.dtype[Any]
+    precision: np.dtype[Any]
+    """float32 or float64, of the weights."""
+    outputs: tuple[str, ...]
+    """The results of `block_sums` that are wanted, in the order in which they are returned."""
+    kind: Kind = "scores"
+    window: int | None = None
+    """Only weights within so many positions of the hard argmax, along each axis, are summed."""
+    radius: int = 1
+    """Weights further than that from the hard argmax belong to a second mode."""
+    known: bool = False
+    """True where maximum and hard are inputs: those of slices of which the block holds a part."""
+    careful: bool = False
+    """True where scores may be NaN or +inf, and slices −inf throughout. Blocks are first tried without."""
+
+
+def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the narrowest dtype not below the precision in which scores are as distinct as in the file."""
+    if dtype in (I8, U8):  # a float64 does not hold all of these
+        return dtype
+    if dtype.kind in "iu" and dtype.itemsize > 2:
+        return F8
+    return np.promote_types(dtype, precision) if dtype.kind == "f" else precision
+
 
 Tensor = Any
 
@@ -30,7 +66,7 @@ class Formulas:
         kept = [n for axis, n in enumerate(layout.shape) if axis not in layout.axes]
         self.slices = -1 if -1 in kept else math.prod(kept)
         self.axis = max(layout.axes)
-        """The one that is cut into tiles, where one is: the one closest together in memory."""
+        """The axis that is cut into tiles, if any: the one whose entries lie closest together in memory."""
         self.tiled = layout.precision == F4 and math.prod(self.lengths) > TILE
         self.width = min(TILE, layout.shape[self.axis])
         self.tiles = -(-layout.shape[self.axis] // self.width)
@@ -40,7 +76,7 @@ class Formulas:
             raise ValueError(f"a block of {math.prod(self.lengths)} positions is too long for exact indices")
 
     def comparable(self, x: Tensor) -> Tensor:
-        """x in the dtype `exact`, the best score the largest."""
+        """Return x in the dtype `exact`, with the sign that makes the best score the largest."""
         ops = self.ops
         x = x if self.exact == self.layout.dtype else ops.Cast(x=x, DstT=self.exact)
         if self.layout.kind != "cost":
@@ -49,7 +85,7 @@ class Formulas:
         return ops.Neg(x=x) if self.exact.kind == "f" else ops.Invert(x=x)
 
     def weights(self, x: Tensor, top: Tensor, hit: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights relative to that of the maximum, and their logarithms; for "probs" these are left to whoever asks."""
+        """Return weights relative to that of the maximum, and their logarithms; None instead of these for "probs"."""
         ops, precision = self.ops, self.layout.precision
         infinite = ops.Equal(x=top, y=self.full(math.inf)) if self.layout.careful else None
         if self.layout.kind == "probs":
@@ -74,7 +110,7 @@ class Formulas:
         return ops.Exp(x=log_weight), log_weight
 
     def beyond(self, position: Sequence[Tensor], radius: int) -> Tensor:
-        """Whether a place lies further from `position` than `radius`, along any axis; broadcastable to the block."""
+        """Tell whether a place lies further from `position` than `radius`, along any axis; broadcastable."""
         ops, precision = self.ops, self.layout.precision
         limit = np.asarray(min(radius, FLOAT_INDEX), precision)
         far = [

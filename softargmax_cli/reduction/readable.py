@@ -1,4 +1,4 @@
-"""What the reduction needs of an input. `arrays.source.Source` has it; so may anything else."""
+"""An input as the reduction sees it, and the memory for the block in hand."""
 
 from __future__ import annotations
 
@@ -9,11 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.buffer import Buffer
+
+ALIGNMENT = 64
+"""Bytes; TensorFlow takes memory so aligned without copying it."""
+
+
+class Buffer:
+    """Memory that one thread uses again for every block: aligned, grown on demand, never shrunk."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An uninitialised C-ordered array over the buffer; it invalidates the one returned before."""
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if size + ALIGNMENT > self._bytes.size:
+            self._bytes = np.empty(0, np.uint8)  # let go of the old memory first
+            self._bytes = np.empty(size + ALIGNMENT, np.uint8)
+        skip = -self._bytes.ctypes.data % ALIGNMENT
+        return self._bytes[skip : skip + size].view(dtype).reshape(shape)
 
 
 class Loaded(Protocol):
-    """See `arrays.source.Loaded`."""
+    """See `files.source.Loaded`."""
 
     @property
     def values(self) -> npt.NDArray[Any]: ...
@@ -22,7 +41,7 @@ class Loaded(Protocol):
 
 
 class Pending(Protocol):
-    """See `arrays.source.Pending`."""
+    """See `files.source.Pending`."""
 
     @property
     def nbytes(self) -> int: ...
@@ -30,7 +49,7 @@ class Pending(Protocol):
 
 
 class Readable(Protocol):
-    """See `arrays.source.Source`."""
+    """See `files.source.Source`."""
 
     shape: tuple[int | None, ...]
     dtype: np.dtype[Any]

@@ -15,9 +15,9 @@ from softargmax_cli.reduction.finish import finish, finish_block
 from softargmax_cli.reduction.fitting import REDUCTION, Needs
 from softargmax_cli.reduction.multi_beta import MultiBetaReducer
 from softargmax_cli.reduction.ordering import logical
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.spec import Problem
 from softargmax_cli.reduction.state import State
 from softargmax_cli.reduction.stream import Stream
 from softargmax_cli.reduction.undefined import lacking

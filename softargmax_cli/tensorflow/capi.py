@@ -10,7 +10,9 @@ import functools
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from softargmax_cli.errors import DeviceError
 
@@ -81,24 +83,16 @@ SIGNATURES = {
 }
 
 
-class Status:
-    """A TF_Status for one call: `with Status() as status: tf.TF_…(…, status)` raises what the call reported."""
-
-    def __init__(self, tf: C.CDLL) -> None:
-        self._tf = tf
-
-    def __enter__(self) -> int:
-        handle: int = self._tf.TF_NewStatus()
-        self._handle = handle
-        return handle
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None and self._tf.TF_GetCode(self._handle):
-                message = self._tf.TF_Message(self._handle).decode(errors="replace")
-                raise DeviceError(f"TensorFlow failed: {message}")
-        finally:
-            self._tf.TF_DeleteStatus(self._handle)
+def checked(tf: C.CDLL, call: Callable[[int], Any]) -> Any:
+    """Call a function of the C API that takes a TF_Status. Raises DeviceError where that reports an error."""
+    status = tf.TF_NewStatus()
+    try:
+        result = call(status)
+        if tf.TF_GetCode(status):
+            raise DeviceError(f"TensorFlow failed: {tf.TF_Message(status).decode(errors='replace')}")
+    finally:
+        tf.TF_DeleteStatus(status)
+    return result
 
 
 @functools.cache

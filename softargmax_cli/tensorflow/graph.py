@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.tensorflow.base import Array, Body, Tensor
-from softargmax_cli.tensorflow.capi import Output, Status
+from softargmax_cli.tensorflow.capi import Output, checked
 
 # TF_DataType of tensorflow/c/tf_datatype.h.
 CODES: dict[np.dtype[Any], int] = {
@@ -78,35 +78,32 @@ class Graph:
                 tf.TF_SetAttrType(node, key.encode(), CODES[np.dtype(value)])
         if more is not None:
             more(node)
-        with Status(tf) as status:
-            made = tf.TF_FinishOperation(node, status)
+        made = checked(tf, lambda status: tf.TF_FinishOperation(node, status))
         outputs = [Output(made, k) for k in range(tf.TF_OperationNumOutputs(made))]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def gradients(self, ys: Sequence[Output], xs: Sequence[Output], seeds: Sequence[Output]) -> list[Output]:
         """Derive, for each of `xs`, the sum over `ys` of seed · ∂y/∂x. Raises DeviceError where TensorFlow cannot."""
         found = (Output * len(xs))()
-        with Status(self._tf) as status:
-            self._tf.TF_AddGradients(
-                *(self.handle, (Output * len(ys))(*ys), len(ys), (Output * len(xs))(*xs), len(xs)),
-                *((Output * len(seeds))(*seeds), status, found),
-            )
+        of, by = (Output * len(ys))(*ys), (Output * len(xs))(*xs)
+        given = (Output * len(seeds))(*seeds)
+        tf = self._tf
+        checked(tf, lambda status: tf.TF_AddGradients(self.handle, of, len(ys), by, len(xs), given, status, found))
         return list(found)
 
     def _constant(self, value: Array | np.generic) -> Output:
-        array = np.ascontiguousarray(value).reshape(np.shape(value))
+        tf, array = self._tf, np.ascontiguousarray(value).reshape(np.shape(value))
         dims = (C.c_int64 * array.ndim)(*array.shape)
-        tensor = self._tf.TF_AllocateTensor(CODES[array.dtype], dims, array.ndim, array.nbytes)
-        C.memmove(self._tf.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
+        tensor = tf.TF_AllocateTensor(CODES[array.dtype], dims, array.ndim, array.nbytes)
+        C.memmove(tf.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
 
-        def value_of(node: int) -> None:
-            with Status(self._tf) as status:
-                self._tf.TF_SetAttrTensor(node, b"value", tensor, status)
+        def fill(node: int) -> None:
+            checked(tf, lambda status: tf.TF_SetAttrTensor(node, b"value", tensor, status))
 
         try:
-            output: Output = self.add("Const", {"dtype": array.dtype}, value_of)
+            output: Output = self.add("Const", {"dtype": array.dtype}, fill)
         finally:
-            self._tf.TF_DeleteTensor(tensor)
+            tf.TF_DeleteTensor(tensor)
         return output
 
     def call_compiled(self, body: Body, inputs: Sequence[Tensor], arguments: Sequence[Output]) -> list[Output]:
@@ -118,16 +115,14 @@ class Graph:
         types = [tf.TF_OperationOutputType(result) for result in results]
         self._count += 1
         name = f"compiled_{self._count}".encode()
-        with Status(tf) as status:
-            function = tf.TF_GraphToFunction(
-                *(inner.handle, name, 0, -1, None, len(holes), (Output * len(holes))(*holes)),
-                *(len(results), (Output * len(results))(*results), None, None, None, status),
-            )
+        ends = (len(holes), (Output * len(holes))(*holes), len(results), (Output * len(results))(*results))
+        function = checked(
+            tf, lambda status: tf.TF_GraphToFunction(inner.handle, name, 0, -1, None, *ends, None, None, None, status)
+        )
+        flag = b"_XlaMustCompile"
         try:
-            with Status(tf) as status:
-                tf.TF_FunctionSetAttrValueProto(function, b"_XlaMustCompile", TRUE, len(TRUE), status)
-            with Status(tf) as status:
-                tf.TF_GraphCopyFunction(self.handle, function, None, status)
+            checked(tf, lambda status: tf.TF_FunctionSetAttrValueProto(function, flag, TRUE, len(TRUE), status))
+            checked(tf, lambda status: tf.TF_GraphCopyFunction(self.handle, function, None, status))
         finally:
             tf.TF_DeleteFunction(function)
 
@@ -138,7 +133,7 @@ class Graph:
             made = (C.c_int * len(results))(*types)
             tf.TF_SetAttrTypeList(node, b"Tout", made, len(made))
             tf.TF_SetAttrFuncName(node, b"f", name, len(name))
-            tf.TF_SetAttrBool(node, b"_XlaMustCompile", True)
+            tf.TF_SetAttrBool(node, flag, True)
 
         outputs = self.add("PartitionedCall", {}, describe)
         return outputs if isinstance(outputs, list) else [outputs]

@@ -6,15 +6,15 @@ A session here never opens a GPU: an exception of C++ on the way to one would en
 from __future__ import annotations
 
 import ctypes as C
-import threading
+import itertools
 import weakref
 from collections.abc import Sequence
-from typing import ClassVar
+from queue import SimpleQueue
 
 import numpy as np
 
 from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor
-from softargmax_cli.tensorflow.capi import DEALLOCATOR, PTR, Output, Status
+from softargmax_cli.tensorflow.capi import DEALLOCATOR, PTR, Output, checked
 from softargmax_cli.tensorflow.graph import CODES, DTYPES, Graph
 
 # A serialised ConfigProto, field by field (tensorflow/core/protobuf/config.proto).
@@ -55,19 +55,16 @@ class Session:
         self.tf, self.graph = tf, Graph(tf)
         options = tf.TF_NewSessionOptions()
         try:
-            with Status(tf) as status:
-                tf.TF_SetConfig(options, CONFIG, len(CONFIG), status)
-            with Status(tf) as status:
-                self.handle: int = tf.TF_NewSession(self.graph.handle, options, status)
+            checked(tf, lambda status: tf.TF_SetConfig(options, CONFIG, len(CONFIG), status))
+            self.handle = checked(tf, lambda status: tf.TF_NewSession(self.graph.handle, options, status))
         finally:
             tf.TF_DeleteSessionOptions(options)
         weakref.finalize(self, _end, tf, self.handle).atexit = False
 
 
 def _end(tf: C.CDLL, session: int) -> None:
-    for end in (tf.TF_CloseSession, tf.TF_DeleteSession):
-        with Status(tf) as status:
-            end(session, status)
+    checked(tf, lambda status: tf.TF_CloseSession(session, status))
+    checked(tf, lambda status: tf.TF_DeleteSession(session, status))
 
 
 class NativeFunction(Function):
@@ -79,21 +76,21 @@ class NativeFunction(Function):
         self._outputs = (Output * len(outputs))(*outputs)
 
     def __call__(self, *inputs: Array) -> list[Array]:
-        tf = self._session.tf
-        loan = Loan(len(inputs))
-        lent = (PTR * len(inputs))(*(loan.lend(tf, array) for array in inputs))
+        tf, returned = self._session.tf, SimpleQueue[int]()
+        lent = (PTR * len(inputs))(*(_lend(tf, array, returned) for array in inputs))
         got = (PTR * len(self._outputs))()
+        fed, fetched = (self._inputs, lent, len(lent)), (self._outputs, got, len(got))
         try:
-            with Status(tf) as status:
-                tf.TF_SessionRun(
-                    *(self._session.handle, None, self._inputs, lent, len(lent)),
-                    *(self._outputs, got, len(got), None, 0, None, status),
-                )
+            checked(
+                tf,
+                lambda status: tf.TF_SessionRun(self._session.handle, None, *fed, *fetched, None, 0, None, status),
+            )
             return [_copy(tf, tensor) for tensor in filter(None, got)]
         finally:
             for tensor in (*lent, *filter(None, got)):
                 tf.TF_DeleteTensor(tensor)
-            loan.wait()
+            for _ in lent:
+                returned.get()
 
 
 def _copy(tf: C.CDLL, tensor: int) -> Array:
@@ -103,38 +100,25 @@ def _copy(tf: C.CDLL, tensor: int) -> Array:
     return array
 
 
-class Loan:
-    """Arrays whose memory TensorFlow uses, without a copy where it is 64-byte aligned, until it gives it back."""
-
-    _open: ClassVar[dict[int, Loan]] = {}
-
-    def __init__(self, count: int) -> None:
-        self._out, self._returned = count, threading.Event()
-        self._kept: list[Array] = []
-        Loan._open[id(self)] = self
-        if not count:
-            self._returned.set()
-
-    def lend(self, tf: C.CDLL, array: Array) -> int:
-        """Make a TF_Tensor over the memory of `array`, which must be C-contiguous."""
-        self._kept.append(array)
-        dims = (C.c_int64 * array.ndim)(*array.shape)
-        tensor: int = tf.TF_NewTensor(
-            CODES[array.dtype], dims, array.ndim, array.ctypes.data, array.nbytes, _give_back, id(self)
-        )
-        return tensor
-
-    def wait(self) -> None:
-        """Return when TensorFlow has let go of every array."""
-        self._returned.wait()
-        del Loan._open[id(self)]
+_loans: dict[int, tuple[Array, SimpleQueue[int]]] = {}
+"""Arrays whose memory TensorFlow uses, by number, and where it is told that one is given back."""
+_numbers = itertools.count(1)
 
 
-def _returned(data: int, size: int, loan: int) -> None:
-    lender = Loan._open[loan]
-    lender._out -= 1  # safe: the interpreter's lock is held in a callback
-    if lender._out == 0:
-        lender._returned.set()
+def _lend(tf: C.CDLL, array: Array, returned: SimpleQueue[int]) -> int:
+    """Make a TF_Tensor over the memory of a C-contiguous array, without a copy where it is 64-byte aligned."""
+    number = next(_numbers)
+    _loans[number] = array, returned
+    dims = (C.c_int64 * array.ndim)(*array.shape)
+    tensor: int = tf.TF_NewTensor(
+        CODES[array.dtype], dims, array.ndim, array.ctypes.data, array.nbytes, _give_back, number
+    )
+    return tensor
+
+
+def _returned(data: int, size: int, number: int) -> None:
+    _, returned = _loans.pop(number)
+    returned.put(number)
 
 
 _give_back = DEALLOCATOR(_returned)

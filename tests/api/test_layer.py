@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 CONFIGS: list[dict[str, Any]] = [
     {},
-    {"axis": 1, "beta": 3.0},
+    {"axis": 1, "temperature": 0.25},
     {"axis": (2, 1), "coords": "corners"},
     {"axis": [1, 2], "kind": "cost", "window": 2, "trainable_beta": True},
     {"axis": -1, "values": np.array([1.0, 2.0, 4.0])},
@@ -102,10 +102,12 @@ def test_a_saved_model_gives_the_same_numbers(tmp_path: Path, trainable: bool) -
         model.layers[-1].log_beta.assign(math.log(7.5))
     x = scores(3, 8, 6, 1)
     model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(x), model(x))
-    assert loaded.layers[-1].beta == model.layers[-1].beta == pytest.approx(7.5 if trainable else 2.0)
-    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
+    model.save(tmp_path / "model.h5")
+    for name in ("model.keras", "model.h5"):
+        loaded = keras.saving.load_model(tmp_path / name)
+        np.testing.assert_array_equal(loaded(x), model(x))
+        assert loaded.layers[-1].beta == model.layers[-1].beta == pytest.approx(7.5 if trainable else 2.0)
+        assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
 
 
 def test_mixed_precision() -> None:
@@ -161,16 +163,12 @@ def test_a_frozen_layer_keeps_its_beta() -> None:
     assert len(layer.non_trainable_weights) == 1
 
 
-def test_another_backend_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(OptionError, match=r"computes with TensorFlow, and Keras uses jax here\n.*KERAS_BACKEND"):
-        SoftArgmax()
-
-
 @pytest.mark.parametrize(
     ("config", "said"),
     [
         ({"beta": -1.0}, "β = -1: "),
+        ({"beta": 2.0, "temperature": 0.5}, "beta and temperature say the same thing"),
+        ({"temperature": 0}, "temperature=0: it must be a finite number above 0"),
         ({"kind": "logits"}, "kind='logits': no such choice"),
         ({"kind": "probs", "trainable_beta": True}, "trainable_beta: probabilities"),
         ({"window": -2}, "window=-2: "),
@@ -180,7 +178,7 @@ def test_another_backend_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_arguments_without_meaning(config: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=r"^SoftArgmax: ") as caught:
         SoftArgmax(**config)
-    assert said in caught.value.what
+    assert said in str(caught.value)
 
 
 def test_shapes_that_cannot_be_reduced() -> None:

@@ -23,7 +23,7 @@ def held():
     return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 """
 REDUCE = """
-from softargmax_cli.api.reducing import reduce
+from softargmax_cli.api.reduce import reduce
 rng, found = np.random.default_rng(0), []
 for k in range(int(sys.argv[1])):
     if k % (int(sys.argv[1]) // 4) == 0:
@@ -36,19 +36,21 @@ print(json.dumps(found))
 RUN = """
 from unittest import mock
 from softargmax_cli.cli import app
-from softargmax_cli.tensorflow import choice
-made, real = [], choice.started
-def counted(*arguments, **named):
-    made.append(real(*arguments, **named))
-    if len(made) % 3 == 1:
-        found.append(held())
-    return made[-1]
-found, choice.started = [], counted
+from softargmax_cli.tensorflow.choice import Loader
+made, real, found = [], Loader.runtime, []
+def counted(loader, note):
+    runtime = real(loader, note)
+    if id(runtime) not in made[-1:]:
+        made.append(id(runtime))
+        if len(made) % 3 == 1:
+            found.append(held())
+    assert len(runtime._functions) <= 40
+    return runtime
+Loader.runtime = counted
 sys.argv = ["softargmax", "run", *sys.argv[2:]]
 assert app._exit_code() == 0
 found.append(held())
 print(json.dumps(found), file=sys.stderr)
-assert all(len(runtime._functions) <= 40 for runtime in made)
 """
 MB = 10**6
 

@@ -106,6 +106,7 @@ def size_of_temporaries(folder: Path) -> int:
 
 @pytest.mark.parametrize("sent", [0, 32], ids=["at the start", "in the middle"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.slow
 def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax, number: int, code: int, sent: int) -> None:
     softargmax.write("y.csv", "old")
     with softargmax.started("run", "-", "-o", "y.csv", "--force", stdin=subprocess.PIPE) as process:
@@ -122,6 +123,7 @@ def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax, number: in
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.slow
 def test_a_signal_while_a_pipe_is_copied(softargmax: Softargmax, number: int, code: int) -> None:
     softargmax.write("y.csv", "old")
     (softargmax.folder / "temporary").mkdir()
@@ -141,6 +143,7 @@ def test_a_signal_while_a_pipe_is_copied(softargmax: Softargmax, number: int, co
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="only Linux says how much a process has read")
+@pytest.mark.slow
 def test_a_signal_in_the_second_pass(softargmax: Softargmax) -> None:
     size = 600_000_000
     with open(softargmax.folder / "x.npy", "wb") as file:
@@ -162,6 +165,7 @@ def bytes_read(pid: int) -> int:
         return int(file.readline().removeprefix("rchar: "))
 
 
+@pytest.mark.slow
 def test_an_interrupted_table_is_not_shown(softargmax: Softargmax) -> None:
     reader, writer = os.pipe()
     try:
@@ -186,6 +190,7 @@ def waiting_in(pipe: int) -> int:
 
 
 @pytest.mark.parametrize(("content", "first"), [("npy", 1), ("npy", 7), ("csv", 1)])
+@pytest.mark.slow
 def test_a_pipe_that_begins_slowly(softargmax: Softargmax, content: str, first: int) -> None:
     softargmax.save("x.npy", TUTORIAL)
     data = softargmax.read("x.npy") if content == "npy" else TUTORIAL_CSV.encode()
@@ -257,6 +262,7 @@ def test_closed_streams(softargmax: Softargmax) -> None:
     assert (done.code, done.raw, done.err) == (2, b"", "")
 
 
+@pytest.mark.slow
 def test_no_closed_stream_gets_into_a_file(softargmax: Softargmax) -> None:
     softargmax.save("x.npy", TUTORIAL)
     expected = softargmax("run", "x.npy", "--format", "csv").raw
@@ -270,6 +276,7 @@ def test_no_closed_stream_gets_into_a_file(softargmax: Softargmax) -> None:
 
 
 @pytest.mark.parametrize("deaf", ["a full disk", "a pipe without a reader"])
+@pytest.mark.slow
 def test_what_cannot_be_said_changes_nothing(softargmax: Softargmax, deaf: str) -> None:
     for name in ("x.npy", "y.npy"):
         softargmax.save(name, TUTORIAL)
@@ -426,6 +433,7 @@ def test_memory_is_bounded(softargmax: Softargmax) -> None:
 
 
 @pytest.mark.parametrize(("shape", "dtype", "axes"), [((1 << 24, 1), "u1", "1"), ((2, 1 << 22, 2), "<f4", "2,0")])
+@pytest.mark.slow
 def test_memory_is_bounded_where_slices_are_short(
     softargmax: Softargmax, shape: tuple[int, ...], dtype: str, axes: str
 ) -> None:

@@ -32,7 +32,7 @@ from make_pictures import (
     words,
 )
 
-from softargmax_cli.reduction.spec import Spec
+from softargmax_cli.reduction.problem import Spec
 
 NAMES = ["beta.svg", "modes.svg", "coordinates.svg"]
 SVG = "{http://www.w3.org/2000/svg}"

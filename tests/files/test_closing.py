@@ -18,7 +18,7 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 VALUES = np.arange(60, dtype="f4").reshape(12, 5)
 BLOCK = Block((0, 0), (12, 5))

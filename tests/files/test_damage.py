@@ -32,7 +32,7 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 VALUES = np.arange(1, 61, dtype="f4").reshape(12, 5)
 MANY = np.arange(1, 60_001, dtype="f4").reshape(12, 5000)
@@ -298,7 +298,7 @@ def test_one_of_several_that_cannot_be_read(tmp_path: Path) -> None:
         assert source.name == f"{path}[good]"
         assert source.facts.members == [
             Member("good", (2, 4), "bfloat16"),
-            Member("bad", None, "dtype C64 holds no real numbers that are known", numbers=False),
+            Member("bad", None, "", "dtype C64 holds no real numbers that are known"),
         ]
 
 

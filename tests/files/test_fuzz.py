@@ -35,8 +35,8 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction import blocks, engine
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
-from softargmax_cli.reduction.spec import Spec
+from softargmax_cli.reduction.problem import Spec
+from softargmax_cli.reduction.readable import Buffer
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]

@@ -21,7 +21,7 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 DTYPES = ["?", "i1", ">i2", "<u4", ">i8", "<f2", ">f4", "f8", "g"]
 SHAPES = [((7,), (3,)), ((7, 5), (3, 4)), ((4, 6, 5), (2, 4, 3)), ((3, 2, 4, 5), (2, 2, 3, 2))]
@@ -167,7 +167,7 @@ def test_the_only_array_of_numbers_needs_no_key(tmp_path: Path) -> None:
     with closing(open_source(path, Reading(inspected=True))) as source:
         assert source.name == f"{path}[tracks]"
         np.testing.assert_array_equal(everything(source), VALUES)
-        assert {each.name: each.numbers for each in source.facts.members} == {
+        assert {each.name: not each.why_not for each in source.facts.members} == {
             "link": False,
             "node_names": False,
             "text": False,

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 Array = npt.NDArray[Any]
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import LONGEST_HEADER, NpySource, read_header
 from softargmax_cli.reduction.blocks import Block, plan
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 Array = npt.NDArray[Any]
 

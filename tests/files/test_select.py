@@ -26,7 +26,7 @@ from softargmax_cli.files.select import selected
 from softargmax_cli.files.selection import Selection, selection_of
 from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 
 class Counted(Source):

@@ -29,7 +29,7 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 Array = npt.NDArray[Any]
 MIB = 1 << 20

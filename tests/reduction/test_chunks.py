@@ -23,9 +23,9 @@ from softargmax_cli.reduction.differentiating import differentiate
 from softargmax_cli.reduction.engine import reduce, reduce_boxes
 from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES
 from softargmax_cli.reduction.fitting import BOXES, REDUCTION
-from softargmax_cli.reduction.folding import Fold, folded
+from softargmax_cli.reduction.problem import Problem, Spec
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Problem, Spec
+from softargmax_cli.reduction.state import Fold, folded
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]

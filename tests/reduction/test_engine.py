@@ -25,13 +25,13 @@ from softargmax_cli.files.source import Loaded
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import fitting, ordering, stream
 from softargmax_cli.reduction.blocks import WIDER, Block, Order
-from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.mapping import ADDED, BlockReducer, padded
+from softargmax_cli.reduction.problem import Spec
+from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.reducer import ADDED, BlockReducer, padded
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]

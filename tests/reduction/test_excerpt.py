@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import excerpt as excerpts
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
 from softargmax_cli.reduction.excerpt import Excerpt, first_boxes, read_excerpt, weights
-from softargmax_cli.reduction.spec import Spec
+from softargmax_cli.reduction.problem import Spec
+from softargmax_cli.reduction.readable import Buffer
 
 
 class Table:

@@ -25,8 +25,8 @@ from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.fitting import REDUCTION
+from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from oracle import FIELDS, assert_answers, exact_soft, softargmax
 
 from softargmax_cli.reduction.finish import finish
-from softargmax_cli.reduction.formulas import FLOAT_INDEX, TILE
+from softargmax_cli.reduction.formulas import FLOAT_INDEX, TILE, Kind, Layout, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import Kind, Layout, exact_dtype
+from softargmax_cli.reduction.problem import Problem, Spec
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Problem, Spec
 from softargmax_cli.reduction.state import State
 from softargmax_cli.tensorflow.base import Runtime
 

@@ -14,7 +14,7 @@ from oracle import Answer, answer_to
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import fitting, stream
-from softargmax_cli.reduction.spec import Spec
+from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.sweep import AtBeta, sweep
 from softargmax_cli.tensorflow.base import Runtime
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from oracle import assert_answers, softargmax
 
 from softargmax_cli.reduction.finish import finish
+from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.spec import Spec
 from softargmax_cli.reduction.state import State, added, merge
 
 WANTED = ("second_moment", "log_moment", "ties")

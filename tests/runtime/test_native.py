@@ -20,7 +20,7 @@ import pytest
 from softargmax_cli.errors import DeviceError
 from softargmax_cli.tensorflow.base import Runtime
 from softargmax_cli.tensorflow.graph import CODES
-from softargmax_cli.tensorflow.native import Loan, NativeRuntime
+from softargmax_cli.tensorflow.native import NativeRuntime, _loans
 
 Array = npt.NDArray[Any]
 F4, I4 = np.dtype("f4"), np.dtype("i4")
@@ -145,7 +145,7 @@ class TestFailures:
         yield
         function = native_runtime.function(doubled, [((3,), F4)], compiled=False)
         assert function(np.arange(3, dtype="f4"))[0].tolist() == [0, 2, 4]
-        assert Loan._open == {}
+        assert _loans == {}
 
     @pytest.mark.parametrize("compiled", [False, True])
     def test_an_operation_that_does_not_exist(self, native_runtime: Runtime, compiled: bool) -> None:

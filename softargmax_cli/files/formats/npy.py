@@ -26,7 +26,7 @@ from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
 from softargmax_cli.files.stretches import stretches
 from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1 << 16

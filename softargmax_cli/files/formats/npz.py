@@ -22,7 +22,7 @@ from softargmax_cli.files.members import MOST, chosen, damaged, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Loaded, Member, Pending, Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.buffer import Buffer
+from softargmax_cli.reduction.readable import Buffer
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -76,7 +76,7 @@ class Archive:
         try:
             header = self._header(key)
         except InputError as error:
-            return Member(key, None, error.what.removeprefix(f"{self._where(key)}: "), numbers=False)
+            return Member(key, None, "", error.what.removeprefix(f"{self._where(key)}: "))
         return Member(key, header.shape, str(header.dtype))
 
     def array(self, key: str, *, checked: bool) -> Source:

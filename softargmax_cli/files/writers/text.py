@@ -53,4 +53,5 @@ def _cells(column: Column) -> Sequence[Any]:
         return column
     if column.dtype == bool:
         return ["true" if value else "false" for value in column.tolist()]
-    return list(column.tolist())
+    cells: list[Any] = column.tolist()
+    return cells

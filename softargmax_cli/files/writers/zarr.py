@@ -188,8 +188,11 @@ class ZarrWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Slices without an answer would have none again, and where there is no chunk there is nothing to go on with.
-        if self._open and (isinstance(error, UndefinedError) or not self._files.find(f"{self._root}/hard/c")):
-            self.abort()
+        if self._open:
+            with contextlib.suppress(Exception):  # there is an error already
+                self._files.invalidate_cache()
+                if isinstance(error, UndefinedError) or not self._files.find(f"{self._root}/hard/c"):
+                    self.abort()
 
 
 def _found(place: str) -> str:

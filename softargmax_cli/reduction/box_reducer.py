@@ -1,4 +1,4 @@
-"""From the values of a box, which may be many times larger than the cache, to its state: block by block."""
+"""Reduce a box, which may be many times larger than the cache, block by block."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
-from softargmax_cli.reduction.mapping import Misfit, Reducer
-from softargmax_cli.reduction.spec import Problem
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.reducer import Misfit, Reducer
 from softargmax_cli.reduction.state import State, added, merge
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ Said = TypeVar("Said", bound="State | Slope")
 
 
 class BoxReducer:
-    """What a reducer of blocks says of a block, said of a box: the same methods, the same threads.
+    """Reduces boxes with a reducer of blocks, by the same methods; called from several threads at once.
 
-    `elements`: how many of them a block of the box has. Slices come in the memory order of the box, which is `order`.
+    elements: how many of them a block of the box has. Slices come in the memory order of the box, which is `order`.
     """
 
     def __init__(self, reducer: Reducer, problem: Problem, order: Order, elements: int) -> None:
@@ -34,11 +34,11 @@ class BoxReducer:
 
     @property
     def betas(self) -> float | npt.NDArray[np.float64] | None:
-        """By which its states merge."""
+        """The β, or several, by which its states merge; None for weights."""
         return self._blocks.betas
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
-        """The state of a box that holds whole slices; see `BlockReducer.whole`."""
+        """Return the state of a box that holds whole slices; see `BlockReducer.whole`."""
         problem, plan, start = self._problem, self._plan(values), [0] * values.ndim
         if not plan.splits:
             return self._found(values, plan, lambda block, piece: self._blocks.whole(piece, compiled=compiled))
@@ -50,7 +50,7 @@ class BoxReducer:
         return state, misfit
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
-        """The state of a box that holds parts of slices, `hard` counted within it; see `BlockReducer.part`."""
+        """Return the state of a box that holds parts of slices, `hard` counted within it; see `BlockReducer.part`."""
 
         def found(block: Block, piece: Array) -> tuple[State, Misfit | None]:
             place = [a + b for a, b in zip(start, block.start, strict=True)]
@@ -59,7 +59,7 @@ class BoxReducer:
         return self._found(values, self._plan(values), found)
 
     def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
-        """The sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
+        """Return the sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
         plan = self._plan(values)
         whole = SlicesOfBox(self._problem, plan, State)
         for box in plan.boxes():
@@ -75,7 +75,7 @@ class BoxReducer:
     def _found(
         self, values: Array, plan: Plan, found: Callable[[Block, Array], tuple[State, Misfit | None]]
     ) -> tuple[State, Misfit | None]:
-        """The states of all blocks as that of the box, with what may not be in it."""
+        """Merge the states of all blocks into that of the box; return it with the misfits in the box."""
         whole, misfits = SlicesOfBox(self._problem, plan, State), _Misfits()
         for box in plan.boxes():
             sums: State | None = None
@@ -99,12 +99,12 @@ class BoxReducer:
 
 
 def located(found: State, problem: Problem) -> State:
-    """What a first pass found, as a second pass needs it: with the value at `hard`, where a window is of values."""
+    """Add to the state of a first pass what a second one needs: the value at `hard`, where a window is of values."""
     return found.placed(problem.places) if problem.window is not None and problem.values is not None else found
 
 
 class _Misfits:
-    """Those of several blocks as one: of the kind that came first, as no other is told."""
+    """Merges the misfits of several blocks; only the first kind is reported."""
 
     def __init__(self) -> None:
         self._found: Misfit | None = None
@@ -122,9 +122,9 @@ class _Misfits:
 
 
 class SlicesOfBox(Generic[Said]):
-    """What is said of all slices of a box, a state or the like, put together from what is said of its blocks.
+    """Puts the states of the blocks of a box, or their slopes, together as those of all its slices.
 
-    Arrays of it end in the slices, in the memory order of the box.
+    Their arrays end in the slices, in the memory order of the box.
     """
 
     def __init__(self, problem: Problem, plan: Plan, kind: type[Said]) -> None:
@@ -137,7 +137,7 @@ class SlicesOfBox(Generic[Said]):
         self._alone = plan.columns == 1
 
     def put(self, said: Said, block: Block) -> None:
-        """The slices of a block."""
+        """Put the slices of a block."""
         if self._alone:
             self._only = said
             return
@@ -151,7 +151,7 @@ class SlicesOfBox(Generic[Said]):
             self._whole[field.name][region] = part.reshape(*part.shape[:-1], *inner)
 
     def part(self, state: State, block: Block) -> State:
-        """Of a state of all slices, those of a block."""
+        """Return the slices of a block from a state of all slices."""
         if self._alone:
             return state
         region, _ = self._region(block)
@@ -166,7 +166,7 @@ class SlicesOfBox(Generic[Said]):
         return State(**parts)
 
     def all(self) -> Said:
-        """All that was put."""
+        """Return all slices."""
         if self._only is not None:
             return self._only
         slices = math.prod(self._lengths)

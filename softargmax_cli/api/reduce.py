@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.api.answers import Collector, Result
-from softargmax_cli.api.arguments import delimiter_of, device_of, one_of, size_of
-from softargmax_cli.api.asking import Axis, spec_of
-from softargmax_cli.api.describing import described
-from softargmax_cli.errors import OptionError, as_called, naming
+from softargmax_cli.api.arguments import (
+    Axis,
+    beta_of,
+    comment_of,
+    decimal_of,
+    delimiter_of,
+    device_of,
+    one_of,
+    size_of,
+    skip_of,
+    spec_of,
+)
+from softargmax_cli.api.pipeline import reduction_of
+from softargmax_cli.errors import OptionError, as_called, parameter
+from softargmax_cli.files.columns import columns_of
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected
 from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.tempcopy import copied
-from softargmax_cli.files.temporary import scratch
-from softargmax_cli.files.watching import refusals, watching
-from softargmax_cli.reduction import engine
 from softargmax_cli.reduction.fields import FREE, NAMES
-from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.tensorflow.choice import shared
 
 
@@ -36,7 +40,8 @@ def reduce(
     path_or_array: Any,
     *,
     axis: Axis = -1,
-    beta: float = 100.0,
+    beta: float | None = None,
+    temperature: float | None = None,
     kind: Literal["scores", "probs", "cost"] = "scores",
     coords: Literal["index", "corners", "centers"] = "index",
     values: Any = None,
@@ -50,6 +55,10 @@ def reduce(
     delimiter: str | None = None,
     header: bool | None = None,
     id_column: str | int | None = None,
+    columns: str | Sequence[str | int] | None = None,
+    skip: int | None = None,
+    comment: str | None = None,
+    decimal: str | None = None,
     fields: Iterable[str] | None = None,
 ) -> Result:
     """Hard and soft argmax of every slice of a file or an array, and how far to trust the difference.
@@ -58,43 +67,45 @@ def reduce(
 
     path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.
-    axis, beta, kind, coords, values, window: as those of `softargmax`; β is a number, and not used for "probs".
+    axis, beta, temperature, kind, coords, values, window: as those of `softargmax`; numbers; no β for "probs".
     nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
     device: "cpu", "gpu" or "gpu:N", where TensorFlow computes.
     memory: bound on the blocks held at a time, in bytes or as "256MiB"; the result, and TensorFlow, come beside it.
     key: the name of the array, in a file that holds several.
     select: the part to take, as numpy.s_[0, :, 3:5] or "0,:,3:5": integers, slices and ...; the rest is not read.
-    delimiter, header, id_column: of text: what separates cells, whether the first line names the columns, and the name
-        or number (from 1) of the column that names the rows. Found where not told; text has no such column else.
+    id_column, columns: of a table: the name or number (from 1) of the column that names the rows; the columns of
+        scores, as "a,b", "a:c", "2:" or "^id" (all but id), or a list of names and numbers.
+    delimiter, header, skip, comment, decimal: of text: what separates cells, whether line 1 names the columns, how many
+        lines above the table are left out, what begins a comment ("#"), and the decimal mark. Found where not told.
     fields: which of second, spread, entropy and ties are wanted beside the rest; all of them by default.
 
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
     ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.
     """
-    with ExitStack() as files:
-        spec = spec_of(axis, float(beta), kind, coords, values, window, nan, precision)
-        wanted, room, device = _fields(fields), size_of(memory), device_of(device)
-        id_column = None if id_column is None else str(id_column)
-        part = None if select is None else selection_of(select)
-        reading = Reading(key, part, delimiter_of(delimiter), header, id_column)
-        source = files.enter_context(closing(_opened(path_or_array, reading)))
-        files.enter_context(naming(source.name))
-        problem = spec.resolve(source.shape, source.dtype, wanted)
-        if source.sequential and REDUCTION.must_seek(source, problem, room):
-            source = files.enter_context(closing(copied(source, room)))
-            problem = spec.resolve(source.shape, source.dtype, wanted)
-        notes = list(source.notes)
-        runtime = shared(device)
-        run = described(source, problem, runtime.device)
-        collector = Collector(run, wanted)
-        with watching(source.watch, notes), refusals(source.name):
-            for slices in engine.reduce(source, problem, runtime, memory=room, note=notes.append, scratch=scratch):
-                collector.add(slices)
-        shape = tuple(source.rows if n is None else n for n in source.shape)
-    for note in notes:
+    spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, window, nan, precision)
+    wanted, room, device = _fields(fields), size_of(memory), device_of(device)
+    id_column = None if id_column is None else str(id_column)
+    part = None if select is None else selection_of(select)
+    reading = Reading(
+        key,
+        part,
+        delimiter_of(delimiter),
+        header,
+        id_column,
+        columns_of(columns),
+        skip_of(skip),
+        comment_of(comment),
+        decimal_of(decimal),
+    )
+    source = _opened(path_or_array, reading)
+    with reduction_of(source, spec, wanted, room, lambda: shared(device)) as reduction:
+        collector = Collector(reduction.run, wanted)
+        for slices in reduction:
+            collector.add(slices)
+    for note in reduction.notes:
         warnings.warn(f"{source.name}: {as_called(note)}", stacklevel=2)
-    return collector.result(replace(run, shape=shape))
+    return collector.result(reduction.run)
 
 
 def _opened(path_or_array: Any, reading: Reading) -> Source:
@@ -105,7 +116,9 @@ def _opened(path_or_array: Any, reading: Reading) -> Source:
             raise OptionError("-: standard input is read by the command line only", "give a file or an array")
         return open_source(path, reading)
     if reading.given:
-        raise OptionError("key, delimiter, header and id_column say nothing of an array", "leave them out")
+        raise OptionError(
+            f"{' and '.join(map(parameter, reading.given))}: an array has none", "leave it out, or give a file"
+        )
     array: npt.NDArray[Any] = np.asanyarray(path_or_array)  # masked arrays stay what they are, and are refused
     source = ArraySource(array)
     return source if reading.select is None else selected(source, reading.select)

@@ -1,0 +1,126 @@
+"""From an open source to its results: the one way that every command and `reduce` in Python go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from softargmax_cli.api.describing import described
+from softargmax_cli.errors import naming
+from softargmax_cli.files.temporary import scratch
+from softargmax_cli.files.watching import refusals, watching
+from softargmax_cli.reduction.engine import reduce
+from softargmax_cli.reduction.fitting import REDUCTION, Needs
+
+if TYPE_CHECKING:
+    from softargmax_cli.files.source import Source
+    from softargmax_cli.reduction.problem import Problem, Spec
+    from softargmax_cli.reduction.result import Slices
+
+Made = TypeVar("Made")
+
+
+class Bar(Protocol):
+    """Shows how far a pass over an input has come."""
+
+    def advance(self, nbytes: int) -> None:
+        """Count so many bytes more."""
+
+
+Progress = Callable[["int | None"], AbstractContextManager[Bar]]
+"""Opens a bar for so many bytes; None where their number is not known."""
+
+
+class NoBar:
+    """A bar that shows nothing."""
+
+    def advance(self, nbytes: int) -> None:
+        """Count nothing."""
+
+
+def silent(nbytes: int | None) -> AbstractContextManager[Bar]:
+    """Show no progress."""
+    return nullcontext(NoBar())
+
+
+@contextmanager
+def reduction_of(
+    source: Source,
+    spec: Spec,
+    fields: Collection[str],
+    memory: int,
+    computer: Callable[[], Any],
+    *,
+    needs: Needs = REDUCTION,
+    progress: Progress = silent,
+) -> Iterator[Reduction]:
+    """Make an open source ready to be reduced, and close it in the end.
+
+    fields: those wanted of each slice. memory: bytes that blocks may take. computer: makes what computes, a runtime or
+    the workers of a cluster, when the input has been found fit. needs: what the kind of reduction asks of its input; a
+    source whose order will not do is copied first.
+    Raises OptionError and InputError where the input is not what the spec wants.
+    """
+    with ExitStack() as files:
+        files.enter_context(closing(source))
+        files.enter_context(naming(source.name))
+        wanted = frozenset(fields)
+        problem = spec.resolve(source.shape, source.dtype, wanted)
+        if source.sequential and needs.must_seek(source, problem, memory):
+            from softargmax_cli.files.tempcopy import copied
+
+            with progress(source.nbytes) as bar:
+                source = files.enter_context(closing(copied(source, memory, bar.advance)))
+            problem = spec.resolve(source.shape, source.dtype, wanted)
+        passes = needs.passes(source, problem, memory)
+        reduction = Reduction(source, problem, computer(), memory, progress, passes)
+        files.callback(reduction.close)
+        yield reduction
+
+
+class Reduction:
+    """One input on its way through the reduction; iterate over it once."""
+
+    def __init__(
+        self, source: Source, problem: Problem, computer: Any, memory: int, progress: Progress = silent, passes: int = 1
+    ) -> None:
+        self.source, self.problem, self.memory = source, problem, memory
+        self.reduce: Callable[..., Iterator[Slices]] = reduce
+        """The engine of this process, or that of a cluster."""
+        self.on_cluster = False
+        self._computer, self._progress, self._passes = computer, progress, passes
+        self.run = described(source, problem, computer.device)
+        self.notes = [*source.notes]
+        """What the user should know; there may be more at the end."""
+        self._running: list[Generator[Any, None, None]] = []
+
+    def __iter__(self) -> Iterator[Slices]:
+        return self.through(self.reduce, scratch=scratch)
+
+    def through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Iterator[Made]:
+        """Yield what `reduce`, called as `engine.reduce` is, makes of the input."""
+        made = self._through(reduce, **more)
+        self._running.append(made)
+        return made
+
+    def close(self) -> None:
+        """Stop all threads, and remove the progress bar, wherever the reduction is."""
+        for made in self._running:
+            made.close()
+
+    def _through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Generator[Made, None, None]:
+        source = self.source
+        nbytes = None if source.nbytes is None else self._passes * source.nbytes
+        with (
+            self._progress(nbytes) as bar,
+            naming(source.name),
+            watching(source.watch, self.notes),
+            refusals(source.name),
+        ):
+            note = self.notes.append
+            yield from reduce(
+                self.source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
+            )
+        self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
