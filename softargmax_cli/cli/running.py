@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import (
@@ -168,15 +170,15 @@ def _show(
     """The slices of one input to their destination; `apart` sets its table apart from the one before."""
     from softargmax_cli.files.writers import fields_of, open_writer
     from softargmax_cli.reduction.result import Summary
+    from softargmax_cli.report.summary import First
 
-    summary, table, sink, drawing = Summary(), None, None, None
+    summary, sink, drawing = Summary(), None, None
     takers: list[Callable[[Slices], None]] = [summary.add]
     with ExitStack() as stack:
         if destination.table:
-            from softargmax_cli.report.table import Table
-
-            table = Table(shown.rows)
-            takers.append(table.add)
+            first = First(shown.rows)
+            takers.append(first.add)
+            Thread(target=import_module, args=["softargmax_cli.report.table"]).start()  # while TensorFlow computes
         if destination.path:
             sink = open_writer(
                 destination.path,
@@ -203,10 +205,12 @@ def _show(
             sink.commit(summary, run.known_shape)
         if drawing:
             drawing.commit()
-    if table:
+    if destination.table:
+        from softargmax_cli.report.table import Table
+
         if apart:
             print()
-        table.render(run, run.known_shape, summary, sys.stdout, best=_sparkling(reduction, shown.rows))
+        Table(first).render(run, run.known_shape, summary, sys.stdout, best=_sparkling(reduction, shown.rows))
     elif destination.path != "-" and not asked.quiet:
         from softargmax_cli.report.summary import summary_line
         from softargmax_cli.report.text import signs_of
