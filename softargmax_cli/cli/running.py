@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import (
@@ -55,7 +57,7 @@ class Cluster:
 
     @property
     def wanted(self) -> bool:
-        """Whether a cluster is asked for at all."""
+        """True where a cluster is asked for."""
         return self.scheduler is not None or self.workers is not None
 
     def check(self, shown: Shown) -> None:
@@ -130,7 +132,7 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
 
 
 def _fields(destination: Destination, picture: str | None) -> set[str]:
-    """What a destination shows or holds, and a picture says."""
+    """Return the fields that a destination shows or holds, and a picture says."""
     from softargmax_cli.files.writers import fields_of
     from softargmax_cli.reduction.fields import NAMES
 
@@ -161,15 +163,15 @@ def _show(
     """
     from softargmax_cli.files.writers import fields_of, open_writer
     from softargmax_cli.reduction.result import Summary
+    from softargmax_cli.report.summary import First
 
-    summary, table, sink, drawing = Summary(), None, None, None
+    summary, sink, drawing = Summary(), None, None
     takers: list[Callable[[Slices], None]] = [summary.add]
     with ExitStack() as stack:
         if destination.table:
-            from softargmax_cli.report.table import Table
-
-            table = Table(shown.rows)
-            takers.append(table.add)
+            first = First(shown.rows)
+            takers.append(first.add)
+            Thread(target=import_module, args=["softargmax_cli.report.table"]).start()  # while TensorFlow computes
         if destination.path:
             sink = open_writer(
                 destination.path,
@@ -196,14 +198,15 @@ def _show(
             sink.commit(summary, run.known_shape)
         if drawing:
             drawing.commit()
-    if table:
+    if destination.table:
         from softargmax_cli.report.sparkline import sparkling
+        from softargmax_cli.report.table import Table
 
         lines = sparkling(run.known_shape, run.axes, shown.rows)
         scores = excerpt(lines) if lines else None
         if apart:
             print()
-        table.render(run, run.known_shape, summary, sys.stdout, best=scores.best(run.kind) if scores else None)
+        Table(first).render(run, run.known_shape, summary, sys.stdout, best=scores.best(run.kind) if scores else None)
     elif destination.path != "-" and not asked.quiet:
         from softargmax_cli.report.summary import summary_line
         from softargmax_cli.report.text import signs_of
