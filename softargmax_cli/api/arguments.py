@@ -132,10 +132,38 @@ def device_of(device: str) -> str:
 
 def delimiter_of(delimiter: str | None) -> str | None:
     """Return the character between cells, which may have a name, as "tab". Raises OptionError where it is none."""
-    delimiter = NAMED_DELIMITERS.get(delimiter or "", delimiter)
-    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n'):
+    if delimiter is None:
+        return None
+    character = NAMED_DELIMITERS.get(delimiter.lower(), delimiter)
+    if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
         raise OptionError(f"{delimiter!r} is no delimiter", f"give one character, or {', '.join(NAMED_DELIMITERS)}")
-    return delimiter
+    return character
+
+
+def comment_of(comment: str | None) -> str | None:
+    """Return what begins a comment, empty for nothing. Raises OptionError where it cannot be told from a cell."""
+    if comment and (
+        not comment.isprintable() or not comment.isascii() or set(comment) & set('" ') or comment[0].isalnum()
+    ):
+        raise OptionError(
+            f"{comment!r} begins no comment", "give a mark as # or % or //, or '' where there are no comments"
+        )
+    return comment
+
+
+def decimal_of(decimal: str | None) -> str | None:
+    """Return the decimal mark. Raises OptionError where it is neither a point nor a comma."""
+    mark = {"point": ".", "comma": ","}.get(decimal or "", decimal)
+    if mark not in (None, ".", ","):
+        raise OptionError(f"{decimal!r} is no decimal mark", "give , or .")
+    return mark
+
+
+def skip_of(skip: int | None) -> int | None:
+    """Return how many lines to leave out. Raises OptionError where it is no number of lines."""
+    if skip is not None and (isinstance(skip, bool) or operator.index(skip) < 0):
+        raise OptionError(f"skip={skip!r}: a number of lines is 0 or more")
+    return skip
 
 
 def _values(values: Any, axes: int) -> Arrays | None:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.api.answers import Collector, Result
-from softargmax_cli.api.arguments import Axis, beta_of, delimiter_of, device_of, one_of, size_of, spec_of
+from softargmax_cli.api.arguments import (
+    Axis,
+    beta_of,
+    comment_of,
+    decimal_of,
+    delimiter_of,
+    device_of,
+    one_of,
+    size_of,
+    skip_of,
+    spec_of,
+)
 from softargmax_cli.api.pipeline import reduction_of
-from softargmax_cli.errors import OptionError, as_called
+from softargmax_cli.errors import OptionError, as_called, parameter
+from softargmax_cli.files.columns import columns_of
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
@@ -43,6 +55,10 @@ def reduce(
     delimiter: str | None = None,
     header: bool | None = None,
     id_column: str | int | None = None,
+    columns: str | Sequence[str | int] | None = None,
+    skip: int | None = None,
+    comment: str | None = None,
+    decimal: str | None = None,
     fields: Iterable[str] | None = None,
 ) -> Result:
     """Hard and soft argmax of every slice of a file or an array, and how far to trust the difference.
@@ -58,8 +74,10 @@ def reduce(
     memory: bound on the blocks held at a time, in bytes or as "256MiB"; the result, and TensorFlow, come beside it.
     key: the name of the array, in a file that holds several.
     select: the part to take, as numpy.s_[0, :, 3:5] or "0,:,3:5": integers, slices and ...; the rest is not read.
-    delimiter, header, id_column: of text: what separates cells, whether the first line names the columns, and the name
-        or number (from 1) of the column that names the rows. Found where not told; text has no such column else.
+    id_column, columns: of a table: the name or number (from 1) of the column that names the rows; the columns of
+        scores, as "a,b", "a:c", "2:" or "^id" (all but id), or a list of names and numbers.
+    delimiter, header, skip, comment, decimal: of text: what separates cells, whether line 1 names the columns, how many
+        lines above the table are left out, what begins a comment ("#"), and the decimal mark. Found where not told.
     fields: which of second, spread, entropy and ties are wanted beside the rest; all of them by default.
 
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
@@ -69,7 +87,17 @@ def reduce(
     wanted, room, device = _fields(fields), size_of(memory), device_of(device)
     id_column = None if id_column is None else str(id_column)
     part = None if select is None else selection_of(select)
-    reading = Reading(key, part, delimiter_of(delimiter), header, id_column)
+    reading = Reading(
+        key,
+        part,
+        delimiter_of(delimiter),
+        header,
+        id_column,
+        columns_of(columns),
+        skip_of(skip),
+        comment_of(comment),
+        decimal_of(decimal),
+    )
     source = _opened(path_or_array, reading)
     with reduction_of(source, spec, wanted, room, lambda: shared(device)) as reduction:
         collector = Collector(reduction.run, wanted)
@@ -88,7 +116,9 @@ def _opened(path_or_array: Any, reading: Reading) -> Source:
             raise OptionError("-: standard input is read by the command line only", "give a file or an array")
         return open_source(path, reading)
     if reading.given:
-        raise OptionError("key, delimiter, header and id_column say nothing of an array", "leave them out")
+        raise OptionError(
+            f"{' and '.join(map(parameter, reading.given))}: an array has none", "leave it out, or give a file"
+        )
     array: npt.NDArray[Any] = np.asanyarray(path_or_array)  # masked arrays stay what they are, and are refused
     source = ArraySource(array)
     return source if reading.select is None else selected(source, reading.select)

@@ -33,6 +33,10 @@ def inspect(
     delimiter: options.Delimiter = None,
     header: options.HasHeader = None,
     id_column: options.IdColumn = None,
+    columns: options.Columns = None,
+    skip: options.Skip = None,
+    comment: options.Comment = None,
+    decimal: options.Decimal = None,
     format: Format = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -49,5 +53,6 @@ def inspect(
     from softargmax_cli.files.reading import Reading
 
     axes = None if axis is None else options.axes(axis)
-    looked = Looked(axes, quick, Reading(key, select, delimiter, header, id_column, inspected=True), quiet, verbose)
+    reading = Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal, inspected=True)
+    looked = Looked(axes, quick, reading, quiet, verbose)
     return inspect_all(inputs, looked, format)

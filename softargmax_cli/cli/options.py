@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
+from softargmax_cli.api.arguments import comment_of, decimal_of, delimiter_of, device_of, size_of
 from softargmax_cli.errors import OptionError, as_typed
+from softargmax_cli.files.columns import columns_of
 from softargmax_cli.files.selection import Selection, selection_of
 from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
@@ -207,6 +208,46 @@ IdColumn = Annotated[
     typer.Option(
         metavar="NAME|N",
         help="The column of a table that names the rows: its name, or its number from 1.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="The columns of a table that hold scores: a,b or a:c or 2: by name or number; ^id: all but id.",
+        callback=_taken(columns_of),
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+Skip = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Leave out the first N lines of a CSV, whatever they are.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+Comment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C",
+        help="What begins a comment in a CSV, at the start of a line or after a space; '' for none. Default: #.",
+        callback=_taken(comment_of),
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+Decimal = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C",
+        help="The decimal mark of a CSV: a point, or a comma with points between thousands. Default: a point.",
+        callback=_taken(decimal_of),
         show_default=False,
         rich_help_panel=INPUT,
     ),

@@ -28,6 +28,16 @@ def of_text(reading: Reading) -> Iterator[str]:
         yield from ("--delimiter", NAMES.get(reading.delimiter, reading.delimiter))
     if reading.header is not None:
         yield "--header" if reading.header else "--no-header"
+    for option, value in (("--skip", reading.skip), ("--comment", reading.comment), ("--decimal", reading.decimal)):
+        if value is not None:
+            yield from (option, str(value))
+
+
+def of_columns(id_column: str | int | None, columns: str | None) -> Iterator[str]:
+    """Which columns of a table name its rows and hold scores."""
+    for option, value in (("--id-column", id_column), ("--columns", columns)):
+        if value is not None:
+            yield from (option, str(value))
 
 
 def run_with(name: str, asked: Asked, beta: float) -> Iterator[str]:
@@ -36,8 +46,7 @@ def run_with(name: str, asked: Asked, beta: float) -> Iterator[str]:
     if asked.axes != (-1,):
         yield from ("--axis", ",".join(map(str, asked.axes)))
     yield from of_text(asked.reading)
-    if asked.reading.id_column is not None:
-        yield from ("--id-column", asked.reading.id_column)
+    yield from of_columns(asked.reading.id_column, asked.reading.columns)
     for option, value, usual in (
         ("--kind", asked.kind, "scores"),
         ("--coords", asked.coords, "index"),

@@ -54,11 +54,13 @@ class Refused:
 
 HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # behind a user block, too
 KEY = frozenset({"key"})
-TEXT = Format("a CSV", b"", (), frozenset({"delimiter", "header", "id_column"}), "csv.source.open_csv", seeks=False)
+TABLE = frozenset({"id_column", "columns"})
+SPELLED = frozenset({"delimiter", "header", "skip", "comment", "decimal"})
+TEXT = Format("a CSV", b"", (), TABLE | SPELLED, "csv.source.open_csv", seeks=False)
 FORMATS = (
     Format("an .npy file", rb"\x93NUMPY", (".npy",), frozenset(), "npy.open_npy", seeks=False),
     Format("a .safetensors file", rb".{4}\0\0\0\0\{", (".safetensors",), KEY, "safetensors.open_safetensors"),
-    Format("a Parquet file", rb"PAR1", (".parquet", ".pq"), frozenset({"id_column"}), "parquet.open_parquet"),
+    Format("a Parquet file", rb"PAR1", (".parquet", ".pq"), TABLE, "parquet.open_parquet"),
     Format("an HDF5 file", HDF5, (".h5", ".hdf5", ".hdf"), KEY, "hdf5.open_hdf5"),
     Format("an .npz file", rb"PK(?:\x03\x04|\x05\x06)", (".npz",), KEY, "npz.open_npz"),
 )
@@ -249,13 +251,4 @@ def _opened(kind: Format, stream: BinaryIO, name: str, reading: Reading) -> Sour
 def _text(stream: BinaryIO, name: str, reading: Reading, size: int | None, compressed: bool) -> Source:
     from softargmax_cli.files.formats.csv.source import open_csv
 
-    return open_csv(
-        stream,
-        name,
-        delimiter=reading.delimiter,
-        header=reading.header,
-        id_column=reading.id_column,
-        nbytes=size,
-        compressed=compressed,
-        find_ids=reading.inspected,
-    )
+    return open_csv(stream, name, reading, nbytes=size, compressed=compressed)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, parameter
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.reduction.blocks import Block
@@ -31,7 +32,7 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
     if path == "-":
         what = f"{parameter('values', path)}: standard input is for the scores, not for coordinates"
         raise OptionError(what, "name a file")
-    with _naming(), closing(open_source(path)) as source:
+    with _naming(), closing(open_source(path, Reading(judged=False))) as source:
         too_large = InputError(
             f"{source.name}: more than {LARGEST >> 20} MiB, as a file or as float64: too much for coordinates", REMEDY
         )

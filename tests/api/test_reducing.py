@@ -217,7 +217,7 @@ def test_little_memory(memory: Any) -> None:
         ({"memory": 5}, "5 bytes is too little"),
         ({"memory": "much"}, "'much' is no size"),
         ({"device": "tpu"}, "'tpu' is no device"),
-        ({"header": True}, "key, delimiter, header and id_column say nothing of an array"),
+        ({"header": True, "columns": "2:"}, "header and columns: an array has none"),
         ({"values": [1, 2]}, "<array>: values: 2 values for the 3 indices of axis 1"),
     ],
     ids=str,

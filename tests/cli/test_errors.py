@@ -176,9 +176,7 @@ def test_polars_without_its_library(inside: Inside, monkeypatch: pytest.MonkeyPa
 
     inside.write("long.csv", b"1.5,2.5\n" * 300_000)
     monkeypatch.setattr(polars, "__version__", "")  # as it says itself, where memory was short as it was imported
-    assert assert_refused(inside("run", "long.csv"))[0].startswith(
-        "long.csv: polars, which reads long CSV files, has no"
-    )
+    assert assert_refused(inside("run", "long.csv"))[0].startswith("long.csv: polars, which reads CSV files, has no")
 
 
 # Text that tries to be more than text

@@ -21,10 +21,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.errors import InputError, OptionError
+from softargmax_cli.errors import InputError, OptionError, as_typed
 from softargmax_cli.files.formats.csv import dialect, records
 from softargmax_cli.files.formats.csv import source as csv_source
+from softargmax_cli.files.formats.csv.frames import FrameParser
 from softargmax_cli.files.formats.csv.source import open_csv
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
@@ -35,7 +37,7 @@ INF = math.inf
 
 @contextmanager
 def tuned(**limits: int) -> Any:
-    """The limits that decide how a file is cut and which parser reads it."""
+    """Set the limits that decide how a file is cut."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in limits.items():
             for module in (csv_source, dialect, records):
@@ -44,13 +46,22 @@ def tuned(**limits: int) -> Any:
         yield
 
 
-ROUTES = {"plain": {"_FEW": 1 << 60}, "frames": {"_FEW": 0, "_SMALL": -1}}
+ROUTES = ("whole", "cells")
+
+
+@contextmanager
+def routed(route: str) -> Any:
+    """Read pieces as wholes, where polars takes them, or cell by cell."""
+    with pytest.MonkeyPatch.context() as patch:
+        if route == "cells":
+            patch.setattr(FrameParser, "parse", lambda self, data, buffer: None)
+        yield
 
 
 @pytest.fixture(params=ROUTES)
 def route(request: pytest.FixtureRequest) -> Any:
-    """Both parsers must say the same."""
-    with tuned(**ROUTES[request.param]):
+    """Both ways must say the same."""
+    with routed(request.param):
         yield request.param
 
 
@@ -75,9 +86,10 @@ def read(source: Source, rows: int = 1000) -> tuple[np.ndarray, list[str] | None
     return values, ids if source.has_ids else None, len(parts)
 
 
-def opened(text: str | bytes, name: str = "scores.csv", **options: Any) -> Source:
+def opened(text: str | bytes, name: str = "scores.csv", *, judged: bool = False, **options: Any) -> Source:
     data = text.encode() if isinstance(text, str) else text
-    return open_csv(io.BytesIO(data), name, nbytes=len(data), **options)
+    compressed = options.pop("compressed", False)
+    return open_csv(io.BytesIO(data), name, Reading(judged=judged, **options), nbytes=len(data), compressed=compressed)
 
 
 def values(text: str | bytes, name: str = "scores.csv", **options: Any) -> np.ndarray:
@@ -118,8 +130,19 @@ def failure(text: str | bytes, name: str = "scores.csv", **options: Any) -> Inpu
         ("1,a\tb\n1\t2\n3\t4\n", "x.tab", ("1,a", "b")),
         ("a;b\r\n1;2\r\n3;4\r\n", "x.csv", ("a", "b")),
         ("a,a\n1,2\n3,4\n", "x.csv", ("a", "a")),
-        ("1,b\n1,2\n3,4\n", "x.csv", ("1", "b")),
-        (",b\n1,2\n3,4\n", "x.csv", ("", "b")),
+        ("1,2\n\n3,4\n", "x.csv", None),
+        ("\n1,2\r\n \r\n3,4\r\n", "x.csv", None),
+        ("  1   2\n3 \t 4 \n", "x.txt", None),
+        (" 1\t 2\r\n\r\n 3\t 4\r\n", "x.txt", None),
+        ("# c1 c2\n1 2\n3 4\n", "x.txt", None),
+        ("# of\n\n#,,\na,b # c\n1,2 # d, e\n  # f\n3,4\n#", "x.csv", ("a", "b")),
+        ('"a # b","c #"\n1,2 # "d\n3,4\n', "x.csv", ("a # b", "c #")),
+        ("sep=;\r\na;b\r\n1;2\r\n3;4\r\n", "x.csv", ("a", "b")),
+        ("sep=:\n1:2\n3:4\n", "x.csv", None),
+        ("1,2,\n3,4,\n", "x.csv", None),
+        ("a,b,\n1,2,\n3,4,\n", "x.csv", ("a", "b")),
+        ("a,b\n1,2,\n3,4,\n", "x.csv", ("a", "b")),
+        ("a,b,\n1,2\n3,4\n", "x.csv", ("a", "b")),
         ('"a\nb","c""d, e"\n1,2\n3,4\n', "x.csv", ("a\nb", 'c"d, e')),
         ('"a\r\nb",c\r\n1,2\r\n3,4\r\n', "x.csv", ("a\r\nb", "c")),
         ("big dog,small cat\n1,2\n3,4\n", "x.csv", ("big dog", "small cat")),
@@ -136,22 +159,16 @@ def test_dialects(route: str, text: str, name: str, labels: tuple[str, ...] | No
     assert read(source)[0].tolist() == [[1, 2], [3, 4]]
 
 
-@pytest.mark.parametrize("delimiter", [":", "tab", "\t", "\\t", "space", ";", "pipe"])
+@pytest.mark.parametrize("delimiter", [":", "\t", " ", ";", "|"])
 def test_a_told_delimiter(route: str, delimiter: str) -> None:
-    character = {"tab": "\t", "\\t": "\t", "space": " ", "pipe": "|"}.get(delimiter, delimiter)
-    assert values("1:2\n3:4\n".replace(":", character), delimiter=delimiter).tolist() == [[1, 2], [3, 4]]
-
-
-@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r", "é", "\0"])
-def test_what_is_not_a_delimiter(delimiter: str) -> None:
-    assert isinstance(failure("1,2\n", delimiter=delimiter), OptionError)
+    assert values("1:2\n3:4\n".replace(":", delimiter), delimiter=delimiter).tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize(
     ("text", "width"),
     [
-        ("a|b,1,2\nc|d,3,4\n", 3),  # a bar in every name
-        ("big dog,1,2\nsmall cat,3,4\n", 3),
+        ("a|b,1,3\nc|d,3,4\n", 2),  # a bar in every name
+        ("big dog,1,3\nsmall cat,3,4\n", 2),
         ("1;2;3\n4;5;6\n", 3),
         ("x, y,z\n1,2,3\n", 3),
         ("1\n2\n3\n", 1),
@@ -160,12 +177,6 @@ def test_what_is_not_a_delimiter(delimiter: str) -> None:
 )
 def test_the_delimiter_that_leaves_numbers_is_taken(text: str, width: int) -> None:
     assert opened(text).shape == (None, width)
-
-
-def test_savetxt(route: str, tmp_path: Path) -> None:
-    table = np.random.default_rng(0).normal(size=(70, 5))
-    np.savetxt(tmp_path / "x.txt", table)
-    assert np.array_equal(values((tmp_path / "x.txt").read_bytes(), "x.txt"), table)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +188,7 @@ def test_savetxt(route: str, tmp_path: Path) -> None:
         ("a,b,c\n1,2,3\n", None, 1),
         ("a,b,c\n1,2,3\n", True, 1),
         ("nan,NA,\n1,2,3\n", None, 2),
-        ("nan,NA,\nNA,null,\n", None, 2),
+        ("nan,NA,\nNA,null,1\n", None, 2),
         ("a,2,3\n1,2,3\n", None, 1),
         ("a,b,c\nNA,NA,NA\n1,2,3\n", None, 2),
     ],
@@ -201,27 +212,9 @@ def test_a_header_alone_is_no_table(text: str, header: bool | None) -> None:
 
 
 def test_a_header_of_counted_numbers_is_noted() -> None:
-    assert "--header" in opened(",0,1,2\n4,5,6,7\n").notes[0]
-    assert "--header" in opened("0,1,2\n5,6,7\n").notes[0]
-    assert not opened("0,1,2\n5,6,7\n", header=False).notes
-    assert not opened("1,2,0\n5,6,7\n").notes
-
-
-@pytest.mark.parametrize("titles", ["a,b", "0,1", "x y,NA"])
-def test_a_column_that_counts_the_rows_as_pandas_writes_it(route: str, titles: str) -> None:
-    text = f",{titles}\n0,1.5,2.5\n1,3.0,1.0\n2,,4.0\n"
-    source = opened(text)
-    assert source.notes == (
-        "column 1 has no title and counts the rows, as pandas writes it; pass --id-column 1 if it is no score",
-    )
-    np.testing.assert_array_equal(read(source)[0], [[0, 1.5, 2.5], [1, 3, 1], [2, NAN, 4]])
-    named = opened(text, id_column="1")
-    assert (named.notes, named.labels) == ((), tuple(titles.split(",")))
-    table, ids, _ = read(named)
-    np.testing.assert_array_equal(table, [[1.5, 2.5], [3, 1], [NAN, 4]])
-    assert ids == ["0", "1", "2"]
-    for other in (f"i,{titles}\n0,1,2\n", ",a,b\n1,2,3\n", ",a,b\n0.0,2,3\n", ",1,2\n0,3,4\n", '""\n0\n'):
-        assert not any("counts the rows" in note for note in opened(other, delimiter=",").notes)
+    assert "--header" in as_typed(opened("0,1,2\n5,6,7\n", judged=True).notes[0])
+    assert not opened("0,1,2\n5,6,7\n", judged=True, header=False).notes
+    assert not opened("1,2,0\n5,6,7\n", judged=True).notes
 
 
 def test_no_header_though_it_looks_like_one() -> None:
@@ -264,24 +257,47 @@ def test_what_is_not_a_number(route: str, cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cell"),
+    ("text", "cell", "way"),
     [
-        ("1;2\n1,5;2\n", "1,5"),
-        ("1,5;2,5\n3,5;4,5\n", "1,5"),
-        ("a;b\n1,5;2,5\n", "1,5"),
-        ("1;2\n1.234,5;2\n", "1.234,5"),
-        ('1,2\n"1,234",2\n', "1,234"),
-        ('1,2\n"1,234,567.8",2\n', "1,234,567.8"),
-        ("1,2\n1'234,2\n", "1'234"),
-        ("1,2\n1 234,2\n", "1 234"),
-        ("1,2\n1_234,2\n", "1_234"),
-        ("1,5\t2,5\n3,5\t4,5\n", "1,5"),  # of which commas make as many cells
+        ("1;2\n1,5;2\n", "1,5", "--decimal ,"),
+        ("1,5;2,5\n3,5;4,5\n", "1,5", "--decimal ,"),
+        ("a;b\n1,5;2,5\n", "1,5", "--decimal ,"),
+        ("1;2\n1.234,5;2\n", "1.234,5", "--decimal ,"),
+        ('1,2\n"1,234",2\n', "1,234", "--decimal ,"),
+        ('1,2\n"1,234,567.8",2\n', "1,234,567.8", "1234.5"),
+        ("1,2\n1'234,2\n", "1'234", "1234.5"),
+        ("1,2\n1 234,2\n", "1 234", "1234.5"),
+        ("1,2\n1_234,2\n", "1_234", "1234.5"),
+        ("1,5\t2,5\n3,5\t4,5\n", "1,5", "--decimal ,"),  # of which commas make as many cells
     ],
 )
-def test_separators_are_never_guessed(route: str, text: str, cell: str) -> None:
-    error = failure(text, "x.tsv" if "\t" in text else "scores.csv")
+def test_separators_are_never_guessed(route: str, text: str, cell: str, way: str) -> None:
+    name = "x.tsv" if "\t" in text else "scores.csv"
+    error = failure(text, name)
     assert repr(cell) in error.what
-    assert "thousands separators and decimal commas" in error.remedy
+    assert way in as_typed(error.remedy)
+    if way == "--decimal ,":
+        assert np.isfinite(values(text, name, decimal=",")).all()
+
+
+@pytest.mark.parametrize("id_column", [None, "1"])
+def test_decimal_commas(route: str, id_column: str | None) -> None:
+    cells = {
+        "1,5": 1.5,
+        ",5": 0.5,
+        "-1.234,5": -1234.5,
+        "1.234.567": 1234567.0,
+        "2E3": 2000.0,
+        "3,5e-2": 0.035,
+        "7": 7.0,
+    }
+    for few in (list(cells), ["1,5", ",5", "2E3", "3,5e-2"]):
+        text = "".join(f"{cell};{cell};{cell}\n" for cell in few)
+        table, ids, _ = read(opened(text, decimal=",", id_column=id_column, header=False))
+        assert table[:, -1].tolist() == [cells[cell] for cell in few]
+        assert ids is None or ids == few
+    for wrong in ("1.5", "1234.567", "1.23,4", "1,234.5", "1,2,3"):
+        assert repr(wrong) in failure(f"1,5;2\n3;{wrong}\n", decimal=",").what
 
 
 def test_cells_are_shown_safely(route: str) -> None:
@@ -313,14 +329,11 @@ def test_ids_without_a_header(route: str) -> None:
 
 
 def test_ids_that_are_numbers_and_a_header_of_numbers(route: str) -> None:
-    source = opened("name,0,1\n7,1,2\n", id_column="name")
+    source = opened("name,0,1\n7,1,2.5\n", id_column="name")
     assert source.labels == ("0", "1")
     assert read(source)[1] == ["7"]
     source = opened("dog,NA,NA\ncat,1,2\n", id_column="1")
     assert read(source)[1] == ["dog", "cat"]
-
-
-UNTOLD = "line 1 is read as numbers; pass --header if it names the columns, --no-header if not"
 
 
 @pytest.mark.parametrize(
@@ -329,8 +342,6 @@ UNTOLD = "line 1 is read as numbers; pass --header if it names the columns, --no
         ("x,1,2\n5,1,2\n6,3,1\n", ("1", "2"), ["5", "6"], ()),  # as by its name
         ("dog,1.5,2\n7,1,2\ncat,3,1\n", None, ["dog", "7", "cat"], ()),
         ("dog,1.5,2\n,1,2\n", None, ["dog", ""], ()),
-        ("film,2001,2002\na,1,2\nb,4,3\n", None, ["film", "a", "b"], (UNTOLD,)),
-        ("film,2002,2001,1990\na,1,2,3\nb,4,3,5\n", None, ["film", "a", "b"], (UNTOLD,)),
         ("film,1,3,2\na,1,2,3\nb,4,3,5\n", None, ["film", "a", "b"], ()),
         ("film,1\na,1\nb,4\n", None, ["film", "a", "b"], ()),
     ],
@@ -342,7 +353,7 @@ def test_a_header_whose_titles_are_numbers(
     assert (source.labels, read(source)[1], source.notes) == (labels, ids, notes)
     assert opened(text, id_column="1", header=True).notes == opened(text, id_column="1", header=False).notes == ()
     name = text.partition(",")[0]
-    if labels or notes:
+    if labels:
         assert opened(text, id_column=name).labels == tuple(text.partition("\n")[0].split(",")[1:])
 
 
@@ -362,40 +373,65 @@ def test_ids_alone_are_no_table() -> None:
     assert "no column of numbers" in failure("name\ndog\n", id_column="name").what
 
 
-def test_a_column_of_text_asks_for_the_id_column(route: str) -> None:
-    error = failure("name,a\ndog,1\ncat,2\n")
-    assert error.what == "scores.csv: line 2, column 1 ('name'): 'dog' is not a number"
-    assert "--id-column name " in error.remedy
-    assert "--id-column 1 " in failure('"the name",a\ndog,1\ncat,2\n').remedy
-    assert "--id-column 1 " in failure("dog,1\ncat,2\n").remedy
-    assert "--id-column" not in failure("name,a\ndog,1\n3,2\n").remedy
-    assert "only one" in failure("name,kind,a\nx,y,1\nz,w,2\n", id_column="name").remedy
-    other = failure("a,kind,b\n1,y,2\n3,w,4\n", id_column="a")
-    assert other.remedy == "pass --id-column kind instead, if this column names the rows"
-
-
-@pytest.mark.parametrize("names", [["US", "NA", "DE"], ["NA", "", "DE"], ["US", "NA"], ["", "DE"], ["n/a", "x", "nan"]])
-def test_names_may_look_like_missing_numbers(route: str, names: list[str]) -> None:
-    text = "country,a,b\n" + "".join(f"{name},{k},2\n" for k, name in enumerate(names))
-    assert "--id-column country " in failure(text).remedy
-    found = opened(text, find_ids=True)
-    assert found.id_column == "country"
-    assert read(found)[1] == names
-    assert opened("a,b\n1,\n3,NA\n", find_ids=True).id_column is None
-    slip = failure("a,b\n" + "1,2\n" * 5 + "NA,2\nx,3\n" + "NA,1\n" * 3)
-    assert slip.remedy == "write a number, or NaN where a value is missing"
-
-
 def test_a_delimiter_that_was_told_wrong(route: str) -> None:
-    for text in ("1,2\n3,4\n", "x,y\n1,2\n3,4\n", "1.5;x\n2;3\n"):
-        remedy = failure(text, delimiter="tab").remedy
-        assert remedy == "pass another --delimiter if it is not '\\t' that separates cells, or write a number"
+    remedy = failure("1,2\n3,4\n", delimiter="\t").remedy
+    assert as_typed(remedy) == "pass another --delimiter if it is not '\\t', or write a number"
+    for text in ("x,y\n1,2\n3,4\n", "1.5;x\n2;3\n"):
+        assert "another --delimiter" in as_typed(failure(text, delimiter="\t").remedy)
 
 
-def test_a_comment_above_the_numbers(route: str) -> None:
-    error = failure("# c1 c2\n1 2\n3 4\n")
-    assert error.what == "scores.csv: line 2 has 2 cells, expected 3 as in line 1"
-    assert error.remedy == "line 1 is read as names of columns, the # as one: remove it, or the line if it is a comment"
+@pytest.mark.parametrize(
+    ("mark", "text", "rows"),
+    [
+        ("%", "% a\n1 2 % b\n3 4\n", [[1, 2], [3, 4]]),
+        ("//", "1,2 // a\n// b\n3,4\n", [[1, 2], [3, 4]]),
+        (None, "1,2\n#N/A,3\n", "'#N/A' is not a number"),
+        (None, "1,2\n1,#DIV/0!\n", "'#DIV/0!' is not a number"),
+        ("", "1,2\n# a,3\n", "'# a' is not a number"),
+        (None, "1,2\n3,4 #,\n5 # c\n", "line 3 has 1 cell, expected 2"),
+    ],
+)
+def test_comments(route: str, mark: str | None, text: str, rows: Any) -> None:
+    if isinstance(rows, list):
+        assert values(text, comment=mark).tolist() == rows
+    else:
+        assert rows in failure(text, comment=mark).what
+
+
+def test_names_that_hold_the_mark_of_a_comment(route: str) -> None:
+    text = "name,a,b\nsize #5,1.5,2\nsize#6,3,4\n"
+    assert "--comment ''" in as_typed(failure(text, id_column="1").remedy)
+    assert read(opened(text, id_column="1", comment=""))[1] == ["size #5", "size#6"]
+    assert read(opened(text.replace("size #5", '"size #5"'), id_column="1"))[1] == ["size #5", "size#6"]
+
+
+def test_lines_that_are_skipped(route: str) -> None:
+    text = 'a "b\n\n1;2;3\nx,y\n1,2\n3,z\n'
+    error = failure(text, skip=3)
+    assert error.what == "scores.csv: line 6, column 2 ('y'): 'z' is not a number"
+    assert values(text.replace("z", "4"), skip=3).tolist() == [[1, 2], [3, 4]]
+    assert failure("1,2\n3,4", skip=2).what.endswith("leaves nothing: the file has 2 lines")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(("count", "short"), [(30_000, False), (300, True)])
+def test_utf_16_with_a_mark(encoding: str, count: int, short: bool) -> None:
+    text = "\ufeffname\ta\tb\n" + "".join(f"é🐕{k}\t{k}\t0.5\n" for k in range(count))
+    data = text.encode(encoding)
+    stream: Any = ShortReads(data) if short else io.BytesIO(data)
+    table, ids, _ = read(open_csv(stream, "x.txt", Reading(id_column="name", judged=False)))
+    assert (table == [[k, 0.5] for k in range(count)]).all()
+    assert ids == [f"é🐕{k}" for k in range(count)]
+    assert "begins as UTF-16" in failure(data[:60] + b"\xd8" * 20).what
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"header": "a b\nc"}, {"delimiter": ","}, {"fmt": "%12.5f"}, {"comments": "% "}]
+)
+def test_what_savetxt_writes(route: str, options: dict[str, Any], tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(70, 5)).round(5)
+    np.savetxt(tmp_path / "x.txt", table, **options)
+    np.testing.assert_array_equal(values((tmp_path / "x.txt").read_bytes(), "x.txt"), table)
 
 
 # What is wrong, and where
@@ -407,10 +443,6 @@ def test_a_comment_above_the_numbers(route: str) -> None:
         ("1,2\n3\n", "line 2 has 1 cell, expected 2 as in line 1"),
         ("1,2\n3,4\n5,6,7\n", "line 3 has 3 cells, expected 2 as in line 1"),
         ("a,b\n1,2\n3,4,\n", "line 3 has 3 cells, expected 2 as in line 1"),
-        ("1,2\n\n3,4\n", "line 2 is blank"),
-        ("1,2\r\n\r\n3,4\r\n", "line 2 is blank"),
-        ("a,b\n\n3,4\n", "line 2 is blank"),
-        ("\n1,2\n", "line 1 is blank"),
         ("1\n\n2\n", "line 2 is blank"),
         ("", "the file is empty"),
         ("\n\n\r\n", "the file is empty"),
@@ -421,24 +453,17 @@ def test_a_comment_above_the_numbers(route: str) -> None:
         (b"1,2\n3,\xff\n", "line 2, byte 6: 0xff is not UTF-8"),
         (b"\xef\xbb\xbf1,2\n3,\xff\n", "line 2, byte 9: 0xff is not UTF-8"),
         (b"1,2\n3,\0\n", "line 2, byte 6: a NUL byte, so the file is not UTF-8 text"),
-        ("1,2\n".encode("utf-16"), "byte 0: the file is UTF-16, not UTF-8"),
         ("1,2\n".encode("utf-16-be"), "line 1, byte 0: a NUL byte, so the file is not UTF-8 text"),
         ("1,2\n".encode("utf-32"), "byte 0: the file is UTF-32, not UTF-8"),
         ("1,2\r3,4\r", "line 1: a carriage return without a line feed"),
         ("1,2\n3,4\n5,6\r7,8\n", "line 3: a carriage return without a line feed"),
         ("1,2\n\r3,4\n", "line 2: a carriage return without a line feed"),
         ("1 2\n3\n4 5\n", "line 2 has 1 cell, expected 2 as in line 1"),
-        ("1 2\n3 4\n\n5 6\n", "line 3 is blank"),
         ("1,2\n3 ,4\n5,6,  ", "line 3 has 3 cells, expected 2 as in line 1"),
         ("1,2\n3 ,4\n5,6,  \n", "line 3 has 3 cells, expected 2 as in line 1"),
         ("1,2\n3 ,4\n5\n6,7\n", "line 3 has 1 cell, expected 2 as in line 1"),
         ("1\t2\n3\n4\t5\n", "line 2 has 1 cell, expected 2 as in line 1"),
         ("1,NA\n3\n4,5\n", "line 2 has 1 cell, expected 2 as in line 1"),
-        ("1  2\n3  4\n", "line 1 has repeated, leading or trailing spaces, and the delimiter is one space"),
-        ("1 2\n3  4\n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
-        ("1 2 3\n4  5\n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
-        ("1 2\n3 4 \n", "line 2 has repeated, leading or trailing spaces, and the delimiter is one space"),
-        ("1 2\n3 4\n5 6\n 7 8\n", "line 4 has repeated, leading or trailing spaces, and the delimiter is one space"),
     ],
 )
 def test_errors(route: str, text: str | bytes, what: str) -> None:
@@ -473,28 +498,25 @@ def test_a_byte_order_mark_that_is_not_the_file_s(route: str) -> None:
 
 
 def test_a_ragged_line_mentions_the_delimiter_that_was_found() -> None:
-    assert "--delimiter if it is not ','" in failure("1,2\n3\n").remedy
+    assert "--delimiter if it is not ','" in as_typed(failure("1,2\n3\n").remedy)
     assert "--delimiter" not in failure("1,2\n3\n", delimiter=",").remedy
 
 
 NUMBERS = "".join(f"{k},{k}.5,{k}e3\n" for k in range(3000))
 
 
-@pytest.mark.parametrize("row", [0, 1, 47, 48, 1234, 2998, 2999])
+@pytest.mark.parametrize("row", [0, 48, 2998, 2999])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("rows", [1, 50, 100_000])
+@pytest.mark.parametrize("rows", [50, 100_000])
 def test_places_in_later_pieces(row: int, end: str, rows: int) -> None:
     lines = ["x,y,z", *NUMBERS.splitlines()]
-    with tuned(_LEAST=1, _HEAD=100, _SMALL=-1):
+    with tuned(_LEAST=1, _HEAD=100):
         for bad, what in [
             ("1,oops,3", f"line {row + 2}, column 2 ('y'): 'oops' is not a number"),
             ("1,2", f"line {row + 2} has 2 cells, expected 3 as in line 1"),
             ("1,\udcff,3", None),
-            ("1,2,3\n", f"line {row + 3} is blank"),
             ('1,2,"3', f"line {row + 2}: a quote opens here and is never closed"),
         ]:
-            if row == 2999 and bad.endswith("\n"):
-                continue  # at the end a blank line is none
             text = end.join([*lines[: row + 1], bad.replace("\n", end), *lines[row + 2 :]]) + end
             data = text.encode("utf-8", "surrogateescape")
             what = what or f"line {row + 2}, byte {data.index(255)}: 0xff is not UTF-8"
@@ -560,12 +582,12 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     return {"data": bom + written.encode(), "bare": written.rstrip("\r\n").encode(), "header": header, "id_at": id_at}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     tables(),
     st.integers(1, 8),
     st.integers(1, 200),
-    st.sampled_from(sorted(ROUTES)),
+    st.sampled_from(ROUTES),
     st.booleans(),
     st.booleans(),
 )
@@ -574,13 +596,18 @@ def test_any_table_in_any_pieces(
 ) -> None:
     data = gzip.compress(table["data"]) if compressed else table["data"]
     stream: Any = ShortReads(data) if short else io.BytesIO(data)
-    with tuned(**ROUTES[route], _LEAST=1, _HEAD=head):
+    width = len(next(csv.reader(io.StringIO(table["bare"].decode(), newline=""))))
+    with tuned(_LEAST=1, _HEAD=head), routed(route):
         source = open_csv(
             stream,
             "x.csv",
-            delimiter=",",
-            header=table["header"],
-            id_column=None if table["id_at"] is None else str(table["id_at"] + 1),
+            Reading(
+                delimiter=",",
+                header=table["header"],
+                id_column=None if table["id_at"] is None else str(table["id_at"] + 1),
+                columns=",".join(str(k + 1) for k in range(width) if k != table["id_at"]),
+                comment="",
+            ),
             nbytes=len(data),
             compressed=compressed,
         )
@@ -591,8 +618,8 @@ def test_any_table_in_any_pieces(
 
 
 def outcome(route: str, text: str, delimiter: str, id_column: str | None) -> Any:
-    """What a parser makes of a text: values and names, or the error."""
-    with tuned(**ROUTES[route]):
+    """Read a text one way: values and names, or the error."""
+    with routed(route):
         try:
             table, ids, _ = read(opened(text, delimiter=delimiter, header=False, id_column=id_column))
         except (InputError, OptionError) as error:
@@ -600,7 +627,7 @@ def outcome(route: str, text: str, delimiter: str, id_column: str | None) -> Any
     return repr(table.tolist()), ids  # in which NaN is as good as another
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(",\t; "),
     st.sampled_from([None, None, "1", "2"]),
@@ -617,12 +644,12 @@ def outcome(route: str, text: str, delimiter: str, id_column: str | None) -> Any
     st.sampled_from(["\n", "\n", "\r\n", "\r"]),
     st.booleans(),
 )
-def test_both_parsers_make_the_same_of_any_text(
+def test_both_ways_make_the_same_of_any_text(
     delimiter: str, id_column: str | None, rows: list[list[str]], end: str, ended: bool
 ) -> None:
     first = delimiter.join(["7"] * len(max(rows, key=rows.count)))
     text = end.join([first, *map(delimiter.join, rows)]) + end * ended
-    assert outcome("frames", text, delimiter, id_column) == outcome("plain", text, delimiter, id_column)
+    assert outcome("whole", text, delimiter, id_column) == outcome("cells", text, delimiter, id_column)
 
 
 class ShortReads(io.RawIOBase):
@@ -678,14 +705,17 @@ def test_pieces_have_no_more_numbers_than_the_block_though_rows_get_shorter(quot
         ('"dog, ""big""",1,2', [1, 2], {"id_column": "1"}),
         ("1,2,NA", [1, 2], {"id_column": "3"}),
         ("NA,1,NA", [1, NAN], {"id_column": "1"}),
+        ("  1    -2", [1, -2], {"delimiter": " "}),
+        ("1\t2 ", [1, 2], {"delimiter": " "}),
+        ("1,2 # c\n", [1, 2], {}),
+        ("1,5;2", [1.5, 2], {"decimal": ",", "delimiter": ";"}),
         (",1,NA", [1, NAN], {"id_column": "1"}),
     ],
 )
 def test_what_is_common_is_read_quickly(row: str, expected: list[float], options: dict[str, Any]) -> None:
-    """Without the plain parser, which takes twenty times as long."""
+    """It is read without a look at each cell, which takes twenty times as long."""
     text = f"{row}\n" * 99 + row.replace("NA", "5") + "6" * row.endswith((",", "\t")) + "\n"
-    plain = mock.patch("softargmax_cli.files.formats.csv.cells.parse", side_effect=AssertionError)
-    with tuned(**ROUTES["frames"]), plain:
+    with mock.patch("softargmax_cli.files.formats.csv.cells.parse", side_effect=AssertionError):
         table, ids, _ = read(opened(text, header=False, **options))
     assert np.array_equal(table[:-1], [expected] * 99, equal_nan=True)
     if ids is not None:
@@ -694,14 +724,13 @@ def test_what_is_common_is_read_quickly(row: str, expected: list[float], options
 
 
 def test_values_are_laid_out_by_column_in_the_buffer() -> None:
-    with tuned(**ROUTES["frames"]):
-        source = opened(NUMBERS)
-        pending = source.fetch(Block((0, 0), (3000, 3)))
-        assert pending is not None
-        buffer = Buffer()
-        loaded = pending.load(buffer)
-        assert loaded.values.flags.f_contiguous
-        assert np.shares_memory(loaded.values, buffer.array((3, 3000), "f8"))
+    source = opened(NUMBERS)
+    pending = source.fetch(Block((0, 0), (3000, 3)))
+    assert pending is not None
+    buffer = Buffer()
+    loaded = pending.load(buffer)
+    assert loaded.values.flags.f_contiguous
+    assert np.shares_memory(loaded.values, buffer.array((3, 3000), "f8"))
 
 
 def test_pieces_parse_in_any_order_and_in_parallel() -> None:
@@ -747,7 +776,7 @@ def test_a_pipe(compressed: bool) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     with open(out, "rb") as stream:
-        table = read(open_csv(stream, "<stdin>", compressed=compressed), 500)[0]
+        table = read(open_csv(stream, "<stdin>", Reading(judged=False), compressed=compressed), 500)[0]
     writer.join()
     assert table.shape == (30_000, 3)
     assert np.array_equal(table[:3000, 1], np.arange(3000) + 0.5)
@@ -802,25 +831,11 @@ def test_a_parser_leaves_interrupts_to_the_program(handler: str, ended: tuple[in
     program = (
         "import os, signal, sys\n"
         f"signal.signal(signal.SIGINT, {handler})\n"
-        "from softargmax_cli.files.formats.csv import frames\n"
-        "frames.load()\n"
+        "from softargmax_cli.files.formats.csv import numbers\n"
+        "numbers.load()\n"
         "assert 'polars' in sys.modules\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "print('on')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == ended
-
-
-def test_a_small_file_does_not_wait_for_polars() -> None:
-    program = (
-        "import io, sys\n"
-        "from softargmax_cli.files.formats.csv.source import open_csv\n"
-        "from softargmax_cli.reduction.blocks import Block\n"
-        "from softargmax_cli.reduction.readable import Buffer\n"
-        "source = open_csv(io.BytesIO(b'a,b\\n' + b'1,2\\n' * 1000), 'x.csv')\n"
-        "print(source.fetch(Block((0, 0), (9999, 2))).load(Buffer()).values.sum())\n"
-        "print('polars' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["3000.0", "False"]

@@ -111,11 +111,9 @@ class TestText:
             ("1,2\n3\n", "line 2 has 1 cell, expected 2 as in line 1"),
             ("1\nNA\n3\n", "the coordinate of index 1 is nan"),
             ("d\n1\nnan\nnan\n", "the coordinate of index 1 is nan"),
-            ("1,2,3,\n", "the coordinate of index 3 is nan"),
             ("1\ninf\nnan\n", "the coordinate of index 1 is inf"),
             ("-inf,1", "the coordinate of index 0 is -inf"),
             ("1e999\n", "the coordinate of index 0 is inf"),
-            (b"\xff\xfe1\x00\n\x00", "byte 0: the file is UTF-16, not UTF-8"),
             (b"PK\x03\x04....", "damaged, or no .npz file: File is not a zip file"),
         ],
     )
@@ -209,7 +207,7 @@ class TestFiles:
     def test_files_beyond_the_limit(self, write: Write) -> None:
         """Real sizes, which take no room on the disk: the files have holes."""
         what = "more than 512 MiB, as a file or as float64: too much for coordinates"
-        name = write("1\n" * 40_000)
+        name = write("1\n" * 600_000)
         os.truncate(name, (512 << 20) + 1)
         assert refused(name).what == f"--values v.csv: {what}"
         for shape in ((67_108_865,), (67_108_865, 1)):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, OptionError
-from softargmax_cli.files.formats.csv.dialect import by_name, by_number
+from softargmax_cli.errors import InputError, OptionError, parameter
+from softargmax_cli.files.columns import Table, called, item, option_value, position
 from softargmax_cli.files.members import damaged, few, shown
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.scores import SAMPLE, choose
 from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
@@ -60,21 +62,29 @@ class ParquetSource(Source):
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
         self.name, self._stream, self._file = name, stream, file
         schema, rows = file.schema_arrow, int(file.metadata.num_rows)
-        titles = tuple(str(title) for title in schema.names)
-        types = [_dtype(field.type) for field in schema]
-        self._id_at = self._ids_at(titles, types, reading)
-        self.facts = Facts("parquet", header=titles, id_column=self._told(titles))
-        self._columns = [at for at in range(len(titles)) if at != self._id_at]
-        if others := [at for at in self._columns if types[at] is None]:
-            self._refuse(others)
-        if not self._columns:
-            raise InputError(f"{name}: no columns of numbers in it", NUMBERS)
-        self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
-        self.stored = str(self.dtype)
         grouped = sum(file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups))
         if rows < 0 or rows != grouped:  # its footer says both; pyarrow goes by either
             what = f"damaged: {rows:,} rows, {grouped:,} of them in groups"
             raise InputError(f"{name}: {what}", "copy the file again, or write it again")
+        titles = tuple(str(title) for title in schema.names)
+        types = [_dtype(field.type) for field in schema]
+        texts = {at for at, kind in enumerate(types) if kind is None and self._may_name(at)}
+        table = Table(name, len(titles), titles, texts, _index(schema, titles), self._first_rows)
+        if reading.id_column is not None:
+            self._check_names(table, position(table, reading.id_column))
+        if not any(kind is not None for kind in types):
+            raise InputError(f"{name}: no columns of numbers in it{', but ' * bool(titles)}{few(titles)}", NUMBERS)
+        columns = choose(table, reading)
+        self._id_at, self._columns, self.notes = columns.id_at, [*columns.scores], columns.notes
+        told = None if self._id_at is None else option_value(table, self._id_at)
+        self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)
+        for at in self._columns:
+            if types[at] is None:
+                without = parameter("columns", f"^{item(table, at)}")
+                remedy = f"{NUMBERS}, or pass {without} to leave it out" if reading.columns is None else NUMBERS
+                raise InputError(f"{name}: {called(table, at)} holds no numbers, but {self._kind(at)}", remedy)
+        self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
+        self.stored = str(self.dtype)
         self._resize(rows)
         self.labels = tuple(titles[at] for at in self._columns)
         self.has_ids = self._id_at is not None
@@ -83,25 +93,26 @@ class ParquetSource(Source):
         self._first = self._next = 0
         """Rows that the batch begins and ends with."""
 
-    def _ids_at(self, titles: tuple[str, ...], types: Sequence[Any], reading: Reading) -> int | None:
-        """The position of the column that names the rows."""
-        if reading.id_column is None:
-            texts = [at for at, kind in enumerate(types) if kind is None and self._may_name(at)]
-            at = texts[0] if reading.inspected and len(texts) == 1 and len(titles) > 1 else None
-        else:
-            at = by_number(reading.id_column, len(titles))
-            at = by_name(self.name, titles, True, reading.id_column) if at is None else at
-        if at is not None and not self._may_name(at):
-            what = f"{self.name}: column {shown(titles[at])} holds {self._kind(at)}, which names no rows"
-            raise OptionError(what, "name another column, or leave out --id-column")
-        return at
+    def _check_names(self, table: Table, at: int) -> None:
+        """Raise OptionError where a column cannot name the rows."""
+        if not self._may_name(at):
+            what = f"{self.name}: {called(table, at)} holds {self._kind(at)}, which names no rows"
+            raise OptionError(what, f"name another column, or leave out {parameter('id_column')}")
 
-    def _told(self, titles: tuple[str, ...]) -> str | int | None:
-        """The column of names as an option takes it."""
-        at = self._id_at
-        if at is None:
-            return None
-        return titles[at] if titles.count(titles[at]) == 1 and not titles[at].isdecimal() else at + 1
+    def _first_rows(self, positions: Sequence[int]) -> npt.NDArray[np.float64]:
+        """The numbers of the first rows in some columns, (rows, columns)."""
+        import pyarrow as pa
+
+        batch = next(self._file.iter_batches(SAMPLE), None)
+        if batch is None:
+            return np.empty((0, len(positions)))
+        rows = min(SAMPLE, batch.num_rows)
+        values = np.full((rows, len(positions)), np.nan)
+        for k, at in enumerate(positions):
+            column = batch.column(at)
+            if _dtype(column.type) is not None:
+                values[:, k] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)[:rows]
+        return values
 
     def _may_name(self, at: int) -> bool:
         """Whether what a column holds can be told as text."""
@@ -116,20 +127,6 @@ class ParquetSource(Source):
     def _kind(self, at: int) -> str:
         """What a column holds, for an error."""
         return shown(str(self._file.schema_arrow.field(at).type))
-
-    def _refuse(self, others: Sequence[int]) -> NoReturn:
-        """Say of columns that hold no numbers what is to be done about them."""
-        header = self.facts.header or ()
-        titles = few([header[at] for at in others])
-        if len(others) == len(header):
-            raise InputError(f"{self.name}: no columns of numbers in it, but {titles}", NUMBERS)
-        if len(others) > 1:
-            raise InputError(f"{self.name}: {len(others)} columns hold no numbers: {titles}", "leave them out")
-        if self._may_name(others[0]):
-            remedy = f"pass --id-column {titles} if it names the rows"
-            raise InputError(f"{self.name}: a column holds no numbers: {titles}", remedy)
-        what = f"{self.name}: a column holds no numbers, but {self._kind(others[0])}: {titles}"
-        raise InputError(what, f"{NUMBERS}, or leave it out")
 
     def _resize(self, rows: int) -> None:
         self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
@@ -182,7 +179,7 @@ class ParquetSource(Source):
             return ["" if each is None else each for each in column.to_pylist()]
 
     @property
-    def columns(self) -> Sequence[int]:
+    def positions(self) -> Sequence[int]:
         """Positions of the columns of numbers, among those that are decoded."""
         return self._columns
 
@@ -207,7 +204,7 @@ class ParquetPending:
     def load(self, buffer: Buffer) -> Loaded:
         rows, columns = self.block.shape
         values = buffer.array((columns, rows), self.source.dtype)
-        wanted = self.source.columns[self.block.start[1] : self.block.stop[1]]
+        wanted = self.source.positions[self.block.start[1] : self.block.stop[1]]
         begin = 0
         for part in self.parts:
             with _damaged(self.source.name):
@@ -217,6 +214,15 @@ class ParquetPending:
         if not self.source.has_ids:
             return Loaded(values.T)
         return Loaded(values.T, [name for part in self.parts for name in self.source.names(part)])
+
+
+def _index(schema: Any, titles: Sequence[str]) -> tuple[int, ...]:
+    """Positions of the columns that pandas' own note in the file calls the index."""
+    try:
+        names = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+        return tuple(titles.index(name) for name in names if isinstance(name, str) and titles.count(name) == 1)
+    except (ValueError, AttributeError, TypeError):  # not as pandas writes it
+        return ()
 
 
 def _dtype(kind: Any) -> np.dtype[Any] | None:

@@ -1,161 +1,242 @@
-"""How a file of delimited text is written: told, or found from its first records."""
+"""How a file of delimited text is laid out: told, or found from its first rows."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice, pairwise
+from dataclasses import dataclass, replace
+from itertools import islice
 
-from softargmax_cli.errors import InputError, OptionError
-from softargmax_cli.files.formats.csv.cells import (
-    decoded,
-    is_grouped,
-    is_missing,
-    is_number,
-    records,
-    refuse_spaces,
-    shown,
-)
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.files.columns import Table, called, items
+from softargmax_cli.files.formats.csv.header import UNTOLD, counts, has_header
+from softargmax_cli.files.formats.csv.numbers import floats
 from softargmax_cli.files.formats.csv.records import LONGEST, Records, trimmed
-from softargmax_cli.files.reading import NAMED_DELIMITERS
+from softargmax_cli.files.formats.csv.text import Dialect, decoded, records
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.scores import SAMPLE, Columns, choose
 
 DELIMITERS = ",\t;| "
 """Those that are looked for; of two that explain a file equally well, the first."""
-_HEAD = 64 << 10
-_SAMPLE = 10
-_CELLS = 10_000
-"""Cells in a sample, unless two records have more."""
+_HEAD = 1 << 20
+"""Bytes of the first rows that are looked at, unless two records have more."""
+_SNIFFED = 10
+"""Records that tell the delimiter."""
+_CELLS = 1 << 18
+"""Cells of the first rows that are looked at, unless two records have more."""
 _ENOUGH = 1000
-"""Cells of a record, from either end, that tell what kind it is."""
+"""Cells of a record that tell what delimits it."""
+_SEP = re.compile(rb'"?sep=([^\r\n])"?\r?\n', re.IGNORECASE)
+
+Record = tuple[int, list[str]]
+"""The line on which a record begins, and its cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the first records say about all of them."""
+    """What the first rows say about all of them."""
 
-    name: str
-    """The file's, for errors."""
-    delimiter: str
-    told: bool
-    """Whether the delimiter was told, not found."""
+    dialect: Dialect
     width: int
     """Cells in each record."""
-    header: tuple[str, ...] | None
-    id_at: int | None
-    """Position of the column that names the rows."""
-    columns: Sequence[int]
-    """Positions of the columns of numbers: all others."""
+    titles: tuple[str, ...] | None
+    """One for each cell; empty where there is none."""
+    columns: Columns
+    idle: frozenset[int]
+    """Positions of the columns that are left out as nothing is in them."""
     record: int
     """About how many bytes a record takes."""
-    notes: tuple[str, ...] = ()
-    """What the user should know of the way the file is read."""
+    line: int
+    """The line of the first record that is no header."""
+    top: int
+    """The line that tells the width."""
+    table: Table
+    chosen: bool
+    """Whether --columns chose the columns."""
+
+    @property
+    def scores(self) -> Sequence[int]:
+        """Positions of the columns of numbers that are read."""
+        return self.columns.scores
+
+    @property
+    def id_at(self) -> int | None:
+        """Position of the column that names the rows."""
+        return self.columns.id_at
+
+    def called(self, at: int) -> str:
+        """A column for an error."""
+        return called(self.table, at)
 
 
-def find_layout(
-    stream: Records, delimiter: str | None, header: bool | None, id_column: str | None, *, find_ids: bool = False
-) -> Layout:
-    """The layout of a stream at its start, which is left after the byte order mark and the header.
+def find_layout(stream: Records, reading: Reading) -> Layout:
+    """Find the layout of a stream at its start, which is left at the first row below the header.
 
-    With `find_ids`, and where no `id_column` is told, the one column of text names the rows. InputError where the
-    file is empty or not text; OptionError where an option does not fit it.
+    Raises InputError where the file is empty, not text, or may be read in two ways; OptionError where an option does
+    not fit it.
     """
-    if delimiter is not None:
-        delimiter = spelled(delimiter)
     name = stream.name
-    text, found, sample = _head(stream, delimiter)
-    if not sample:
-        raise InputError(f"{name}: the file is empty")
-    first, second = sample[0], sample[1] if len(sample) > 1 else []
-    if not first:
-        raise InputError(f"{name}: line 1 is blank", "remove it")
-    if found == " " and "" in first:
-        refuse_spaces(name, 1)
-    titles = tuple(map(str.strip, first))
-    id_at = _of_text(sample) if find_ids and id_column is None else by_number(id_column, len(first))
-    notes: tuple[str, ...] = ()
-    indexed = _is_indexed(sample)
-    if header is None:
-        header = (id_at is None and id_column in titles) or _is_header(sample, id_at) or (indexed and _counts(titles))
-        if second and not header and (_counts(titles) or (id_at is not None and _ascends(titles, id_at))):
-            notes = ("line 1 is read as numbers; pass --header if it names the columns, --no-header if not",)
-    if header and indexed and id_at is None and id_column is None:
-        notes = (
-            "column 1 has no title and counts the rows, as pandas writes it; pass --id-column 1 if it is no score",
-        )
-    if id_at is None and id_column is not None:
-        id_at = by_name(name, titles, header, id_column)
-    everywhere = range(len(first))
-    columns = everywhere if id_at is None else tuple(at for at in everywhere if at != id_at)
-    if not columns:
-        raise InputError(
-            f"{name}: no column of numbers beside {shown(titles[0]) if header else 'column 1'}",
-            "leave out --id-column, or pass --delimiter if the cells are not separated by " + repr(found),
-        )
-    record = len(text) // max(1, text.count("\n"))
-    if header:
-        if len(sample) == 1 and stream.ended:
-            told = ", and give no --header if line 1 is one" if any(map(is_number, first)) else ""
-            raise InputError(f"{name}: line 1 is a header, and no rows follow it", f"write the rows below it{told}")
-        _skip_header(stream, text, found, name)
-    return Layout(
-        name, found, delimiter is not None, len(first), titles if header else None, id_at, columns, record, notes
+    stream.begin(reading.skip or 0)
+    delimiter = reading.delimiter or _separator(stream)
+    dialect = Dialect(
+        name, delimiter or ",", reading.comment_mark, reading.decimal == ",", reading.delimiter is not None
     )
-
-
-def spelled(delimiter: str) -> str:
-    """A delimiter as it was typed, which may be its name; OptionError where it cannot be one."""
-    character = NAMED_DELIMITERS.get(delimiter.lower(), delimiter)
-    if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
-        raise OptionError(
-            f"{shown(delimiter)} is not a delimiter",
-            "pass one ASCII character, or tab, space, comma, semicolon, pipe",
+    text, dialect, sample = _head(stream, dialect, delimiter)
+    if not sample:
+        raise InputError(f"{name}: the file is empty" if not reading.skip else f"{name}: no line is left to read")
+    width, titles, names = _width(sample, dialect, reading, text, stream.line)
+    header = titles is not None
+    first = [cell.strip() for cell in sample[0][1]]
+    rows = [cells for _, cells in sample if len(cells) == width]
+    if not header:
+        known = _numbers(rows[1:] or rows, dialect)
+        outside = _not_looked_at(reading, first)
+        header = reading.header if reading.header is not None else outside is None
+        if reading.header is None and outside is not None:
+            header = has_header(dialect, sample[0], rows[1:], known, outside, ask=reading.judged)
+        titles = tuple(first) if header else None
+        rows = rows[1:] if header else rows
+    if header and not rows and not stream.ended:
+        raise stream.too_long(1)
+    if header and not rows:
+        told = f", and give no {parameter('header', True)} if line {sample[0][0]} is one" if reading.header else ""
+        raise InputError(
+            f"{name}: line {sample[0][0]} is a header, and no rows follow it", f"write the rows below it{told}"
         )
-    return character
+    table = _table(name, dialect, titles, rows, names)
+    columns = choose(table, reading)
+    if not header and reading.header is None and reading.judged and counts(first) and rows[1:]:
+        columns = replace(columns, notes=(*columns.notes, UNTOLD))
+    lines = [line for line, _ in sample[:2]]
+    if header:
+        stream.skip_lines(lines[1] - stream.line if width > 1 else _ends(text, dialect, stream.line) - stream.line)
+    else:
+        stream.skip_lines(lines[0] - stream.line)
+    record = len(text) // max(1, text.count("\n"))
+    idle = frozenset(table.idle) - {columns.id_at, *columns.scores}
+    line = lines[1] if header else lines[0]
+    top = next(line for line, cells in sample if len(cells) == width)
+    return Layout(dialect, width, titles, columns, idle, record, line, top, table, reading.columns is not None)
 
 
-def _preferred(name: str) -> str | None:
-    """The delimiter that a file's name speaks of."""
-    return "\t" if name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else None
+def _table(
+    name: str, dialect: Dialect, titles: tuple[str, ...] | None, rows: Sequence[list[str]], names: Sequence[int]
+) -> Table:
+    """What the first rows say of the columns."""
+    width = len(rows[0])
+    numbers, texts = _numbers(rows, dialect)
+    last = width - 1
+    untitled = width > 1 and not (titles and titles[last])
+    idle = (
+        (last,) if untitled and not any(row[last].strip() for row in rows) else ()
+    )  # as a delimiter at the end makes it
+    if not names and titles and width > 1 and not titles[0] and 0 not in idle:
+        names = (0,)  # as pandas and R write it
+    return Table(name, width, titles, texts, names, lambda positions: numbers[:, list(positions)], idle)
 
 
-def _head(stream: Records, delimiter: str | None) -> tuple[str, str, list[list[str]]]:
-    """The first lines, the delimiter and the first records: at least two, unless the stream has less."""
+def _numbers(rows: Sequence[list[str]], dialect: Dialect) -> tuple[npt.NDArray[np.float64], frozenset[int]]:
+    """The numbers of some records, (records, columns), and the positions of the columns that hold text for the most."""
+    width = len(rows[0])
+    flat, refused = floats([dialect.number(cell.strip(" \t")) for row in rows for cell in row])
+    odd: Counter[int] = Counter()
+    texts: Counter[int] = Counter()
+    for place in refused:
+        row, at = divmod(place, width)
+        kind = dialect.kind(rows[row][at])
+        texts[at] += kind == "text"
+        odd[at] += kind == "odd"
+    numbers = flat.reshape(-1, width)
+    known = np.count_nonzero(~np.isnan(numbers), axis=0)
+    return numbers, frozenset(at for at, count in texts.items() if count > known[at] + odd[at])
+
+
+def _not_looked_at(reading: Reading, first: Sequence[str]) -> frozenset[int] | None:
+    """Positions of line 1 that tell nothing of a header; None where an option names a column by its title there."""
+    outside: set[int] = set()
+    if reading.id_column is not None:
+        if reading.id_column.isdecimal() and 1 <= int(reading.id_column) <= len(first):
+            outside.add(int(reading.id_column) - 1)
+        elif reading.id_column in first:
+            return None
+    if reading.columns is not None:
+        named = [each for ends in items(reading.columns.removeprefix("^")) for each in ends if each is not None]
+        if any(each in first and not each.isdecimal() for each in named):
+            return None
+    return frozenset(outside)
+
+
+def _width(
+    sample: Sequence[Record], dialect: Dialect, reading: Reading, text: str, start: int
+) -> tuple[int, tuple[str, ...] | None, tuple[int, ...]]:
+    """The number of cells in a record; titles and the column of names where a header has one cell less, or more.
+
+    Raises InputError where lines of text stand above the table.
+    """
+    widths = [len(cells) for _, cells in sample]
+    most = widths[-1] if len(widths) < 3 else Counter(widths[1:]).most_common(1)[0][0]
+    line, first = sample[0]
+    if widths[0] == most or most < 2 or widths[1:].count(most) < len(widths[1:]) // 2:
+        return widths[0], None, ()
+    begin = widths.index(most)
+    rows = [cells for _, cells in sample[begin:] if len(cells) == most]
+    kinds = {dialect.kind(cell) for cell in first}
+    if begin == 1 and widths[0] == most - 1 and reading.header is not False and kinds <= {"text", "empty", "missing"}:
+        titles = tuple(cell.strip() for cell in first)
+        if not any(cells[-1].strip() for cells in rows):
+            return most, (*titles, ""), ()
+        return most, ("", *titles), (0,)  # as R writes it
+    if begin == 1 and widths[0] == most + 1 and not first[-1].strip() and reading.header is not False:
+        return most, tuple(cell.strip() for cell in first[:-1]), ()
+    cells = f"{widths[0]} cell{'s' if widths[0] > 1 else ''}"
+    what = f"line {line} has {cells}, expected {most} as in line {sample[begin][0]}"
+    raw = text.split("\n")[line - start]
+    if dialect.comment and dialect.comments.search(raw):
+        remedy = f"pass {parameter('comment', '')} if {dialect.comment} begins no comment"
+    elif widths[begin:].count(most) < 2 or widths[begin:].count(most) < len(widths[begin:]):
+        return widths[0], None, ()
+    else:
+        below = sample[begin][0]
+        remedy = f"pass {parameter('skip', below - 1)} if the table begins at line {below}"
+    raise InputError(f"{dialect.name}: {what}", remedy)
+
+
+def _separator(stream: Records) -> str | None:
+    """Take the line by which Excel tells the delimiter, and return that."""
+    stream.fill(16)
+    found = _SEP.match(bytes(stream.held[:16]))
+    if found is None or not found[1].isascii():
+        return None
+    stream.skip_lines(1)
+    return found[1].decode()
+
+
+def _head(stream: Records, dialect: Dialect, delimiter: str | None) -> tuple[str, Dialect, list[Record]]:
+    """The first lines, their dialect and records: at least two, unless the stream has less."""
     size = _HEAD
     while True:
         stream.fill(size)
-        if not stream.offset:
-            _check_start(stream)
         stream.check_cells(delimiter or DELIMITERS)
         held = len(stream.held)
         # Two records and the begin of a third take as many lines; before that there is no use in looking.
         if stream.ended or held >= LONGEST or stream.held.count(b"\n") > 2 or 0 in stream.held:
             text = _text(stream)
-            found = delimiter or _sniffed(text, stream.ended, stream.name)
-            sample = _sample(text, stream.ended, found, stream.name)
+            if delimiter is None:
+                dialect = replace(dialect, delimiter=_sniffed(text, stream.ended, dialect))
+            sample = _sample(text, stream.ended, dialect, SAMPLE + 1, stream.line)
             if stream.ended:
-                stream.border(found)  # in a quote that is never closed, what follows would look like a header
+                stream.border(
+                    dialect.delimiter
+                )  # in a quote that is never closed, what follows would look like a header
             if len(sample) >= 2 or stream.ended or (sample and held >= LONGEST):
-                return text, found, sample
+                return text, dialect, sample
             if held >= LONGEST:
-                raise stream.too_long(stream.held.count(b"\n", 0, stream.border(found)))
+                raise stream.too_long(stream.held.count(b"\n", 0, stream.border(dialect.delimiter)))
         size = 2 * max(size, held)
-
-
-def _check_start(stream: Records) -> None:
-    """Refuse what is not text, and move past a byte order mark."""
-    if stream.held.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        raise InputError(
-            f"{stream.name}: byte 0: the file is UTF-32, not UTF-8",
-            "convert it with: iconv -f UTF-32 -t UTF-8 OLD > NEW",
-        )
-    if stream.held.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(
-            f"{stream.name}: byte 0: the file is UTF-16, not UTF-8",
-            "convert it with: iconv -f UTF-16 -t UTF-8 OLD > NEW",
-        )
-    if stream.held.startswith(b"\xef\xbb\xbf"):
-        stream.skip(3)
 
 
 def _text(stream: Records) -> str:
@@ -165,141 +246,51 @@ def _text(stream: Records) -> str:
     if not size:
         size = len(held) if stream.ended else held.rfind(b"\n") + 1
     with memoryview(held) as view:  # of which a slice is no copy
-        return decoded(bytes(view[: trimmed(held, size) if stream.ended else size]), stream.name, 1, stream.offset)
+        data = bytes(view[: trimmed(held, size) if stream.ended else size])
+    return decoded(data, stream.name, stream.line, stream.offset)
 
 
-def _sample(text: str, complete: bool, delimiter: str, name: str) -> list[list[str]]:
-    """The first records; where the text goes on, not the last of it, which may be cut inside a quoted cell."""
-    sample: list[list[str]] = []
+def _sample(text: str, complete: bool, dialect: Dialect, most: int, line: int = 1) -> list[Record]:
+    """The first records that are not blank; where the text goes on, not the last, which may be cut inside a quote."""
+    sample: list[Record] = []
     count = 0
-    for _, cells in records(text, delimiter, name):
-        if len(sample) >= _SAMPLE or (len(sample) >= 2 and count > _CELLS):
+    for begin, cells in records(text, dialect, line):
+        if len(sample) >= most or (len(sample) >= 2 and count > _CELLS):
             return sample
-        sample.append(cells)
-        count += len(cells)
+        if cells and (len(cells) > 1 or cells[0].strip()):
+            sample.append((begin, cells))
+            count += len(cells)
         del cells
     return sample if complete else sample[:-1]
 
 
-def _sniffed(text: str, complete: bool, name: str) -> str:
+def _sniffed(text: str, complete: bool, dialect: Dialect) -> str:
     """The delimiter that explains the records best; the one that the name speaks of, where it cuts them all alike."""
     best, found = 0.0, ","
+    named = dialect.name.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
     for delimiter in DELIMITERS:
-        if delimiter not in text:
+        if (delimiter not in text and (delimiter != " " or "\t" not in text)) or (delimiter == "," and dialect.comma):
             continue
+        tried = replace(dialect, delimiter=delimiter)
         try:
-            sample = [cells for cells in _sample(text, complete, delimiter, name) if cells]
-            if delimiter == " ":  # which may also stand at the ends of lines
-                sample = [" ".join(cells).strip(" ").split(" ") for cells in sample]
+            sample = [cells for _, cells in _sample(text, complete, tried, _SNIFFED)]
         except InputError:
             continue  # cells without end: not the delimiter, or the one that is says so
         if not sample:
             continue
         width, alike = Counter(map(len, sample)).most_common(1)[0]
-        cells = [cell for record in sample[1:] or sample for cell in record[:_ENOUGH]]
-        numbers = sum(is_number(cell) or is_grouped(cell) for cell in cells)
+        kinds = [tried.kind(cell) for record in sample[1:] or sample for cell in record[:_ENOUGH]]
+        numbers = len(kinds) - kinds.count("text") - 0.5 * kinds.count("empty")
         # A delimiter cuts all records into as many cells, and leaves numbers; a text of only names has none of these.
-        score = alike / len(sample) * (0.01 + numbers / len(cells)) if width > 1 else 0.0
-        if score and alike == len(sample) and delimiter == _preferred(name):
+        score = alike / len(sample) * (0.01 + numbers / len(kinds)) if width > 1 else 0.0
+        if score and alike == len(sample) and named and delimiter == "\t":
             return delimiter
         if score > best:
             best, found = score, delimiter
     return found
 
 
-def _is_header(sample: list[list[str]], id_at: int | None) -> bool:
-    """Whether the first record names columns: text stands above a number, or it is all text.
-
-    Names of rows may be numbers, or some of them: above these, text tells only where they all are.
-    """
-    first, second = sample[0], sample[1] if len(sample) > 1 else []
-    if id_at is not None and _is_text(first[id_at]):
-        names = [cells[id_at] for cells in sample[1:] if id_at < len(cells)]
-        if names and all(is_number(cell) and not is_missing(cell) for cell in names):
-            return True
-    looked = {*range(len(first))[:_ENOUGH], *range(len(first))[-_ENOUGH:]} - {id_at}
-    above = [(at, first[at]) for at in sorted(looked)]
-    for at, cell in above:
-        below = second[at] if at < len(second) else ""
-        if _is_text(cell) and is_number(below) and not is_missing(below):
-            return True
-    # The cell above a column of names is often left empty.
-    texts = [_is_text(cell) for at, cell in above if at or cell]
-    return bool(texts) and all(texts)
-
-
-def _is_indexed(sample: list[list[str]]) -> bool:
-    """Whether the first of several columns counts the records, below an empty title, as pandas writes it."""
-    below = [cells[0] for cells in sample[1:] if cells]
-    counts = bool(below) and all(cell == str(k) for k, cell in enumerate(below))
-    return counts and len(sample[0]) > 1 and not sample[0][0].strip()
-
-
-def _counts(titles: tuple[str, ...]) -> bool:
-    """Whether the cells are 0, 1, 2, as pandas names columns, perhaps after an empty one."""
-    numbers = titles[1:] if not titles[0] else titles
-    return len(numbers) > 1 and all(number == str(k) for k, number in enumerate(numbers))
-
-
-def _ascends(titles: tuple[str, ...], id_at: int) -> bool:
-    """Whether the cells beside a name are whole numbers that rise or fall, as years that name columns do."""
-    numbers = [*titles[:id_at], *titles[id_at + 1 :]]
-    if len(numbers) < 2 or not all(cell.isascii() and cell.isdecimal() for cell in numbers):
-        return False
-    steps = [int(b) - int(a) for a, b in pairwise(numbers)]
-    return min(steps) > 0 or max(steps) < 0
-
-
-def _is_text(cell: str) -> bool:
-    return not is_number(cell) and not is_grouped(cell)
-
-
-def _of_text(sample: list[list[str]]) -> int | None:
-    """The position of the one column that holds text below the first record; None where none does, or several do."""
-    below = [cells for cells in sample[1:] or sample if len(cells) == len(sample[0])]
-    columns = [[cells[at] for cells in below] for at in range(len(sample[0]))]
-    # NA may be missing, and may be Namibia.
-    places = [
-        at
-        for at, cells in enumerate(columns)
-        if any(map(_is_text, cells)) and all(_is_text(cell) or is_missing(cell) for cell in cells)
-    ]
-    return places[0] if len(places) == 1 and len(sample[0]) > 1 else None
-
-
-def by_number(id_column: str | None, count: int) -> int | None:
-    """The position that a column's number means; None where it is a name."""
-    if id_column is None or not (id_column.isascii() and id_column.isdecimal()):
-        return None
-    return int(id_column) - 1 if 1 <= int(id_column) <= count else None
-
-
-def by_name(name: str, titles: tuple[str, ...], header: bool, id_column: str) -> int:
-    places = [at for at, title in enumerate(titles) if title == id_column]
-    if header and len(places) == 1:
-        return places[0]
-    if not header:
-        raise OptionError(
-            f"{name}: no column {shown(id_column)}: the file has no header",
-            f"pass --id-column with a number from 1 to {len(titles)}, or --header if line 1 names the columns",
-        )
-    if places:
-        numbers = ", ".join(str(at + 1) for at in places[:8]) + (", ..." if len(places) > 8 else "")
-        raise OptionError(
-            f"{name}: columns {numbers} are all named {shown(id_column)}",
-            f"pass the column's number: --id-column {places[0] + 1}",
-        )
-    few = ", ".join(shown(title) for title in titles[:8]) + (", ..." if len(titles) > 8 else "")
-    raise OptionError(
-        f"{name}: no column {shown(id_column)} among {few}", f"pass one of these, or a number from 1 to {len(titles)}"
-    )
-
-
-def _skip_header(stream: Records, text: str, delimiter: str, name: str) -> None:
-    """Move past the header, which may take several lines where it is quoted."""
-    lines = [line for line, _ in islice(records(text, delimiter, name), 2)]
-    ended = lines[1] - 1 if len(lines) > 1 else text.count("\n") + 1
-    position = 0
-    for _ in range(ended):
-        position = stream.held.find(b"\n", position) + 1 or len(stream.held)
-    stream.skip(position, ended)
+def _ends(text: str, dialect: Dialect, line: int) -> int:
+    """The line after the first record, where a blank one is a missing number."""
+    following = [begin for begin, _ in islice(records(text, dialect, line), 2)]
+    return following[1] if len(following) > 1 else line + text.count("\n") + 1

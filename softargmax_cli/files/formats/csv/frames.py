@@ -3,71 +3,51 @@
 from __future__ import annotations
 
 import re
-import signal
-import sys
-import threading
-import warnings
 from codecs import BOM_UTF8
 from typing import Any
 
 import numpy as np
 
-from softargmax_cli.errors import MissingDependencyError
 from softargmax_cli.files.formats.csv.dialect import Layout
-from softargmax_cli.files.formats.csv.records import Piece
+from softargmax_cli.files.formats.csv.numbers import load
 from softargmax_cli.files.source import Loaded
 from softargmax_cli.reduction.readable import Buffer
 
-# polars reads nan in any case as a number, and an empty cell as a missing one; what is spelled otherwise (nULL) is left
-# to the plain parser.
-_MISSING = [pad + word for word in ("NA", "na", "N/A", "n/a", "NULL", "null", "Null") for pad in ("", " ")]
-_SPACES = re.compile(rb"(?m)^ |  | $| \r|\"\"")
-"""What is an empty cell, or may be, where one space is the delimiter."""
-
-
-def load() -> None:
-    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can.
-
-    Raises MissingDependencyError where polars cannot be used.
-    """
-    if "polars" not in sys.modules:
-        handler = signal.getsignal(signal.SIGINT)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of what is an error here
-            import polars  # noqa: F401
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-    if not sys.modules["polars"].__version__:  # it passes over why its own library cannot be loaded
-        remedy = "give this process more memory (ulimit -v); if there is enough, install polars again"
-        raise MissingDependencyError("polars, which reads long CSV files, has no library", remedy)
+_WORDS = [pad + word for word in ("NA", "na", "N/A", "n/a", "NULL", "null", "Null") for pad in ("", " ")]
+"""Words for a missing number; polars reads nan in any case as a number, and an empty cell as a missing one."""
+_RUNS = (b"  ", b"\t", b"\n ", b" \n", b" \r")
+"""What is not one space between two cells."""
+_BLANK = re.compile(rb"(?m)^[ \t\r]*\n")
 
 
 class FrameParser:
-    """Reads pieces of one layout; for any number of threads."""
+    """Reads pieces of one layout as polars reads CSV; for any number of threads."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self._layout, dialect = layout, layout.dialect
         self._names = [str(at) for at in range(layout.width)]  # not the header's: those may occur twice
-        self._numbers = [self._names[at] for at in layout.columns]
-        self._delimiter = layout.delimiter.encode()
+        self._numbers = [self._names[at] for at in layout.scores]
+        self._delimiter = dialect.delimiter.encode()
+        self._comment = dialect.comment.encode()
+        self._comments = re.compile(dialect.comments.pattern.encode() + rb"[^\n]*")
         self._beside_quotes = np.isin(np.arange(256), list(self._delimiter + b'\r\n"'))
         self._end_spaces = re.compile(rb"[ \t]+(?=" + re.escape(self._delimiter) + rb"|[\r\n]|\Z)")
         self._lenience = 0  # 1: words for what is missing; 2: spaces after cells, too
 
-    def parse(self, piece: Piece, buffer: Buffer) -> Loaded | None:
-        """The piece's values, shape (records, columns), in `buffer`; None where the plain parser must look."""
-        data = piece.data
-        if self._layout.id_at is not None and 0 in data:
-            return None  # polars takes NUL for a character of a name
+    def parse(self, data: bytes, buffer: Buffer) -> Loaded | None:
+        """The values of complete records, (records, columns), in `buffer`; None where it takes a look at each cell."""
+        if 0 in data or data.startswith(BOM_UTF8):
+            return None  # NUL is a character of a name to polars, and a mark at the start the file's own
         if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-            return None  # and a lone carriage return, too
-        if data.startswith(BOM_UTF8):
-            return None  # polars takes it for the file's own
-        if b'"' in data and not self._quotes_whole_cells(data):
-            return None  # at a lone quote polars may panic
-        frame = self._frame(data)
+            return None  # a lone carriage return is another
+        plain = self._plain(data)
+        if not plain:
+            return None
+        frame = self._frame(plain)
         # Line ends inside quotes make these counts differ, but those are rare enough to be read slowly.
-        if frame is None or frame.height != piece.lines or self._lacks(frame, data):
+        if frame is None or frame.height != plain.count(b"\n") + 1 or self._lacks(frame, plain):
+            return None
+        if any(frame[self._names[at]].null_count() < frame.height for at in self._layout.idle):
             return None
         values = buffer.array((len(self._numbers), frame.height), "f8")
         for row, name in zip(values, self._numbers, strict=True):
@@ -75,11 +55,26 @@ class FrameParser:
         if self._layout.id_at is None:
             return Loaded(values.T)
         if self._lenience:  # by which names, too, may be null
-            frame = self._read(data, [], only=[self._layout.id_at])
+            frame = self._read(plain, [], only=[self._layout.id_at])
         return Loaded(values.T, frame[self._names[self._layout.id_at]].fill_null("").to_list())
 
+    def _plain(self, data: bytes) -> bytes | None:
+        """The text without comments, blank lines and repeated spaces; None where only a look at each cell can tell."""
+        comments = bool(self._comment) and self._comment in data
+        if self._layout.dialect.comma and b"." in data:
+            return None
+        if b'"' in data and (comments or self._delimiter == b" " or not self._quotes_whole_cells(data)):
+            return None  # at a lone quote polars may panic
+        if comments:
+            data = self._comments.sub(b"", data)
+        if (comments or b"\n\n" in data or b"\n\r" in data) and len(self._names) > 1 and b'"' not in data:
+            data = _BLANK.sub(b"", data + b"\n")[:-1].rstrip(b"\r\n")
+        if self._delimiter == b" " and (data[:1] == b" " or data[-1:] == b" " or any(run in data for run in _RUNS)):
+            data = re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", data))
+        return data
+
     def _quotes_whole_cells(self, data: bytes) -> bool:
-        """Whether each quote begins a cell or ends one, or stands beside another inside."""
+        """Tell whether each quote begins a cell or ends one, or stands beside another inside."""
         text = np.frombuffer(data, np.uint8)
         quotes = np.flatnonzero(text == ord('"'))
         opening, closing = quotes[::2], quotes[1::2]
@@ -88,8 +83,7 @@ class FrameParser:
 
     def _frame(self, data: bytes) -> Any:
         """All columns, with as much lenience as a piece before this one wanted; None where none is enough."""
-        from polars.exceptions import PolarsError
-
+        polars = load()
         for lenience in range(self._lenience, 3):
             text = data
             if lenience == 2:
@@ -99,8 +93,8 @@ class FrameParser:
             if text.endswith(self._delimiter):
                 return None  # polars passes over a last empty cell that is one too many
             try:
-                frame = self._read(text, self._numbers, _MISSING if lenience else None)
-            except PolarsError:
+                frame = self._read(text, self._numbers, _WORDS if lenience else None)
+            except polars.exceptions.PolarsError:
                 continue
             if lenience > self._lenience:  # which other threads may have raised, and which never falls
                 self._lenience = lenience
@@ -110,19 +104,22 @@ class FrameParser:
     def _read(
         self, data: bytes, numbers: list[str], missing: list[str] | None = None, only: list[int] | None = None
     ) -> Any:
-        import polars
-
+        polars = load()
         schema: dict[str, Any] = dict.fromkeys(self._names, polars.String)
         schema.update(dict.fromkeys(numbers, polars.Float64))
-        delimiter = self._layout.delimiter
+        dialect = self._layout.dialect
         return polars.read_csv(
-            data, has_header=False, separator=delimiter, schema=schema, null_values=missing, columns=only
+            data,
+            has_header=False,
+            separator=dialect.delimiter,
+            schema=schema,
+            null_values=missing,
+            columns=only,
+            **{"decimal_comma": True} if dialect.comma else {},
         )
 
     def _lacks(self, frame: Any, data: bytes) -> bool:
-        """Whether a record may be blank or short, which polars fills with nulls, or have two spaces for one."""
-        if self._delimiter == b" " and any(frame[name].null_count() for name in self._numbers) and _SPACES.search(data):
-            return True
+        """Tell whether a record may be blank or short, which polars fills with nulls."""
         if not frame[self._names[-1]].null_count():
             return False
         cells = data.count(self._delimiter) + frame.height

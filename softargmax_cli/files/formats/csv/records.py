@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
@@ -13,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.blocks import step_of
 
@@ -71,6 +72,8 @@ class Records:
         self.line = 1
         self.offset = 0
         self._closing = stream
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._decoded = b""
         self._counted = _Counted(stream)
         self._stream: io.RawIOBase | gzip.GzipFile = self._counted
         if compressed:
@@ -102,14 +105,43 @@ class Records:
                     have += read
         del held[have:]
 
-    def skip(self, size: int, lines: int = 0) -> None:
-        """Drop the first `size` bytes held, which end `lines` lines."""
+    def begin(self, skip: int) -> None:
+        """Move past a byte order mark and the first `skip` lines. Raises InputError where what follows is no text."""
+        self.fill(4)
+        start = bytes(self.held[:4])
+        if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+            raise InputError(
+                f"{self.name}: byte 0: the file is UTF-32, not UTF-8",
+                "convert it with: iconv -f UTF-32 -t UTF-8 OLD > NEW",
+            )
+        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+            self._decoder = codecs.getincrementaldecoder("utf-16")()
+            self.held = bytearray(self._as_utf8(bytes(self.held)))
+        elif start.startswith(b"\xef\xbb\xbf"):
+            self._drop(3)
+        for k in range(skip):
+            while (end := self.held.find(b"\n") + 1) == 0 and not self.ended and len(self.held) < LONGEST:
+                self.fill(2 * len(self.held) + _STEP)
+            if not end:
+                held = f"{k + bool(self.held):,} line{'s' if k + bool(self.held) != 1 else ''}"
+                what = f"{self.name}: {parameter('skip', skip)} leaves nothing: the file has {held}"
+                raise self.too_long() if not self.ended else InputError(what, "skip fewer lines")
+            self._drop(end, 1)
+
+    def skip_lines(self, lines: int) -> None:
+        """Drop so many of the lines that are held."""
+        position = 0
+        for _ in range(lines):
+            position = self.held.find(b"\n", position) + 1 or len(self.held)
+        self._drop(position, lines)
+
+    def _drop(self, size: int, lines: int = 0) -> None:
         del self.held[:size]
         self.offset += size
         self.line += lines
 
     def take(self, size: int, delimiter: str, most: int) -> Piece | None:
-        """About `size` bytes of complete records, and no more than `most`; None at the end.
+        """Take about `size` bytes of complete records, and no more than `most`; None at the end.
 
         Blank lines at the end of the file are dropped. Where cells hold line ends there may be more.
         """
@@ -177,7 +209,7 @@ class Records:
         So a cell without end is found before the memory is full of it, and whichever parser would read it.
         """
         held, begin = self.held, 0
-        ends = f"\n{delimiters}".encode()
+        ends = f"\n{delimiters}\t".encode()
         while len(held) - begin > LONGEST_CELL:
             border = max(held.rfind(end, begin, begin + LONGEST_CELL + 1) for end in ends)
             if border < 0:
@@ -194,6 +226,28 @@ class Records:
         self._closing.close()
 
     def _read(self, target: memoryview) -> int:
+        if self._decoder is None:
+            return self._read_bytes(target)
+        while not self._decoded:
+            chunk = bytearray(_STRETCH)
+            size = self._read_bytes(memoryview(chunk))
+            self._decoded = self._as_utf8(bytes(chunk[:size]), final=not size)
+            if not size:
+                break
+        part = self._decoded[: len(target)]
+        target[: len(part)], self._decoded = part, self._decoded[len(part) :]
+        return len(part)
+
+    def _as_utf8(self, data: bytes, *, final: bool = False) -> bytes:
+        """The same text of UTF-16 in UTF-8."""
+        assert self._decoder is not None
+        try:
+            return self._decoder.decode(data, final).encode()
+        except UnicodeDecodeError as error:
+            what = f"{self.name}: the file begins as UTF-16 and holds what is none: {error.reason}"
+            raise InputError(what, "save it as UTF-8 text") from None
+
+    def _read_bytes(self, target: memoryview) -> int:
         with refusals(self.name):
             try:
                 return self._stream.readinto(target) or 0

@@ -1,0 +1,372 @@
+"""Tables as the world writes them: which columns are scores, what is refused, and what the advice leads to."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from softargmax_cli.api.arguments import comment_of, decimal_of, delimiter_of
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed
+from softargmax_cli.files.columns import columns_of, items, quoted
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.readable import Buffer
+
+SCORES = [[0.1, 0.101, 0.3], [0.2, 0.1, 0.7], [0.5, 0.25, 0.3]]
+
+
+def csv_of(titles: list[str] | None, columns: list[list[Any]]) -> bytes:
+    rows = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    return "".join(f"{row}\n" for row in ([",".join(titles)] if titles else []) + rows).encode()
+
+
+def read(path: Path, **options: Any) -> tuple[np.ndarray, list[str] | None, Any]:
+    """Read all values and names of the rows of a file, and its source."""
+    with closing(open_source(str(path), Reading(**options))) as source:
+        shape = tuple(9999 if n is None else n for n in source.shape)
+        pending = source.fetch(Block((0,) * len(shape), shape))
+        assert pending is not None
+        loaded = pending.load(Buffer())
+        return loaded.values.copy(), None if loaded.ids is None else list(loaded.ids), source
+
+
+def told(arguments: str) -> dict[str, Any]:
+    """Read options as a shell passes them on."""
+    options: dict[str, Any] = {}
+    words = iter(shlex.split(arguments))
+    for word in words:
+        if word in ("--header", "--no-header"):
+            options["header"] = word == "--header"
+        elif word.startswith("--"):
+            options[word[2:].replace("-", "_")] = next(words)
+    parse = {
+        "skip": int,
+        "columns": columns_of,
+        "delimiter": delimiter_of,
+        "comment": comment_of,
+        "decimal": decimal_of,
+    }
+    return {name: parse[name](value) if name in parse else value for name, value in options.items()}
+
+
+def ways(error: SoftArgmaxError) -> list[str]:
+    """List the options of each way that the advice of an error offers."""
+    value = r"(?:'[^']*'|\S+?)(?=[,;]?(?:\s|$))"
+    option = rf"--(?:no-)?header|--[a-z-]+ {value}"
+    return re.findall(rf"(?:{option})(?: (?:{option}))*", as_typed(error.remedy))
+
+
+# Numbers that may be names
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["id", "user_id", "imageId", "imageID", "ID", "index", "idx", "frame", "row", "label", "y", "time", "Unnamed: 0"],
+)
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_column_of_names_is_no_score(title: str, last: bool, form: str, tmp_path: Path) -> None:
+    names, scores = [101, 105, 102], np.transpose(SCORES).tolist()
+    columns, titles = (
+        [*scores, names] if last else [names, *scores],
+        ["a", "b", "c", title] if last else [title, *"abc"],
+    )
+    path = tmp_path / f"x.{form}"
+    if form == "csv":
+        path.write_bytes(csv_of(titles, columns))
+    else:
+        pyarrow.parquet.write_table(pa.table(dict(zip(titles, columns, strict=True))), path)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert f"column {4 if last else 1} ({title!r})" in caught.value.what
+    named, left_out, scored = ways(caught.value)
+    values, ids, _ = read(path, **told(named))
+    assert values.tolist() == SCORES
+    assert ids == ["101", "105", "102"]
+    values, ids, source = read(path, **told(left_out))
+    assert (values.tolist(), ids, list(source.labels)) == (SCORES, None, ["a", "b", "c"])
+    assert read(path, **told(scored))[0].shape == (3, 4)
+    values, ids, source = read(path, inspected=True)
+    assert (values.tolist(), ids) == (SCORES, ["101", "105", "102"])
+    assert read(path, judged=False)[0].shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("titles", "columns", "named"),
+    [
+        (["k", "a", "b"], [[7, 8, 9], [0.5, 1.5, 2], [1, 2.5, 7]], True),  # counts upwards by one
+        (["k", "a", "b"], [[7, 9, 8], [0.5, 1.5, 2], [1, 2.5, 7]], False),
+        (["id", "a", "b"], [[7, 9, 8], [5, 1, 2], [1, 2, 7]], False),  # whole scores
+        (["id", "a", "b"], [[0.5, 9, 8], [5, 1.5, 2], [1, 2, 7]], False),
+        (["time", "a", "b"], [[0, 0.5, 1.5], [5, 1.5, 2], [1, 2, 7]], True),
+        (["time", "a", "b"], [[0, 2.5, 1.5], [5, 1.5, 2], [1, 2, 7]], False),
+        (["grid", "a", "b"], [[7, 9, 8], [5, 1.5, 2], [1, 2, 7]], False),
+        (None, [[1, 2, 3], [0.5, 1.5, 2], [1, 2.5, 7]], True),
+        (None, [[1, 2], [0.5, 1.5], [1, 2.5]], True),
+        (None, [[2, 4, 3], [0.5, 1.5, 2], [1, 2.5, 7]], False),
+        (None, [[0.5, 1.5, 2], [1, 2, 3]], False),
+        (["id"], [[1, 2, 3]], False),
+    ],
+)
+def test_signs_of_names(titles: list[str] | None, columns: list[list[Any]], named: bool, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(csv_of(titles, columns))
+    if not named:
+        assert read(tmp_path / "x.csv")[0].tolist() == np.transpose(columns).tolist()
+        return
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "x.csv")
+    shapes = [read(tmp_path / "x.csv", **told(way))[0].shape[1] for way in ways(caught.value)]
+    assert shapes == [len(columns) - 1, len(columns) - 1, len(columns)]
+
+
+def test_several_columns_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(
+        csv_of(["id", "a", "b", "label", "kind"], [[1, 5, 3], [0.5, 1.5, 2], [1, 2.5, 7], [1, 0, 1], [*"xyx"]])
+    )
+    with pytest.raises(InputError) as caught:
+        read(path)
+    one, none, every = (read(path, **told(way)) for way in ways(caught.value))
+    assert one[1] == ["1", "5", "3"]
+    assert one[0].tolist() == none[0].tolist() == [[0.5, 1], [1.5, 2.5], [2, 7]]
+    assert every[0].shape == (3, 4)
+    with pytest.raises(InputError, match="label") as caught:
+        read(path, id_column="id")
+    assert [read(path, id_column="id", **told(way))[0].shape[1] for way in ways(caught.value)] == [2, 3]
+    with pytest.raises(InputError, match="id") as caught:
+        read(path, columns="^label")
+    assert [read(path, **{"columns": "^label", **told(way)})[0].shape[1] for way in ways(caught.value)] == [2, 2, 3]
+    values, ids, source = read(path, inspected=True)
+    assert (values.shape, ids) == ((3, 2), ["x", "y", "x"])
+    again = read(path, id_column=str(source.facts.id_column), columns=source.facts.columns)
+    assert (again[0].tolist(), again[1]) == (values.tolist(), ids)
+
+
+def test_the_first_thousand_rows_decide(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("id,a\n" + "7,0.5\n" * 1000 + "7.5,0.5\n" * 9)
+    with pytest.raises(InputError):
+        read(path)
+    path.write_text("id,a\n" + "7,5\n" * 1000 + "7.5,0.5\n" * 9)
+    assert read(path, columns=None)[0].shape[1] == 2
+
+
+# --columns
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen"),
+    [
+        ("a,b,c", "abc"), ("a:c", "abc"), ("2:", "bc2019x, y"), ("3:2019", "c2019"), ("^b", "ac2019x, y"),
+        ("^a,3:", "b"), (":b", "ab"), ("1", "a"), ("c,a", "ac"), ('"x, y"', "x, y"), ("b,2019", "b2019"),
+        ("4", "2019"), (":", "abc2019x, y"), (" a , c ", "ac"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_columns_that_are_chosen(spec: str, chosen: str, form: str, tmp_path: Path) -> None:
+    titles = ["a", "b", "c", "2019", "x, y"]
+    path = tmp_path / f"x.{form}"
+    if form == "csv":
+        path.write_text('a,b,c,2019,"x, y"\n1,2,3,4,5.5\n')
+    else:
+        pyarrow.parquet.write_table(pa.table({title: [float(k + 1)] for k, title in enumerate(titles)}), path)
+    values, _, source = read(path, columns=columns_of(spec), header=True if form == "csv" else None)
+    assert "".join(source.labels) == chosen
+    assert values.shape == (1, len(source.labels))
+
+
+@pytest.mark.parametrize("spec", ["", "a,", "a:b:c", "^", 'a"b"', "a,,b", '"a'])
+def test_what_chooses_no_columns(spec: str) -> None:
+    with pytest.raises(OptionError, match="cannot be read"):
+        columns_of(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        ("d", "no column 'd' among 'a', 'b', 'c'"), ("a,1", "column 1 ('a') is named twice"), ("9", "no column 9"),
+        ("c:a", "runs backwards"), ("^a:c", "no column of numbers"), ("a:b,2", "column 2 ('b') is named twice"),
+    ],
+)  # fmt: skip
+def test_columns_that_are_not_there(spec: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    with pytest.raises((InputError, OptionError), match=re.escape(what)):
+        read(tmp_path / "x.csv", columns=columns_of(spec))
+
+
+def test_columns_as_python_has_them() -> None:
+    assert columns_of(["a", 2, "x, y"]) == 'a,2,"x, y"'
+    assert items(columns_of(["a:b", 'c"']) or "") == [("a:b",), ('c"',)]
+    assert quoted("a b") == "a b"
+
+
+def test_columns_of_text_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("name,a,kind,b\ndog,1,x,3\ncat,NA,,4\n7,5,y,2\n")
+    values, ids, source = read(path)
+    assert values.shape == (3, 2)
+    assert (ids, source.labels) == (None, ("a", "b"))
+    assert source.notes == ("text is left out: column 1 ('name'), column 3 ('kind')",)
+    assert read(path, id_column="name")[2].notes == ("text is left out: column 3 ('kind')",)
+    assert read(path, columns="2:")[2].labels == ("a", "b")
+    with pytest.raises(InputError, match=re.escape("line 2, column 3 ('kind'): 'x' is not a number")):
+        read(path, columns="a,kind")
+    path.write_text("a,b\n1,2\n3,x\n4,5\n")
+    with pytest.raises(InputError, match=re.escape("line 3, column 2 ('b'): 'x' is not a number")):
+        read(path)
+    path.write_text("name,a\ndog,1\ncat,2\n")
+    (note,) = read(path)[2].notes
+    assert "--id-column name" in as_typed(note)
+    assert read(path, inspected=True)[1] == ["dog", "cat"]
+
+
+# The first line
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "ids"),
+    [
+        (",0,1,2\nr1,0.5,2,3\nr2,1,2,3\n", ("0", "1", "2"), ["r1", "r2"]),  # pandas
+        (",a,b\n5,0.5,2\n7,1,2\n", ("a", "b"), ["5", "7"]),
+        (',x y,NA\n0,1.5,2\n1,3,4\n', ("x y", "NA"), ["0", "1"]),
+        ('"","cat","dog"\n"1",0.2,0.7\n"2",0.5,0.3\n', ("cat", "dog"), ["1", "2"]),  # R: write.csv
+        ("cat dog\n1 0.2 0.7\n2 0.5 0.3\n", ("cat", "dog"), ["1", "2"]),  # R: write.table
+        ("name,0,1\ndog,0.5,2\ncat,1,2\n", ("0", "1"), None),
+        ("dog,1,5\ncat,3,4\n", None, None),
+        ("dog,0.5,2,x\ncat,3,4,y\n", None, None),
+        ("5,6,7\n8,9,9\n", None, None),
+        ("5,7\n0.5,9\n", None, None),
+        ("1999,2000\n1950,1951\n", None, None),
+        ("1,NA\n3,4\n", None, None),
+    ],
+)  # fmt: skip
+def test_line_1(text: str, labels: tuple[str, ...] | None, ids: list[str] | None, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    values, found, source = read(tmp_path / "x.csv")
+    assert (source.labels, found) == (labels, ids)
+    assert len(values) == text.count("\n") - bool(labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("1,2,3\n0.5,9,7\n", "line 1: 1, 2, 3 may be titles"),
+        ("2019,2020\n5,6\n", "line 1: 2019, 2020 may be titles"),
+        ("dog,1,2\ncat,3,4\n", "line 1: 1, 2 may be titles"),
+        ("x,2,3\n1,2,5\n4,7,7\n", None),
+        ("1,b\n1,2\n3,4\n", "line 1, column 2: 'b' is not a number"),
+        ("a,b,3\n1,2,3\n4,5,6\n", "line 1, column 3: '3' is not text"),
+        ("Na,K,Ca\n1,2,5\n4,4,4\n", "line 1, column 1: 'Na' is not text"),
+    ],
+)
+def test_a_line_1_that_may_be_read_in_two_ways(text: str, what: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    if what is None:
+        assert read(path)[2].labels == ("x", "2", "3")
+        return
+    with pytest.raises(InputError, match=re.escape(what)) as caught:
+        read(path)
+    found = ways(caught.value)
+    assert found[0] == "--header"
+    for way in found:
+        assert len(read(path, **told(way))[0]) == text.count("\n") - (way == "--header")
+
+
+# Files from the world
+
+
+def pandas_index(path: Path) -> None:
+    """Write a table as pandas does whose rows were filtered."""
+    columns = {"cat": [0.13, -0.13, 0.9], "dog": [-0.13, 1.37, 0.09], "__index_level_0__": [0, 5, 6]}
+    table = pa.table(columns)
+    note = json.dumps({"index_columns": ["__index_level_0__"], "pandas_version": "3.1.1"})
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"pandas": note}), path)
+
+
+WILD: dict[str, tuple[bytes, list[int], list[str] | None]] = {
+    "rwrite.csv": (b'"","cat","dog","cow"\n"1",0.2,0.7,0.1\n"2",0.5,0.3,0.2\n"3",0.1,0.1,0.8\n', [1, 0, 2], [*"123"]),
+    "ragged_hdr.csv": (b"a,b,c\nr1,1,2,3\nr2,4,9,1\n", [2, 1], ["r1", "r2"]),
+    "sep.csv": (b"sep=;\nleft;right;up\n1;5;2\n7;3;4\n", [1, 0], None),
+    "comments.csv": (b"# run 7\n# beta 3\nch1,ch2,ch3\n1,2,3\n4,9,1\n", [2, 1], None),
+    "aligned.txt": (b"   1.000   2.500   3.125\n  10.000  -2.500   0.125\n", [2, 0], None),
+    "u16.csv": ("\ufeff1,2,3\n4,9,1\n".encode("utf-16-le"), [2, 1], None),
+}  # fmt: skip
+REFUSED: dict[str, tuple[bytes, str, str, list[int]]] = {
+    "numhdr.csv": (b"2019,2020,2021\n1,5,3\n4,2,9\n", "2019", "--header", [1, 2]),
+    "preamble.csv": (
+        b"Instrument: X100\nDate: 2024-01-01\n\nch1,ch2,ch3\n1,2,3\n4,9,1\n",
+        "line 1",
+        "--skip 3",
+        [2, 1],
+    ),
+    "eu_sci.csv": (b"a;b;c\n1.234,5;2,0;3\n1,5E3;2;9\n", "'1.234,5'", "--decimal ,", [0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", WILD)
+def test_what_the_world_writes(name: str, tmp_path: Path) -> None:
+    content, hard, names = WILD[name]
+    (tmp_path / name).write_bytes(content)
+    values, ids, _ = read(tmp_path / name)
+    assert (values.argmax(axis=1).tolist(), ids) == (hard, names)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_advice_that_is_followed(name: str, tmp_path: Path) -> None:
+    content, what, way, hard = REFUSED[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=what) as caught:
+        read(tmp_path / name)
+    assert way in ways(caught.value)
+    assert read(tmp_path / name, **told(way))[0].argmax(axis=1).tolist() == hard
+
+
+def test_advice_on_cells_that_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("cat,dog\n45%,55%\n12.5%,87.5%\n")
+    with pytest.raises(InputError, match=re.escape("line 2, column 1 ('cat'): '45%'")) as caught:
+        read(path)
+    assert "sed 's/%//g'" in caught.value.remedy
+    path.write_text(path.read_text().replace("%", ""))
+    assert read(path)[0].tolist() == [[45, 55], [12.5, 87.5]]
+    path.write_text("0.12,0.31,-,0.44\n0.9,0.1,0.2,0.3\n0.2,0.8,0.1,0.5\n")
+    with pytest.raises(InputError, match=re.escape("line 1, column 3: '-' is not a number")) as caught:
+        read(path)
+    assert "--" not in as_typed(caught.value.remedy)
+    path.write_text(path.read_text().replace("-", "NaN"))
+    assert read(path)[0].shape == (3, 4)
+
+
+def test_an_index_of_pandas_in_parquet(tmp_path: Path) -> None:
+    pandas_index(tmp_path / "x.parquet")
+    values, ids, source = read(tmp_path / "x.parquet")
+    assert (values.argmax(axis=1).tolist(), ids, list(source.labels)) == ([0, 1, 0], ["0", "5", "6"], ["cat", "dog"])
+    assert read(tmp_path / "x.parquet", columns="1:")[0].shape == (3, 3)
+    pyarrow.parquet.write_table(
+        pa.table({"a": [0.5]}).replace_schema_metadata({"pandas": b"{"}), tmp_path / "y.parquet"
+    )
+    assert read(tmp_path / "y.parquet")[0].tolist() == [[0.5]]
+
+
+def test_an_empty_last_column(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,\n1,2,\n3,4,\n")
+    values, _, source = read(path)
+    assert values.tolist() == [[1, 2], [3, 4]]
+    assert source.notes == ("left out, as it is empty: column 3",)
+    path.write_text("a,b,\n" + "1,2,\n" * 2000 + "3,4,5\n")
+    with pytest.raises(InputError, match=re.escape("line 2002, column 3: '5' stands where")) as caught:
+        read(path)
+    (way,) = ways(caught.value)
+    assert read(path, **told(way))[0].shape == (2001, 3)
