@@ -151,13 +151,13 @@ def put_rows(slices: Slices, run: Run, file: TextIO, *, best: npt.NDArray[np.flo
 
 
 class Table:
-    """Collect the first `rows` slices of a run, 0 for all, and print them at its end."""
+    """Print the first slices of a run at its end: `first` collects them, or is told how many, 0 for all."""
 
     put_rows: ClassVar[Callable[..., None]] = staticmethod(put_rows)
     line_of: ClassVar[Callable[..., str]] = staticmethod(summary_line)
 
-    def __init__(self, rows: int = 20) -> None:
-        self._first = First(rows)
+    def __init__(self, first: First | int = 20) -> None:
+        self._first = first if isinstance(first, First) else First(first)
         self.add = self._first.add
         """Takes the next slices."""
 
