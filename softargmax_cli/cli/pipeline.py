@@ -149,7 +149,7 @@ class Inputs:
         assert self._client is not None
         if source.sequential:
             what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
-            raise OptionError(what, "run it on one machine, or convert it first")
+            raise OptionError(f"{source.name}: {what}", "run it on one machine, or convert it first")
         return Workers(self._client, name, self._asked.reading, self._asked.device)
 
     def replayed(self, name: str) -> Replay:
