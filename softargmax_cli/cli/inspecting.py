@@ -130,9 +130,9 @@ def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str
         "id_column": facts.id_column,
         "members": arrays_of(facts.members) if facts.members else None,
     }
-    if source.chunks is not None:
+    if facts.chunks is not None:
         shards = None if facts.shards is None else list(facts.shards)
-        described |= {"chunks": list(source.chunks), "shards": shards, "codecs": list(facts.codecs)}
+        described |= {"chunks": list(facts.chunks), "shards": shards, "codecs": list(facts.codecs)}
     return described
 
 

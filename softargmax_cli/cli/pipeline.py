@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.replay import Replay
-    from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.formulas import Kind
@@ -119,12 +118,16 @@ class Inputs:
         spec = self._spec if beta is None else replace(self._spec, beta=beta)
         stream = None if bar and not asked.quiet else io.StringIO()
         source = open_source(name, asked.reading) if replay is None else replay.open()
+        if self._client is not None and source.sequential:
+            source.close()
+            what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
+            raise OptionError(what, "run it on one machine, or convert it first", source.name)
         opened = reduction_of(
             source,
             spec,
             fields,
             asked.memory,
-            partial(self._computer, name, source),
+            partial(self._computer, name),
             needs=needs or (REDUCTION if self._client is None else BOXES),
             progress=lambda nbytes: Progress(nbytes, stream),
         )
@@ -140,16 +143,13 @@ class Inputs:
                 reduction.read = Excerpting(reduction.source, axes, kept, CELLS[len(axes)])
             yield reduction
 
-    def _computer(self, name: str, source: Source) -> Runtime | Workers:
-        """Return what computes: the runtime of this process, or a cluster, which cannot read in order."""
+    def _computer(self, name: str) -> Runtime | Workers:
+        """Return what computes: the runtime of this process, or the workers of a cluster."""
         if self._loader is not None:
             return self._loader.runtime(say_note if self._asked.verbose else lambda text: None)
         from softargmax_cli.cluster.reduction import Workers
 
         assert self._client is not None
-        if source.sequential:
-            what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
-            raise OptionError(f"{source.name}: {what}", "run it on one machine, or convert it first")
         return Workers(self._client, name, self._asked.reading, self._asked.device)
 
     def replayed(self, name: str) -> Replay:

@@ -47,7 +47,7 @@ def files_of(url: str) -> tuple[Any, str]:
         import fsspec
     except ImportError as error:
         what = f"{url}: URLs are read with fsspec: {error}"
-        raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
+        raise MissingDependencyError(what, "pip install fsspec") from None
     if not is_url(url):  # in which fsspec would take what stands before a :: for a scheme
         files = fsspec.filesystem("file")
         return files, files._strip_protocol(url).rstrip("/")

@@ -41,6 +41,8 @@ class Array(Protocol):
     def shape(self) -> tuple[int, ...] | None: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def why_not(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -139,6 +141,7 @@ def arrays_of(members: Sequence[Array]) -> list[dict[str, Any]]:
             "name": each.name,
             "shape": None if each.shape is None else list(each.shape),
             "dtype": each.dtype or None,
+            "why_not": each.why_not or None,
         }
         for each in members
     ]
@@ -148,7 +151,7 @@ def _arrays(members: Sequence[dict[str, Any]], count: int, signs: Signs) -> list
     lines = []
     for each in members[:MANY]:
         size = signs.times.join(f"{n:,}" for n in each["shape"] or ()) or "a single number"
-        what = "cannot be read" if each["shape"] is None else f"{each['dtype']} {size}"
+        what = each["why_not"] or f"{each['dtype']} {size}"
         lines.append(f"{_cut(each['name'], signs)}  {what}")
     return lines + ([f"{signs.more} {count - MANY:,} more"] if count > MANY else [])
 

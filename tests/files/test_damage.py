@@ -298,7 +298,7 @@ def test_one_of_several_that_cannot_be_read(tmp_path: Path) -> None:
         assert source.name == f"{path}[good]"
         assert source.facts.members == [
             Member("good", (2, 4), "bfloat16"),
-            Member("bad", None, "dtype C64 holds no real numbers that are known", numbers=False),
+            Member("bad", None, "", "dtype C64 holds no real numbers that are known"),
         ]
 
 

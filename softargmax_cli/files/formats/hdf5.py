@@ -217,13 +217,13 @@ def _text(stored: bytes) -> str:
 def _member(key: str, place: Place | None) -> Member:
     """Describe a dataset, or say why it cannot be read."""
     if place is None:
-        return Member(key, None, "a link, or damaged", numbers=False)
+        return Member(key, None, "", "a link, or damaged")
     try:
         dtype, shape = _checked(*place)
     except InputError as error:
-        return Member(key, None, error.what, numbers=False)
+        return Member(key, None, "", error.what)
     except ERRORS:
-        return Member(key, None, "damaged", numbers=False)
+        return Member(key, None, "", "damaged")
     return Member(key, shape, str(dtype))
 
 
@@ -298,14 +298,15 @@ class Hdf5Source(BoxSource):
             listed = self._dataset.id.get_create_plist()
             never = listed.get_fill_time() == h5py.h5d.FILL_TIME_NEVER
             self._unfilled = never or listed.fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED
-            if codecs:
-                self.chunks = (*map(int, self._dataset.chunks), *self.shape[self._dataset.ndim :])
+            chunks = self._dataset.chunks and (*map(int, self._dataset.chunks), *self.shape[self._dataset.ndim :])
+            self.chunks = chunks if codecs else None
         self.stored, self.dtype = str(dtype), native_dtype(dtype)
         self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self.notes = unapplied(_attributes(self._dataset))
-        self.facts = Facts("hdf5", members=members, codecs=codecs)
+        self.facts = Facts("hdf5", members=members, chunks=self.chunks, codecs=codecs)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
+        self.check_cut(block)
         values, rank = buffer.array(block.shape, self.dtype), self._dataset.ndim
         box = tuple(map(slice, block.start, block.stop))
         with damaged(self.name, "HDF5", *ERRORS):

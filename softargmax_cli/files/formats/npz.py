@@ -76,7 +76,7 @@ class Archive:
         try:
             header = self._header(key)
         except InputError as error:
-            return Member(key, None, error.what.removeprefix(f"{self._where(key)}: "), numbers=False)
+            return Member(key, None, "", error.what.removeprefix(f"{self._where(key)}: "))
         return Member(key, header.shape, str(header.dtype))
 
     def array(self, key: str, *, checked: bool) -> Source:

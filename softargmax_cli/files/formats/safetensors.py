@@ -158,7 +158,7 @@ def _member(key: str, tensor: Any) -> Member:
     try:
         kind, shape, _ = _described(tensor, key)
     except InputError as error:
-        return Member(key, None, error.what.removeprefix(f"{key}: "), numbers=False)
+        return Member(key, None, "", error.what.removeprefix(f"{key}: "))
     return Member(key, shape, SMALL_FLOATS[kind][0] if kind in SMALL_FLOATS else str(np.dtype(DTYPES[kind])))
 
 
