@@ -57,7 +57,7 @@ class Cluster:
 
     @property
     def wanted(self) -> bool:
-        """Whether a cluster is asked for at all."""
+        """True where a cluster is asked for."""
         return self.scheduler is not None or self.workers is not None
 
     def check(self, shown: Shown) -> None:
@@ -132,7 +132,7 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
 
 
 def _fields(destination: Destination, picture: str | None) -> set[str]:
-    """What a destination shows or holds, and a picture says."""
+    """Return the fields that a destination shows or holds, and a picture says."""
     from softargmax_cli.files.writers import fields_of
     from softargmax_cli.reduction.fields import NAMES
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def stored(destinations: Sequence[Destination], plot: str | None, *, resume: bool) -> bool:
-    """Whether results go to stores. Raises OptionError for options that only go with them, or do not."""
+    """Tell whether results go to stores. Raises OptionError for options that only go with them, or do not."""
     stores = all(destination.format == STORE for destination in destinations)
     if resume and not stores:
         raise OptionError(f"{parameter('resume')}: only a Zarr store can be gone on with", "write -o NAME.zarr")
