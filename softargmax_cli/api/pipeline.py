@@ -17,7 +17,6 @@ from softargmax_cli.reduction.fitting import REDUCTION, Needs
 if TYPE_CHECKING:
     from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.problem import Problem, Spec
-    from softargmax_cli.reduction.readable import Readable
     from softargmax_cli.reduction.result import Slices
 
 Made = TypeVar("Made")
@@ -90,8 +89,6 @@ class Reduction:
         self, source: Source, problem: Problem, computer: Any, memory: int, progress: Progress = silent, passes: int = 1
     ) -> None:
         self.source, self.problem, self.memory = source, problem, memory
-        self.read: Readable = source
-        """The source, or what stands before it and keeps some of what passes."""
         self.reduce: Callable[..., Iterator[Slices]] = reduce
         """The engine of this process, or that of a cluster."""
         self.on_cluster = False
@@ -126,6 +123,6 @@ class Reduction:
         ):
             note = self.notes.append
             yield from reduce(
-                self.read, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
+                self.source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))

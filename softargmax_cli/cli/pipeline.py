@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.saying import FAILED, say_error, say_note
+from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.tensorflow.choice import Loader
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.formulas import Kind
-    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Problem, Spec
+    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
     from softargmax_cli.tensorflow.base import Runtime
 
 
@@ -100,14 +100,12 @@ class Inputs:
         *,
         bar: bool = True,
         needs: Needs | None = None,
-        excerpt: Callable[[Problem], int] | None = None,
         replay: Replay | None = None,
         beta: float | None = None,
     ) -> Iterator[Reduction]:
         """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
         needs: those of what is done to it, where that is more than a reduction.
-        excerpt: how many slices to keep the scores of.
         replay: what opens it, where it is opened more than once; beta: another than the one asked for.
         """
         from softargmax_cli.api.pipeline import reduction_of
@@ -136,11 +134,6 @@ class Inputs:
                 from softargmax_cli.cluster.reduction import reduce
 
                 reduction.reduce, reduction.on_cluster = reduce, True
-            elif excerpt is not None and (kept := excerpt(reduction.problem)):
-                from softargmax_cli.reduction.excerpt import CELLS, Excerpting
-
-                axes = reduction.problem.axes
-                reduction.read = Excerpting(reduction.source, axes, kept, CELLS[len(axes)])
             yield reduction
 
     def _computer(self, name: str) -> Runtime | Workers:
@@ -174,11 +167,21 @@ def say_notes(reduction: Reduction) -> None:
         say_note(f"{reduction.run.input}: {note}")
 
 
-def excerpt_of(reduction: Reduction) -> Excerpt | None:
-    """Return the scores of the first slices, once all have passed, where they were to be kept."""
-    from softargmax_cli.reduction.excerpt import Excerpting
+def excerpt_of(reduction: Reduction, replay: Replay | None, count: int) -> Excerpt | None:
+    """Read the scores of the first slices again; None where that cannot be done, or would take reading too much.
 
-    return reduction.read.excerpt() if isinstance(reduction.read, Excerpting) else None
+    replay: opens the input once more, where it can be opened.
+    """
+    from softargmax_cli.reduction.excerpt import read_excerpt
+
+    if reduction.on_cluster or not count:
+        return None
+    if not reduction.source.sequential:
+        return read_excerpt(reduction.source, reduction.problem, count)
+    if replay is None:
+        return None
+    with closing(replay.open()) as source:
+        return read_excerpt(source, reduction.problem, count)
 
 
 def spec_of(asked: Asked) -> Spec:

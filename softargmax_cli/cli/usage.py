@@ -16,9 +16,9 @@ from softargmax_cli.errors import OptionError
 from softargmax_cli.report.text import PLAIN, signs_of
 
 LETTERS = str.maketrans({"β": "beta", "…": "...", "−": "-", "×": "x", "–": "-"})
-"""What help writes where a stream has no such letters; before lines are broken, so that frames stay straight."""
+"""Spellings for streams without these letters; put in before lines are broken, so that frames stay straight."""
 OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
-"""What options are called elsewhere."""
+"""Names that other programs have for our options."""
 NEAR = 0.65
 """How alike two words are, from 0 to 1, where one may be meant by the other."""
 

@@ -1,4 +1,4 @@
-"""The same numbers from worker processes as from one process: every split, every writer, tables."""
+"""Worker processes give the numbers of one process: every split, every writer, tables."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from command import TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
 
-from softargmax_cli.cli.saying import say_error
+from softargmax_cli.cli.messages import say_error
 
 START = "softargmax: error: "
 
