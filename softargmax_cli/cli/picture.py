@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import picture_format_of
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Self
 
     from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Summary
 
 
@@ -84,15 +86,19 @@ class Drawing(Picture):
         self._first, self._asked = First(drawn(rows)), rows
         self.add = self._first.add
 
-    def finish(self, reduction: Reduction, summary: Summary) -> None:
-        """Draw and write, once all slices have come; note where more were asked for than a picture shows."""
-        from softargmax_cli.cli.pipeline import excerpt_of
+    def finish(self, reduction: Reduction, summary: Summary, read: Callable[[int], Excerpt | None]) -> None:
+        """Draw and write, once all slices have come; note where more were asked for than a picture shows.
+
+        read: reads the scores of so many first slices. Raises OptionError where it cannot.
+        """
         from softargmax_cli.report.plots import draw_slices
 
         shown = self._first.count
         if shown < min(self._asked or summary.slices, summary.slices):
             reduction.notes.append(f"the picture shows the first {shown} slices only")
-        excerpt = excerpt_of(reduction)
-        assert excerpt is not None
+        excerpt = read(max(shown, 1))
+        if excerpt is None:
+            what = f"{reduction.run.input}: {parameter('plot')}: its first slices end too far from the beginning"
+            raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
         figure = draw_slices(reduction.run, reduction.problem, self._first.slices, summary.slices, excerpt)
         self.write(figure)
