@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.destinations import Destination
+from softargmax_cli.cli.messages import say_note
 from softargmax_cli.cli.pipeline import Asked, say_notes
-from softargmax_cli.cli.saying import say_note
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
