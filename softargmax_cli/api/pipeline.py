@@ -17,7 +17,6 @@ from softargmax_cli.reduction.fitting import REDUCTION, Needs
 if TYPE_CHECKING:
     from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.problem import Problem, Spec
-    from softargmax_cli.reduction.readable import Readable
     from softargmax_cli.reduction.result import Slices
 
 Made = TypeVar("Made")
@@ -66,17 +65,19 @@ def reduction_of(
     """
     with ExitStack() as files:
         files.enter_context(closing(source))
-        files.enter_context(naming(source.name))
-        wanted = frozenset(fields)
-        problem = spec.resolve(source.shape, source.dtype, wanted)
-        if source.sequential and needs.must_seek(source, problem, memory):
-            from softargmax_cli.files.tempcopy import copied
-
-            with progress(source.nbytes) as bar:
-                source = files.enter_context(closing(copied(source, memory, bar.advance)))
+        wanted, name = frozenset(fields), source.name
+        with naming(name):
             problem = spec.resolve(source.shape, source.dtype, wanted)
-        passes = needs.passes(source, problem, memory)
-        reduction = Reduction(source, problem, computer(), memory, progress, passes)
+            if source.sequential and needs.must_seek(source, problem, memory):
+                from softargmax_cli.files.tempcopy import copied
+
+                with progress(source.nbytes) as bar:
+                    source = files.enter_context(closing(copied(source, memory, bar.advance)))
+                problem = spec.resolve(source.shape, source.dtype, wanted)
+            passes = needs.passes(source, problem, memory)
+        made = computer()  # what is wrong with TensorFlow is not the file's fault
+        files.enter_context(naming(name))
+        reduction = Reduction(source, problem, made, memory, progress, passes)
         files.callback(reduction.close)
         yield reduction
 
@@ -88,8 +89,6 @@ class Reduction:
         self, source: Source, problem: Problem, computer: Any, memory: int, progress: Progress = silent, passes: int = 1
     ) -> None:
         self.source, self.problem, self.memory = source, problem, memory
-        self.read: Readable = source
-        """The source, or what stands before it and keeps some of what passes."""
         self.reduce: Callable[..., Iterator[Slices]] = reduce
         """The engine of this process, or that of a cluster."""
         self.on_cluster = False
@@ -124,6 +123,6 @@ class Reduction:
         ):
             note = self.notes.append
             yield from reduce(
-                self.read, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
+                self.source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
             )
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))

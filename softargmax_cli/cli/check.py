@@ -46,7 +46,7 @@ Expect = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Compare soft with this result instead, .npy, .npz or CSV, as written by run.",
+        help="Compare soft with this result instead, in any format that run writes.",
         show_default=False,
         rich_help_panel=CHECK,
     ),

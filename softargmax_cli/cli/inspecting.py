@@ -12,8 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.saying import FAILED, say_error, say_note
-from softargmax_cli.cli.suggesting import of_columns, of_text, run_on
+from softargmax_cli.cli.advice import of_columns, of_text, run_on
+from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.report.inspection import Inspection, arrays_of
 from softargmax_cli.report.progress import Progress
@@ -130,9 +130,9 @@ def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str
         "id_column": facts.id_column,
         "members": arrays_of(facts.members) if facts.members else None,
     }
-    if source.chunks is not None:
+    if facts.chunks is not None:
         shards = None if facts.shards is None else list(facts.shards)
-        described |= {"chunks": list(source.chunks), "shards": shards, "codecs": list(facts.codecs)}
+        described |= {"chunks": list(facts.chunks), "shards": shards, "codecs": list(facts.codecs)}
     return described
 
 

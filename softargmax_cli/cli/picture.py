@@ -1,15 +1,37 @@
-"""A picture's file: opened before anything is computed, written whole at the end or left as it was."""
+"""`--plot`: the picture of a run and its file, which is written whole at the end or left as it was."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import picture_format_of
+from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from typing_extensions import Self
+
+    from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.reduction.excerpt import Excerpt
+    from softargmax_cli.reduction.result import Summary
+
+
+def check_axes(axes: tuple[int, ...]) -> None:
+    """Raise OptionError where no picture shows so many axes."""
+    if len(axes) > 2:
+        raise OptionError(
+            f"--plot draws slices along one axis or two, and --axis names {len(axes)}",
+            "leave it out, or reduce fewer axes",
+        )
+
+
+def drawn(rows: int) -> int:
+    """Count the slices that a picture shows where a table would show `rows`, 0 for all."""
+    from softargmax_cli.report.plots import MOST
+
+    return min(rows or MOST, MOST)
 
 
 class Picture:
@@ -21,20 +43,19 @@ class Picture:
 
     def __init__(self, path: str, *, force: bool) -> None:
         from softargmax_cli.files.writers.atomic import open_target
-        from softargmax_cli.report.plots.figure import look
+        from softargmax_cli.report.figure import look
 
         self._format = picture_format_of(path)
         with ExitStack() as stack:
             stack.enter_context(look())
             self._target = open_target(path, force=force)
-            stack.callback(self._abort)
-            self._open = True
+            stack.callback(self._target.abort)  # of no effect once it is committed
             self._stack = stack.pop_all()
 
     def write(self, figure: Figure) -> None:
-        """Write it, all of it, beside the file. OutputError where that cannot be done."""
+        """Write all of it beside the file. OutputError where that cannot be done."""
         from softargmax_cli.files.temporary import blaming
-        from softargmax_cli.report.plots.figure import rendered
+        from softargmax_cli.report.figure import rendered
 
         content = rendered(figure, self._format)
         with blaming(self._target.name):
@@ -47,20 +68,37 @@ class Picture:
 
         with blaming(self._target.name):
             self._target.commit()
-        self._open = False
 
-    def __enter__(self) -> Picture:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End it; without `commit` before, the file is as it was."""
+    def __exit__(self, *raised: object) -> None:
         self._stack.close()
 
-    def _abort(self) -> None:
-        if self._open:
-            self._target.abort()
+
+class Drawing(Picture):
+    """The picture of the first slices of a run; `add` takes slices, `finish` draws them."""
+
+    def __init__(self, path: str, rows: int, *, force: bool) -> None:
+        from softargmax_cli.report.summary import First
+
+        super().__init__(path, force=force)
+        self._first, self._asked = First(drawn(rows)), rows
+        self.add = self._first.add
+
+    def finish(self, reduction: Reduction, summary: Summary, read: Callable[[int], Excerpt | None]) -> None:
+        """Draw and write, once all slices have come; note where more were asked for than a picture shows.
+
+        read: reads the scores of so many first slices. Raises OptionError where it cannot.
+        """
+        from softargmax_cli.report.plots import draw_slices
+
+        shown = self._first.count
+        if shown < min(self._asked or summary.slices, summary.slices):
+            reduction.notes.append(f"the picture shows the first {shown} slices only")
+        excerpt = read(max(shown, 1))
+        if excerpt is None:
+            what = f"{reduction.run.input}: {parameter('plot')}: its first slices end too far from the beginning"
+            raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
+        figure = draw_slices(reduction.run, reduction.problem, self._first.slices, summary.slices, excerpt)
+        self.write(figure)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.saying import FAILED, say_error, say_note
+from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.tensorflow.choice import Loader
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.replay import Replay
-    from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.formulas import Kind
-    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Problem, Spec
+    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
     from softargmax_cli.tensorflow.base import Runtime
 
 
@@ -101,14 +100,12 @@ class Inputs:
         *,
         bar: bool = True,
         needs: Needs | None = None,
-        excerpt: Callable[[Problem], int] | None = None,
         replay: Replay | None = None,
         beta: float | None = None,
     ) -> Iterator[Reduction]:
         """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
         needs: those of what is done to it, where that is more than a reduction.
-        excerpt: how many slices to keep the scores of.
         replay: what opens it, where it is opened more than once; beta: another than the one asked for.
         """
         from softargmax_cli.api.pipeline import reduction_of
@@ -119,12 +116,16 @@ class Inputs:
         spec = self._spec if beta is None else replace(self._spec, beta=beta)
         stream = None if bar and not asked.quiet else io.StringIO()
         source = open_source(name, asked.reading) if replay is None else replay.open()
+        if self._client is not None and source.sequential:
+            source.close()
+            what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
+            raise OptionError(what, "run it on one machine, or convert it first", source.name)
         opened = reduction_of(
             source,
             spec,
             fields,
             asked.memory,
-            partial(self._computer, name, source),
+            partial(self._computer, name),
             needs=needs or (REDUCTION if self._client is None else BOXES),
             progress=lambda nbytes: Progress(nbytes, stream),
         )
@@ -133,23 +134,15 @@ class Inputs:
                 from softargmax_cli.cluster.reduction import reduce
 
                 reduction.reduce, reduction.on_cluster = reduce, True
-            elif excerpt is not None and (kept := excerpt(reduction.problem)):
-                from softargmax_cli.reduction.excerpt import CELLS, Excerpting
-
-                axes = reduction.problem.axes
-                reduction.read = Excerpting(reduction.source, axes, kept, CELLS[len(axes)])
             yield reduction
 
-    def _computer(self, name: str, source: Source) -> Runtime | Workers:
-        """Return what computes: the runtime of this process, or a cluster, which cannot read in order."""
+    def _computer(self, name: str) -> Runtime | Workers:
+        """Return what computes: the runtime of this process, or the workers of a cluster."""
         if self._loader is not None:
             return self._loader.runtime(say_note if self._asked.verbose else lambda text: None)
         from softargmax_cli.cluster.reduction import Workers
 
         assert self._client is not None
-        if source.sequential:
-            what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
-            raise OptionError(what, "run it on one machine, or convert it first")
         return Workers(self._client, name, self._asked.reading, self._asked.device)
 
     def replayed(self, name: str) -> Replay:
@@ -174,11 +167,21 @@ def say_notes(reduction: Reduction) -> None:
         say_note(f"{reduction.run.input}: {note}")
 
 
-def excerpt_of(reduction: Reduction) -> Excerpt | None:
-    """Return the scores of the first slices, once all have passed, where they were to be kept."""
-    from softargmax_cli.reduction.excerpt import Excerpting
+def excerpt_of(reduction: Reduction, replay: Replay | None, count: int) -> Excerpt | None:
+    """Read the scores of the first slices again; None where that cannot be done, or would take reading too much.
 
-    return reduction.read.excerpt() if isinstance(reduction.read, Excerpting) else None
+    replay: opens the input once more, where it can be opened.
+    """
+    from softargmax_cli.reduction.excerpt import read_excerpt
+
+    if reduction.on_cluster or not count:
+        return None
+    if not reduction.source.sequential:
+        return read_excerpt(reduction.source, reduction.problem, count)
+    if replay is None:
+        return None
+    with closing(replay.open()) as source:
+        return read_excerpt(source, reduction.problem, count)
 
 
 def spec_of(asked: Asked) -> Spec:

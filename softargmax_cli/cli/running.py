@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import (
@@ -17,19 +19,16 @@ from softargmax_cli.cli.destinations import (
     make_directory,
     spare_inputs,
 )
+from softargmax_cli.cli.messages import say_note
+from softargmax_cli.cli.picture import Drawing, check_axes
 from softargmax_cli.cli.pipeline import Asked, Inputs, excerpt_of, for_each, say_notes
-from softargmax_cli.cli.plotting import Drawing, check_axes, drawn
-from softargmax_cli.cli.saying import say_note
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.reduction.problem import Problem
+    from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Slices
 
 
@@ -58,7 +57,7 @@ class Cluster:
 
     @property
     def wanted(self) -> bool:
-        """Whether a cluster is asked for at all."""
+        """True where a cluster is asked for."""
         return self.scheduler is not None or self.workers is not None
 
     def check(self, shown: Shown) -> None:
@@ -101,22 +100,22 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
             from softargmax_cli.reduction.fitting import BOXES
 
             needs = BOXES
-        excerpt = partial(_kept, rows=shown.rows, table=destination.table, picture=picture is not None)
         with ExitStack() as stack:
-            replay, beta, why = None, None, ""
+            replay, beta, why = stack.enter_context(inputs.replayed(name)), None, ""
+            again = shown.within is not None or picture is not None
             if shown.within is not None:
                 from softargmax_cli.cli.searching import found_beta
 
-                replay = stack.enter_context(inputs.replayed(name))
                 beta, why = found_beta(inputs, name, replay, shown.within, asked.beta, bar=bar)
-            opened = inputs.opened(name, fields, bar=bar, needs=needs, excerpt=excerpt, replay=replay, beta=beta)
+            opened = inputs.opened(name, fields, bar=bar, needs=needs, replay=replay if again else None, beta=beta)
             reduction = stack.enter_context(opened)
             if why:
                 reduction.notes.append(f"--beta auto: {why}")
             if destination.path and to_stores:
                 keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
                 return 0
-            _show(reduction, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
+            excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
+            _show(reduction, excerpt, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
         sys.stdout.flush()
         tables += destination.table
         return 0
@@ -133,7 +132,7 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
 
 
 def _fields(destination: Destination, picture: str | None) -> set[str]:
-    """What a destination shows or holds, and a picture says."""
+    """Return the fields that a destination shows or holds, and a picture says."""
     from softargmax_cli.files.writers import fields_of
     from softargmax_cli.reduction.fields import NAMES
 
@@ -147,16 +146,9 @@ def _fields(destination: Destination, picture: str | None) -> set[str]:
     return fields
 
 
-def _kept(problem: Problem, rows: int, *, table: bool, picture: bool) -> int:
-    """How many slices are to be shown with their scores."""
-    from softargmax_cli.report.sparkline import sparkling
-
-    lines = sparkling(problem.shape, problem.axes, rows) if table else 0
-    return max(lines, drawn(rows) if picture else 0)
-
-
 def _show(
     reduction: Reduction,
+    excerpt: Callable[[int], Excerpt | None],
     destination: Destination,
     plot: str | None,
     asked: Asked,
@@ -165,18 +157,21 @@ def _show(
     several: bool,
     apart: bool,
 ) -> None:
-    """The slices of one input to their destination; `apart` sets its table apart from the one before."""
+    """Put the slices of one input to their destination.
+
+    excerpt: reads the scores of so many first slices again; apart: whether a table came before.
+    """
     from softargmax_cli.files.writers import fields_of, open_writer
     from softargmax_cli.reduction.result import Summary
+    from softargmax_cli.report.summary import First
 
-    summary, table, sink, drawing = Summary(), None, None, None
+    summary, sink, drawing = Summary(), None, None
     takers: list[Callable[[Slices], None]] = [summary.add]
     with ExitStack() as stack:
         if destination.table:
-            from softargmax_cli.report.table import Table
-
-            table = Table(shown.rows)
-            takers.append(table.add)
+            first = First(shown.rows)
+            takers.append(first.add)
+            Thread(target=import_module, args=["softargmax_cli.report.table"]).start()  # while TensorFlow computes
         if destination.path:
             sink = open_writer(
                 destination.path,
@@ -195,7 +190,7 @@ def _show(
             for take in takers:
                 take(slices)
         if drawing:
-            drawing.finish(reduction, summary)
+            drawing.finish(reduction, summary, excerpt)
         if not asked.quiet:
             say_notes(reduction)
         run = reduction.run
@@ -203,20 +198,17 @@ def _show(
             sink.commit(summary, run.known_shape)
         if drawing:
             drawing.commit()
-    if table:
+    if destination.table:
+        from softargmax_cli.report.sparkline import sparkling
+        from softargmax_cli.report.table import Table
+
+        lines = sparkling(run.known_shape, run.axes, shown.rows)
+        scores = excerpt(lines) if lines else None
         if apart:
             print()
-        table.render(run, run.known_shape, summary, sys.stdout, best=_sparkling(reduction, shown.rows))
+        Table(first).render(run, run.known_shape, summary, sys.stdout, best=scores.best(run.kind) if scores else None)
     elif destination.path != "-" and not asked.quiet:
         from softargmax_cli.report.summary import summary_line
         from softargmax_cli.report.text import signs_of
 
         print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
-
-
-def _sparkling(reduction: Reduction, rows: int) -> npt.NDArray[np.float64] | None:
-    """What sparklines are drawn from, where the table has some."""
-    from softargmax_cli.report.sparkline import sparkling
-
-    run, excerpt = reduction.run, excerpt_of(reduction)
-    return excerpt.best(run.kind) if excerpt and sparkling(run.known_shape, run.axes, rows) else None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -16,18 +14,6 @@ INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
 """128 and the signal's number, as a shell has it."""
 _CODES = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 _HEEDED = {getattr(signal, name): code for name, code in _CODES.items() if hasattr(signal, name)}
-
-_farewells: list[Callable[[], None]] = []
-
-
-@contextmanager
-def before_ending(farewell: Callable[[], None]) -> Iterator[None]:
-    """Within it, a signal calls `farewell` before it ends the process."""
-    _farewells.append(farewell)
-    try:
-        yield
-    finally:
-        _farewells.remove(farewell)
 
 
 def heed_signals() -> None:
@@ -50,7 +36,5 @@ def _end(code: int) -> NoReturn:
     try:
         remove_unfinished()
         restore_terminals()
-        for farewell in _farewells:
-            farewell()
     finally:
         os._exit(code)

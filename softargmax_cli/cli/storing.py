@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.destinations import Destination
+from softargmax_cli.cli.messages import say_note
 from softargmax_cli.cli.pipeline import Asked, say_notes
-from softargmax_cli.cli.saying import say_note
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def stored(destinations: Sequence[Destination], plot: str | None, *, resume: bool) -> bool:
-    """Whether results go to stores. Raises OptionError for options that only go with them, or do not."""
+    """Tell whether results go to stores. Raises OptionError for options that only go with them, or do not."""
     stores = all(destination.format == STORE for destination in destinations)
     if resume and not stores:
         raise OptionError(f"{parameter('resume')}: only a Zarr store can be gone on with", "write -o NAME.zarr")

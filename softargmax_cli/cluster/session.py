@@ -58,7 +58,7 @@ class Job:
 
     @property
     def twice(self) -> bool:
-        """Whether boxes are read a second time, when the maximum of their slices is known."""
+        """True where boxes are read a second time, when the maximum of their slices is known."""
         return self.problem.looks_back and self.plan.parts > 1
 
 

@@ -46,7 +46,7 @@ def chosen(name: str, kind: str, names: Sequence[str], key: str | None, member: 
         raise OptionError(f"{name}: no array is named {shown(key) or '(nothing)'}", remedy)
     if len(names) == 1:
         return names[0]
-    numbers = [*islice((each for each in map(member, names) if each.numbers), FEW + 1)]
+    numbers = [*islice((each for each in map(member, names) if not each.why_not), FEW + 1)]
     if len(numbers) == 1:
         return numbers[0].name
     members = [member(each) for each in names[:MOST]]

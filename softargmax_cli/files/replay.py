@@ -24,9 +24,14 @@ class Replay:
         self._watch: Watch | None = None
         """The watch of the first opening: one result is made of all that is read."""
 
+    @property
+    def runs_dry(self) -> bool:
+        """Whether the input can be read only once, so that a copy is made of it."""
+        return self._path == "-" or _runs_dry(self._path)
+
     def open(self) -> Source:
         """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room."""
-        if self._copy is None and (self._path == "-" or _runs_dry(self._path)):
+        if self._copy is None and self.runs_dry:
             stream, self._name, _ = opened(self._path)
             self._copy = copied_stream(stream, self._name)
         source = open_source(self._path, self._reading) if self._copy is None else self._copied(self._copy)

@@ -16,10 +16,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.watching import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
+
+LARGEST_CUT = 256 << 20
+"""Bytes of a chunk that is read in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,8 @@ class Member:
     shape: tuple[int, ...] | None
     """None where it cannot be read."""
     dtype: str
-    """The dtype as a person reads it, or the reason why it cannot be read."""
-    numbers: bool = True
-    """True where it holds real numbers that can be reduced."""
+    why_not: str = ""
+    """The reason why it cannot be read as real numbers, where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Facts:
     """Columns of scores of a table, as --columns takes them, where the file alone does not tell."""
     members: Sequence[Member] = ()
     """Arrays of the file, where it holds them by name and `Reading.inspected` asks for them."""
+    chunks: tuple[int, ...] | None = None
+    """Lengths of the chunks that are stored."""
     shards: tuple[int, ...] | None = None
     """Lengths of the boxes of several chunks that lie in one object."""
     codecs: Sequence[str] = ()
@@ -86,7 +90,7 @@ class Source(ABC):
     """An open input. Attributes are set by the time the constructor returns."""
 
     name: str
-    """As the user named it; "<stdin>" for "-"."""
+    """Name as the user gave it; "<stdin>" for "-"."""
     shape: tuple[int | None, ...]
     """None for the first axis of a table, whose length only its end tells."""
     dtype: np.dtype[Any]
@@ -94,7 +98,7 @@ class Source(ABC):
     stored: str
     """The file's own dtype, as a person reads it: "float32", ">f8"."""
     order: Order = "C"
-    """Which axis is contiguous in the file: the last (C) or the first (F)."""
+    """The axis that is contiguous in the file: the last (C) or the first (F)."""
     chunks: tuple[int, ...] | None = None
     """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
     sequential: bool = False
@@ -140,6 +144,16 @@ class BoxSource(Source):
         """Return the box unread; the thread that loads it reads it."""
         self.check_open()
         return BoxPending(self, block)
+
+    def check_cut(self, block: Block) -> None:
+        """Refuse a part of chunks so large that they should not be decoded for it."""
+        chunks = self.chunks or ()
+        if math.prod(chunks) * self.dtype.itemsize <= LARGEST_CUT:
+            return
+        ends = zip(block.start, block.stop, chunks, self.shape, strict=True)
+        if any(start % size or (stop % size and stop != n) for start, stop, size, n in ends):
+            what = f"{self.name}: chunks of shape {chunks} do not fit into {LARGEST_CUT >> 20} MiB, so none is cut"
+            raise InputError(what, f"leave out {parameter('select')}, or store the array in smaller chunks")
 
     @abstractmethod
     def read(self, block: Block, buffer: Buffer) -> Loaded:

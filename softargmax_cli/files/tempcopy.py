@@ -18,7 +18,7 @@ from softargmax_cli.files.source import Loaded, Source
 from softargmax_cli.files.temporary import PIECE, Names, Scratch
 from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction import blocks
-from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
 
 BLOCK = 4 << 20
@@ -71,7 +71,7 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
         if names is not None:
             undo.callback(names.close)
         with watching(source.watch, notes):
-            for block in _in_file_order(source, elements):
+            for block in in_order(source, elements, source.order):
                 pending = source.fetch(block)
                 if pending is None:
                     break
@@ -90,15 +90,15 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
         return Copy(source, shape, scratch, names)
 
 
-def _in_file_order(source: Source, elements: int) -> Iterator[Block]:
-    """Yield blocks that are one stretch of the file each, and follow each other in it."""
+def in_order(source: Source, elements: int, order: Order) -> Iterator[Block]:
+    """Yield blocks that follow each other in an order; in that of the file, each is one stretch of it."""
     lengths = tuple(n for n in source.shape if n is not None)
     if len(lengths) < len(source.shape):
         return blocks.rows(lengths[0], elements)
     if not lengths:
         return iter((Block((), ()),))
-    fastest = len(lengths) - 1 if source.order == "C" else 0
-    return iter(blocks.plan(lengths, (fastest,), source.order, elements, contiguous=True))
+    fastest = len(lengths) - 1 if order == "C" else 0
+    return iter(blocks.plan(lengths, (fastest,), order, elements, contiguous=True))
 
 
 class Copy(NpySource):

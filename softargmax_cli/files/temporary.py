@@ -1,6 +1,7 @@
 """Temporary files without a name, which no crash leaves behind, and what is said where writing is refused.
 
-TMPDIR says where they lie, unless a folder is named.
+TMPDIR says where they lie, unless a folder is named. What takes long to load is loaded when it is used: every command
+begins with this module.
 """
 
 from __future__ import annotations
@@ -8,10 +9,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import errno
-import json
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -63,12 +61,16 @@ class Scratch:
     def __init__(self, folder: str | None = None, what: str = "", remedy: str = "") -> None:
         self._what, self._folder = what, folder
         self._remedy = remedy or ("" if folder else ROOM)
+        import tempfile
+
         with self._blaming():
             self.file: IO[bytes] = tempfile.TemporaryFile(  # noqa: SIM115 - `close` closes it
                 "w+b", 1 << 18, dir=folder, prefix=".", suffix=".softargmax-tmp"
             )
 
     def _blaming(self) -> contextlib.AbstractContextManager[None]:
+        import tempfile
+
         folder = self._folder or tempfile.tempdir  # not gettempdir(), which may be what is refused
         place = f"temporary file in {folder}" if folder else "temporary file"
         return blaming(f"{self._what}a {place}" if self._what else place, self._remedy)
@@ -99,7 +101,8 @@ class Scratch:
     def copy_to(self, stream: IO[bytes]) -> None:
         """Append everything to `stream`."""
         self.seek(0)
-        shutil.copyfileobj(self.file, stream, PIECE)
+        while piece := self.file.read(PIECE):
+            stream.write(piece)
 
     def close(self) -> None:
         """Let go of the file and its space."""
@@ -131,6 +134,8 @@ class Names:
 
     def add(self, names: Sequence[str]) -> None:
         """Append names. Raises OutputError where there is no room."""
+        import json
+
         for start in range(0, len(names), NAMES_AT_ONCE):
             batch = list(names[start : start + NAMES_AT_ONCE])
             data = json.dumps(batch).encode()
@@ -151,6 +156,8 @@ class Names:
         return names
 
     def _stretch(self, start: int, stop: int) -> list[str]:
+        import json
+
         names: list[str] = []
         for number in range(max(0, bisect.bisect_right(self._firsts, start) - 1), len(self._spans)):
             first, (place, size) = self._firsts[number], self._spans[number]

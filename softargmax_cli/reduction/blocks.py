@@ -1,4 +1,4 @@
-"""Which boxes of an array are read, in which order: pure geometry.
+"""The blocks of an array and the order in which they are read: pure geometry.
 
 A block is a box. Blocks come in the order of the axes that stay, and for each of those boxes along the
 reduced axes, so that a slice is finished as early as possible. They are contiguous in the file where
@@ -45,7 +45,7 @@ class Plan:
     extent: tuple[int, ...]
 
     def __iter__(self) -> Iterator[Block]:
-        """The blocks, reduced axes innermost, otherwise in the order of the file."""
+        """Yield the blocks, reduced axes innermost, otherwise in the order of the file."""
         if 0 in self.shape:  # however long its other axes are said to be
             return
         loops = self._loops
@@ -53,7 +53,7 @@ class Plan:
             yield self._block(dict(zip(loops, starts, strict=True)))
 
     def at(self, column: int, part: int) -> Block:
-        """The block that is number `part` of those that hold a column of slices, in the order of the plan."""
+        """Return the block that is number `part` of those that hold a column of slices, in the order of the plan."""
         kept, parts = [k for k in self._loops if k not in self.axes], [k for k in self._loops if k in self.axes]
         place: dict[int, int] = {}
         for axes, rest in ((kept, column), (parts, part)):
@@ -64,12 +64,12 @@ class Plan:
 
     @property
     def columns(self) -> int:
-        """How many boxes the axes that stay are cut into."""
+        """The number of boxes that the axes that stay are cut into."""
         return math.prod(self._count(k) for k in range(len(self.shape)) if k not in self.axes)
 
     @property
     def parts(self) -> int:
-        """How many blocks hold the same slices."""
+        """The number of blocks that hold the same slices."""
         return math.prod(self._count(k) for k in self.axes)
 
     @property
@@ -87,7 +87,7 @@ class Plan:
         return Block(start, tuple(min(a + size, n) for a, size, n in ends))
 
     def boxes(self) -> Iterator[list[Block]]:
-        """The blocks, those of the same slices together."""
+        """Yield the blocks of the same slices together."""
         box: list[Block] = []
         for block in self:
             box.append(block)
@@ -97,28 +97,28 @@ class Plan:
 
     @property
     def splits(self) -> bool:
-        """Whether blocks hold parts of slices."""
+        """True where blocks hold parts of slices."""
         return any(self.extent[axis] < self.shape[axis] for axis in self.axes)
 
     @property
     def in_order(self) -> bool:
-        """Whether slices come in row-major order of the axes that stay."""
+        """True where slices come in row-major order of the axes that stay."""
         kept = [k for k in range(len(self.shape)) if k not in self.axes and self.shape[k] > 1]
         wide = next((place for place, k in enumerate(kept) if self.extent[k] > 1), len(kept))
         whole = all(self.extent[k] >= self.shape[k] for k in kept[wide + 1 :])
         return len(kept) <= 1 or (self.order == "C" and whole)
 
     def completes(self, block: Block) -> bool:
-        """Whether the block is the last of its slices."""
+        """Tell whether the block is the last of its slices."""
         return all(block.stop[axis] == self.shape[axis] for axis in self.axes)
 
     def block_shapes(self) -> set[tuple[int, ...]]:
-        """The shapes that occur among the blocks."""
+        """Return the shapes that occur among the blocks."""
         lengths = ({size, n % size or size} for size, n in zip(self.extent, self.shape, strict=True))
         return set(itertools.product(*lengths))
 
     def elements_in(self, shape: tuple[int, ...]) -> int:
-        """How many of the array's elements lie in blocks of this shape."""
+        """Count the array's elements in blocks of this shape."""
         whole = zip(shape, self.extent, self.shape, strict=True)
         return math.prod(n - n % size if got == size else got for got, size, n in whole)
 
@@ -135,7 +135,7 @@ class Remaining(Plan):
 
 
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
-    """Blocks of about `elements` elements, or `WIDER` times that.
+    """Plan blocks of about `elements` elements, or `WIDER` times that.
 
     `contiguous`: each is one stretch of the file, in file order, however many elements that takes.
     """
@@ -155,15 +155,15 @@ def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: 
 
 
 def rows(columns: int, elements: int) -> Iterator[Block]:
-    """Blocks of a table whose number of rows is not known: whole rows, without end."""
+    """Yield blocks of a table whose number of rows is not known: whole rows, without end."""
     size = max(1, elements // max(1, columns))
     return (Block((k, 0), (k + size, columns)) for k in itertools.count(0, size))
 
 
 def step_of(rows: int, least: int = 8) -> int:
-    """Between the numbers of rows that a table's blocks of about `rows` should have, so that few differ.
+    """Return the step between the numbers of rows that blocks of about `rows` should have, so that few shapes occur.
 
-    Each shape is compiled for. least: as a power of 2.
+    A program is compiled for each shape. least: as a power of 2.
     """
     return 1 << max(least, (rows - 1).bit_length() - 3)
 

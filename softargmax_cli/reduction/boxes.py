@@ -30,11 +30,11 @@ class Boxes:
 
     plan: Plan
     nbytes: int
-    """Of the largest box."""
+    """Bytes of the largest box."""
     again: int
     """How many times each chunk is decoded."""
     together: bool = False
-    """Whether a box is put together of several chunks, and so is there once more than these are."""
+    """True where a box is put together of several chunks, and so takes memory beside these."""
 
     def threads(self, most: int, memory: int, of_results: int = 0) -> int:
         """Return how many boxes may be read at a time.

@@ -1,4 +1,15 @@
-"""The reduction itself: from an input to the results of its slices."""
+"""The reduction of an input to the results of its slices, in three steps.
+
+    map     Block → State      `reducer.BlockReducer.whole` and `part`: reduce the values of one block
+    merge   State, State → State   `state.merge`: join two states of the same slices
+    finish  State → Slices     `finish.finish`: turn the sums of complete slices into their fields
+
+`stream.Stream` calls map for each block in worker threads, and merge and, where a slice is complete, finish in the
+order of the plan, so that a result does not depend on which thread was faster. A block that holds whole slices goes
+from map to finish at once. On a cluster (`cluster.reduction`) tasks call the same three. Where a window or a second
+mode depends on the maximum, and blocks hold parts of slices, each block is read twice: `BlockReducer.about` then sums
+about the maximum that was found.
+"""
 
 from __future__ import annotations
 
@@ -60,21 +71,21 @@ def reduce_boxes(
 
 
 class SliceStream(Stream[Slices]):
-    """Makes the results of slices, in row-major order."""
+    """Make the results of slices, in row-major order."""
 
     def slices(self) -> Iterator[Slices]:
-        """All of them, to the first without an answer where that is an error."""
+        """Yield all slices, up to the first without an answer where that is an error."""
         return self.undefined.watched(self.answers())
 
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
         return self._turned(self._results(state, block, rows), block)
 
     def _turned(self, slices: Slices, block: Block) -> Slices:
-        """In row-major order what comes in that of the file."""
+        """Put slices that come in the order of the file into row-major order."""
         return logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
 
     def _results(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Slices:
-        """The results of the slices that end with a block, in the order of the file."""
+        """Finish the slices that end with a block, in the order of the file."""
         names, ids = self._names, rows if self.problem.keeps_rows else None
         if names is not None:
             ids = names[block.start[-1] : block.stop[-1]]
@@ -86,7 +97,7 @@ class SliceStream(Stream[Slices]):
 
     @property
     def _names(self) -> Sequence[str] | None:
-        """Of the slices, where the last axis is the one that stays."""
+        """The names of the slices, where each is a column."""
         return self.source.labels if self.problem.keeps_columns else None
 
     def _numbered(self, answers: Slices, start: int) -> Slices:
@@ -101,7 +112,7 @@ class SliceStream(Stream[Slices]):
 
 
 class _BoxStream(SliceStream):
-    """Makes the results of slices in boxes, in any order."""
+    """Make the results of slices in boxes, in any order."""
 
     needs = BOXES
 

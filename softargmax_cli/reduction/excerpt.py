@@ -1,13 +1,11 @@
-"""The scores of the first slices, kept as they pass by on their way through the reduction, and thinned out.
+"""Read the scores of the first slices once more, thinned out for a picture or a sparkline.
 
-So a picture of a slice costs no second reading, works for pipes, and takes the same memory for a slice of 10⁹ scores:
-neighbours share a cell, which remembers the least and the largest of them.
+Neighbours share a cell, which remembers the least and the largest of them: a slice of 10⁹ scores takes no more room.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.readable import Buffer, Readable
 
 CELLS = {1: 1024, 2: 192}
 """Along each axis, by their number: about what a picture of a page can show."""
+ROOM = 1 << 22
+"""Scores that are read at a time, and of a file that can only be read in order, at most."""
 
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float64]
@@ -37,12 +39,12 @@ class Excerpt:
     """For each axis the index where each cell begins, and at the end the axis's length."""
 
     def best(self, kind: str) -> Float:
-        """Of each cell what weighs most: the largest score, the least cost."""
+        """Return what weighs most in each cell: the largest score, the least cost."""
         return self.low if kind == "cost" else self.high
 
     @property
     def thinned(self) -> bool:
-        """Whether any cell is more than one index."""
+        """True where a cell is more than one index."""
         return any(len(edges) <= edges[-1] for edges in self.edges)
 
 
@@ -59,145 +61,84 @@ def weights(best: Float, peak: float, kind: str, beta: float | None) -> Float:
     return peak * np.where(best == largest, 1.0, np.nan_to_num(shares, nan=0.0))
 
 
-class Excerpting:
-    """A source that is read as `source` is, and keeps the first `count` slices of what passes.
+def read_excerpt(source: Readable, problem: Problem, count: int) -> Excerpt | None:
+    """Read the first `count` slices of a source from which nothing has been read, or that can be read at any place.
 
-    `cells`: at most twice as many are kept along each of the reduced `axes`, counted from 0. It may be read twice.
+    None where too much comes before the last of them in a file that can only be read in order.
     """
+    head = _head(source, problem, count) if source.sequential else None
+    if source.sequential and head is None:
+        return None
+    shape = [n or 0 for n in source.shape] if head is None else list(head.shape)
+    kept, axes = problem.kept, problem.ascending
+    if problem.shape[0] is not None:
+        shape = [n or 0 for n in problem.shape]
+    widths = [max(1, -(-shape[axis] // CELLS[len(axes)])) for axis in axes]
+    edges = [np.append(np.arange(0, shape[axis], width), shape[axis]) for axis, width in zip(axes, widths, strict=True)]
+    slices = [shape[k] for k in kept]
+    lows, highs = [], []
+    for start, stop in first_boxes(slices, min(count, math.prod(slices))):
+        lengths = [b - a for a, b in zip(start, stop, strict=True)]
+        size = math.prod(lengths) * math.prod(shape[axis] for axis in axes[1:])
+        step = max(1, ROOM // max(1, size) // widths[0]) * widths[0]
+        parts = []
+        for first in range(0, shape[axes[0]], step):
+            place = {**dict(zip(kept, zip(start, stop, strict=True), strict=True)), **{k: (0, shape[k]) for k in axes}}
+            place[axes[0]] = (first, min(first + step, shape[axes[0]]))
+            block = Block(*(tuple(place[k][end] for k in range(len(shape))) for end in (0, 1)))
+            values = _read(source, block) if head is None else head[tuple(map(slice, block.start, block.stop))]
+            parts.append(_thinned(values.transpose(*kept, *axes).reshape(-1, *(values.shape[k] for k in axes)), widths))
+        low, high = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
+        lows.append(low)
+        highs.append(high)
+    return Excerpt(np.concatenate(lows), np.concatenate(highs), tuple(edges))
 
-    def __init__(self, source: Readable, axes: Sequence[int], count: int, cells: int) -> None:
-        self.shape, self.dtype, self.order = source.shape, source.dtype, source.order
-        self.sequential, self.labels = source.sequential, source.labels
-        self.chunks = source.chunks
-        self._source = source
-        self._kept = [k for k in range(len(self.shape)) if k not in axes]
-        self._axes = sorted(axes)
-        self._boxes = [
-            _Box(start, stop, [_Cells(self.shape[axis], cells) for axis in self._axes])
-            for start, stop in first_boxes([self.shape[k] for k in self._kept], count)
-        ]
-        self._lock = threading.Lock()
-        self._fetched = self._next = self._rows = 0
-        self._waiting: dict[int, tuple[Array, int]] = {}
 
-    def fetch(self, block: Block) -> Pending | None:
-        pending = self._source.fetch(block)
+def _head(source: Readable, problem: Problem, count: int) -> Array | None:
+    """Read the beginning of a source that can only be read in order; None where that takes too much."""
+    shape = problem.shape
+    if 0 in problem.axes:
+        rows = shape[0]
+    else:
+        rows = -(-count // max(1, math.prod(shape[k] or 0 for k in problem.kept[1:])))
+        rows = rows if shape[0] is None else min(rows, shape[0])
+    beside = max(1, math.prod(n or 0 for n in shape[1:]))
+    if source.order == "F" and len(shape) > 1:
+        rows = shape[0]
+    if rows is not None and rows * beside > ROOM:
+        return None
+    if shape[0] is not None:
+        return _read(source, Block((0,) * len(shape), (rows or 0, *(n or 0 for n in shape[1:]))))
+    parts, read = [np.empty((0, shape[1] or 0))], 0
+    for block in blocks.rows(shape[1] or 1, ROOM if rows is None else rows * beside):
+        if rows is not None and read >= rows:
+            break
+        pending = source.fetch(block)
         if pending is None:
+            break
+        parts.append(np.array(pending.load(Buffer()).values))
+        read += len(parts[-1])
+        if read * beside > 2 * ROOM:
             return None
-        self._fetched += 1
-        return _Watched(pending, self, self._fetched - 1, block)
-
-    def excerpt(self) -> Excerpt:
-        """What has passed, once all of it has."""
-        length = self._rows if self.shape[0] is None else self.shape[0]
-        lengths = [length if axis == 0 else self.shape[axis] or 0 for axis in self._axes]
-        ends = [cells.edges(n) for cells, n in zip(self._boxes[0].cells, lengths, strict=True)]
-        shape = [len(edges) - 1 for edges in ends]
-        used: tuple[Any, ...] = (..., *map(slice, shape))
-        parts = [(box.low[used].reshape(-1, *shape), box.high[used].reshape(-1, *shape)) for box in self._boxes]
-        low, high = map(np.concatenate, zip(*parts, strict=True))
-        if self.shape[0] is None and 0 in self._kept:
-            low, high = low[: self._rows], high[: self._rows]
-        return Excerpt(low, high, tuple(ends))
-
-    def passed(self, number: int, block: Block, values: Array) -> None:
-        """Take what is wanted of a block that has been loaded, by any thread; `number` counts those fetched."""
-        if self.shape[0] is not None:
-            for box in self._boxes:
-                self._take(box, block.start, values)
-            return
-        (box,) = self._boxes
-        wanted = values[: box.stop[0]] if 0 in self._kept else values[:, : box.stop[0]] if self._kept else values
-        with self._lock:  # where a piece of a table begins is known when all before it have been loaded
-            self._waiting[number] = (wanted if number == self._next else np.array(wanted), len(values))
-            while self._next in self._waiting:
-                part, rows = self._waiting.pop(self._next)
-                self._take(box, (self._rows, 0), part)
-                self._next += 1
-                self._rows += rows
-
-    def _take(self, box: _Box, start: Sequence[int], values: Array) -> None:
-        """What a box wants of `values`, which begin at `start`."""
-        inside: list[slice] = [slice(None)] * values.ndim
-        target: list[slice] = []
-        for k, first, last in zip(self._kept, box.start, box.stop, strict=True):
-            begin, end = max(first, start[k]), min(last, start[k] + values.shape[k])
-            if begin >= end:
-                return
-            inside[k] = slice(begin - start[k], end - start[k])
-            target.append(slice(begin - first, end - first))
-        part = values[tuple(inside)].transpose(*self._kept, *self._axes)
-        box.add(part, target, [start[axis] for axis in self._axes])
+    return np.concatenate(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    """A block that is looked at when it is loaded."""
-
-    pending: Pending
-    keeper: Excerpting
-    number: int
-    block: Block
-
-    @property
-    def nbytes(self) -> int:
-        return self.pending.nbytes
-
-    def load(self, buffer: Buffer) -> Loaded:
-        loaded = self.pending.load(buffer)
-        self.keeper.passed(self.number, self.block, loaded.values)
-        return loaded
+def _read(source: Readable, block: Block) -> Array:
+    if 0 in block.shape:
+        return np.empty(block.shape, source.dtype)
+    pending = source.fetch(block)
+    assert pending is not None
+    return pending.load(Buffer()).values
 
 
-class _Cells:
-    """How one axis is cut: cells of `width` indices each, wider while an axis of unknown length grows."""
-
-    def __init__(self, length: int | None, most: int) -> None:
-        self.width = 1 if length is None else max(1, -(-length // most))
-        self.room = 2 * most if length is None else -(-length // self.width)
-
-    def edges(self, length: int) -> npt.NDArray[np.int64]:
-        """Where the cells of an axis of `length` begin, and its end."""
-        return np.append(np.arange(0, length, self.width), length)
-
-
-class _Box:
-    """Slices side by side, `start` to `stop` along the axes that stay, and the cells of each."""
-
-    def __init__(self, start: Sequence[int], stop: Sequence[int], cells: list[_Cells]) -> None:
-        self.start, self.stop, self.cells = start, stop, cells
-        shape = [b - a for a, b in zip(start, stop, strict=True)] + [axis.room for axis in cells]
-        self.low, self.high = np.full(shape, np.nan), np.full(shape, np.nan)
-        self._lock = threading.Lock()
-
-    def add(self, part: Array, target: Sequence[slice], start: Sequence[int]) -> None:
-        """Take scores, shape (kept…, reduced…), that begin at `start` along the reduced axes."""
-        if not part.size:
-            return
-        # NumPy has no quick arithmetic of halves.
-        low = high = part.astype(np.float32) if part.dtype == np.float16 else part
-        places, kept = list(target), part.ndim - len(start)
-        while start[0] + part.shape[kept] > self.cells[0].room * self.cells[0].width:
-            self._halve(kept)
-        for axis, (cells, begin) in enumerate(zip(self.cells, start, strict=True), kept):
-            first, last = begin // cells.width, -(-(begin + part.shape[axis]) // cells.width)
-            places.append(slice(first, last))
-            if cells.width > 1:
-                starts = np.maximum(np.arange(first, last) * cells.width - begin, 0)
-                low, high = np.fmin.reduceat(low, starts, axis=axis), np.fmax.reduceat(high, starts, axis=axis)
-        at = tuple(places)
-        with self._lock:
-            self.low[at], self.high[at] = np.fmin(self.low[at], low), np.fmax(self.high[at], high)
-
-    def _halve(self, axis: int) -> None:
-        """Make two cells of the first reduced axis, whose length is not known, one."""
-        starts = np.arange(0, self.cells[0].room, 2)
-        halves = np.fmin.reduceat(self.low, starts, axis=axis), np.fmax.reduceat(self.high, starts, axis=axis)
-        at = (slice(None),) * axis + (slice(len(starts)),)
-        for values, half in zip((self.low, self.high), halves, strict=True):
-            values.fill(np.nan)
-            values[at] = half
-        self.cells[0].width *= 2
+def _thinned(scores: Array, widths: Sequence[int]) -> tuple[Float, Float]:
+    """Make the least and the largest of each cell of (m, …) scores; a cell begins with each."""
+    low = high = scores.astype(np.float64)
+    for axis, width in enumerate(widths, 1):
+        if width > 1:
+            starts = np.arange(0, low.shape[axis], width)
+            low, high = np.fmin.reduceat(low, starts, axis=axis), np.fmax.reduceat(high, starts, axis=axis)
+    return low, high
 
 
 def first_boxes(lengths: Sequence[int | None], count: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

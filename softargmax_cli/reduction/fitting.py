@@ -1,4 +1,4 @@
-"""How a reduction fits into memory: how large its blocks are, how often it reads, whether a pipe's order will do."""
+"""Fit a reduction into memory: the size of its blocks, the passes over its input, whether a pipe must be copied."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from softargmax_cli.reduction.readable import Readable
 
 MIB = 1 << 20
 BLOCK = 2 * MIB
-"""Bytes of a block: it and what is computed of it stay in the cache between the passes over it."""
+"""Bytes of a block: it stays in the cache, with everything computed of it, between the passes of the kernel."""
 RESULT_BYTES = 100
-"""What is said of one slice that waits for those before it."""
+"""Bytes of the result of one slice that waits for those before it."""
 MOST_SLICES = 1 << 16
-"""Of a block: where slices are short, what is known of them takes more than they do."""
+"""Slices of a block at most: where slices are short, their states are larger than they are."""
 MOST_STATES = 4 * MOST_SLICES
-"""Of a block, where a slice has many: each is small beside the weights that it sums."""
+"""States of a block at most, where a slice has several: each is small beside the weights that it sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one kind of reduction asks of memory and of its input."""
+    """The memory and the passes that one kind of reduction needs."""
 
     bytes_per_element: Callable[[Readable, Problem], int]
-    """What an element takes while its block is worked on."""
+    """Bytes for each element while its block is worked on."""
     passes_over: Callable[[Problem], int]
-    """How often a slice is read that is longer than a block, or that is a column of a table of unknown length."""
+    """Passes over a slice that is longer than a block, or that is a column of a table of unknown length."""
     states: int = 1
-    """How many states a slice has."""
+    """States of a slice."""
     in_boxes: bool = False
-    """Whether arrays without chunks are read in boxes (see `boxes.py`), too, which are larger than blocks."""
+    """True where arrays without chunks, too, are read in boxes (see `boxes.py`), which are larger than blocks."""
     of_results: Callable[[Readable, Problem], int] = lambda source, problem: 0
-    """How many times the bytes of a box its results take."""
+    """Size of the results of a box, in units of the box."""
 
     def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
-        """How many threads work, and how many elements a block has."""
+        """Return the number of threads, and the number of elements of a block."""
         each = self.bytes_per_element(source, problem)
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         largest = min(BLOCK // source.dtype.itemsize, max(1, min(MOST_SLICES, MOST_STATES // self.states)) * length)
@@ -53,12 +53,12 @@ class Needs:
         return workers, max(1, min(largest, memory // (2 * workers * each)))
 
     def waiting(self, plan: Plan, workers: int, memory: int) -> int:
-        """How many blocks a thread may do at a time, so that what is said of their slices may wait in memory."""
+        """Return how many blocks a thread may do at a time, so that their results may wait in memory."""
         slices = math.prod(n for k, n in enumerate(plan.extent) if k not in plan.axes)
         return max(1, memory // (4 * (workers + 1) * slices * RESULT_BYTES))
 
     def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
-        """The boxes in which an array is read; None where it is read in blocks at once. OptionError as `boxes_of`."""
+        """Return the boxes in which an array is read; None where it is read in blocks. Raises as `boxes_of`."""
         wanted = self.in_boxes or source.chunks is not None
         shape = tuple(n for n in problem.shape if n is not None)
         if not wanted or source.sequential or len(shape) < len(problem.shape):
@@ -68,21 +68,21 @@ class Needs:
         return boxes_of(shape, problem.axes, *layout)
 
     def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
-        """The blocks of an array of known shape, or its boxes."""
+        """Cut an array of known shape into blocks, or into boxes."""
         if boxes := self.boxes(source, problem, memory):
             return boxes.plan
         shape, elements = tuple(n for n in problem.shape if n is not None), self.fit(source, problem, memory)[1]
         return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
 
     def passes(self, source: Readable, problem: Problem, memory: int) -> int:
-        """How often the input is read."""
+        """Return how often the input is read."""
         again = self.passes_over(problem)
         if problem.shape[0] is None:
             return again if 0 in problem.axes else 1
         return again if again > 1 and self.plan(source, problem, memory).splits else 1
 
     def must_seek(self, source: Readable, problem: Problem, memory: int) -> bool:
-        """Whether the order of a pipe cannot be followed, so that it must be copied first.
+        """Tell whether the order of a pipe cannot be followed, so that it must be copied first.
 
         So it is where there are several passes, and where slices lie side by side in the pipe that are too many to be
         held.
@@ -97,14 +97,14 @@ class Needs:
         return too_long or sum(self.held(source, problem, plan)) > max(memory, usual)
 
     def held(self, source: Readable, problem: Problem, plan: Plan) -> tuple[int, int]:
-        """Bytes of one block on its way through a thread, and of slices whose rest comes in later blocks."""
+        """Return the bytes of one block in a thread, and those of slices that later blocks complete."""
         slices = math.prod(plan.extent[k] for k in problem.kept)
         unfinished = STATES * self.states * slices * state_bytes(problem) if plan.splits else 0
         return 2 * math.prod(plan.extent) * self.bytes_per_element(source, problem), unfinished
 
 
 def state_bytes(problem: Problem) -> int:
-    """What the state of one slice takes."""
+    """Return the bytes of the state of one slice."""
     axes, needed = len(problem.axes), needed_sums(problem.fields)
     numbers = 2 + 2 * axes + len(needed - {"second_moment"}) + ("second" in needed)
     numbers += axes * (("second_moment" in needed) + 2 * (problem.values is not None))
@@ -112,18 +112,18 @@ def state_bytes(problem: Problem) -> int:
 
 
 def bytes_reduced(source: Readable, problem: Problem) -> int:
-    """What an element takes while its block is reduced."""
+    """Return the bytes that an element takes while its block is reduced."""
     # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
     arrays = 3 + (problem.window is not None) + ("second" in problem.fields)
     return source.dtype.itemsize + arrays * problem.precision.itemsize + (0 if problem.values is None else 16)
 
 
 def _passes_reduced(problem: Problem) -> int:
-    """Two where what is asked of a place depends on where the maximum is, or in a table on how many rows precede it."""
+    """Return 2 where a weight counts or not by its distance from the maximum, or by its row's number."""
     return 2 if problem.looks_back or (problem.shape[0] is None and problem.values is not None) else 1
 
 
 REDUCTION = Needs(bytes_reduced, _passes_reduced)
-"""Of `engine.reduce`."""
+"""The needs of `engine.reduce`."""
 BOXES = replace(REDUCTION, in_boxes=True)
-"""Of `engine.reduce_boxes`."""
+"""The needs of `engine.reduce_boxes`."""

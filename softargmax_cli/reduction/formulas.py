@@ -16,7 +16,7 @@ F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uin
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A block as the kernel sees it, and what is wanted of it. Equal layouts share one compiled program."""
+    """The shape, dtypes and wanted outputs of a block in the kernel. Equal layouts share one compiled program."""
 
     shape: tuple[int, ...]
     """The first length may be −1, for one that is not known when the operations are laid down."""
@@ -26,20 +26,20 @@ class Layout:
     precision: np.dtype[Any]
     """float32 or float64, of the weights."""
     outputs: tuple[str, ...]
-    """Which of `block_sums`'s results are wanted, in the order in which they are returned."""
+    """The results of `block_sums` that are wanted, in the order in which they are returned."""
     kind: Kind = "scores"
     window: int | None = None
     """Only weights within so many positions of the hard argmax, along each axis, are summed."""
     radius: int = 1
     """Weights further than that from the hard argmax belong to a second mode."""
     known: bool = False
-    """Whether maximum and hard are inputs: those of slices of which the block holds a part."""
+    """True where maximum and hard are inputs: those of slices of which the block holds a part."""
     careful: bool = False
-    """Whether scores may be NaN or +inf, and slices −inf throughout. It costs time: blocks are first tried without."""
+    """True where scores may be NaN or +inf, and slices −inf throughout. Blocks are first tried without."""
 
 
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
-    """The narrowest dtype not below the precision in which scores are as distinct as in the file."""
+    """Return the narrowest dtype not below the precision in which scores are as distinct as in the file."""
     if dtype in (I8, U8):  # a float64 does not hold all of these
         return dtype
     if dtype.kind in "iu" and dtype.itemsize > 2:
@@ -66,7 +66,7 @@ class Formulas:
         kept = [n for axis, n in enumerate(layout.shape) if axis not in layout.axes]
         self.slices = -1 if -1 in kept else math.prod(kept)
         self.axis = max(layout.axes)
-        """The one that is cut into tiles, where one is: the one closest together in memory."""
+        """The axis that is cut into tiles, if any: the one whose entries lie closest together in memory."""
         self.tiled = layout.precision == F4 and math.prod(self.lengths) > TILE
         self.width = min(TILE, layout.shape[self.axis])
         self.tiles = -(-layout.shape[self.axis] // self.width)
@@ -76,7 +76,7 @@ class Formulas:
             raise ValueError(f"a block of {math.prod(self.lengths)} positions is too long for exact indices")
 
     def comparable(self, x: Tensor) -> Tensor:
-        """x in the dtype `exact`, the best score the largest."""
+        """Return x in the dtype `exact`, with the sign that makes the best score the largest."""
         ops = self.ops
         x = x if self.exact == self.layout.dtype else ops.Cast(x=x, DstT=self.exact)
         if self.layout.kind != "cost":
@@ -85,7 +85,7 @@ class Formulas:
         return ops.Neg(x=x) if self.exact.kind == "f" else ops.Invert(x=x)
 
     def weights(self, x: Tensor, top: Tensor, hit: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights relative to that of the maximum, and their logarithms; for "probs" these are left to whoever asks."""
+        """Return weights relative to that of the maximum, and their logarithms; None instead of these for "probs"."""
         ops, precision = self.ops, self.layout.precision
         infinite = ops.Equal(x=top, y=self.full(math.inf)) if self.layout.careful else None
         if self.layout.kind == "probs":
@@ -110,7 +110,7 @@ class Formulas:
         return ops.Exp(x=log_weight), log_weight
 
     def beyond(self, position: Sequence[Tensor], radius: int) -> Tensor:
-        """Whether a place lies further from `position` than `radius`, along any axis; broadcastable to the block."""
+        """Tell whether a place lies further from `position` than `radius`, along any axis; broadcastable."""
         ops, precision = self.ops, self.layout.precision
         limit = np.asarray(min(radius, FLOAT_INDEX), precision)
         far = [

@@ -1,4 +1,4 @@
-"""The reductions of one block, once each, in the vocabulary of `tf.raw_ops`.
+"""The reduction of one block in the vocabulary of `tf.raw_ops`.
 
 `ops` is `tf.raw_ops` or anything that takes the same names and keywords. Shapes are static. NumPy values
 become constants; inputs are passed in the order of the operation's definition.
@@ -18,7 +18,7 @@ from softargmax_cli.reduction.formulas import Formulas, Layout, Tensor
 def block_sums(
     ops: Any, x: Tensor, beta: Tensor, layout: Layout, places: Sequence[Tensor] = (), known: Sequence[Tensor] = ()
 ) -> list[Tensor]:
-    """What `state.State` holds of one block, slices in the order of the axes that stay.
+    """Sum one block: the parts of a `state.State`, slices in the order of the axes that stay.
 
     x: `layout.shape` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight;
     places: the coordinate of each index of the block, float64, one (n,) for each reduced axis, where coordinates are

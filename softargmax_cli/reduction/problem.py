@@ -1,4 +1,4 @@
-"""What is asked of a reduction, and what that means for one array."""
+"""A reduction as the user asks for it, and as it is resolved for one array."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Arrays = tuple[npt.NDArray[np.float64], ...]
 SINGLE = frozenset(map(np.dtype, ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")))
 """Dtypes that compute in single precision: a float32 holds each of their values exactly."""
 MODERATE_BETA = (1e-30, 1e30)
-"""Outside of these a float32 cannot hold β times a difference of scores."""
+"""The bounds of β within which a float32 holds β times a difference of scores."""
 NEIGHBOURHOOD = 1
-"""How far from the hard argmax a second mode begins, where no window says it; in indices."""
+"""The distance from hard, in indices, beyond which a second mode begins where there is no window."""
 WIDEST = (1 << 23) - 1
 """The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
 MOST_AXES = 7
-"""Of one reduction: TensorFlow has no more than 8 in all its operations."""
+"""The most axes of one reduction: TensorFlow has no more than 8 in all its operations."""
 LARGEST_VALUE = 1e150
 """The largest coordinate, of either sign."""
 FURTHEST = 1 << 62
@@ -45,7 +45,7 @@ class Spec:
     axes: tuple[int, ...] = (-1,)
     kind: Kind = "scores"
     beta: float = 100.0
-    """Not used where `kind` is "probs"."""
+    """The inverse temperature; not used where `kind` is "probs"."""
     coords: Coords = "index"
     values: Arrays | None = None
     """The coordinate of each index, one array for each of `axes`; instead of `coords`."""
@@ -53,7 +53,7 @@ class Spec:
     nan: NanPolicy = "error"
     precision: Precision = "auto"
     files: tuple[str, ...] = ()
-    """Where the values come from, for errors."""
+    """The files of the values, for errors."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.beta) and self.beta > 0):
@@ -70,7 +70,7 @@ class Spec:
             )
 
     def resolve(self, shape: tuple[int | None, ...], dtype: np.dtype[Any], fields: frozenset[str]) -> Problem:
-        """Apply to an array of `shape` and `dtype`, for the sake of `fields`.
+        """Resolve for an array of `shape` and `dtype`, of whose slices `fields` are wanted.
 
         Raises OptionError for an axis that the array has not, InputError for an array with nothing along it.
         """
@@ -109,7 +109,7 @@ class Spec:
         return (KINDS[self.coords],) * axes if self.values is None else tuple(map(Values, self.values))
 
     def _axes(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """The axes counted from 0, in the order asked for."""
+        """Return the axes counted from 0, in the order asked for."""
         if not shape:
             raise InputError(
                 "the array has no axis (shape ()), so there is nothing to reduce", "give one of several numbers"
@@ -142,22 +142,22 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A reduction of one array, with nothing left to decide."""
+    """A reduction of one array, resolved: nothing is left to decide."""
 
     shape: tuple[int | None, ...]
     axes: tuple[int, ...]
     """The reduced axes, counted from 0, in the order of the coordinates."""
     kind: Kind
     beta: float | None
-    """None where the input is weights, which have no β."""
+    """The inverse temperature; None for weights, which have none."""
     coordinates: tuple[Coordinates, ...]
-    """Along each of `axes`."""
+    """The coordinates along each of `axes`."""
     window: int | None
     nan: NanPolicy
     precision: np.dtype[Any]
-    """float32 or float64: how weights and their sums over a stretch of the axis are computed."""
+    """The dtype of weights and of their sums over a stretch of the axis: float32 or float64."""
     fields: frozenset[str]
-    """Which of `fields.FIELDS` are wanted."""
+    """The names of the fields that are wanted."""
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -166,12 +166,12 @@ class Problem:
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether each slice is a position along the first axis, so that what is named there are slices."""
+        """True where each slice is a position along the first axis, so that names of rows are names of slices."""
         return self.kept == (0,)
 
     @property
     def keeps_columns(self) -> bool:
-        """The same of the last axis."""
+        """True where each slice is a column, a position along the last axis."""
         return self.kept == (len(self.shape) - 1,)
 
     @property
@@ -181,7 +181,7 @@ class Problem:
 
     @property
     def order(self) -> list[int]:
-        """For each coordinate its place in `ascending`."""
+        """The place of each coordinate in `ascending`."""
         return [self.ascending.index(axis) for axis in self.axes]
 
     def along(self, axis: int) -> Coordinates:
@@ -206,17 +206,17 @@ class Problem:
 
     @property
     def looks_back(self) -> bool:
-        """Whether what is asked of a place depends on where the maximum is, so that it must be known first."""
+        """True where a weight counts or not by its distance from the maximum, which must be found first."""
         return self.window is not None or ("second" in self.fields and len(self.axes) > 1)
 
     @property
     def radius(self) -> int:
-        """How far from the hard argmax its neighbourhood reaches; what lies beyond is a second mode."""
+        """The distance from hard, in indices, beyond which a second mode may lie."""
         return NEIGHBOURHOOD if self.window is None else self.window
 
 
 def check_values(values: Arrays, axes: Sequence[int], shape: tuple[int | None, ...], names: Sequence[str] = ()) -> None:
-    """Raise OptionError where there is not one finite value for each index of each axis; it names the file."""
+    """Raise OptionError, naming the file, where there is not one finite value for each index of each axis."""
     if len(values) != len(axes):
         files = "1 file" if len(values) == 1 else f"{len(values)} files"
         raise OptionError(
@@ -237,5 +237,5 @@ def check_values(values: Arrays, axes: Sequence[int], shape: tuple[int | None, .
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:
-    """A shape as a person reads it; "?" for a length that is not known yet."""
+    """Return a shape as a person reads it; "?" stands for a length that is not known yet."""
     return str(tuple(shape)).replace("None", "?")

@@ -32,7 +32,7 @@ class Buffer:
 
 
 class Loaded(Protocol):
-    """See `arrays.source.Loaded`."""
+    """See `files.source.Loaded`."""
 
     @property
     def values(self) -> npt.NDArray[Any]: ...
@@ -41,7 +41,7 @@ class Loaded(Protocol):
 
 
 class Pending(Protocol):
-    """See `arrays.source.Pending`."""
+    """See `files.source.Pending`."""
 
     @property
     def nbytes(self) -> int: ...
@@ -49,7 +49,7 @@ class Pending(Protocol):
 
 
 class Readable(Protocol):
-    """See `arrays.source.Source`."""
+    """See `files.source.Source`."""
 
     shape: tuple[int | None, ...]
     dtype: np.dtype[Any]

@@ -1,4 +1,4 @@
-"""From the values of one block to its state."""
+"""Reduce the values of one block to its state."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ Array = npt.NDArray[Any]
 
 NAN, NEGATIVE = "NaN", "negative weight"
 HIGHEST_RANK = 5
-"""Axes that TensorFlow broadcasts."""
+"""The most axes that TensorFlow broadcasts."""
 ADDED = 1 << 16
 """Entries that a block of a table may be padded by, or an eighth where that is more."""
 PARTS = ("maximum", "hard", "mass", "moment")
-"""What a state always has."""
+"""The parts that every state has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Values in a block that may not be there."""
+    """Values that a block must not hold."""
 
     name: str
     """`NAN` or `NEGATIVE`."""
     count: int
     first: tuple[int, ...]
-    """Of the first in row-major order, counted within the block."""
+    """The index of the first in row-major order, counted within the block."""
 
 
 class Reducer(Protocol):
-    """What the engine needs of a reducer: see `BlockReducer`."""
+    """A reducer as the engine sees it: see `BlockReducer`."""
 
     @property
     def betas(self) -> float | npt.NDArray[np.float64] | None: ...
@@ -54,7 +54,7 @@ class Reducer(Protocol):
 
 
 class BlockReducer:
-    """Reduces blocks of one problem. Called from several threads at once."""
+    """Reduce blocks of one problem. Called from several threads at once."""
 
     def __init__(self, problem: Problem, runtime: Runtime) -> None:
         self._problem, self._runtime = problem, runtime
@@ -71,11 +71,11 @@ class BlockReducer:
 
     @property
     def betas(self) -> float | None:
-        """By which its states merge; None for weights."""
+        """The β by which its states merge; None for weights."""
         return self._problem.beta
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
-        """The state of a block that holds whole slices, which come in the memory order of `values`.
+        """Reduce a block that holds whole slices, which come in the memory order of `values`.
 
         values: in any memory order. `compiled`: whether blocks of this shape are many.
         """
@@ -83,7 +83,7 @@ class BlockReducer:
         return self._found(values, outputs, self._problem.window, self._problem.places, compiled)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
-        """The state of a block that holds parts of slices, `hard` counted within it.
+        """Reduce a block that holds parts of slices, `hard` counted within it.
 
         start: of the block, along each of the array's axes.
         """
@@ -94,7 +94,7 @@ class BlockReducer:
         return self._found(values, outputs, None, self._places(values, start), compiled)
 
     def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
-        """The sums over a block about a maximum and its place that are known, as those of the block's slices.
+        """Sum over a block about a maximum and its place that are known, for all of the block's slices.
 
         known: `hard` counted in the whole array.
         """
@@ -114,14 +114,14 @@ class BlockReducer:
         return State(known.maximum, known.hard, **self._run(layout, x, self._places(values, start), inputs, compiled))
 
     def _places(self, values: Array, start: Sequence[int]) -> Sequence[Array]:
-        """The values of the block's indices along each reduced axis."""
+        """Return the coordinates of the block's indices along each reduced axis, where coordinates are values."""
         pairs = zip(self._problem.places, self._problem.ascending, strict=False)
         return [places[start[axis] : start[axis] + values.shape[axis]] for places, axis in pairs]
 
     def _found(
         self, values: Array, outputs: Sequence[str], window: int | None, places: Sequence[Array], compiled: bool
     ) -> tuple[State, Misfit | None]:
-        """The state of a block that is searched for the maximum, and what may not be in it."""
+        """Search a block for its maximum and reduce it; return its state, and values that must not be there."""
         problem = self._problem
         x, axes = collapse(values, problem.axes)
         layout = self._layout(x, axes, [*outputs, *([] if window is None else ["total"])], window)
@@ -144,7 +144,7 @@ class BlockReducer:
         )
 
     def _state(self, layout: Layout, x: Array, places: Sequence[Array], compiled: bool) -> tuple[State, Array]:
-        """The state of a block, and of each slice the number of NaNs, or without care the mass of all its weights."""
+        """Return the state of a block, and for each slice its NaNs, or without care the mass of all its weights."""
         sums = self._run(layout, x, places, (), compiled)
         beside = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
         state = State(sums.pop("maximum"), sums.pop("hard").astype(np.int64), **sums)
@@ -153,7 +153,7 @@ class BlockReducer:
     def _run(
         self, layout: Layout, x: Array, places: Sequence[Array], known: Sequence[Array], compiled: bool
     ) -> dict[str, Array]:
-        """The kernel's results under the names that they have in a state."""
+        """Run the kernel, and name its results as a state does."""
         places = places if "value_moment" in layout.outputs else ()
         results = self._function(layout, len(places), compiled)(x, self._beta, *places, *known)
         sums = {
@@ -182,7 +182,7 @@ class BlockReducer:
 
 
 def judged(spoilt: Array, values: Array, policy: NanPolicy) -> tuple[Array | None, Misfit | None]:
-    """What NaNs mean: which slices have no answer for them, (s,), and what may not be in a block of `values`.
+    """Judge NaNs by the policy: the slices without an answer for them, (s,), and the values that must not be there.
 
     spoilt: the slices that hold NaN.
     """
@@ -203,7 +203,7 @@ def needs_care(values: Array, known: State) -> bool:
 
 
 def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
-    """The same values in C order with neighbouring kept axes made one, and where the reduced axes of that are.
+    """Put values into C order with neighbouring kept axes made one; return them, and where their reduced axes are.
 
     Copies only where the memory has gaps, or where reduced axes far apart make more axes than TensorFlow takes. Kept
     axes come in the order of the memory; the reduced axes are named in the order of the array, by which positions are
@@ -227,13 +227,13 @@ def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]
 
 
 def memory_order(values: Array) -> list[int]:
-    """The axes of an array from the slowest to the fastest in memory: C order unless it is Fortran-ordered."""
+    """Return the axes from the slowest to the fastest in memory: C order unless the array is Fortran-ordered."""
     axes = list(range(values.ndim))
     return axes[::-1] if values.flags.f_contiguous and not values.flags.c_contiguous else axes
 
 
 def padded(values: Array, problem: Problem) -> Array:
-    """A block of a table, (rows, columns), with rows added that change no other slice and no maximum.
+    """Add rows to a block of a table, (rows, columns), that change no other slice and no maximum.
 
     Tables come in blocks of all lengths; so padded, they have few, and each is compiled but once.
     """

@@ -59,7 +59,7 @@ class Slices:
         return Slices(self.start + start, columns, ids, numbers)
 
     def take(self, which: npt.NDArray[np.intp]) -> Slices:
-        """Return some of these, by their places here, in any order; copies."""
+        """Return some of these slices, by their places here, in any order; copies."""
         ids = None if self.ids is None else [self.ids[k] for k in which.tolist()]
         numbers = self.start + which if self.numbers is None else self.numbers[which]
         return Slices(self.start, {name: column[..., which] for name, column in self.columns.items()}, ids, numbers)
@@ -96,7 +96,7 @@ class Slices:
 
 @dataclass(slots=True)
 class Summary:
-    """What is said of all slices together; offsets in coordinate units, over all reduced axes."""
+    """A summary of all slices; offsets in coordinate units, over all reduced axes."""
 
     slices: int = 0
     undefined: int = 0
@@ -104,7 +104,7 @@ class Summary:
     max_abs_offset: float = math.nan
     total_abs_offset: float = 0.0
     offsets: int = 0
-    """How many offsets the total has: one for each slice with an answer and reduced axis."""
+    """The number of offsets in the total: one for each slice with an answer and each reduced axis."""
     tied: int | None = None
     """Slices whose maximum occurs more than once; None when ties were not counted."""
     multimodal: int | None = None
@@ -130,7 +130,7 @@ class Summary:
             self.multimodal = (self.multimodal or 0) + int(np.count_nonzero(slices.second >= MULTIMODAL))
 
     def join(self, other: Summary) -> None:
-        """Take into account all that another summary has seen."""
+        """Take into account the slices of another summary."""
         self.slices += other.slices
         self.undefined += other.undefined
         self.agreeing += other.agreeing
@@ -144,17 +144,17 @@ class Summary:
 
     @property
     def mean_abs_offset(self) -> float:
-        """Mean of |offset| over the slices that have an answer, and their axes; NaN when none has."""
+        """The mean of |offset| over the slices that have an answer, and their axes; NaN when none has."""
         return self.total_abs_offset / self.offsets if self.offsets else math.nan
 
     @property
     def agreement(self) -> float:
-        """Fraction of the slices with an answer whose hard argmax is the index nearest to soft; NaN when none has."""
+        """The fraction of slices with an answer whose hard argmax is the index nearest to soft; NaN when none has."""
         defined = self.slices - self.undefined
         return self.agreeing / defined if defined else math.nan
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """The summary under its public names, NaN as None."""
+        """Return the summary under its public names, NaN as None."""
         numbers: dict[str, float | int | None] = {
             "slices": self.slices,
             "max_abs_offset": self.max_abs_offset,
@@ -169,7 +169,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is known of a run before its first slice: the heading of a table, the head of a document."""
+    """The facts of a run that are known before its first slice: the heading of a table, the head of a document."""
 
     input: str
     """The input as the user named it; "<stdin>" for "-"."""
@@ -183,21 +183,21 @@ class Run:
     device: str
     """The device that computes, as "CPU" or "GPU:0"."""
     kind: str = "scores"
-    """What the input is: "scores", "probs" or "cost"."""
+    """The kind of the numbers: "scores", "probs" or "cost"."""
     coords: str = "index"
     """The unit of soft, offset and spread: "index", "corners", "centers" or "values"."""
     window: int | None = None
-    """How far from the hard argmax weights count, in indices along each axis; None for all."""
+    """The window: the distance from hard within which weights count, in indices along each axis; None for all."""
     fields: tuple[str, ...] = NAMES
-    """What its slices may have, in the order in which every format lists it."""
+    """The fields that its slices may have, in the order in which every format lists them."""
     alone: str = "soft"
-    """The one of them that is written where there is room for no more."""
+    """The field that is written where there is room for one."""
     wrt: str | None = None
-    """What soft was differentiated by, "x" or "beta"; None where it was not."""
+    """The variable that soft was differentiated by, "x" or "beta"; None where it was not."""
     vanished: float = 0.0
     """The norm below which a gradient has vanished."""
     epsilon: float = 1e-11
-    """How exact soft is: within this part of a step from one coordinate to the next, and of its spread."""
+    """The error bound of soft, as a part of the step from one coordinate to the next, and of the spread."""
     steps: tuple[float, ...] = ()
     """The largest distance between neighbouring coordinates along each of the axes; none where all are 1."""
     has_ids: bool = False
@@ -206,7 +206,7 @@ class Run:
 
     @property
     def kept(self) -> tuple[int | None, ...]:
-        """Lengths of the axes that stay."""
+        """The lengths of the axes that stay."""
         return tuple(n for k, n in enumerate(self.shape) if k not in self.axes)
 
     @property

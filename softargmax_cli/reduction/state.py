@@ -1,4 +1,4 @@
-"""What a block leaves behind, and how two of them become one: the online softmax with moments.
+"""The state of a block, and the merge of two states: the online softmax with moments.
 
 Weights are relative to the state's own maximum, moments centred on its own hard argmax, so that
 nothing large is ever subtracted. Merging rescales by exp(β(m_part − m)) (Milakov & Gimelshein 2018,
@@ -26,7 +26,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`s` slices, reduced over a part of `a` axes. What nobody asked for is None."""
+    """The sums of `s` slices over a part of `a` reduced axes. Parts that nobody asked for are None."""
 
     maximum: npt.NDArray[Any]
     """(s,) in a dtype that holds every score: the largest, −inf where there is none."""
@@ -54,7 +54,7 @@ class State:
 
     @classmethod
     def identity(cls, slices: int, axes: int, dtype: npt.DTypeLike = np.float64, *, wanted: Collection[str]) -> State:
-        """The state of no scores at all, which would be of `dtype`, with the optional parts that are `wanted`."""
+        """Return the state of no scores at all, of `dtype`, with the optional parts that are `wanted`."""
         zeros, per_axis = np.zeros(slices), np.zeros((axes, slices))
         dtype = np.dtype(dtype)
         lowest = np.full(slices, -np.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
@@ -62,12 +62,12 @@ class State:
         return cls(lowest, np.full((axes, slices), NOWHERE), zeros, per_axis, **parts)
 
     def placed(self, values: Sequence[Float]) -> State:
-        """The same, with the value at `hard`, of (n,) values along each reduced axis."""
+        """Add the value at `hard`, given (n,) values along each reduced axis."""
         pairs = zip(values, self.hard, strict=True)
         return replace(self, place=np.array([places[np.minimum(at, len(places) - 1)] for places, at in pairs]))
 
     def completed(self, sums: State, windowed: bool) -> State:
-        """The same, found in a first pass over the slices, with the sums of a second about what was found.
+        """Add the sums of a second pass to what a first pass over the slices found.
 
         windowed: whether these are of other weights than those of the first; else only `second` is new.
         """
@@ -84,18 +84,18 @@ class State:
         )
 
     def shifted(self, start: Sequence[int]) -> State:
-        """The same, with positions counted from `start` further to the left, along each reduced axis."""
+        """Count positions from `start` further to the left, along each reduced axis."""
         shift = np.array(start, np.int64).reshape(-1, *[1] * (self.hard.ndim - 1))
         return replace(self, hard=self.hard + shift) if any(start) else self
 
     def first(self, count: int) -> State:
-        """The state of the first `count` slices."""
+        """Return the state of the first `count` slices."""
         parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: part[..., :count] for name, part in parts.items() if part is not None})
 
 
 def merge(a: State, b: State, beta: float | Float | None) -> State:
-    """The state of the scores of both: the same slices, over disjoint parts of the reduced axes.
+    """Merge two states of the same slices, over disjoint parts of the reduced axes.
 
     beta: None where the scores are weights; (b, 1) where the states have several (see `multi_beta`). Where they have
     `second`, they are stretches of one axis that lie side by side, each without a gap, and the neighbourhood of an
@@ -131,7 +131,7 @@ def merge(a: State, b: State, beta: float | Float | None) -> State:
 
 
 def added(a: State, b: State) -> State:
-    """The sums of both over disjoint parts of the reduced axes, about one maximum and one place."""
+    """Add two states of disjoint parts of the reduced axes that are about one maximum and one place."""
     return replace(
         a,
         mass=a.mass + b.mass,
@@ -144,7 +144,7 @@ def added(a: State, b: State) -> State:
 
 
 def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Where the position a comes before b, compared axis by axis."""
+    """Tell where the position a comes before b, compared axis by axis."""
     before: npt.NDArray[np.bool_] = a[-1] < b[-1]
     for p, q in zip(a[-2::-1], b[-2::-1], strict=True):
         before = np.where(p == q, before, p < q)
@@ -154,7 +154,7 @@ def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray
 def _move(
     part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], place: Float | None, log_scale: Float
 ) -> State:
-    """The same scores, weighed relative to `maximum` and centred on `hard` and on the values there."""
+    """Weigh a state relative to `maximum`, and centre it on `hard` and on the values there."""
     scale = np.exp(log_scale)
     shift = (part.hard - hard).astype(np.float64)
     about, first = shift, part.moment
@@ -181,7 +181,7 @@ def _move(
 
 
 def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | Float | None) -> Float:
-    """ln of the weight of a score `part` relative to that of `maximum`, which is no less."""
+    """Return ln of the weight of a score `part` relative to that of `maximum`, which is no less."""
     same = part == maximum  # also where both are infinite, and a difference has no meaning
     if beta is None:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -194,7 +194,7 @@ def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | 
 
 
 def _gap(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> Float:
-    """high − low ≥ 0. Integers wrap around to the right answer as unsigned ones; floats may be infinite."""
+    """Return high − low ≥ 0. Integers wrap around to the right answer as unsigned ones; floats may be infinite."""
     if high.dtype.kind in "iu":
         return (high.astype(np.uint64) - low.astype(np.uint64)).astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -210,7 +210,7 @@ Merge = Callable[[State, State], State]
 
 
 class Fold:
-    """Merges states as they come, each group of `width` from the left, then the groups likewise.
+    """Merge states as they come, each group of `width` from the left, then the groups likewise.
 
     It is the tree that dask.array.reduction builds with `split_every`, so that one machine and many give the same bits;
     no more than one state a level waits. Without `width` there is one group. A place without a state counts, and says
@@ -223,7 +223,7 @@ class Fold:
         self._counts: list[int] = []
 
     def add(self, state: State | None) -> None:
-        """The next one."""
+        """Take the next state; None counts, and adds nothing."""
         level = 0
         while True:
             if level == len(self._counts):
@@ -238,14 +238,14 @@ class Fold:
             level += 1
 
     def result(self) -> State | None:
-        """All of them as one; None where there was none."""
+        """Return all states merged into one; None where there was none."""
         whole: State | None = None
         for state in self._states:  # the lowest level holds what came last
             whole = self._both(state, whole)
         return whole
 
     def whole(self) -> State:
-        """The same, where there was one. LookupError where there was none."""
+        """Return all states merged into one; LookupError where there was none."""
         result = self.result()
         if result is None:
             raise LookupError("nothing was folded")
@@ -256,7 +256,7 @@ class Fold:
 
 
 def folded(states: Iterable[State | None], merge: Merge) -> State | None:
-    """A group of states as one, from the left; None where there is none."""
+    """Merge a group of states from the left; None where there is none."""
     fold = Fold(merge)
     for state in states:
         fold.add(state)

@@ -36,14 +36,14 @@ from softargmax_cli.reduction.undefined import Undefined
 Answers = TypeVar("Answers")
 
 BATCH = 8
-"""Blocks that a thread does at a time, where there are many."""
+"""Blocks that a thread does at a time, where there are many: handing over costs as much as a small block."""
 WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
-"""Number of a table's or a pipe's block from which on the same holds, where the length is not known, or only said."""
+"""The block of a table or a pipe from which on programs are compiled, since its length is not known or only claimed."""
 LOOK_LIKE_WEIGHTS = f"slices sum to 1 and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 Worth = Mapping[tuple[int, ...], bool]
-"""Whether the blocks of each shape are worth compiling for."""
+"""For each shape of blocks, whether there are enough to compile a program for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,23 @@ class Part(Generic[Answers]):
     block: Block
     nbytes: int
     rows: int
-    """Along the first axis, of which only the file may know how many there are."""
+    """Length along the first axis, which only the file may know."""
     misfit: Misfit | None = None
     state: State | None = None
-    """Where other blocks hold the rest of the slices."""
+    """The state, where other blocks hold the rest of the slices."""
     answers: Answers | None = None
-    """Where the block holds whole slices."""
+    """The results, where the block holds whole slices."""
     ids: Sequence[str] | None = None
-    """The names of its rows, where it holds parts of them."""
+    """The names of the rows that the block holds parts of."""
 
 
 class Stream(ABC, Generic[Answers]):
-    """An input on its way through a reducer; what derives from it makes answers of complete states."""
+    """An input on its way through a reducer. A derived class turns complete states into answers."""
 
     needs = REDUCTION
     batch = BATCH
     work: float = 1
-    """How much there is to compute for an element, in units of what a reduction does with it."""
+    """Computation for each element, in units of what `engine.reduce` does with one."""
 
     def __init__(
         self,
@@ -106,37 +106,37 @@ class Stream(ABC, Generic[Answers]):
 
     @abstractmethod
     def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Answers:
-        """Those of the slices that end with a block; `rows` are names that came with it."""
+        """Make the answers of the slices that end with a block; `rows` are the names that came with it."""
 
     @abstractmethod
     def _of_table(self, state: State, shape: tuple[int, int], rows: Sequence[str] | None = None) -> Answers:
-        """Those of the rows of a table, numbered from 0, or of slices along all of its rows; shape: of these rows."""
+        """Make the answers of rows of a table, numbered from 0, or of slices along all rows; shape: of these rows."""
 
     @abstractmethod
     def _numbered(self, answers: Answers, start: int) -> Answers:
-        """The same, of slices from number `start` on."""
+        """Number the slices of these answers from `start` on."""
 
     @abstractmethod
     def _ordered(self, plan: Plan, finished: Iterator[tuple[Block, Answers]]) -> Iterator[Answers]:
-        """Answers of an array, each with the block that completed it, in the order that the caller wants."""
+        """Put answers, each with the block that completed it, into the order that the caller wants."""
 
     def answers(self) -> Iterator[Answers]:
-        """All of them; what is noted of slices comes at the end."""
+        """Yield all answers; notes on all slices together come at the end."""
         yield from self._table() if self.problem.shape[0] is None else self._array()
         self._remark()
 
     def _remark(self) -> None:
-        """Note what all slices together look like."""
+        """Note that all slices together look like weights, if they do."""
         if self.lookalike.found:
             self.note(LOOK_LIKE_WEIGHTS)
 
     def _array(self) -> Iterator[Answers]:
-        """The answers of an array of known shape."""
+        """Yield the answers of an array of known shape."""
         plan = self.needs.plan(self.source, self.problem, self.memory)
         return self._ordered(plan, self._in_blocks(plan))
 
     def _in_blocks(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
-        """Those of an array as they are found, each with the block that completed them."""
+        """Yield answers as they are found, each with the block that completed it."""
         if self.source.sequential:  # whose order may make blocks large
             block, unfinished = self.needs.held(self.source, self.problem, plan)
             self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
@@ -145,7 +145,7 @@ class Stream(ABC, Generic[Answers]):
         return self._finished(plan)
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
-        """Complete slices, and the block that completed them."""
+        """Yield the answers of slices that are read once, each with the block that completed it."""
         # A pipe's blocks wait in memory, boxes are large; and all threads should have something to do.
         few = sum(1 for _ in islice(plan, 4 * self.workers * self.batch)) // (4 * self.workers)
         room = self.needs.waiting(plan, self.workers, self.memory)
@@ -164,7 +164,7 @@ class Stream(ABC, Generic[Answers]):
                 yield part.block, answers
 
     def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
-        """Complete slices where their blocks are read once to find the maximum and once more for the rest."""
+        """Yield the answers of slices whose blocks are read once for the maximum and once more for the rest."""
         worth = self._worth_compiling(plan)
         for box in plan.boxes():
             found, ids = self._found(box, worth)
@@ -179,7 +179,7 @@ class Stream(ABC, Generic[Answers]):
         return located(fold.whole(), self.problem), ids
 
     def _completed(self, box: Sequence[Block], worth: Worth, found: State) -> State:
-        """That with what only a second pass can tell."""
+        """Add to the state of some slices the sums that need their maximum, in a second pass."""
         near = {block for block in box if concerns(block, found, self.problem)}
         near = near or {box[-1]}  # beside NaN, hard is nowhere
         self.advance(sum(_nbytes(self.source, block) for block in box if block not in near))
@@ -193,7 +193,7 @@ class Stream(ABC, Generic[Answers]):
         return worth_compiling(plan, self.source.dtype.itemsize, self.work)
 
     def _table(self) -> Iterator[Answers]:
-        """The answers of a table, (rows, columns), whose number of rows only its end tells."""
+        """Yield the answers of a table, (rows, columns), whose number of rows only its end tells."""
         columns = self.problem.shape[1]
         assert columns is not None
         numbered = enumerate(blocks.rows(columns, self.elements))
@@ -212,11 +212,11 @@ class Stream(ABC, Generic[Answers]):
             yield self._of_table(fold.whole(), (row, columns))
 
     def _fold(self, both: Merge | None = None) -> Fold:
-        """Merges what blocks of the same slices left behind; boxes as a cluster does it, to the same bits."""
+        """Return a fold of the states of the same slices; boxes merge as on a cluster, to the same bits."""
         return Fold(both or partial(merge, beta=self.reducer.betas), None if self.boxes is None else FAN_IN)
 
     def _moved(self, part: Part[Answers], start: Sequence[int]) -> State:
-        """The state of a part that begins at `start`, with positions in the whole array."""
+        """Return the state of a part that begins at `start`, with positions in the whole array."""
         assert part.state is not None
         return part.state.shifted([start[axis] for axis in self.problem.ascending])
 
@@ -253,7 +253,7 @@ class Stream(ABC, Generic[Answers]):
                 yield task
 
     def _reduce(self, task: Task) -> Part[Answers]:
-        """A worker's share: decode a block and reduce it, to answers where it holds whole slices."""
+        """Decode and reduce a block in a worker thread, to answers where it holds whole slices."""
         loaded = self._loaded(task)
         values, rows = loaded.values, len(loaded.values)
         part: Part[Answers] = Part(task.block, task.pending.nbytes, rows)
@@ -276,7 +276,7 @@ class Stream(ABC, Generic[Answers]):
         return self._answered(replace(part, misfit=misfit), task, values, state, loaded.ids)
 
     def _loaded(self, task: Task) -> Loaded:
-        """The values of a block, in memory that the thread's next block takes."""
+        """Load the values of a block, into memory that the thread's next block takes."""
         if not hasattr(self.buffers, "buffer"):
             self.buffers.buffer = Buffer()
         return task.pending.load(self.buffers.buffer)
@@ -284,14 +284,14 @@ class Stream(ABC, Generic[Answers]):
     def _answered(
         self, part: Part[Answers], task: Task, values: Array, state: State, ids: Sequence[str] | None
     ) -> Part[Answers]:
-        """A block of whole slices with its answers; `values` and `state` may have rows that are not the file's."""
+        """Add the answers to a block of whole slices; `values` and `state` may have rows that the file has not."""
         if self.problem.shape[0] is None:
             return replace(part, answers=self._of_table(state.first(part.rows), (part.rows, values.shape[1]), ids))
         return replace(part, answers=self._answers(state, task.block, ids))
 
 
 def concerns(block: Block, found: State, problem: Problem) -> bool:
-    """Whether a block has anything to say of slices whose maximum has been found."""
+    """Tell whether a block can add to slices whose maximum has been found."""
     if "second" in problem.fields or problem.window is None:
         return True
     axes, window = problem.ascending, min(problem.window, FURTHEST)
@@ -301,7 +301,7 @@ def concerns(block: Block, found: State, problem: Problem) -> bool:
 
 
 def worth_compiling(plan: Plan, itemsize: int, work: float = 1) -> Worth:
-    """Whether the blocks of each shape are worth compiling for."""
+    """Tell for each shape of blocks whether there are enough to compile a program for it."""
     nbytes = {shape: plan.elements_in(shape) * itemsize for shape in plan.block_shapes()}
     return {shape: work * size >= WORTH_COMPILING for shape, size in nbytes.items()}
 

@@ -1,4 +1,4 @@
-"""Slices that have no answer, where the NaN policy makes them an error."""
+"""Slices without an answer, where the NaN policy makes them an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDLESS = 1 << 62
 
 
 class Undefined:
-    """Counts values that may not be there, and slices without any weight, and remembers the first of each."""
+    """Count values that must not be there, and slices without any weight, and remember the first of each."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -29,13 +29,13 @@ class Undefined:
         self._slices = self._first_slice = 0
 
     def note(self, misfit: Misfit, start: Sequence[int]) -> None:
-        """Misfits in a block that begins at `start`."""
+        """Count misfits in a block that begins at `start`."""
         index = tuple(a + b for a, b in zip(start, misfit.first, strict=True))
         self._counts[misfit.name] = self._counts.get(misfit.name, 0) + misfit.count
         self._firsts[misfit.name] = min(self._firsts.get(misfit.name, index), index)
 
     def note_slices(self, count: int, first: int) -> None:
-        """Slices without any weight; `first` is the row-major number of the first of them."""
+        """Count slices without any weight; `first` is the row-major number of the first of them."""
         if self._problem.nan == "error" and not self._counts and count:
             self._first_slice = min(first, self._first_slice) if self._slices else first
             self._slices += count
@@ -51,7 +51,7 @@ class Undefined:
         self.check()
 
     def watched_boxes(self, boxes: Iterator[tuple[Block, Slices]]) -> Iterator[tuple[Block, Slices]]:
-        """The same for the slices of boxes, which are not consecutive; each with its box."""
+        """Pass slices of boxes on, as `watched` does; they are not consecutive, and each comes with its box."""
         for block, run in boxes:
             self.note_slices(*lacking(run, block, self._problem))
             if not (self._counts or self._slices):
@@ -82,7 +82,7 @@ class Undefined:
 
 
 def lacking(slices: Slices, block: Block, problem: Problem) -> tuple[int, int]:
-    """How many slices of a box have no answer, and the row-major number of the first."""
+    """Count the slices of a box without an answer; return that, and the row-major number of the first."""
     missing = np.isnan(slices.peak)
     number, kept = 0, problem.kept
     inner = np.unravel_index(int(np.argmax(missing)), [block.shape[k] for k in kept]) if kept else ()
@@ -92,5 +92,5 @@ def lacking(slices: Slices, block: Block, problem: Problem) -> tuple[int, int]:
 
 
 def index_text(index: tuple[int, ...]) -> str:
-    """A position as a person reads it: "7", "(7, 2)"."""
+    """Return a position as a person reads it: "7", "(7, 2)"."""
     return str(index[0]) if len(index) == 1 else f"({', '.join(map(str, index))})"

@@ -41,6 +41,8 @@ class Array(Protocol):
     def shape(self) -> tuple[int, ...] | None: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def why_not(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Inspection:
     """All that is said of one input, or of a file of several arrays of which none is named."""
 
     facts: dict[str, Any]
-    """What JSON says, but for the suggestion."""
+    """The entries of the JSON object but the suggestion."""
     arguments: Sequence[str] | None = None
     """The command to try next, its name first; None where nothing can be reduced."""
     version: str = ""
@@ -61,7 +63,7 @@ class Inspection:
     """All arrays of the file, of which only the first may be listed."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON says of it."""
+        """Return the JSON object."""
         return {**self.facts, "suggestion": None if self.arguments is None else typed(self.arguments, printable)}
 
     def lines(self, stream: TextIO) -> Iterator[str]:
@@ -139,6 +141,7 @@ def arrays_of(members: Sequence[Array]) -> list[dict[str, Any]]:
             "name": each.name,
             "shape": None if each.shape is None else list(each.shape),
             "dtype": each.dtype or None,
+            "why_not": each.why_not or None,
         }
         for each in members
     ]
@@ -148,7 +151,7 @@ def _arrays(members: Sequence[dict[str, Any]], count: int, signs: Signs) -> list
     lines = []
     for each in members[:MANY]:
         size = signs.times.join(f"{n:,}" for n in each["shape"] or ()) or "a single number"
-        what = "cannot be read" if each["shape"] is None else f"{each['dtype']} {size}"
+        what = each["why_not"] or f"{each['dtype']} {size}"
         lines.append(f"{_cut(each['name'], signs)}  {what}")
     return lines + ([f"{signs.more} {count - MANY:,} more"] if count > MANY else [])
 

@@ -342,7 +342,7 @@ def _load() -> None:
     for module in pkgutil.walk_packages(softargmax_cli.__path__, "softargmax_cli."):
         if not module.name.startswith(("softargmax_cli.__main__", "softargmax_cli.api", "softargmax_cli.tensorflow")):
             __import__(module.name)
-    softargmax_cli.report.plots.figure.drawable("")  # finds and reads the font
+    softargmax_cli.report.figure.drawable("")  # finds and reads the font
     load()
 
 

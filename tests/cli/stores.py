@@ -30,7 +30,7 @@ def stored(folder: Softargmax, name: str) -> dict[str, Array]:
 
 
 def flat(found: dict[str, Array], axes: int) -> Any:
-    """The same as (a, m) and (m,)."""
+    """Flatten the fields of a group to (a, m) and (m,)."""
     size = found["peak"].size
     return SimpleNamespace(
         **{field: x.reshape(size, axes).T if field in PER_AXIS else x.reshape(size) for field, x in found.items()}

@@ -1,4 +1,4 @@
-"""The same numbers from worker processes as from one process: every split, every writer, tables."""
+"""Worker processes give the numbers of one process: every split, every writer, tables."""
 
 from __future__ import annotations
 
@@ -107,35 +107,40 @@ def test_slices_without_an_answer_are_refused_alike(inside: Inside, cluster: str
     lacking, absent = X.copy(), X.copy()
     lacking[2:, 5] = -np.inf
     absent[X > 2] = np.nan
-    for name, values, *options in (("a", lacking), ("b", absent, "--axis", "0"), ("c", X, "--kind", "probs")):
+    for name, values, *options in (
+        ("a", lacking, "-o", "out.zarr"),
+        ("b", absent, "--axis", "0", "-o", "out.zarr"),
+        ("c", X, "--kind", "probs", "-o", "out.npy"),
+    ):
         asked = ("run", save(inside, f"{name}.zarr", values, CHUNKS), *options)
-        for target in ([], ["-o", "out.zarr"], ["-o", "out.npy"]):
-            alone, shared = inside(*asked, *target), inside(*asked, *target, "--scheduler", cluster)
-            assert (alone.code, shared.code, shared.err) == (2, 2, alone.err)
-            assert alone.err.count("\n") == 2
+        alone, shared = inside(*asked), inside(*asked, "--scheduler", cluster)
+        assert (alone.code, shared.code, shared.err) == (2, 2, alone.err)
+        assert alone.err.count("\n") == 2
     assert inside.names() == {"a.zarr", "b.zarr", "c.zarr"}
 
 
 def test_scores_that_look_like_weights_are_noted_once(inside: Inside, cluster: str) -> None:
     x = np.random.default_rng(5).random(size=SHAPE)
     name = save(inside, "x.zarr", x / x.sum(axis=1, keepdims=True), (2, 6, 4))
-    _, done = both(inside, cluster, name, "--axis", "1")
+    _, done = both(inside, cluster, name, "--axis", "1", "--format", "csv")
     assert done.err.count("look like probabilities") == 1
 
 
 def test_processes_of_this_machine(softargmax: Softargmax) -> None:
     softargmax.save("x.npy", X)
-    alone, done = softargmax("run", "x.npy", "--format", "csv"), softargmax("run", "x.npy", "--workers", "2", "-v")
-    assert (done.code, done.lines[0]) == (0, "x.npy · float64 4 × 6 × 11 · axis 2 · β 100 (temperature 0.01) · CPU")
+    alone = softargmax("run", "x.npy", "--format", "csv")
+    done = softargmax("run", "x.npy", "--format", "csv", "--workers", "2", "--verbose")
+    assert (done.code, done.out) == (0, alone.out), done.err
     assert "softargmax: note: 2 workers with " in done.err
-    done = softargmax("run", "x.npy", "--format", "csv", "--workers", "2")
-    assert (done.code, done.out, done.err) == (0, alone.out, alone.err)
 
 
-def test_a_scheduler_file(inside: Inside, cluster: str) -> None:
+def test_a_table_and_a_scheduler_file(inside: Inside, cluster: str) -> None:
     inside.save("x.npy", X)
     inside.write("scheduler.json", json.dumps({"address": cluster}))
-    assert inside("run", "x.npy", "--scheduler", "scheduler.json").code == 0
+    done = inside("run", "x.npy", "--scheduler", "scheduler.json")
+    assert (done.code, done.err) == (0, "")
+    assert done.lines[0] == "x.npy · float64 4 × 6 × 11 · axis 2 · β 100 (temperature 0.01) · CPU"
+    assert done.lines[-1].startswith("24 slices · ")
 
 
 def test_what_has_no_meaning(inside: Inside, cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong on a cluster: workers that die, strangers, places that not all can see, Ctrl-C."""
+"""Clusters with faults: workers that die, strangers, places that not all can see, Ctrl-C."""
 
 from __future__ import annotations
 

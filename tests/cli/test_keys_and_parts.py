@@ -244,11 +244,11 @@ def test_inspecting(inside: Inside) -> None:
         "holds    scores  float32 9 × 7",
         "counts  int64 3",
     ]
-    assert "           names  cannot be read" in done.lines
+    assert "           names  dtype <U1 holds no real numbers" in done.lines
     assert done.lines[-1] == "  try      softargmax run a.npz --key scores"
     listed = json.loads(inside("inspect", "a.npz", "--format", "json").out)
     assert list(listed) == ["input", "format", "bytes", "members", "suggestion"]
-    assert listed["members"][0] == {"name": "scores", "shape": [9, 7], "dtype": "float32"}
+    assert listed["members"][0] == {"name": "scores", "shape": [9, 7], "dtype": "float32", "why_not": None}
     found = json.loads(inside("inspect", "a.npz", "--key", "scores", "--select", "1:,::2", "--format", "json").out)
     assert (found["input"], found["format"], found["shape"]) == ("a.npz[scores]", "npz", [8, 4])
     assert len(found["members"]) == 3
@@ -290,7 +290,7 @@ def test_hdf5_without_its_package(inside: Inside, monkeypatch: pytest.MonkeyPatc
     inside.write("a.h5", ANY_SHAPE["hdf5"](VALUES))
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert refused(inside("run", "a.h5")) == (
-        "a.h5: an HDF5 file, and h5py, which reads them, is not installed\n  pip install 'softargmax[hdf5]'\n"
+        "a.h5: an HDF5 file, and h5py, which reads them, is not installed\n  pip install h5py hdf5plugin\n"
     )
 
 
@@ -311,7 +311,7 @@ class TestPython:
         np.savez(tmp_path / "a.npz", scores=VALUES, labels=np.arange(9))
         with pytest.raises(OptionError, match="name one of them with key"):
             softargmax_cli.reduce(tmp_path / "a.npz")
-        with pytest.raises(OptionError, match=r"<array>: select 9: 9 is out of range|select=9: 9 is out of range"):
+        with pytest.raises(OptionError, match='<array>: select="9": 9 is out of range'):
             softargmax_cli.reduce(VALUES, select=9)
         with pytest.raises(OptionError, match="True selects nothing"):
             softargmax_cli.reduce(VALUES, select=True)

@@ -12,9 +12,9 @@ import pytest
 from command import Inside
 from matplotlib.image import imread
 
-from softargmax_cli.report.plots import slices as plotting
-from softargmax_cli.report.plots.figure import BLUE, DPI, ORANGE, WIDTH
-from softargmax_cli.report.plots.slices import MOST
+from softargmax_cli.report import plots
+from softargmax_cli.report.figure import BLUE, DPI, ORANGE, SKY, WIDTH
+from softargmax_cli.report.plots import MOST
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -32,13 +32,13 @@ def pixels(image: np.ndarray, name: str) -> np.ndarray:
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that are drawn, to learn where a place lies in the picture."""
     made: list[Any] = []
-    draw = plotting.draw
+    draw = plots.draw_slices
 
     def kept(*arguments: Any) -> Any:
         made.append(draw(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(plotting, "draw", kept)
+    monkeypatch.setattr(plots, "draw_slices", kept)
     return made
 
 
@@ -53,38 +53,63 @@ def near(found: np.ndarray, at: tuple[float, float], reach: float) -> int:
     return int((np.abs(found - np.array(at)).max(axis=1) <= reach).sum())
 
 
-def test_marks_of_curves(inside: Inside, figures: list[Any]) -> None:
+def of_slices(figure: Any, each: int = 2) -> list[Any]:
+    """The axes of a figure, as many as each slice has."""
+    return [figure.axes[k : k + each] for k in range(0, len(figure.axes), each)]
+
+
+def weights_of(scores: np.ndarray, beta: float) -> np.ndarray:
+    shares = np.exp(beta * (scores - scores.max()))
+    return shares / shares.sum()
+
+
+@pytest.mark.parametrize("beta", ["1", "1000"])
+def test_curves_show_scores_and_weights_and_marks_hide_neither(beta: str, inside: Inside, figures: list[Any]) -> None:
     scores = np.sin(np.arange(24.0).reshape(2, 12))
     inside.save("v.npy", scores)
-    done = inside("run", "v.npy", "--beta", "2", "--format", "json", "--plot", "p.png")
+    done = inside("run", "v.npy", "--beta", beta, "--format", "json", "--plot", "p.png")
     assert (done.code, done.err) == (0, "")
     image = imread(inside.folder / "p.png")
     assert image.shape[1] == round(WIDTH * DPI)
     assert (image[:4, :, :3] == 1).all()
-    for panel, (row, said) in enumerate(zip(scores, json.loads(done.out)["slices"], strict=True)):
-        hard = place(figures[0], image, panel, said["hard"], row.max())
+    said = json.loads(done.out)["slices"]
+    for k, (row, (above, below)) in enumerate(zip(scores, of_slices(figures[0]), strict=True)):
+        np.testing.assert_allclose(above.get_lines()[0].get_ydata(), row)
+        weights = weights_of(row, float(beta))
+        np.testing.assert_allclose(below.patches[0].get_data().values, weights, atol=1e-6)
+        above_at, below_at = 2 * k, 2 * k + 1
+        hard = place(figures[0], image, above_at, said[k]["hard"], row.max())
         assert near(pixels(image, ORANGE), hard, 14) > 40
-        bottom = figures[0].axes[panel].get_ylim()[0]
-        soft = place(figures[0], image, panel, said["soft"], bottom)
-        assert near(pixels(image, BLUE), soft, 7) > 40
-        assert near(pixels(image, BLUE), (soft[0], soft[1] + 60), 7) == 0
+        assert near(pixels(image, ORANGE), hard, 4) == 0  # a ring, through which the curve is seen
+        assert near(pixels(image, BLUE), place(figures[0], image, below_at, said[k]["soft"], 0), 7) > 40
+        for index in np.flatnonzero(weights > 0.05):
+            middle = place(figures[0], image, below_at, index, weights[index] / 2)
+            assert near(pixels(image, SKY), middle, 6) > 100
 
 
 @pytest.mark.parametrize("axes", ["-2,-1", "-1,-2"])
 @pytest.mark.parametrize("coords", ["index", "corners"])
-def test_marks_of_maps(axes: str, coords: str, inside: Inside, figures: list[Any]) -> None:
+def test_maps_show_scores_and_weights(axes: str, coords: str, inside: Inside, figures: list[Any]) -> None:
     maps = np.random.default_rng(0).random((3, 8, 10))
     inside.save("m.npy", maps)
     more = ["--coords", coords, "--window", "2", "--beta", "3", "--format", "json"]
     done = inside("run", "m.npy", "--axis", axes, *more, "--plot", "p.png")
     assert (done.code, done.err) == (0, "")
     image = imread(inside.folder / "p.png")
-    for panel, (scores, said) in enumerate(zip(maps, json.loads(done.out)["slices"], strict=True)):
-        index = np.unravel_index(scores.argmax(), scores.shape)
-        y, x = index if coords == "index" else (2 * np.array(index) / (np.array(scores.shape) - 1) - 1)
-        assert near(pixels(image, ORANGE), place(figures[0], image, panel, x, y), 20) > 40
+    slices = json.loads(done.out)["slices"]
+    for k, (scores, said, (left, right)) in enumerate(zip(maps, slices, of_slices(figures[0]), strict=True)):
+        index = np.array(np.unravel_index(scores.argmax(), scores.shape))
+        y, x = index if coords == "index" else (2 * index / (np.array(scores.shape) - 1) - 1)
+        for panel in (2 * k, 2 * k + 1):
+            assert near(pixels(image, ORANGE), place(figures[0], image, panel, x, y), 20) > 40
         soft = said["soft"] if axes == "-2,-1" else said["soft"][::-1]
-        assert near(pixels(image, BLUE), place(figures[0], image, panel, soft[1], soft[0]), 6) > 20
+        cross = place(figures[0], image, 2 * k, soft[1], soft[0])
+        assert near(pixels(image, BLUE), cross, 16) > 20
+        assert near(pixels(image, BLUE), cross, 3) == 0  # what lies there can be seen
+        np.testing.assert_allclose(left.collections[0].get_array(), scores)
+        within = np.abs(np.indices(scores.shape) - index[:, None, None]).max(axis=0) <= 2
+        weights = np.where(within, np.exp(3 * scores), 0)
+        np.testing.assert_allclose(right.collections[0].get_array(), weights / weights.sum(), atol=1e-6)
 
 
 def test_values_turn_the_axis_into_their_unit(inside: Inside, figures: list[Any]) -> None:
@@ -109,6 +134,7 @@ def test_values_turn_the_axis_into_their_unit(inside: Inside, figures: list[Any]
     image = imread(inside.folder / "p.png")
     low, high = figures[0].axes[0].get_xlim()
     assert low < 10 < 40 < high
+    assert len(figures[0].axes) == 2  # weights as given need no panel of scores
     soft = json.loads(done.out)["slices"][0]["soft"]
     assert soft == pytest.approx((10 + 40 + 200) / 8)
     assert near(pixels(image, BLUE), place(figures[0], image, 0, soft, 0), 7) > 40
@@ -117,7 +143,7 @@ def test_values_turn_the_axis_into_their_unit(inside: Inside, figures: list[Any]
 def test_labels_of_a_header_name_the_indices(inside: Inside, figures: list[Any]) -> None:
     inside.write("v.csv", "image,cat,$dog,a_name_that_is_too_long\na,1,2,5\n")
     assert inside("run", "v.csv", "--id-column", "image", "--plot", "p.png", "--format", "csv").code == 0
-    names = [label.get_text() for label in figures[0].axes[0].get_xticklabels()]
+    names = [label.get_text() for label in figures[0].axes[1].get_xticklabels()]
     assert names == ["cat", "$dog", "a_name_that…"]
 
 
@@ -126,7 +152,7 @@ def test_labels_that_the_font_has_not(inside: Inside, figures: list[Any]) -> Non
     inside.write("v.csv", "image,日,b\x1b[31m\na,1,2\n")
     done = inside("run", "v.csv", "--id-column", "image", "--plot", "p.png")
     assert (done.code, done.err) == (0, "")
-    assert [label.get_text() for label in figures[0].axes[0].get_xticklabels()] == [r"\u65e5", r"b\x1b[31m"]
+    assert [label.get_text() for label in figures[0].axes[1].get_xticklabels()] == [r"\u65e5", r"b\x1b[31m"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
@@ -145,7 +171,7 @@ def test_a_pipe_and_a_csv_are_drawn_as_the_file(inside: Inside, figures: list[An
         assert inside("run", *arguments, "--format", "csv", "--plot", "p.png", "--force").code == 0
     assert inside("run", "-", "--format", "csv", "--plot", "p.png", "--force", stdin=inside.read("v.npy")).code == 0
     for figure in figures:
-        curves = [axes.get_lines()[0].get_ydata() for axes in figure.axes[:5]]
+        curves = [above.get_lines()[0].get_ydata() for above, _ in of_slices(figure)]
         np.testing.assert_allclose(curves, scores)
 
 
@@ -264,3 +290,24 @@ def test_matplotlib_is_loaded_for_a_picture_only(inside: Inside, monkeypatch: py
     done = inside("run", "v.npy", "--plot", "p.png")
     assert done.code == 2
     assert done.err.splitlines()[1] == "  pip install 'softargmax[plot]'"
+
+
+def test_sparklines_of_what_can_be_read_again(inside: Inside) -> None:
+    text = "1,2,3\n3,2,1\n"
+    inside.write("x.csv", text)
+    inside.save("x.npy", [[1, 2, 3], [3, 2, 1]])
+    for name in ("x.csv", "x.npy"):
+        lines = inside("run", name).lines
+        assert [line.split()[-1] for line in lines[4:6]] == ["▁▅█", "█▅▁"]
+    piped = inside("run", "-", stdin=text.encode())
+    assert (piped.code, piped.err) == (0, "")
+    assert "▅" not in piped.out
+
+
+def test_a_picture_of_what_would_be_read_twice(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softargmax_cli.reduction.excerpt.ROOM", 8)
+    inside.write("x.csv", "1,2,3\n" * 9)
+    done = inside("run", "x.csv", "--axis", "0", "--plot", "x.png")
+    assert done.code == 2
+    assert "x.csv: --plot: its first slices end too far from the beginning" in done.err
+    assert inside.names() == {"x.csv"}

@@ -17,8 +17,7 @@ from command import Done, Inside, Softargmax
 from matplotlib.image import imread
 from oracle import softargmax as oracle
 
-from softargmax_cli.report.plots.betas import HEIGHT
-from softargmax_cli.report.plots.figure import BLUE, DPI, ORANGE, WIDTH
+from softargmax_cli.report.figure import BLUE, DPI, ORANGE, WIDTH
 
 Array = npt.NDArray[Any]
 
@@ -270,7 +269,7 @@ def test_where_no_slice_has_an_answer_any_beta_does(inside: Inside, scores: Arra
     for tolerance in ("1e-6", "0.1"):
         done = inside("sweep", "x.npy", *options, "--tol", tolerance, "--plot", "x.png", "--force")
         assert (done.code, done.lines[-1]) == (0, "no slice has an answer, so any β does")
-    assert imread(inside.folder / "x.png").shape[:2] == (round(HEIGHT * DPI), round(WIDTH * DPI))
+    assert imread(inside.folder / "x.png").shape[:2] == (round(4.2 * DPI), round(WIDTH * DPI))
     assert document(inside("sweep", "x.npy", *options, "--format", "json"))["recommended_beta"] is None
     usual = inside("run", "x.npy", *options)
     done = inside("run", "x.npy", *options, "--beta", "auto")
@@ -288,7 +287,7 @@ def test_pictures(inside: Inside) -> None:
     assert inside.read("c.pdf").startswith(b"%PDF")
     assert inside.read("b.svg") == inside.read("d.svg")
     image = imread(inside.folder / "a.png")
-    assert image.shape[:2] == (round(HEIGHT * DPI), round(WIDTH * DPI))
+    assert image.shape[:2] == (round(4.2 * DPI), round(WIDTH * DPI))
     for color in (ORANGE, BLUE):
         shade = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
         assert np.count_nonzero((np.abs(image[..., :3] - shade) < 0.02).all(axis=-1)) > 1000

@@ -268,7 +268,7 @@ def test_without_the_packages(inside: Inside, monkeypatch: pytest.MonkeyPatch) -
     for arguments in ("x.zarr", "s3://bucket/x.zarr", "x.npy -o out.zarr", "x.npy --workers 2 -o out.zarr"):
         done = inside("run", *arguments.split())
         assert done.code == 2
-        assert done.err.splitlines()[1:] == ["  pip install 'softargmax[cluster]'"], done.err
+        assert done.err.splitlines()[1].startswith("  pip install "), done.err
     assert inside("run", "x.npy").code == 0
     assert inside.names() == {"x.zarr", "x.npy"}
 
@@ -367,7 +367,7 @@ def test_with_packages_that_are_too_old(inside: Inside, monkeypatch: pytest.Monk
     assert done.code == 2
     assert done.err.splitlines() == [
         f"softargmax: error: Zarr needs zarr-python 3; this is {zarr.__version__}",
-        "  pip install 'softargmax[cluster]'",
+        "  pip install 'zarr>=3.1.4' fsspec",
     ]
     with monkeypatch.context() as patch:
         patch.setattr(sys, "version_info", (3, 10, 0))

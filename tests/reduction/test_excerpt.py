@@ -1,10 +1,10 @@
-"""The excerpt of the first slices holds what the slices hold, however the blocks come."""
+"""The excerpt of the first slices holds what the slices hold, however they are read."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.reduction import blocks
+from softargmax_cli.reduction import excerpt as excerpts
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.excerpt import Excerpt, Excerpting, first_boxes, weights
+from softargmax_cli.reduction.excerpt import Excerpt, first_boxes, read_excerpt, weights
+from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.readable import Buffer
 
 
@@ -62,12 +63,13 @@ def expected(scores: np.ndarray, edges: tuple[np.ndarray, ...], least: bool) -> 
     return out
 
 
-def check(excerpt: Excerpt, values: np.ndarray, axes: tuple[int, ...], count: int, cells: int) -> None:
+def check(excerpt: Excerpt | None, values: np.ndarray, axes: tuple[int, ...], count: int, cells: int) -> None:
+    assert excerpt is not None
     scores = slices_of(values, axes, count)
     for edges, axis in zip(excerpt.edges, sorted(axes), strict=True):
         assert edges[0] == 0
         assert edges[-1] == values.shape[axis]
-        assert len(edges) - 1 <= min(2 * cells, values.shape[axis])
+        assert len(edges) - 1 <= min(cells, values.shape[axis])
         assert (np.diff(edges) > 0).all()
     np.testing.assert_array_equal(excerpt.low, expected(scores, excerpt.edges, least=True))
     np.testing.assert_array_equal(excerpt.high, expected(scores, excerpt.edges, least=False))
@@ -88,21 +90,56 @@ ARRAYS = [
 ]
 
 
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets how many cells there are along an axis, and how many scores are read at a time."""
+
+    def limited(cells: int, room: int) -> None:
+        monkeypatch.setattr(excerpts, "CELLS", {1: cells, 2: cells})
+        monkeypatch.setattr(excerpts, "ROOM", room)
+
+    return limited
+
+
+def excerpt_of(source: object, values: np.ndarray, axes: tuple[int, ...], count: int) -> Excerpt | None:
+    problem = Spec(axes).resolve(source.shape, values.dtype, frozenset())
+    return read_excerpt(source, problem, count)
+
+
 @pytest.mark.parametrize(("shape", "axes"), ARRAYS)
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize(("count", "cells", "elements"), [(1, 3, 4), (4, 4, 6), (7, 100, 11), (100, 2, 1000)])
+@pytest.mark.parametrize(("count", "cells", "room"), [(1, 3, 4), (4, 4, 6), (7, 100, 11), (100, 2, 1000)])
 def test_of_arrays(
-    shape: tuple[int, ...], axes: tuple[int, ...], order: str, count: int, cells: int, elements: int
+    limits: Callable[..., None],
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    order: str,
+    count: int,
+    cells: int,
+    room: int,
 ) -> None:
+    limits(cells, room)
     values = np.random.default_rng(0).normal(size=shape)
     values[values < -1] = np.nan
-    axes = tuple(axis % len(shape) for axis in axes)
-    source = Excerpting(ArraySource(np.asarray(values, order=order)), axes, count, cells)
-    plan = blocks.plan(shape, axes, source.order, elements, contiguous=False) if values.size else ()
-    pending = [source.fetch(block) for block in [*plan, *plan]]  # some reductions read twice
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda each: each.load(Buffer()), reversed(pending)))
-    check(source.excerpt(), values, axes, count, cells)
+    found = excerpt_of(ArraySource(np.asarray(values, order=order)), values, axes, count)
+    check(found, values, tuple(axis % len(shape) for axis in axes), count, cells)
+
+
+@pytest.mark.parametrize(("shape", "axes"), ARRAYS)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_in_order_it_is_what_comes_first_or_nothing(
+    limits: Callable[..., None], shape: tuple[int, ...], axes: tuple[int, ...], order: str
+) -> None:
+    values = np.random.default_rng(0).normal(size=shape)
+    for room in (1000, 3):
+        limits(100, room)
+        source = ArraySource(np.asarray(values, order=order))
+        source.sequential = True
+        found = excerpt_of(source, values, axes, 2)
+        if room == 1000 or not values.size:
+            check(found, values, tuple(axis % len(shape) for axis in axes), 2, 100)
+        else:
+            assert found is None
 
 
 @pytest.mark.parametrize("axes", [(1,), (0,), (0, 1)])
@@ -110,27 +147,19 @@ def test_of_arrays(
     rows=st.integers(1, 40),
     cuts=st.lists(st.integers(0, 40), max_size=6),
     count=st.integers(1, 8),
-    cells=st.integers(1, 9),
     seed=st.integers(0, 99),
 )
-def test_of_tables(axes: tuple[int, ...], rows: int, cuts: list[int], count: int, cells: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    values = random.normal(size=(rows, 5))
-    source = Excerpting(Table(values, sorted(min(cut, rows) for cut in cuts)), axes, count, cells)
-    pending = []
-    while (each := source.fetch(Block((0, 0), (1, 5)))) is not None:
-        pending.append(each)
-    for k in random.permutation(len(pending)):
-        pending[k].load(Buffer())
-    check(source.excerpt(), values, axes, count, cells)
+def test_of_tables(axes: tuple[int, ...], rows: int, cuts: list[int], count: int, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=(rows, 5))
+    table = Table(values, sorted(min(cut, rows) for cut in cuts))
+    check(excerpt_of(table, values, axes, count), values, axes, count, 1024)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float16", "float32"])
-def test_of_dtypes(dtype: str) -> None:
+def test_of_dtypes(limits: Callable[..., None], dtype: str) -> None:
+    limits(7, 1000)
     values = (np.random.default_rng(1).random((3, 50)) * 100).astype(dtype)
-    source = Excerpting(ArraySource(values), (1,), 2, 7)
-    source.fetch(Block((0, 0), (3, 50))).load(Buffer())
-    check(source.excerpt(), values, (1,), 2, 7)
+    check(excerpt_of(ArraySource(values), values, (1,), 2), values, (1,), 2, 7)
 
 
 @given(st.lists(st.integers(0, 4), max_size=4), st.integers(0, 100))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import posixpath
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -156,15 +157,15 @@ def _not_followed(name: str, parts: Sequence[str], number: int, leads: Any) -> O
     what = f"{name}: {shown('/'.join(parts[: number + 1]))} is a link"
     if leads is None:
         return OptionError(f"{what} of a kind that is not followed", "name an array that lies in the file")
-    target = _text(leads if isinstance(leads, bytes) else leads[1])
-    above = parts[:number] if isinstance(leads, bytes) and not target.startswith("/") else []
-    places = [*above, *(part for part in target.split("/") if part not in ("", "."))]
-    key = parameter("key", "/".join([*places, *parts[number + 1 :]]))
-    what = f"{what} to {shown('/'.join(places) or '/')}"
-    if isinstance(leads, bytes):
+    other, stored = (None, leads) if isinstance(leads, bytes) else leads
+    above = parts[:number] if other is None else []
+    target = posixpath.normpath(posixpath.join("/", *above, _text(stored))).strip("/")
+    key = parameter("key", "/".join(filter(None, [target, *parts[number + 1 :]])))
+    what = f"{what} to {shown(target) or '/'}"
+    if other is None:
         return OptionError(f"{what}, and links are not followed", f"name that instead: {key}")
-    other = shown(_text(leads[0]))
-    return OptionError(f"{what} in another file, {other}, and links are not followed", f"give that file, with {key}")
+    what = f"{what} in another file, {shown(_text(other))}, and links are not followed"
+    return OptionError(what, f"give that file, with {key}")
 
 
 def _places(file: Any) -> Iterator[tuple[str, Place | None]]:
@@ -217,13 +218,13 @@ def _text(stored: bytes) -> str:
 def _member(key: str, place: Place | None) -> Member:
     """Describe a dataset, or say why it cannot be read."""
     if place is None:
-        return Member(key, None, "a link, or damaged", numbers=False)
+        return Member(key, None, "", "a link, or damaged")
     try:
         dtype, shape = _checked(*place)
     except InputError as error:
-        return Member(key, None, error.what, numbers=False)
+        return Member(key, None, "", error.what)
     except ERRORS:
-        return Member(key, None, "damaged", numbers=False)
+        return Member(key, None, "", "damaged")
     return Member(key, shape, str(dtype))
 
 
@@ -298,14 +299,15 @@ class Hdf5Source(BoxSource):
             listed = self._dataset.id.get_create_plist()
             never = listed.get_fill_time() == h5py.h5d.FILL_TIME_NEVER
             self._unfilled = never or listed.fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED
-            if codecs:
-                self.chunks = (*map(int, self._dataset.chunks), *self.shape[self._dataset.ndim :])
+            chunks = self._dataset.chunks and (*map(int, self._dataset.chunks), *self.shape[self._dataset.ndim :])
+            self.chunks = chunks if codecs else None
         self.stored, self.dtype = str(dtype), native_dtype(dtype)
         self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self.notes = unapplied(_attributes(self._dataset))
-        self.facts = Facts("hdf5", members=members, codecs=codecs)
+        self.facts = Facts("hdf5", members=members, chunks=self.chunks, codecs=codecs)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
+        self.check_cut(block)
         values, rank = buffer.array(block.shape, self.dtype), self._dataset.ndim
         box = tuple(map(slice, block.start, block.stop))
         with damaged(self.name, "HDF5", *ERRORS):

@@ -51,12 +51,19 @@ class ZarrSource(BoxSource):
         self.nbytes = math.prod(array.shape) * self.dtype.itemsize
         self.notes = unapplied(array.metadata.attributes)
         codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
-        self.facts = Facts("zarr", str(array.metadata.zarr_format), members=members, shards=shards, codecs=codecs)
+        self.facts = Facts(
+            *("zarr", str(array.metadata.zarr_format)),
+            members=members,
+            chunks=tuple(array.chunks),
+            shards=shards,
+            codecs=codecs,
+        )
         self.watch = StoreWatch(array, self.name, lambda: _opened(place, reading.key, listed=False)[1])
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         from zarr.buffer.cpu import NDBuffer
 
+        self.check_cut(block)
         values = buffer.array(block.shape, self.dtype)
         box = ", ".join(f"{start}:{stop}" for start, stop in zip(block.start, block.stop, strict=True))
         with (
@@ -177,9 +184,9 @@ def _member(zarr: Any, group: Any, key: str) -> Member:
         array = group[key]
         return Member(key, tuple(array.shape), str(_checked(array)))
     except InputError as error:
-        return Member(key, None, error.what, numbers=False)
+        return Member(key, None, "", error.what)
     except Exception as error:  # whatever zarr raises, it is of this array alone
-        return Member(key, None, shown(" ".join(str(error).split())), numbers=False)
+        return Member(key, None, "", " ".join(str(error).split())[:80])
 
 
 def _names(group: Any, place: str) -> Iterator[str]:

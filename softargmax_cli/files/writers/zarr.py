@@ -29,7 +29,7 @@ from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
 UNWRITTEN = -2
-"""What `hard`, which is written last, holds where nothing has been written yet."""
+"""The value of `hard`, which is written last, where nothing has been written yet."""
 
 
 class Chunks:
