@@ -111,8 +111,8 @@ def _text(done: Found, format: str) -> str:
 
 def _say(name: str, done: Found, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
     """Print the table; where numbers have been written, its last line alone, to standard error."""
-    from softargmax_cli.cli.saying import say_note
-    from softargmax_cli.cli.suggesting import run_with
+    from softargmax_cli.cli.advice import run_with
+    from softargmax_cli.cli.messages import say_note
     from softargmax_cli.report.sweep import Advice, put_sweep, verdict
 
     if not asked.quiet:
