@@ -61,6 +61,14 @@ def assert_same(got: Result, file: Path) -> None:
 
 
 @NATIVE
+def test_temperature_is_the_inverse_of_beta() -> None:
+    x = scores(5, 9)
+    np.testing.assert_array_equal(reduce(x, temperature=0.25).soft, reduce(x, beta=4).soft)
+    with pytest.raises(OptionError, match="beta and temperature say the same thing"):
+        reduce(x, beta=4, temperature=0.25)
+
+
+@NATIVE
 @pytest.mark.parametrize(
     ("shape", "options", "asked"),
     [

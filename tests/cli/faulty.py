@@ -282,7 +282,7 @@ class _Faulty:
         os.preadv = self.wrapped("read", os.preadv)
         os.fsync = self.wrapped("sync", os.fsync)
         os.posix_fallocate = self.wrapped("spool", os.posix_fallocate)
-        os.link, os.replace = self.wrapped("place", os.link), self.wrapped("place", os.replace)
+        os.replace = self.wrapped("place", os.replace)
         os.unlink = self.wrapped("unlink", os.unlink)
         capi.load = self.wrapped("load", capi.load)
         run = native.NativeFunction.__call__
