@@ -18,13 +18,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.errors import InputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer, located
 from softargmax_cli.reduction.boxes import FAN_IN
 from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.lookalike import Lookalike
+from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Lookalike
 from softargmax_cli.reduction.ordering import Scratch
 from softargmax_cli.reduction.parallel import in_order
 from softargmax_cli.reduction.problem import FURTHEST, Problem
@@ -41,7 +41,6 @@ WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """The block of a table or a pipe from which on programs are compiled, since its length is not known or only claimed."""
-LOOK_LIKE_WEIGHTS = f"slices sum to 1 and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 Worth = Mapping[tuple[int, ...], bool]
 """For each shape of blocks, whether there are enough to compile a program for it."""
 
