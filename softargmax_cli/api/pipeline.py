@@ -65,17 +65,19 @@ def reduction_of(
     """
     with ExitStack() as files:
         files.enter_context(closing(source))
-        files.enter_context(naming(source.name))
-        wanted = frozenset(fields)
-        problem = spec.resolve(source.shape, source.dtype, wanted)
-        if source.sequential and needs.must_seek(source, problem, memory):
-            from softargmax_cli.files.tempcopy import copied
-
-            with progress(source.nbytes) as bar:
-                source = files.enter_context(closing(copied(source, memory, bar.advance)))
+        wanted, name = frozenset(fields), source.name
+        with naming(name):
             problem = spec.resolve(source.shape, source.dtype, wanted)
-        passes = needs.passes(source, problem, memory)
-        reduction = Reduction(source, problem, computer(), memory, progress, passes)
+            if source.sequential and needs.must_seek(source, problem, memory):
+                from softargmax_cli.files.tempcopy import copied
+
+                with progress(source.nbytes) as bar:
+                    source = files.enter_context(closing(copied(source, memory, bar.advance)))
+                problem = spec.resolve(source.shape, source.dtype, wanted)
+            passes = needs.passes(source, problem, memory)
+        made = computer()  # what is wrong with TensorFlow is not the file's fault
+        files.enter_context(naming(name))
+        reduction = Reduction(source, problem, made, memory, progress, passes)
         files.callback(reduction.close)
         yield reduction
 

@@ -15,8 +15,8 @@ from softargmax_cli.cli.devices import devices
 from softargmax_cli.cli.grad import grad
 from softargmax_cli.cli.guide import guide
 from softargmax_cli.cli.inspect import inspect
+from softargmax_cli.cli.messages import FAILED, say_error, unhindered
 from softargmax_cli.cli.run import run
-from softargmax_cli.cli.saying import FAILED, say_error, unhindered
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.cli.sweep import sweep
 from softargmax_cli.cli.usage import Command, Group, explained

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.saying import FAILED, say_error
+from softargmax_cli.cli.messages import FAILED, say_error
 from softargmax_cli.errors import SoftArgmaxError
 from softargmax_cli.tensorflow.choice import Loader
 

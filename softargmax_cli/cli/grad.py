@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.errors import OptionError, parameter
+
+if TYPE_CHECKING:
+    from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.destinations import Destination
+    from softargmax_cli.cli.pipeline import Asked, Inputs
+    from softargmax_cli.files.writers.atomic import Writer
+    from softargmax_cli.files.writers.npy import BoxWriter
 
 GRADIENT = "Gradient"
 
@@ -47,8 +60,12 @@ Output = Annotated[
     ),
 ]
 Format = Annotated[
-    Literal["table", "csv", "tsv", "json", "jsonl"],
-    typer.Option(help="What is said of each slice on standard output.", rich_help_panel=options.OUTPUT),
+    Literal["table", "csv", "tsv", "json", "jsonl"] | None,
+    typer.Option(
+        help="Print what is said of each slice. Default: table, or the summary alone with -o.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
 ]
 
 
@@ -75,7 +92,7 @@ def grad(
     comment: options.Comment = None,
     decimal: options.Decimal = None,
     output: Output = None,
-    format: Format = "table",
+    format: Format = None,
     rows: options.Rows = 20,
     force: options.Force = False,
     device: options.Device = "cpu",
@@ -91,9 +108,13 @@ def grad(
 
     softargmax grad scores.csv --wrt beta --format csv
     """
-    from softargmax_cli.cli.grading import Wanted, grad_all
-    from softargmax_cli.cli.pipeline import Asked
+    from softargmax_cli.cli.destinations import choose_destinations, make_directory, spare_inputs
+    from softargmax_cli.cli.pipeline import Asked, for_each
     from softargmax_cli.files.reading import Reading
+
+    if wrt == "beta" and kind == "probs":
+        what = f"{parameter('wrt', wrt)}: {parameter('kind', kind)} takes weights as they are, without β"
+        raise OptionError(what, f"use {parameter('wrt', 'x')}")
 
     asked = Asked(
         axes=options.axes(axis),
@@ -110,4 +131,108 @@ def grad(
         quiet=quiet,
         verbose=verbose,
     )
-    return grad_all(inputs, asked, Wanted(wrt, vanished, output, format, rows, force))
+    files = _files(inputs, output, format)
+    spare_inputs(files, inputs, *asked.files)
+    places = iter(zip(files, choose_destinations(inputs, None, format), strict=True))
+    make_directory(output)
+    tables = 0
+
+    def work(opened: Inputs, name: str) -> int:
+        from softargmax_cli.reduction.fields import FREE
+        from softargmax_cli.reduction.slopes import GRADIENT
+
+        nonlocal tables
+        file, said = next(places)
+        data = file == "-" or said.path == "-"
+        tabled = said.table and (file is None or format is not None)
+        with opened.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
+            reduction.run = replace(reduction.run, wrt=wrt, vanished=vanished)
+            _show(reduction, file, said, asked, rows if tabled else None, force=force, apart=tables > 0)
+        sys.stdout.flush()
+        tables += tabled
+        return 0
+
+    return for_each(inputs, asked, work)
+
+
+def _files(names: Sequence[str], output: str | None, format: str | None) -> list[str | None]:
+    """Return where each input's gradient goes; None for nowhere. Raises OptionError where that cannot be."""
+    from softargmax_cli.cli.destinations import choose_destinations, names_store
+    from softargmax_cli.files.writers import array_format_of
+
+    if output == "-":
+        if len(names) > 1:
+            raise OptionError("-o - holds one gradient only", "use -o DIR/ for one file each")
+        if format is not None:
+            both = f"-o - and {parameter('format', format)} both go to standard output"
+            raise OptionError(both, "write the gradient to a file")
+        return ["-"]
+    if output is not None and names_store(output):
+        array_format_of(output)  # which says that no gradient goes there
+    paths = [destination.path for destination in choose_destinations(names, output, None, usual="npy")]
+    for path in filter(None, paths):
+        array_format_of(path)
+    return paths
+
+
+def _show(
+    reduction: Reduction,
+    file: str | None,
+    said: Destination,
+    asked: Asked,
+    rows: int | None,
+    *,
+    force: bool,
+    apart: bool,
+) -> None:
+    """Write the gradients of one input to their destinations.
+
+    rows: how many a table shows, or None for the summary alone; apart: whether another table came before.
+    """
+    from softargmax_cli.cli.pipeline import say_notes
+    from softargmax_cli.files.temporary import scratch
+    from softargmax_cli.files.writers import array_format_of, open_writer
+    from softargmax_cli.files.writers.npy import BoxWriter
+    from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary, differentiate
+    from softargmax_cli.report.slopes import SlopeTable, slope_line
+    from softargmax_cli.report.text import signs_of
+
+    run = replace(reduction.run, fields=tuple(field.name for field in GRADIENT_FIELDS), alone="gradient")
+    reduction.run = run
+    source, problem = reduction.source, reduction.problem
+    coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
+    by: Literal["x", "beta"] = "beta" if run.wrt == "beta" else "x"
+    summary, table = SlopeSummary(), SlopeTable(rows or 0)
+    boxes: BoxWriter | None = None
+    writers: list[Writer] = []
+    with ExitStack() as stack:
+        if file is not None and by == "x":
+            shape = (*source.shape, *coordinates)
+            boxes = BoxWriter(file, "gradient", problem.precision, shape, source.order, force=force)
+            stack.enter_context(boxes)
+        elif file is not None:
+            opened = open_writer(file, array_format_of(file), run, {"gradient"}, force=force)
+            writers.append(stack.enter_context(opened))
+        if said.path is not None:
+            fields = BY_BETA if by == "beta" else BY_SCORES
+            writers.append(stack.enter_context(open_writer(said.path, said.format, run, fields, force=False)))
+        write = None if boxes is None else boxes.write
+        for slices in reduction.through(
+            partial(differentiate, by=by, vanished=run.vanished, write=write, scratch=scratch)
+        ):
+            for add in (summary.add, *([] if rows is None else [table.add]), *(writer.write for writer in writers)):
+                add(slices)
+        if not asked.quiet:
+            say_notes(reduction)
+        known = reduction.run.known_shape
+        if boxes is not None:
+            boxes.commit((*known, *coordinates))
+        for writer in writers:
+            writer.commit(summary, known)
+    if rows is not None:
+        if apart:
+            print()
+        table.render(reduction.run, known, summary, sys.stdout)
+    elif "-" not in (file, said.path) and not asked.quiet:
+        print(slope_line(summary, reduction.run, signs=signs_of(sys.stderr)), file=sys.stderr)

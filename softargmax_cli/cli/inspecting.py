@@ -12,8 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.saying import FAILED, say_error, say_note
-from softargmax_cli.cli.suggesting import of_columns, of_text, run_on
+from softargmax_cli.cli.advice import of_columns, of_text, run_on
+from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.report.inspection import Inspection, arrays_of
 from softargmax_cli.report.progress import Progress

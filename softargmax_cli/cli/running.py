@@ -19,9 +19,9 @@ from softargmax_cli.cli.destinations import (
     make_directory,
     spare_inputs,
 )
+from softargmax_cli.cli.messages import say_note
 from softargmax_cli.cli.picture import Drawing, check_axes
 from softargmax_cli.cli.pipeline import Asked, Inputs, excerpt_of, for_each, say_notes
-from softargmax_cli.cli.saying import say_note
 from softargmax_cli.cli.storing import keep, stored
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE

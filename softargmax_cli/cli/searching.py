@@ -1,4 +1,4 @@
-"""From an input to what every β does to it, and to the smallest that is good enough."""
+"""Sweep over an input, and search for the smallest β that is good enough."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Inputs
@@ -29,7 +29,7 @@ class Found:
     recommended: float | None
     """The smallest β within the tolerance; None where there is none."""
     unbounded: bool
-    """Whether smaller ones might do, too."""
+    """True where smaller ones might do, too."""
     notes: Sequence[str]
 
 
@@ -90,8 +90,9 @@ def found_beta(
     if found.recommended is None:
         last = found.swept.betas[-1]
         raise OptionError(
-            f"{found.run.input}: --beta auto: no β up to {last.beta:g} keeps soft within {tolerance:g} of hard: "
-            f"at {last.beta:g} it lies {last.max_abs_offset:.4g} off",
-            "slices with tied or nearly tied maxima never agree: see softargmax sweep, raise --tol, or give a number",
+            f"{found.run.input}: {parameter('beta', 'auto')}: no β up to {last.beta:g} keeps soft within {tolerance:g} "
+            f"of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off",
+            "slices with tied or nearly tied maxima never agree: see softargmax sweep, "
+            f"raise {parameter('tol')}, or give a number",
         )
     return found.recommended, f"β {found.recommended:.10g} keeps soft within {tolerance:g} of hard"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.destinations import Destination
+from softargmax_cli.cli.messages import say_note
 from softargmax_cli.cli.pipeline import Asked, say_notes
-from softargmax_cli.cli.saying import say_note
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
@@ -57,7 +57,8 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
         say_note(f"{run.input}: a Zarr store holds no names of slices; -o NAME.npz does")
     say_notes(reduction)
     if len(columns) < plan.columns:
-        say_note(f"{run.input}: {plan.columns - len(columns):,} chunks were there already")
+        there = plan.columns - len(columns)
+        say_note(f"{run.input}: {there:,} {'chunk was' if there == 1 else 'chunks were'} there already")
     print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
 
 

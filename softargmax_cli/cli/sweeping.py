@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
 from softargmax_cli.cli.pipeline import Asked, Inputs, for_each
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.searching import Found
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 NUMBERS = ("json", *DELIMITERS)
-"""Formats of the numbers."""
+"""Formats that hold numbers, not a table for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Where results go."""
+    """Options that say where results go."""
 
     output: str | None
     format: str | None
@@ -75,12 +75,14 @@ def _format(shown: Shown) -> str:
     if shown.output in (None, "-"):
         return shown.format or "table"
     if shown.format == "table":
-        raise OptionError("--format table goes to standard output", "leave out -o, or choose json, csv or tsv")
+        what = f"{parameter('format', 'table')} goes to standard output"
+        raise OptionError(what, "leave out -o, or choose json, csv or tsv")
     suffix = os.path.splitext(shown.output or "")[1].lower()[1:]
     if shown.format is None and suffix not in NUMBERS:
         known = " ".join(f".{name}" for name in NUMBERS)
         raise OptionError(
-            f"{shown.output}: its suffix names no output format", f"end the name in one of {known}, or choose --format"
+            f"{shown.output}: its suffix names no output format",
+            f"end the name in one of {known}, or choose {parameter('format')}",
         )
     return shown.format or suffix
 
@@ -108,9 +110,9 @@ def _text(done: Found, format: str) -> str:
 
 
 def _say(name: str, done: Found, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
-    """The table to standard output, or, where numbers have been written, its last line to standard error."""
-    from softargmax_cli.cli.saying import say_note
-    from softargmax_cli.cli.suggesting import run_with
+    """Print the table; where numbers have been written, its last line alone, to standard error."""
+    from softargmax_cli.cli.advice import run_with
+    from softargmax_cli.cli.messages import say_note
     from softargmax_cli.report.sweep import Advice, put_sweep, verdict
 
     if not asked.quiet:

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -16,9 +16,9 @@ from softargmax_cli.errors import OptionError
 from softargmax_cli.report.text import PLAIN, signs_of
 
 LETTERS = str.maketrans({"β": "beta", "…": "...", "−": "-", "×": "x", "–": "-"})
-"""What help writes where a stream has no such letters; before lines are broken, so that frames stay straight."""
+"""Spellings for streams without these letters; put in before lines are broken, so that frames stay straight."""
 OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
-"""What options are called elsewhere."""
+"""Names that other programs have for our options."""
 NEAR = 0.65
 """How alike two words are, from 0 to 1, where one may be meant by the other."""
 
@@ -73,7 +73,7 @@ def explained(error: typer.TyperException) -> OptionError:
         )
     params = context.command.params
     known = [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")]
-    formats = [value for param in params if param.name == "format" for value in getattr(param.type, "choices", ())]
+    formats = _formats(context.command)
     group = context.command if isinstance(context.command, Group) else getattr(context.parent, "command", None)
     commands = getattr(group, "commands", {}).items()
     elsewhere = [name for name, each in commands if any(option in param.opts for param in each.params)]
@@ -89,6 +89,12 @@ def explained(error: typer.TyperException) -> OptionError:
     elif meant := near(option, known):
         said += f".{_meant(meant)}"
     return OptionError(said, help)
+
+
+def _formats(command: Any) -> list[str]:
+    """The words that `--format` may take, as the command declares it: releases of Typer keep them in other places."""
+    declared = [param.metavar for param in command.params if param.name == "format"]
+    return re.findall(r"\w+", f"{declared} {get_type_hints(command.callback)['format']}") if declared else []
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:

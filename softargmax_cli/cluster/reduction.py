@@ -2,7 +2,7 @@
 
 A block of these arrays holds no numbers: first the number of a box, then its `tasks.Part`, then the `tasks.Column` of
 the slices that share it. `da.map_blocks` maps and finishes, `da.reduction` merges `FAN_IN` parts at a time, as
-`folding.Fold` does on one machine.
+`state.Fold` does on one machine.
 """
 
 from __future__ import annotations
@@ -205,6 +205,8 @@ def _in_words(client: Client, job: Job) -> Iterator[None]:
 
 def _futures(client: Client, job: Job, columns: Sequence[int]) -> list[Any]:
     """Send the graph of some columns; return a future of each `Column`, in their order."""
+    if not columns:
+        return []
     persisted = client.persist(_graph(job, columns), retries=RETRIES)
     graph = persisted.__dask_graph__()
     return [graph[row[0]] for row in persisted.__dask_keys__()]

@@ -1,4 +1,4 @@
-"""How an input is read, as the options say it. Loads nothing: a command's body makes one."""
+"""Options that say how an input is read. Loads nothing: a command's body makes one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semic
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which array of a file, which part of it, and how a table is read; None where the file tells."""
+    """Select an array of a file and a part of it, and say how a table is read; None where the file tells."""
 
     key: str | None = None
     """The name of an array, in a file that holds several."""
@@ -24,21 +24,21 @@ class Reading:
     id_column: str | None = None
     """A column's name, or its number from 1."""
     columns: str | None = None
-    """Which columns of a table hold scores, as --columns takes them."""
+    """Columns of a table that hold scores, in the words of --columns."""
     skip: int | None = None
-    """How many lines of text stand above the table."""
+    """Lines of text above the table."""
     comment: str | None = None
-    """What begins a comment in text; empty where nothing does."""
+    """Mark that begins a comment in text; empty where nothing does."""
     decimal: str | None = None
     """The decimal mark of numbers in text: a point or a comma."""
     inspected: bool = False
-    """Whether to find out what else can be seen: the one column of text as names of rows, the names of all arrays."""
+    """True to find out what else can be seen: the one column of text as names of rows, the names of all arrays."""
     judged: bool = True
-    """Whether a column of a table that looks like names is an error; not where no slices are read from it."""
+    """True where a column of a table that looks like names is an error; not where no slices are read from it."""
 
     @property
     def comment_mark(self) -> str:
-        """What begins a comment."""
+        """Mark that begins a comment."""
         return "#" if self.comment is None else self.comment
 
     @property

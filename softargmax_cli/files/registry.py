@@ -29,7 +29,7 @@ class Format:
     """A kind of file that can be read."""
 
     article: str
-    """As a sentence calls one: "an .npy file"."""
+    """The format in a sentence: "an .npy file"."""
     signature: bytes
     """Regular expression of the first bytes."""
     suffixes: tuple[str, ...]
@@ -49,7 +49,7 @@ class Refused:
     article: str
     signature: bytes
     remedy: str
-    """What to do; FILE stands for its name, quoted as in Python."""
+    """Advice, in which FILE stands for its name, quoted as in Python."""
 
 
 HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # behind a user block, too
@@ -214,7 +214,7 @@ def _unpacked(first: bytes) -> bytes:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether these may be the first bytes of text, in UTF-8, in UTF-16, or in an 8-bit code."""
+    """Tell text, in UTF-8, in UTF-16 or in an 8-bit code, from other bytes by its beginning."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     for letters, rest in ((head[::2], head[1::2]), (head[1::2], head[::2])):

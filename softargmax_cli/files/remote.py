@@ -1,4 +1,4 @@
-"""What lies at a URL, through fsspec: files read as streams, and what to do where a server refuses."""
+"""Files and stores at URLs, through fsspec: read as streams, with advice where a server refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BUCKETS = ("s3://", "s3a://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "adl://", "oss://")
-"""Where there are no directories but these, and making one may cost money."""
+"""Schemes that have no directories but buckets; making one may cost money."""
 AHEAD = 8 << 20
 """Bytes that are asked for at a time."""
 FILES = frozenset(
@@ -32,12 +32,12 @@ _UNREACHED = {"ConnectionError", "ClientConnectionError", "HTTPClientError", "Ti
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL, of fsspec's chained ones too, and no path."""
+    """Tell a URL, of fsspec's chained ones too, from a path."""
     return bool(_URL.match(name))
 
 
 def is_file(url: str) -> bool:
-    """Whether a URL promises a file of a format that is read, and no store."""
+    """Tell a URL that promises a file of a format that is read from that of a store."""
     return os.path.splitext(urlsplit(url).path)[1].lower() in FILES
 
 
@@ -125,7 +125,7 @@ def _text(error: BaseException) -> str:
 
 
 def _remedy(name: str, error: BaseException) -> str:
-    """What to do about a refusal; nothing where it is none."""
+    """Advise on a refusal; nothing where it is none."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     of_amazon = name.startswith("s3")
     if kinds & _ANONYMOUS:

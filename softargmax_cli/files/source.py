@@ -90,7 +90,7 @@ class Source(ABC):
     """An open input. Attributes are set by the time the constructor returns."""
 
     name: str
-    """As the user named it; "<stdin>" for "-"."""
+    """Name as the user gave it; "<stdin>" for "-"."""
     shape: tuple[int | None, ...]
     """None for the first axis of a table, whose length only its end tells."""
     dtype: np.dtype[Any]
@@ -98,7 +98,7 @@ class Source(ABC):
     stored: str
     """The file's own dtype, as a person reads it: "float32", ">f8"."""
     order: Order = "C"
-    """Which axis is contiguous in the file: the last (C) or the first (F)."""
+    """The axis that is contiguous in the file: the last (C) or the first (F)."""
     chunks: tuple[int, ...] | None = None
     """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
     sequential: bool = False

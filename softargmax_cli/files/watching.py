@@ -29,7 +29,7 @@ class Watch:
     """The size and time of a file when it was opened, to be compared in the end; pipes and devices have none."""
 
     notes: tuple[str, ...] = ()
-    """What only reading all of it has shown."""
+    """Remarks that only reading all of it has brought."""
 
     def __init__(self, stream: IO[bytes], path: str, name: str) -> None:
         self._path, self._name = path, name
@@ -59,7 +59,7 @@ class Watch:
 
     @contextlib.contextmanager
     def explaining(self) -> Iterator[None]:
-        """Where the file was written to, say that instead of anything else that seems wrong with it."""
+        """Say that the file was written to, if so, instead of anything else that seems wrong with it."""
         try:
             yield
         except (InputError, UndefinedError):

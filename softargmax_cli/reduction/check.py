@@ -47,7 +47,7 @@ class Verdict:
     furthest: float
     """The largest distance; NaN where there is none."""
     worst: Slices | None
-    """Those that failed, the worst first, as many as were asked for."""
+    """Slices that failed, the worst first, as many as were asked for."""
     distances: Float
     """How far each of the worst is off."""
     stopped: bool

@@ -39,12 +39,12 @@ class Excerpt:
     """For each axis the index where each cell begins, and at the end the axis's length."""
 
     def best(self, kind: str) -> Float:
-        """Of each cell what weighs most: the largest score, the least cost."""
+        """Return what weighs most in each cell: the largest score, the least cost."""
         return self.low if kind == "cost" else self.high
 
     @property
     def thinned(self) -> bool:
-        """Whether any cell is more than one index."""
+        """True where a cell is more than one index."""
         return any(len(edges) <= edges[-1] for edges in self.edges)
 
 

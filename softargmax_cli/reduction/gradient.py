@@ -1,4 +1,4 @@
-"""The gradient of the soft argmax over one block, by TensorFlow's automatic differentiation of the kernel.
+"""Differentiate the soft argmax over a block, or a box of blocks, by automatic differentiation of the kernel.
 
 The soft argmax of a slice is place + moment / mass, sums of the kernel about a maximum and a place that are constants
 to the gradient. So
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.blocks import Order
+from softargmax_cli.reduction.box_reducer import BoxReducer, SlicesOfBox
 from softargmax_cli.reduction.formulas import F8, I4, Formulas, Layout, Tensor, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.problem import FURTHEST, Problem
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
 
 By = Literal["x", "beta"]
-"""What soft is differentiated by: each score, or β."""
+"""The variable that soft is differentiated by: each score, or β."""
 Float = npt.NDArray[np.float64]
 
 
@@ -44,7 +46,7 @@ def block_slopes(
     by: By,
     keep: bool,
 ) -> list[Tensor]:
-    """The derivatives of soft by what a block holds, for s slices and a coordinates.
+    """Return the derivatives of soft by what a block holds, for s slices and a coordinates.
 
     x, places, known: as for `block_sums` of a layout where maximum and hard are known; beta: scalar, float64 where it
     is what soft is differentiated by; seeds, (a, s) each, float64: of `mass` and of the moments.
@@ -85,14 +87,14 @@ def block_slopes(
 
 
 def _sum_of_squares(ops: Any, x: Tensor, axes: Array) -> Tensor:
-    """In float64, in which the square of no float32 is lost."""
+    """Return Σ x² in float64, in which the square of no float32 is lost."""
     x = ops.Cast(x=x, DstT=F8)
     # As in Formulas.product: the maximum, of no effect, keeps XLA from its slow rule for sums of products.
     return ops.Sum(input=ops.Maximum(x=ops.Mul(x=x, y=x), y=np.zeros(())), axis=axes, keep_dims=True)
 
 
 def _real(ops: Any, x: Tensor, top: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Layout, int]:
-    """Scores, maximum and layout in floats, which alone have derivatives, and the sign of soft's by these scores.
+    """Return scores, maximum and layout in floats, which alone have derivatives, and the sign of soft's by these.
 
     No float holds all 64-bit integers: of these it is the distances from the maximum.
     """
@@ -111,7 +113,7 @@ def _real(ops: Any, x: Tensor, top: Tensor, layout: Layout) -> tuple[Tensor, Ten
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """What the gradients of `s` slices are like over a part of them; coordinates in the order asked for."""
+    """Norms and extremes of the gradients of `s` slices over a part of them; coordinates in the order asked for."""
 
     squares: Float
     """(s,): the sum of the squares of all entries."""
@@ -122,13 +124,13 @@ class Slope:
     """(a, s): ∂soft/∂β, of which the others say nothing."""
 
     def first(self, count: int) -> Slope:
-        """Those of the first `count` slices."""
+        """Return those of the first `count` slices."""
         by_beta = None if self.by_beta is None else self.by_beta[:, :count]
         return Slope(self.squares[:count], self.least[:count], self.largest[:count], by_beta)
 
 
 def joined(a: Slope | None, b: Slope) -> Slope:
-    """What the gradients over both parts are like."""
+    """Join what is known of both parts of the same slices."""
     if a is None:
         return b
     by_beta = None if a.by_beta is None or b.by_beta is None else a.by_beta + b.by_beta
@@ -136,7 +138,7 @@ def joined(a: Slope | None, b: Slope) -> Slope:
 
 
 class BlockDifferentiator(BlockReducer):
-    """Reduces blocks, and differentiates them when mass and offset of their slices are known.
+    """Reduce blocks, and differentiate them when mass and offset of their slices are known.
 
     These are found in double precision, whatever that of the gradient: where weight lies in tails far to either side,
     entries are as small as what single precision leaves of the distances from soft.
@@ -149,7 +151,7 @@ class BlockDifferentiator(BlockReducer):
     def slope(
         self, values: Array, start: Sequence[int], known: State, by: By, *, keep: bool, compiled: bool
     ) -> tuple[Slope, Array | None]:
-        """What the gradient over a block is like, and with `keep` the gradient by its scores.
+        """Return what the gradient over a block is like, and with `keep` the gradient by its scores.
 
         values: in any memory order; start: of the block, along each of the array's axes; known: of its whole slices,
         `hard` counted in the whole array. The gradient has the shape of `values`, one more last axis where there are
@@ -189,8 +191,10 @@ class BlockDifferentiator(BlockReducer):
         return slope, _boxed([gradients[k] for k in turn], values, axes, defined) if keep else None
 
     def _seeds(self, known: State, shift: npt.NDArray[np.int64]) -> tuple[tuple[Float, Float], npt.NDArray[np.bool_]]:
-        """Of mass and moments, (a, s) each, and which slices have an answer. shift: how far hard is from the place that
-        moments are about."""
+        """Return the seeds of mass and moments, (a, s) each, and which slices have an answer.
+
+        shift: how far hard is from the place that moments are about.
+        """
         problem = self._problem
         defined = known.mass > 0
         mass = np.where(defined, known.mass, np.inf)
@@ -214,8 +218,36 @@ class BlockDifferentiator(BlockReducer):
         return self._runtime.function(body, described, compiled=compiled, key=(layout, by, keep))(*inputs)
 
 
+class BoxDifferentiator(BoxReducer):
+    """Differentiate boxes, which may be many times larger than the cache, block by block."""
+
+    def __init__(self, blocks: BlockDifferentiator, problem: Problem, order: Order, elements: int) -> None:
+        super().__init__(blocks, problem, order, elements)
+        self._slopes = blocks
+
+    def slope(
+        self, values: Array, start: Sequence[int], known: State, by: By, *, keep: bool, compiled: bool
+    ) -> tuple[Slope, Array | None]:
+        """Return what the gradient over a box is like, and with `keep` itself; see `BlockDifferentiator.slope`."""
+        plan, gradient = self._plan(values), None
+        whole = SlicesOfBox(self._problem, plan, Slope)
+        for box in plan.boxes():
+            of_box, slope = whole.part(known, box[0]), None
+            for block, piece in self._pieces(values, box):
+                place = [a + b for a, b in zip(start, block.start, strict=True)]
+                one, part = self._slopes.slope(piece, place, of_box, by, keep=keep, compiled=compiled)
+                slope = joined(slope, one)
+                if part is not None:
+                    if gradient is None:
+                        gradient = np.empty((*values.shape, *part.shape[values.ndim :]), part.dtype, order=self._order)
+                    gradient[tuple(map(slice, block.start, block.stop))] = part
+            assert slope is not None
+            whole.put(slope, box[0])
+        return whole.all(), gradient
+
+
 def _boxed(gradients: Sequence[Array], values: Array, axes: tuple[int, ...], defined: npt.NDArray[np.bool_]) -> Array:
-    """The gradients, shaped as `collapse` shapes values, in the shape and memory order of these values."""
+    """Return gradients, shaped as `collapse` shapes values, in the shape and memory order of these values."""
     memory = memory_order(values)
     if not defined.all():
         kept = [1 if k in axes else n for k, n in enumerate(gradients[0].shape)]

@@ -1,4 +1,4 @@
-"""Scores that look like something else."""
+"""Recognise probabilities that are read as scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tolerance(count: int) -> float:
 
 
 class Lookalike:
-    """Whether scores could be probabilities: in every block that was looked at, not negative, with sum 1.
+    """Tell scores from probabilities, which are not negative, with sum 1, in every block that is looked at.
 
     Where all of them are zeros and a one, they are labels, and it makes no difference. Any thread may look at any
     block: what is found does not depend on the order. After the first block of others, looking costs nothing.
@@ -36,7 +36,7 @@ class Lookalike:
 
     @property
     def found(self) -> bool:
-        """Whether all that was seen could be, and is no label."""
+        """True where all that was seen could be probabilities, and some are no labels."""
         return self._fractions and not self._refuted
 
     def join(self, other: Lookalike) -> None:

@@ -52,7 +52,7 @@ class Search:
 
     @property
     def unbounded(self) -> bool:
-        """Whether the smallest β measured is good enough, so that smaller ones may be, too."""
+        """True where the smallest β measured is good enough, so that smaller ones may be, too."""
         return self._good[min(self._good)]
 
     def wanted(self) -> list[float]:

@@ -55,7 +55,7 @@ class Statistics:
 
     @property
     def sums_to_one(self) -> bool | None:
-        """Whether all slices sum to 1; None where that was not looked at."""
+        """True where all slices sum to 1; None where that was not looked at."""
         return not self.not_one if self.checked and not (self.inf or self.negative_inf) else None
 
     def merge(self, other: Statistics) -> None:

@@ -41,12 +41,12 @@ class AtBeta:
     agreement: float
     mean_spread: float
     mean_gradient_norm: float
-    """Of ‖∂soft/∂x‖; of several axes the Frobenius norm of the Jacobian."""
+    """Mean of ‖∂soft/∂x‖; with several axes that is the Frobenius norm of the Jacobian."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What several β do to a file."""
+    """The results of several β over a file."""
 
     betas: Sequence[AtBeta]
     slices: int

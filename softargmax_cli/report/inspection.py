@@ -50,7 +50,7 @@ class Inspection:
     """All that is said of one input, or of a file of several arrays of which none is named."""
 
     facts: dict[str, Any]
-    """What JSON says, but for the suggestion."""
+    """The entries of the JSON object but the suggestion."""
     arguments: Sequence[str] | None = None
     """The command to try next, its name first; None where nothing can be reduced."""
     version: str = ""
@@ -63,7 +63,7 @@ class Inspection:
     """All arrays of the file, of which only the first may be listed."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON says of it."""
+        """Return the JSON object."""
         return {**self.facts, "suggestion": None if self.arguments is None else typed(self.arguments, printable)}
 
     def lines(self, stream: TextIO) -> Iterator[str]:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 MOST = 24
 """Slices of a picture: more are too small on a page to be read."""
 SHADES = ("#fafbfc", "#8793a0", "#2a3642")
-"""Of scores in a map, from what weighs least to what weighs most."""
+"""Colours of a map of scores, from what weighs least to what weighs most."""
 LARGEST = 1e290
-"""Of the numbers on an axis, which matplotlib must be able to scale."""
+"""The largest number on an axis that matplotlib is able to scale."""
 STEPS = [1, 2, 2.5, 5, 10]
-"""Of the numbers beside an axis."""
+"""Round steps between the numbers beside an axis."""
 
 _RING: Any = {"marker": "o", "linestyle": "none", "color": ORANGE, "markerfacecolor": "none", "markeredgewidth": 1.6}
 _DOT: Any = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 4.5}
@@ -44,11 +44,11 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What is drawn of one slice. Axes are those reduced, in the order of the array; places are in the unit of soft."""
+    """One slice to draw. Axes are those reduced, in the order of the array; places are in the unit of soft."""
 
     name: str
     mark: str
-    """What wants a second look: "≠ disagrees"."""
+    """The reason for a second look: "≠ disagrees"."""
     low: Float
     """The least score of each cell, shape (cells along each axis)."""
     high: Float

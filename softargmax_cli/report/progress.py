@@ -1,4 +1,4 @@
-"""How far a long run has come, for the person who waits at a terminal."""
+"""A progress bar for the person who waits at a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _drawn_on: list[TextIO] = []
 
 
 def restore_terminals() -> None:
-    """Erase what is drawn, when the process ends at once; past all buffers, in which a picture may be half written."""
+    """Erase the bar when the process ends at once; past all buffers, in which a picture may be half written."""
     for stream in _drawn_on:
         with contextlib.suppress(OSError):  # the terminal itself may have gone
             os.write(stream.fileno(), _RESTORED)

@@ -20,7 +20,7 @@ def put_slopes(slices: Slices, run: Run, file: TextIO, *, best: None = None) -> 
 
 
 def slope_line(summary: Summary, run: Run, *, signs: Signs = FULL) -> str:
-    """How many slices, how large their gradients are, how many of them have vanished."""
+    """Say how many slices there are, how large their gradients are, how many of these have vanished."""
     assert isinstance(summary, SlopeSummary)
     parts = [f"{summary.slices:,} slice{'' if summary.slices == 1 else 's'}"]
     if not math.isnan(summary.max_norm):
@@ -44,7 +44,6 @@ def _columns(slices: Slices, run: Run, file: TextIO) -> Iterator[Column]:
     yield soft_of(slices, run, signs)
     for field in ("gradient",) if run.wrt == "beta" else ("norm", "min", "max"):
         yield numbers_of(slices, field, signs)
-    yield Column("of hard", [signs.none] * len(slices))  # beside it: an argmax has no gradient
     notes = [
         f"{signs.undefined} undefined" if undefined else f"{signs.vanished} vanished" if vanished else ""
         for undefined, vanished in _states(slices)

@@ -1,4 +1,4 @@
-"""The shape of a slice's scores in a few characters of a table's row."""
+"""Sparklines: the shape of a slice's scores in a few characters of a table's row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Float = npt.NDArray[np.float64]
 
 
 def sparkling(shape: Sequence[int | None], axes: Sequence[int], rows: int) -> int:
-    """How many slices of an array have sparklines in a table of `rows`, 0 for all: all shown ones, or none."""
+    """Count the slices that have sparklines in a table of `rows`, 0 for all: all shown ones, or none."""
     if len(axes) > 1:
         return 0
     length = shape[axes[0]] or UNKNOWN
@@ -29,7 +29,7 @@ def sparkling(shape: Sequence[int | None], axes: Sequence[int], rows: int) -> in
 
 
 def sparklines(best: Float, kind: str, levels: str) -> list[str]:
-    """A line of characters for each slice, from the first of `levels`, its lowest score, to the last, its highest.
+    """Draw each slice as a line of characters, from the first of `levels`, its lowest score, to the last, its highest.
 
     best: shape (slices, cells), of each cell what weighs most: the largest score, the least cost. Cells that share a
     character show the best of them. Weights begin at 0. A blank stands for NaN.

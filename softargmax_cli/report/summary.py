@@ -1,4 +1,4 @@
-"""What is said of a run beside its rows: what was reduced, and all slices in one line."""
+"""Lines about a run as a whole: what was reduced, and how the slices turned out."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class First:
 
     @property
     def slices(self) -> Slices | None:
-        """All that were collected; None where there was no slice."""
+        """The slices that were collected; None where there was none."""
         return Slices.joined(self._parts) if self._parts else None
 
 
 def heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> list[str]:
-    """The input's name, its kind and `shape`, the axes, and β if it has one; `show` makes foreign text fit."""
+    """Name the input, its dtype and `shape`, the axes, and β if there is one; `show` makes foreign text fit."""
     size = signs.times.join(map(str, shape))
     axes = f"{'axis' if len(run.axes) == 1 else 'axes'} {', '.join(map(str, run.axes))}"
     parts = [show(run.input), f"{show(run.dtype)} {size}", axes]
@@ -46,7 +46,7 @@ def heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str]
 
 
 def settings(run: Run, signs: Signs) -> list[str]:
-    """Words for each option that is not at its default."""
+    """Say each option that is not at its default."""
     words = {
         "cost": "cost: soft argmin",
         "probs": "probs: weights as they are",
@@ -64,14 +64,14 @@ def settings(run: Run, signs: Signs) -> list[str]:
 
 
 def multimodal(slices: Slices) -> list[bool]:
-    """Whether each slice has a second mode."""
+    """Say of each slice whether it has a second mode."""
     if slices.second is None:
         return [False] * len(slices)
     return [second >= MULTIMODAL for second in slices.second.tolist()]
 
 
 def marks(slices: Slices, signs: Signs) -> Iterator[str]:
-    """A sign and a word for each slice that wants a second look; empty for the others."""
+    """Yield a sign and a word for each slice that wants a second look, and nothing for the others."""
     ties = [0] * len(slices) if slices.ties is None else slices.ties.tolist()
     states = zip(np.isnan(slices.soft[0]).tolist(), slices.agree.tolist(), multimodal(slices), ties, strict=True)
     for undefined, agree, modes, tied in states:
@@ -87,7 +87,7 @@ def marks(slices: Slices, signs: Signs) -> Iterator[str]:
 
 
 def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Signs = FULL) -> str:
-    """How many slices, how far soft lies from hard, how often both agree; offsets in coordinate units.
+    """Count the slices, say how far soft lies from hard and how often both agree; offsets in coordinate units.
 
     `named` puts the input's name before it, for when several inputs are summarised one after the other.
     Parts that are not known, or say nothing, are left out.

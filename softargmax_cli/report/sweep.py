@@ -1,4 +1,4 @@
-"""What each β does to a file, as a table and a plot for people."""
+"""Print a sweep over β as a table and a plot."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DECADES = 6
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Which β to take."""
+    """The β to take."""
 
     tolerance: float
     """How far soft may lie from hard."""
     beta: float | None
     """The smallest that keeps it so near; None where there is none."""
     unbounded: bool
-    """Whether smaller ones might do, too."""
+    """True where smaller ones might do, too."""
     command: Sequence[str]
     """The arguments of one that uses it."""
 
@@ -45,7 +45,7 @@ def put_sweep(run: Run, swept: Swept, advice: Advice, file: TextIO) -> None:
 
 
 def verdict(swept: Swept, advice: Advice, stream: TextIO) -> Iterator[str]:
-    """Which β to take, or why none, and the command to try."""
+    """Say which β to take, or why none, and the command to try."""
     betas, signs = swept.betas, signs_of(stream)
     within = f"within {advice.tolerance:g} of hard"
     if swept.undefined:

@@ -51,7 +51,7 @@ class Column:
 
 
 def console_of(file: TextIO) -> Console:
-    """The console that writes to `file`: plain and endless, unless that is a terminal that knows colours."""
+    """Return a console that writes to `file`: plain and endless, unless that is a terminal that knows colours."""
     terminal = file.isatty()
     plain = not terminal or os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown")
     return Console(
@@ -104,7 +104,7 @@ def _padded(text: str, width: int, align: str) -> str:
 
 
 def _fitting(columns: list[Column], room: int) -> tuple[list[Column], list[int]]:
-    """The columns that a terminal has room for, and how wide each is drawn; only names are ever cut."""
+    """Choose the columns that a terminal has room for, and how wide each is drawn; only names are ever cut."""
 
     def least(column: Column) -> int:
         return min(column.width, NAME) if column.align == "left" and column.name else column.width
@@ -186,7 +186,7 @@ class Table:
 
 
 def places_of(slices: Slices, run: Run, file: TextIO) -> Iterator[Column]:
-    """Columns that say which slices they are, and where their maximum is."""
+    """Yield the columns that say which slices they are, and where their maximum is."""
     signs, show = signs_of(file), partial(legible, stream=file)
     if run.kept:
         yield Column("slice", coordinates([list(map(str, along.tolist())) for along in slices.positions(run.kept)]))
@@ -199,14 +199,14 @@ def places_of(slices: Slices, run: Run, file: TextIO) -> Iterator[Column]:
 
 
 def bounds_of(slices: Slices, run: Run) -> npt.NDArray[np.float64]:
-    """How far soft may be from the exact one, shape (axes, slices): it grows with the spread."""
+    """Bound the error of soft, shape (axes, slices): it grows with the spread."""
     steps = np.reshape(run.steps or [1.0] * len(run.axes), (-1, 1))
     spread = 0.0 if slices.spread is None else np.nan_to_num(slices.spread)
     return np.broadcast_to(run.epsilon * (steps + spread), slices.soft.shape)
 
 
 def soft_of(slices: Slices, run: Run, signs: Signs) -> Column:
-    """The column `soft`: all numbers of an axis with as many decimals as are true of the least certain."""
+    """Make the column `soft`: all numbers of an axis with as many decimals as are true of the least certain."""
     axes = []
     for values, bounds in zip(slices.soft.tolist(), bounds_of(slices, run), strict=True):
         spelt = fixed(values, decimals(bounds.max()))
@@ -222,7 +222,7 @@ def numbers_of(
     bounds: npt.NDArray[np.float64] | float = 0.0,
     spare: int = 0,
 ) -> Column:
-    """A column of numbers, each as `spell` writes it; those below `bounds` are 0."""
+    """Make a column of numbers, each as `spell` writes it; those below `bounds` are 0."""
     values = np.atleast_2d(slices.column(field))
     each = np.broadcast_to(bounds, values.shape).tolist()
     axes = [

@@ -1,4 +1,4 @@
-"""Text from outside made fit for a terminal, numbers with the digits that are true, and the signs a stream can show."""
+"""Make text from outside fit for a terminal, and write numbers with the digits that are true."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def printable(text: str) -> str:
-    """`text` with everything that could control a terminal or mislead a reader shown as an escape.
+    """Show everything in `text` that could control a terminal or mislead a reader as an escape.
 
     That is control characters, line ends, escape sequences, changes of direction, and bytes of a file name
     that are no text.
@@ -88,7 +88,7 @@ PLAIN = Signs(
 
 
 def signs_of(stream: TextIO) -> Signs:
-    """The signs that a stream can encode; a stream of text without an encoding takes all."""
+    """Return the signs that a stream can encode; a stream of text without an encoding takes all."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         "".join(astuple(FULL)).encode(encoding)
@@ -98,19 +98,19 @@ def signs_of(stream: TextIO) -> Signs:
 
 
 def legible(text: str, stream: TextIO) -> str:
-    """`text` from outside as `printable` shows it, in characters that a stream can encode."""
+    """Show `text` from outside as `printable` does, in characters that a stream can encode."""
     text = printable(text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def typed(arguments: Sequence[str], show: Callable[[str], str]) -> str:
-    """A command as a shell reads it, in characters that `show` leaves as they are."""
+    """Write a command as a shell reads it, in characters that `show` leaves as they are."""
     return " ".join(shlex.quote(word) if show(word) == word else escaped(word) for word in arguments)
 
 
 def listed(entries: Sequence[tuple[str, Sequence[str]]], stream: TextIO) -> Iterator[str]:
-    """A line for each value, the name before the first of its own; whatever the values hold, `stream` can show it."""
+    """List names and their values, a line for each value, in characters that `stream` can show."""
     width = max((len(name) for name, _ in entries), default=0)
     for name, values in entries:
         for number, value in enumerate(values):
@@ -118,7 +118,7 @@ def listed(entries: Sequence[tuple[str, Sequence[str]]], stream: TextIO) -> Iter
 
 
 def nbytes_text(nbytes: int) -> str:
-    """Bytes as people read them: 23.5 MiB."""
+    """Write a number of bytes as people read it: 23.5 MiB."""
     size, unit = float(nbytes), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if size < 1024:
@@ -128,12 +128,12 @@ def nbytes_text(nbytes: int) -> str:
 
 
 def decimals(bound: float) -> int:
-    """How many decimals are true of a number that may be off by `bound`; negative where not even its units are."""
+    """Count the true decimals of a number that may be off by `bound`; negative where not even its units are true."""
     return 300 if bound <= 0 else math.floor(0.05 - math.log10(bound))  # 1.1e-6 is as good as 1e-6
 
 
 def fixed(numbers: Sequence[float], true: int) -> Callable[[float], str]:
-    """How to write the numbers of a column alike, with up to six of `true` decimals, or as powers of ten."""
+    """Return a function that writes the numbers of a column alike: with up to six decimals, or as powers of ten."""
     largest = max((abs(n) for n in numbers if math.isfinite(n)), default=0.0)
     if largest < 10.0**-true or 1e-3 <= largest < 1e9:
         return lambda number: f"{number:.{min(max(true, 0), 6)}f}"
@@ -142,7 +142,7 @@ def fixed(numbers: Sequence[float], true: int) -> Callable[[float], str]:
 
 
 def short(number: float, bound: float = 0.0) -> str:
-    """Four decimals, or three digits and a power of ten for what is very small or large; 0 below `bound`."""
+    """Write four decimals, or three digits and a power of ten for what is very small or large; 0 below `bound`."""
     size = abs(number)
     if size < bound or number == 0:
         return "0"
@@ -152,7 +152,7 @@ def short(number: float, bound: float = 0.0) -> str:
 
 
 def brief(number: float, bound: float = 0.0) -> str:
-    """Four digits, or two and a power of ten for what is very small or large; 0 below `bound`."""
+    """Write four digits, or two and a power of ten for what is very small or large; 0 below `bound`."""
     if number < bound or number == 0:
         return "0"
     return f"{number:.1e}" if number < 1e-3 or number >= 1e6 else f"{number:.4g}"

@@ -282,7 +282,7 @@ class _Faulty:
         os.preadv = self.wrapped("read", os.preadv)
         os.fsync = self.wrapped("sync", os.fsync)
         os.posix_fallocate = self.wrapped("spool", os.posix_fallocate)
-        os.link, os.replace = self.wrapped("place", os.link), self.wrapped("place", os.replace)
+        os.replace = self.wrapped("place", os.replace)
         os.unlink = self.wrapped("unlink", os.unlink)
         capi.load = self.wrapped("load", capi.load)
         run = native.NativeFunction.__call__
@@ -342,7 +342,7 @@ def _load() -> None:
     for module in pkgutil.walk_packages(softargmax_cli.__path__, "softargmax_cli."):
         if not module.name.startswith(("softargmax_cli.__main__", "softargmax_cli.api", "softargmax_cli.tensorflow")):
             __import__(module.name)
-    softargmax_cli.report.plots.figure.drawable("")  # finds and reads the font
+    softargmax_cli.report.figure.drawable("")  # finds and reads the font
     load()
 
 

@@ -32,24 +32,35 @@ def succeeded(done: Done) -> Done:
     return done
 
 
+def wrote(done: Done) -> Done:
+    """Where a file is written the summary alone is said, on standard error."""
+    assert (done.code, done.out) == (0, ""), done.err
+    assert len(done.err.splitlines()) == 1
+    assert " slice" in done.err
+    return done
+
+
 def test_the_tutorial(inside: Inside) -> None:
     inside.save("x.npy", TUTORIAL, "float32")
-    done = succeeded(inside("grad", "x.npy", "-o", "g.npy"))
-    assert done.lines == [
+    summary = "3 slices · max norm 0.00642 · mean norm 0.00428 · 1 vanished (norm below 1e-06)"
+    table = [
         "x.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU",
         "gradient: ∂soft/∂x",
         "",
-        "slice  hard      soft    norm      min     max  of hard",
-        "─────  ────  ────────  ──────  ───────  ──────  ───────",
-        "    0     0  0.000000  0        0       0             –  ≈ 0 vanished",
-        "    1     1  0.999955  0.0064  -0.0045  0.0045        –",
-        "    2     2  1.999955  0.0064  -0.0045  0.0045        –",
+        "slice  hard      soft    norm      min     max",
+        "─────  ────  ────────  ──────  ───────  ──────",
+        "    0     0  0.000000  0        0       0       ≈ 0 vanished",
+        "    1     1  0.999955  0.0064  -0.0045  0.0045",
+        "    2     2  1.999955  0.0064  -0.0045  0.0045",
         "",
-        "3 slices · max norm 0.00642 · mean norm 0.00428 · 1 vanished (norm below 1e-06)",
+        summary,
     ]
+    assert succeeded(inside("grad", "x.npy")).lines == table
+    assert wrote(inside("grad", "x.npy", "-o", "g.npy")).err == f"{summary}\n"
     x = np.array(TUTORIAL, "f4")
     assert_gradient(np.load(inside.folder / "g.npy"), gradients(x)[0], (1,), single=True)
-    assert succeeded(inside("grad", "x.npy")).out == done.out, "the table is the same without a file"
+    assert succeeded(inside("grad", "x.npy", "-o", "g.npy", "--force", "--format", "table")).lines == table
+    assert inside("grad", "x.npy", "-o", "g.npy", "--force", "--quiet").err == ""
 
 
 def test_by_beta(inside: Inside) -> None:
@@ -60,9 +71,9 @@ def test_by_beta(inside: Inside) -> None:
             given = ("grad", "x.npy", "--axis", axis, "--beta", "3", "--wrt", "beta", "--force")
             want = gradients(x, axes, 3.0)[1]
             for name in ("g.npy", "g.npz"):
-                done = succeeded(inside(*given, "-o", name))
+                done = succeeded(inside(*given, "-o", name, "--format", "table"))
                 assert done.lines[1] == "gradient: ∂soft/∂β"
-                assert done.lines[3].split() == ["slice", "hard", "soft", "gradient", "of", "hard"]
+                assert done.lines[3].split() == ["slice", "hard", "soft", "gradient"]
                 found = np.load(inside.folder / name)
                 got = found["gradient"] if name == "g.npz" else found
                 assert (got.dtype, got.shape) == (np.float64, want.shape)
@@ -81,7 +92,7 @@ def test_by_beta(inside: Inside) -> None:
 def test_files_of_every_order(inside: Inside, shape: tuple[int, ...], axis: str, axes: Any, order: Any) -> None:
     x = np.random.default_rng(2).normal(size=shape)
     np.save(inside.folder / "x.npy", np.asarray(x, order=order))
-    succeeded(inside("grad", "x.npy", "--axis", axis, "--beta", "3", "--coords", "corners", "-o", "g.npy"))
+    wrote(inside("grad", "x.npy", "--axis", axis, "--beta", "3", "--coords", "corners", "-o", "g.npy"))
     got = np.load(inside.folder / "g.npy")
     over = axes if len(axes) == 1 else (*axes, x.ndim)
     assert_gradient(got, gradients(x, axes, 3.0, coords="corners")[0], over, single=False)
@@ -134,7 +145,7 @@ def test_tables_of_text(inside: Inside) -> None:
     for axis, axes in (("1", (1,)), ("0", (0,)), ("1,0", (1, 0))):
         for name in ("g.npy", "g.npz"):
             given = ("--id-column", "name", "--axis", axis, "--beta", "2", "--rows", "1", "--force")
-            done = succeeded(inside("grad", "x.csv", *given, "-o", name))
+            done = succeeded(inside("grad", "x.csv", *given, "-o", name, "--format", "table"))
             found = np.load(inside.folder / name)
             got = found["gradient"] if name == "g.npz" else found
             over = axes if len(axes) == 1 else (*axes, 2)
@@ -147,8 +158,7 @@ def test_tables_of_text(inside: Inside) -> None:
 
 
 def test_a_table_whose_length_shows_at_the_end(softargmax: Softargmax) -> None:
-    done = softargmax("grad", "-", "--beta", "1", "-o", "g.npy", stdin=TUTORIAL_CSV.encode())
-    assert (done.code, done.err) == (0, "")
+    wrote(softargmax("grad", "-", "--beta", "1", "-o", "g.npy", stdin=TUTORIAL_CSV.encode()))
     got = np.load(softargmax.folder / "g.npy")
     assert_gradient(got, gradients(np.array(TUTORIAL), beta=1.0)[0], (1,), single=False)
 
@@ -184,7 +194,7 @@ def test_norms_as_data(inside: Inside) -> None:
 def test_several_inputs(inside: Inside) -> None:
     for name in ("a", "b"):
         inside.save(f"{name}.npy", TUTORIAL)
-    done = succeeded(inside("grad", "a.npy", "b.npy", "-o", "out/"))
+    done = succeeded(inside("grad", "a.npy", "b.npy", "-o", "out/", "--format", "table"))
     assert {path.name for path in (inside.folder / "out").iterdir()} == {"a.npy", "b.npy"}
     assert [line.partition(" ")[0] for line in done.lines if "float64" in line] == ["a.npy", "b.npy"]
     lines = succeeded(inside("grad", "a.npy", "b.npy", "--format", "jsonl")).lines

@@ -290,3 +290,24 @@ def test_matplotlib_is_loaded_for_a_picture_only(inside: Inside, monkeypatch: py
     done = inside("run", "v.npy", "--plot", "p.png")
     assert done.code == 2
     assert done.err.splitlines()[1] == "  pip install 'softargmax[plot]'"
+
+
+def test_sparklines_of_what_can_be_read_again(inside: Inside) -> None:
+    text = "1,2,3\n3,2,1\n"
+    inside.write("x.csv", text)
+    inside.save("x.npy", [[1, 2, 3], [3, 2, 1]])
+    for name in ("x.csv", "x.npy"):
+        lines = inside("run", name).lines
+        assert [line.split()[-1] for line in lines[4:6]] == ["▁▅█", "█▅▁"]
+    piped = inside("run", "-", stdin=text.encode())
+    assert (piped.code, piped.err) == (0, "")
+    assert "▅" not in piped.out
+
+
+def test_a_picture_of_what_would_be_read_twice(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softargmax_cli.reduction.excerpt.ROOM", 8)
+    inside.write("x.csv", "1,2,3\n" * 9)
+    done = inside("run", "x.csv", "--axis", "0", "--plot", "x.png")
+    assert done.code == 2
+    assert "x.csv: --plot: its first slices end too far from the beginning" in done.err
+    assert inside.names() == {"x.csv"}

@@ -75,14 +75,6 @@ def head(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
         return held.getvalue()
 
 
-def directory(members: int) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as file:
-        for k in range(members):
-            file.writestr(f"{k:0200}.npy", b"")
-    return held.getvalue()
-
-
 def folder_only() -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as file:
@@ -148,12 +140,6 @@ def test_archives(case: str, tmp_path: Path) -> None:
     assert refusal(written(tmp_path, content, "a.npz")).startswith(what)
     with piped(content) as path:
         assert refusal(path).startswith(what)
-
-
-def test_an_endless_directory(tmp_path: Path) -> None:
-    with mock.patch.object(npz_module, "LARGEST_DIRECTORY", 1 << 17):
-        said = refusal(written(tmp_path, directory(1000), "a.npz"))
-    assert said.startswith("a directory of ")
 
 
 def test_a_member_named_twice(tmp_path: Path) -> None:

@@ -6,15 +6,21 @@ import gzip
 import io
 import json
 import pickle
+import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 from files import everything, npy, piped, written
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, as_typed
+from softargmax_cli.files import registry
+from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 
 
@@ -89,3 +95,23 @@ def test_advice_in_python_names_the_file(tmp_path: Path) -> None:
     with closing(open_source(str(tmp_path / "x.npy"))) as source:
         np.testing.assert_array_equal(everything(source), VALUES)
     assert json.dumps(caught.value.what)
+
+
+def test_a_new_format_is_one_module_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module with an opener, and a line that names it and its signature."""
+
+    def open_triples(stream: BinaryIO, name: str, reading: Reading) -> ArraySource:
+        with stream:
+            return ArraySource(np.frombuffer(stream.read()[4:], "f4").reshape(-1, 3), name)
+
+    module = ModuleType("softargmax_cli.files.formats.triples")
+    module.open_triples = open_triples  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    line = registry.Format("a file of triples", b"TRI\n", (".tri",), frozenset(), "triples.open_triples")
+    monkeypatch.setattr(registry, "FORMATS", (line, *registry.FORMATS))
+    values = np.arange(12, dtype="f4").reshape(4, 3)
+    with closing(open_source(written(tmp_path, b"TRI\n" + values.tobytes(), "a.tri"), Reading(key="x"))) as source:
+        np.testing.assert_array_equal(everything(source), values)
+        assert [as_typed(note) for note in source.notes] == ["--key says nothing of a file of triples"]
+    with pytest.raises(InputError, match=r"not a file of triples, whatever its name says"):
+        open_source(written(tmp_path, b"1,2\n", "b.tri"))

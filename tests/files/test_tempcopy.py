@@ -180,7 +180,7 @@ class TestCsv:
         assert (len(advanced) > 1) == (rows == 5000)
 
     def test_a_pipe_with_names_of_rows_and_notes(self) -> None:
-        text = "".join(f"row{k},{k},{k / 2}\n" for k in range(3000))
+        text = "".join(f"row{k},{k / 4},{k / 2}\n" for k in range(3000))
         with piped(f"id,0,1\n{text}".encode()) as stream:
             source = open_source(f"/dev/fd/{os.dup(stream.fileno())}", Reading(id_column="id"))
             source.notes = ("mark my words",)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import posixpath
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -156,15 +157,15 @@ def _not_followed(name: str, parts: Sequence[str], number: int, leads: Any) -> O
     what = f"{name}: {shown('/'.join(parts[: number + 1]))} is a link"
     if leads is None:
         return OptionError(f"{what} of a kind that is not followed", "name an array that lies in the file")
-    target = _text(leads if isinstance(leads, bytes) else leads[1])
-    above = parts[:number] if isinstance(leads, bytes) and not target.startswith("/") else []
-    places = [*above, *(part for part in target.split("/") if part not in ("", "."))]
-    key = parameter("key", "/".join([*places, *parts[number + 1 :]]))
-    what = f"{what} to {shown('/'.join(places) or '/')}"
-    if isinstance(leads, bytes):
+    other, stored = (None, leads) if isinstance(leads, bytes) else leads
+    above = parts[:number] if other is None else []
+    target = posixpath.normpath(posixpath.join("/", *above, _text(stored))).strip("/")
+    key = parameter("key", "/".join(filter(None, [target, *parts[number + 1 :]])))
+    what = f"{what} to {shown(target) or '/'}"
+    if other is None:
         return OptionError(f"{what}, and links are not followed", f"name that instead: {key}")
-    other = shown(_text(leads[0]))
-    return OptionError(f"{what} in another file, {other}, and links are not followed", f"give that file, with {key}")
+    what = f"{what} in another file, {shown(_text(other))}, and links are not followed"
+    return OptionError(what, f"give that file, with {key}")
 
 
 def _places(file: Any) -> Iterator[tuple[str, Place | None]]:

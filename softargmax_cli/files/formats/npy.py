@@ -39,7 +39,7 @@ _LONG = re.compile(r"(?<=\d) *L(?=[,) ])")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the head of an .npy file says."""
+    """Shape, dtype and order of an .npy file, from its head."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 SUFFIX = ".npy"
-LARGEST_DIRECTORY = 8 << 20
-"""Bytes of an archive's directory; it is read whole, and what is made of it takes some ten times as much."""
 DENSEST = 1032
 """Bytes that one byte of deflated data can stand for, at most."""
 SLACK = 1 << 10
@@ -37,7 +35,7 @@ SLACK = 1 << 10
 PIECE = 1 << 20
 """Bytes read at a time for the checksum."""
 LOCAL_HEADER = struct.Struct("<4s22xHH")
-"""Of a member: its magic, and the lengths of its name and of what comes between that and the data."""
+"""Head of a member: its magic, and the lengths of its name and of what comes between that and the data."""
 REMEDY = "copy the archive again, or write it again with numpy.savez"
 
 
@@ -58,7 +56,7 @@ class Archive:
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream, self._name = stream, name
         with _damaged(name):
-            self._zip = zipfile.ZipFile(cast(BinaryIO, _Bounded(stream, name)))
+            self._zip = zipfile.ZipFile(stream)
         self._infos = {_key(info): info for info in self._zip.infolist() if info.filename.endswith(SUFFIX)}
         self.names = list(self._infos)
         if not self.names:
@@ -72,7 +70,7 @@ class Archive:
         return chosen(self._name, "npz", self.names, key, self.member)
 
     def member(self, key: str) -> Member:
-        """What the head of an array says, as far as it is sound."""
+        """Describe an array from its head, or say why it cannot be read."""
         try:
             header = self._header(key)
         except InputError as error:
@@ -128,7 +126,7 @@ class Archive:
             raise InputError(f"{where}: damaged: {what}", REMEDY)
 
     def _begin(self, info: zipfile.ZipInfo) -> int:
-        """Where a member's data begin in the stream."""
+        """Find where a member's data begin in the stream."""
         self._stream.seek(info.header_offset)
         _, name, extra = LOCAL_HEADER.unpack(self._stream.read(LOCAL_HEADER.size))  # zipfile has seen that it is sound
         return info.header_offset + LOCAL_HEADER.size + int(name) + int(extra)
@@ -142,7 +140,7 @@ def _key(info: zipfile.ZipInfo) -> str:
 
 
 def _damaged(name: str) -> AbstractContextManager[None]:
-    """Where zipfile, which raises many things, reads what may not be sound."""
+    """Turn what zipfile raises, which is many things, into an InputError that names the file."""
     return damaged(
         name,
         ".npz",
@@ -222,17 +220,3 @@ class _Inflated(io.RawIOBase):
         self._member.close()
         self._stream.close()
         super().close()
-
-
-class _Bounded:
-    """A stream for zipfile, which would read a directory of any length."""
-
-    def __init__(self, stream: BinaryIO, name: str) -> None:
-        self._stream, self._name = stream, name
-        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
-
-    def read(self, size: int = -1) -> bytes:
-        if size > LARGEST_DIRECTORY:
-            what = f"a directory of {size:,} bytes, more than {LARGEST_DIRECTORY >> 20} MiB"
-            raise InputError(f"{self._name}: {what}", "does it hold that many arrays?")
-        return self._stream.read(size)

@@ -40,7 +40,7 @@ DTYPES = {
     "F64": "<f8",
 }
 SMALL_FLOATS = {"BF16": ("bfloat16", 2), "F8_E4M3": ("float8_e4m3fn", 1), "F8_E5M2": ("float8_e5m2", 1)}
-"""As ml_dtypes, which comes with TensorFlow, calls them, and their bytes."""
+"""Names of ml_dtypes, which comes with TensorFlow, and bytes of a number."""
 REMEDY = "copy the file again, or write it again"
 
 
@@ -71,7 +71,7 @@ def open_safetensors(stream: BinaryIO, name: str, reading: Reading) -> Source:
 
 
 def _header(stream: BinaryIO, name: str) -> tuple[Mapping[str, Any], int]:
-    """What the header says of each tensor, and where the data begin."""
+    """Parse the header: what it says of each tensor, and where the data begin."""
     size = int.from_bytes(stream.read(8), "little")
     present = os.fstat(stream.fileno()).st_size - 8
     if size > min(LONGEST_HEADER, present):
@@ -104,7 +104,7 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _laid_out(tensors: Mapping[str, Any], name: str) -> int:
-    """How many bytes of data the tensors take, which must follow each other without a gap."""
+    """Count the bytes of data of all tensors, which must follow each other without a gap."""
     places = []
     for key, tensor in tensors.items():
         _, _, start, stop = _said(tensor, f"{name}[{shown(key)}]")
@@ -120,7 +120,7 @@ def _laid_out(tensors: Mapping[str, Any], name: str) -> int:
 
 
 def _said(tensor: Any, title: str) -> tuple[Any, tuple[int, ...], int, int]:
-    """What the header says of a tensor, of a dtype that need not be known: that, shape, and place in the data."""
+    """Check what the header says of a tensor: dtype, which need not be known, shape, and place in the data."""
     try:
         kind, shape, (start, stop) = tensor["dtype"], tensor["shape"], tensor["data_offsets"]
     except (TypeError, KeyError, ValueError):

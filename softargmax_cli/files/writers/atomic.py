@@ -51,9 +51,9 @@ class Target(ABC):
     """The target as the user named it; "<stdout>" for "-"."""
     stream: BinaryIO
     seekable: bool = False
-    """Whether `stream` may be sought in, with nothing of anybody else's in it."""
+    """True where `stream` may be sought in, and holds nothing of anybody else's."""
     folder: str | None = None
-    """Where data that must wait is best kept; None for the system's choice."""
+    """The directory for data that must wait; None for the system's choice."""
 
     @abstractmethod
     def commit(self) -> None:
@@ -194,7 +194,7 @@ def _exists(name: str) -> OutputError:
 
 
 class Transaction:
-    """What is written whole or not at all: leaving the `with` block without a commit aborts."""
+    """An output that is written whole or not at all: leaving the `with` block without a commit aborts."""
 
     def __init__(self, target: Target) -> None:
         self.target = target

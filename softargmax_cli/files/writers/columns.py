@@ -39,7 +39,7 @@ class Columns:
         self._run, self._name_input = run, name_input
         self._fields = [field for field in run.fields if field in fields]
         self.widths: dict[str, int] = {"input": 1} if name_input else {}
-        """What is listed, and how many columns each takes."""
+        """The names that are listed, and how many columns each takes."""
         self.widths["index"] = len(run.kept)
         if run.has_ids:
             self.widths["id"] = 1

@@ -42,7 +42,7 @@ class CsvWriter(Writer):
 
 
 class TsvWriter(CsvWriter):
-    """The same text with tabs."""
+    """Text with tabs in place of commas."""
 
     delimiter = "\t"
 

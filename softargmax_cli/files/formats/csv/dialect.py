@@ -114,7 +114,7 @@ def find_layout(stream: Records, reading: Reading) -> Layout:
     lines = [line for line, _ in sample[:2]]
     if header:
         stream.skip_lines(lines[1] - stream.line if width > 1 else _ends(text, dialect, stream.line) - stream.line)
-    else:
+    elif width > 1:
         stream.skip_lines(lines[0] - stream.line)
     record = len(text) // max(1, text.count("\n"))
     idle = frozenset(table.idle) - {columns.id_at, *columns.scores}

@@ -10,6 +10,7 @@ import numpy as np
 
 from softargmax_cli.files.formats.csv.dialect import Layout
 from softargmax_cli.files.formats.csv.numbers import load
+from softargmax_cli.files.formats.csv.records import Piece
 from softargmax_cli.files.source import Loaded
 from softargmax_cli.reduction.readable import Buffer
 
@@ -32,11 +33,13 @@ class FrameParser:
         self._comments = re.compile(dialect.comments.pattern.encode() + rb"[^\n]*")
         self._beside_quotes = np.isin(np.arange(256), list(self._delimiter + b'\r\n"'))
         self._end_spaces = re.compile(rb"[ \t]+(?=" + re.escape(self._delimiter) + rb"|[\r\n]|\Z)")
+        self._blank = False  # whether blank lines have been seen
         self._lenience = 0  # 1: words for what is missing; 2: spaces after cells, too
 
-    def parse(self, data: bytes, buffer: Buffer) -> Loaded | None:
-        """The values of complete records, (records, columns), in `buffer`; None where it takes a look at each cell."""
-        if 0 in data or data.startswith(BOM_UTF8):
+    def parse(self, piece: Piece, buffer: Buffer) -> Loaded | None:
+        """The values of a piece, (records, columns), in `buffer`; None where it takes a look at each cell."""
+        data = piece.data
+        if data.startswith(BOM_UTF8) or (self._layout.id_at is not None and 0 in data):
             return None  # NUL is a character of a name to polars, and a mark at the start the file's own
         if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
             return None  # a lone carriage return is another
@@ -45,8 +48,12 @@ class FrameParser:
             return None
         frame = self._frame(plain)
         # Line ends inside quotes make these counts differ, but those are rare enough to be read slowly.
-        if frame is None or frame.height != plain.count(b"\n") + 1 or self._lacks(frame, plain):
-            return None
+        lines = piece.lines if plain is data else plain.count(b"\n") + 1
+        if frame is None or frame.height != lines or self._lacks(frame, plain):
+            if self._blank or not _BLANK.search(plain):
+                return None
+            self._blank = True
+            return self.parse(piece, buffer)
         if any(frame[self._names[at]].null_count() < frame.height for at in self._layout.idle):
             return None
         values = buffer.array((len(self._numbers), frame.height), "f8")
@@ -67,7 +74,7 @@ class FrameParser:
             return None  # at a lone quote polars may panic
         if comments:
             data = self._comments.sub(b"", data)
-        if (comments or b"\n\n" in data or b"\n\r" in data) and len(self._names) > 1 and b'"' not in data:
+        if (comments or self._blank) and len(self._names) > 1 and b'"' not in data:
             data = _BLANK.sub(b"", data + b"\n")[:-1].rstrip(b"\r\n")
         if self._delimiter == b" " and (data[:1] == b" " or data[-1:] == b" " or any(run in data for run in _RUNS)):
             data = re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", data))

@@ -84,7 +84,7 @@ class CsvSource(Source):
 
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
         """Parse a piece to values, (records, columns); any thread may ask."""
-        loaded = self._frames.parse(piece.data, buffer) or cells.parse(piece, self.layout, buffer)
+        loaded = self._frames.parse(piece, buffer) or cells.parse(piece, self.layout, buffer)
         with self._counting:
             self.rows += len(loaded.values)
         return loaded

@@ -1,4 +1,4 @@
-"""What is said to the person on standard error: errors and notes, never more than they need."""
+"""Errors and notes on standard error, for the person at the keyboard."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 FAILED = 2
-"""The exit code where something could not be done, and an error says what."""
+"""The exit code of wrong use, bad input and failed runs."""
 LONGEST = 400
-"""Characters of a line; what a file put into it may be longer."""
+"""Characters of a line; a name or a cell in it may be longer."""
 
 
 def say_error(error: BaseException, *, verbose: bool = False) -> None:
-    """One to three lines: what and where, what to do; the traceback only with `verbose`."""
+    """Print an error in one to three lines: where, what, and what to do; with `verbose` below its traceback."""
     if verbose:
         for line in "".join(traceback.format_exception(error)).splitlines():  # it quotes names and cells, too
             print(legible(line, sys.stderr), file=sys.stderr)
@@ -39,12 +39,12 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
 
 
 def say_note(text: str) -> None:
-    """One line that the user may want to know."""
+    """Print a note in one line."""
     _say("note: " + as_typed(text))
 
 
 def _shortened(text: str) -> str:
-    """A text of at most `LONGEST` characters with both its ends: what is wrong may stand at either."""
+    """Leave out the middle of a long text: what is wrong may stand at either end."""
     half = (LONGEST - 3) // 2
     return text if len(text) <= LONGEST else f"{text[:half]}...{text[-half:]}"
 
@@ -54,7 +54,7 @@ def _say(text: str) -> None:
 
 
 def unhindered(stream: TextIO) -> TextIO:
-    """The same stream, which raises nothing: what it does not take is lost.
+    """Wrap a stream so that it raises nothing: what it does not take is lost.
 
     A full disk, or a pipe whose reader has gone, changes neither what is done nor the exit code.
     """
@@ -63,7 +63,7 @@ def unhindered(stream: TextIO) -> TextIO:
 
 
 class _Unhindered(io.RawIOBase):
-    """The bytes of a stream, which counts as written what it does not take."""
+    """Raw bytes to a stream; what it does not take counts as written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream  # it would end its raw stream with itself

@@ -1,4 +1,4 @@
-"""Commands to try next, as arguments."""
+"""Commands that an answer suggests to try next, as arguments."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from softargmax_cli.files.reading import Reading
 
 NAMES = {"\t": "tab", " ": "space"}
-"""Of delimiters that are not seen."""
+"""Names of delimiters that cannot be seen."""
 
 
 def run_on(name: str, reading: Reading) -> Iterator[str]:
-    """`softargmax run` on a file, and what of it is read."""
+    """Begin a command: `softargmax run` on a file, with the options that take a part of it."""
     yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
     if reading.key is not None:
         yield from ("--key", reading.key)
@@ -23,7 +23,7 @@ def run_on(name: str, reading: Reading) -> Iterator[str]:
 
 
 def of_text(reading: Reading) -> Iterator[str]:
-    """How it is told to read a table in text."""
+    """Add the options that say how a table is written."""
     if reading.delimiter is not None:
         yield from ("--delimiter", NAMES.get(reading.delimiter, reading.delimiter))
     if reading.header is not None:
@@ -34,14 +34,14 @@ def of_text(reading: Reading) -> Iterator[str]:
 
 
 def of_columns(id_column: str | int | None, columns: str | None) -> Iterator[str]:
-    """Which columns of a table name its rows and hold scores."""
+    """Add the options that say which columns of a table name its rows and hold scores."""
     for option, value in (("--id-column", id_column), ("--columns", columns)):
         if value is not None:
             yield from (option, str(value))
 
 
 def run_with(name: str, asked: Asked, beta: float) -> Iterator[str]:
-    """`softargmax run` with all that was asked of a reduction, and another β."""
+    """Repeat all that was asked of a reduction, as `softargmax run` with another β."""
     yield from run_on(name, asked.reading)
     if asked.axes != (-1,):
         yield from ("--axis", ",".join(map(str, asked.axes)))
