@@ -1,4 +1,4 @@
-"""A reduction's result as whole NumPy arrays."""
+"""The result of a reduction as whole NumPy arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What the command line says of an array, as arrays shaped as the axes that stay.
+    """The results of a reduction as arrays, shaped as the axes that stay.
 
     `hard`, `soft`, `offset` and `spread` have, where several axes are reduced, one more last dimension with a number
     for each, in the order given. Offsets and spreads are in the unit of the coordinates, entropies in nats. A slice
@@ -34,7 +34,7 @@ class Result:
     peak: Float
     """The weight at hard, in (0, 1]."""
     agree: npt.NDArray[np.bool_]
-    """Whether hard is the index nearest to soft, on every axis."""
+    """True where hard is the index nearest to soft, on every axis."""
     second: Float | None
     """The largest weight outside the window, or outside hard ± 1: a second mode."""
     spread: Float | None
@@ -49,7 +49,7 @@ class Result:
     """The name of each position along the reduced axis, as `labels[hard]`, where the file has names for them."""
     summary: Summary
     run: Run
-    """What was asked and found: input, shape, dtype, axes, beta, kind, coords, window, device."""
+    """The question and where it was answered: input, shape, dtype, axes, beta, kind, coords, window, device."""
 
     def __repr__(self) -> str:
         run, summary = self.run, self.summary
@@ -66,7 +66,7 @@ class Result:
 
 
 class Collector:
-    """Takes runs of slices, in their order, into whole arrays: allocated at once where their number is known."""
+    """Collect runs of slices, in their order, in whole arrays: allocated at once where their number is known."""
 
     def __init__(self, run: Run, fields: Collection[str]) -> None:
         self._run, self._summary = run, Summary()
@@ -80,7 +80,7 @@ class Collector:
             self._whole = {field: self._array(field, math.prod(kept)) for field in self._fields}
 
     def add(self, slices: Slices) -> None:
-        """The next slices."""
+        """Take the next slices."""
         self._summary.add(slices)
         if self._ids is not None and slices.ids is not None:
             self._ids.extend(slices.ids)
@@ -99,7 +99,7 @@ class Collector:
         self._count += len(slices)
 
     def result(self, run: Run) -> Result:
-        """All of them; `run` has the shape that the end of the input told."""
+        """Return all of them; `run` has the shape that the end of the input told."""
         arrays: dict[str, Any] = dict.fromkeys(NAMES)
         for field in self._fields:
             if self._whole is None:
@@ -111,7 +111,7 @@ class Collector:
         return Result(**arrays, ids=self._ids, labels=labels, summary=self._summary, run=run)
 
     def _array(self, field: str, count: int) -> npt.NDArray[Any]:
-        """Room for so many slices."""
+        """Return room for so many slices."""
         return np.empty(self._shape(field, [count]), BY_NAME[field].dtype)
 
     def _shape(self, field: str, kept: Sequence[int]) -> tuple[int, ...]:

@@ -38,7 +38,7 @@ def put_sweep(run: Run, swept: Swept, advice: Advice, file: TextIO) -> None:
     """Print heading, a row for each β, a plot, and which β to take, to `file`."""
     signs = signs_of(file)
     put_heading(run, run.known_shape, file)
-    put_columns(_columns(swept.betas, advice.tolerance, signs), _styles(swept.betas, advice.tolerance), file)
+    put_columns(_columns(swept.betas, advice.tolerance, run, signs), _styles(swept.betas, advice.tolerance), file)
     plot = list(plotted(swept.betas, advice.tolerance, signs))
     for line in ["", *plot, *([""] if plot else []), *verdict(swept, advice, file)]:
         file.write(legible(line, file) + "\n")
@@ -67,15 +67,17 @@ def verdict(swept: Swept, advice: Advice, stream: TextIO) -> Iterator[str]:
     yield f"{signs.beta} {advice.beta:.10g} is {smallest} that keeps soft {within}: {command}"
 
 
-def _columns(betas: Sequence[AtBeta], tolerance: float, signs: Signs) -> Iterator[Column]:
+def _columns(betas: Sequence[AtBeta], tolerance: float, run: Run, signs: Signs) -> Iterator[Column]:
+    true = partial(short, bound=run.epsilon * min(run.steps, default=1.0))
+
     def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = short) -> Column:
         return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]))
 
     yield numbers(signs.beta, [at.beta for at in betas], "{:.10g}".format)
-    yield numbers("max |offset|", [at.max_abs_offset for at in betas])
-    yield numbers("mean |offset|", [at.mean_abs_offset for at in betas])
+    yield numbers("max |offset|", [at.max_abs_offset for at in betas], true)
+    yield numbers("mean |offset|", [at.mean_abs_offset for at in betas], true)
     yield numbers("agreement", [100 * at.agreement for at in betas], "{:.1f} %".format)
-    yield numbers("spread", [at.mean_spread for at in betas])
+    yield numbers("spread", [at.mean_spread for at in betas], true)
     yield numbers("gradient", [at.mean_gradient_norm for at in betas])
     notes = [f"within {tolerance:g}" if at.max_abs_offset <= tolerance else "" for at in betas]
     if any(notes):

@@ -13,13 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import (
-    MORE_MEMORY,
-    DeviceError,
-    OptionError,
-    parameter,
-    short_of_memory,
-)
+from softargmax_cli.errors import MORE_MEMORY, DeviceError, OptionError, parameter, short_of_memory
 from softargmax_cli.tensorflow.chatter import Chatter
 
 if TYPE_CHECKING:
@@ -46,9 +40,8 @@ def chosen(device: str) -> str:
     if device == "cpu":
         return "python" if name == "auto" and sys.platform == "win32" else name
     if name == "native":
-        raise OptionError(
-            f"{VARIABLE}=native: the C library is for the CPU only", f"unset it, or use {parameter('device', 'cpu')}"
-        )
+        cpu = parameter("device", "cpu")
+        raise OptionError(f"{VARIABLE}=native: the C library is for the CPU only", f"unset it, or use {cpu}")
     return "python"
 
 
@@ -77,9 +70,8 @@ def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime
     try:
         from softargmax_cli.tensorflow.python import PythonRuntime
     except ImportError as error:
-        raise DeviceError(
-            f"TensorFlow cannot be imported: {error}", "install it with: pip install tensorflow"
-        ) from error
+        remedy = "install it with: pip install tensorflow"
+        raise DeviceError(f"TensorFlow cannot be imported: {error}", remedy) from error
     return PythonRuntime(device, alone=alone)
 
 

@@ -61,6 +61,14 @@ def assert_same(got: Result, file: Path) -> None:
 
 
 @NATIVE
+def test_temperature_is_the_inverse_of_beta() -> None:
+    x = scores(5, 9)
+    np.testing.assert_array_equal(reduce(x, temperature=0.25).soft, reduce(x, beta=4).soft)
+    with pytest.raises(OptionError, match="beta and temperature say the same thing"):
+        reduce(x, beta=4, temperature=0.25)
+
+
+@NATIVE
 @pytest.mark.parametrize(
     ("shape", "options", "asked"),
     [
@@ -108,6 +116,21 @@ def test_text_as_it_is_described(tmp_path: Path) -> None:
     got = reduce(tmp_path / "x.txt", delimiter=";", header=True)
     assert got.hard.tolist() == [0]
     assert got.labels == ["1", "2"]
+
+
+def test_columns_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("// run 7\n// beta 3\nid;a;b;c\n101;0,1;0,101;0,3\n103;0,2;0,9;0,7\n", encoding="utf-8")
+    told: dict[str, Any] = {"decimal": ",", "comment": "//"}
+    with pytest.raises(InputError, match=r'pass id_column="id" if it names the rows, columns="\^id" to leave it out'):
+        reduce(path, **told)
+    for columns in ("^id", "a:c", ["a", "b", 4]):
+        got = reduce(path, columns=columns, **told)
+        assert (got.hard.tolist(), got.labels) == ([2, 1], ["a", "b", "c"])
+    assert reduce(path, id_column="id", skip=2, decimal=",").ids == ["101", "103"]
+    for wrong in ({"columns": "a,,b"}, {"decimal": ";"}, {"comment": "x"}, {"skip": -1}, {"delimiter": "\0"}):
+        with pytest.raises(OptionError):
+            reduce(path, **wrong)  # type: ignore[arg-type]  # which is the point
 
 
 @pytest.mark.parametrize("axis", [-1, 0, (0, 2), (2, 1), (1, 0, 2)])

@@ -387,6 +387,7 @@ def test_an_expected_name_cannot_control_a_terminal(inside: Inside) -> None:
 # Stopping early
 
 
+@pytest.mark.slow
 def test_it_stops_at_the_first_block_that_settles_it(inside: Inside) -> None:
     values = np.zeros((300_000, 16), np.float32)
     values[:, 0] = 9
@@ -405,6 +406,7 @@ def test_it_stops_at_the_first_block_that_settles_it(inside: Inside) -> None:
     assert (found["passed"], found["slices"], found["allowed"]) == (True, 300_000, 3)
 
 
+@pytest.mark.slow
 def test_it_never_stops_early_for_a_share_of_an_unknown_number(inside: Inside) -> None:
     zeros = ",0" * 14 + "\n"
     inside.write("x.csv", f"5,5{zeros}" * 10 + f"9,0{zeros}" * 300_000)
@@ -418,6 +420,7 @@ def test_it_never_stops_early_for_a_share_of_an_unknown_number(inside: Inside) -
     assert " slices so far beyond " in done.lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
 def test_the_writer_of_a_pipe_sees_that_reading_stopped(softargmax: Softargmax) -> None:
     writing = "import sys\nwhile True: sys.stdout.write('5,5\\n' * 1000)"
@@ -464,6 +467,7 @@ def test_junit(files: Inside) -> None:
     assert suite[1][0].tag == "system-out"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
 @pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
@@ -583,6 +587,7 @@ def test_an_error_of_one_input_leaves_the_others_their_report(shared: Softargmax
 # The process
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
 def test_a_reader_that_has_gone(softargmax: Softargmax) -> None:
     softargmax.save("x.npy", np.zeros((5000, 2)))

@@ -151,6 +151,7 @@ def completed(shared: Softargmax, *words: str) -> list[str]:
     return done.out.split()
 
 
+@pytest.mark.slow
 def test_formats_options_and_shells_are_completed(shared: Softargmax) -> None:
     asked = {
         ("softargmax", ""): ["run", "check", "inspect", "devices"],
@@ -168,6 +169,7 @@ def test_formats_options_and_shells_are_completed(shared: Softargmax) -> None:
         assert all(each.startswith(words[-1]) for each in answer), words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shell", "beginning"), [("bash", "_softargmax"), ("zsh", "#compdef"), ("fish", "complete")])
 def test_the_script_of_a_shell_that_is_named(shell: str, beginning: str, softargmax: Softargmax) -> None:
     home = str(softargmax.folder)
@@ -182,6 +184,7 @@ def test_the_script_of_a_shell_that_is_named(shell: str, beginning: str, softarg
     assert installed[0].read_text().strip() == shown.out.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="needs bash")
 def test_bash_completes_files_and_formats(softargmax: Softargmax) -> None:
     softargmax.write("scores.csv", "1,2\n")

@@ -163,6 +163,7 @@ def test_the_same_picture_is_the_same_bytes(suffix: str, inside: Inside) -> None
     assert inside.read(f"a.{suffix}") == inside.read(f"b.{suffix}")
 
 
+@pytest.mark.slow
 def test_a_pipe_and_a_csv_are_drawn_as_the_file(inside: Inside, figures: list[Any]) -> None:
     scores = np.random.default_rng(1).random((5, 9)).round(3)
     inside.save("v.npy", scores)
@@ -204,6 +205,7 @@ def test_odd_slices_are_drawn_too(scores: Any, options: list[str], inside: Insid
     assert len(imread(inside.folder / "p.png")) >= 1.5 * DPI
 
 
+@pytest.mark.slow
 def test_rows_and_the_cap(inside: Inside, figures: list[Any]) -> None:
     inside.save("v.npy", np.random.default_rng(0).random((40, 3)))
     for rows, shown in [("2", 2), ("0", MOST)]:

@@ -94,3 +94,18 @@ def test_a_missing_file_is_an_error(inside: Inside) -> None:
     done = inside("run", "nowhere.npy")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("softargmax: error: nowhere.npy")
+
+
+def test_columns_of_names_are_told(inside: Inside) -> None:
+    inside.write("x.csv", "id,a,b,c\n101,0.1,0.101,0.3\n102,0.2,0.1,0.7\n")
+    done = inside("check", "x.csv", "--tol", "0.05")
+    assert done.code == 2
+    assert "--id-column id" in done.err
+    assert "--columns '^id'" in done.err
+    suggested = inside("inspect", "x.csv", "--quick").lines[-1].split()
+    assert suggested[1:] == ["softargmax", "run", "x.csv", "--id-column", "id"]
+    for command in ("run", "sweep"):
+        for given in (["--id-column", "id"], ["--columns", "^id"], ["--columns", "2:"]):
+            assert inside(command, "x.csv", *given).code == 0
+    done = inside("run", "x.csv", "--delimiter", "COMMA", "--id-column", "id", "--format", "csv")
+    assert [line.split(",")[1:4] for line in done.lines[1:]] == [["101", "2", "c"], ["102", "2", "c"]]

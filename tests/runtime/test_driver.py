@@ -28,7 +28,7 @@ USES = {
     "run": [*COMMAND, "run", TUTORIAL, "--device"],
     "check": [*COMMAND, "check", TUTORIAL, "--device"],
     "sweep": [*COMMAND, "sweep", TUTORIAL, "--device"],
-    "grad": [*COMMAND, "grad", TUTORIAL, "-o", "gradient.npy", "--device"],
+    "grad": [*COMMAND, "grad", TUTORIAL, "--quiet", "-o", "gradient.npy", "--device"],
     "reduce": [sys.executable, "-c", REDUCE, TUTORIAL],
 }
 

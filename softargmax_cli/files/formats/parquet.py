@@ -29,7 +29,7 @@ BATCH = 1 << 20
 FLOAT: np.dtype[Any] = np.dtype("f8")
 NUMBERS = "write each number into a column of its own"
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
-"""What pyarrow has names of its own for."""
+"""NumPy's names of the floats that pyarrow calls otherwise."""
 
 
 def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
@@ -115,7 +115,7 @@ class ParquetSource(Source):
         return values
 
     def _may_name(self, at: int) -> bool:
-        """Whether what a column holds can be told as text."""
+        """Tell whether the values of a column can be written as text."""
         import pyarrow as pa
 
         try:
@@ -125,7 +125,7 @@ class ParquetSource(Source):
         return True
 
     def _kind(self, at: int) -> str:
-        """What a column holds, for an error."""
+        """Name the type of a column for an error."""
         return shown(str(self._file.schema_arrow.field(at).type))
 
     def _resize(self, rows: int) -> None:

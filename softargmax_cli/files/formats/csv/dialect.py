@@ -21,7 +21,7 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.scores import SAMPLE, Columns, choose
 
 DELIMITERS = ",\t;| "
-"""Those that are looked for; of two that explain a file equally well, the first."""
+"""Delimiters that are looked for; of two that explain a file equally well, the first wins."""
 _HEAD = 1 << 20
 """Bytes of the first rows that are looked at, unless two records have more."""
 _SNIFFED = 10
@@ -38,7 +38,7 @@ Record = tuple[int, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the first rows say about all of them."""
+    """The columns of a text and how its cells are written, as its first rows say."""
 
     dialect: Dialect
     width: int
@@ -56,7 +56,7 @@ class Layout:
     """The line that tells the width."""
     table: Table
     chosen: bool
-    """Whether --columns chose the columns."""
+    """True where --columns chose the columns."""
 
     @property
     def scores(self) -> Sequence[int]:
@@ -126,7 +126,7 @@ def find_layout(stream: Records, reading: Reading) -> Layout:
 def _table(
     name: str, dialect: Dialect, titles: tuple[str, ...] | None, rows: Sequence[list[str]], names: Sequence[int]
 ) -> Table:
-    """What the first rows say of the columns."""
+    """Describe the columns by the first rows."""
     width = len(rows[0])
     numbers, texts = _numbers(rows, dialect)
     last = width - 1
@@ -240,7 +240,7 @@ def _head(stream: Records, dialect: Dialect, delimiter: str | None) -> tuple[str
 
 
 def _text(stream: Records) -> str:
-    """What is held of the first lines, cut at the last line end (that of a header may be the only one)."""
+    """Decode the first lines that are held, cut at the last line end (that of a header may be the only one)."""
     held = stream.held
     size = held.find(0) + 1  # what holds NUL is no text, and may have no line ends
     if not size:

@@ -17,7 +17,7 @@ from softargmax_cli.reduction.readable import Buffer
 _WORDS = [pad + word for word in ("NA", "na", "N/A", "n/a", "NULL", "null", "Null") for pad in ("", " ")]
 """Words for a missing number; polars reads nan in any case as a number, and an empty cell as a missing one."""
 _RUNS = (b"  ", b"\t", b"\n ", b" \n", b" \r")
-"""What is not one space between two cells."""
+"""Signs of more than one space between two cells."""
 _BLANK = re.compile(rb"(?m)^[ \t\r]*\n")
 
 

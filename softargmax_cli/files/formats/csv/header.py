@@ -1,4 +1,4 @@
-"""Whether line 1 of a table names its columns. Where it may do so or not, that is an error, so that no row is lost."""
+"""Titles or numbers in line 1 of a table. Where it may be either, that is an error, so that no row is lost."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class Records:
         return piece
 
     def too_long(self, lines: int = 0) -> InputError:
-        """What to say of a record that begins after `lines` of what is held, and does not end."""
+        """Make the error on a record that begins after `lines` held lines, and does not end."""
         return InputError(
             f"{self.name}: the record that begins at line {self.line + lines} is longer than {LONGEST >> 20} MiB",
             "check the delimiter, the line ends, and that every quote is closed",
@@ -239,7 +239,7 @@ class Records:
         return len(part)
 
     def _as_utf8(self, data: bytes, *, final: bool = False) -> bytes:
-        """The same text of UTF-16 in UTF-8."""
+        """Encode UTF-16 as UTF-8."""
         assert self._decoder is not None
         try:
             return self._decoder.decode(data, final).encode()

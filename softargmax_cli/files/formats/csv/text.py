@@ -30,11 +30,11 @@ class Dialect:
     delimiter: str
     """A space stands for any run of spaces and tabs."""
     comment: str = "#"
-    """What begins a comment, at the start of a line or after a space; empty where nothing does."""
+    """Mark of a comment, at the start of a line or after a space; empty where nothing does."""
     comma: bool = False
-    """Whether a comma stands before the decimals, and points between thousands."""
+    """True where a comma stands before the decimals, and points between thousands."""
     told: bool = False
-    """Whether the delimiter was told, not found."""
+    """True where the delimiter was told, not found."""
 
     @cached_property
     def comments(self) -> re.Pattern[str]:
@@ -55,7 +55,7 @@ class Dialect:
         return cell.replace(".", "").replace(",", ".") if _COMMA.fullmatch(cell) else "no number"
 
     def kind(self, cell: str) -> str:
-        """What a cell seems to be: number, odd (one that is spelled otherwise), empty, missing, mark or text."""
+        """Classify a cell: number, odd (one that is spelled otherwise), empty, missing, mark or text."""
         cell = cell.strip(" \t")
         low = cell.lower()
         if low in MISSING:
@@ -135,9 +135,9 @@ class _Lines(Iterator[str]):
         self._comments = dialect.comments if dialect.comment and dialect.comment in text else None
         self._spaces = dialect.delimiter == " "
         self.quoted = False
-        """Whether the next line begins inside quotes."""
+        """True where the next line begins inside quotes."""
         self.comment = False
-        """Whether the last line was one of a comment."""
+        """True where the last line was nothing but a comment."""
 
     def __next__(self) -> str:
         if self._start >= len(self._text):
