@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.replay import Replay
+    from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.formulas import Kind
     from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
     from softargmax_cli.tensorflow.base import Runtime
@@ -122,7 +122,7 @@ class Inputs:
         """
         from softargmax_cli.api.pipeline import reduction_of
         from softargmax_cli.files.registry import open_source
-        from softargmax_cli.reduction.fitting import BOXES, REDUCTION
+        from softargmax_cli.reduction.budget import BOXES, REDUCTION
 
         asked = self._asked
         spec = self._spec if beta is None else replace(self._spec, beta=beta)

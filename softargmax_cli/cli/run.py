@@ -112,7 +112,6 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
         spare_inputs,
     )
     from softargmax_cli.cli.messages import say_note
-    from softargmax_cli.cli.picture import check_axes
     from softargmax_cli.cli.pipeline import excerpt_of, for_each
     from softargmax_cli.cli.store import keep, stored
 
@@ -124,6 +123,8 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
     keep_apart(results, pictures)
     spare_inputs([*results, *pictures], names, *asked.files)
     if shown.plot is not None:
+        from softargmax_cli.cli.picture import check_axes
+
         check_axes(asked.axes)
     make_directory(shown.output)
     make_directory(shown.plot, "--plot")
@@ -138,7 +139,7 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
         fields = _fields(destination, picture)
         needs = None
         if to_stores:
-            from softargmax_cli.reduction.fitting import BOXES
+            from softargmax_cli.reduction.budget import BOXES
 
             needs = BOXES
         with ExitStack() as stack:
@@ -202,7 +203,6 @@ def _show(
 
     excerpt: reads the scores of so many first slices again; apart: whether a table came before.
     """
-    from softargmax_cli.cli.picture import Drawing
     from softargmax_cli.cli.pipeline import say_notes
     from softargmax_cli.files.writers import fields_of, open_writer
     from softargmax_cli.reduction.result import Summary
@@ -227,6 +227,8 @@ def _show(
             stack.enter_context(sink)
             takers.append(sink.write)
         if plot is not None:
+            from softargmax_cli.cli.picture import Drawing
+
             drawing = stack.enter_context(Drawing(plot, shown.rows, force=shown.force))
             takers.append(drawing.add)
         for slices in reduction:

@@ -52,7 +52,7 @@ def test_the_same_answers_from_every_format(inside: Inside, form: str) -> None:
 @pytest.mark.parametrize("form", [*ANY_SHAPE, *TABLES])
 def test_a_window_over_a_split_axis(inside: Inside, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which reads twice: what can only be read in order is copied first."""
-    monkeypatch.setattr("softargmax_cli.reduction.fitting.BLOCK", 64)
+    monkeypatch.setattr("softargmax_cli.reduction.budget.BLOCK", 64)
     name = inside.write("data.bin", {**ANY_SHAPE, **TABLES}[form](VALUES))
     done = inside("run", name, "--axis", "0", "--beta", "3", "--window", "1", "--format", "npz")
     assert_answered(done, "npz", answer(VALUES, 0, 3.0, window=1), single=not form.startswith("csv"))
