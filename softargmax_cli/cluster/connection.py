@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from softargmax_cli.errors import ClusterError, MissingDependencyError, parameter
-from softargmax_cli.reduction.parallel import cores
+from softargmax_cli.reduction.budget import cores
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster

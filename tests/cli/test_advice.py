@@ -19,8 +19,8 @@ OPTIONS = {
     for parameter in command.params
     for name in (*parameter.opts, *parameter.secondary_opts)
 } | {"--help", "--version", "--install-completion", "--show-completion"}
-ELSEWHERE = {"--scheduler-file", "--no"}
-"""An option of Dask's own command, and the beginning of every option that says no."""
+ELSEWHERE = {"--scheduler-file", "--xla", "--no"}
+"""Options of Dask and of XLA, and the beginning of every option that says no."""
 
 
 def sources() -> list[Path]:

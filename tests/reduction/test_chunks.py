@@ -18,10 +18,9 @@ from softargmax_cli.files.select import selected
 from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction import boxes, fitting
 from softargmax_cli.reduction.blocks import Block, Remaining
-from softargmax_cli.reduction.boxes import FAN_IN, HELD, boxes_of, held_bytes
+from softargmax_cli.reduction.budget import BOXES, FAN_IN, HELD, REDUCTION, boxes_of, held_bytes
 from softargmax_cli.reduction.engine import reduce, reduce_boxes
 from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES
-from softargmax_cli.reduction.fitting import BOXES, REDUCTION
 from softargmax_cli.reduction.problem import Problem, Spec
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.slopes import differentiate
