@@ -50,7 +50,7 @@ FILTERS = {
 ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, AttributeError)
 """Exceptions of h5py at files that are not sound."""
 STORE = "store real numbers"
-OTHER = f"name an array of numbers with {parameter('key')}"
+OTHER = f"name another array with {parameter('key')}, if the file holds one"
 
 Place = tuple[Any, tuple[str, ...]]
 """A dataset, and the names that lead to a field of it."""
