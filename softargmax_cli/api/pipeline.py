@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from softargmax_cli.api.describing import described
-from softargmax_cli.errors import naming
+from softargmax_cli.errors import UndefinedError, naming
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.files.watching import refusals, watching
+from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.engine import reduce
-from softargmax_cli.reduction.fitting import REDUCTION, Needs
+from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Uniformity
+from softargmax_cli.reduction.result import Run
 
 if TYPE_CHECKING:
     from softargmax_cli.files.source import Source
@@ -99,7 +100,12 @@ class Reduction:
         self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
-        return self.through(self.reduce, scratch=scratch)
+        uniformity = Uniformity(self.problem)
+        for slices in self.through(self.reduce, scratch=scratch):
+            uniformity.add(slices)
+            yield slices
+        if LOOK_LIKE_WEIGHTS not in self.notes and (hint := uniformity.hint()):
+            self.notes.append(hint)
 
     def through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Iterator[Made]:
         """Yield what `reduce`, called as `engine.reduce` is, makes of the input."""
@@ -122,7 +128,36 @@ class Reduction:
             refusals(source.name),
         ):
             note = self.notes.append
-            yield from reduce(
-                self.source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
-            )
+            try:
+                yield from reduce(
+                    source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
+                )
+            except UndefinedError as error:
+                if error.missing and (places := source.missing()):
+                    more_of_them = f"{error.missing:,} NaNs, the first" if error.missing > 1 else "1 NaN,"
+                    located = UndefinedError(f"{more_of_them} in {places[0]}", error.remedy, error.file)
+                    located.details = tuple(places) if len(places) > 1 else ()
+                    raise located from None
+                raise
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
+
+
+def described(source: Source, problem: Problem, device: str) -> Run:
+    """Collect the facts of a run that are known before its first slice."""
+    last = len(source.shape) - 1
+    names_of_rows, names_of_columns = source.has_ids, source.labels is not None
+    return Run(
+        input=source.name,
+        shape=source.shape,
+        dtype=source.stored,
+        axes=problem.axes,
+        beta=problem.beta,
+        device=device,
+        kind=problem.kind,
+        coords=problem.coords,
+        window=problem.window,
+        epsilon=1e-6 if problem.precision.itemsize == 4 else 1e-11,
+        steps=tuple(problem.along(axis).step(problem.shape[axis] or 1) for axis in problem.axes),
+        has_ids=(problem.keeps_rows and names_of_rows) or (problem.keeps_columns and names_of_columns),
+        labels=source.labels if problem.axes == (last,) else None,
+    )

@@ -97,40 +97,25 @@ Rows = Annotated[
 ]
 
 
+@options.grouped
 def check(
     inputs: options.Inputs,
+    *,
     tol: Tolerance = None,
     allow: Allow = "0",
     expect: Expect = None,
     atol: Atol = None,
     rtol: Rtol = None,
     fail_fast: FailFast = False,
-    axis: options.Axis = "-1",
+    reduction: options.ReductionOptions,
     beta: options.Beta = None,
     temperature: options.Temperature = None,
-    kind: options.Kind = "scores",
-    coords: options.Coords = "index",
-    values: options.Values = None,
-    window: options.Window = None,
-    nan: options.Nan = "error",
-    precision: options.Precision = "auto",
-    key: options.Key = None,
-    select: options.Select = None,
-    delimiter: options.Delimiter = None,
-    header: options.HasHeader = None,
-    id_column: options.IdColumn = None,
-    columns: options.Columns = None,
-    skip: options.Skip = None,
-    comment: options.Comment = None,
-    decimal: options.Decimal = None,
+    reading: options.ReadingOptions,
     format: Format = "table",
     output: Output = None,
     rows: Rows = 20,
     force: options.Force = False,
-    device: options.Device = "cpu",
-    memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    running: options.RunningOptions,
 ) -> int:
     """Check that soft lies close to hard, or to a result stored earlier: exit code 0 if so, 1 if not.
 
@@ -142,23 +127,8 @@ def check(
     """
     from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.verdicts import Criterion, VerdictReport
-    from softargmax_cli.files.reading import Reading
 
-    asked = Asked(
-        axes=options.axes(axis),
-        kind=kind,
-        beta=options.inverse_temperature(beta, temperature, kind),
-        coords=coords,
-        values=values,
-        window=window,
-        nan=nan,
-        precision=precision,
-        reading=Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal),
-        device=device,
-        memory=memory,
-        quiet=quiet,
-        verbose=verbose,
-    )
+    asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
     criterion = Criterion(tol, _allowance(allow), expect, atol, rtol, fail_fast)
     _refuse_contradictions(inputs, criterion)
     return _check_all(inputs, asked, criterion, VerdictReport(format, output, rows), force=force)
@@ -243,7 +213,7 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
         check = Check(distance, Allowance(*criterion.allow), rows)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)
         for slices in reduction:
-            check.add(slices if stored is None else compared(slices, stored(len(slices))))
+            check.add(slices if stored is None else compared(slices, stored(len(slices), slices.ids)))
             if criterion.fail_fast and check.settled(total):
                 return check.verdict(total, stopped=True)
         if stored is not None:

@@ -57,7 +57,7 @@ def _facts(notes: list[str]) -> dict[str, Any]:
     from importlib.util import find_spec
 
     from softargmax_cli import __version__
-    from softargmax_cli.reduction.parallel import cores
+    from softargmax_cli.reduction.budget import cores
     from softargmax_cli.tensorflow.survey import VISIBLE, driver_version, surveyed
 
     installed = {(found.name or "").lower(): found.version for found in metadata.distributions()}

@@ -69,36 +69,21 @@ Format = Annotated[
 ]
 
 
+@options.grouped
 def grad(
     inputs: options.Inputs,
+    *,
     wrt: Wrt = "x",
     vanished: Vanished = 1e-6,
-    axis: options.Axis = "-1",
+    reduction: options.ReductionOptions,
     beta: options.Beta = None,
     temperature: options.Temperature = None,
-    kind: options.Kind = "scores",
-    coords: options.Coords = "index",
-    values: options.Values = None,
-    window: options.Window = None,
-    nan: options.Nan = "error",
-    precision: options.Precision = "auto",
-    key: options.Key = None,
-    select: options.Select = None,
-    delimiter: options.Delimiter = None,
-    header: options.HasHeader = None,
-    id_column: options.IdColumn = None,
-    columns: options.Columns = None,
-    skip: options.Skip = None,
-    comment: options.Comment = None,
-    decimal: options.Decimal = None,
+    reading: options.ReadingOptions,
     output: Output = None,
     format: Format = None,
     rows: options.Rows = 20,
     force: options.Force = False,
-    device: options.Device = "cpu",
-    memory: options.Memory = "256MiB",  # type: ignore[assignment]  # parsed into bytes
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    running: options.RunningOptions,
 ) -> int:
     """Show where the gradient of the soft argmax has vanished, and write it.
 
@@ -110,27 +95,12 @@ def grad(
     """
     from softargmax_cli.cli.destinations import choose_destinations, make_directory, spare_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
-    from softargmax_cli.files.reading import Reading
 
-    if wrt == "beta" and kind == "probs":
-        what = f"{parameter('wrt', wrt)}: {parameter('kind', kind)} takes weights as they are, without β"
+    if wrt == "beta" and reduction.kind == "probs":
+        what = f"{parameter('wrt', wrt)}: {parameter('kind', reduction.kind)} takes weights as they are, without β"
         raise OptionError(what, f"use {parameter('wrt', 'x')}")
 
-    asked = Asked(
-        axes=options.axes(axis),
-        kind=kind,
-        beta=options.inverse_temperature(beta, temperature, kind),
-        coords=coords,
-        values=values,
-        window=window,
-        nan=nan,
-        precision=precision,
-        reading=Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal),
-        device=device,
-        memory=memory,
-        quiet=quiet,
-        verbose=verbose,
-    )
+    asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
     files = _files(inputs, output, format)
     spare_inputs(files, inputs, *asked.files)
     places = iter(zip(files, choose_destinations(inputs, None, format), strict=True))
@@ -194,6 +164,7 @@ def _show(
     from softargmax_cli.files.writers import array_format_of, open_writer
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+    from softargmax_cli.reduction.hints import saturation
     from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary, differentiate
     from softargmax_cli.report.slopes import SlopeTable, slope_line
     from softargmax_cli.report.text import signs_of
@@ -223,6 +194,8 @@ def _show(
         ):
             for add in (summary.add, *([] if rows is None else [table.add]), *(writer.write for writer in writers)):
                 add(slices)
+        if by == "x" and (hint := saturation(summary, summary.max_norm, problem)):
+            reduction.notes.append(hint)
         if not asked.quiet:
             say_notes(reduction)
         known = reduction.run.known_shape

@@ -24,19 +24,13 @@ Format = Annotated[
 ]
 
 
+@options.grouped
 def inspect(
     inputs: options.Inputs,
+    *,
     axis: Axis = None,
     quick: Quick = False,
-    key: options.Key = None,
-    select: options.Select = None,
-    delimiter: options.Delimiter = None,
-    header: options.HasHeader = None,
-    id_column: options.IdColumn = None,
-    columns: options.Columns = None,
-    skip: options.Skip = None,
-    comment: options.Comment = None,
-    decimal: options.Decimal = None,
+    reading: options.ReadingOptions,
     format: Format = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -53,6 +47,5 @@ def inspect(
     from softargmax_cli.files.reading import Reading
 
     axes = None if axis is None else options.axes(axis)
-    reading = Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal, inspected=True)
-    looked = Looked(axes, quick, reading, quiet, verbose)
+    looked = Looked(axes, quick, Reading(**vars(reading), inspected=True), quiet, verbose)
     return inspect_all(inputs, looked, format)

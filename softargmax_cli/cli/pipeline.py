@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
+from softargmax_cli.cli.options import axes
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.tensorflow.choice import Loader
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions
     from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.replay import Replay
+    from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.fitting import Needs
     from softargmax_cli.reduction.formulas import Kind
     from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
     from softargmax_cli.tensorflow.base import Runtime
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the options ask for that every command which reduces has."""
+    """The options of every command that reduces."""
 
     axes: tuple[int, ...]
     kind: Kind
@@ -47,9 +49,19 @@ class Asked:
     quiet: bool
     verbose: bool
 
+    @classmethod
+    def of(
+        cls, reduction: ReductionOptions, reading: ReadingOptions, running: RunningOptions, beta: float = 100.0
+    ) -> Asked:
+        """Take the groups of options, and β, which commands have options of their own for."""
+        from softargmax_cli.files.reading import Reading
+
+        asked = dict(vars(reduction))
+        return cls(axes(asked.pop("axis")), beta=beta, reading=Reading(**vars(reading)), **asked, **vars(running))
+
     @property
     def files(self) -> tuple[str, ...]:
-        """Those that hold `values`, one for each axis; with one axis there is one, whose name may hold a comma."""
+        """The files of `values`, one for each axis; with one axis there is one file, whose name may hold a comma."""
         if self.values is None:
             return ()
         return tuple(self.values.split(",")) if len(self.axes) > 1 else (self.values,)
@@ -110,7 +122,7 @@ class Inputs:
         """
         from softargmax_cli.api.pipeline import reduction_of
         from softargmax_cli.files.registry import open_source
-        from softargmax_cli.reduction.fitting import BOXES, REDUCTION
+        from softargmax_cli.reduction.budget import BOXES, REDUCTION
 
         asked = self._asked
         spec = self._spec if beta is None else replace(self._spec, beta=beta)

@@ -9,10 +9,9 @@ from dask.core import flatten
 
 from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
-from softargmax_cli.reduction.box_reducer import located
 from softargmax_cli.reduction.finish import finish_block
-from softargmax_cli.reduction.ordering import logical
-from softargmax_cli.reduction.reducer import Misfit
+from softargmax_cli.reduction.order import logical
+from softargmax_cli.reduction.reducer import Misfit, located
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State, added, folded, merge
 from softargmax_cli.reduction.stream import concerns

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
 from softargmax_cli.reduction.problem import Problem
-from softargmax_cli.reduction.reducer import Misfit, Reducer
+from softargmax_cli.reduction.reducer import Misfit, Reducer, located
 from softargmax_cli.reduction.state import State, added, merge
 
 if TYPE_CHECKING:
@@ -96,11 +96,6 @@ class BoxReducer:
         piece = values[tuple(map(slice, block.start, block.stop))]
         # A view says nothing of the order that the box has, and by which slices are listed.
         return piece if self._order == "C" else np.asfortranarray(piece)
-
-
-def located(found: State, problem: Problem) -> State:
-    """Add to the state of a first pass what a second one needs: the value at `hard`, where a window is of values."""
-    return found.placed(problem.places) if problem.window is not None and problem.values is not None else found
 
 
 class _Misfits:

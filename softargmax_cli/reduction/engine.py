@@ -18,9 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from softargmax_cli.reduction.blocks import Block, Plan, Remaining
+from softargmax_cli.reduction.budget import BOXES
 from softargmax_cli.reduction.finish import finish, finish_block
-from softargmax_cli.reduction.fitting import BOXES
-from softargmax_cli.reduction.ordering import Scratch, in_row_major_order, logical
+from softargmax_cli.reduction.order import Scratch, in_row_major_order, logical
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import BlockReducer

@@ -250,3 +250,8 @@ def padded(values: Array, problem: Problem) -> Array:
     absent = {"scores": -np.inf, "cost": np.inf, "probs": 0.0}[problem.kind]
     roomy[:, rows:] = absent if 0 in problem.axes else 0
     return np.transpose(roomy)
+
+
+def located(found: State, problem: Problem) -> State:
+    """Add to the state of a first pass what a second one needs: the value at `hard`, where a window is of values."""
+    return found.placed(problem.places) if problem.window is not None and problem.values is not None else found

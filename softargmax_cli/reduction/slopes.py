@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.budget import Needs, bytes_reduced
 from softargmax_cli.reduction.engine import SliceStream
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.fitting import Needs, bytes_reduced
 from softargmax_cli.reduction.gradient import BlockDifferentiator, BoxDifferentiator, By, Slope, joined
-from softargmax_cli.reduction.ordering import Scratch
+from softargmax_cli.reduction.order import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array

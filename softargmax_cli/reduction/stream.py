@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -18,22 +20,21 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.errors import InputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.box_reducer import BoxReducer, located
-from softargmax_cli.reduction.boxes import FAN_IN
-from softargmax_cli.reduction.fitting import REDUCTION
-from softargmax_cli.reduction.lookalike import Lookalike
-from softargmax_cli.reduction.ordering import Scratch
-from softargmax_cli.reduction.parallel import in_order
+from softargmax_cli.reduction.budget import FAN_IN, REDUCTION
+from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Lookalike
+from softargmax_cli.reduction.order import Scratch
 from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
-from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, padded
+from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, located, padded
 from softargmax_cli.reduction.state import Fold, Merge, State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
 
 Answers = TypeVar("Answers")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 BATCH = 8
 """Blocks that a thread does at a time, where there are many: handing over costs as much as a small block."""
@@ -41,7 +42,6 @@ WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """The block of a table or a pipe from which on programs are compiled, since its length is not known or only claimed."""
-LOOK_LIKE_WEIGHTS = f"slices sum to 1 and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 Worth = Mapping[tuple[int, ...], bool]
 """For each shape of blocks, whether there are enough to compile a program for it."""
 
@@ -99,6 +99,8 @@ class Stream(ABC, Generic[Answers]):
         self.workers, self.elements = self.needs.fit(source, problem, memory)
         self.boxes = self.needs.boxes(source, problem, memory)
         if self.boxes is not None:
+            from softargmax_cli.reduction.box_reducer import BoxReducer
+
             self.reducer = BoxReducer(reducer, problem, source.order, self.elements)
             if remark := self.boxes.note(memory):
                 note(remark)
@@ -308,3 +310,26 @@ def worth_compiling(plan: Plan, itemsize: int, work: float = 1) -> Worth:
 
 def _nbytes(source: Readable, block: Block) -> int:
     return math.prod(block.shape) * source.dtype.itemsize
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, batch: int = 1
+) -> Iterator[Result]:
+    """Yield work(item) for every item, in order; `items` is advanced by the caller's thread.
+
+    At most `threads` + 1 batches are begun and not yet handed on. A thread does a whole batch: handing over
+    costs as much as a small item. An error ends it all, and no thread is left when it is raised.
+    """
+    waiting: deque[Future[list[Result]]] = deque()
+    items = iter(items)
+    with ThreadPoolExecutor(threads, thread_name_prefix="reduce") as pool:
+        try:
+            while some := list(islice(items, batch)):
+                waiting.append(pool.submit(lambda some: [work(item) for item in some], some))
+                if len(waiting) > threads:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.finish import finish, finish_block
-from softargmax_cli.reduction.fitting import REDUCTION, Needs
 from softargmax_cli.reduction.multi_beta import MultiBetaReducer
-from softargmax_cli.reduction.ordering import logical
+from softargmax_cli.reduction.order import logical
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices, Summary

@@ -60,7 +60,7 @@ def test_arrays(inside: Inside, dtype: str, order: Any) -> None:
 def test_probabilities_along_any_axis(
     inside: Inside, axis: str, order: Any, piped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softargmax_cli.reduction.fitting.BLOCK", 64)  # slices are cut
+    monkeypatch.setattr("softargmax_cli.reduction.budget.BLOCK", 64)  # slices are cut
     axes = tuple(map(int, axis.split(",")))
     values = np.random.default_rng(0).random((4, 5, 6))
     values = (values / values.sum(axes, keepdims=True)).copy(order)

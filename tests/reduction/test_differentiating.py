@@ -14,8 +14,8 @@ from oracle import gradients, softargmax
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import fitting, stream
+from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.slopes import GRADIENT, SlopeSummary, differentiate

@@ -25,9 +25,9 @@ from softargmax_cli.files.source import Loaded
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import fitting, ordering, stream
 from softargmax_cli.reduction.blocks import WIDER, Block, Order
+from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.readable import Buffer
 from softargmax_cli.reduction.reducer import ADDED, BlockReducer, padded

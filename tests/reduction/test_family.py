@@ -22,9 +22,9 @@ from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.source import Pending
 from softargmax_cli.reduction import fitting, stream
 from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.fitting import REDUCTION
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.tensorflow.base import Runtime

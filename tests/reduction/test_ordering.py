@@ -14,7 +14,7 @@ from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import ordering
 from softargmax_cli.reduction.blocks import Block, plan
 from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES
-from softargmax_cli.reduction.ordering import in_row_major_order, logical
+from softargmax_cli.reduction.order import in_row_major_order, logical
 from softargmax_cli.reduction.result import Slices
 
 

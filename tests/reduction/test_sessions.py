@@ -13,8 +13,8 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.budget import BOXES
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.fitting import BOXES
 from softargmax_cli.reduction.problem import Spec
 
 WHOLE = Block((0, 0), (3, 4))

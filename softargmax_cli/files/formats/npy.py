@@ -23,9 +23,8 @@ import numpy.typing as npt
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
-from softargmax_cli.files.stretches import stretches
 from softargmax_cli.files.watching import refusals
-from softargmax_cli.reduction.blocks import Block, Order
+from softargmax_cli.reduction.blocks import Block, Order, stretches
 from softargmax_cli.reduction.readable import Buffer
 
 MAGIC = b"\x93NUMPY"

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import OutputError
-from softargmax_cli.files.stretches import stretches
 from softargmax_cli.files.temporary import NAMES_AT_ONCE, Names, Scratch, blaming
 from softargmax_cli.files.writers import array_format_of
 from softargmax_cli.files.writers.atomic import Target, Transaction, Writer, open_target
 from softargmax_cli.files.writers.columns import dtype_of
-from softargmax_cli.reduction.blocks import Order
+from softargmax_cli.reduction.blocks import Order, stretches
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices, Summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.destinations import Destination
@@ -16,8 +16,10 @@ from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.writers.zarr import ZarrWriter
-    from softargmax_cli.reduction.result import Summary
+    from softargmax_cli.reduction.problem import Problem
+    from softargmax_cli.reduction.result import Run, Summary
 
 
 def stored(destinations: Sequence[Destination], plot: str | None, *, resume: bool) -> bool:
@@ -33,9 +35,8 @@ def stored(destinations: Sequence[Destination], plot: str | None, *, resume: boo
 
 def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: bool, several: bool) -> None:
     """Reduce one input into a store, and print the summary."""
-    from softargmax_cli.api.describing import asked_of
     from softargmax_cli.files.writers.zarr import ZarrWriter
-    from softargmax_cli.reduction.fitting import BOXES
+    from softargmax_cli.reduction.budget import BOXES
     from softargmax_cli.reduction.result import Summary
     from softargmax_cli.report.summary import summary_line
     from softargmax_cli.report.text import signs_of
@@ -78,3 +79,30 @@ def _written(reduction: Reduction, store: ZarrWriter, columns: Sequence[int]) ->
         summary = Summary()
         summary.add(slices)
         yield summary
+
+
+def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict[str, Any]:
+    """What is asked of an input, as a store's attributes say it: what must be the same for a run to be gone on with.
+
+    version: of softargmax.
+    """
+    import hashlib  # which takes a hundredth of a short run to load
+
+    digest = hashlib.sha256()
+    for places in problem.values or ():
+        digest.update(places.tobytes())
+    return {
+        "version": version,
+        "input": run.input,
+        "select": None if reading.select is None else str(reading.select),
+        "shape": list(run.known_shape),
+        "dtype": run.dtype,
+        "axis": list(problem.axes),
+        "kind": problem.kind,
+        "beta": problem.beta,
+        "coords": run.coords,
+        "values": None if problem.values is None else f"sha256:{digest.hexdigest()}",
+        "window": problem.window,
+        "nan": problem.nan,
+        "precision": problem.precision.name,
+    }
