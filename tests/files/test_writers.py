@@ -149,7 +149,8 @@ def test_jsonl_literally(tmp_path: Path) -> None:
         '{"input": "scores.npy", "index": [0], "id": "x", "hard": 1, "label": "dog", "soft": 1.0, "offset": 0.0, '
         '"peak": 0.5, "second": 0.125, "spread": 0.25, "entropy": 0.75, "ties": 1, "agree": true, "multimodal": true}\n'
         '{"input": "scores.npy", "index": [1], "id": "y\\"é", "hard": -1, "label": null, "soft": null, '
-        '"offset": null, "peak": null, "second": null, "spread": null, "entropy": null, "ties": 0, "agree": false, "multimodal": false}\n'
+        '"offset": null, "peak": null, "second": null, "spread": null, "entropy": null, "ties": 0, "agree": false, '
+        '"multimodal": false}\n'
     )
 
 
