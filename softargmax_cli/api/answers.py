@@ -36,13 +36,15 @@ class Result:
     agree: npt.NDArray[np.bool_]
     """True where hard is the index nearest to soft, on every axis."""
     second: Float | None
-    """The largest weight outside the window, or outside hard ± 1: a second mode."""
+    """The weight of a second mode: the largest local maximum off the slope of the peak; 0 without one."""
     spread: Float | None
     """sqrt(Σ (cᵢ − soft)² pᵢ)."""
     entropy: Float | None
     """−Σ p ln p."""
     ties: npt.NDArray[np.int64] | None
     """How many entries equal the maximum."""
+    multimodal: npt.NDArray[np.bool_] | None
+    """True where there is a second mode of at least a quarter of the peak."""
     ids: list[str] | None
     """The name of each slice, where the file has names for them."""
     labels: list[str] | None

@@ -241,7 +241,7 @@ class Stream(ABC, Generic[Answers]):
     def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
         waiting: Task | None = None
         for block, compiled in plan:
-            pending = self.source.fetch(block)
+            pending = self.source.fetch(block if known is None else self.problem.read_again(block))
             if waiting is not None:
                 # Of a table's last block, whose shape comes but once, no program is worth making.
                 yield waiting if pending is not None else replace(waiting, compiled=False)
@@ -260,8 +260,8 @@ class Stream(ABC, Generic[Answers]):
         values, rows = loaded.values, len(loaded.values)
         part: Part[Answers] = Part(task.block, task.pending.nbytes, rows)
         if task.known is not None:
-            state = self.reducer.about(values, task.block.start, task.known, compiled=task.compiled)
-            return replace(part, state=state)
+            state = self.reducer.about(values, task.block, task.known, compiled=task.compiled)
+            return replace(part, nbytes=_nbytes(self.source, task.block), state=state)
         problem, table = self.problem, self.problem.shape[0] is None
         if table and not rows:
             return part
@@ -294,7 +294,7 @@ class Stream(ABC, Generic[Answers]):
 
 def concerns(block: Block, found: State, problem: Problem) -> bool:
     """Tell whether a block can add to slices whose maximum has been found."""
-    if "second" in problem.fields or problem.window is None:
+    if problem.modes or problem.window is None:
         return True
     axes, window = problem.ascending, min(problem.window, FURTHEST)
     start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
