@@ -100,7 +100,13 @@ class OptionError(SoftArgmaxError, ValueError):
 
 
 class UndefinedError(SoftArgmaxError, ArithmeticError):
-    """A slice has no soft argmax: it holds NaN, or nothing but minus infinity."""
+    """A slice has no soft argmax: it holds NaN, `missing` in all, or nothing but minus infinity."""
+
+    def __init__(self, what: str, remedy: str = "", file: str | None = None, missing: int = 0) -> None:
+        super().__init__(what, remedy, file)
+        self.missing = missing
+        self.details: tuple[str, ...] = ()
+        """Lines that are shown when asked for more."""
 
 
 class OutputError(SoftArgmaxError, OSError):
@@ -142,6 +148,6 @@ def naming(name: str) -> Iterator[None]:
     try:
         yield
     except SoftArgmaxError as error:
-        if error.file is None and not isinstance(error, OutputError):
+        if error.file is None and not isinstance(error, OutputError | DeviceError):
             error.file = name
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Wide = np.longdouble
 
-FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree")
+FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree", "multimodal")
 PER_AXIS = ("hard", "soft", "offset", "spread")
 
 
@@ -31,6 +32,7 @@ class Answer:
     entropy: Array
     ties: Array
     agree: Array
+    multimodal: Array
     margin: Array
     """How far the largest offset is from where `agree` turns, in units of 1 + spread, counted in indices."""
 
@@ -76,7 +78,9 @@ def softargmax(
     with np.errstate(all="ignore"):
         p = weight / mass
         distance = np.max([abs(away[k]) for k in axes], axis=0)
-        beyond = np.where(distance > (1 if window is None else window), p, 0).max(-1)
+        beyond = distance > (1 if window is None else window)
+        beyond &= _modes(x, nan, kind, [*index.values()], [*away.values()], lengths)
+        beyond = np.where(beyond, p, 0).max(-1)
         inside = np.where(distance <= window, p, 0) if window is not None else p
         second = beyond / inside.sum(-1)  # in the unit of the peak
         p = inside / inside.sum(-1, keepdims=True)
@@ -108,6 +112,7 @@ def softargmax(
         where_defined(entropy),
         np.where(defined, np.count_nonzero(is_best, axis=-1), 0),
         defined & (furthest < 0.5),
+        defined & (second >= peak / 4),
         where_defined(margin),
     )
 
@@ -143,6 +148,26 @@ def _weights(x: Array, nan: Array, kind: str, beta: float) -> tuple[Array, Array
             difference = abs(x.astype(object) - best.astype(object)).astype(float).astype(Wide)
         weight = np.where(is_best, Wide(1), np.exp(-Wide(beta) * difference))
     return is_best, np.where(x == worst, 0, weight) if x.dtype.kind == "f" else weight
+
+
+def _modes(
+    x: Array, nan: Array, kind: str, index: Sequence[Array], away: Sequence[Array], lengths: Sequence[int]
+) -> Array:
+    """Which entries of (…, n) no neighbour is better than, and are better than the one a step nearer to the best.
+
+    index: along each axis, the place of each entry, (n,); away: how far it lies from the best, (…, n).
+    """
+    better = np.less if kind == "cost" else np.greater
+    found = ~nan
+    for step in itertools.product((-1, 0, 1), repeat=len(lengths)):
+        beside = [along + d for along, d in zip(index, step, strict=True)]
+        inside = np.all([(at >= 0) & (at < n) for at, n in zip(beside, lengths, strict=True)], axis=0)
+        flat = np.ravel_multi_index(beside, lengths, mode="clip")
+        neighbour, there = x[..., flat], inside & ~nan[..., flat]
+        nearer = any(step) & np.all([np.sign(-along) == d for along, d in zip(away, step, strict=True)], axis=0)
+        found &= ~there | ~better(neighbour, x)
+        found &= ~there | ~nearer | better(x, neighbour)
+    return found
 
 
 def _coordinates(coords: str, n: int) -> Array:
@@ -184,6 +209,12 @@ def assert_answers(got: Any, want: Answer, *, single: bool, scale: float | Seque
     clear = want.margin > unit
     np.testing.assert_array_equal(got.agree[clear], want.agree[clear])
     assert not got.agree[want.hard[0] < 0].any()
+    if got.multimodal is not None:
+        assert got.multimodal.dtype == bool
+        assert got.multimodal.shape == want.multimodal.shape
+        with np.errstate(invalid="ignore"):
+            clear = ~(abs(want.second - want.peak / 4) < 10 * relative * want.peak)
+        np.testing.assert_array_equal(got.multimodal[clear], want.multimodal[clear])
     if got.second is not None:
         # An exponent is rounded in proportion to its size; and what is too small for a float is zero.
         tiny = 1e-30 if single else 1e-300

@@ -11,5 +11,8 @@ FREE = ("hard", "soft", "offset", "peak", "agree")
 
 
 def made(start: int, *free: Any, ids: Sequence[str] | None = None, numbers: Any = None, **columns: Any) -> Slices:
-    """Make slices of columns, the first of them in the order of `FREE`."""
-    return Slices(start, {**dict(zip(FREE, free, strict=False)), **columns}, ids, numbers)
+    """Make slices of columns, the first of them in the order of `FREE`; those with a `second` say whether it counts."""
+    columns = {**dict(zip(FREE, free, strict=False)), **columns}
+    if "second" in columns and "multimodal" not in columns:
+        columns["multimodal"] = columns["second"] >= columns["peak"] / 4
+    return Slices(start, columns, ids, numbers)

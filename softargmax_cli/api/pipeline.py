@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from softargmax_cli.errors import naming
+from softargmax_cli.errors import UndefinedError, naming
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.engine import reduce
+from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Uniformity
 from softargmax_cli.reduction.result import Run
 
 if TYPE_CHECKING:
@@ -99,7 +100,12 @@ class Reduction:
         self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:
-        return self.through(self.reduce, scratch=scratch)
+        uniformity = Uniformity(self.problem)
+        for slices in self.through(self.reduce, scratch=scratch):
+            uniformity.add(slices)
+            yield slices
+        if LOOK_LIKE_WEIGHTS not in self.notes and (hint := uniformity.hint()):
+            self.notes.append(hint)
 
     def through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Iterator[Made]:
         """Yield what `reduce`, called as `engine.reduce` is, makes of the input."""
@@ -122,9 +128,17 @@ class Reduction:
             refusals(source.name),
         ):
             note = self.notes.append
-            yield from reduce(
-                self.source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
-            )
+            try:
+                yield from reduce(
+                    source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
+                )
+            except UndefinedError as error:
+                if error.missing and (places := source.missing()):
+                    more_of_them = f"{error.missing:,} NaNs, the first" if error.missing > 1 else "1 NaN,"
+                    located = UndefinedError(f"{more_of_them} in {places[0]}", error.remedy, error.file)
+                    located.details = tuple(places) if len(places) > 1 else ()
+                    raise located from None
+                raise
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 
 

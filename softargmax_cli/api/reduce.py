@@ -78,7 +78,7 @@ def reduce(
         scores, as "a,b", "a:c", "2:" or "^id" (all but id), or a list of names and numbers.
     delimiter, header, skip, comment, decimal: of text: what separates cells, whether line 1 names the columns, how many
         lines above the table are left out, what begins a comment ("#"), and the decimal mark. Found where not told.
-    fields: which of second, spread, entropy and ties are wanted beside the rest; all of them by default.
+    fields: which of second, spread, entropy, ties and multimodal are wanted beside the rest; all of them by default.
 
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
     ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.

@@ -164,6 +164,7 @@ def _show(
     from softargmax_cli.files.writers import array_format_of, open_writer
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+    from softargmax_cli.reduction.hints import saturation
     from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary, differentiate
     from softargmax_cli.report.slopes import SlopeTable, slope_line
     from softargmax_cli.report.text import signs_of
@@ -193,6 +194,8 @@ def _show(
         ):
             for add in (summary.add, *([] if rows is None else [table.add]), *(writer.write for writer in writers)):
                 add(slices)
+        if by == "x" and (hint := saturation(summary, summary.max_norm, problem)):
+            reduction.notes.append(hint)
         if not asked.quiet:
             say_notes(reduction)
         known = reduction.run.known_shape

@@ -46,6 +46,7 @@ class Looked:
 def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
     """Inspect one input after the other; 0, or 2 where one cannot be used."""
     from softargmax_cli.files.members import SeveralArraysError
+    from softargmax_cli.files.results import ResultError
 
     code, apart = 0, False
     notes: Sequence[str]
@@ -54,6 +55,10 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
             found, notes = _inspected(name, looked)
         except SeveralArraysError as several:
             found, notes = _listed(name, several, looked), ()
+        except ResultError as result:
+            facts = {"input": name, "format": result.kind, "bytes": _bytes_on_disk(name), "members": None}
+            compare = ["softargmax", "check", "INPUT", "--expect", name]
+            found, notes = Inspection({**facts, "result": True}, compare), ()
         except SoftArgmaxError as error:
             say_error(error, verbose=looked.verbose)
             code = FAILED

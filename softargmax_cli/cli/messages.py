@@ -7,7 +7,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, TextIO
 
-from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, as_typed, short_of_memory
+from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, UndefinedError, as_typed, short_of_memory
 from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
     if verbose:
         for line in "".join(traceback.format_exception(error)).splitlines():  # it quotes names and cells, too
             print(legible(line, sys.stderr), file=sys.stderr)
+    details: tuple[str, ...] = ()
     if isinstance(error, SoftArgmaxError):
         what, remedy = as_typed(error.message), as_typed(error.remedy)
+        details = error.details if isinstance(error, UndefinedError) and verbose else ()
     elif isinstance(error, MemoryError):
         what, remedy = "out of memory", "try a smaller --memory"
     elif why := short_of_memory(error):
@@ -34,7 +36,7 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
         what = f"unexpected {type(error).__name__}: {error}"
         remedy = "this is a defect: --verbose shows where, please report it"
     _say("error: " + _shortened(what))
-    for line in remedy.splitlines()[:2]:
+    for line in (*details, *remedy.splitlines()[:2]):
         print("  " + legible(_shortened(line), sys.stderr), file=sys.stderr)
 
 

@@ -39,7 +39,9 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         from distributed import Client
     except ImportError as error:
         what = f"{parameter('scheduler')} and {parameter('workers')} need Dask: {error}"
-        raise MissingDependencyError(what, "pip install 'softargmax[cluster]'") from None
+        raise MissingDependencyError(
+            what, "pip install 'dask[array]' distributed\nthey are in the extra named cluster"
+        ) from None
     where = parameter("scheduler", scheduler) if scheduler else parameter("workers", workers)
     with ExitStack() as stack:
         stack.enter_context(_silence())
@@ -72,7 +74,9 @@ def compare_versions(client: Client) -> list[str]:
             found = f"no {name}" if isinstance(theirs, Exception) else f"{name} {theirs}"
             if package == "softargmax":
                 what = f"the worker {address} has {found}, this machine {ours}"
-                raise ClusterError(what, f"install it there: pip install 'softargmax[cluster]=={ours}'")
+                raise ClusterError(
+                    what, f"install version {ours} there, with the extra named cluster, as it was installed here"
+                )
             notes[f"workers have {found}, this machine {ours}"] = None
     return [*notes]
 

@@ -17,7 +17,7 @@ from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import BOXES, cores
-from softargmax_cli.reduction.lookalike import Lookalike
+from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer
 from softargmax_cli.reduction.reducer import BlockReducer

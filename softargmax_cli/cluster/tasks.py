@@ -85,8 +85,8 @@ def again(found: Part, number: Any, job: Job) -> Part:
     others = (concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
     if not concerns(block, known, problem) and (part < plan.parts - 1 or any(others)):
         return Part(column, None)
-    with session(job) as here, here.loaded(block) as values:
-        return Part(column, here.reducer.about(values, block.start, known, compiled=here.compiled[block.shape]))
+    with session(job) as here, here.loaded(problem.read_again(block)) as values:
+        return Part(column, here.reducer.about(values, block, known, compiled=here.compiled[block.shape]))
 
 
 def added_up(parts: Any) -> Part:

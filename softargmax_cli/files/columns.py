@@ -34,6 +34,8 @@ class Table:
     """The numbers of the first rows in some columns, (rows, columns), NaN where there are none."""
     idle: Collection[int] = ()
     """Positions of columns in which there is nothing at all."""
+    kind: str = "csv"
+    """The file's format."""
 
 
 def position(table: Table, id_column: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import islice
 
@@ -20,6 +20,7 @@ from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.readable import Buffer
 
 Float = npt.NDArray[np.float64]
+Ids = Sequence[str] | None
 
 BATCH = 1 << 16
 """Numbers read at a time."""
@@ -31,28 +32,35 @@ AGAIN = "make it with: softargmax run INPUT -o FILE"
 class Expected:
     """A stored result, read in the order of the slices, a few at a time. Raises InputError where it does not fit."""
 
-    def __init__(self, name: str, axes: int, rows: Iterator[Float]) -> None:
+    def __init__(self, name: str, axes: int, rows: Iterator[tuple[Float, Ids]]) -> None:
         self._name, self._rows = name, rows
         self._rest: Float = np.zeros((0, axes))
+        self._ids: list[str] = []
         self._count = 0
 
-    def __call__(self, slices: int) -> Float:
-        """Read what is expected of the next slices, (axes, slices)."""
+    def __call__(self, slices: int, ids: Ids = None) -> Float:
+        """Read what is expected of the next slices, (axes, slices), whose ids must be those of the result, if any."""
         parts = [self._rest]
         while sum(map(len, parts)) < slices:
             part = next(self._rows, None)
             if part is None:
                 held = self._count + sum(map(len, parts))
                 raise InputError(f"{self._name}: holds {held:,} slices, the input has more")
-            parts.append(part)
+            parts.append(part[0])
+            self._ids += part[1] or ()
         rows: Float = np.concatenate(parts)
+        for k, (mine, theirs) in enumerate(zip(ids or (), self._ids, strict=False)):
+            if mine != theirs:
+                what = f"{self._name}: slice {self._count + k:,} is {theirs!r} there and {mine!r} in the input"
+                raise InputError(what, "compare results of the same rows, in the same order")
+        del self._ids[:slices]
         self._rest, self._count = rows[slices:], self._count + slices
         taken: Float = rows[:slices].T
         return taken
 
     def end(self) -> None:
         """Make sure that nothing is left."""
-        if len(self._rest) or any(map(len, self._rows)):
+        if len(self._rest) or any(len(part) for part, _ in self._rows):
             raise InputError(f"{self._name}: holds more slices than the input, which has {self._count:,}")
 
 
@@ -69,7 +77,7 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Exp
         return
     with ExitStack() as files:
         source = files.enter_context(closing(_opened(path, axes)))
-        with naming(path):
+        with naming(source.name):
             columns = _columns(source, kept, axes)
             if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
                 source = files.enter_context(closing(copied(source, MEMORY)))
@@ -108,7 +116,7 @@ def _columns(source: Source, kept: tuple[int | None, ...], axes: int) -> list[in
     return []
 
 
-def _rows(source: Source, columns: list[int], axes: int) -> Iterator[Float]:
+def _rows(source: Source, columns: list[int], axes: int) -> Iterator[tuple[Float, Ids]]:
     """Read an array or a table from its beginning, (slices, axes) at a time."""
     buffer = Buffer()
     for block in in_order(source, BATCH, "C"):
@@ -116,8 +124,9 @@ def _rows(source: Source, columns: list[int], axes: int) -> Iterator[Float]:
             pending = source.fetch(block)
             if pending is None:
                 return
-            values = pending.load(buffer).values
-            yield np.array(values[:, columns] if columns else values, np.float64).reshape(-1, axes)
+            loaded = pending.load(buffer)
+            values = loaded.values[:, columns] if columns else loaded.values
+            yield np.array(values, np.float64).reshape(-1, axes), loaded.ids
 
 
 def _is_json(path: str) -> bool:
@@ -128,7 +137,7 @@ def _is_json(path: str) -> bool:
     return False
 
 
-def _json_rows(path: str, axes: int) -> Iterator[Float]:
+def _json_rows(path: str, axes: int) -> Iterator[tuple[Float, Ids]]:
     """Read the slices of json or jsonl, each on a line of its own, (slices, axes) at a time."""
     with refusals(path), open(path, encoding="utf-8") as file:
         objects = filter(
@@ -136,6 +145,8 @@ def _json_rows(path: str, axes: int) -> Iterator[Float]:
         )
         while texts := list(islice(objects, BATCH)):
             try:  # null becomes NaN
-                yield np.array([json.loads(text)["soft"] for text in texts], np.float64).reshape(len(texts), axes)
+                read = [json.loads(text) for text in texts]
+                ids = [each["id"] for each in read] if "id" in read[0] else None
+                yield np.array([each["soft"] for each in read], np.float64).reshape(len(texts), axes), ids
             except (ValueError, KeyError, TypeError):
                 raise InputError(f"an object without {axes} numbers under soft", AGAIN, path) from None

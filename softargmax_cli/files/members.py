@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, parameter
+from softargmax_cli.files.results import ResultError, is_result
 from softargmax_cli.files.source import Member
 from softargmax_cli.files.watching import refusals
 
@@ -49,6 +50,8 @@ def chosen(name: str, kind: str, names: Sequence[str], key: str | None, member: 
     numbers = [*islice((each for each in map(member, names) if not each.why_not), FEW + 1)]
     if len(numbers) == 1:
         return numbers[0].name
+    if is_result(names):
+        raise ResultError(name, kind, f"or take an array of it with {parameter('key', 'soft')}")
     members = [member(each) for each in names[:MOST]]
     if not numbers:
         what = f"{name}: no arrays of numbers in it, but {few(names)}"

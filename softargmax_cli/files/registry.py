@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.results import ResultError, is_json_result
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.stores import is_store
 from softargmax_cli.files.streams import LOOK, looked_at, opened
@@ -180,6 +181,8 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, rea
         raise InputError(f"{name}: empty", "is something still to write it?")
     for kind in _kinds(first):
         if isinstance(kind, Refused):
+            if kind.article.startswith("JSON") and is_json_result(first):
+                raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
             raise InputError(f"{name}: {kind.article}; {READABLE} can be read", kind.remedy.replace("FILE", repr(name)))
         return _opened(kind, stream, name, reading)
     packed = first.startswith(b"\x1f\x8b")

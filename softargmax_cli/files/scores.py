@@ -15,6 +15,7 @@ import numpy as np
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.files.columns import Table, called, item, listed, option_value, position, selected, shown
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.results import ResultError, is_result
 
 SAMPLE = 1000
 """Rows from the first on that tell what the columns of a table hold."""
@@ -52,6 +53,11 @@ def choose(table: Table, reading: Reading) -> Columns:
     id_at = None if reading.id_column is None else position(table, reading.id_column)
     chosen, plain = selected(table, spec) if spec is not None else (range(table.width), frozenset())
     told = spec is not None and not spec.startswith("^")
+    if reading.judged and spec is None and is_result(table.titles or ()):
+        raise ResultError(table.name, table.kind, f"or take columns of it with {parameter('columns')}")
+    if not reading.judged and told and id_at is None and "id" in (table.titles or ()):
+        at = list(table.titles or ()).index("id")
+        id_at = None if at in chosen else at
     names = [at for at in table.names if not (told and at in chosen)]
     if id_at is None and names:
         id_at = names[0]

@@ -123,6 +123,10 @@ class Source(ABC):
         for attribute in ("name", "dtype", "stored", "order", "labels", "notes", "facts"):
             setattr(self, attribute, getattr(other, attribute))
 
+    def missing(self) -> Sequence[str]:
+        """Say where the first NaN stand among what has been loaded, ten at most; nothing where an index says it."""
+        return ()
+
     @abstractmethod
     def fetch(self, block: Block) -> Pending | None:
         """Read the next block as far as order requires; None past the end of a table. InputError when closed."""

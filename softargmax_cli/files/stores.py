@@ -53,7 +53,7 @@ def zarr_python() -> Any:
 
 
 def _missing(what: str) -> MissingDependencyError:
-    return MissingDependencyError(what, "pip install 'zarr>=3.1.4' fsspec")
+    return MissingDependencyError(what, "pip install 'zarr>=3.1.4' fsspec\nthey are in the extra named cluster")
 
 
 def share_threads(threads: int) -> None:

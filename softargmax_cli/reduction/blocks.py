@@ -36,6 +36,22 @@ class Block:
         """Length along each axis."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
+    def moved(self, by: Sequence[int]) -> Block:
+        """Return the block so much further to the right along each axis."""
+        return Block(
+            tuple(a + b for a, b in zip(self.start, by, strict=True)),
+            tuple(a + b for a, b in zip(self.stop, by, strict=True)),
+        )
+
+    def bordered(self, axes: Sequence[int], shape: Sequence[int | None]) -> Block:
+        """Widen the block by one entry to either side along `axes`, within an array of `shape`."""
+        lengths = [shape[k] if k in axes else None for k in range(len(shape))]
+        ends = [*zip(self.start, self.stop, lengths, strict=True)]
+        return Block(
+            tuple(a if n is None else max(0, a - 1) for a, _, n in ends),
+            tuple(b if n is None else min(n, b + 1) for _, b, n in ends),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -39,13 +39,13 @@ class BoxReducer:
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
         """Return the state of a box that holds whole slices; see `BlockReducer.whole`."""
-        problem, plan, start = self._problem, self._plan(values), [0] * values.ndim
+        problem, plan, start = self._problem, self._plan(values.shape), [0] * values.ndim
         if not plan.splits:
             return self._found(values, plan, lambda block, piece: self._blocks.whole(piece, compiled=compiled))
         state, misfit = self.part(values, start, compiled=compiled)
         if problem.looks_back:
             known = located(state, problem)
-            sums = self.about(values, start, known, compiled=compiled)
+            sums = self.about(values, Block((0,) * values.ndim, values.shape), known, compiled=compiled)
             state = known.completed(sums, problem.window is not None)
         return state, misfit
 
@@ -56,16 +56,17 @@ class BoxReducer:
             place = [a + b for a, b in zip(start, block.start, strict=True)]
             return self._blocks.part(piece, place, compiled=compiled)
 
-        return self._found(values, self._plan(values), found)
+        return self._found(values, self._plan(values.shape), found)
 
-    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
+    def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
         """Return the sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
-        plan = self._plan(values)
+        plan, outer = self._plan(block.shape), self._problem.read_again(block).start
         whole = SlicesOfBox(self._problem, plan, State)
         for box in plan.boxes():
             of_box, sums = whole.part(known, box[0]), None
-            for block, piece in self._pieces(values, box):
-                place = [a + b for a, b in zip(start, block.start, strict=True)]
+            for inner in box:
+                place = inner.moved(block.start)
+                piece = self._piece(values, self._problem.read_again(place).moved([-a for a in outer]))
                 state = self._blocks.about(piece, place, of_box, compiled=compiled)
                 sums = state if sums is None else added(sums, state)
             assert sums is not None
@@ -79,8 +80,8 @@ class BoxReducer:
         whole, misfits = SlicesOfBox(self._problem, plan, State), _Misfits()
         for box in plan.boxes():
             sums: State | None = None
-            for block, piece in self._pieces(values, box):
-                state, misfit = found(block, piece)
+            for block in box:
+                state, misfit = found(block, self._piece(values, block))
                 misfits.note(misfit, block.start)
                 moved = state.shifted([block.start[axis] for axis in self._problem.ascending])
                 sums = moved if sums is None else merge(sums, moved, self.betas)
@@ -88,14 +89,13 @@ class BoxReducer:
             whole.put(sums, box[0])
         return whole.all(), misfits.all()
 
-    def _plan(self, values: Array) -> Plan:
-        return blocks.plan(values.shape, self._problem.axes, self._order, self._elements, contiguous=False)
+    def _plan(self, shape: tuple[int, ...]) -> Plan:
+        return blocks.plan(shape, self._problem.axes, self._order, self._elements, contiguous=False)
 
-    def _pieces(self, values: Array, box: Sequence[Block]) -> Iterator[tuple[Block, Array]]:
-        for block in box:
-            piece = values[tuple(map(slice, block.start, block.stop))]
-            # A view says nothing of the order that the box has, and by which slices are listed.
-            yield block, piece if self._order == "C" else np.asfortranarray(piece)
+    def _piece(self, values: Array, block: Block) -> Array:
+        piece = values[tuple(map(slice, block.start, block.stop))]
+        # A view says nothing of the order that the box has, and by which slices are listed.
+        return piece if self._order == "C" else np.asfortranarray(piece)
 
 
 class _Misfits:

@@ -232,7 +232,7 @@ class Needs:
 def state_bytes(problem: Problem) -> int:
     """Return the bytes of the state of one slice."""
     axes, needed = len(problem.axes), needed_sums(problem.fields)
-    numbers = 2 + 2 * axes + len(needed - {"second_moment"}) + ("second" in needed)
+    numbers = 2 + 2 * axes + len(needed - {"second_moment"})
     numbers += axes * (("second_moment" in needed) + 2 * (problem.values is not None))
     return 8 * numbers
 
@@ -240,7 +240,7 @@ def state_bytes(problem: Problem) -> int:
 def bytes_reduced(source: Readable, problem: Problem) -> int:
     """Return the bytes that an element takes while its block is reduced."""
     # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
-    arrays = 3 + (problem.window is not None) + ("second" in problem.fields)
+    arrays = 3 + (problem.window is not None) + 2 * problem.modes
     return source.dtype.itemsize + arrays * problem.precision.itemsize + (0 if problem.values is None else 16)
 
 

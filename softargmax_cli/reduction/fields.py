@@ -39,11 +39,12 @@ FIELDS = (
     Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda sums: sums.center + sums.offset, per_axis=True),
     Field("offset", F8, "soft less the coordinate of hard", lambda sums: sums.offset, per_axis=True),
     Field("peak", F8, "the weight at hard, in (0, 1]", lambda sums: 1 / sums.mass),
-    Field("second", F8, "the largest weight away from hard", lambda sums: sums.second(), needs=("second",)),
+    Field("second", F8, "the weight of a second mode; 0 without one", lambda sums: sums.second(), needs=("second",)),
     Field("spread", F8, "the standard deviation of c under p", lambda s: s.spread(), True, needs=("second_moment",)),
     Field("entropy", F8, "-Σ p ln p, in nats", lambda sums: sums.entropy(), needs=("log_moment",)),
     Field("ties", I8, "how many entries equal the maximum", lambda sums: sums.ties(), needs=("ties",)),
     Field("agree", BOOL, "whether hard is the index nearest to soft, on every axis", lambda sums: sums.agree()),
+    Field("multimodal", BOOL, "whether second >= peak / 4", lambda sums: sums.multimodal(), needs=("second",)),
 )
 """The fields of a reduction in the order in which every format lists them."""
 

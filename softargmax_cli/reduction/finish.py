@@ -17,6 +17,9 @@ from softargmax_cli.reduction.state import Float, State
 
 Array = npt.NDArray[Any]
 
+MULTIMODAL = 0.25
+"""The part of the peak from which on a second mode makes a slice multimodal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sums:
@@ -61,6 +64,11 @@ class Sums:
         """Return the weight of a second mode, (m,)."""
         assert self.state.second is not None
         return self.state.second / self.mass
+
+    def multimodal(self) -> Array:
+        """Return whether the second mode has a quarter of the weight of the first, (m,)."""
+        multimodal: Array = self.second() >= MULTIMODAL * (1 / self.mass)
+        return multimodal
 
     def agree(self) -> Array:
         """Return whether hard is the index nearest to soft on every axis, (m,)."""

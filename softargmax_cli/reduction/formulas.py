@@ -36,6 +36,15 @@ class Layout:
     """True where maximum and hard are inputs: those of slices of which the block holds a part."""
     careful: bool = False
     """True where scores may be NaN or +inf, and slices −inf throughout. Blocks are first tried without."""
+    border: tuple[tuple[int, int], ...] = ()
+    """How many entries of a block's neighbours x has before and after it, along each of `axes`: 0 or 1; none at all by
+    default. They decide what a second mode is, and count for nothing else."""
+
+    @property
+    def bordered(self) -> tuple[int, ...]:
+        """The shape of x, with the border."""
+        borders = dict(zip(self.axes, self.border, strict=False))
+        return tuple(n + sum(borders.get(axis, (0, 0))) for axis, n in enumerate(self.shape))
 
 
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
@@ -118,6 +127,43 @@ class Formulas:
             for axis, at in zip(self.layout.axes, position, strict=True)
         ]
         return functools.reduce(lambda a, b: ops.LogicalOr(x=a, y=b), far)
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Return x without its border."""
+        for axis, (before, after) in zip(self.layout.axes, self.layout.border, strict=False):
+            if before or after:
+                x = self._stretch(x, axis, before)
+        return x
+
+    def modes(self, x: Tensor, bordered: Tensor, position: Sequence[Tensor]) -> Tensor:
+        """Tell which entries are as large as all neighbours, and larger than the one on the way to `position`.
+
+        bordered: x with its border. What lies beyond the array counts as the lowest of numbers. Both the largest
+        neighbour and the one on the way are found axis by axis.
+        """
+        ops, layout = self.ops, self.layout
+        borders = layout.border or ((0, 0),) * len(layout.axes)
+        padding = np.zeros((len(layout.shape), 2), I4)
+        padding[list(layout.axes)] = 1 - np.array(borders, I4)
+        lowest = self.full(-math.inf) if self.exact.kind == "f" else np.asarray(np.iinfo(self.exact).min, self.exact)
+        around = ops.PadV2(input=bordered, paddings=padding, constant_values=lowest)
+        nearer = around
+        for number, (axis, at) in enumerate(zip(layout.axes, position, strict=True)):
+            place = self._along(axis, layout.shape[axis])
+            before, here, after = (self._stretch(nearer, axis, start) for start in range(3))
+            sides = (before, here, after) if number == 0 else (self._stretch(around, axis, k) for k in range(3))
+            if len(layout.axes) > 1:
+                before = ops.SelectV2(condition=ops.Equal(x=place, y=at), t=here, e=before)
+            nearer = ops.SelectV2(condition=ops.Less(x=place, y=at), t=after, e=before)
+            around = functools.reduce(lambda a, b: ops.Maximum(x=a, y=b), sides)
+        highest, above = ops.GreaterEqual(x=x, y=around), ops.Greater(x=x, y=nearer)
+        return ops.LogicalAnd(x=highest, y=above)
+
+    def _stretch(self, x: Tensor, axis: int, start: int) -> Tensor:
+        """Return as much of x along `axis` as the block is long, from `start` on."""
+        begin, size = np.zeros(len(self.layout.shape), I4), np.full(len(self.layout.shape), -1, I4)
+        begin[axis], size[axis] = start, self.layout.shape[axis]
+        return self.ops.Slice(input=x, begin=begin, size=size)
 
     def largest(self, weight: Tensor, where: Tensor) -> Tensor:
         """(s,): the largest of some weights, 0 where there are none."""

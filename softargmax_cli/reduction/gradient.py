@@ -167,11 +167,13 @@ class BlockDifferentiator(BlockReducer):
         about = np.clip(hard, -margin, lengths - 1 + margin)
         seeds, defined = self._seeds(known, hard - about)
         moment = "moment" if problem.values is None else "value_moment"
-        layout = self._layout(
-            *(x, axes, ("mass", moment), problem.window), known=True, careful=by == "beta" or needs_care(values, known)
+        layout = replace(
+            self._layout(x, axes, ("mass", moment), problem.window),
+            precision=problem.precision,
+            known=True,
+            careful=by == "beta" or needs_care(values, known),
         )
-        layout = replace(layout, precision=problem.precision)
-        places = () if problem.values is None else self._places(values, start)
+        places = () if problem.values is None else self._places(values.shape, start)
         centers = [*known.place] if places and known.place is not None else []
         beta = np.asarray(problem.beta or 0, F8) if by == "beta" else np.asarray(problem.beta or 0, problem.precision)
         maximum = known.maximum.astype(exact_dtype(layout.dtype, layout.precision), copy=False)
@@ -229,12 +231,13 @@ class BoxDifferentiator(BoxReducer):
         self, values: Array, start: Sequence[int], known: State, by: By, *, keep: bool, compiled: bool
     ) -> tuple[Slope, Array | None]:
         """Return what the gradient over a box is like, and with `keep` itself; see `BlockDifferentiator.slope`."""
-        plan, gradient = self._plan(values), None
+        plan, gradient = self._plan(values.shape), None
         whole = SlicesOfBox(self._problem, plan, Slope)
         for box in plan.boxes():
             of_box, slope = whole.part(known, box[0]), None
-            for block, piece in self._pieces(values, box):
+            for block in box:
                 place = [a + b for a, b in zip(start, block.start, strict=True)]
+                piece = self._piece(values, block)
                 one, part = self._slopes.slope(piece, place, of_box, by, keep=keep, compiled=compiled)
                 slope = joined(slope, one)
                 if part is not None:

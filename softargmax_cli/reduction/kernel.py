@@ -20,17 +20,17 @@ def block_sums(
 ) -> list[Tensor]:
     """Sum one block: the parts of a `state.State`, slices in the order of the axes that stay.
 
-    x: `layout.shape` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight;
+    x: `layout.bordered` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight;
     places: the coordinate of each index of the block, float64, one (n,) for each reduced axis, where coordinates are
     values; known, where the layout says so: maximum (s,) in the dtype of `exact_dtype`, for each reduced axis hard (s,)
     in the precision, counted within the block and perhaps outside of it, and with places the coordinates there, (s,).
 
-    Returns `layout.outputs` for s slices and a reduced axes. All but "total", "second" and "runner" count only weights
-    within the window. Weights are relative to that of the maximum.
+    Returns `layout.outputs` for s slices and a reduced axes. All but "total" and "second" count only weights within
+    the window. Weights are relative to that of the maximum.
         maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
         weights; moment (a, s): Σ w (i − hard); second_moment (a, s): of squares; value_moment, value_second (a, s):
-        likewise of values; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest weight beyond the radius;
-        runner (s,): the largest but that at hard; nans (s,): how many there are, where the layout is careful.
+        likewise of values; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local maxima beyond
+        the radius (see `Formulas.modes`), 0 without one; nans (s,): how many there are, where the layout is careful.
     All are floats but the maximum of integers. NaNs count as absent where the layout is careful; else the total of
     their slice, or the mass where there is no window, is NaN, as it is for negative "probs".
     """
@@ -41,7 +41,8 @@ def block_sums(
     if layout.careful:
         nan = ops.IsNan(x=x)
         x = ops.SelectV2(condition=nan, t=block.full(absent), e=x)
-        results["nans"] = block.sum(block.number(nan)) if "nans" in layout.outputs else None
+        results["nans"] = block.sum(block.number(block.inside(nan))) if "nans" in layout.outputs else None
+    bordered, x = x, block.inside(x)
     if layout.known:
         top, *at = [block.unflat(row) for row in known]
         hard, centers = at[: len(layout.axes)], at[len(layout.axes) :]
@@ -57,9 +58,8 @@ def block_sums(
     weight, log_weight = block.weights(x, top, hit, beta)
 
     if "second" in layout.outputs:
-        results["second"] = block.largest(weight, block.beyond(hard, layout.radius))
-    if "runner" in layout.outputs:
-        results["runner"] = block.largest(weight, block.beyond(hard, 0))
+        far = block.beyond(hard, layout.radius)
+        results["second"] = block.largest(weight, ops.LogicalAnd(x=far, y=block.modes(x, bordered, hard)))
     if layout.window is not None:
         if "total" in layout.outputs:
             results["total"] = block.sum(weight)

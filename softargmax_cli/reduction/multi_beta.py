@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.formulas import F8, I4, Formulas, Layout, Tensor, exact_dtype
 from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.reducer import Array, Misfit, collapse, judged, needs_care
@@ -121,12 +122,12 @@ class MultiBetaReducer:
         """
         return self._found(values, start, None, compiled, summed=self._problem.window is None)
 
-    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
+    def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
         """Sum over a block about a maximum and its place that are known, for all of the block's slices.
 
         known: `hard` counted in the whole array.
         """
-        problem = self._problem
+        problem, start = self._problem, block.start
         x, axes = collapse(values, problem.axes)
         hard = known.hard[:, 0] - np.array([start[axis] for axis in problem.ascending])[:, None]
         margin = min(problem.radius, FURTHEST) + 1  # further away, all is as far

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.coordinates import KINDS, Coordinates, Values
+from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.formulas import Kind
 
 NanPolicy = Literal["error", "omit", "propagate"]
@@ -207,7 +209,16 @@ class Problem:
     @property
     def looks_back(self) -> bool:
         """True where a weight counts or not by its distance from the maximum, which must be found first."""
-        return self.window is not None or ("second" in self.fields and len(self.axes) > 1)
+        return self.window is not None or self.modes
+
+    @property
+    def modes(self) -> bool:
+        """True where second modes are wanted."""
+        return "second" in needed_sums(self.fields)
+
+    def read_again(self, block: Block) -> Block:
+        """Return what a second pass reads for a block: where modes are wanted, also the entries next to it."""
+        return block.bordered(self.axes, self.shape) if self.modes else block
 
     @property
     def radius(self) -> int:

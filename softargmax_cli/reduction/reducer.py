@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.blocks import step_of
+from softargmax_cli.reduction.blocks import Block, step_of
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.formulas import Layout, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
@@ -50,7 +50,7 @@ class Reducer(Protocol):
     def betas(self) -> float | npt.NDArray[np.float64] | None: ...
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]: ...
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]: ...
-    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State: ...
+    def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State: ...
 
 
 class BlockReducer:
@@ -89,34 +89,42 @@ class BlockReducer:
         """
         if self._problem.window is not None:  # what a second pass needs
             return self._found(values, [*PARTS, *self._ties], None, (), compiled)
-        runner = ["runner"] if self._second and len(self._problem.axes) == 1 else []
-        outputs = ["maximum", "hard", *self._sums, *self._ties, *(self._second if runner else []), *runner]
-        return self._found(values, outputs, None, self._places(values, start), compiled)
+        outputs = ["maximum", "hard", *self._sums, *self._ties]
+        return self._found(values, outputs, None, self._places(values.shape, start), compiled)
 
-    def about(self, values: Array, start: Sequence[int], known: State, *, compiled: bool) -> State:
+    def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
         """Sum over a block about a maximum and its place that are known, for all of the block's slices.
 
-        known: `hard` counted in the whole array.
+        values: those of `Problem.read_again(block)`; known: `hard` counted in the whole array.
         """
-        problem = self._problem
+        problem, outer = self._problem, self._problem.read_again(block)
         x, axes = collapse(values, problem.axes)
+        border = tuple((block.start[k] - outer.start[k], outer.stop[k] - block.stop[k]) for k in problem.ascending)
         margin = min(problem.radius, FURTHEST) + 1  # further away, all is as far
-        lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
-        hard = known.hard - np.array([start[axis] for axis in problem.ascending])[:, None]
+        lengths = np.array([block.shape[axis] for axis in problem.ascending])[:, None]
+        hard = known.hard - np.array([block.start[axis] for axis in problem.ascending])[:, None]
         hard = np.clip(hard, -margin, lengths - 1 + margin).astype(problem.precision)
         sums, inputs = ["mass", "moment"], [known.maximum, *hard]
         if problem.window is not None:
             sums = self._sums
             inputs += [] if known.place is None else [*known.place]
-        layout = self._layout(
-            x, axes, [*sums, *self._second], problem.window, known=True, careful=needs_care(values, known)
+        shape = list(x.shape)
+        for axis, length in zip(axes, lengths[:, 0].tolist(), strict=True):
+            shape[axis] = length
+        layout = replace(
+            self._layout(x, axes, [*sums, *self._second], problem.window),
+            shape=tuple(shape),
+            border=border,
+            known=True,
+            careful=needs_care(values, known),
         )
-        return State(known.maximum, known.hard, **self._run(layout, x, self._places(values, start), inputs, compiled))
+        places = self._places(block.shape, block.start)
+        return State(known.maximum, known.hard, **self._run(layout, x, places, inputs, compiled))
 
-    def _places(self, values: Array, start: Sequence[int]) -> Sequence[Array]:
-        """Return the coordinates of the block's indices along each reduced axis, where coordinates are values."""
+    def _places(self, shape: Sequence[int], start: Sequence[int]) -> Sequence[Array]:
+        """Return the coordinates of a block's indices along each reduced axis, where coordinates are values."""
         pairs = zip(self._problem.places, self._problem.ascending, strict=False)
-        return [places[start[axis] : start[axis] + values.shape[axis]] for places, axis in pairs]
+        return [places[start[axis] : start[axis] + shape[axis]] for places, axis in pairs]
 
     def _found(
         self, values: Array, outputs: Sequence[str], window: int | None, places: Sequence[Array], compiled: bool
@@ -135,13 +143,9 @@ class BlockReducer:
         spoilt, misfit = judged(nans > 0, values, problem.nan)
         return state if spoilt is None else replace(state, mass=np.where(spoilt, np.nan, state.mass)), misfit
 
-    def _layout(
-        self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None, **more: bool
-    ) -> Layout:
+    def _layout(self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None) -> Layout:
         problem = self._problem
-        return Layout(
-            x.shape, axes, x.dtype, problem.precision, tuple(outputs), problem.kind, window, problem.radius, **more
-        )
+        return Layout(x.shape, axes, x.dtype, problem.precision, tuple(outputs), problem.kind, window, problem.radius)
 
     def _state(self, layout: Layout, x: Array, places: Sequence[Array], compiled: bool) -> tuple[State, Array]:
         """Return the state of a block, and for each slice its NaNs, or without care the mass of all its weights."""
@@ -167,7 +171,7 @@ class BlockReducer:
     def _function(self, layout: Layout, places: int, compiled: bool) -> Function:
         lengths = [layout.shape[axis] for axis in layout.axes]
         slices = math.prod(layout.shape) // math.prod(lengths)
-        inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.shape, layout.dtype), ((), layout.precision)]
+        inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.bordered, layout.dtype), ((), layout.precision)]
         wide = np.dtype("float64")
         inputs += [((length,), wide) for length in lengths[:places]]
         if layout.known:

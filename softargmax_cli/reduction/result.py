@@ -12,9 +12,6 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.fields import BY_NAME, NAMES
 
-MULTIMODAL = 0.25
-"""The largest weight away from the hard argmax from which on a slice is said to have several modes."""
-
 Array = npt.NDArray[Any]
 
 
@@ -108,7 +105,7 @@ class Summary:
     tied: int | None = None
     """Slices whose maximum occurs more than once; None when ties were not counted."""
     multimodal: int | None = None
-    """Slices with a second mode of at least `MULTIMODAL`; None when nobody asked for `second`."""
+    """Slices with a second mode; None when nobody asked for it."""
 
     def add(self, slices: Slices) -> None:
         """Take a run of slices into account."""
@@ -126,8 +123,8 @@ class Summary:
             self.offsets += distance.size
         if slices.ties is not None:
             self.tied = (self.tied or 0) + int(np.count_nonzero(slices.ties > 1))
-        if slices.second is not None:
-            self.multimodal = (self.multimodal or 0) + int(np.count_nonzero(slices.second >= MULTIMODAL))
+        if slices.multimodal is not None:
+            self.multimodal = (self.multimodal or 0) + int(np.count_nonzero(slices.multimodal))
 
     def join(self, other: Summary) -> None:
         """Take into account the slices of another summary."""

@@ -48,9 +48,7 @@ class State:
     value_moment: Float | None = None
     """(a, s): Σ w (v − place)."""
     second: Float | None = None
-    """(s,): the largest weight outside the neighbourhood of `hard`."""
-    runner: Float | None = None
-    """(s,): the largest weight but that at `hard`, where parts of one axis are merged."""
+    """(s,): the weight of a second mode. It needs the `hard` of the whole slice: parts have it after a second pass."""
 
     @classmethod
     def identity(cls, slices: int, axes: int, dtype: npt.DTypeLike = np.float64, *, wanted: Collection[str]) -> State:
@@ -95,26 +93,15 @@ class State:
 
 
 def merge(a: State, b: State, beta: float | Float | None) -> State:
-    """Merge two states of the same slices, over disjoint parts of the reduced axes.
+    """Merge two states of the same slices, over disjoint parts of the reduced axes, without `second`.
 
-    beta: None where the scores are weights; (b, 1) where the states have several (see `multi_beta`). Where they have
-    `second`, they are stretches of one axis that lie side by side, each without a gap, and the neighbourhood of an
-    index is what lies next to it.
+    beta: None where the scores are weights; (b, 1) where the states have several (see `multi_beta`).
     """
     a_leads = (a.maximum > b.maximum) | ((a.maximum == b.maximum) & _precedes(a.hard, b.hard))
     maximum = np.where(a_leads, a.maximum, b.maximum)
     hard = np.where(a_leads, a.hard, b.hard)
     place = None if a.place is None or b.place is None else np.where(a_leads, a.place, b.place)
-    log_a, log_b = _log_scale(a.maximum, maximum, beta), _log_scale(b.maximum, maximum, beta)
-    left, right = _move(a, maximum, hard, place, log_a), _move(b, maximum, hard, place, log_b)
-    second = runner = None
-    if left.second is not None and right.second is not None and left.runner is not None and right.runner is not None:
-        # Of the part that does not lead, the neighbourhood of the other's hard holds its own hard alone, if anything.
-        top = np.where(a_leads, np.exp(log_b) * (b.mass > 0), np.exp(log_a) * (a.mass > 0))
-        close = abs(a.hard[0] - b.hard[0]) == 1
-        beyond = np.where(close, np.where(a_leads, right.runner, left.runner), top)
-        second = np.maximum(np.where(a_leads, left.second, right.second), beyond)
-        runner = np.maximum(np.where(a_leads, left.runner, right.runner), top)
+    left, right = (_move(part, maximum, hard, place, _log_scale(part.maximum, maximum, beta)) for part in (a, b))
     return State(
         maximum,
         hard,
@@ -125,8 +112,6 @@ def merge(a: State, b: State, beta: float | Float | None) -> State:
         _sum(left.ties, right.ties),
         place,
         _sum(left.value_moment, right.value_moment),
-        second,
-        runner,
     )
 
 
@@ -175,8 +160,6 @@ def _move(
         None if part.ties is None else np.where(part.maximum == maximum, part.ties, 0.0),
         place,
         None if part.value_moment is None else (first + about * part.mass) * scale,
-        None if part.second is None else part.second * scale,
-        None if part.runner is None else part.runner * scale,
     )
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.budget import REDUCTION
-from softargmax_cli.reduction.lookalike import tolerance
+from softargmax_cli.reduction.hints import tolerance
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer, Pending, Readable
 from softargmax_cli.reduction.stream import in_order

@@ -20,11 +20,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.errors import InputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION
-from softargmax_cli.reduction.lookalike import Lookalike
+from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Lookalike
 from softargmax_cli.reduction.order import Scratch
 from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
@@ -42,7 +42,6 @@ WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
 FIRST_COMPILED = 4
 """The block of a table or a pipe from which on programs are compiled, since its length is not known or only claimed."""
-LOOK_LIKE_WEIGHTS = f"slices sum to 1 and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 Worth = Mapping[tuple[int, ...], bool]
 """For each shape of blocks, whether there are enough to compile a program for it."""
 
@@ -242,7 +241,7 @@ class Stream(ABC, Generic[Answers]):
     def _tasks(self, plan: Iterable[tuple[Block, bool]], known: State | None) -> Iterator[Task]:
         waiting: Task | None = None
         for block, compiled in plan:
-            pending = self.source.fetch(block)
+            pending = self.source.fetch(block if known is None else self.problem.read_again(block))
             if waiting is not None:
                 # Of a table's last block, whose shape comes but once, no program is worth making.
                 yield waiting if pending is not None else replace(waiting, compiled=False)
@@ -261,8 +260,8 @@ class Stream(ABC, Generic[Answers]):
         values, rows = loaded.values, len(loaded.values)
         part: Part[Answers] = Part(task.block, task.pending.nbytes, rows)
         if task.known is not None:
-            state = self.reducer.about(values, task.block.start, task.known, compiled=task.compiled)
-            return replace(part, state=state)
+            state = self.reducer.about(values, task.block, task.known, compiled=task.compiled)
+            return replace(part, nbytes=_nbytes(self.source, task.block), state=state)
         problem, table = self.problem, self.problem.shape[0] is None
         if table and not rows:
             return part
@@ -295,7 +294,7 @@ class Stream(ABC, Generic[Answers]):
 
 def concerns(block: Block, found: State, problem: Problem) -> bool:
     """Tell whether a block can add to slices whose maximum has been found."""
-    if "second" in problem.fields or problem.window is None:
+    if problem.modes or problem.window is None:
         return True
     axes, window = problem.ascending, min(problem.window, FURTHEST)
     start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))

@@ -64,7 +64,9 @@ class Undefined:
             if name in self._counts:
                 count = self._counts[name]
                 what = f"1 {name}," if count == 1 else f"{count:,} {name}s, the first"
-                raise UndefinedError(f"{what} at index {index_text(self._firsts[name])}", remedy)
+                raise UndefinedError(
+                    f"{what} at index {index_text(self._firsts[name])}", remedy, missing=count * (name == NAN)
+                )
         if self._slices:
             raise UndefinedError(self._without_weight(), POLICIES)
 

@@ -76,7 +76,7 @@ def look() -> Iterator[None]:
         if error.name != "matplotlib":  # it is there, and fails
             raise
         what = f"{parameter('plot')} draws with matplotlib, which is not installed"
-        raise MissingDependencyError(what, "pip install 'softargmax[plot]'") from None
+        raise MissingDependencyError(what, "pip install matplotlib\nit is the extra named plot") from None
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches and fonts
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

@@ -18,6 +18,8 @@ FORMATS = {
     "parquet": "Parquet",
     "csv": "CSV",
     "csv.gz": "CSV, gzipped",
+    "json": "JSON",
+    "jsonl": "JSON lines",
 }
 ORDERS = {"C": "C (the last axis is contiguous)", "F": "Fortran (the first axis is contiguous)"}
 DELIMITERS = {"\t": "tab", " ": "space"}
@@ -92,6 +94,8 @@ class Inspection:
         if facts["bytes"] is not None:
             exact = f" ({facts['bytes']:,} bytes)" if facts["bytes"] >= 1024 and "shape" in facts else ""
             yield "on disk", [nbytes_text(facts["bytes"]) + exact]
+        if facts.get("result"):
+            yield "holds", ["a result of softargmax, not scores"]
         if facts["members"]:
             yield "holds", _arrays(facts["members"], self.count or len(facts["members"]), signs)
         delimiter, header = facts.get("delimiter"), facts.get("header")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from softargmax_cli.reduction.result import MULTIMODAL, Run, Slices, Summary
+from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.text import FULL, Signs, brief, printable
 
-TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree")
+TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree", "multimodal")
 """The fields that the table shows, or marks slices by."""
 
 
@@ -65,9 +65,7 @@ def settings(run: Run, signs: Signs) -> list[str]:
 
 def multimodal(slices: Slices) -> list[bool]:
     """Say of each slice whether it has a second mode."""
-    if slices.second is None:
-        return [False] * len(slices)
-    return [second >= MULTIMODAL for second in slices.second.tolist()]
+    return [False] * len(slices) if slices.multimodal is None else slices.multimodal.tolist()
 
 
 def marks(slices: Slices, signs: Signs) -> Iterator[str]:

@@ -15,7 +15,7 @@ from command import Done
 from oracle import FIELDS, PER_AXIS, Answer, assert_answers
 
 TEXTUAL = {"csv": ",", "tsv": "\t"}
-DTYPES = {"hard": "i8", "ties": "i8", "agree": "?"}
+DTYPES = {"hard": "i8", "ties": "i8", "agree": "?", "multimodal": "?"}
 
 
 def assert_answered(
@@ -76,7 +76,7 @@ def _columns(header: list[str], name: str) -> list[str]:
 
 
 def _numbers(name: str, cells: list[str]) -> npt.NDArray[Any]:
-    if name == "agree":
+    if name in ("agree", "multimodal"):
         assert set(cells) <= {"true", "false"}
         return np.array([cell == "true" for cell in cells])
     return np.array([int(cell) if name in DTYPES else float(cell) for cell in cells], DTYPES.get(name, "f8"))

@@ -32,7 +32,7 @@ def sources() -> list[Path]:
 def test_options_in_texts_exist(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     named = {f"--{name.replace('_', '-')}" for name in re.findall(r"parameter\(\s*[\"'](\w+)[\"']", text)}
-    written = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", text))
+    written = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*(?![\w-])", text))
     assert (named | written) - ELSEWHERE <= OPTIONS
 
 

@@ -131,7 +131,7 @@ def test_another_version_is_refused(inside: Inside, doomed: Any) -> None:
     done = inside("run", "x.npy", "--scheduler", doomed.scheduler.address)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 2)
     assert "has softargmax 0.0.1, this machine " in done.err
-    assert "  install it there: pip install 'softargmax[cluster]==" in done.err
+    assert "  install version " in done.err
 
 
 def test_no_worker(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

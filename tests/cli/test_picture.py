@@ -88,7 +88,7 @@ def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingDependencyError) as raised:
         Picture(str(tmp_path / "a.png"), force=False)
-    assert raised.value.remedy == "pip install 'softargmax[plot]'"
+    assert raised.value.remedy == "pip install matplotlib\nit is the extra named plot"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -291,7 +291,7 @@ def test_matplotlib_is_loaded_for_a_picture_only(inside: Inside, monkeypatch: py
     assert inside("run", "v.npy").code == 0
     done = inside("run", "v.npy", "--plot", "p.png")
     assert done.code == 2
-    assert done.err.splitlines()[1] == "  pip install 'softargmax[plot]'"
+    assert done.err.splitlines()[1] == "  pip install matplotlib"
 
 
 def test_sparklines_of_what_can_be_read_again(inside: Inside) -> None:

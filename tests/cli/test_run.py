@@ -18,7 +18,7 @@ from command import ROOT, TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
 
 SAMPLES = ROOT / "samples"
 FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
-COLUMNS = ["hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree"]
+COLUMNS = ["hard", "soft", "offset", "peak", "second", "spread", "entropy", "ties", "agree", "multimodal"]
 TUTORIAL_SOFT = [0.0, 0.9999546, 1.9999546]
 
 Numbers = npt.NDArray[Any]
@@ -201,11 +201,13 @@ def test_fields_of_a_plain_array(shown: dict[str, Done]) -> None:
         "entropy": 0.0,
         "ties": 1,
         "agree": True,
+        "multimodal": False,
     }
     arrays = read_arrays(shown["npz"].raw)
     assert list(arrays) == COLUMNS
     assert {name: (array.dtype.str, array.shape) for name, array in arrays.items()} == {
-        name: ({"hard": "<i8", "ties": "<i8", "agree": "|b1"}.get(name, "<f8"), (3,)) for name in COLUMNS
+        name: ({"hard": "<i8", "ties": "<i8", "agree": "|b1", "multimodal": "|b1"}.get(name, "<f8"), (3,))
+        for name in COLUMNS
     }
 
 
@@ -219,17 +221,21 @@ def test_every_field_against_its_formula(softargmax: Softargmax) -> None:
     p /= p.sum(1, keepdims=True)
     i = np.arange(9)
     soft, hard = p @ i, x.argmax(1)
-    away = abs(i - hard[:, None]) > 1
+    padded = np.pad(p, ((0, 0), (1, 1)))
+    left, right = p > padded[:, :-2], p > padded[:, 2:]
+    mode = np.where(i < hard[:, None], right & ~(padded[:, :-2] > p), left & ~(padded[:, 2:] > p))
+    mode &= abs(i - hard[:, None]) > 1
     want = {
         "hard": hard,
         "soft": soft,
         "offset": soft - hard,
         "peak": p.max(1),
-        "second": np.where(away, p, 0).max(1),
+        "second": np.where(mode, p, 0).max(1),
         "spread": np.sqrt((p * (i - soft[:, None]) ** 2).sum(1)),
         "entropy": -(p * np.log(p)).sum(1),
         "ties": (x == x.max(1, keepdims=True)).sum(1),
         "agree": np.abs(soft - hard) < 0.5,
+        "multimodal": np.where(mode, p, 0).max(1) >= p.max(1) / 4,
     }
     assert want["ties"].tolist() == [1, 1, 2, 1, 1, 1]
     for name, values in want.items():
@@ -527,13 +533,14 @@ def test_nan_propagated(with_nan: Softargmax) -> None:
                 "hard": -1,
                 "ties": 0,
                 "agree": False,
+                "multimodal": False,
             }
         ] * 3
         assert [{key: row[key] for key in empty[0]} for row in document["slices"][1:]] == empty
         assert document["slices"][0]["hard"] == 2
         assert document["summary"]["undefined"] == 3
     text = with_nan("run", "nan.csv", "--nan", "propagate", "--format", "csv")
-    assert text.lines[2:] == [f"{k},-1,nan,nan,nan,nan,nan,nan,0,false" for k in (1, 2, 3)]
+    assert text.lines[2:] == [f"{k},-1,nan,nan,nan,nan,nan,nan,0,false,false" for k in (1, 2, 3)]
     table = with_nan("run", "nan.npy", "--nan", "propagate")
     assert table_rows(table)[1] == ["1", "–", "–", "–", "–", "–", "–", "█ ▁", "∅ undefined"]
     assert table.lines[-1].endswith(" · 3 undefined")

@@ -320,5 +320,5 @@ def test_without_matplotlib(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> 
     inside.save("x.npy", [[1, 2]])
     done = inside("sweep", "x.npy", "--plot", "x.png")
     assert done.code == 2
-    assert "pip install 'softargmax[plot]'" in done.err
+    assert "  pip install matplotlib\n  it is the extra named plot\n" in done.err
     assert inside.names() == {"x.npy"}

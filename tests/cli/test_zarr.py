@@ -368,6 +368,7 @@ def test_with_packages_that_are_too_old(inside: Inside, monkeypatch: pytest.Monk
     assert done.err.splitlines() == [
         f"softargmax: error: Zarr needs zarr-python 3; this is {zarr.__version__}",
         "  pip install 'zarr>=3.1.4' fsspec",
+        "  they are in the extra named cluster",
     ]
     with monkeypatch.context() as patch:
         patch.setattr(sys, "version_info", (3, 10, 0))

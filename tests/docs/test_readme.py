@@ -271,7 +271,7 @@ def test_what_is_stale_is_made_again_and_what_is_not_stays() -> None:
     made = renewed(STALE)
     assert made.startswith(
         "```console\n$ softargmax run samples/tutorial.npy --format csv\n"
-        "index,hard,soft,offset,peak,second,spread,entropy,ties,agree\n0,0,0.0,0.0,"
+        "index,hard,soft,offset,peak,second,spread,entropy,ties,agree,multimodal\n0,0,0.0,0.0,"
     )
     close = re.sub(r"0\.99995460\d*", "0.9999546", made)
     assert close != made

@@ -254,7 +254,7 @@ def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingDependencyError, match="an HDF5 file") as caught:
         read(path)
-    assert caught.value.remedy == "pip install h5py hdf5plugin"
+    assert caught.value.remedy == "pip install h5py hdf5plugin\nthey are the extra named hdf5"
 
 
 def test_hdf5_datasets_that_are_found_once(tmp_path: Path) -> None:

@@ -125,10 +125,10 @@ def names_in(folder: Path) -> list[str]:
 def test_csv_literally(tmp_path: Path) -> None:
     save(tmp_path / "a.csv", run_of(3, 4), [TUTORIAL], (3, 4))
     assert (tmp_path / "a.csv").read_bytes() == (
-        b"index,hard,soft,offset,peak,second,spread,entropy,ties,agree\n"
-        b"0,0,0.0,0.0,1.0,0.0,0.0,0.0,1,true\n"
-        b"1,1,0.9999546021312976,-4.5397868702434e-05,0.9999546021312976,2.5e-12,0.006737641,0.0005,1,true\n"
-        b"2,2,1.9999546021312975,-4.5397868702434e-05,0.9999546021312976,0.375,0.006737641,0.0005,2,false\n"
+        b"index,hard,soft,offset,peak,second,spread,entropy,ties,agree,multimodal\n"
+        b"0,0,0.0,0.0,1.0,0.0,0.0,0.0,1,true,false\n"
+        b"1,1,0.9999546021312976,-4.5397868702434e-05,0.9999546021312976,2.5e-12,0.006737641,0.0005,1,true,false\n"
+        b"2,2,1.9999546021312975,-4.5397868702434e-05,0.9999546021312976,0.375,0.006737641,0.0005,2,false,true\n"
     )
 
 
@@ -136,9 +136,9 @@ def test_tsv_of_undefined_labelled_slices_literally(tmp_path: Path) -> None:
     run = run_of(2, 2, has_ids=True, labels=["cat", "dog"])
     save(tmp_path / "a.tsv", run, [slices_of([1.0, NAN], ids=["x", "y,z"])], (2, 2))
     assert (tmp_path / "a.tsv").read_bytes() == (
-        b"index\tid\thard\tlabel\tsoft\toffset\tpeak\tsecond\tspread\tentropy\tties\tagree\n"
-        b"0\tx\t1\tdog\t1.0\t0.0\t0.5\t0.125\t0.25\t0.75\t1\ttrue\n"
-        b"1\ty,z\t-1\t\tnan\tnan\tnan\tnan\tnan\tnan\t0\tfalse\n"
+        b"index\tid\thard\tlabel\tsoft\toffset\tpeak\tsecond\tspread\tentropy\tties\tagree\tmultimodal\n"
+        b"0\tx\t1\tdog\t1.0\t0.0\t0.5\t0.125\t0.25\t0.75\t1\ttrue\ttrue\n"
+        b"1\ty,z\t-1\t\tnan\tnan\tnan\tnan\tnan\tnan\t0\tfalse\tfalse\n"
     )
 
 
@@ -147,9 +147,10 @@ def test_jsonl_literally(tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", run, [slices_of([1.0, NAN], ids=["x", 'y"é'])], (2, 2), name_inputs=True)
     assert (tmp_path / "a.jsonl").read_text("utf-8") == (
         '{"input": "scores.npy", "index": [0], "id": "x", "hard": 1, "label": "dog", "soft": 1.0, "offset": 0.0, '
-        '"peak": 0.5, "second": 0.125, "spread": 0.25, "entropy": 0.75, "ties": 1, "agree": true}\n'
+        '"peak": 0.5, "second": 0.125, "spread": 0.25, "entropy": 0.75, "ties": 1, "agree": true, "multimodal": true}\n'
         '{"input": "scores.npy", "index": [1], "id": "y\\"é", "hard": -1, "label": null, "soft": null, '
-        '"offset": null, "peak": null, "second": null, "spread": null, "entropy": null, "ties": 0, "agree": false}\n'
+        '"offset": null, "peak": null, "second": null, "spread": null, "entropy": null, "ties": 0, "agree": false, '
+        '"multimodal": false}\n'
     )
 
 
@@ -167,17 +168,17 @@ def test_json_literally(tmp_path: Path) -> None:
         '  {"index": [0], "hard": 1, "soft": 1.0},\n'
         '  {"index": [1], "hard": -1, "soft": null}\n'
         ' ],\n "shape": [2, 4],\n "summary": {"slices": 2, "max_abs_offset": 0.0, "mean_abs_offset": 0.0, '
-        '"agreement": 1.0, "tied": 0, "multimodal": 0, "undefined": 1}}\n'
+        '"agreement": 1.0, "tied": 0, "multimodal": 1, "undefined": 1}}\n'
     )
 
 
 def test_csv_of_two_axes_literally(tmp_path: Path) -> None:
     save(tmp_path / "a.csv", run_over((3, 16, 8), (1, 2)), [PLANE], (3, 16, 8))
     assert (tmp_path / "a.csv").read_bytes() == (
-        b"index,hard_0,hard_1,soft_0,soft_1,offset_0,offset_1,peak,second,spread_0,spread_1,entropy,ties,agree\n"
-        b"0,3,7,3.125,7.5,0.125,0.5,0.5,0.25,1.5,0.75,2.0,1,false\n"
-        b"1,-1,-1,nan,nan,nan,nan,nan,nan,nan,nan,nan,0,false\n"
-        b"2,12,0,11.5,0.0,-0.5,0.0,0.3333333333333333,0.0,2.5,1e-300,1.0,2,true\n"
+        b"index,hard_0,hard_1,soft_0,soft_1,offset_0,offset_1,peak,second,spread_0,spread_1,entropy,ties,agree,multimodal\n"
+        b"0,3,7,3.125,7.5,0.125,0.5,0.5,0.25,1.5,0.75,2.0,1,false,true\n"
+        b"1,-1,-1,nan,nan,nan,nan,nan,nan,nan,nan,nan,0,false,false\n"
+        b"2,12,0,11.5,0.0,-0.5,0.0,0.3333333333333333,0.0,2.5,1e-300,1.0,2,true,false\n"
     )
 
 
@@ -217,7 +218,7 @@ def test_npy_and_npz_of_two_axes(tmp_path: Path, known: bool, layout: Literal["C
         np.testing.assert_array_equal(npz["soft"], np.array(soft), strict=True)
         np.testing.assert_array_equal(npz["offset"][:, 0, 1], [0.5, NAN, 0.0])
         np.testing.assert_array_equal(npz["spread"], [[[1.5, 0.75]], [[NAN, NAN]], [[2.5, 1e-300]]])
-        for field in ("peak", "second", "entropy", "ties", "agree"):
+        for field in ("peak", "second", "entropy", "ties", "agree", "multimodal"):
             assert npz[field].shape == (3, 1)
         np.testing.assert_array_equal(npz["second"], [[0.25], [NAN], [0.0]])
 
@@ -259,6 +260,7 @@ def test_several_kept_axes_in_every_format(tmp_path: Path, axis: int) -> None:
         "hard": "<i8",
         "ties": "<i8",
         "agree": "|b1",
+        "multimodal": "|b1",
     }
     assert all(npz[name].shape == kept for name in npz)
     npz.close()
@@ -367,6 +369,7 @@ def test_parquet_as_pyarrow_and_polars_see_it(tmp_path: Path) -> None:
         **dict.fromkeys(["index", "hard", "ties"], "int64"),
         **dict.fromkeys(["id", "label"], "string"),
         "agree": "bool",
+        "multimodal": "bool",
     }
     assert table.column_names == ["index", "id", "hard", "label", *NAMES[1:]]
     said = json.loads(table.schema.metadata[b"softargmax"])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import answer_to, assert_answers
 
-from softargmax_cli.errors import OptionError
+from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.select import selected
 from softargmax_cli.files.selection import selection_of
@@ -75,10 +75,10 @@ def test_slices_come_in_order_where_the_plan_says_so(case: Any) -> None:
 def test_a_chunk_that_does_not_fit() -> None:
     with pytest.raises(OptionError) as caught:
         boxes_of((100_000, 100), (1,), "C", 8, 120 << 20, (80_000, 100), STATE)
-    assert caught.value.what == (
+    assert as_typed(caught.value.what) == (
         "--memory: one chunk of the input, 80000 × 100, takes 64 MB, and as much again while it is decoded"
     )
-    assert caught.value.remedy == "use --memory 123MiB, or store the array in smaller chunks"
+    assert as_typed(caught.value.remedy) == "use --memory 123MiB, or store the array in smaller chunks"
     boxes_of((100_000, 100), (1,), "C", 8, 123 << 20, (80_000, 100), STATE)
 
 

@@ -32,7 +32,7 @@ USUAL = ("maximum", "hard", "mass", "moment", "second_moment", "log_moment", "ti
 """What most fields are made of."""
 EVERY = (*USUAL, "second")
 """What every field is made of, which takes XLA half as long again to compile."""
-ALL = (*EVERY, "runner", "value_moment", "value_second")
+ALL = (*EVERY, "value_moment", "value_second")
 PER_AXIS = ("hard", "moment", "second_moment", "value_moment", "value_second")
 
 
@@ -94,6 +94,7 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
         places: Sequence[Array] = (),
         known: Sequence[Array] = (),
         careful: bool = False,
+        border: tuple[tuple[int, int], ...] = (),
         bare: bool = False,
     ) -> Sums:
         """known: maximum, then for each axis hard, then for each axis the coordinate there, all (s,)."""
@@ -101,20 +102,23 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
         weights, wide = np.dtype(precision or usual(x.dtype)), np.dtype("f8")
         names = ("maximum", "hard", "mass", "moment") if bare else (*outputs, *["nans"] * careful)
         near = radius if radius is not None else 1 if window is None else window
-        layout = Layout(x.shape, axes, x.dtype, weights, names, kind, window, near, bool(known), careful)
+        shape = list(x.shape)
+        for axis, pair in zip(axes, border, strict=False):
+            shape[axis] -= sum(pair)
+        layout = Layout(tuple(shape), axes, x.dtype, weights, names, kind, window, near, bool(known), careful, border)
         dtypes = [exact_dtype(x.dtype, weights), *[weights] * len(axes), *[wide] * len(places)] if known else []
         if layout not in functions:
 
             def body(ops: Any, x: Any, beta: Any, *more: Any, layout: Layout = layout) -> list[Any]:
                 return block_sums(ops, x, beta, layout, more[: len(places)], more[len(places) :])
 
-            tensors = [(layout.shape, layout.dtype), ((), weights), *[(values.shape, wide) for values in places]]
+            tensors = [(x.shape, layout.dtype), ((), weights), *[(values.shape, wide) for values in places]]
             tensors += [(row.shape, dtype) for row, dtype in zip(known, dtypes, strict=True)]
             functions[layout] = runtime.function(body, tensors, compiled=bool(xla))
         given = [row.astype(dtype) for row, dtype in zip(known, dtypes, strict=True)]
         results = functions[layout](np.ascontiguousarray(x), np.asarray(beta, weights), *places, *given)
         problem = Spec(axes, kind, beta, values=tuple(places) or None, window=window).resolve(
-            x.shape, x.dtype, frozenset(FIELDS)
+            tuple(shape), x.dtype, frozenset(FIELDS)
         )
         return Sums(dict(zip(names, results, strict=True)), problem, places)
 
@@ -220,11 +224,16 @@ def _wanted(
     weight = share if window is None else np.where(far <= window, share, 0)
     near = radius if radius is not None else 1 if window is None else window
 
+    mode = score > score[tuple(index - np.sign(d) for index, d in zip(np.indices(row.shape), away, strict=True))]
+    padded = np.pad(score, 1, constant_values=-math.inf)
+    for step in itertools.product(range(3), repeat=row.ndim):
+        mode &= score >= padded[tuple(slice(k, k + n) for k, n in zip(step, row.shape, strict=True))]
+
     def total(terms: Array) -> tuple[Any, Any]:
         return float(terms[inside].sum()), float((abs(terms) * (1 - log / 16))[inside].sum())
 
     def largest(beyond: int) -> tuple[Any, Any]:
-        some = np.where(inside & (far > beyond), share, 0)
+        some = np.where(inside & (far > beyond) & mode, share, 0)
         at = some.argmax()
         return float(some.max()), float(some.max() * (1 - log.flat[at] / 16))
 
@@ -246,7 +255,6 @@ def _wanted(
         "ties": (np.count_nonzero(hit & inside), 0),
         "nans": (np.count_nonzero(nan & inside), 0),
         "second": largest(near),
-        "runner": largest(0),
         **{name: ([n for n, _ in pairs], [n for _, n in pairs]) for name, pairs in each.items()},
     }
 
@@ -651,9 +659,9 @@ class TestWeights:
         """No slice is spoilt by one that sums to nothing."""
         x = np.array([[0, 0, 0, 0], [0, 2, 0, 2], [-0.0, 0, -0.0, 0]], "f4")
         for careful in (False, True):
-            got = kernel(x, kind="probs", careful=careful, outputs=(*EVERY, "runner"))
+            got = kernel(x, kind="probs", careful=careful, outputs=EVERY)
             assert got["mass"].tolist() == [0, 2, 0]
-            assert got["second"].tolist() == got["runner"].tolist() == [0, 1, 0]
+            assert got["second"].tolist() == [0, 1, 0]
             check(kernel, x, 1, 1.0, "f4", kind="probs", omit=careful)
 
     @MOST_WAYS
@@ -789,8 +797,11 @@ class TestKnown:
         for box in itertools.product(*cuts):
             start = np.array([box[axis].start for axis in axes])[:, None]
             inside = [values[box[axis]] for values, axis in zip(places, axes, strict=True)]
+            border = [(int(s.start > 0), int(s.stop < n)) for s, n in zip(box, shape, strict=True)]
+            border = [pair if k in axes else (0, 0) for k, pair in enumerate(border)]
+            wider = tuple(slice(s.start - a, s.stop + b) for s, (a, b) in zip(box, border, strict=True))
             got = kernel(
-                x[box],
+                x[wider],
                 axes,
                 beta,
                 precision,
@@ -798,6 +809,7 @@ class TestKnown:
                 places=inside,
                 known=[top, *(hard - start), *centers],
                 careful=careful,
+                border=tuple(border[axis] for axis in axes),
                 **more,
             )
             want = wanted(x, axes, beta, places=places, box=box, **more)
@@ -834,7 +846,7 @@ def test_outputs_come_as_asked_for(native_runtime: Runtime) -> None:
     together = dict(zip(names, results(names), strict=True))
     for name, part in together.items():
         assert part.shape == ((1, 15) if name in PER_AXIS else (15,))
-        assert part.dtype == np.dtype("f4" if name in ("maximum", "hard", "second", "runner") else "f8")
+        assert part.dtype == np.dtype("f4" if name in ("maximum", "hard", "second") else "f8")
         if name not in ("second_moment", "value_second"):  # which come with their first moments
             np.testing.assert_array_equal(results([name])[0], part)
     for name, part in zip(names[::-1], results(names[::-1]), strict=True):

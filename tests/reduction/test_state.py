@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import assert_answers, softargmax
 
@@ -30,15 +30,14 @@ def state_of(
     beta: float | None,
     *,
     places: npt.NDArray[np.float64] | None = None,
-    modes: bool = False,
 ) -> State:
     """The state of slices (s, n) over positions from `start`, as a block leaves it; NaN spoils its slice.
 
-    places: the values of all positions, from 0; modes: with `second` and `runner`.
+    places: the values of all positions, from 0.
     """
     s, n = x.shape
     if n == 0:
-        more = [*(["place", "value_moment"] if places is not None else []), *(["second", "runner"] if modes else [])]
+        more = ["place", "value_moment"] if places is not None else []
         return State.identity(s, 1, x.dtype, wanted=[*WANTED, *more])
     floating = x.dtype.kind == "f"
     nan = np.isnan(x) if floating else np.zeros(x.shape, bool)
@@ -55,9 +54,6 @@ def state_of(
         there = places[start : start + n]
         about = there - there[hard][:, None]
         optional |= {"place": there[hard][None], "value_moment": (weight * about).sum(-1)[None]}
-    if modes:
-        optional |= {"second": np.where(abs(away) > 1, weight, 0.0).max(-1)}
-        optional |= {"runner": np.where(abs(away) > 0, weight, 0.0).max(-1)}
     return State(
         top[:, 0].astype(float) if floating else top[:, 0],
         hard[None] + start,
@@ -108,7 +104,7 @@ def assert_same(a: State, b: State) -> None:
     np.testing.assert_array_equal(a.ties[defined], b.ties[defined])
     span = 100.0
     scales = {"moment": span, "second_moment": span**2, "value_moment": span}
-    for name in (*SUMS, "second", "runner", "place"):
+    for name in (*SUMS, "place"):
         whole, other = getattr(a, name), getattr(b, name)
         assert (whole is None) == (other is None)
         if whole is not None:
@@ -348,65 +344,6 @@ class TestValues:
             assert_answers(got, softargmax(x, 1, 2.0, values_of=[self.PLACES]), single=False)
 
 
-@st.composite
-def stretches(draw: st.DrawFn, numbers: st.SearchStrategy[float]) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """Scores of one slice, and where they are cut; parts may be empty."""
-    row = draw(st.lists(numbers, min_size=1, max_size=12))
-    cuts = draw(st.lists(st.integers(0, len(row)), max_size=5))
-    return np.array([row]), cuts
-
-
-class TestModes:
-    """The largest weight next to none of the maximum's neighbours, from stretches that lie side by side."""
-
-    LEVELS = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([-math.inf, math.inf, 0.5, -40.0]))
-
-    @settings(max_examples=300)
-    @given(stretches(LEVELS), st.sampled_from([1e-3, 1.0, 20.0]), st.randoms(use_true_random=False))
-    def test_any_bracketing(self, case: tuple[npt.NDArray[np.float64], list[int]], beta: float, draw: Any) -> None:
-        x, cuts = case
-        self.check(x, parts_of(x, cuts, beta, modes=True), beta, draw)
-
-    @settings(max_examples=200)
-    @given(stretches(WEIGHTS.filter(lambda w: w == w)), st.randoms(use_true_random=False))
-    def test_of_weights(self, case: tuple[npt.NDArray[np.float64], list[int]], draw: Any) -> None:
-        x, cuts = case
-        self.check(x, parts_of(x, cuts, None, modes=True), None, draw)
-
-    @staticmethod
-    def check(x: npt.NDArray[np.float64], parts: list[State], beta: float | None, draw: Any) -> None:
-        """Merge neighbours in any order; the result is what one look at the whole row finds."""
-        while len(parts) > 1:
-            k = draw.randrange(len(parts) - 1)
-            pair = parts[k : k + 2]
-            parts[k : k + 2] = [merge(*(pair if draw.random() < 0.5 else pair[::-1]), beta)]
-        state = parts[0]
-        assert state.second is not None
-        assert state.runner is not None
-        if not state.mass[0] > 0:
-            return
-        row, top = x[0], x[0].max()
-        weight, _ = _weights(row, np.array(top), beta)
-        far = abs(np.arange(len(row)) - int(row.argmax()))
-        assert state.hard.tolist() == [[int(row.argmax())]]
-        assert state.runner[0] == pytest.approx(max(weight[far > 0], default=0.0), rel=1e-12, abs=1e-300)
-        assert state.second[0] == pytest.approx(max(weight[far > 1], default=0.0), rel=1e-12, abs=1e-300)
-
-    def test_spoilt_ones_say_nothing_of_others(self) -> None:
-        x = np.array([[1.0, math.nan, 3.0, 0.0, 2.0], [1.0, 0.0, 3.0, 0.0, 2.0]])
-        for cut in range(1, 5):
-            a, b = parts_of(x, [cut], 1.0, modes=True)
-            merged = merge(a, b, 1.0)
-            assert merged.second is not None
-            assert math.isnan(merged.mass[0])
-            assert merged.second[1] == pytest.approx(math.exp(-1))
-
-    def test_both_or_none(self) -> None:
-        a, b = parts_of(np.array([[1.0, 2.0, 0.0]]), [1], 1.0, modes=True)
-        merged = merge(replace(a, runner=None), replace(b, runner=None), 1.0)
-        assert (merged.second, merged.runner) == (None, None)
-
-
 class TestSeveralAxes:
     @given(
         st.lists(st.integers(-2, 2).map(float), min_size=24, max_size=24),
@@ -451,7 +388,8 @@ class TestParts:
         assert state.shifted([0]) is state
 
     def test_the_first_slices(self) -> None:
-        state = state_of(np.arange(12.0).reshape(4, 3), 0, 1.0, places=np.arange(3.0), modes=True)
+        state = state_of(np.arange(12.0).reshape(4, 3), 0, 1.0, places=np.arange(3.0))
+        state = replace(state, second=np.arange(4.0))
         two = state.first(2)
         for field in fields(State):
             whole = getattr(state, field.name)
@@ -525,7 +463,7 @@ class TestParts:
         assert nothing.maximum.dtype == np.dtype(dtype)
         for name in ("moment", "second_moment", "place", "value_moment"):
             assert getattr(nothing, name).shape == (2, 3)
-        for name in ("mass", "log_moment", "ties", "second", "runner"):
+        for name in ("mass", "log_moment", "ties", "second"):
             assert getattr(nothing, name).shape == (3,)
         bare = State.identity(3, 2, dtype, wanted=())
         assert [getattr(bare, name) for name in optional] == [None] * len(optional)

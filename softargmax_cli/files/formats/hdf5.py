@@ -50,7 +50,7 @@ FILTERS = {
 ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, AttributeError)
 """Exceptions of h5py at files that are not sound."""
 STORE = "store real numbers"
-OTHER = f"name an array of numbers with {parameter('key')}"
+OTHER = f"name another array with {parameter('key')}, if the file holds one"
 
 Place = tuple[Any, tuple[str, ...]]
 """A dataset, and the names that lead to a field of it."""
@@ -65,7 +65,7 @@ def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
         import h5py  # noqa: F401
     except ImportError:
         what = f"{name}: an HDF5 file, and h5py, which reads them, is not installed"
-        raise MissingDependencyError(what, "pip install h5py hdf5plugin") from None
+        raise MissingDependencyError(what, "pip install h5py hdf5plugin\nthey are the extra named hdf5") from None
     file = _opened(stream, name)
     try:
         with damaged(name, "HDF5", *ERRORS):

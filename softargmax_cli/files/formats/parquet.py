@@ -69,7 +69,7 @@ class ParquetSource(Source):
         titles = tuple(str(title) for title in schema.names)
         types = [_dtype(field.type) for field in schema]
         texts = {at for at, kind in enumerate(types) if kind is None and self._may_name(at)}
-        table = Table(name, len(titles), titles, texts, _index(schema, titles), self._first_rows)
+        table = Table(name, len(titles), titles, texts, _index(schema, titles), self._first_rows, kind="parquet")
         if reading.id_column is not None:
             self._check_names(table, position(table, reading.id_column))
         if not any(kind is not None for kind in types):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -50,6 +51,18 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
     values = buffer.array((len(layout.scores), len(lines)), "f8")
     np.copyto(values, numbers.reshape(len(lines), len(layout.scores)).T)
     return Loaded(values.T, ids if layout.id_at is not None else None)
+
+
+def places(piece: Piece, layout: Layout, found: Sequence[Sequence[int]]) -> list[str]:
+    """Say in which lines and columns the numbers stand that are `found` at these rows and columns of the values."""
+    dialect = layout.dialect
+    text = decoded(piece.data, dialect.name, piece.line, piece.offset)
+    lines = [
+        line
+        for line, record in records(text, dialect, piece.line)
+        if layout.width == 1 or len(record) > 1 or "".join(record).strip()
+    ]
+    return [f"line {lines[row]}, {layout.called(layout.scores[column])}" for row, column in found]
 
 
 def _refuse_record(layout: Layout, line: int, cells: list[str], raw: str) -> NoReturn:

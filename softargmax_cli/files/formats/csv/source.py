@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ _MOST = 8 << 20
 """Bytes of a piece, which has a block's numbers unless they take more."""
 _CELLS = 1 << 13
 """Numbers of a piece, where blocks have fewer."""
+MISSING = 10
+"""Places of NaN that are told."""
 
 
 def open_csv(
@@ -68,6 +71,8 @@ class CsvSource(Source):
         self._frames = FrameParser(layout)
         self._reported = 0
         self._counting = threading.Lock()
+        self._missing: dict[int, tuple[Piece, Sequence[Any]]] = {}
+        """The first pieces that hold NaN, by their lines, and the rows and columns of these."""
 
     def fetch(self, block: Block) -> CsvPending | None:
         self.check_open()
@@ -85,9 +90,25 @@ class CsvSource(Source):
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
         """Parse a piece to values, (records, columns); any thread may ask."""
         loaded = self._frames.parse(piece, buffer) or cells.parse(piece, self.layout, buffer)
+        with np.errstate(invalid="ignore"):  # of infinities
+            spoilt = bool(np.isnan(loaded.values.sum()))
+        found = np.argwhere(np.isnan(loaded.values))[:MISSING].tolist() if spoilt else []
         with self._counting:
             self.rows += len(loaded.values)
+            if len(found):
+                self._missing[piece.line] = piece, found
+                while len(self._missing) > MISSING:
+                    del self._missing[max(self._missing)]
         return loaded
+
+    def missing(self) -> Sequence[str]:
+        with self._counting:
+            found = sorted(self._missing.items())
+        places: list[str] = []
+        for _, (piece, cells_of) in found:
+            if len(places) < MISSING:
+                places += cells.places(piece, self.layout, cells_of)
+        return places[:MISSING]
 
     def close(self) -> None:
         super().close()

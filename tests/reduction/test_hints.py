@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softargmax_cli.reduction.lookalike import ELEMENTS, SAMPLE, Lookalike
+from softargmax_cli.reduction.hints import ELEMENTS, SAMPLE, Lookalike
 
 
 def look_like_weights(*blocks_and_axes: Any) -> bool:

@@ -1,0 +1,126 @@
+"""Recognise numbers that were meant otherwise: probabilities read as scores, a β that does not fit the scores.
+
+A hint is a note with the figure it rests on. None depends on the order in which threads work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.errors import parameter
+
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.problem import Problem
+    from softargmax_cli.reduction.result import Slices, Summary
+
+LOOK_LIKE_WEIGHTS = f"slices sum to 1 and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
+UNIFORM = 2
+"""How many times the mean weight the peak of nearly uniform weights is at most."""
+CONSTANT = 1e-5
+"""How far the peak of constant scores may be off, relatively."""
+SHORTEST = 8
+"""Entries of the shortest slice of which weights are said to be nearly uniform."""
+VANISHED = 1e-6
+"""The norm of a gradient that has vanished."""
+SAMPLE = 256
+"""Slices of a block that are looked at, or fewer where they are long."""
+ELEMENTS = 1 << 16
+"""Entries of a block that are looked at, and one slice at least."""
+ROUNDED = 5e-4
+"""How far each probability may be off: those in text files have few digits."""
+FURTHEST = 0.02
+"""How far from 1 their sum may be in the end."""
+
+
+def tolerance(count: int) -> float:
+    """How far from 1 the sum of so many probabilities may be."""
+    return min(ROUNDED * count, FURTHEST) + 1e-6
+
+
+class Lookalike:
+    """Tell scores from probabilities, which are not negative, with sum 1, in every block that is looked at.
+
+    Where all of them are zeros and a one, they are labels, and it makes no difference. Any thread may look at any
+    block: what is found does not depend on the order. After the first block of others, looking costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self._refuted = self._fractions = False
+
+    @property
+    def found(self) -> bool:
+        """True where all that was seen could be probabilities, and some are no labels."""
+        return self._fractions and not self._refuted
+
+    def join(self, other: Lookalike) -> None:
+        """Take into account all that another has looked at."""
+        self._refuted |= other._refuted
+        self._fractions |= other._fractions
+
+    def look(self, values: npt.NDArray[Any], axes: Sequence[int]) -> None:
+        """Look at the first slices of a block, reduced over `axes`."""
+        if self._refuted:
+            return
+        count = math.prod(values.shape[axis] for axis in axes)
+        if values.dtype.kind != "f" or count < 2:
+            self._refuted = True
+            return
+        kept = values.ndim - len(axes)
+        slices = np.moveaxis(values, axes, range(kept, values.ndim))
+        room = min(SAMPLE, max(1, ELEMENTS // count))
+        for k in reversed(range(kept)):
+            slices = slices[(slice(None),) * k + (slice(room),)]
+            room = max(1, room // max(1, slices.shape[k]))
+        slices = slices.reshape(-1, *slices.shape[kept:])
+        with np.errstate(invalid="ignore", over="ignore"):  # a file's NaN may be a signalling one
+            slices = slices.astype(np.float64)
+            sums = slices.sum(axis=tuple(range(1, slices.ndim)))
+            if not ((slices >= 0).all() and (abs(sums - 1) <= tolerance(count)).all()):
+                self._refuted = True
+            elif ((slices > 0) & (slices < 1)).any():
+                self._fractions = True
+
+
+class Uniformity:
+    """Count the slices whose weights are nearly uniform though their scores are not constant."""
+
+    def __init__(self, problem: Problem) -> None:
+        lengths = [problem.shape[axis] or 0 for axis in problem.axes]  # 0 where only the end of a table tells
+        self._length, self._beta = math.prod(lengths), problem.beta
+        self._fit = problem.kind != "probs" and problem.window is None and self._length >= SHORTEST
+        self._slices = self._uniform = 0
+
+    def add(self, slices: Slices) -> None:
+        """Take a run of slices into account."""
+        if self._fit:
+            ratio = slices.peak * self._length
+            self._slices += len(slices)
+            self._uniform += int(np.count_nonzero((ratio > 1 + CONSTANT) & (ratio < UNIFORM)))
+
+    def hint(self) -> str:
+        """Return the note, empty where most slices have a peak."""
+        if 2 * self._uniform <= self._slices:
+            return ""
+        return (
+            f"the weights of {self._uniform:,} of {self._slices:,} slices are nearly uniform (peak below "
+            f"{UNIFORM}/{self._length}): β {self._beta:g} is small for these scores, and soft is pulled to the middle; "
+            "softargmax sweep shows which β fits"
+        )
+
+
+def saturation(summary: Summary, max_norm: float, problem: Problem) -> str:
+    """Return the note that the gradients by the scores have vanished in all slices, soft being hard; else nothing."""
+    defined = summary.slices - summary.undefined
+    alone = all(problem.shape[axis] == 1 for axis in problem.axes)
+    far = summary.max_abs_offset >= 0.5  # a small β makes gradients vanish, too
+    if problem.kind == "probs" or alone or not defined or far or not max_norm < VANISHED:
+        return ""
+    return (
+        f"the gradient has vanished in all {defined:,} slices (largest norm {max_norm:.2g}): β {problem.beta:g} "
+        "is large for these scores; a smaller one lets it through, and softargmax sweep shows what that costs"
+    )
