@@ -43,6 +43,7 @@ def make(folder: Path) -> None:
 def seconds(folder: Path, store: str, *more: str) -> float:
     """Reduce a store in this process, or on a cluster; return the seconds that it takes."""
     from softargmax_cli.cli.app import _exit_code
+    from softargmax_cli.reduction import budget
 
     command = ["softargmax", "run", str(folder / store), "-o", str(folder / "out.zarr"), "--force", "--quiet"]
     share = (256 << 20) // STORES[store][0]  # so that a chunk is a box
