@@ -43,11 +43,11 @@ def make(folder: Path) -> None:
 def seconds(folder: Path, store: str, *more: str) -> float:
     """Reduce a store in this process, or on a cluster; return the seconds that it takes."""
     from softargmax_cli.cli.app import _exit_code
-    from softargmax_cli.reduction import boxes
+    from softargmax_cli.reduction import budget
 
     command = ["softargmax", "run", str(folder / store), "-o", str(folder / "out.zarr"), "--force", "--quiet"]
     share = (256 << 20) // STORES[store][0]  # so that a chunk is a box
-    with mock.patch.object(sys, "argv", [*command, *more]), mock.patch.object(boxes, "SHARE", share):
+    with mock.patch.object(sys, "argv", [*command, *more]), mock.patch.object(budget, "SHARE", share):
         began = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
             code = _exit_code()

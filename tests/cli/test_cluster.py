@@ -15,7 +15,7 @@ from oracle import softargmax as oracle
 from stores import flat, save, stored
 
 from softargmax_cli.cluster import connection
-from softargmax_cli.reduction import boxes
+from softargmax_cli.reduction import budget
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ X = np.random.default_rng(1).normal(size=SHAPE)
 @pytest.fixture(autouse=True)
 def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a box be of the size of one chunk, however small; else several would need large arrays."""
-    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
+    monkeypatch.setattr(budget, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
 
 
 def both(inside: Inside, cluster: str, *arguments: str) -> tuple[Done, Done]:

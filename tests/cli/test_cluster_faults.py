@@ -19,7 +19,7 @@ from oracle import FIELDS
 from stores import save, stored
 
 from softargmax_cli.cluster import connection
-from softargmax_cli.reduction import boxes
+from softargmax_cli.reduction import budget
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ ASKED = ("run", "x.zarr", "--axis", "0", "--beta", "2", "--window", "2")
 @pytest.fixture(autouse=True)
 def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a box be of the size of one chunk, however small; else several would need large arrays."""
-    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
+    monkeypatch.setattr(budget, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from oracle import softargmax as oracle
 from servers import free_port, s3, web
 from stores import flat, save, zarr
 
-from softargmax_cli.reduction import boxes
+from softargmax_cli.reduction import budget
 
 for package in ("moto", "s3fs", "aiohttp"):
     pytest.importorskip(package)
@@ -69,7 +69,7 @@ def test_a_bucket_is_read_and_written_like_a_disk(inside: Inside, bucket: dict[s
 def test_a_run_that_broke_off_is_gone_on_with(
     inside: Inside, bucket: dict[str, str], files: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // X[0].nbytes)
+    monkeypatch.setattr(budget, "SHARE", (256 << 20) // X[0].nbytes)
     save(inside, "x.zarr", X, (1, 6, 20), compressors=None)
     chunk = inside.folder / "x.zarr" / "c" / "3" / "0" / "0"
     whole = chunk.read_bytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command import Inside
 
-from softargmax_cli.reduction import fitting, stream
+from softargmax_cli.reduction import budget, stream
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,8 @@ COMMANDS = [
 
 @pytest.fixture
 def files(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    monkeypatch.setattr(fitting, "BLOCK", 512)
-    monkeypatch.setattr(fitting, "cores", lambda: 4)
+    monkeypatch.setattr(budget, "BLOCK", 512)
+    monkeypatch.setattr(budget, "cores", lambda: 4)
     monkeypatch.setattr(stream.Stream, "batch", 1)
     monkeypatch.setattr(stream, "FIRST_COMPILED", 1000)
     random = np.random.default_rng(1)

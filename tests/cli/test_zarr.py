@@ -22,7 +22,7 @@ from stores import flat, save, stored, zarr
 from softargmax_cli.files.formats.zarr import ZarrSource
 from softargmax_cli.files.source import Loaded
 from softargmax_cli.files.writers.zarr import Chunks
-from softargmax_cli.reduction import boxes
+from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -35,7 +35,7 @@ X = np.random.default_rng(7).normal(size=(7, 9, 23))
 @pytest.fixture(autouse=True)
 def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A box is of the size of one chunk, however small; else the tests would need large arrays for several."""
-    monkeypatch.setattr(boxes, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
+    monkeypatch.setattr(budget, "SHARE", (256 << 20) // (math.prod(CHUNKS) * 8))
 
 
 def chunk_of(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.select import selected
 from softargmax_cli.files.selection import selection_of
-from softargmax_cli.reduction import boxes, fitting
+from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.budget import BOXES, FAN_IN, HELD, REDUCTION, boxes_of, held_bytes
 from softargmax_cli.reduction.engine import reduce, reduce_boxes
@@ -128,8 +128,8 @@ def put(whole: dict[str, Array], problem: Problem, block: Block, slices: Slices)
 def test_any_array_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compared with the oracle; box by box they are the same bits as in order."""
     values, spec, chunks = any_case(seed)
-    monkeypatch.setattr(fitting, "BLOCK", values.itemsize * (1, 7, 50)[seed % 3])
-    monkeypatch.setattr(boxes, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
+    monkeypatch.setattr(budget, "BLOCK", values.itemsize * (1, 7, 50)[seed % 3])
+    monkeypatch.setattr(budget, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
     source = ArraySource(values)
     source.chunks = chunks
     problem = spec.resolve(values.shape, values.dtype, frozenset(NAMES))
@@ -156,10 +156,10 @@ def test_gradients_in_any_chunks(seed: int, native_runtime: Runtime, monkeypatch
     """Compared with the same without chunks, which other tests hold to the oracle."""
     values, spec, chunks = any_case(seed)
     problem = spec.resolve(values.shape, values.dtype, frozenset(FREE))
-    monkeypatch.setattr(boxes, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
+    monkeypatch.setattr(budget, "SHARE", MEMORY // (values.itemsize * (1, 30, 200)[seed // 3 % 3]))
     found: list[Any] = []
     for cut in (None, chunks):
-        monkeypatch.setattr(fitting, "BLOCK", values.itemsize * ((9, 50, 400)[seed % 3] if cut else 1 << 20))
+        monkeypatch.setattr(budget, "BLOCK", values.itemsize * ((9, 50, 400)[seed % 3] if cut else 1 << 20))
         source = ArraySource(values)
         source.chunks = cut
         whole = np.full((*values.shape, *[len(spec.axes)] * (len(spec.axes) > 1)), 7, problem.precision)

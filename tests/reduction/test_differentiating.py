@@ -13,7 +13,7 @@ from oracle import gradients, softargmax
 
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.reduction import fitting, stream
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.problem import Spec
@@ -120,7 +120,7 @@ def drawn(shape: tuple[int, ...], dtype: str, kind: str, seed: int = 0) -> Array
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "BLOCK", 1 << 14)
+    monkeypatch.setattr(budget, "BLOCK", 1 << 14)
     monkeypatch.setattr(stream, "WORTH_COMPILING", 1 << 60)
 
 
@@ -275,7 +275,7 @@ def test_far_from_a_maximum_a_long_slice_is_as_exact(native_runtime: Runtime) ->
     x[0] = 0
     x[-4000:] = -5 + np.random.default_rng(8).normal(size=4000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "BLOCK", 2 << 20)
+        patch.setattr(budget, "BLOCK", 2 << 20)
         got, _ = differentiated(x, native_runtime, Spec(beta=1.0))
     weighty = np.array([0, *range(n - 4000, n)])  # in float32 the others weigh nothing
     weight = np.exp(x[weighty].astype("f8"))

@@ -20,7 +20,7 @@ from oracle import FIELDS, PER_AXIS, answer_to, assert_answers
 from softargmax_cli.errors import OptionError, SoftArgmaxError, UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.source import Pending
-from softargmax_cli.reduction import fitting, stream
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce
@@ -208,7 +208,7 @@ def check_case(case: Case, runtime: Runtime) -> None:
 @pytest.fixture
 def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Make blocks so small, in bytes, that small arrays have many."""
-    return lambda nbytes: monkeypatch.setattr(fitting, "BLOCK", nbytes)
+    return lambda nbytes: monkeypatch.setattr(budget, "BLOCK", nbytes)
 
 
 @pytest.fixture

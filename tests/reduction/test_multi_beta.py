@@ -13,7 +13,7 @@ from oracle import Answer, answer_to
 
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.reduction import fitting, stream
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.sweep import AtBeta, sweep
 from softargmax_cli.tensorflow.base import Runtime
@@ -26,7 +26,7 @@ BETAS = (0.1, 1.0, 7.3, 100.0, 1e5)
 @pytest.fixture
 def block(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets the size of blocks, in bytes."""
-    return lambda nbytes: monkeypatch.setattr(fitting, "BLOCK", nbytes)
+    return lambda nbytes: monkeypatch.setattr(budget, "BLOCK", nbytes)
 
 
 def swept(x: Array, spec: Spec, runtime: Runtime) -> Sequence[AtBeta]:

@@ -11,7 +11,7 @@ import pytest
 from results import made
 
 from softargmax_cli.files.temporary import scratch
-from softargmax_cli.reduction import ordering
+from softargmax_cli.reduction import order
 from softargmax_cli.reduction.blocks import Block, plan
 from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES
 from softargmax_cli.reduction.order import in_row_major_order, logical
@@ -47,7 +47,7 @@ def test_a_fortran_ordered_block_is_turned(axes: int) -> None:
 def test_slices_come_out_in_row_major_order(
     axes: int, memory: int, run: int, bare: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ordering, "RUN", run)
+    monkeypatch.setattr(order, "RUN", run)
     shape, kept = (4, 6, 5), (0, 2)
     numbers = np.arange(20).reshape(4, 5)
 

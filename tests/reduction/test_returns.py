@@ -18,7 +18,7 @@ from oracle import FIELDS, answer_to, assert_answers, softargmax
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.source import Pending
-from softargmax_cli.reduction import fitting, stream
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce
@@ -96,7 +96,7 @@ def passes(source: Watched) -> tuple[set[Block], set[Block]]:
 @pytest.fixture
 def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Make blocks so small, in bytes, that small arrays have many."""
-    return lambda nbytes: monkeypatch.setattr(fitting, "BLOCK", nbytes)
+    return lambda nbytes: monkeypatch.setattr(budget, "BLOCK", nbytes)
 
 
 @pytest.mark.parametrize(
