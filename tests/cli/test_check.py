@@ -356,7 +356,7 @@ def test_tolerances(files: Inside, options: list[str], code: int, said: str) -> 
         (b"soft\n" + b"0.5\n" * 5, "holds more slices than the input, which has 4"),
         (b"hard\n0\n", "no column soft"),
         (b"", "empty"),
-        (b"soft\nx\n", "row 2: 'x' holds no number for soft"),
+        (b"soft\nx\n", "line 2, column 1 ('soft'): 'x' is not a number"),
         (None, "no such file"),
     ],
 )
