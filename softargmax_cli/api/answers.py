@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,8 @@ import numpy.typing as npt
 from softargmax_cli.reduction.fields import BY_NAME, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
-Float = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Result:
     """The results of a reduction as arrays, shaped as the axes that stay.
 
@@ -25,26 +23,8 @@ class Result:
     without an answer has hard −1, ties 0, agree False, else NaN. Fields that nobody asked for are None.
     """
 
-    hard: npt.NDArray[np.int64]
-    """The first index of the maximum; of the minimum for costs."""
-    soft: Float
-    """Σ cᵢ pᵢ."""
-    offset: Float
-    """soft − the coordinate of hard."""
-    peak: Float
-    """The weight at hard, in (0, 1]."""
-    agree: npt.NDArray[np.bool_]
-    """True where hard is the index nearest to soft, on every axis."""
-    second: Float | None
-    """The weight of a second mode: the largest local maximum off the slope of the peak; 0 without one."""
-    spread: Float | None
-    """sqrt(Σ (cᵢ − soft)² pᵢ)."""
-    entropy: Float | None
-    """−Σ p ln p."""
-    ties: npt.NDArray[np.int64] | None
-    """How many entries equal the maximum."""
-    multimodal: npt.NDArray[np.bool_] | None
-    """True where there is a second mode of at least a quarter of the peak."""
+    fields: Mapping[str, npt.NDArray[Any]]
+    """The fields by their names (see `softargmax guide fields`), which are attributes, too: `result.soft`."""
     ids: list[str] | None
     """The name of each slice, where the file has names for them."""
     labels: list[str] | None
@@ -52,6 +32,15 @@ class Result:
     summary: Summary
     run: Run
     """The question and where it was answered: input, shape, dtype, axes, beta, kind, coords, window, device."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field, or None where nobody asked for it."""
+        if name not in NAMES:
+            raise AttributeError(name)
+        return self.fields.get(name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *NAMES]
 
     def __repr__(self) -> str:
         run, summary = self.run, self.summary
@@ -102,7 +91,7 @@ class Collector:
 
     def result(self, run: Run) -> Result:
         """Return all of them; `run` has the shape that the end of the input told."""
-        arrays: dict[str, Any] = dict.fromkeys(NAMES)
+        arrays: dict[str, npt.NDArray[Any]] = {}
         for field in self._fields:
             if self._whole is None:
                 flat = np.concatenate([self._array(field, 0), *self._parts.pop(field)])
@@ -110,7 +99,7 @@ class Collector:
                 flat = self._whole[field]
             arrays[field] = flat.reshape(self._shape(field, [n or 0 for n in run.kept]))
         labels = None if run.labels is None else list(run.labels)
-        return Result(**arrays, ids=self._ids, labels=labels, summary=self._summary, run=run)
+        return Result(arrays, ids=self._ids, labels=labels, summary=self._summary, run=run)
 
     def _array(self, field: str, count: int) -> npt.NDArray[Any]:
         """Return room for so many slices."""

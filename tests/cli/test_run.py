@@ -497,12 +497,12 @@ def with_nan(shared: Softargmax) -> Softargmax:
     return shared
 
 
-@pytest.mark.parametrize("name", ["nan.npy", "nan.csv"])
-def test_nan_is_an_error_with_its_place(with_nan: Softargmax, name: str) -> None:
+@pytest.mark.parametrize(("name", "place"), [("nan.npy", "at index (1, 1)"), ("nan.csv", "in line 2, column 2")])
+def test_nan_is_an_error_with_its_place(with_nan: Softargmax, name: str, place: str) -> None:
     done = with_nan("run", name, "-o", "never.csv")
     assert (done.code, done.raw) == (2, b"")
     assert done.err == (
-        f"softargmax: error: {name}: 5 NaNs, the first at index (1, 1)\n"
+        f"softargmax: error: {name}: 5 NaNs, the first {place}\n"
         "  use --nan omit to leave them out, or --nan propagate to mark their slices\n"
     )
     assert not any("never" in found for found in with_nan.names())
@@ -681,7 +681,7 @@ def test_a_failing_run_leaves_the_old_file(softargmax: Softargmax, format: str) 
     softargmax.write("y.out", "old")
     done = softargmax("run", "x.csv", "-o", "y.out", "--format", format, "--force")
     assert (done.code, done.raw) == (2, b"")
-    assert done.err.startswith("softargmax: error: x.csv: 1 NaN, at index (3000, 1)\n")
+    assert done.err.startswith("softargmax: error: x.csv: 1 NaN, in line 3001, column 2\n")
     assert softargmax.read("y.out") == b"old"
     assert softargmax.names() == {"x.csv", "y.out"}
 

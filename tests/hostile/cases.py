@@ -152,7 +152,7 @@ TEXT = {
     "carriage.csv": Case(b"1,2\r3,4\r", "line 1: a carriage return without a line feed", "tr"),
     "spaces.txt": Case(b"1  2\n3  4\n", "line 1 has repeated, leading or trailing spaces", "sed"),
     "line_end.txt": Case(b"1 2\n3 4 \n", "line 2 has repeated, leading or trailing spaces", "sed"),
-    "nan.csv": Case(b"1,2\n3,\n", "1 NaN, at index (1, 1)", "--nan omit", inspected=True),
+    "nan.csv": Case(b"1,2\n3,\n", "1 NaN, in line 2, column 2", "--nan omit", inspected=True),
     "damaged.csv.gz": Case(gzip.compress(b"1,2\n" * 10_000)[:-20], "the gzip data is damaged", "gzip -t"),
     "packed_npy.csv.gz": Case(gzip.compress(saved(TUTORIAL)), "an .npy file, gzipped", "gunzip"),
 }

@@ -90,7 +90,7 @@ class CsvSource(Source):
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
         """Parse a piece to values, (records, columns); any thread may ask."""
         loaded = self._frames.parse(piece, buffer) or cells.parse(piece, self.layout, buffer)
-        with np.errstate(invalid="ignore"):  # of infinities
+        with np.errstate(over="ignore", invalid="ignore"):
             spoilt = bool(np.isnan(loaded.values.sum()))
         found = np.argwhere(np.isnan(loaded.values))[:MISSING].tolist() if spoilt else []
         with self._counting:
