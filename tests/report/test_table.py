@@ -50,7 +50,7 @@ POINTS = made(
     offset=np.array([[0.125, NAN, -0.5, 0.0], [0.0, NAN, 1e-05, 0.0]]),
     peak=np.array([0.5, NAN, 0.375, 0.25]),
     agree=np.array([True, False, False, True]),
-    second=np.array([0.25, NAN, 0.375, 0.2499]),
+    second=np.array([0.25, NAN, 0.375, 0.0624]),
     spread=np.array([[1.5, NAN, 12.5, 0.0], [0.75, NAN, 1e-07, 0.0]]),
     ties=np.array([1, 0, 2, 1]),
 )
@@ -115,7 +115,7 @@ def test_two_axes() -> None:
         "    1   –,   –   –,          –          –,      –         –       –        –,      –         ∅ undefined\n"
         "    2  12,   9  11.500000,   9.000000  -0.5000, 1.00e-05  0.3750  0.3750  12.5000, 1.00e-07  "
         "≠ disagrees  ∩∩ two modes  = 2 tied\n"
-        "    3   0,   0   0.000000,   0.000000   0,      0         0.2500  0.2499   0,      0\n"
+        "    3   0,   0   0.000000,   0.000000   0,      0         0.2500  0.0624   0,      0\n"
         "\n"
         "4 slices · max |offset| 0.5 · mean |offset| 0.1042 · agreement 66.7 % · 1 tied · 2 multi-modal · 1 undefined\n"
     )
