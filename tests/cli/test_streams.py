@@ -334,12 +334,12 @@ def shown_on_a_terminal(softargmax: Softargmax, *arguments: str, **variables: st
 
 def test_a_terminal_adds_colour_and_nothing_else(softargmax: Softargmax) -> None:
     piped = softargmax(*SHOW_SCORES).out
-    coloured = shown_on_a_terminal(softargmax, *SHOW_SCORES)
+    coloured = shown_on_a_terminal(softargmax, *SHOW_SCORES, COLUMNS="200")
     assert ESCAPES.sub("", coloured) == piped
     disagreeing = [line for line in coloured.splitlines() if "≠ disagrees" in line]
     assert disagreeing
     assert all(ESCAPES.match(line) for line in disagreeing)
-    assert shown_on_a_terminal(softargmax, *SHOW_SCORES, NO_COLOR="1") == piped
+    assert shown_on_a_terminal(softargmax, *SHOW_SCORES, NO_COLOR="1", COLUMNS="200") == piped
 
 
 def test_a_pipe_gets_no_escape_codes(softargmax: Softargmax) -> None:
@@ -361,7 +361,7 @@ def test_help_and_errors_in_a_pipe_have_no_escape_codes_on_github(softargmax: So
 
 def test_a_table_in_a_pipe_is_not_cut(softargmax: Softargmax) -> None:
     names = ["short", "x" * 150, "a name with blanks " * 9]
-    rows = [f"{name},{k},9.5,1" for k, name in enumerate(names)]
+    rows = [f"{name},{k / 2},9.5,1" for k, name in enumerate(names)]
     softargmax.write("wide.csv", "\n".join(["id,one,two,three", *rows]))
     done = softargmax("run", "wide.csv", "--id-column", "id")
     assert (done.code, done.err) == (0, "")

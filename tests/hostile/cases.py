@@ -130,9 +130,6 @@ TEXT = {
     "late_word.tsv": Case(
         b"1\t2\n" * 40_000 + b"3\tx\n", "line 40001, column 2: 'x' is not a number", "write a number"
     ),
-    "names.csv": Case(
-        b"id,a\nx,1\ny,3\n", "line 2, column 1 ('id'): 'x' is not a number", "--id-column id", inspected=True
-    ),
     "thousands.csv": Case(b'1,2\n"1,234",5\n', "line 2, column 1: '1,234' is not a number", NUMBERS),
     "apostrophes.csv": Case(b"1,2\n1'234,5\n", 'line 2, column 1: "1\'234" is not a number', NUMBERS),
     "underscores.csv": Case(b"1,2\n1_234,5\n", "line 2, column 1: '1_234' is not a number", NUMBERS),

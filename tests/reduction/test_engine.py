@@ -483,25 +483,6 @@ class TestTables:
         values = self.values(9100, 3)
         check(TableSource(values, (4099, 4100, 901)), values, native_runtime, Spec(axes=(axis,), beta=0.7))
 
-    @pytest.mark.usefixtures("all_compiled")
-    @pytest.mark.parametrize("axis", [0, 1])
-    def test_only_a_shape_that_comes_again_is_compiled_for(
-        self, axis: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        seen: list[tuple[int, bool]] = []
-        monkeypatch.setattr(budget, "cores", lambda: 1)
-        name = "whole" if axis else "part"
-        reducing = getattr(BlockReducer, name)
-
-        def noted(self: BlockReducer, values: Array, *more: Any, compiled: bool) -> Any:
-            seen.append((len(values), compiled))
-            return reducing(self, values, *more, compiled=compiled)
-
-        monkeypatch.setattr(BlockReducer, name, noted)
-        values = self.values(1712, 3)
-        check(TableSource(values, (512, 500, 500, 200)), values, native_runtime, Spec(axes=(axis,), beta=0.7))
-        assert seen == [(512, False), (512, True), (512, True), (256, False)]
-
     @pytest.mark.parametrize("axis", [0, 1])
     def test_a_block_without_rows(self, axis: int, native_runtime: Runtime) -> None:
         values = self.values(9)
