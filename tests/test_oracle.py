@@ -14,6 +14,8 @@ import pytest
 from mpmath import mpf
 from oracle import FIELDS, PER_AXIS, Answer, assert_answers, softargmax
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 LN3 = math.log(3)
 EXAMPLE = np.array([0.0, LN3, 0.0, 0.0, LN3])

@@ -23,6 +23,8 @@ with warnings.catch_warnings():  # what third parties deprecate is theirs to men
 
 from softargmax_cli.errors import SoftArgmaxError
 
+pytestmark = pytest.mark.sampled(4)
+
 Array = npt.NDArray[Any]
 
 KINDS: list[Any] = ["scores", "probs", "cost"]

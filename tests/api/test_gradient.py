@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 from oracle import softargmax as exact
 
+pytestmark = pytest.mark.sampled(4)
+
 with warnings.catch_warnings():  # what third parties deprecate is theirs to mend
     warnings.simplefilter("ignore")
     import tensorflow as tf

@@ -21,6 +21,8 @@ with warnings.catch_warnings():  # what third parties deprecate is theirs to men
 
 from softargmax_cli.errors import InputError, OptionError
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 
 CONFIGS: list[dict[str, Any]] = [

@@ -19,6 +19,8 @@ from oracle import softargmax as oracle
 
 from softargmax_cli import reduce
 
+pytestmark = pytest.mark.sampled(2)
+
 Array = npt.NDArray[Any]
 
 FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]

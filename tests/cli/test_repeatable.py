@@ -8,7 +8,7 @@ from command import Inside
 
 from softargmax_cli.reduction import budget, stream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sampled(4)]
 
 TIMES = 10
 FILES = ("p.npy", "maps.npy", "gaps.npy", "t.csv", "tall.csv")

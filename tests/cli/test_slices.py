@@ -13,6 +13,8 @@ import oracle
 import pytest
 from command import Inside
 
+pytestmark = pytest.mark.sampled(3)
+
 TOTAL = 100_000
 WIDE = 60
 """Scores of a slice of the longest file, which as text is more than what plain Python reads."""

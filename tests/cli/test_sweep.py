@@ -19,6 +19,8 @@ from oracle import softargmax as oracle
 
 from softargmax_cli.report.figure import BLUE, DPI, ORANGE, WIDTH
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 
 NAMES = ["beta", "max_abs_offset", "mean_abs_offset", "agreement", "mean_spread", "mean_gradient_norm"]

@@ -31,6 +31,8 @@ from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(2)
+
 NAN = math.nan
 INF = math.inf
 

@@ -34,6 +34,8 @@ from softargmax_cli.files.source import Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(3)
+
 VALUES = np.arange(1, 61, dtype="f4").reshape(12, 5)
 MANY = np.arange(1, 60_001, dtype="f4").reshape(12, 5000)
 """More than is read with the head."""

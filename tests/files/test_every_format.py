@@ -25,6 +25,8 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(2)
+
 REALS = ["?", "i1", "u1", "<i2", ">u2", "<i4", "<u4", "<i8", ">i8", "<u8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]
 SHAPES = [(), (0,), (7,), (5, 3), (2, 0), (3, 4, 5), (1, 2, 1, 3)]
 

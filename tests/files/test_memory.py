@@ -18,6 +18,8 @@ from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(2)
+
 Array = npt.NDArray[Any]
 
 

@@ -23,6 +23,8 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import LONGEST_HEADER
 from softargmax_cli.files.registry import open_source
 
+pytestmark = pytest.mark.sampled(4)
+
 Array = npt.NDArray[Any]
 
 VERSIONS = [(1, 0), (2, 0), (3, 0)]

@@ -28,6 +28,8 @@ from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(3)
+
 
 class Counted(Source):
     """A source that counts what is read of it."""

@@ -18,6 +18,8 @@ from softargmax_cli.errors import InputError, InputMissingError, OptionError, as
 from softargmax_cli.files import values as module
 from softargmax_cli.files.values import read_values
 
+pytestmark = pytest.mark.sampled(3)
+
 Write = Callable[..., str]
 
 

@@ -33,6 +33,8 @@ from softargmax_cli.files.writers.npy import npy_header
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
+pytestmark = pytest.mark.sampled(3)
+
 NAN = math.nan
 posix = pytest.mark.skipif(os.name != "posix", reason="there are no FIFOs and devices")
 

@@ -24,6 +24,8 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(3)
+
 zarr = pytest.importorskip("zarr", "3")
 numcodecs = pytest.importorskip("numcodecs")
 

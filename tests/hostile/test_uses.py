@@ -16,6 +16,8 @@ from measured import START, Commands, Ended, Most
 from oracle import softargmax
 from uses import NAMES, USES, Use
 
+pytestmark = pytest.mark.sampled(3)
+
 HUMBLE = ("setpriv", "--bounding-set=-all")
 """Before a command, for root: it has no privileges, so that permissions count."""
 DISK = "mount -t tmpfs -o size=256k,mode=777 none disk && "

@@ -27,6 +27,8 @@ from softargmax_cli.reduction.slopes import differentiate
 from softargmax_cli.reduction.state import Fold, folded
 from softargmax_cli.tensorflow.base import Runtime
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 MEMORY, STATE = 64 << 20, 48
 

@@ -21,6 +21,8 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.slopes import GRADIENT, SlopeSummary, differentiate
 from softargmax_cli.tensorflow.base import Runtime
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 MEMORY = 16 << 20
 UNTOUCHED = 12345.0

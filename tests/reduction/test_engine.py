@@ -35,6 +35,8 @@ from softargmax_cli.reduction.reducer import ADDED, BlockReducer, padded
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.tensorflow.base import Runtime
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 EVERYTHING = frozenset(FIELDS)
 MEMORY = 64 << 20

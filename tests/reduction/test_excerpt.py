@@ -18,6 +18,8 @@ from softargmax_cli.reduction.excerpt import Excerpt, first_boxes, read_excerpt,
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(4)
+
 
 class Table:
     """A table in pieces, of which none knows how many rows precede it."""

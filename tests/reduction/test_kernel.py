@@ -24,6 +24,8 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import State
 from softargmax_cli.tensorflow.base import Runtime
 
+pytestmark = pytest.mark.sampled(4)
+
 Array = npt.NDArray[Any]
 DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 BETAS = [1e-3, 0.3, 1.0, 100.0, 1e6]

@@ -27,6 +27,8 @@ from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.tensorflow.base import Runtime
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 EVERYTHING = frozenset(FIELDS)
 SECOND = FREE | {"second"}

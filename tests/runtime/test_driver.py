@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.sampled(4)
+
 ROOT = Path(__file__).parents[2]
 TUTORIAL = str(ROOT / "samples" / "tutorial.npy")
 FAULTS = {

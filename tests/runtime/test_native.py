@@ -22,6 +22,8 @@ from softargmax_cli.tensorflow.base import Runtime
 from softargmax_cli.tensorflow.graph import CODES
 from softargmax_cli.tensorflow.native import NativeRuntime, _loans
 
+pytestmark = pytest.mark.sampled(3)
+
 Array = npt.NDArray[Any]
 F4, I4 = np.dtype("f4"), np.dtype("i4")
 
