@@ -48,7 +48,7 @@ def reduce(
     as it must where the file has another order; `note` is told what the user may want to know. Raises
     UndefinedError, after the last byte, where there are negative weights, or where the NaN policy is "error" and there
     is NaN or a slice without any weight; InputError where the file is not what it seemed. The source must not be
-    `sequential` where the reduction `must_seek` (see `fitting.REDUCTION`).
+    `sequential` where the reduction `must_seek` (see `budget.REDUCTION`).
     """
     return SliceStream(source, problem, BlockReducer(problem, runtime), memory, advance, note, scratch).slices()
 
@@ -65,7 +65,7 @@ def reduce_boxes(
 ) -> Iterator[tuple[Block, Slices]]:
     """Yield the slices of some columns of boxes, each with the last of its boxes, in row-major order within it.
 
-    columns: their numbers in the plan of `fitting.BOXES`, which also says what the source must be. Raises as `reduce`.
+    columns: their numbers in the plan of `budget.BOXES`, which also says what the source must be. Raises as `reduce`.
     """
     return _BoxStream(source, problem, BlockReducer(problem, runtime), memory, advance, note).slices_in_boxes(columns)
 
