@@ -96,7 +96,7 @@ class Reduction:
         self._computer, self._progress, self._passes = computer, progress, passes
         self.run = described(source, problem, computer.device)
         self.notes = [*source.notes]
-        """What the user should know; there may be more at the end."""
+        """Notes for the user; there may be more at the end."""
         self._running: list[Generator[Any, None, None]] = []
 
     def __iter__(self) -> Iterator[Slices]:

@@ -158,7 +158,7 @@ class Inputs:
         return Workers(self._client, name, self._asked.reading, self._asked.device)
 
     def replayed(self, name: str) -> Replay:
-        """What opens an input as often as is wanted."""
+        """Return a replay, which opens an input as often as is wanted."""
         from softargmax_cli.files.replay import Replay
 
         return Replay(name, self._asked.reading)
@@ -197,7 +197,7 @@ def excerpt_of(reduction: Reduction, replay: Replay | None, count: int) -> Excer
 
 
 def spec_of(asked: Asked) -> Spec:
-    """What is asked of every input."""
+    """Return the specification that holds for every input."""
     from softargmax_cli.reduction.problem import Spec
 
     values = None

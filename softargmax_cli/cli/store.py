@@ -82,7 +82,7 @@ def _written(reduction: Reduction, store: ZarrWriter, columns: Sequence[int]) ->
 
 
 def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict[str, Any]:
-    """What is asked of an input, as a store's attributes say it: what must be the same for a run to be gone on with.
+    """Describe a run for the attributes of its store; a run can only be resumed with the same description.
 
     version: of softargmax.
     """

@@ -26,7 +26,7 @@ class Replay:
 
     @property
     def runs_dry(self) -> bool:
-        """Whether the input can be read only once, so that a copy is made of it."""
+        """True where the input can be read only once, so that a copy is made of it."""
         return self._path == "-" or _runs_dry(self._path)
 
     def open(self) -> Source:

@@ -29,7 +29,7 @@ class Field:
     finish: Callable[[Sums], npt.NDArray[Any]] | None
     """From sums to the field, (m,) or (a, m); None for what a gradient alone has."""
     per_axis: bool = False
-    """Whether there is one number for each reduced axis, (a, m)."""
+    """True where there is one number for each reduced axis, (a, m)."""
     needs: tuple[str, ...] = ()
     """The parts of a state that are computed for this field alone."""
 

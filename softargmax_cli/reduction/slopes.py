@@ -152,7 +152,7 @@ class _SlopeStream(SliceStream):
             self.differentiator = BoxDifferentiator(differentiator, problem, source.order, self.elements)
         self.by, self.write, self.vanished = by, write, vanished
         self.row = 0
-        """Of a table, the next to be written."""
+        """The next row of a table to be written."""
 
     def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int, **more: Any) -> Iterator[Part[Slices]]:
         for part in super()._parts(plan, batch, **more):

@@ -1,4 +1,4 @@
-"""What the reduction needs of TensorFlow, however it is run.
+"""TensorFlow as the reduction needs it, however it is run.
 
 A *body* is a function `(ops, *tensors) -> tensors` written in the vocabulary of `tf.raw_ops`:
 operations by name with their keyword arguments, inputs in the order of the operation's definition.

@@ -18,7 +18,7 @@ PROGRAM = "import json; from softargmax_cli.tensorflow.python import survey; pri
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What TensorFlow told of itself."""
+    """The answers of TensorFlow about itself."""
 
     said: str
     """Its messages."""
@@ -28,7 +28,7 @@ class Survey:
     built_with: str | None = None
     """Its CUDA and cuDNN; empty where it has none, None where it does not say."""
     devices: list[str] = field(default_factory=list)
-    """As "CPU:0", "GPU:0, NVIDIA H200"."""
+    """The devices, as "CPU:0" or "GPU:0, NVIDIA H200"."""
 
     def no_gpu(self) -> tuple[str, str]:
         """Say why no GPU can be used, in TensorFlow's own words, and what to do."""
