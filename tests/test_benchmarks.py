@@ -316,6 +316,7 @@ def test_the_machine_is_described_without_its_name() -> None:
     assert len(platform.node()) < 4 or platform.node() not in said
 
 
+@pytest.mark.nightly
 def test_one_command_makes_runs_and_shows(tmp_path: Path) -> None:
     chosen = ["version", "small", "8gb", "axis0", "bandwidth"]
     done, rows = benchmarks(tmp_path, "--runs", "1", "--peers", "numpy", "--only", *chosen)
@@ -340,6 +341,7 @@ def test_one_command_makes_runs_and_shows(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("result-*"))
 
 
+@pytest.mark.nightly
 def test_the_tool_and_tensorflow_agree(tmp_path: Path) -> None:
     done, rows = benchmarks(tmp_path, "--runs", "1", "--peers", "tensorflow", "numpy", "--only", "2gb")
     assert done.returncode == 0, done.stdout + done.stderr

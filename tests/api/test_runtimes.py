@@ -51,6 +51,7 @@ except AttributeError as error:
     assert python(program) == ["module 'softargmax_cli' has no attribute 'softmax'"]
 
 
+@pytest.mark.slow
 def test_names_are_imported_when_they_are_asked_for() -> None:
     program = """
 import sys
@@ -69,6 +70,7 @@ print("done")
     assert python(program, quiet=False) == ["done"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 def test_a_process_is_left_as_it_was() -> None:
     program = """
@@ -90,6 +92,7 @@ print(files is None or len(os.listdir("/proc/self/fd")) - files < 20)
     assert python(program) == ["True"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 def test_tensorflow_may_be_imported_afterwards() -> None:
     """With all the threads that it would have had; it says its usual piece on standard error, which is not ours."""
@@ -121,6 +124,7 @@ print(busy >= 2 or not earlier or len(os.sched_getaffinity(0)) < 2)
     assert python(program, quiet=False) == ["True", "True", "True"]
 
 
+@pytest.mark.slow
 def test_tensorflow_that_is_imported_is_used_as_it_is() -> None:
     program = """
 import tensorflow as tf

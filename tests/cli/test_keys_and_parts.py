@@ -119,7 +119,9 @@ def test_what_was_written_is_read(inside: Inside) -> None:
     assert inside("check", "x.npy", "--expect", "r.npz", "--beta", "3").code == 1
     np.savez_compressed(inside.folder / "one.npz", result=soft)
     assert inside("check", "x.npy", "--expect", "one.npz").code == 0
-    assert "r.npz: shape (9,) is not that of" in refused(inside("check", "x.npy", "--expect", "r.npz", "--axis", "0"))
+    assert "r.npz[soft]: shape (9,) is not that of" in refused(
+        inside("check", "x.npy", "--expect", "r.npz", "--axis", "0")
+    )
     np.savez(inside.folder / "v.npz", places=np.arange(7.0) * 2)
     twice = inside("run", "x.npy", "--values", "v.npz", "--format", "npz")
     assert_answered(twice, "npz", answer(VALUES, values_of=[np.arange(7.0) * 2]), single=True, scale=2)

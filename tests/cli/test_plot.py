@@ -304,12 +304,3 @@ def test_sparklines_of_what_can_be_read_again(inside: Inside) -> None:
     piped = inside("run", "-", stdin=text.encode())
     assert (piped.code, piped.err) == (0, "")
     assert "▅" not in piped.out
-
-
-def test_a_picture_of_what_would_be_read_twice(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("softargmax_cli.reduction.excerpt.ROOM", 8)
-    inside.write("x.csv", "1,2,3\n" * 9)
-    done = inside("run", "x.csv", "--axis", "0", "--plot", "x.png")
-    assert done.code == 2
-    assert "x.csv: --plot: its first slices end too far from the beginning" in done.err
-    assert inside.names() == {"x.csv"}

@@ -13,7 +13,7 @@ import oracle
 import pytest
 from command import Inside
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(4)
 
 TOTAL = 100_000
 WIDE = 60

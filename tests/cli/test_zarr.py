@@ -26,6 +26,8 @@ from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.sampled(2)
+
 Array = npt.NDArray[Any]
 
 CHUNKS = (3, 4, 5)

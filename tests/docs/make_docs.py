@@ -170,7 +170,7 @@ def printed_to_a_terminal(command: str) -> str:
     with subprocess.Popen(
         ours(command),
         cwd=ROOT,
-        env=environment(TERM="xterm-256color"),
+        env=environment(TERM="xterm-256color", COLUMNS="120"),
         stdin=subprocess.DEVNULL,
         stdout=terminal,
         stderr=subprocess.PIPE,

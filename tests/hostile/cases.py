@@ -118,7 +118,7 @@ NPY = {
 """Whose names end in .npy, whatever they are."""
 
 UTF8 = "iconv -f LATIN1"
-NUMBERS = "thousands separators and decimal commas are not read"
+NUMBERS, POINTS = "write 1234.5", "--decimal ,"
 
 TEXT = {
     "empty.csv": Case(b"", "empty", "still to write it"),
@@ -130,25 +130,20 @@ TEXT = {
     "late_word.tsv": Case(
         b"1\t2\n" * 40_000 + b"3\tx\n", "line 40001, column 2: 'x' is not a number", "write a number"
     ),
-    "thousands.csv": Case(b'1,2\n"1,234",5\n', "line 2, column 1: '1,234' is not a number", NUMBERS),
+    "thousands.csv": Case(b'1,2\n"1,234",5\n', "line 2, column 1: '1,234' is not a number", POINTS),
     "apostrophes.csv": Case(b"1,2\n1'234,5\n", 'line 2, column 1: "1\'234" is not a number', NUMBERS),
     "underscores.csv": Case(b"1,2\n1_234,5\n", "line 2, column 1: '1_234' is not a number", NUMBERS),
-    "decimals.csv": Case(b"1,5;2,5\n3,5;4,5\n", "line 1, column 1: '1,5' is not a number", NUMBERS),
+    "decimals.csv": Case(b"1,5;2,5\n3,5;4,5\n", "line 1, column 1: '1,5' is not a number", POINTS),
     "unterminated.csv": Case(b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote opens here and is never closed", "close it"),
     "lone.csv": Case(b'1,2\n3"4,5\n6,7\n', "line 2, column 1: '3\"4' is not a number", "write a number"),
-    "blank.csv": Case(b"1,2\n\n3,4\n", "line 2 is blank", "remove it"),
     "header.csv": Case(b"a,b\n", "line 1 is a header, and no rows follow it", "write the rows"),
     "latin1.csv": Case(b"1,2\n3,4\n\xff,3\n", "line 3, byte 8: 0xff is not UTF-8", UTF8),
     "late_latin1.csv": Case(b"1,2\n" * 90_000 + b"1,\xe9\n", "line 90001, byte 360002: 0xe9 is not UTF-8", UTF8),
     "overlong.csv": Case(b"1,2\n\xc0\xb1,3\n", "line 2, byte 4: 0xc0 is not UTF-8", UTF8),
     "nul.csv": Case(b"1,2\n3,\0\n", "line 2, byte 6: a NUL byte", "text"),
-    "utf16.csv": Case("1,2\n3,4\n".encode("utf-16"), "byte 0: the file is UTF-16, not UTF-8", "iconv -f UTF-16"),
-    "utf16_be.csv": Case("\ufeff1,2\n".encode("utf-16-be"), "byte 0: the file is UTF-16, not UTF-8", "iconv -f UTF-16"),
     "utf16_bare.csv": Case("1,2\n3,4\n".encode("utf-16-le"), "line 1, byte 1: a NUL byte", "iconv -f UTF-16"),
     "utf32.csv": Case("1,2\n".encode("utf-32"), "byte 0: the file is UTF-32, not UTF-8", "iconv -f UTF-32"),
     "carriage.csv": Case(b"1,2\r3,4\r", "line 1: a carriage return without a line feed", "tr"),
-    "spaces.txt": Case(b"1  2\n3  4\n", "line 1 has repeated, leading or trailing spaces", "sed"),
-    "line_end.txt": Case(b"1 2\n3 4 \n", "line 2 has repeated, leading or trailing spaces", "sed"),
     "nan.csv": Case(b"1,2\n3,\n", "1 NaN, in line 2, column 2", "--nan omit", inspected=True),
     "damaged.csv.gz": Case(gzip.compress(b"1,2\n" * 10_000)[:-20], "the gzip data is damaged", "gzip -t"),
     "packed_npy.csv.gz": Case(gzip.compress(saved(TUTORIAL)), "an .npy file, gzipped", "gunzip"),

@@ -24,7 +24,7 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import State
 from softargmax_cli.tensorflow.base import Runtime
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(6)
 
 Array = npt.NDArray[Any]
 DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]

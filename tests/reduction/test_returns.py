@@ -27,7 +27,7 @@ from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.tensorflow.base import Runtime
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(6)
 
 Array = npt.NDArray[Any]
 EVERYTHING = frozenset(FIELDS)
