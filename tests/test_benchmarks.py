@@ -364,6 +364,7 @@ def test_failures_show_in_the_exit_code(tmp_path: Path) -> None:
     assert rows == []
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_cluster_beside_one_process(tmp_path: Path) -> None:
     pytest.importorskip("distributed")

@@ -96,7 +96,7 @@ def _processes(workers: int) -> Iterator[LocalCluster]:
 
     with _without_ctrl_c():
         share = {"threads_per_worker": max(1, cores() // workers), "silence_logs": logging.CRITICAL}
-        cluster = LocalCluster(n_workers=0, processes=True, dashboard_address=None, **share)
+        cluster = LocalCluster(n_workers=0, processes=True, dashboard_address=":0", **share)
     try:
         cluster.scale(workers)
         yield cluster

@@ -51,6 +51,7 @@ except AttributeError as error:
     assert python(program) == ["module 'softargmax_cli' has no attribute 'softmax'"]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_names_are_imported_when_they_are_asked_for() -> None:
     program = """
@@ -92,6 +93,7 @@ print(files is None or len(os.listdir("/proc/self/fd")) - files < 20)
     assert python(program) == ["True"]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.usefixtures("library")
 def test_tensorflow_may_be_imported_afterwards() -> None:

@@ -62,7 +62,7 @@ def cluster(workers: int) -> Iterator[list[str]]:
     from distributed import LocalCluster
 
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address=None, silence_logs=50) as made:
+    with LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address=":0", silence_logs=50) as made:
         yield ["--scheduler", made.scheduler_address]
 
 

@@ -37,5 +37,5 @@ def shared_inside(tmp_path_factory: pytest.TempPathFactory) -> Inside:
 def cluster() -> Iterator[str]:
     """The address of a Dask scheduler with two workers of one thread each, which are processes of their own."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as made:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as made:
         yield made.scheduler_address

@@ -467,6 +467,7 @@ def test_junit(files: Inside) -> None:
     assert suite[1][0].tag == "system-out"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
 @pytest.mark.parametrize("format", ["table", "json", "github", "junit"])

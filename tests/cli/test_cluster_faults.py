@@ -22,7 +22,7 @@ from softargmax_cli.cluster import connection
 from softargmax_cli.reduction import budget
 
 distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 if not sys.platform.startswith("linux"):
     pytest.skip("places are told apart by /proc, and processes found there", allow_module_level=True)
@@ -43,7 +43,7 @@ def chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
 def doomed() -> Iterator[Any]:
     """A client of a scheduler with one worker, which is started again when it dies."""
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as made,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as made,
         distributed.Client(made, set_as_default=False) as client,
     ):
         yield client
@@ -137,7 +137,7 @@ def test_another_version_is_refused(inside: Inside, doomed: Any) -> None:
 def test_no_worker(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 1)
     inside.save("x.npy", X)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as empty:
         done = inside("run", "x.npy", "--scheduler", empty.scheduler_address)
     assert (done.code, done.out) == (2, "")
     assert f"--scheduler {empty.scheduler_address}: no worker in 1 s\n" in done.err

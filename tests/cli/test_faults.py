@@ -21,7 +21,7 @@ if not sys.platform.startswith("linux"):
 
 import pty
 
-pytestmark = [pytest.mark.slow, pytest.mark.sampled(3)]
+pytestmark = [pytest.mark.slow, pytest.mark.sampled(3), pytest.mark.nightly]
 
 SCORES = np.random.default_rng(6).standard_normal((1000, 100)).astype("f4")
 """About 1 MB as text: a file is read, and a result written, in several pieces."""

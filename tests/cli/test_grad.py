@@ -227,6 +227,7 @@ def test_what_cannot_be_done_is_told(inside: Inside, given: list[str], said: str
     assert inside.read("g.npy") == b"old"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_python_runtime_says_the_same(softargmax: Softargmax) -> None:
     x = np.random.default_rng(6).normal(size=(4, 300)).astype("f4")

@@ -169,6 +169,7 @@ def test_formats_options_and_shells_are_completed(shared: Softargmax) -> None:
         assert all(each.startswith(words[-1]) for each in answer), words
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize(("shell", "beginning"), [("bash", "_softargmax"), ("zsh", "#compdef"), ("fish", "complete")])
 def test_the_script_of_a_shell_that_is_named(shell: str, beginning: str, softargmax: Softargmax) -> None:

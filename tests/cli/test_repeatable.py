@@ -8,7 +8,7 @@ from command import Inside
 
 from softargmax_cli.reduction import budget, stream
 
-pytestmark = [pytest.mark.slow, pytest.mark.sampled(4)]
+pytestmark = [pytest.mark.slow, pytest.mark.sampled(16)]
 
 TIMES = 10
 FILES = ("p.npy", "maps.npy", "gaps.npy", "t.csv", "tall.csv")

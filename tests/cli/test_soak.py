@@ -10,6 +10,8 @@ import sys
 import pytest
 from command import Softargmax
 
+pytestmark = pytest.mark.nightly
+
 if not os.path.exists("/proc/self/statm"):
     pytest.skip("only Linux says what a process holds", allow_module_level=True)
 

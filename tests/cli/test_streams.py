@@ -189,6 +189,7 @@ def waiting_in(pipe: int) -> int:
 # Pipes in, pipes out
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("content", "first"), [("npy", 1), ("npy", 7), ("csv", 1)])
 @pytest.mark.slow
 def test_a_pipe_that_begins_slowly(softargmax: Softargmax, content: str, first: int) -> None:
@@ -275,6 +276,7 @@ def test_no_closed_stream_gets_into_a_file(softargmax: Softargmax) -> None:
 # Standard error that takes nothing
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("deaf", ["a full disk", "a pipe without a reader"])
 @pytest.mark.slow
 def test_what_cannot_be_said_changes_nothing(softargmax: Softargmax, deaf: str) -> None:
@@ -401,6 +403,7 @@ def kinds(shared: Softargmax) -> list[str]:
     return [*names, shared.save("large.npy", large, "float32")]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_both_runtimes_print_the_same_and_tensorflow_nothing(shared: Softargmax, kinds: list[str]) -> None:
     python, native = (shared("run", *kinds, "--rows", "3", SOFTARGMAX_RUNTIME=name) for name in ("python", "native"))
@@ -439,6 +442,7 @@ def test_memory_is_bounded(softargmax: Softargmax) -> None:
         assert softargmax.peak("run", "big.npy", "--memory", "200MB", "--axis", axis) <= usual + 200_000_000
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("shape", "dtype", "axes"), [((1 << 24, 1), "u1", "1"), ((2, 1 << 22, 2), "<f4", "2,0")])
 @pytest.mark.slow
 def test_memory_is_bounded_where_slices_are_short(
