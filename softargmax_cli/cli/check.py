@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ Rows = Annotated[
 ]
 
 
-@options.grouped
+@grouped
 def check(
     inputs: options.Inputs,
     *,
@@ -107,15 +108,15 @@ def check(
     atol: Atol = None,
     rtol: Rtol = None,
     fail_fast: FailFast = False,
-    reduction: options.ReductionOptions,
+    reduction: ReductionOptions,
     beta: options.Beta = None,
     temperature: options.Temperature = None,
-    reading: options.ReadingOptions,
+    reading: ReadingOptions,
     format: Format = "table",
     output: Output = None,
     rows: Rows = 20,
     force: options.Force = False,
-    running: options.RunningOptions,
+    running: RunningOptions,
 ) -> int:
     """Check that soft lies close to hard, or to a result stored earlier: exit code 0 if so, 1 if not.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
@@ -69,21 +70,21 @@ Format = Annotated[
 ]
 
 
-@options.grouped
+@grouped
 def grad(
     inputs: options.Inputs,
     *,
     wrt: Wrt = "x",
     vanished: Vanished = 1e-6,
-    reduction: options.ReductionOptions,
+    reduction: ReductionOptions,
     beta: options.Beta = None,
     temperature: options.Temperature = None,
-    reading: options.ReadingOptions,
+    reading: ReadingOptions,
     output: Output = None,
     format: Format = None,
     rows: options.Rows = 20,
     force: options.Force = False,
-    running: options.RunningOptions,
+    running: RunningOptions,
 ) -> int:
     """Show where the gradient of the soft argmax has vanished, and write it.
 

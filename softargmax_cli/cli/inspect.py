@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.groups import ReadingOptions, grouped
 
 Axis = Annotated[
     str | None,
@@ -24,13 +25,13 @@ Format = Annotated[
 ]
 
 
-@options.grouped
+@grouped
 def inspect(
     inputs: options.Inputs,
     *,
     axis: Axis = None,
     quick: Quick = False,
-    reading: options.ReadingOptions,
+    reading: ReadingOptions,
     format: Format = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

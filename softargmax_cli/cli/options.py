@@ -1,14 +1,9 @@
-"""Every option that commands share, declared once, and the groups in which commands take them.
-
-A new option is a declaration here and a line in its group: every command that takes the group has it.
-"""
+"""Every option that commands share, declared once; `groups` says which commands take together."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -343,71 +338,3 @@ Verbose = Annotated[
     bool,
     typer.Option("--verbose", "-v", help="TensorFlow's messages, and tracebacks of errors.", rich_help_panel=RUNNING),
 ]
-
-
-@dataclass(frozen=True)
-class ReductionOptions:
-    """Options that say what is computed."""
-
-    axis: Axis = "-1"
-    kind: Kind = "scores"
-    coords: Coords = "index"
-    values: Values = None
-    window: Window = None
-    nan: Nan = "error"
-    precision: Precision = "auto"
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """Options that say how an input is read, under the names of `files.reading.Reading`."""
-
-    key: Key = None
-    select: Select = None
-    delimiter: Delimiter = None
-    header: HasHeader = None
-    id_column: IdColumn = None
-    columns: Columns = None
-    skip: Skip = None
-    comment: Comment = None
-    decimal: Decimal = None
-
-
-@dataclass(frozen=True)
-class RunningOptions:
-    """Options that say where and how a command runs."""
-
-    device: Device = "cpu"
-    memory: Memory = "256MiB"  # type: ignore[assignment]  # parsed into bytes
-    quiet: Quiet = False
-    verbose: Verbose = False
-
-
-GROUPS = (ReductionOptions, ReadingOptions, RunningOptions)
-
-
-def grouped(command: Callable[..., int]) -> Callable[..., int]:
-    """Let a command take groups: a parameter whose type is a group stands for all options of that group."""
-    hints = get_type_hints(command, include_extras=True)
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, Callable[..., Any]] = {}
-    for name, parameter in inspect.signature(command).parameters.items():
-        group = hints[name]
-        if group not in GROUPS:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=group))
-            continue
-        groups[name] = group
-        types = get_type_hints(group, include_extras=True)
-        for field in fields(group):
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(inspect.Parameter(field.name, kind, default=field.default, annotation=types[field.name]))
-
-    def called(**given: Any) -> int:
-        for name, group in groups.items():
-            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})  # type: ignore[arg-type]
-        return command(**given)
-
-    called.__name__, called.__doc__ = command.__name__, command.__doc__
-    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return called

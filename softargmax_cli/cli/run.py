@@ -12,6 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Slices
 
 
-@options.grouped
+@grouped
 def run(
     inputs: options.Inputs,
     *,
-    reduction: options.ReductionOptions,
+    reduction: ReductionOptions,
     beta: options.BetaOrAuto = None,
     temperature: options.Temperature = None,
     tol: options.AutoTolerance = None,
-    reading: options.ReadingOptions,
+    reading: ReadingOptions,
     output: options.Output = None,
     format: options.Format = None,
     rows: options.Rows = 20,
     plot: options.Plot = None,
     force: options.Force = False,
     resume: options.Resume = False,
-    running: options.RunningOptions,
+    running: RunningOptions,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
 ) -> int:

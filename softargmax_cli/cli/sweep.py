@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
@@ -105,19 +106,19 @@ def betas_of(text: str) -> list[float]:
     return betas
 
 
-@options.grouped
+@grouped
 def sweep(
     input: Input,
     *,
     betas: Betas = None,
     tol: Tolerance = 0.01,
-    reduction: options.ReductionOptions,
-    reading: options.ReadingOptions,
+    reduction: ReductionOptions,
+    reading: ReadingOptions,
     plot: Plot = None,
     output: Output = None,
     format: Format = None,
     force: options.Force = False,
-    running: options.RunningOptions,
+    running: RunningOptions,
 ) -> int:
     """Show what each β does to a file: how far soft lies from hard, and how much gradient is left.
 
