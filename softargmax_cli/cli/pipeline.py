@@ -85,7 +85,7 @@ def for_each(
             try:
                 code = max(code, work(inputs, name))
             except SoftArgmaxError as error:
-                inputs.release()
+                inputs.close()  # for something is to be said on standard error
                 say_error(error, verbose=asked.verbose)
                 refused(name, error)
                 code = FAILED
@@ -93,7 +93,7 @@ def for_each(
 
 
 class Inputs:
-    """Opens inputs, while TensorFlow is loaded beside, unless a cluster computes."""
+    """Open inputs, while TensorFlow is loaded beside, unless a cluster computes."""
 
     def __init__(self, asked: Asked, client: Client | None = None) -> None:
         self._asked, self._client = asked, client
@@ -115,10 +115,10 @@ class Inputs:
         replay: Replay | None = None,
         beta: float | None = None,
     ) -> Iterator[Reduction]:
-        """An input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
+        """Open an input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
 
-        needs: those of what is done to it, where that is more than a reduction.
-        replay: what opens it, where it is opened more than once; beta: another than the one asked for.
+        needs: the needs of the work, where it is more than a reduction.
+        replay: opens the input, where it is opened more than once; beta: instead of the one asked for.
         """
         from softargmax_cli.api.pipeline import reduction_of
         from softargmax_cli.files.registry import open_source
@@ -163,12 +163,8 @@ class Inputs:
 
         return Replay(name, self._asked.reading)
 
-    def release(self) -> None:
-        """Stop holding standard error back, for something is to be said there."""
-        self.close()
-
     def close(self) -> None:
-        """Wait for what is being loaded."""
+        """Wait for TensorFlow to be loaded, and stop holding standard error back."""
         if self._loader is not None:
             self._loader.close()
 

@@ -163,7 +163,7 @@ class Needs:
     states: int = 1
     """States of a slice."""
     in_boxes: bool = False
-    """True where arrays without chunks, too, are read in boxes (see `boxes.py`), which are larger than blocks."""
+    """True where arrays without chunks, too, are read in boxes, which are larger than blocks."""
     of_results: Callable[[Readable, Problem], int] = lambda source, problem: 0
     """Size of the results of a box, in units of the box."""
 
