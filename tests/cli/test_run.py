@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from command import ROOT, TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
+from command import ROOT, TUTORIAL, TUTORIAL_CSV, Done, Inside
 
 SAMPLES = ROOT / "samples"
 FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
@@ -78,24 +78,24 @@ def assert_tutorial(found: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def tutorial(shared: Softargmax) -> Softargmax:
+def tutorial(shared_inside: Inside) -> Inside:
     """A folder with the tutorial's input in every input format."""
-    shared.save("t.npy", TUTORIAL, "float32")
-    shared.save("double.npy", TUTORIAL)
-    shared.save("big_endian.npy", TUTORIAL, ">f4")
-    np.save(shared.folder / "fortran.npy", np.asfortranarray(TUTORIAL, "f4"))
-    shared.write("t.csv", TUTORIAL_CSV)
-    shared.write("t.tsv", TUTORIAL_CSV.replace(",", "\t"))
-    shared.write("t.csv.gz", gzip.compress(TUTORIAL_CSV.encode()))
-    shared.write("mark.csv", "\ufeff" + TUTORIAL_CSV)
-    shared.write("crlf.csv", TUTORIAL_CSV.replace("\n", "\r\n"))
-    shared.write("open_end.csv", TUTORIAL_CSV.rstrip())
-    shared.write("semicolon.txt", TUTORIAL_CSV.replace(",", ";"))
-    return shared
+    shared_inside.save("t.npy", TUTORIAL, "float32")
+    shared_inside.save("double.npy", TUTORIAL)
+    shared_inside.save("big_endian.npy", TUTORIAL, ">f4")
+    np.save(shared_inside.folder / "fortran.npy", np.asfortranarray(TUTORIAL, "f4"))
+    shared_inside.write("t.csv", TUTORIAL_CSV)
+    shared_inside.write("t.tsv", TUTORIAL_CSV.replace(",", "\t"))
+    shared_inside.write("t.csv.gz", gzip.compress(TUTORIAL_CSV.encode()))
+    shared_inside.write("mark.csv", "\ufeff" + TUTORIAL_CSV)
+    shared_inside.write("crlf.csv", TUTORIAL_CSV.replace("\n", "\r\n"))
+    shared_inside.write("open_end.csv", TUTORIAL_CSV.rstrip())
+    shared_inside.write("semicolon.txt", TUTORIAL_CSV.replace(",", ";"))
+    return shared_inside
 
 
 @pytest.fixture(scope="module")
-def shown(tutorial: Softargmax) -> dict[str, Done]:
+def shown(tutorial: Inside) -> dict[str, Done]:
     """What each format shows of the tutorial's array."""
     return {format: tutorial("run", "t.npy", "--format", format) for format in ["table", *FORMATS]}
 
@@ -106,7 +106,7 @@ INPUTS = [
 ]
 
 
-def test_every_input_as_lines_of_json(tutorial: Softargmax) -> None:
+def test_every_input_as_lines_of_json(tutorial: Inside) -> None:
     done = tutorial("run", *INPUTS, "--format", "jsonl")
     assert (done.code, done.err) == (0, "")
     found = [json.loads(line) for line in done.lines]
@@ -116,15 +116,6 @@ def test_every_input_as_lines_of_json(tutorial: Softargmax) -> None:
     assert [row["index"] for row in found] == [[0], [1], [2]] * len(INPUTS)
 
 
-def test_every_input_as_a_table(tutorial: Softargmax) -> None:
-    done = tutorial("run", *INPUTS)
-    assert (done.code, done.err) == (0, "")
-    tables = done.out.split("axis 1 · β 100 (temperature 0.01)")[1:]
-    assert len(tables) == len(INPUTS)
-    for text in tables:
-        assert_tutorial(read_table(Done(0, text.encode(), "")))
-
-
 def test_every_format_on_stdout(shown: dict[str, Done]) -> None:
     for format, done in shown.items():
         assert (done.code, done.err) == (0, "")
@@ -132,49 +123,42 @@ def test_every_format_on_stdout(shown: dict[str, Done]) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_format_in_a_file(tutorial: Softargmax, format: str) -> None:
+def test_every_format_in_a_file_and_through_a_pipe(tutorial: Inside, format: str) -> None:
     source = "t.csv" if format in ("json", "npy", "npz") else "t.npy"  # of a length that only the end tells, or known
     done = tutorial("run", source, "-o", f"written.{format}")
     assert (done.code, done.raw) == (0, b"")
     tied = "" if format == "npy" else " · 0 tied · 0 multi-modal"
     assert done.err == f"3 slices · max |offset| 4.5e-05 · mean |offset| 3.0e-05 · agreement 100 %{tied}\n"
     assert_tutorial(READERS[format](tutorial.read(f"written.{format}")))
-
-
-@pytest.mark.parametrize("name", ["t.npy", "fortran.npy", "t.csv", "t.csv.gz"])
-@pytest.mark.parametrize("way", ["piped", "redirected"])
-def test_stdin(tutorial: Softargmax, name: str, way: str) -> None:
-    if way == "piped":
-        done = tutorial("run", "-", stdin=tutorial.read(name))
-    else:
-        with open(tutorial.folder / name, "rb") as file:
-            done = tutorial("run", "-", stdin=file)
-    assert (done.code, done.err) == (0, "")
-    assert done.lines[0].startswith("<stdin> · float")
-    assert_tutorial(read_table(done))
-
-
-@pytest.mark.parametrize("format", ["json", "npy", "npz"])
-def test_a_length_that_only_the_end_tells_through_pipes(tutorial: Softargmax, format: str) -> None:
     done = tutorial("run", "-", "--format", format, stdin=TUTORIAL_CSV.encode())
     assert (done.code, done.err) == (0, "")
     assert_tutorial(READERS[format](done.raw))
 
 
-def test_the_samples(softargmax: Softargmax) -> None:
+def test_stdin(tutorial: Inside) -> None:
+    for name in ("t.npy", "fortran.npy", "t.csv", "t.csv.gz"):
+        with open(tutorial.folder / name, "rb") as file:
+            redirected = tutorial("run", "-", stdin=file)
+        for done in (redirected, tutorial("run", "-", stdin=tutorial.read(name))):
+            assert (done.code, done.err) == (0, "")
+            assert done.lines[0].startswith("<stdin> · float")
+            assert_tutorial(read_table(done))
+
+
+def test_the_samples(inside: Inside) -> None:
     names = ["tutorial.npy", "tutorial.csv", "heatmaps.npy", "cost_volume.npy", "time_steps.npy"]
-    done = softargmax("run", *(str(SAMPLES / name) for name in names), "--beta", "3", "-o", f"{softargmax.folder}/")
+    done = inside("run", *(str(SAMPLES / name) for name in names), "--beta", "3", "-o", f"{inside.folder}/")
     assert done.code == 2  # two of them would go to one file
-    assert done.err.startswith(f"softargmax: error: {softargmax.folder / 'tutorial.csv'} would hold the results of ")
-    done = softargmax("run", *(str(SAMPLES / name) for name in names[1:]), "--beta", "3", "-o", ".", "--format", "npy")
+    assert done.err.startswith(f"softargmax: error: {inside.folder / 'tutorial.csv'} would hold the results of ")
+    done = inside("run", *(str(SAMPLES / name) for name in names[1:]), "--beta", "3", "-o", ".", "--format", "npy")
     assert (done.code, done.raw) == (0, b"")
     assert sum(" slices · " in line for line in done.err.splitlines()) == 4
-    assert_soft(softargmax, "tutorial.npy", soft_of(TUTORIAL, 3.0))
+    assert_soft(inside, "tutorial.npy", soft_of(TUTORIAL, 3.0))
     for name in names[2:]:
-        assert_soft(softargmax, name, soft_of(np.load(SAMPLES / name), 3.0))
+        assert_soft(inside, name, soft_of(np.load(SAMPLES / name), 3.0))
 
 
-def assert_soft(folder: Softargmax, name: str, want: Numbers) -> None:
+def assert_soft(folder: Inside, name: str, want: Numbers) -> None:
     got = np.load(folder.folder / name)
     assert (got.dtype, got.shape) == (np.dtype("f8"), want.shape)
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=2e-5)
@@ -211,11 +195,11 @@ def test_fields_of_a_plain_array(shown: dict[str, Done]) -> None:
     }
 
 
-def test_every_field_against_its_formula(softargmax: Softargmax) -> None:
+def test_every_field_against_its_formula(inside: Inside) -> None:
     x = np.random.default_rng(5).normal(size=(6, 9)).round(2)
     x[2, 4] = x[2, 7] = 9.0
-    softargmax.save("x.npy", x)
-    done = softargmax("run", "x.npy", "--beta", "2.5", "--format", "npz")
+    inside.save("x.npy", x)
+    done = inside("run", "x.npy", "--beta", "2.5", "--format", "npz")
     got = read_arrays(done.raw)
     p = np.exp(2.5 * (x - x.max(1, keepdims=True)))
     p /= p.sum(1, keepdims=True)
@@ -242,15 +226,7 @@ def test_every_field_against_its_formula(softargmax: Softargmax) -> None:
         np.testing.assert_allclose(got[name], values, rtol=0, atol=1e-10, err_msg=name)
 
 
-def test_text_round_trips(softargmax: Softargmax) -> None:
-    softargmax.save("x.npy", np.random.default_rng(6).normal(size=(50, 7)))
-    exact = np.load(io.BytesIO(softargmax("run", "x.npy", "--beta", "2", "--format", "npy").raw))
-    for format in ("csv", "jsonl"):
-        done = softargmax("run", "x.npy", "--beta", "2", "--format", format)
-        assert READERS[format](done.raw)["soft"] == exact.tolist()
-
-
-def test_json_document(tutorial: Softargmax, shown: dict[str, Done]) -> None:
+def test_json_document(tutorial: Inside, shown: dict[str, Done]) -> None:
     of_a_table = tutorial("run", "t.csv", "--format", "json")
     for name, dtype, done in (("t.npy", "float32", shown["json"]), ("t.csv", "float64", of_a_table)):
         document = json.loads(done.out)
@@ -269,7 +245,7 @@ def test_json_document(tutorial: Softargmax, shown: dict[str, Done]) -> None:
         assert summary["mean_abs_offset"] == pytest.approx(want.mean(), abs=1e-7)
 
 
-def test_class_scores(softargmax: Softargmax) -> None:
+def test_class_scores(inside: Inside) -> None:
     path = str(SAMPLES / "class_scores.csv")
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
@@ -281,7 +257,7 @@ def test_class_scores(softargmax: Softargmax) -> None:
     two_modes = np.where(abs(np.arange(8) - hard[:, None]) > 1, weights, 0).max(1) >= 0.25
     assert two_modes.sum() == 1
 
-    table = softargmax("run", path, "--id-column", "image", "--beta", "10")
+    table = inside("run", path, "--id-column", "image", "--beta", "10")
     assert (table.code, table.err) == (0, "")
     assert table.lines[0].startswith(f"{path} · float64 20 × 8 · axis 1 · β 10 (temperature 0.1) · ")
     assert table.lines[2].split() == [
@@ -308,104 +284,118 @@ def test_class_scores(softargmax: Softargmax) -> None:
     assert table.lines[-1].startswith("20 slices · max |offset| ")
     assert table.lines[-1].endswith(" · 1 tied · 1 multi-modal")
 
-    done = softargmax("run", path, "--id-column", "1", "--beta", "10", "--format", "csv")
+    done = inside("run", path, "--id-column", "1", "--beta", "10", "--format", "csv")
     found = read_delimited(done.out, ",")
     assert list(found[0]) == ["index", "id", "hard", "label", *COLUMNS[1:]]
     assert [(row["id"], row["label"]) for row in found] == [(names[k], classes[hard[k]]) for k in range(20)]
-    objects = [json.loads(line) for line in softargmax("run", path, "--id-column", "image", "--format", "jsonl").lines]
+    objects = [json.loads(line) for line in inside("run", path, "--id-column", "image", "--format", "jsonl").lines]
     assert list(objects[0]) == ["index", "id", "hard", "label", *COLUMNS[1:]]
     assert [row["id"] for row in objects] == names
-    arrays = read_arrays(softargmax("run", path, "--id-column", "image", "--beta", "10", "--format", "npz").raw)
+    arrays = read_arrays(inside("run", path, "--id-column", "image", "--beta", "10", "--format", "npz").raw)
     assert list(arrays) == ["id", *COLUMNS]
     assert arrays["id"].tolist() == names
     np.testing.assert_allclose(arrays["soft"], soft, rtol=0, atol=1e-10)
 
 
-def test_columns_of_a_csv_reduced_by_rows(softargmax: Softargmax) -> None:
-    softargmax.write("scores.csv", "left,middle,right\n1,5,2\n4,3,2.5\n3,1,2\n")
-    values = [[1, 5, 2], [4, 3, 2.5], [3, 1, 2]]
-    done = softargmax("run", "scores.csv", "--axis", "0", "--beta", "2", "--format", "jsonl")
-    assert (done.code, done.err) == (0, "")
-    found = [json.loads(line) for line in done.lines]
-    assert [row["id"] for row in found] == ["left", "middle", "right"]
-    assert [row["hard"] for row in found] == [1, 0, 1]
-    assert "label" not in found[0]
-    np.testing.assert_allclose([row["soft"] for row in found], soft_of(values, 2.0, axis=0), rtol=0, atol=1e-11)
-
-
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_any_axis_of_an_array(softargmax: Softargmax, axis: int) -> None:
+def test_any_axis_of_an_array(inside: Inside) -> None:
     x = np.random.default_rng(7).normal(size=(3, 4, 5))
-    softargmax.save("x.npy", x)
-    want, kept = soft_of(x, 3.0, axis), [n for k, n in enumerate(x.shape) if k != axis % 3]
-    done = softargmax("run", "x.npy", "--axis", str(axis), "--beta", "3", "-o", "y.csv", "--format", "csv")
-    assert done.code == 0
-    found = read_delimited(softargmax.read("y.csv").decode(), ",")
-    assert list(found[0]) == ["index_0", "index_1", *COLUMNS]
-    positions = [(int(row["index_0"]), int(row["index_1"])) for row in found]
-    assert positions == list(np.ndindex(*kept))
-    np.testing.assert_allclose([float(row["soft"]) for row in found], want.ravel(), rtol=0, atol=1e-11)
-    assert [int(row["hard"]) for row in found] == x.argmax(axis).ravel().tolist()
+    inside.save("x.npy", x)
+    for axis in (0, 1, -1):
+        done = inside("run", "x.npy", "--axis", str(axis), "--beta", "3", "-o", "y.csv", "--force")
+        assert done.code == 0
+        found = read_delimited(inside.read("y.csv").decode(), ",")
+        assert list(found[0]) == ["index_0", "index_1", *COLUMNS]
+        positions = [(int(row["index_0"]), int(row["index_1"])) for row in found]
+        assert positions == list(np.ndindex(*np.delete(x.shape, axis)))
+        soft = [float(row["soft"]) for row in found]
+        np.testing.assert_allclose(soft, soft_of(x, 3.0, axis).ravel(), rtol=0, atol=1e-11)
+        assert [int(row["hard"]) for row in found] == x.argmax(axis).ravel().tolist()
 
 
-def test_several_kept_axes_in_other_formats(softargmax: Softargmax) -> None:
+def test_several_kept_axes_in_other_formats(inside: Inside) -> None:
     x = np.random.default_rng(8).normal(size=(2, 3, 4))
-    np.save(softargmax.folder / "x.npy", np.asfortranarray(x))
-    first = json.loads(softargmax("run", "x.npy", "--beta", "3", "--format", "jsonl").lines[-1])
+    np.save(inside.folder / "x.npy", np.asfortranarray(x))
+    first = json.loads(inside("run", "x.npy", "--beta", "3", "--format", "jsonl").lines[-1])
     assert first["index"] == [1, 2]
-    arrays = read_arrays(softargmax("run", "x.npy", "--beta", "3", "--format", "npz").raw)
+    arrays = read_arrays(inside("run", "x.npy", "--beta", "3", "--format", "npz").raw)
     assert arrays["hard"].tolist() == x.argmax(-1).tolist()
     np.testing.assert_allclose(arrays["soft"], soft_of(x, 3.0), rtol=0, atol=1e-11)
-    table = softargmax("run", "x.npy", "--beta", "3")
+    table = inside("run", "x.npy", "--beta", "3")
     assert [line.strip().split("  ")[0] for line in table.lines[4:10]] == [
         f"{i}, {j}" for i in range(2) for j in range(3)
     ]
 
 
-def test_one_axis(softargmax: Softargmax) -> None:
-    softargmax.save("v.npy", np.arange(4))
+def test_one_axis(inside: Inside) -> None:
+    inside.save("v.npy", np.arange(4))
     want = 2.4926527345857696  # from SciPy's documented softmax of arange(4)
-    assert np.load(io.BytesIO(softargmax("run", "v.npy", "--beta", "1", "--format", "npy").raw)).shape == ()
-    first = json.loads(softargmax("run", "v.npy", "--beta", "1", "--format", "jsonl").out)
+    assert np.load(io.BytesIO(inside("run", "v.npy", "--beta", "1", "--format", "npy").raw)).shape == ()
+    first = json.loads(inside("run", "v.npy", "--beta", "1", "--format", "jsonl").out)
     assert list(first) == ["index", *COLUMNS]
     assert (first["index"], first["hard"]) == ([], 3)
     assert first["soft"] == pytest.approx(want, abs=1e-11)
-    done = softargmax("run", "v.npy", "--beta", "1", "--format", "csv")
+    done = inside("run", "v.npy", "--beta", "1", "--format", "csv")
     assert done.lines[0].split(",") == COLUMNS
-    table = softargmax("run", "v.npy", "--beta", "1")
+    table = inside("run", "v.npy", "--beta", "1")
     assert table.lines[2].split() == ["hard", "soft", "offset", "peak", "second", "spread", "scores"]
     assert table.lines[4].split()[:2] == ["3", "2.492653"]
     assert table.lines[-1].startswith("1 slice · ")
 
 
-@pytest.mark.parametrize("format", ["table", *FORMATS])
-def test_no_slices(softargmax: Softargmax, format: str) -> None:
-    softargmax.save("none.npy", np.zeros((0, 5)))
-    done = softargmax("run", "none.npy", "--format", format)
-    assert (done.code, done.err) == (0, "")
-    if format == "table":
-        assert done.lines[0].startswith("none.npy · float64 0 × 5 · axis 1 · ")
-        assert done.lines[2:] == ["0 slices"]
-    elif format in ("csv", "tsv"):
-        assert done.lines == [{"csv": ",", "tsv": "\t"}[format].join(["index", *COLUMNS])]
-    elif format == "json":
-        document = json.loads(done.out)
-        assert (document["slices"], document["shape"], document["summary"]["slices"]) == ([], [0, 5], 0)
-        assert document["summary"]["max_abs_offset"] is None
-    elif format == "jsonl":
-        assert done.out == ""
-    elif format == "npy":
-        assert np.load(io.BytesIO(done.raw)).shape == (0,)
-    else:
-        assert {name: array.shape for name, array in read_arrays(done.raw).items()} == dict.fromkeys(COLUMNS, (0,))
+def test_no_slices(inside: Inside) -> None:
+    inside.save("none.npy", np.zeros((0, 5)))
+    shown = {format: inside("run", "none.npy", "--format", format) for format in ("table", *FORMATS)}
+    assert {(done.code, done.err) for done in shown.values()} == {(0, "")}
+    assert shown["table"].lines[0].startswith("none.npy · float64 0 × 5 · axis 1 · ")
+    assert shown["table"].lines[2:] == ["0 slices"]
+    assert [shown[format].lines[0].split(by) for format, by in (("csv", ","), ("tsv", "\t"))] == [
+        ["index", *COLUMNS]
+    ] * 2
+    document = json.loads(shown["json"].out)
+    assert (document["slices"], document["shape"], document["summary"]["slices"]) == ([], [0, 5], 0)
+    assert document["summary"]["max_abs_offset"] is None
+    assert shown["jsonl"].out == ""
+    assert np.load(io.BytesIO(shown["npy"].raw)).shape == (0,)
+    assert {name: array.shape for name, array in read_arrays(shown["npz"].raw).items()} == dict.fromkeys(COLUMNS, (0,))
 
 
 # Options
 
 
-def test_rows_of_the_table(softargmax: Softargmax) -> None:
-    softargmax.save("x.npy", np.eye(45, 3))
-    usual, few, all_of_them = (softargmax("run", "x.npy", *rows) for rows in ([], ["--rows", "2"], ["--rows", "0"]))
+def test_temperature_is_one_over_beta(tutorial: Inside) -> None:
+    by_beta = tutorial("run", "t.npy", "--beta", "4")
+    assert "β 4 (temperature 0.25) · " in by_beta.lines[0]
+    assert tutorial("run", "t.npy", "--temperature", "0.25").raw == by_beta.raw
+    np.testing.assert_allclose(read_table(by_beta)["soft"], soft_of(TUTORIAL, 4.0), rtol=0, atol=1e-5)
+
+
+def test_precision(inside: Inside) -> None:
+    x = np.random.default_rng(9).normal(size=(4, 30)).astype("f4")
+    inside.save("x.npy", x, "float32")
+    for precision, bound in (("double", 1e-10), ("single", 1e-4)):
+        done = inside("run", "x.npy", "--beta", "0.5", "--precision", precision, "--format", "npy")
+        np.testing.assert_allclose(np.load(io.BytesIO(done.raw)), soft_of(x, 0.5), rtol=0, atol=bound)
+
+
+def test_bytes_behind_an_array_in_a_pipe_are_noted_once(inside: Inside) -> None:
+    inside.save("x.npy", TUTORIAL)
+    one = inside.read("x.npy")
+    for command in (
+        ["run", "-"],
+        ["run", "-", "--beta", "auto", "--tol", "1"],  # which reads it again
+        ["inspect", "-"],
+    ):
+        for more, noted in ((b"", 0), (one, 1)):
+            done = inside(*command, stdin=one + more)
+            assert done.code == 0, done.err
+            assert done.err.count("softargmax: note: <stdin>: ") >= noted
+            assert done.err.count("after the array are ignored") == noted, (command, done.err)
+    assert inside("run", "-", "--quiet", stdin=one + one).err == ""
+
+
+def test_rows_of_the_table(inside: Inside) -> None:
+    inside.save("x.npy", np.eye(45, 3))
+    usual, few, all_of_them = (inside("run", "x.npy", *rows) for rows in ([], ["--rows", "2"], ["--rows", "0"]))
     assert len(table_rows(usual)) == 21
     assert usual.lines[-3] == "… and 25 more slices"
     assert few.lines[-4].split()[0] == "1"
@@ -415,74 +405,33 @@ def test_rows_of_the_table(softargmax: Softargmax) -> None:
     assert usual.lines[-1] == few.lines[-1] == all_of_them.lines[-1]
 
 
-def test_temperature_is_one_over_beta(tutorial: Softargmax) -> None:
-    by_beta = tutorial("run", "t.npy", "--beta", "4")
-    by_temperature = tutorial("run", "t.npy", "--temperature", "0.25")
-    assert by_beta.lines[0].endswith("β 4 (temperature 0.25) · CPU") or "GPU" in by_beta.lines[0]
-    assert by_temperature.raw == by_beta.raw
-    found = READERS["csv"](tutorial("run", "t.npy", "--temperature", "0.25", "--format", "csv").raw)
-    np.testing.assert_allclose(found["soft"], soft_of(TUTORIAL, 4.0), rtol=0, atol=2e-6)
-
-
-def test_precision(softargmax: Softargmax) -> None:
-    x = np.random.default_rng(9).normal(size=(4, 30)).astype("f4")
-    softargmax.save("x.npy", x, "float32")
-    for precision, bound in (("double", 1e-10), ("single", 1e-4)):
-        done = softargmax("run", "x.npy", "--beta", "0.5", "--precision", precision, "--format", "npy")
-        np.testing.assert_allclose(np.load(io.BytesIO(done.raw)), soft_of(x, 0.5), rtol=0, atol=bound)
-
-
-def test_how_a_table_is_read(softargmax: Softargmax) -> None:
-    softargmax.write("a.txt", "3|1|2\n0|9|1\n")
-    softargmax.write("counts.csv", "0,1,2\n3,1,2\n0,9,1\n")
+def test_how_a_table_is_read(inside: Inside) -> None:
+    inside.write("a.txt", "3|1|2\n0|9|1\n")
+    inside.write("counts.csv", "0,1,2\n3,1,2\n0,9,1\n")
     for arguments in (["a.txt"], ["a.txt", "--delimiter", "|"], ["counts.csv", "--header"]):
-        done = softargmax("run", *arguments, "--format", "csv")
+        done = inside("run", *arguments, "--format", "csv")
         assert (done.code, done.err) == (0, "")
         assert READERS["csv"](done.raw)["hard"] == [0, 1]
-    done = softargmax("run", "counts.csv", "--no-header", "--format", "csv", "--quiet")
+    done = inside("run", "counts.csv", "--no-header", "--format", "csv", "--quiet")
     assert READERS["csv"](done.raw)["hard"] == [2, 0, 1]
-    labelled = read_delimited(softargmax("run", "counts.csv", "--header", "--format", "csv").out, ",")
+    labelled = read_delimited(inside("run", "counts.csv", "--header", "--format", "csv").out, ",")
     assert [row["label"] for row in labelled] == ["0", "1"]
 
 
-def test_notes_go_to_stderr_unless_quiet(softargmax: Softargmax) -> None:
-    softargmax.save("x.npy", TUTORIAL)
-    softargmax.write("longer.npy", softargmax.read("x.npy") + b"12345")
-    noted, quiet = softargmax("run", "longer.npy"), softargmax("run", "longer.npy", "--quiet")
+def test_notes_go_to_stderr_unless_quiet(inside: Inside) -> None:
+    inside.save("x.npy", TUTORIAL)
+    inside.write("longer.npy", inside.read("x.npy") + b"12345")
+    noted, quiet = inside("run", "longer.npy"), inside("run", "longer.npy", "--quiet")
     assert noted.err == "softargmax: note: longer.npy: 5 bytes after the array are ignored\n"
     assert (quiet.code, quiet.err) == (0, "")
     assert noted.raw == quiet.raw
 
 
-def test_bytes_behind_an_array_in_a_pipe_are_noted_once(inside: Inside) -> None:
-    """Whatever reads all of it; where nothing does, nobody knows of them."""
-    inside.save("x.npy", TUTORIAL)
-    one = inside.read("x.npy")
-    for command in (
-        ["run", "-"],
-        ["run", "-", "--axis", "0", "--format", "jsonl"],
-        ["run", "-", "-o", "r.csv", "--force"],
-        ["run", "-", "--select", "::-1"],  # which needs a copy
-        ["run", "-", "--beta", "auto", "--tol", "1"],  # which reads it again
-        ["check", "-", "--tol", "5"],
-        ["grad", "-"],
-        ["sweep", "-"],
-        ["inspect", "-"],
-    ):
-        for more, noted in ((b"", 0), (b"1", 1), (one, 1)):
-            done = inside(*command, stdin=one + more)
-            assert done.code == 0, done.err
-            assert done.err.count("after the array are ignored") == noted, (command, done.err)
-            assert done.err.count("softargmax: note: <stdin>: ") >= noted
-    for command in (["inspect", "-", "--quick"], ["run", "-", "--quiet"]):
-        assert inside(*command, stdin=one + one).err == ""
-
-
-def test_memory_does_not_change_what_is_found(softargmax: Softargmax) -> None:
+def test_memory_does_not_change_what_is_found(inside: Inside) -> None:
     x = np.random.default_rng(10).normal(size=(700, 1100)).astype("f4")
-    softargmax.save("x.npy", x, "float32")
+    inside.save("x.npy", x, "float32")
     for axis in ("0", "1"):
-        done = softargmax("run", "x.npy", "--axis", axis, "--beta", "9", "--memory", "16MiB", "--format", "npz")
+        done = inside("run", "x.npy", "--axis", axis, "--beta", "9", "--memory", "16MiB", "--format", "npz")
         arrays = read_arrays(done.raw)
         assert arrays["hard"].tolist() == x.argmax(int(axis)).tolist()
         np.testing.assert_allclose(arrays["soft"], soft_of(x, 9.0, int(axis)), rtol=0, atol=2e-4)
@@ -492,38 +441,37 @@ def test_memory_does_not_change_what_is_found(softargmax: Softargmax) -> None:
 
 
 @pytest.fixture(scope="module")
-def with_nan(shared: Softargmax) -> Softargmax:
-    shared.save("nan.npy", [[1, 2, 3], [4, math.nan, 0], [math.nan, math.nan, math.nan], [0, 1, math.nan]])
-    shared.write("nan.csv", "1,2,3\n4,,0\nnan,NaN,NA\n0,1,null\n")
-    return shared
+def with_nan(shared_inside: Inside) -> Inside:
+    shared_inside.save("nan.npy", [[1, 2, 3], [4, math.nan, 0], [math.nan, math.nan, math.nan], [0, 1, math.nan]])
+    shared_inside.write("nan.csv", "1,2,3\n4,,0\nnan,NaN,NA\n0,1,null\n")
+    return shared_inside
 
 
-@pytest.mark.parametrize(("name", "place"), [("nan.npy", "at index (1, 1)"), ("nan.csv", "in line 2, column 2")])
-def test_nan_is_an_error_with_its_place(with_nan: Softargmax, name: str, place: str) -> None:
-    done = with_nan("run", name, "-o", "never.csv")
-    assert (done.code, done.raw) == (2, b"")
-    assert done.err == (
-        f"softargmax: error: {name}: 5 NaNs, the first {place}\n"
-        "  use --nan omit to leave them out, or --nan propagate to mark their slices\n"
-    )
-    assert not any("never" in found for found in with_nan.names())
-    assert with_nan("run", name, "--format", "csv").raw == b""
+def test_nan_is_an_error_with_its_place(with_nan: Inside) -> None:
+    for name, place in (("nan.npy", "at index (1, 1)"), ("nan.csv", "in line 2, column 2")):
+        done = with_nan("run", name, "-o", "never.csv")
+        assert (done.code, done.raw) == (2, b"")
+        assert done.err == (
+            f"softargmax: error: {name}: 5 NaNs, the first {place}\n"
+            "  use --nan omit to leave them out, or --nan propagate to mark their slices\n"
+        )
+        assert not any("never" in found for found in with_nan.names())
+        assert with_nan("run", name, "--format", "csv").raw == b""
 
 
-@pytest.mark.parametrize("name", ["nan.npy", "nan.csv"])
-def test_nan_left_out(with_nan: Softargmax, name: str) -> None:
-    done = with_nan("run", name, "--nan", "omit", "--beta", "1", "--format", "jsonl")
-    assert (done.code, done.err) == (0, "")
-    found = [json.loads(line) for line in done.lines]
-    assert [row["hard"] for row in found] == [2, 0, -1, 1]
-    soft = [row["soft"] for row in found]
-    assert soft[2] is None
+def test_nan_left_out(with_nan: Inside) -> None:
     e = math.exp
     want = [(e(2) + 2 * e(3)) / (e(1) + e(2) + e(3)), 2 / (e(4) + 1), e(1) / (1 + e(1))]
-    assert [soft[0], soft[1], soft[3]] == pytest.approx(want, abs=1e-11)
+    for name in ("nan.npy", "nan.csv"):
+        done = with_nan("run", name, "--nan", "omit", "--beta", "1", "--format", "jsonl")
+        assert (done.code, done.err) == (0, "")
+        found = [json.loads(line) for line in done.lines]
+        assert [row["hard"] for row in found] == [2, 0, -1, 1]
+        assert found[2]["soft"] is None
+        assert [found[k]["soft"] for k in (0, 1, 3)] == pytest.approx(want, abs=1e-11)
 
 
-def test_nan_propagated(with_nan: Softargmax) -> None:
+def test_nan_propagated(with_nan: Inside) -> None:
     for name in ("nan.npy", "nan.csv"):
         done = with_nan("run", name, "--nan", "propagate", "--format", "json")
         assert (done.code, done.err) == (0, "")
@@ -549,17 +497,17 @@ def test_nan_propagated(with_nan: Softargmax) -> None:
     assert np.isnan(soft).tolist() == [False, True, True, True]
 
 
-def test_infinities(softargmax: Softargmax) -> None:
+def test_infinities(inside: Inside) -> None:
     inf = math.inf
-    softargmax.save("x.npy", [[0, inf, inf], [-inf, 7, -inf], [3e38, -3e38, 0]], "float32")
-    done = softargmax("run", "x.npy", "--format", "npz")
+    inside.save("x.npy", [[0, inf, inf], [-inf, 7, -inf], [3e38, -3e38, 0]], "float32")
+    done = inside("run", "x.npy", "--format", "npz")
     assert (done.code, done.err) == (0, "")
     arrays = read_arrays(done.raw)
     assert arrays["soft"].tolist() == [1.5, 1.0, 0.0]
     assert arrays["hard"].tolist() == [1, 1, 0]
     assert arrays["ties"].tolist() == [2, 1, 1]
-    softargmax.save("low.npy", [[1, 2], [-inf, -inf]])
-    done = softargmax("run", "low.npy")
+    inside.save("low.npy", [[1, 2], [-inf, -inf]])
+    done = inside("run", "low.npy")
     assert (done.code, done.raw) == (2, b"")
     assert done.err.startswith("softargmax: error: low.npy: 1 slice holds nothing but -inf; the first is slice 1\n")
 
@@ -567,136 +515,122 @@ def test_infinities(softargmax: Softargmax) -> None:
 # Several inputs
 
 
-def test_one_table_each(tutorial: Softargmax) -> None:
+def test_one_table_each(tutorial: Inside) -> None:
     names = ["t.npy", "t.csv", "big_endian.npy"]
     together = tutorial("run", *names)
     assert (together.code, together.err) == (0, "")
     assert together.out == "\n".join(tutorial("run", name).out for name in names)
 
 
-def test_the_good_ones_are_done(softargmax: Softargmax) -> None:
-    softargmax.save("good.npy", TUTORIAL)
-    softargmax.save("nan.npy", [[math.nan, 1]])
-    softargmax.write("ragged.csv", "1,2\n3\n")
+def test_the_good_ones_are_done(inside: Inside) -> None:
+    inside.save("good.npy", TUTORIAL)
+    inside.save("nan.npy", [[math.nan, 1]])
+    inside.write("ragged.csv", "1,2\n3\n")
     names = ["good.npy", "nan.npy", "missing.npy", "ragged.csv", "good.npy"]
-    done = softargmax("run", *names)
+    done = inside("run", *names)
     assert done.code == 2
     errors = [line for line in done.err.splitlines() if not line.startswith("  ")]
     assert [re.match("softargmax: error: ([a-z.]+): ", line)[1] for line in errors] == names[1:-1]  # type: ignore[index]
-    table = softargmax("run", "good.npy").out
+    table = inside("run", "good.npy").out
     assert done.out == f"{table}\n{table}"
-    done = softargmax("run", *names[:-1], "-o", "./", "--format", "jsonl")
+    done = inside("run", *names[:-1], "-o", "./", "--format", "jsonl")
     assert (done.code, done.raw) == (2, b"")
-    assert softargmax.names() == {"good.npy", "nan.npy", "ragged.csv", "good.jsonl"}
+    assert inside.names() == {"good.npy", "nan.npy", "ragged.csv", "good.jsonl"}
     assert done.err.splitlines()[0].startswith("good.npy: 3 slices · ")
 
 
-def test_a_bad_one_first(softargmax: Softargmax) -> None:
-    softargmax.save("good.npy", TUTORIAL)
-    done = softargmax("run", "a.npy", "good.npy")
-    assert done.code == 2
-    assert done.out == softargmax("run", "good.npy").out
-    assert done.err.startswith("softargmax: error: a.npy: no such file\n")
-
-
-def test_a_folder_of_results(softargmax: Softargmax) -> None:
-    (softargmax.folder / "in").mkdir()
-    (softargmax.folder / "out").mkdir()
+def test_a_folder_of_results(inside: Inside) -> None:
+    (inside.folder / "in").mkdir()
+    (inside.folder / "out").mkdir()
     for k in range(3):
-        softargmax.save(f"in/frame.{k}.npy", np.roll(TUTORIAL, k, axis=0))
+        inside.save(f"in/frame.{k}.npy", np.roll(TUTORIAL, k, axis=0))
     names = [f"in/frame.{k}.npy" for k in range(3)]
-    done = softargmax("run", *names, "-", "-o", "out/", stdin=TUTORIAL_CSV.encode())
+    done = inside("run", *names, "-", "-o", "out/", stdin=TUTORIAL_CSV.encode())
     assert (done.code, done.raw) == (0, b"")
     assert [line.partition(": ")[0] for line in done.err.splitlines()] == [*names, "<stdin>"]
-    assert softargmax.names() == {"in", "out"}
-    assert {path.name for path in (softargmax.folder / "out").iterdir()} == {
+    assert inside.names() == {"in", "out"}
+    assert {path.name for path in (inside.folder / "out").iterdir()} == {
         *("frame.0.csv", "frame.1.csv", "frame.2.csv", "stdin.csv")
     }
     for k in range(3):
-        found = READERS["csv"](softargmax.read(f"out/frame.{k}.csv"))
+        found = READERS["csv"](inside.read(f"out/frame.{k}.csv"))
         assert found["hard"] == np.roll([0, 1, 2], k).tolist()
-    again = softargmax("run", *names, "-o", "out/", "--quiet")
+    again = inside("run", *names, "-o", "out/", "--quiet")
     assert (again.code, again.raw, again.err.count("the file exists")) == (2, b"", 3)
-    again = softargmax("run", *names, "-o", "out/", "--quiet", "--force")
+    again = inside("run", *names, "-o", "out/", "--quiet", "--force")
     assert (again.code, again.raw, again.err) == (0, b"", "")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        (["t.npy", "t.csv", "--format", "csv"], "--format csv holds one input only"),
-        (["t.npy", "t.csv", "--format", "npz"], "--format npz holds one input only"),
-        (["t.npy", "t.csv", "-o", "both.csv"], "-o both.csv holds one input only"),
-        (["t.npy", "t.csv", "-o", "./"], "./t.csv would hold the results of several inputs"),
-    ],
-    ids=["csv", "npz", "file", "clash"],
-)
-def test_results_of_several_inputs_are_never_mixed(tutorial: Softargmax, arguments: list[str], error: str) -> None:
-    before = {name: tutorial.read(name) for name in ("t.npy", "t.csv")}
-    done = tutorial("run", *arguments, "--force")
-    assert (done.code, done.raw) == (2, b"")
-    first, remedy = done.err.splitlines()
-    assert first == f"softargmax: error: {error}"
-    assert "one" in remedy
-    assert "both.csv" not in tutorial.names()
-    assert before == {name: tutorial.read(name) for name in ("t.npy", "t.csv")}
+def test_results_of_several_inputs_are_never_mixed(tutorial: Inside) -> None:
+    before = tutorial.names()
+    for arguments, error in {
+        "--format csv": "--format csv holds one input only",
+        "--format npz": "--format npz holds one input only",
+        "-o both.csv": "-o both.csv holds one input only",
+        "-o ./": "./t.csv would hold the results of several inputs",
+    }.items():
+        done = tutorial("run", "t.npy", "t.csv", *arguments.split(), "--force")
+        assert (done.code, done.raw) == (2, b"")
+        first, remedy = done.err.splitlines()
+        assert first == f"softargmax: error: {error}"
+        assert "one" in remedy
+    assert tutorial.names() == before
+    assert tutorial.read("t.csv") == TUTORIAL_CSV.encode()
 
 
 # Files written
 
 
-def test_file_and_table_at_once(softargmax: Softargmax) -> None:
-    softargmax.save("x.npy", TUTORIAL)
-    done = softargmax("run", "x.npy", "-o", "y.csv", "--format", "table")
+def test_file_and_table_at_once(inside: Inside) -> None:
+    inside.save("x.npy", TUTORIAL)
+    done = inside("run", "x.npy", "-o", "y.csv", "--format", "table")
     assert (done.code, done.err) == (0, "")
-    assert done.raw == softargmax("run", "x.npy").raw
-    assert_tutorial(READERS["csv"](softargmax.read("y.csv")))
+    assert done.raw == inside("run", "x.npy").raw
+    assert_tutorial(READERS["csv"](inside.read("y.csv")))
 
 
-def test_format_overrides_the_suffix(softargmax: Softargmax) -> None:
-    softargmax.save("x.npy", TUTORIAL)
-    done = softargmax("run", "x.npy", "-o", "y.txt", "--format", "json", "--quiet")
+def test_format_overrides_the_suffix(inside: Inside) -> None:
+    inside.save("x.npy", TUTORIAL)
+    done = inside("run", "x.npy", "-o", "y.txt", "--format", "json", "--quiet")
     assert (done.code, done.raw, done.err) == (0, b"", "")
-    assert_tutorial(READERS["json"](softargmax.read("y.txt")))
-    done = softargmax("run", "x.npy", "-o", "-", "--format", "tsv")
+    assert_tutorial(READERS["json"](inside.read("y.txt")))
+    done = inside("run", "x.npy", "-o", "-", "--format", "tsv")
     assert_tutorial(READERS["tsv"](done.raw))
 
 
-def test_an_existing_file_stays_without_force(softargmax: Softargmax) -> None:
-    softargmax.save("x.npy", TUTORIAL)
-    softargmax.write("y.csv", b"precious\x00")
+def test_an_existing_file_stays_without_force(inside: Inside) -> None:
+    inside.save("x.npy", TUTORIAL)
+    inside.write("y.csv", b"precious\x00")
     for extra in ([], ["--format", "npz"]):
-        done = softargmax("run", "x.npy", "-o", "y.csv", *extra)
+        done = inside("run", "x.npy", "-o", "y.csv", *extra)
         assert (done.code, done.raw) == (2, b"")
         assert done.err == "softargmax: error: y.csv: the file exists\n  replace it with --force\n"
-        assert softargmax.read("y.csv") == b"precious\x00"
-    done = softargmax("run", "x.npy", "-o", "y.csv", "--force")
+        assert inside.read("y.csv") == b"precious\x00"
+    done = inside("run", "x.npy", "-o", "y.csv", "--force")
     assert done.code == 0
-    assert_tutorial(READERS["csv"](softargmax.read("y.csv")))
-    assert softargmax.names() == {"x.npy", "y.csv"}
+    assert_tutorial(READERS["csv"](inside.read("y.csv")))
+    assert inside.names() == {"x.npy", "y.csv"}
 
 
-@pytest.mark.parametrize("format", ["csv", "json", "npy", "npz"])
-def test_a_failing_run_leaves_the_old_file(softargmax: Softargmax, format: str) -> None:
-    softargmax.write("x.csv", "1,2\n" * 3000 + "1,nan\n")
-    softargmax.write("y.out", "old")
-    done = softargmax("run", "x.csv", "-o", "y.out", "--format", format, "--force")
-    assert (done.code, done.raw) == (2, b"")
-    assert done.err.startswith("softargmax: error: x.csv: 1 NaN, in line 3001, column 2\n")
-    assert softargmax.read("y.out") == b"old"
-    assert softargmax.names() == {"x.csv", "y.out"}
+def test_a_failing_run_leaves_the_old_file(inside: Inside) -> None:
+    inside.write("x.csv", "1,2\n" * 3000 + "1,nan\n")
+    inside.write("y.out", "old")
+    for format in ("csv", "json", "npy", "npz"):
+        done = inside("run", "x.csv", "-o", "y.out", "--format", format, "--force")
+        assert (done.code, done.raw) == (2, b"")
+        assert done.err.startswith("softargmax: error: x.csv: 1 NaN, in line 3001, column 2\n")
+        assert inside.read("y.out") == b"old"
+        assert inside.names() == {"x.csv", "y.out"}
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.csv"])
-def test_output_over_its_own_input(softargmax: Softargmax, name: str) -> None:
-    x = np.random.default_rng(11).normal(size=(5000, 20)).round(3)
-    softargmax.save("x.npy", x)
-    np.savetxt(softargmax.folder / "x.csv", x, delimiter=",", fmt="%.3f")
-    (softargmax.folder / "link").symlink_to(name)
-    before = softargmax.read(name)
-    for output in (f"./{name}", "link"):
-        for force in ([], ["--force"]):
-            done = softargmax("run", name, "-o", output, "--format", name[-3:], "--beta", "1", *force)
+def test_output_over_its_own_input(inside: Inside) -> None:
+    inside.save("x.npy", TUTORIAL)
+    inside.write("x.csv", TUTORIAL_CSV)
+    for name in ("x.npy", "x.csv"):
+        (inside.folder / f"link.{name[-3:]}").symlink_to(name)
+        before = inside.read(name)
+        for output in (f"./{name}", f"link.{name[-3:]}"):
+            done = inside("run", name, "-o", output, "--force")
             what = f"softargmax: error: {output}: the result would replace what it is made of"
             assert (done.code, done.err.splitlines()[0]) == (2, what)
-    assert softargmax.read(name) == before
+        assert inside.read(name) == before

@@ -1,22 +1,25 @@
-"""The real command in a process of its own."""
+"""The real command: in a process of its own, and within the process of the tests."""
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from unittest import mock
 
 import numpy as np
+import typer.main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 TUTORIAL = [[5, 2, 1, 2], [3.9, 4, 1, 2], [2, 5.9, 6, 2]]
 TUTORIAL_CSV = "5,2,1,2\n3.9,4,1,2\n2,5.9,6,2\n"
@@ -61,7 +64,7 @@ class Softargmax:
             check=False,
             cwd=self.folder,
             env=self.environment(**variables),
-            timeout=300,
+            timeout=100,
         )
         return Done(ended.returncode, ended.stdout, ended.stderr.decode())
 
@@ -78,6 +81,7 @@ class Softargmax:
             check=True,
             cwd=self.folder,
             env=self.environment(),
+            timeout=100,
         )
         returned, most = map(int, done.stdout.split())
         assert returned == 0, done.stderr
@@ -96,7 +100,7 @@ class Softargmax:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.wait(60)
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None and not pipe.closed:
                     pipe.close()
@@ -129,38 +133,68 @@ class Softargmax:
         return set(os.listdir(self.folder))
 
 
+BUILT = functools.cache(typer.main.get_command)
+"""Typer makes its commands anew for each call, which takes longer than most runs of tests."""
+
+
 class Inside(Softargmax):
-    """The same within this process, TensorFlow loaded once: ten times as fast, for tests of many small runs."""
+    """The same within this process, TensorFlow loaded once: thirty times as fast, for what does not need a process."""
 
     def __call__(self, *arguments: str, stdin: bytes | IO[bytes] | None = None, **variables: str) -> Done:
-        """Run to the end. Bytes for `stdin`, no more than a pipe holds, come through one."""
+        """Run to the end. Bytes for `stdin` come through a pipe that a thread fills, a file is redirected."""
+        return self._run(arguments, stdin, variables, together=False)
+
+    def printed(self, *arguments: str, **variables: str) -> Done:
+        """Run with standard error sent to standard output, as a terminal shows both."""
+        return self._run(arguments, None, variables, together=True)
+
+    def _run(
+        self, arguments: Sequence[str], stdin: bytes | IO[bytes] | None, variables: dict[str, str], *, together: bool
+    ) -> Done:
         from softargmax_cli.cli.app import _exit_code
 
+        encoding = variables.get("PYTHONIOENCODING", "utf-8")
         raw, said = io.BytesIO(), io.BytesIO()
-        given = os.open(os.devnull, os.O_RDONLY) if stdin is None else _filled_pipe(stdin)
+        out = io.TextIOWrapper(
+            raw if together else io.BufferedWriter(raw), encoding, newline="", write_through=together
+        )
+        err = out if together else io.TextIOWrapper(said, encoding, "backslashreplace", newline="")
         before = os.getcwd()
         os.chdir(self.folder)
         try:
             with (
-                io.TextIOWrapper(raw, encoding="utf-8", newline="") as out,
-                io.TextIOWrapper(said, encoding="utf-8", newline="") as err,
-                os.fdopen(given, encoding="utf-8") as into,
+                _reading(stdin) as into,
+                mock.patch.object(typer.main, "get_command", BUILT),
                 mock.patch.dict(os.environ, self.environment(**variables), clear=True),
                 mock.patch.multiple(sys, argv=["softargmax", *arguments], stdin=into, stdout=out, stderr=err),
             ):
                 code = _exit_code()
-                out.flush()
                 err.flush()
-                return Done(code, raw.getvalue(), said.getvalue().decode())
+                return Done(code, raw.getvalue(), said.getvalue().decode())  # without what nobody has flushed
         finally:
             os.chdir(before)
 
 
-def _filled_pipe(content: bytes | IO[bytes]) -> int:
-    """The end of a pipe that `content` can be read from."""
-    assert isinstance(content, bytes)
-    assert len(content) <= 4096, "it would block"  # POSIX's least is 512, all systems of today hold this
+@contextmanager
+def _reading(stdin: bytes | IO[bytes] | None) -> Iterator[IO[str]]:
+    """Open what standard input is: the null device, a pipe of these bytes, or this file."""
+    if not isinstance(stdin, bytes):
+        given = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin.fileno())
+        with os.fdopen(given, encoding="utf-8") as into:
+            yield into
+        return
     reader, writer = os.pipe()
-    with os.fdopen(writer, "wb") as pipe:
-        pipe.write(content)
-    return reader
+
+    def write() -> None:
+        with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as pipe:
+            rest = memoryview(stdin)
+            while rest:
+                rest = rest[pipe.write(rest) :]
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        with os.fdopen(reader, encoding="utf-8") as into:
+            yield into
+    finally:
+        thread.join(60)  # the other end is closed, so that it ends at once
