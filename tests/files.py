@@ -91,13 +91,13 @@ def piped(content: bytes, pieces: int = 4093) -> Iterator[str]:
             for start in range(0, len(content), pieces):
                 writer.write(content[start : start + pieces])
 
-    thread = threading.Thread(target=write)
+    thread = threading.Thread(target=write, daemon=True)
     thread.start()
     try:
         yield f"/dev/fd/{end}"
     finally:
         os.close(end)
-        thread.join()
+        thread.join(30)
 
 
 def written(folder: Path, content: bytes, name: str = "data.bin") -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -19,15 +18,10 @@ from softargmax_cli.reduction.readable import Buffer
 
 MEMORY = 32 << 20
 """Bytes that copying may take, where the array can only be read in order."""
-APART = 64 << 10
-"""Bytes between two positions from which on they are read apart; of what is nearer, all between is read with them."""
 NEAR = 2 << 10
 """Bytes of a line that are read for nothing, rather than have one more read of each line."""
-READ = 4 << 20
-"""Bytes of the array read at a time, where more is read than is wanted."""
-
-_Cut = tuple[slice, range, slice]
-"""Positions of a block along one axis, what is read of the array for them, and which of that goes there."""
+DENSE, SPARSE = 4 << 20, 64 << 10
+"""Bytes of the array read at a time, where more is read than is wanted: up to twice as much, or more than that."""
 
 
 def selected(source: Source, selection: Selection) -> Source:
@@ -57,89 +51,72 @@ class SelectedSource(BoxSource):
         self._source, self.ranges, self.kept = source, tuple(ranges), tuple(kept)
         self.shape = tuple(len(r) for r, stays in zip(ranges, kept, strict=True) if stays)
         self.nbytes = math.prod(map(len, ranges)) * self.dtype.itemsize
-        self.chunks = self._taken(source.chunks)
+        if source.chunks is not None:  # how much of a chunk is wanted
+            taken = zip(source.chunks, self.ranges, self.kept, strict=True)
+            self.chunks = tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
         self.labels = None
         if source.labels is not None and kept[-1]:
             self.labels = [source.labels[i] for i in ranges[-1]]
         self._names = source.names if isinstance(source, Copy) and all(kept) else None
         self.has_ids = self._names is not None
         self._lengths = tuple(n or 0 for n in source.shape)
+        self._slowest_first = [*range(len(ranges))][:: -1 if self.order == "F" else 1]
         self._spaces = threading.local()
-
-    def _taken(self, lengths: Sequence[int] | None) -> tuple[int, ...] | None:
-        """Return how much of a chunk of these lengths is wanted, where it begins with the part."""
-        if lengths is None:
-            return None
-        taken = zip(lengths, self.ranges, self.kept, strict=True)
-        return tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """Read the values of a box of the part, and the names of its rows."""
-        wanted = self.wanted(block)
+        spans = iter(zip(block.start, block.stop, strict=True))
+        wanted = [r[slice(*next(spans))] if stays else r for r, stays in zip(self.ranges, self.kept, strict=True)]
         left = (*(slice(None) if stays else 0 for stays in self.kept), ...)  # "..." for a view where no axis stays
         ids = None if self._names is None else self._names.read(wanted[0])
-        spans = self._spans(wanted)
-        if all(positions == span for positions, span in zip(wanted, spans, strict=True)):
-            return Loaded(self._load(spans, buffer)[left], ids)
+        if all(positions.step == 1 for positions in wanted) and self._span(wanted) == wanted:
+            return Loaded(self._load(wanted, buffer)[left], ids)
         lengths = tuple(map(len, wanted))
         turned = self.order == "F"
         values = buffer.array(lengths[::-1] if turned else lengths, self.dtype)
         values = values.T if turned else values
         if not hasattr(self._spaces, "buffer"):
             self._spaces.buffer = Buffer()
-        for pieces in itertools.product(*self._cuts(wanted, spans)):
-            target, box, taken = zip(*pieces, strict=True) if pieces else ((), (), ())
-            values[target] = self._load(box, self._spaces.buffer)[taken]
+        self._read_into(values, wanted)
         return Loaded(values[left], ids)
 
-    def wanted(self, block: Block) -> tuple[range, ...]:
-        """Return the positions in the array that a box of the part takes along each axis."""
-        spans = iter(zip(block.start, block.stop, strict=True))
-        return tuple(r[slice(*next(spans))] if stays else r for r, stays in zip(self.ranges, self.kept, strict=True))
+    def _read_into(self, values: npt.NDArray[Any], wanted: list[range]) -> None:
+        """Read some positions along each axis, in halves where too much else lies between them."""
+        box = self._span(wanted)
+        size = math.prod(map(len, box))
+        room = (DENSE if size <= 2 * math.prod(map(len, wanted)) else SPARSE) // self.dtype.itemsize
+        several = [axis for axis in self._slowest_first if len(wanted[axis]) > 1]
+        # A chunk is decoded as a whole, however little of it is asked for at a time.
+        if several and box != wanted and size > max(room, math.prod(self._source.chunks or ())):
+            axis, half = several[0], len(wanted[several[0]]) // 2
+            for part in (slice(half), slice(half, None)):
+                place = (*[slice(None)] * axis, part)
+                self._read_into(values[place], [*wanted[:axis], wanted[axis][part], *wanted[axis + 1 :]])
+            return
+        loaded = self._load(box, self._spaces.buffer)
+        values[...] = loaded[tuple(slice(*_within(taken, all_)) for taken, all_ in zip(wanted, box, strict=True))]
+
+    def _span(self, wanted: list[range]) -> list[range]:
+        """Return what lies between the positions along each axis; all of a short line, where several are read."""
+        spans = [range(min(r, default=0), max(r, default=-1) + 1) for r in wanted]
+        if self._slowest_first and math.prod(map(len, wanted)) > len(wanted[self._slowest_first[-1]]):
+            axis = self._slowest_first[-1]
+            if (self._lengths[axis] - len(spans[axis])) * self.dtype.itemsize < NEAR:
+                spans[axis] = range(self._lengths[axis])
+        return spans
 
     def _load(self, box: Sequence[range], buffer: Buffer) -> npt.NDArray[Any]:
         pending = self._source.fetch(Block(tuple(r.start for r in box), tuple(r.stop for r in box)))
         assert pending is not None  # as at the end of a table
         return pending.load(buffer).values
 
-    def _fastest_first(self) -> Iterable[int]:
-        return range(len(self._lengths)) if self.order == "F" else reversed(range(len(self._lengths)))
-
-    def _spans(self, wanted: Sequence[range]) -> list[range]:
-        """Return what is read along each axis: from the first wanted to the last, or all of it where that is near."""
-        spans, lines, size = [*wanted], math.prod(map(len, wanted)), self.dtype.itemsize
-        for axis in self._fastest_first():
-            positions, n = wanted[axis], self._lengths[axis]
-            lines //= len(positions)
-            low, high = min(positions[0], positions[-1]), max(positions[0], positions[-1]) + 1
-            spans[axis] = range(n) if lines > 1 and (n - high + low) * size < NEAR else range(low, high)
-            size *= n
-        return spans
-
-    def _cuts(self, wanted: Sequence[range], spans: Sequence[range]) -> list[list[_Cut]]:
-        """Cut the spans into pieces of a bounded size; positions that lie far apart are pieces of their own."""
-        cuts: list[list[_Cut]] = [[] for _ in wanted]
-        size = self.dtype.itemsize
-        # A chunk is decoded as a whole, however little of it is asked for at a time.
-        room = max(1, READ // size, math.prod(self._source.chunks or ()))
-        for axis in self._fastest_first():
-            positions, apart = wanted[axis], abs(wanted[axis].step)
-            count = len(positions)
-            if (apart - 1) * size >= APART:
-                count = 1
-            elif len(spans[axis]) > room:
-                count = (room - 1) // apart + 1
-            for at in range(0, len(positions), count):
-                part = positions[at : at + count]
-                low, high = min(part[0], part[-1]), max(part[0], part[-1]) + 1
-                box = spans[axis] if len(part) == len(positions) else range(low, high)
-                end = part[-1] - box.start + (1 if part.step > 0 else -1)
-                taken = slice(part[0] - box.start, end if end >= 0 else None, part.step)
-                cuts[axis].append((slice(at, at + len(part)), box, taken))
-            room = max(1, room // len(cuts[axis][0][1]))
-            size *= self._lengths[axis]
-        return cuts
-
     def close(self) -> None:
         super().close()
         self._source.close()
+
+
+def _within(positions: range, span: range) -> tuple[int, int | None, int]:
+    """Return the slice of a span that takes some positions in it."""
+    first, step = positions.start - span.start, positions.step
+    end = first + step * len(positions)
+    return first, end if end >= 0 else None, step

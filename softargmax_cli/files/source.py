@@ -16,13 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.watching import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
-
-LARGEST_CUT = 256 << 20
-"""Bytes of a chunk that is read in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +145,6 @@ class BoxSource(Source):
         """Return the box unread; the thread that loads it reads it."""
         self.check_open()
         return BoxPending(self, block)
-
-    def check_cut(self, block: Block) -> None:
-        """Refuse a part of chunks so large that they should not be decoded for it."""
-        chunks = self.chunks or ()
-        if math.prod(chunks) * self.dtype.itemsize <= LARGEST_CUT:
-            return
-        ends = zip(block.start, block.stop, chunks, self.shape, strict=True)
-        if any(start % size or (stop % size and stop != n) for start, stop, size, n in ends):
-            what = f"{self.name}: chunks of shape {chunks} do not fit into {LARGEST_CUT >> 20} MiB, so none is cut"
-            raise InputError(what, f"leave out {parameter('select')}, or store the array in smaller chunks")
 
     @abstractmethod
     def read(self, block: Block, buffer: Buffer) -> Loaded:

@@ -6,7 +6,6 @@ begins with this module.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import errno
 import os
@@ -122,52 +121,50 @@ def scratch(nbytes: int) -> IO[bytes]:
 
 
 class Names:
-    """A long list of texts that waits in a nameless file."""
+    """A long list of texts that waits in a nameless file, `NAMES_AT_ONCE` of them together."""
 
     def __init__(self, folder: str | None = None) -> None:
         self._scratch = Scratch(folder)
         self._lock = threading.Lock()
-        self._firsts: list[int] = []
-        self._spans: list[tuple[int, int]] = []
-        self._end = 0
+        self._places: list[tuple[int, int]] = []
+        """Where each batch begins, and how many bytes it takes."""
+        self._rest: list[str] = []
         self.count = 0
 
     def add(self, names: Sequence[str]) -> None:
         """Append names. Raises OutputError where there is no room."""
         import json
 
-        for start in range(0, len(names), NAMES_AT_ONCE):
-            batch = list(names[start : start + NAMES_AT_ONCE])
-            data = json.dumps(batch).encode()
+        self._rest += names
+        self.count += len(names)
+        while len(self._rest) >= NAMES_AT_ONCE:
+            data = json.dumps(self._rest[:NAMES_AT_ONCE]).encode()
+            self._places.append((sum(self._places[-1]) if self._places else 0, len(data)))
             self._scratch.write(data)
-            self._firsts.append(self.count)
-            self._spans.append((self._end, len(data)))
-            self._end += len(data)
-            self.count += len(batch)
+            del self._rest[:NAMES_AT_ONCE]
 
     def read(self, positions: range) -> list[str]:
-        """Read the names at some positions; any thread may ask."""
+        """Read the names at some positions, in their order; any thread may ask, when all have been added."""
         names: list[str] = []
-        several = max(1, (1 << 16) // abs(positions.step))  # positions whose names, with all between, are few
-        for at in range(0, len(positions), several):
-            part = positions[at : at + several]
-            low, high = min(part[0], part[-1]), max(part[0], part[-1])
-            names += self._stretch(low, high + 1)[:: part.step]
+        number, batch = -1, list[str]()
+        for at in positions:
+            if at // NAMES_AT_ONCE != number:
+                number = at // NAMES_AT_ONCE
+                batch = self._batch(number)
+            names.append(batch[at % NAMES_AT_ONCE])
         return names
 
-    def _stretch(self, start: int, stop: int) -> list[str]:
+    def _batch(self, number: int) -> list[str]:
         import json
 
-        names: list[str] = []
-        for number in range(max(0, bisect.bisect_right(self._firsts, start) - 1), len(self._spans)):
-            first, (place, size) = self._firsts[number], self._spans[number]
-            if first >= stop:
-                break
-            with self._lock:
-                self._scratch.seek(place)
-                data = self._scratch.file.read(size)
-            names += json.loads(data)[max(0, start - first) : stop - first]
-        return names
+        if number == len(self._places):
+            return self._rest
+        place, size = self._places[number]
+        with self._lock:
+            self._scratch.seek(place)
+            data = self._scratch.file.read(size)
+        batch: list[str] = json.loads(data)
+        return batch
 
     def close(self) -> None:
         """Let go of the file and its space."""

@@ -307,7 +307,6 @@ class Hdf5Source(BoxSource):
         self.facts = Facts("hdf5", members=members, chunks=self.chunks, codecs=codecs)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
-        self.check_cut(block)
         values, rank = buffer.array(block.shape, self.dtype), self._dataset.ndim
         box = tuple(map(slice, block.start, block.stop))
         with damaged(self.name, "HDF5", *ERRORS):

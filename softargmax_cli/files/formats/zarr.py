@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,6 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import BUCKETS, blaming, files_of, is_url
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
 from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
-from softargmax_cli.files.watching import AGAIN, Watch
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -58,12 +57,10 @@ class ZarrSource(BoxSource):
             shards=shards,
             codecs=codecs,
         )
-        self.watch = StoreWatch(array, self.name, lambda: _opened(place, reading.key, listed=False)[1])
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         from zarr.buffer.cpu import NDBuffer
 
-        self.check_cut(block)
         values = buffer.array(block.shape, self.dtype)
         box = ", ".join(f"{start}:{stop}" for start, stop in zip(block.start, block.stop, strict=True))
         with (
@@ -73,24 +70,6 @@ class ZarrSource(BoxSource):
             place = tuple(map(slice, block.start, block.stop))
             self._array.get_basic_selection(place, out=NDBuffer.from_numpy_array(values))
         return Loaded(values)
-
-
-class StoreWatch(Watch):
-    """An array as its store described it first; chunks have no dates that every store tells."""
-
-    def __init__(self, array: Any, name: str, again: Callable[[], Any]) -> None:
-        self._described, self._name, self._again = _described(array), name, again
-
-    def end(self) -> tuple[str, ...]:
-        """See `Watch.end`."""
-        try:
-            now = _described(self._again())
-        except SoftArgmaxError as error:
-            raise InputError(f"{self._name}: changed while it was read: {error.message}", AGAIN) from None
-        if now != self._described:
-            what = next(key for key in {**now, **self._described} if now.get(key) != self._described.get(key))
-            raise InputError(f"{self._name}: changed while it was read: it has another {what}", AGAIN)
-        return ()
 
 
 def _described(array: Any) -> dict[str, str]:
