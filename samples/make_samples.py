@@ -8,6 +8,8 @@
 |                   |                 |         | three images are ambiguous, one is an exact tie                      |
 | heatmaps.npy      | (2, 17, 64, 48) | float32 | person, keypoint, y, x: Gaussians at sub-pixel places, with noise;   |
 |                   |                 |         | four maps have a second peak on the other side of the body           |
+| keypoints.csv     | 34 × 2          | text    | where the Gaussians of heatmaps.npy lie: a header, y and x; one is   |
+|                   |                 |         | not known                                                            |
 | cost_volume.npy   | (32, 48, 64)    | float16 | disparity, y, x: matching costs (less is better) of a slanted floor, |
 |                   |                 |         | a box before it and a patch without texture                          |
 | time_steps.npy    | (12, 500)       | float32 | recording, frame: onset scores; four recordings have a weaker onset  |
@@ -64,19 +66,20 @@ def class_scores():
 
 
 def heatmaps():
-    """Keypoint heatmaps (person, keypoint, y, x), peaks a little below 1."""
+    """Keypoint heatmaps (person, keypoint, y, x), peaks a little below 1, and where they lie, y and x."""
     random = np.random.RandomState(2)
     people, keypoints, height, width = 2, 17, 64, 48
     y, x = np.arange(height)[:, None], np.arange(width)[None, :]
-    maps = 0.008 * noise(random, (people, keypoints, height, width))
+    maps, places = 0.008 * noise(random, (people, keypoints, height, width)), [["y", "x"]]
     for person in range(people):
         for keypoint in range(keypoints):
             centre_y = 4 + 55 * (keypoint + random.random_sample()) / keypoints  # nose to ankles
             centre_x = 12 + 24 * random.random_sample()
+            places.append([f"{centre_y:.3f}", f"{centre_x:.3f}"] if (person, keypoint) != (0, 4) else ["", ""])
             maps[person, keypoint] += 0.93 * bump((y - centre_y) ** 2 + (x - centre_x) ** 2, 2.0)
             if (person, keypoint) in {(0, 9), (0, 15), (1, 13), (1, 16)}:  # left taken for right, or nearly
                 maps[person, keypoint] += 0.91 * bump((y - centre_y - 1.3) ** 2 + (x - (47 - centre_x)) ** 2, 2.0)
-    return on_grid(maps, 2.0**-16, "<f4")
+    return on_grid(maps, 2.0**-16, "<f4"), places
 
 
 def cost_volume():
@@ -156,12 +159,14 @@ def samples():
     """Name of each file and its bytes."""
     scores, images = class_scores()
     activations, cents = pitch()
+    maps, places = heatmaps()
     rows = [[image, *(f"{n / 1e4:.4f}" for n in row.tolist())] for image, row in zip(images, scores, strict=True)]
     return {
         "tutorial.npy": npy(np.array(TUTORIAL, "<f4")),
         "tutorial.csv": csv([f"{n:g}" for n in row] for row in TUTORIAL),
         "class_scores.csv": csv([["image", *CLASSES], *rows]),
-        "heatmaps.npy": npy(heatmaps()),
+        "heatmaps.npy": npy(maps),
+        "keypoints.csv": csv(places),
         "cost_volume.npy": npy(cost_volume()),
         "time_steps.npy": npy(time_steps()),
         "pitch.npy": npy(activations),

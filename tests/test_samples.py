@@ -11,7 +11,15 @@ import pytest
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 NAMES = [
-    *("class_scores.csv", "cost_volume.npy", "heatmaps.npy", "pitch.npy", "pitch_cents.csv", "ratings.csv"),
+    *(
+        "class_scores.csv",
+        "cost_volume.npy",
+        "heatmaps.npy",
+        "keypoints.csv",
+        "pitch.npy",
+        "pitch_cents.csv",
+        "ratings.csv",
+    ),
     *("stars.csv", "time_steps.npy", "tutorial.csv", "tutorial.npy"),
 ]
 

@@ -12,6 +12,7 @@ from typer.completion import completion_init, install_callback, show_callback  #
 from softargmax_cli import __version__
 from softargmax_cli.cli.check import check
 from softargmax_cli.cli.devices import devices
+from softargmax_cli.cli.evaluate import evaluate
 from softargmax_cli.cli.grad import grad
 from softargmax_cli.cli.guide import guide
 from softargmax_cli.cli.inspect import inspect
@@ -36,6 +37,7 @@ completion_init()
 app.command(cls=Command)(run)
 app.command(cls=Command)(check)
 app.command(cls=Command)(sweep)
+app.command(cls=Command)(evaluate)
 app.command(cls=Command)(grad)
 app.command(cls=Command)(inspect)
 app.command(cls=Command)(guide)

@@ -65,6 +65,11 @@ def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *oth
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
 
 
+def same_file(a: str, b: str) -> bool:
+    """Tell whether two names mean one file or store."""
+    return a == b or (_identity(a) is not None and _identity(a) == _identity(b))
+
+
 def keep_apart(results: Iterable[str | None], pictures: Iterable[str | None]) -> None:
     """Raise OptionError where a picture would go where results do, by whatever name."""
     taken = set(map(_place, results)) - {None}

@@ -14,6 +14,7 @@ from softargmax_cli.files.selection import Selection, selection_of
 from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
+TRUTH = "Truth"
 
 Value = TypeVar("Value")
 
@@ -45,6 +46,17 @@ def tolerance(value: float | None) -> float | None:
     return value
 
 
+def distances(text: str) -> tuple[float, ...]:
+    """The distances that `--within` names, ascending."""
+    try:
+        limits = sorted(set(map(float, text.split(","))))
+    except ValueError:
+        limits = [-1.0]
+    if not all(0 <= limit < float("inf") for limit in limits):
+        raise typer.BadParameter(f"--within {text!r}: give distances as 1,2,4")
+    return tuple(limits)
+
+
 def searched(beta: str | None, temperature: float | None, kind: str, tol: float | None) -> tuple[float, float | None]:
     """β from the options of `run`, and the tolerance where β is to be found instead."""
     if beta == "auto":
@@ -72,6 +84,14 @@ def inverse_temperature(beta: float | None, temperature: float | None, kind: str
     return 1 / temperature
 
 
+Input = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="A file: .npy, .npz, .safetensors, HDF5, Parquet, CSV (also .gz); a Zarr store; - for standard input.",
+        show_default=False,
+    ),
+]
 Inputs = Annotated[
     list[str],
     typer.Argument(
@@ -277,6 +297,16 @@ Format = Annotated[
 ]
 Rows = Annotated[
     int, typer.Option(min=0, help="Rows of the table, panels of the picture; 0 for all.", rich_help_panel=OUTPUT)
+]
+Worst = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="List the N slices with the largest error of soft, the largest first.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Plot = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""Results stored earlier, read like any input, to compare with those of a run."""
+"""Results stored earlier, and what is true, read like any input, to compare with the results of a run."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ BATCH = 1 << 16
 MEMORY = 16 << 20
 """Bytes that copying may take, where the file has another order than the slices."""
 AGAIN = "make it with: softargmax run INPUT -o FILE"
+AXIS = f"is {parameter('axis')} the same as then?"
+TRUE = "give a number for each slice and axis: an .npy file, or a CSV with a column for each axis"
+LETTERS = "zyx"
+"""Titles of the columns of a truth, whose last letter is that of the last axis."""
 
 
 class Expected:
     """A stored result, read in the order of the slices, a few at a time. Raises InputError where it does not fit."""
 
-    def __init__(self, name: str, axes: int, rows: Iterator[tuple[Float, Ids]]) -> None:
-        self._name, self._rows = name, rows
+    def __init__(self, name: str, axes: int, rows: Iterator[tuple[Float, Ids]], note: str = "") -> None:
+        self._name, self._rows, self.note = name, rows, note
         self._rest: Float = np.zeros((0, axes))
         self._ids: list[str] = []
         self._count = 0
@@ -72,23 +76,55 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Exp
     JSON, has `soft` (`soft_0`, `soft_1`, … where axes are several) as `softargmax run -o` writes it; text may also
     hold nothing but these numbers.
     """
-    if _is_json(path):
-        yield Expected(path, axes, _json_rows(path, axes))
-        return
     with ExitStack() as files:
-        source = files.enter_context(closing(_opened(path, axes)))
+        if _is_json(path):
+            yield Expected(path, axes, _json_rows(path, axes))
+            return
+        source = files.enter_context(closing(_opened(path, axes, AGAIN)))
         with naming(source.name):
-            columns = _columns(source, kept, axes)
-            if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
-                source = files.enter_context(closing(copied(source, MEMORY)))
-        yield Expected(path, axes, _rows(source, columns, axes))
+            columns = _result_columns(source, axes) if _is_table(source) else _shaped(source, kept, axes, AXIS)
+        yield _expected(files, source, columns, axes)
+
+
+@contextmanager
+def truth(
+    path: str, kept: tuple[int | None, ...], axes: Sequence[int], id_column: str | int | None = None
+) -> Iterator[Expected]:
+    """Open what is true of slices shaped `kept`: a number for each of the reduced axes, NaN where it is not known.
+
+    It may be all that `expected` reads, and a table with a column of numbers for each of `axes`, in their order, or
+    titled y and x (z, y and x) in any. Its rows are named by a column titled `id`, or `id_column` as in the input.
+    """
+    with ExitStack() as files:
+        if _is_json(path):
+            yield Expected(path, len(axes), _json_rows(path, len(axes)))
+            return
+        source = files.enter_context(closing(_opened(path, len(axes), TRUE)))
+        for title in (id_column, "id"):
+            if not source.has_ids and title in (source.facts.header or ()):
+                source = files.enter_context(closing(open_source(path, Reading(id_column=str(title), judged=False))))
+        note = ""
+        with naming(source.name):
+            if _is_table(source):
+                columns, note = _true_columns(source, axes)
+            else:
+                columns = _shaped(source, kept, len(axes), TRUE)
+        yield _expected(files, source, columns, len(axes), note)
+
+
+def _expected(files: ExitStack, source: Source, columns: Sequence[int], axes: int, note: str = "") -> Expected:
+    """Read a source from its beginning; `files` closes it."""
+    with naming(source.name):
+        if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
+            source = files.enter_context(closing(copied(source, MEMORY)))
+    return Expected(source.name, axes, _rows(source, columns, axes), note)
 
 
 def _titles(axes: int) -> list[str]:
     return ["soft"] if axes == 1 else [f"soft_{k}" for k in range(axes)]
 
 
-def _opened(path: str, axes: int) -> Source:
+def _opened(path: str, axes: int, remedy: str) -> Source:
     """Open the array or the columns that are named soft, else all that there is."""
     try:
         try:
@@ -96,27 +132,55 @@ def _opened(path: str, axes: int) -> Source:
         except OptionError:  # nothing has that name
             return open_source(path, Reading(judged=False))
     except OptionError as error:
-        raise InputError("none of its arrays is named soft", AGAIN, path) from error
+        raise InputError("none of its arrays is named soft", remedy, path) from error
     except InputError as error:
-        error.remedy = AGAIN
+        error.remedy = remedy
         raise
 
 
-def _columns(source: Source, kept: tuple[int | None, ...], axes: int) -> list[int]:
-    """Return the columns of a table that hold the numbers, none for an array. Raises InputError for another shape."""
-    titles, wanted = _titles(axes), kept if axes == 1 else (*kept, axes)
-    if source.labels is not None or source.shape[:1] == (None,):
-        labels = titles if source.labels is None and source.shape[1] == axes else source.labels or ()
-        if not set(titles) <= set(labels):
-            raise InputError(f"no column {' or '.join(titles)}", AGAIN)
-        return [list(labels).index(title) for title in titles]
+def _is_table(source: Source) -> bool:
+    return source.labels is not None or source.shape[:1] == (None,)
+
+
+def _result_columns(source: Source, axes: int) -> list[int]:
+    """Return the columns of a table that hold `soft`, or all. Raises InputError where there are others only."""
+    titles = _titles(axes)
+    labels = titles if source.labels is None and source.shape[1] == axes else source.labels or ()
+    if not set(titles) <= set(labels):
+        raise InputError(f"no column {' or '.join(titles)}", AGAIN)
+    return [list(labels).index(title) for title in titles]
+
+
+def _true_columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:
+    """Return the column of a table for each of the axes, and a note where titles tell them apart."""
+    titles = _titles(len(axes))
+    labels = [label.strip().lower() for label in source.labels or ()]
+    if set(titles) <= set(labels):
+        return [labels.index(title) for title in titles], ""
+    columns, width = list(range(len(axes))), source.shape[1]
+    letters = dict(zip(sorted(axes), LETTERS[-len(axes) :], strict=False))
+    if 1 < len(axes) == len(letters) and set(letters.values()) <= set(labels):
+        named = [labels.index(letters[axis]) for axis in axes]
+        words = ", ".join(f"{letters[axis]} of axis {axis}" for axis in axes)
+        return named, f"columns are matched by their titles: {words}" if named != columns or width != len(axes) else ""
+    if width != len(axes):
+        held = f"{width} columns of numbers{': ' if labels else ''}{', '.join((source.labels or ())[:8])}"
+        known = [letters[axis] for axis in axes] if 1 < len(axes) == len(letters) else titles
+        remedy = f"keep a column for each axis, in their order, or title {'it' if len(axes) == 1 else 'them'}"
+        raise InputError(f"{held}, for {len(axes)} ax{'i' if len(axes) == 1 else 'e'}s", f"{remedy} {', '.join(known)}")
+    return columns, ""
+
+
+def _shaped(source: Source, kept: tuple[int | None, ...], axes: int, remedy: str) -> list[int]:
+    """Raise InputError for an array of another shape than that of the results; no columns are taken from it."""
+    wanted = kept if axes == 1 else (*kept, axes)
     if len(source.shape) != len(wanted) or any(n not in (None, m) for n, m in zip(wanted, source.shape, strict=True)):
         what = f"shape {source.shape} is not that of the result, {str(wanted).replace('None', '?')}"
-        raise InputError(what, f"is {parameter('axis')} the same as then?")
+        raise InputError(what, remedy)
     return []
 
 
-def _rows(source: Source, columns: list[int], axes: int) -> Iterator[tuple[Float, Ids]]:
+def _rows(source: Source, columns: Sequence[int], axes: int) -> Iterator[tuple[Float, Ids]]:
     """Read an array or a table from its beginning, (slices, axes) at a time."""
     buffer = Buffer()
     for block in in_order(source, BATCH, "C"):

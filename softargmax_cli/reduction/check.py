@@ -59,15 +59,41 @@ class Verdict:
         return self.failed <= self.allowed
 
 
+class Worst:
+    """Keep the slices that are furthest off, `rows` of them, 0 for all; NaN is as bad as can be."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._slices: list[Slices] = []
+        self._distances: list[Float] = []
+
+    def add(self, slices: Slices, distances: Float, which: npt.NDArray[np.intp]) -> None:
+        """Take those of the next slices that `which` names; distances: of all of them, (m,)."""
+        if len(which):
+            which = which[_worst_first(distances[which], self._rows)]
+            self._slices.append(slices.take(which))
+            self._distances.append(distances[which])
+            if self._rows:
+                self.found()
+
+    def found(self) -> tuple[Slices | None, Float]:
+        """Return what is kept, the worst first, and how far each is off, (m,)."""
+        if not self._slices:
+            return None, np.zeros(0)
+        distances = np.concatenate(self._distances)
+        order = _worst_first(distances, self._rows)
+        self._slices = [Slices.joined(self._slices).take(order)]
+        self._distances = [distances[order]]
+        return self._slices[0], self._distances[0]
+
+
 class Check:
     """Take slices block by block and keep the `rows` worst of those that fail, 0 for all."""
 
     def __init__(self, distance: Distance, allowance: Allowance, rows: int) -> None:
-        self._distance, self._allowance, self._rows = distance, allowance, rows
+        self._distance, self._allowance, self._worst = distance, allowance, Worst(rows)
         self._slices = self._failed = 0
         self._furthest = math.nan
-        self._worst: list[Slices] = []
-        self._distances: list[Float] = []
 
     def add(self, slices: Slices) -> None:
         """Judge the next slices."""
@@ -76,22 +102,8 @@ class Check:
         with np.errstate(invalid="ignore"):
             self._furthest = float(np.fmax(self._furthest, np.fmax.reduce(distance, initial=math.nan)))
         which = np.flatnonzero(failing)
-        if not len(which):
-            return
         self._failed += len(which)
-        which = which[_worst_first(distance[which], self._rows)]
-        self._worst.append(slices.take(which))
-        self._distances.append(distance[which])
-        if self._rows:
-            self._keep_worst()
-
-    def _keep_worst(self) -> None:
-        """Join what is kept, the worst first, and drop all beyond `rows`."""
-        if self._worst:
-            distances = np.concatenate(self._distances)
-            order = _worst_first(distances, self._rows)
-            self._worst = [Slices.joined(self._worst).take(order)]
-            self._distances = [distances[order]]
+        self._worst.add(slices, distance, which)
 
     def settled(self, slices: int | None) -> bool:
         """True where it has failed, whatever is to come; `slices` is how many there are in all, where that is known."""
@@ -101,9 +113,8 @@ class Check:
 
     def verdict(self, slices: int | None = None, *, stopped: bool = False) -> Verdict:
         """Conclude from all that was added; `slices` in all, where that is known and not all were looked at."""
-        self._keep_worst()
         allowed = self._allowance.of(self._slices if slices is None else slices)
-        worst, distances = (self._worst[0], self._distances[0]) if self._worst else (None, np.zeros(0))
+        worst, distances = self._worst.found()
         stopped = stopped and self._slices != slices
         return Verdict(self._slices, self._failed, allowed, self._furthest, worst, distances, stopped)
 

@@ -66,7 +66,15 @@ EXPECTED_FIELDS = (
 )
 """The fields of slices that are compared with a stored result, in the same way."""
 
-BY_NAME = {field.name: field for field in (*FIELDS, *GRADIENT_FIELDS, *EXPECTED_FIELDS)}
+TRUTH_FIELDS = (
+    *FIELDS[:2],
+    Field("truth", F8, "the true coordinate", None, per_axis=True),
+    Field("hard_error", F8, "how far the coordinate of hard lies from the truth", None),
+    Field("soft_error", F8, "how far soft lies from the truth", None),
+)
+"""The fields of slices whose truth is known, in the same way."""
+
+BY_NAME = {field.name: field for field in (*FIELDS, *GRADIENT_FIELDS, *EXPECTED_FIELDS, *TRUTH_FIELDS)}
 NAMES = tuple(field.name for field in FIELDS)
 FREE = frozenset(field.name for field in FIELDS if not field.needs)
 """Fields that cost nothing beside `soft`; the others are computed only when asked for."""

@@ -30,13 +30,17 @@ STORE = "zarr"
 """The format of a store, which is a directory and takes its results in any order."""
 
 
-def format_of(path: str) -> str:
-    """Return the format that a path's suffix names. Raises OptionError where it names none."""
+def format_of(path: str, among: Collection[str] = ()) -> str:
+    """Return the format that a path's suffix names. Raises OptionError where it names none.
+
+    among: the formats there are, where no option but the suffix chooses one.
+    """
     suffix = os.path.splitext(path.rstrip("/"))[1].lower()
-    if suffix[1:] not in (*FORMATS, STORE):
-        known = " ".join(f".{name}" for name in (*FORMATS, STORE))
+    if suffix[1:] not in (among or (*FORMATS, STORE)):
+        known = " ".join(f".{name}" for name in among or (*FORMATS, STORE))
         what = f"the suffix {suffix} names no output format" if suffix else "no suffix names the output format"
-        raise OptionError(f"{path}: {what}", f"end the name in one of {known}, or choose with {parameter('format')}")
+        otherwise = "" if among else f", or choose with {parameter('format')}"
+        raise OptionError(f"{path}: {what}", f"end the name in one of {known}{otherwise}")
     return suffix[1:]
 
 
