@@ -19,12 +19,8 @@ from oracle import assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored, zarr
 
-from softargmax_cli.files.formats.zarr import ZarrSource
-from softargmax_cli.files.source import Loaded
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction import budget
-from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer
 
 pytestmark = pytest.mark.sampled(2)
 
@@ -241,25 +237,6 @@ def test_chunks_that_no_memory_holds(inside: Inside) -> None:
     done = inside("inspect", "x.zarr")
     assert done.err.splitlines()[1] == "  look at its head alone, with --quick"
     assert inside("inspect", "x.zarr", "--quick").code == 0
-    assert inside("run", "x.zarr", "--select", "5").err.startswith("softargmax: error: x.zarr: chunks of shape")
-
-
-def test_a_store_that_is_replaced_while_it_is_read(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    save(inside, "x.zarr", X, CHUNKS)
-    read = ZarrSource.read
-
-    def replacing(self: ZarrSource, block: Block, buffer: Buffer) -> Loaded:
-        loaded = read(self, block, buffer)
-        if block.start == (0, 0, 0):
-            shutil.rmtree(inside.folder / "x.zarr")
-            save(inside, "x.zarr", X[:, :, :5], CHUNKS)
-        return loaded
-
-    monkeypatch.setattr(ZarrSource, "read", replacing)
-    done = inside("run", "x.zarr", "--nan", "omit", "-o", "out.csv")
-    assert done.code == 2
-    assert "x.zarr: changed while it was read: it has another shape\n  run again when nothing writes it" in done.err
-    assert inside.names() == {"x.zarr"}
 
 
 def test_without_the_packages(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

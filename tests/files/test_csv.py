@@ -1,4 +1,7 @@
-"""Delimited text: the oracle is Python's own csv and float, or literals."""
+"""Delimited text: the oracle is Python's own csv and float, or literals.
+
+Text is read in two ways: pieces as wholes by polars, where it takes them, or cell by cell; both must say the same.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ import csv
 import gzip
 import io
 import math
-import os
 import subprocess
 import sys
-import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,14 +33,13 @@ from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
-pytestmark = pytest.mark.sampled(2)
-
 NAN = math.nan
 INF = math.inf
+ROUTES = ("whole", "cells")
 
 
 @contextmanager
-def tuned(**limits: int) -> Any:
+def tuned(**limits: int) -> Iterator[None]:
     """Set the limits that decide how a file is cut."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in limits.items():
@@ -48,11 +49,8 @@ def tuned(**limits: int) -> Any:
         yield
 
 
-ROUTES = ("whole", "cells")
-
-
 @contextmanager
-def routed(route: str) -> Any:
+def routed(route: str) -> Iterator[None]:
     """Read pieces as wholes, where polars takes them, or cell by cell."""
     with pytest.MonkeyPatch.context() as patch:
         if route == "cells":
@@ -60,23 +58,14 @@ def routed(route: str) -> Any:
         yield
 
 
-@pytest.fixture(params=ROUTES)
-def route(request: pytest.FixtureRequest) -> Any:
-    """Both ways must say the same."""
-    with routed(request.param):
-        yield request.param
-
-
 def read(source: Source, rows: int = 1000) -> tuple[np.ndarray, list[str] | None, int]:
     """All values, all ids, and in how many pieces they came."""
     parts, ids, start, moved = [], [], 0, 0
-    assert source.shape[0] is None
     columns = source.shape[1]
     while (pending := source.fetch(Block((start, 0), (start + rows, columns)))) is not None:
         moved += pending.nbytes
         loaded = pending.load(Buffer())
         assert loaded.values.dtype == source.dtype == np.float64
-        assert loaded.values.ndim == 2
         assert (loaded.ids is not None) == source.has_ids
         parts.append(loaded.values.copy())
         if loaded.ids is not None:
@@ -84,7 +73,7 @@ def read(source: Source, rows: int = 1000) -> tuple[np.ndarray, list[str] | None
             ids += loaded.ids
         start += rows
     assert source.nbytes is None or moved <= source.nbytes
-    values = np.concatenate(parts) if parts else np.empty((0, columns))
+    values = np.concatenate(parts) if parts else np.empty((0, columns or 0))
     return values, ids if source.has_ids else None, len(parts)
 
 
@@ -94,91 +83,93 @@ def opened(text: str | bytes, name: str = "scores.csv", *, judged: bool = False,
     return open_csv(io.BytesIO(data), name, Reading(judged=judged, **options), nbytes=len(data), compressed=compressed)
 
 
+def outcome(route: str, text: str | bytes, name: str = "scores.csv", **options: Any) -> Any:
+    """Read a text one way: values and names, or the error."""
+    with routed(route):
+        try:
+            table, ids, _ = read(opened(text, name, **options))
+        except (InputError, OptionError) as error:
+            return error
+    return table, ids
+
+
+def table_of(text: str | bytes, name: str = "scores.csv", **options: Any) -> tuple[np.ndarray, list[str] | None]:
+    """Values and names, which both ways agree on."""
+    (values, ids), (same, same_ids) = (outcome(route, text, name, **options) for route in ROUTES)
+    np.testing.assert_array_equal(values, same)
+    assert ids == same_ids
+    return values, ids
+
+
 def values(text: str | bytes, name: str = "scores.csv", **options: Any) -> np.ndarray:
-    return read(opened(text, name, **options))[0]
+    return table_of(text, name, **options)[0]
 
 
 def failure(text: str | bytes, name: str = "scores.csv", **options: Any) -> InputError | OptionError:
-    with pytest.raises((InputError, OptionError)) as caught:
-        read(opened(text, name, **options))
-    assert str(caught.value).count("\n") <= 2
-    return caught.value
+    """The error, which both ways agree on."""
+    error, same = (outcome(route, text, name, **options) for route in ROUTES)
+    assert isinstance(error, InputError | OptionError)
+    assert str(error) == str(same)
+    assert str(error).count("\n") <= 2
+    return error
 
 
 # What a file looks like
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "labels"),
-    [
-        ("1,2\n3,4\n", "x.csv", None),
-        ("1,2\n3,4", "x.csv", None),
-        ("1,2\r\n3,4\r\n", "x.csv", None),
-        ("1,2\n3,4\n\n\r\n\n", "x.csv", None),
-        ("\ufeff1,2\n3,4\n", "x.csv", None),
-        ("1\t2\n3\t4\n", "x.csv", None),
-        ("1;2\n3;4\n", "x.csv", None),
-        ("1|2\n3|4\n", "x.csv", None),
-        ("1 2\n3 4\n", "x.csv", None),
-        ("1, 2\n3, 4\n", "x.csv", None),
-        (" 1 ,\t2\n3,4\n", "x.csv", None),
-        ("1,2\r\r\n3,4\r\r\n", "x.csv", None),
-        ('"1","2"\n"3","4"\n', "x.csv", None),
-        ("a,b\n1,2\n3,4\n", "x.csv", ("a", "b")),
-        ("\ufeffa,b\n1,2\n3,4\n", "x.csv", ("a", "b")),
-        ("a\tb\n1\t2\n3\t4\n", "x.tsv", ("a", "b")),
-        ("1,2\n3,4\n", "x.tsv", None),
-        ("a;b\n1;2\n3;4\n", "x.TAB.gz", ("a", "b")),
-        ("1,a\tb\n1\t2\n3\t4\n", "x.tab", ("1,a", "b")),
-        ("a;b\r\n1;2\r\n3;4\r\n", "x.csv", ("a", "b")),
-        ("a,a\n1,2\n3,4\n", "x.csv", ("a", "a")),
-        ("1,2\n\n3,4\n", "x.csv", None),
-        ("\n1,2\r\n \r\n3,4\r\n", "x.csv", None),
-        ("  1   2\n3 \t 4 \n", "x.txt", None),
-        (" 1\t 2\r\n\r\n 3\t 4\r\n", "x.txt", None),
-        ("# c1 c2\n1 2\n3 4\n", "x.txt", None),
-        ("# of\n\n#,,\na,b # c\n1,2 # d, e\n  # f\n3,4\n#", "x.csv", ("a", "b")),
-        ('"a # b","c #"\n1,2 # "d\n3,4\n', "x.csv", ("a # b", "c #")),
-        ("sep=;\r\na;b\r\n1;2\r\n3;4\r\n", "x.csv", ("a", "b")),
-        ("sep=:\n1:2\n3:4\n", "x.csv", None),
-        ("1,2,\n3,4,\n", "x.csv", None),
-        ("a,b,\n1,2,\n3,4,\n", "x.csv", ("a", "b")),
-        ("a,b\n1,2,\n3,4,\n", "x.csv", ("a", "b")),
-        ("a,b,\n1,2\n3,4\n", "x.csv", ("a", "b")),
-        ('"a\nb","c""d, e"\n1,2\n3,4\n', "x.csv", ("a\nb", 'c"d, e')),
-        ('"a\r\nb",c\r\n1,2\r\n3,4\r\n', "x.csv", ("a\r\nb", "c")),
-        ("big dog,small cat\n1,2\n3,4\n", "x.csv", ("big dog", "small cat")),
-        ("é,🐕\n1,2\n3,4\n", "x.csv", ("é", "🐕")),
-    ],
-)
-def test_dialects(route: str, text: str, name: str, labels: tuple[str, ...] | None) -> None:
+DIALECTS: list[tuple[str, str, tuple[str, ...] | None]] = [
+    ("1,2\n3,4", "x.csv", None),
+    ("1,2\r\n3,4\r\n", "x.csv", None),
+    ("1,2\n3,4\n\n\r\n\n", "x.csv", None),
+    ("1;2\n3;4\n", "x.csv", None),
+    ("1|2\n3|4\n", "x.csv", None),
+    ("1 2\n3 4\n", "x.csv", None),
+    (" 1 ,\t2\n3,4\n", "x.csv", None),
+    ("1,2\r\r\n3,4\r\r\n", "x.csv", None),
+    ('"1","2"\n"3","4"\n', "x.csv", None),
+    ("\ufeffa,b\n1,2\n3,4\n", "x.csv", ("a", "b")),
+    ("a\tb\n1\t2\n3\t4\n", "x.tsv", ("a", "b")),
+    ("1,a\tb\n1\t2\n3\t4\n", "x.tab", ("1,a", "b")),
+    ("a,a\n1,2\n3,4\n", "x.csv", ("a", "a")),
+    ("\n1,2\r\n \r\n3,4\r\n", "x.csv", None),
+    ("  1   2\n3 \t 4 \n", "x.txt", None),
+    (" 1\t 2\r\n\r\n 3\t 4\r\n", "x.txt", None),
+    ("# c1 c2\n1 2\n3 4\n", "x.txt", None),
+    ("# of\n\n#,,\na,b # c\n1,2 # d, e\n  # f\n3,4\n#", "x.csv", ("a", "b")),
+    ('"a # b","c #"\n1,2 # "d\n3,4\n', "x.csv", ("a # b", "c #")),
+    ("sep=;\r\na;b\r\n1;2\r\n3;4\r\n", "x.csv", ("a", "b")),
+    ("1,2,\n3,4,\n", "x.csv", None),
+    ("a,b\n1,2,\n3,4,\n", "x.csv", ("a", "b")),
+    ("a,b,\n1,2\n3,4\n", "x.csv", ("a", "b")),
+    ('"a\r\nb","c""d, e"\r\n1,2\r\n3,4\r\n', "x.csv", ("a\r\nb", 'c"d, e')),
+    ("big dog,é🐕\n1,2\n3,4\n", "x.csv", ("big dog", "é🐕")),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "labels"), DIALECTS)
+def test_dialects(text: str, name: str, labels: tuple[str, ...] | None) -> None:
     source = opened(text, name)
-    assert source.labels == labels
-    assert source.shape == (None, 2)
-    assert source.sequential
-    assert source.stored == "float64"
-    assert source.name == name
-    assert read(source)[0].tolist() == [[1, 2], [3, 4]]
+    assert (source.labels, source.shape, source.sequential, source.name) == (labels, (None, 2), True, name)
+    assert values(text, name).tolist() == [[1, 2], [3, 4]]
 
 
-@pytest.mark.parametrize("delimiter", [":", "\t", " ", ";", "|"])
-def test_a_told_delimiter(route: str, delimiter: str) -> None:
-    assert values("1:2\n3:4\n".replace(":", delimiter), delimiter=delimiter).tolist() == [[1, 2], [3, 4]]
+def test_a_told_delimiter() -> None:
+    for delimiter in (":", "\t", " ", ";"):
+        assert values("1:2\n3:4\n".replace(":", delimiter), delimiter=delimiter).tolist() == [[1, 2], [3, 4]]
+    for text in ("1,2\n3,4\n", "x,y\n1,2\n3,4\n", "1.5;x\n2;3\n"):
+        assert "pass another --delimiter" in as_typed(failure(text, delimiter="\t").remedy)
 
 
-@pytest.mark.parametrize(
-    ("text", "width"),
-    [
-        ("a|b,1,3\nc|d,3,4\n", 2),  # a bar in every name
-        ("big dog,1,3\nsmall cat,3,4\n", 2),
-        ("1;2;3\n4;5;6\n", 3),
-        ("x, y,z\n1,2,3\n", 3),
-        ("1\n2\n3\n", 1),
-        ("a\n1\n", 1),
-    ],
-)
-def test_the_delimiter_that_leaves_numbers_is_taken(text: str, width: int) -> None:
-    assert opened(text).shape == (None, width)
+def test_the_delimiter_that_leaves_numbers_is_taken() -> None:
+    widths = {
+        "a|b,1,3\nc|d,3,4\n": 2,
+        "big dog,1,3\nsmall cat,3,4\n": 2,
+        "x, y,z\n1,2,3\n": 3,
+        "1\n2\n": 1,
+        "a\n1\n": 1,
+    }
+    for text, width in widths.items():
+        assert opened(text).shape == (None, width)
 
 
 @pytest.mark.parametrize(
@@ -188,41 +179,27 @@ def test_the_delimiter_that_leaves_numbers_is_taken(text: str, width: int) -> No
         ("0,1,2\n1,2,3\n", True, 1),
         ("0,1,2\n", None, 1),
         ("a,b,c\n1,2,3\n", None, 1),
-        ("a,b,c\n1,2,3\n", True, 1),
         ("nan,NA,\n1,2,3\n", None, 2),
-        ("nan,NA,\nNA,null,1\n", None, 2),
         ("a,2,3\n1,2,3\n", None, 1),
         ("a,b,c\nNA,NA,NA\n1,2,3\n", None, 2),
     ],
 )
-def test_headers(route: str, text: str, header: bool | None, rows: int) -> None:
-    source = opened(text, header=header)
-    table = read(source)[0]
-    assert table.shape == (rows, 3)
+def test_headers(text: str, header: bool | None, rows: int) -> None:
+    assert values(text, header=header).shape == (rows, 3)
     lines = text.splitlines()
-    assert source.labels == (tuple(lines[0].split(",")) if len(lines) > rows else None)
+    assert opened(text, header=header).labels == (tuple(lines[0].split(",")) if len(lines) > rows else None)
 
 
-@pytest.mark.parametrize(
-    ("text", "header"),
-    [("a,b,c\n", None), ("a,b,c\n\n\r\n", None), ("a,b,c", None), ("0,1,2\n", True), ('"a\nb"\n', None)],
-)
-def test_a_header_alone_is_no_table(text: str, header: bool | None) -> None:
-    error = failure(text, header=header)
-    assert error.what == "scores.csv: line 1 is a header, and no rows follow it"
-    assert ("--header" in error.remedy) == bool(header)
-
-
-def test_a_header_of_counted_numbers_is_noted() -> None:
-    assert "--header" in as_typed(opened("0,1,2\n5,6,7\n", judged=True).notes[0])
-    assert not opened("0,1,2\n5,6,7\n", judged=True, header=False).notes
-    assert not opened("1,2,0\n5,6,7\n", judged=True).notes
-
-
-def test_no_header_though_it_looks_like_one() -> None:
+def test_headers_that_say_too_little() -> None:
+    for text, header in (("a,b,c\n\n\r\n", None), ("a,b,c", None), ("0,1,2\n", True), ('"a\nb"\n', None)):
+        error = failure(text, header=header)
+        assert error.what == "scores.csv: line 1 is a header, and no rows follow it"
+        assert ("--header" in error.remedy) == bool(header)
     error = failure("a,b\n1,2\n", header=False)
     assert error.what == "scores.csv: line 1, column 1: 'a' is not a number"
     assert "--header" in error.remedy
+    assert "--header" in as_typed(opened("0,1,2\n5,6,7\n", judged=True).notes[0])
+    assert not opened("0,1,2\n5,6,7\n", judged=True, header=False).notes
 
 
 # Cells
@@ -238,21 +215,15 @@ CELLS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_cell(route: str, cell: str) -> None:
-    table = values(f"a,b\n7,{cell}\n{cell},8\n")
-    assert np.array_equal(table, [[7, CELLS[cell]], [CELLS[cell], 8]], equal_nan=True)
-
-
-def test_all_cells_of_a_column_together(route: str) -> None:
+def test_cells() -> None:
+    for cell, value in CELLS.items():
+        np.testing.assert_array_equal(values(f"a,b\n7,{cell}\n{cell},8\n"), [[7, value], [value, 8]])
     table = values("x,y\n" + "".join(f"{cell},1\n" for cell in CELLS))
-    assert np.array_equal(table[:, 0], list(CELLS.values()), equal_nan=True)
+    np.testing.assert_array_equal(table[:, 0], list(CELLS.values()))
 
 
-@pytest.mark.parametrize(
-    "cell", ["abc", "1_0", "0x10", "1d5", "-", ".", "e5", "1e", "1 2", "1-2", "true", "None", "٣", "1\xa0", "1f", "--1"]
-)
-def test_what_is_not_a_number(route: str, cell: str) -> None:
+@pytest.mark.parametrize("cell", ["abc", "1_0", "0x10", "1d5", "-", "e5", "1e", "1 2", "true", "٣", "1\xa0", "--1"])
+def test_what_is_not_a_number(cell: str) -> None:
     error = failure(f"a,b\n1,2\n3,{cell}\n5,6\n")
     assert error.what == f"scores.csv: line 3, column 2 ('b'): {cell!r} is not a number"
     assert "NaN" in error.remedy or "1234.5" in error.remedy
@@ -273,7 +244,7 @@ def test_what_is_not_a_number(route: str, cell: str) -> None:
         ("1,5\t2,5\n3,5\t4,5\n", "1,5", "--decimal ,"),  # of which commas make as many cells
     ],
 )
-def test_separators_are_never_guessed(route: str, text: str, cell: str, way: str) -> None:
+def test_separators_are_never_guessed(text: str, cell: str, way: str) -> None:
     name = "x.tsv" if "\t" in text else "scores.csv"
     error = failure(text, name)
     assert repr(cell) in error.what
@@ -282,104 +253,50 @@ def test_separators_are_never_guessed(route: str, text: str, cell: str, way: str
         assert np.isfinite(values(text, name, decimal=",")).all()
 
 
-@pytest.mark.parametrize("id_column", [None, "1"])
-def test_decimal_commas(route: str, id_column: str | None) -> None:
-    cells = {
-        "1,5": 1.5,
-        ",5": 0.5,
-        "-1.234,5": -1234.5,
-        "1.234.567": 1234567.0,
-        "2E3": 2000.0,
-        "3,5e-2": 0.035,
-        "7": 7.0,
-    }
-    for few in (list(cells), ["1,5", ",5", "2E3", "3,5e-2"]):
-        text = "".join(f"{cell};{cell};{cell}\n" for cell in few)
-        table, ids, _ = read(opened(text, decimal=",", id_column=id_column, header=False))
-        assert table[:, -1].tolist() == [cells[cell] for cell in few]
-        assert ids is None or ids == few
+def test_decimal_commas() -> None:
+    cells = {"1,5": 1.5, ",5": 0.5, "-1.234,5": -1234.5, "1.234.567": 1234567.0, "2E3": 2000.0, "3,5e-2": 0.035}
+    for id_column in (None, "1"):
+        for few in (list(cells), ["1,5", ",5", "2E3", "3,5e-2"]):
+            text = "".join(f"{cell};{cell};{cell}\n" for cell in few)
+            table, ids = table_of(text, decimal=",", id_column=id_column, header=False)
+            assert table[:, -1].tolist() == [cells[cell] for cell in few]
+            assert ids is None or ids == few
     for wrong in ("1.5", "1234.567", "1.23,4", "1,234.5", "1,2,3"):
         assert repr(wrong) in failure(f"1,5;2\n3;{wrong}\n", decimal=",").what
 
 
-def test_cells_are_shown_safely(route: str) -> None:
+def test_cells_are_shown_safely() -> None:
     assert "'\\x1b[31m\\x07'" in failure("a,b\n1,2\n3,\x1b[31m\a\n").what
-    shown = failure("a,b\n1,2\n3," + "x" * 5000 + "\n").what
-    assert "'" + "x" * 37 + "...'" in shown
+    assert "'" + "x" * 37 + "...'" in failure("a,b\n1,2\n3," + "x" * 5000 + "\n").what
     assert "('\\x1b[1m')" in failure("a,\x1b[1m\n1,2\n3,dog\n").what
 
 
 # Names of rows
 
 
-@pytest.mark.parametrize("id_column", ["name", "2"])
-def test_ids(route: str, id_column: str) -> None:
-    source = opened('a,name,b\n1,dog,2\n3,"cat, ""small""\n",4\n5,NA,6\n7,,8\n9,6" x,10\n', id_column=id_column)
-    assert source.labels == ("a", "b")
-    assert source.shape == (None, 2)
-    table, ids, _ = read(source)
-    assert ids == ["dog", 'cat, "small"\n', "NA", "", '6" x']
-    assert table.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
-
-
-def test_ids_without_a_header(route: str) -> None:
-    source = opened("dog,1,2\ncat,3,4\n", id_column="1")
-    table, ids, _ = read(source)
-    assert source.labels is None
-    assert ids == ["dog", "cat"]
-    assert table.tolist() == [[1, 2], [3, 4]]
-
-
-def test_ids_that_are_numbers_and_a_header_of_numbers(route: str) -> None:
-    source = opened("name,0,1\n7,1,2.5\n", id_column="name")
-    assert source.labels == ("0", "1")
-    assert read(source)[1] == ["7"]
-    source = opened("dog,NA,NA\ncat,1,2\n", id_column="1")
-    assert read(source)[1] == ["dog", "cat"]
-
-
-@pytest.mark.parametrize(
-    ("text", "labels", "ids", "notes"),
-    [
-        ("x,1,2\n5,1,2\n6,3,1\n", ("1", "2"), ["5", "6"], ()),  # as by its name
-        ("dog,1.5,2\n7,1,2\ncat,3,1\n", None, ["dog", "7", "cat"], ()),
-        ("dog,1.5,2\n,1,2\n", None, ["dog", ""], ()),
-        ("film,1,3,2\na,1,2,3\nb,4,3,5\n", None, ["film", "a", "b"], ()),
-        ("film,1\na,1\nb,4\n", None, ["film", "a", "b"], ()),
-    ],
-)
-def test_a_header_whose_titles_are_numbers(
-    text: str, labels: tuple[str, ...] | None, ids: list[str], notes: tuple[str, ...]
-) -> None:
-    source = opened(text, id_column="1")
-    assert (source.labels, read(source)[1], source.notes) == (labels, ids, notes)
-    assert opened(text, id_column="1", header=True).notes == opened(text, id_column="1", header=False).notes == ()
-    name = text.partition(",")[0]
-    if labels:
-        assert opened(text, id_column=name).labels == tuple(text.partition("\n")[0].split(",")[1:])
+def test_ids() -> None:
+    text = 'a,name,b\n1,dog,2\n3,"cat, ""small""\n",4\n5,NA,6\n7,,8\n9,6" x,10\n'
+    for id_column in ("name", "2"):
+        table, ids = table_of(text, id_column=id_column)
+        assert ids == ["dog", 'cat, "small"\n', "NA", "", '6" x']
+        assert table.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+        assert opened(text, id_column=id_column).labels == ("a", "b")
+    assert table_of("dog,1,2\ncat,3,4\n", id_column="1")[1] == ["dog", "cat"]
+    assert table_of("name,0,1\n7,1,2.5\n", id_column="name")[1] == ["7"]
+    assert table_of("dog,NA,NA\ncat,1,2\n", id_column="1")[1] == ["dog", "cat"]
+    assert table_of("film,1\na,1\nb,4\n", id_column="1")[1] == ["film", "a", "b"]
 
 
 def test_an_id_column_that_is_not_there() -> None:
-    error = failure("a,b,c\n1,2,3\n", id_column="name")
-    assert isinstance(error, OptionError)
-    assert "'a', 'b', 'c'" in error.what
-    many = ",".join(f"c{k}" for k in range(50)) + "\n" + ",".join("1" * 50) + "\n"
-    assert "'c7', ..." in failure(many, id_column="name").what
+    assert "'a', 'b', 'c'" in failure("a,b,c\n1,2,3\n", id_column="name").what
     assert isinstance(failure("1,2,3\n4,5,6\n", id_column="4"), OptionError)
+    assert isinstance(failure("a,b,c\n1,2,3\n", id_column="0"), OptionError)
     assert "no header" in failure("1,2,3\n4,5,6\n", id_column="name").what
     assert "1, 3" in failure("a,b,a\n1,2,3\n", id_column="a").what
-    assert isinstance(failure("a,b,c\n1,2,3\n", id_column="0"), OptionError)
-
-
-def test_ids_alone_are_no_table() -> None:
     assert "no column of numbers" in failure("name\ndog\n", id_column="name").what
 
 
-def test_a_delimiter_that_was_told_wrong(route: str) -> None:
-    remedy = failure("1,2\n3,4\n", delimiter="\t").remedy
-    assert as_typed(remedy) == "pass another --delimiter if it is not '\\t', or write a number"
-    for text in ("x,y\n1,2\n3,4\n", "1.5;x\n2;3\n"):
-        assert "another --delimiter" in as_typed(failure(text, delimiter="\t").remedy)
+# What is no table
 
 
 @pytest.mark.parametrize(
@@ -387,50 +304,45 @@ def test_a_delimiter_that_was_told_wrong(route: str) -> None:
     [
         ("%", "% a\n1 2 % b\n3 4\n", [[1, 2], [3, 4]]),
         ("//", "1,2 // a\n// b\n3,4\n", [[1, 2], [3, 4]]),
-        (None, "1,2\n#N/A,3\n", "'#N/A' is not a number"),
         (None, "1,2\n1,#DIV/0!\n", "'#DIV/0!' is not a number"),
         ("", "1,2\n# a,3\n", "'# a' is not a number"),
         (None, "1,2\n3,4 #,\n5 # c\n", "line 3 has 1 cell, expected 2"),
     ],
 )
-def test_comments(route: str, mark: str | None, text: str, rows: Any) -> None:
+def test_comments(mark: str | None, text: str, rows: Any) -> None:
     if isinstance(rows, list):
         assert values(text, comment=mark).tolist() == rows
     else:
         assert rows in failure(text, comment=mark).what
 
 
-def test_names_that_hold_the_mark_of_a_comment(route: str) -> None:
+def test_names_that_hold_the_mark_of_a_comment() -> None:
     text = "name,a,b\nsize #5,1.5,2\nsize#6,3,4\n"
     assert "--comment ''" in as_typed(failure(text, id_column="1").remedy)
-    assert read(opened(text, id_column="1", comment=""))[1] == ["size #5", "size#6"]
-    assert read(opened(text.replace("size #5", '"size #5"'), id_column="1"))[1] == ["size #5", "size#6"]
+    assert table_of(text, id_column="1", comment="")[1] == ["size #5", "size#6"]
+    assert table_of(text.replace("size #5", '"size #5"'), id_column="1")[1] == ["size #5", "size#6"]
 
 
-def test_lines_that_are_skipped(route: str) -> None:
+def test_lines_that_are_skipped() -> None:
     text = 'a "b\n\n1;2;3\nx,y\n1,2\n3,z\n'
-    error = failure(text, skip=3)
-    assert error.what == "scores.csv: line 6, column 2 ('y'): 'z' is not a number"
+    assert failure(text, skip=3).what == "scores.csv: line 6, column 2 ('y'): 'z' is not a number"
     assert values(text.replace("z", "4"), skip=3).tolist() == [[1, 2], [3, 4]]
     assert failure("1,2\n3,4", skip=2).what.endswith("leaves nothing: the file has 2 lines")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize(("count", "short"), [(30_000, False), (300, True)])
-def test_utf_16_with_a_mark(encoding: str, count: int, short: bool) -> None:
-    text = "\ufeffname\ta\tb\n" + "".join(f"é🐕{k}\t{k}\t0.5\n" for k in range(count))
+def test_utf_16_with_a_mark(encoding: str) -> None:
+    text = "\ufeffname\ta\tb\n" + "".join(f"é🐕{k}\t{k}\t0.5\n" for k in range(3000))
     data = text.encode(encoding)
-    stream: Any = ShortReads(data) if short else io.BytesIO(data)
-    table, ids, _ = read(open_csv(stream, "x.txt", Reading(id_column="name", judged=False)))
-    assert (table == [[k, 0.5] for k in range(count)]).all()
-    assert ids == [f"é🐕{k}" for k in range(count)]
+    for stream in (ShortReads(data), io.BytesIO(data)):
+        table, ids, _ = read(open_csv(stream, "x.txt", Reading(id_column="name", judged=False)))  # type: ignore[arg-type]
+        assert (table == [[k, 0.5] for k in range(3000)]).all()
+        assert ids == [f"é🐕{k}" for k in range(3000)]
     assert "begins as UTF-16" in failure(data[:60] + b"\xd8" * 20).what
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"header": "a b\nc"}, {"delimiter": ","}, {"fmt": "%12.5f"}, {"comments": "% "}]
-)
-def test_what_savetxt_writes(route: str, options: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"header": "a b\nc"}, {"delimiter": ","}, {"fmt": "%12.5f"}])
+def test_what_savetxt_writes(options: dict[str, Any], tmp_path: Path) -> None:
     table = np.random.default_rng(0).normal(size=(70, 5)).round(5)
     np.savetxt(tmp_path / "x.txt", table, **options)
     np.testing.assert_array_equal(values((tmp_path / "x.txt").read_bytes(), "x.txt"), table)
@@ -468,35 +380,25 @@ def test_what_savetxt_writes(route: str, options: dict[str, Any], tmp_path: Path
         ("1,NA\n3\n4,5\n", "line 2 has 1 cell, expected 2 as in line 1"),
     ],
 )
-def test_errors(route: str, text: str | bytes, what: str) -> None:
+def test_errors(text: str | bytes, what: str) -> None:
     assert failure(text).what == f"scores.csv: {what}"
 
 
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        ("1,2\n3," + "4" * 200_000, "line 2, byte 6: a cell of more than 131,072 bytes"),
-        ("1,2\n" * 9000 + "5" * 200_000, "line 9001, byte 36000: a cell of more than 131,072 bytes"),
-        ('1,2\n3,"' + "4,\n" * 99_000 + '"\n', "line 2: field larger than field limit (131072)"),
-    ],
-)
-def test_cells_without_end(route: str, text: str, what: str) -> None:
-    assert failure(text, delimiter=",").what == f"scores.csv: {what}"
+def test_cells_and_records_without_end() -> None:
+    long = "a cell of more than 131,072 characters"
+    assert failure("1,2\n3," + "4" * 200_000, delimiter=",").what == f"scores.csv: line 2: {long}"
+    assert failure('1,2\n3,"' + "4,\n" * 50_000 + '"\n', delimiter=",").what == f"scores.csv: line 2: {long}"
+    with tuned(LONGEST=1 << 16, _LEAST=1, _HEAD=64):
+        assert "line 3 is longer" in failure("1,2\n3,4\n" + "5" * (1 << 17)).what
+        assert "line 1 is longer" in failure("5" * (1 << 18)).what
+        assert "line 2 is longer" in failure('x,y\n1,"' + "2,3\n" * (1 << 15), header=True).what
+    row = ",".join(map(str, range(50_000)))
+    assert (values(f"{row}\n{row}\n") == np.arange(50_000)).all()
 
 
-def test_a_quote_within_a_name_hides_where_the_last_record_ends(route: str) -> None:
-    what = failure('name,x\na,1\n5" b,2\n"c,3\n', id_column="name").what
-    assert what == (
-        "scores.csv: line 3 holds a quote in a cell that does not begin with one, "
-        "so the end of the quoted cell on line 4 cannot be found"
-    )
-
-
-def test_a_byte_order_mark_that_is_not_the_file_s(route: str) -> None:
+def test_a_byte_order_mark_that_is_not_the_file_s() -> None:
     what = "scores.csv: line 1, column 1: '\\ufeff1' is not a number"
     assert failure("\ufeff\ufeff1,2\n3,4\n", header=False).what == what
-    table, _, _ = read(opened("\ufeff1,2\n3,4\n", header=False))
-    np.testing.assert_array_equal(table, [[1, 2], [3, 4]])
 
 
 def test_a_ragged_line_mentions_the_delimiter_that_was_found() -> None:
@@ -507,9 +409,8 @@ def test_a_ragged_line_mentions_the_delimiter_that_was_found() -> None:
 NUMBERS = "".join(f"{k},{k}.5,{k}e3\n" for k in range(3000))
 
 
-@pytest.mark.parametrize("row", [0, 48, 2998, 2999])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("rows", [50, 100_000])
+@pytest.mark.parametrize(("row", "end"), [(0, "\n"), (48, "\r\n"), (2999, "\n")])
 def test_places_in_later_pieces(row: int, end: str, rows: int) -> None:
     lines = ["x,y,z", *NUMBERS.splitlines()]
     with tuned(_LEAST=1, _HEAD=100):
@@ -519,26 +420,12 @@ def test_places_in_later_pieces(row: int, end: str, rows: int) -> None:
             ("1,\udcff,3", None),
             ('1,2,"3', f"line {row + 2}: a quote opens here and is never closed"),
         ]:
-            text = end.join([*lines[: row + 1], bad.replace("\n", end), *lines[row + 2 :]]) + end
+            text = end.join([*lines[: row + 1], bad, *lines[row + 2 :]]) + end
             data = text.encode("utf-8", "surrogateescape")
             what = what or f"line {row + 2}, byte {data.index(255)}: 0xff is not UTF-8"
             with pytest.raises(InputError) as caught:
                 read(opened(data, header=True), rows)
             assert caught.value.what == f"scores.csv: {what}"
-
-
-def test_a_record_without_end() -> None:
-    with tuned(LONGEST=1 << 16, _LEAST=1, _HEAD=64):
-        assert "line 3 is longer" in failure("1,2\n3,4\n" + "5" * (1 << 17)).what
-        assert "line 1 is longer" in failure("5" * (1 << 18)).what
-        assert "line 2 is longer" in failure('x,y\n1,"' + "2,3\n" * (1 << 15), header=True).what
-
-
-def test_a_long_record_that_is_just_one() -> None:
-    row = ",".join(map(str, range(50_000)))
-    table = values(f"{row}\n{row}\n{row}\n")
-    assert table.shape == (3, 50_000)
-    assert (table == np.arange(50_000)).all()
 
 
 # Pieces
@@ -584,7 +471,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     return {"data": bom + written.encode(), "bare": written.rstrip("\r\n").encode(), "header": header, "id_at": id_at}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     tables(),
     st.integers(1, 8),
@@ -619,17 +506,7 @@ def test_any_table_in_any_pieces(
     assert ids is None or ids == expected_ids
 
 
-def outcome(route: str, text: str, delimiter: str, id_column: str | None) -> Any:
-    """Read a text one way: values and names, or the error."""
-    with routed(route):
-        try:
-            table, ids, _ = read(opened(text, delimiter=delimiter, header=False, id_column=id_column))
-        except (InputError, OptionError) as error:
-            return error.what
-    return repr(table.tolist()), ids  # in which NaN is as good as another
-
-
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(",\t; "),
     st.sampled_from([None, None, "1", "2"]),
@@ -651,7 +528,9 @@ def test_both_ways_make_the_same_of_any_text(
 ) -> None:
     first = delimiter.join(["7"] * len(max(rows, key=rows.count)))
     text = end.join([first, *map(delimiter.join, rows)]) + end * ended
-    assert outcome("whole", text, delimiter, id_column) == outcome("cells", text, delimiter, id_column)
+    options: dict[str, Any] = {"delimiter": delimiter, "id_column": id_column, "header": False}
+    whole, cells = (outcome(route, text, **options) for route in ROUTES)
+    assert repr(whole) == repr(cells)  # in which NaN is as good as another
 
 
 class ShortReads(io.RawIOBase):
@@ -673,19 +552,14 @@ def test_pieces_are_as_large_as_the_block() -> None:
     text = NUMBERS * 20
     with tuned(_LEAST=1, _HEAD=64):
         assert read(opened(text), 100)[2] > read(opened(text), 10_000)[2] > 1
-    table, _, pieces = read(opened(text), 10**9)
-    assert pieces == 1
-    assert table[2999].tolist() == [2999, 2999.5, 2999e3]
-
-
-@pytest.mark.parametrize("quote", ["", '"'])
-def test_pieces_have_no_more_numbers_than_the_block_though_rows_get_shorter(quote: str) -> None:
-    long, short = f"{quote}0.{'1' * 600}{quote},2\n", f"{quote}3{quote},4\n"
-    source, lengths = opened(long * 200 + short * 50_000), []
-    while (pending := source.fetch(Block((0, 0), (5000, 2)))) is not None:
-        lengths.append(len(pending.load(Buffer()).values))
-    assert max(lengths) <= 5000
-    assert sum(lengths) == 50_200
+    assert read(opened(text), 10**9)[2] == 1
+    for quote in ("", '"'):  # though rows get shorter
+        long, short = f"{quote}0.{'1' * 600}{quote},2\n", f"{quote}3{quote},4\n"
+        source, lengths = opened(long * 200 + short * 50_000), []
+        while (pending := source.fetch(Block((0, 0), (5000, 2)))) is not None:
+            lengths.append(len(pending.load(Buffer()).values))
+        assert max(lengths) <= 5000
+        assert sum(lengths) == 50_200
 
 
 @pytest.mark.parametrize(
@@ -725,16 +599,6 @@ def test_what_is_common_is_read_quickly(row: str, expected: list[float], options
         assert ids[:-1] == [name] * 99
 
 
-def test_values_are_laid_out_by_column_in_the_buffer() -> None:
-    source = opened(NUMBERS)
-    pending = source.fetch(Block((0, 0), (3000, 3)))
-    assert pending is not None
-    buffer = Buffer()
-    loaded = pending.load(buffer)
-    assert loaded.values.flags.f_contiguous
-    assert np.shares_memory(loaded.values, buffer.array((3, 3000), "f8"))
-
-
 def test_pieces_parse_in_any_order_and_in_parallel() -> None:
     table = np.random.default_rng(1).normal(size=(20_000, 7))
     out = io.StringIO()
@@ -743,93 +607,43 @@ def test_pieces_parse_in_any_order_and_in_parallel() -> None:
     pendings = []
     while (pending := source.fetch(Block((0, 0), (1000, 7)))) is not None:
         pendings.append(pending)
-    assert len(pendings) > 4
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda pending: pending.load(Buffer()).values, reversed(pendings)))
     assert np.array_equal(np.concatenate(parts[::-1]), table)
     assert sum(pending.nbytes for pending in pendings) == source.nbytes
 
 
-# Where the bytes come from
+# gzip
 
 
-def test_a_file(route: str, tmp_path: Path) -> None:
-    path = tmp_path / "scores.csv"
-    path.write_text("a,b\n1,2\n")
-    source = open_csv(path.open("rb"), str(path), nbytes=path.stat().st_size)
-    assert read(source)[0].tolist() == [[1, 2]]
-    source.close()
-    stream = path.open("rb", buffering=0)
-    source = open_csv(stream, str(path))
-    assert read(source)[0].tolist() == [[1, 2]]
-    source.close()
-    assert stream.closed
-
-
-@pytest.mark.parametrize("compressed", [False, True])
-def test_a_pipe(compressed: bool) -> None:
-    data = NUMBERS.encode() * 10
-    out, into = os.pipe()
-
-    def write() -> None:
-        with open(into, "wb") as stream:
-            stream.write(gzip.compress(data) if compressed else data)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    with open(out, "rb") as stream:
-        table = read(open_csv(stream, "<stdin>", Reading(judged=False), compressed=compressed), 500)[0]
-    writer.join()
-    assert table.shape == (30_000, 3)
-    assert np.array_equal(table[:3000, 1], np.arange(3000) + 0.5)
-
-
-def test_gzip(tmp_path: Path) -> None:
-    path = tmp_path / "scores.tsv.gz"
+def test_gzip() -> None:
     data = gzip.compress(b"a\tb\n1\t2\n") + gzip.compress(b"3\t4\n")  # two members are one file
-    path.write_bytes(data)
-    source = open_csv(path.open("rb"), str(path), nbytes=len(data), compressed=True)
-    assert source.labels == ("a", "b")
-    assert read(source)[0].tolist() == [[1, 2], [3, 4]]
-    source.close()
-
-
-def test_gzip_progress_counts_compressed_bytes() -> None:
-    data = gzip.compress(NUMBERS.encode() * 100)
+    assert values(data, "x.tsv.gz", compressed=True).tolist() == [[1, 2], [3, 4]]
+    data, moved = gzip.compress(NUMBERS.encode() * 100), 0
     source = opened(data, "x.csv.gz", compressed=True)
-    moved = 0
     while (pending := source.fetch(Block((0, 0), (10_000, 3)))) is not None:
         moved += pending.nbytes
     assert moved == len(data)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"1,2\n3,4\n", gzip.compress(NUMBERS.encode())[:-12], gzip.compress(NUMBERS.encode())[:500] + b"\xff" * 3000],
-    ids=["none", "cut", "overwritten"],
-)
-def test_bad_gzip(data: bytes) -> None:
-    assert failure(data, "x.csv.gz", compressed=True).what.startswith("x.csv.gz: the gzip data is damaged: ")
+def test_bad_gzip() -> None:
+    packed = gzip.compress(NUMBERS.encode())
+    for data in (b"1,2\n3,4\n", packed[:-12], packed[:500] + b"\xff" * 3000):
+        assert failure(data, "x.csv.gz", compressed=True).what.startswith("x.csv.gz: the gzip data is damaged: ")
+    for data in (gzip.compress(b""), b""):
+        assert failure(data, "x.csv.gz", compressed=True).what == "x.csv.gz: the file is empty"
 
 
-def test_an_empty_gzip() -> None:
-    assert failure(gzip.compress(b""), "x.csv.gz", compressed=True).what == "x.csv.gz: the file is empty"
-    assert failure(b"", "x.csv.gz", compressed=True).what == "x.csv.gz: the file is empty"
-
-
-@pytest.mark.parametrize(
-    ("handler", "ended"),
-    [("signal.SIG_IGN", (0, "on\n")), ("lambda *_: sys.exit(7)", (7, "")), ("signal.SIG_DFL", (-2, ""))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("handler", "ended"), [("signal.SIG_IGN", (0, "on\n")), ("lambda *_: sys.exit(7)", (7, ""))])
 def test_a_parser_leaves_interrupts_to_the_program(handler: str, ended: tuple[int, str]) -> None:
     program = (
         "import os, signal, sys\n"
         f"signal.signal(signal.SIGINT, {handler})\n"
         "from softargmax_cli.files.formats.csv import numbers\n"
         "numbers.load()\n"
-        "assert 'polars' in sys.modules\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "print('on')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == ended

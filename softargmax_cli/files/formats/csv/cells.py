@@ -11,7 +11,7 @@ from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.columns import item, shown
 from softargmax_cli.files.formats.csv.dialect import Layout
 from softargmax_cli.files.formats.csv.numbers import floats
-from softargmax_cli.files.formats.csv.records import Piece, quoted
+from softargmax_cli.files.formats.csv.records import Piece
 from softargmax_cli.files.formats.csv.text import decoded, has_comma, is_grouped, is_percent, records
 from softargmax_cli.files.source import Loaded
 from softargmax_cli.reduction.readable import Buffer
@@ -24,13 +24,10 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
     lines: list[int] = []
     cells: list[str] = []
     ids: list[str] = []
-    following = records(text, dialect, piece.line)
-    for line, record in following:
+    for line, record in records(text, dialect, piece.line):
         if layout.width > 1 and not "".join(record).strip() and len(record) < 2:
             continue
         if len(record) != layout.width:
-            if next(following, None) is None:
-                _refuse_lone_quote(layout, piece)
             _refuse_record(layout, line, record, text.split("\n")[line - piece.line])
         for at in layout.idle:
             if record[at].strip():
@@ -41,7 +38,6 @@ def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
             ids.append(record[layout.id_at])
         cells += [dialect.number(record[at].strip(" \t")) for at in layout.scores]
         lines.append(line)
-        del record
     numbers, refused = floats(cells)
     if refused:
         row, column = divmod(refused[0], len(layout.scores))
@@ -100,23 +96,3 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str) -> NoReturn:
     elif layout.chosen and dialect.kind(cell) == "text":
         remedy = f"leave a column of text out of {parameter('columns')}; else {remedy}"
     raise InputError(f"{dialect.name}: line {line}, {layout.called(at)}: {shown(cell)} is not a number", remedy)
-
-
-def _refuse_lone_quote(layout: Layout, piece: Piece) -> None:
-    """Raise InputError where quotes outside of quoted cells hide that the last record of the piece is not complete.
-
-    `Records.border` counts quotes, so that an odd number of lone ones and one that opens a cell look like a pair.
-    """
-    held = piece.data
-    lone, end = -1, 0
-    for cell in quoted(layout.dialect.delimiter).finditer(held):
-        if lone < 0:
-            lone = held.find(b'"', end, cell.start())
-        end = cell.end()
-        if lone >= 0 and not cell.group(1):
-            first, open_on = (piece.line + held.count(b"\n", 0, at) for at in (lone, cell.start()))
-            raise InputError(
-                f"{layout.dialect.name}: line {first} holds a quote in a cell that does not begin with one, "
-                f"so the end of the quoted cell on line {open_on} cannot be found",
-                f'write that cell of line {first} in quotes, and each quote in it as ""',
-            )

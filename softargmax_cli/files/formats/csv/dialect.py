@@ -100,8 +100,6 @@ def find_layout(stream: Records, reading: Reading) -> Layout:
             header = has_header(dialect, sample[0], rows[1:], known, outside, ask=reading.judged)
         titles = tuple(first) if header else None
         rows = rows[1:] if header else rows
-    if header and not rows and not stream.ended:
-        raise stream.too_long(1)
     if header and not rows:
         told = f", and give no {parameter('header', True)} if line {sample[0][0]} is one" if reading.header else ""
         raise InputError(
@@ -208,7 +206,7 @@ def _width(
 def _separator(stream: Records) -> str | None:
     """Take the line by which Excel tells the delimiter, and return that."""
     stream.fill(16)
-    found = _SEP.match(bytes(stream.held[:16]))
+    found = _SEP.match(stream.held)
     if found is None or not found[1].isascii():
         return None
     stream.skip_lines(1)
@@ -220,34 +218,22 @@ def _head(stream: Records, dialect: Dialect, delimiter: str | None) -> tuple[str
     size = _HEAD
     while True:
         stream.fill(size)
-        stream.check_cells(delimiter or DELIMITERS)
         held = len(stream.held)
         # Two records and the begin of a third take as many lines; before that there is no use in looking.
-        if stream.ended or held >= LONGEST or stream.held.count(b"\n") > 2 or 0 in stream.held:
-            text = _text(stream)
+        if stream.ended or held >= LONGEST or stream.held.count(b"\n") > 2:
+            # That of a header may be the only line end.
+            end = trimmed(stream.held, held) if stream.ended else stream.held.rfind(b"\n") + 1
+            text = decoded(stream.held[:end], stream.name, stream.line, stream.offset)
             if delimiter is None:
                 dialect = replace(dialect, delimiter=_sniffed(text, stream.ended, dialect))
             sample = _sample(text, stream.ended, dialect, SAMPLE + 1, stream.line)
-            if stream.ended:
-                stream.border(
-                    dialect.delimiter
-                )  # in a quote that is never closed, what follows would look like a header
-            if len(sample) >= 2 or stream.ended or (sample and held >= LONGEST):
+            if stream.ended:  # in a quote that is never closed, what follows would look like a header
+                stream.border(dialect.delimiter)
+            if len(sample) >= 2 or stream.ended:
                 return text, dialect, sample
             if held >= LONGEST:
                 raise stream.too_long(stream.held.count(b"\n", 0, stream.border(dialect.delimiter)))
         size = 2 * max(size, held)
-
-
-def _text(stream: Records) -> str:
-    """Decode the first lines that are held, cut at the last line end (that of a header may be the only one)."""
-    held = stream.held
-    size = held.find(0) + 1  # what holds NUL is no text, and may have no line ends
-    if not size:
-        size = len(held) if stream.ended else held.rfind(b"\n") + 1
-    with memoryview(held) as view:  # of which a slice is no copy
-        data = bytes(view[: trimmed(held, size) if stream.ended else size])
-    return decoded(data, stream.name, stream.line, stream.offset)
 
 
 def _sample(text: str, complete: bool, dialect: Dialect, most: int, line: int = 1) -> list[Record]:

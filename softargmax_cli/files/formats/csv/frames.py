@@ -34,7 +34,7 @@ class FrameParser:
         self._beside_quotes = np.isin(np.arange(256), list(self._delimiter + b'\r\n"'))
         self._end_spaces = re.compile(rb"[ \t]+(?=" + re.escape(self._delimiter) + rb"|[\r\n]|\Z)")
         self._blank = False  # whether blank lines have been seen
-        self._lenience = 0  # 1: words for what is missing; 2: spaces after cells, too
+        self._lenient = False  # whether words for what is missing have been seen, or spaces after cells
 
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded | None:
         """The values of a piece, (records, columns), in `buffer`; None where it takes a look at each cell."""
@@ -61,7 +61,7 @@ class FrameParser:
             row[:] = frame[name].to_numpy()  # NaN where null
         if self._layout.id_at is None:
             return Loaded(values.T)
-        if self._lenience:  # by which names, too, may be null
+        if self._lenient:  # by which names, too, may be null
             frame = self._read(plain, [], only=[self._layout.id_at])
         return Loaded(values.T, frame[self._names[self._layout.id_at]].fill_null("").to_list())
 
@@ -89,22 +89,19 @@ class FrameParser:
         return len(quotes) % 2 == 0 and bool(self._beside_quotes[before].all() and self._beside_quotes[after].all())
 
     def _frame(self, data: bytes) -> Any:
-        """All columns, with as much lenience as a piece before this one wanted; None where none is enough."""
+        """All columns, with lenience where this piece or one before it wants it; None where that is not enough."""
         polars = load()
-        for lenience in range(self._lenience, 3):
-            text = data
-            if lenience == 2:
-                if self._layout.id_at is not None or b'"' in data or self._delimiter.isspace():
-                    return None  # spaces may belong to a name, or be empty cells
-                text = self._end_spaces.sub(b"", data)
+        bare = self._layout.id_at is None and b'"' not in data and not self._delimiter.isspace()
+        for lenient in (False, True)[self._lenient :]:
+            # Without names, quotes and delimiters that are spaces, those after a cell mean nothing.
+            text = self._end_spaces.sub(b"", data) if lenient and bare and (b" " in data or b"\t" in data) else data
             if text.endswith(self._delimiter):
                 return None  # polars passes over a last empty cell that is one too many
             try:
-                frame = self._read(text, self._numbers, _WORDS if lenience else None)
+                frame = self._read(text, self._numbers, _WORDS if lenient else None)
             except polars.exceptions.PolarsError:
                 continue
-            if lenience > self._lenience:  # which other threads may have raised, and which never falls
-                self._lenience = lenience
+            self._lenient |= lenient
             return frame
         return None
 

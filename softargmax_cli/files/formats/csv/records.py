@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import io
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.blocks import step_of
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 LONGEST = 32 << 20
 """Bytes of the longest record that is read; a file without line ends must not fill the memory."""
 _STEP = 1 << 20
 """Bytes by which what is held grows."""
-_STRETCH = 128 << 10
-"""Bytes that are searched for line feeds at a time."""
-NEWLINE = ord("\n")
-LONGEST_CELL = 1 << 17
-"""Bytes of the longest cell: what Python's csv takes, and far more than a number or a name has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,81 +33,65 @@ class Piece:
     """Position of the first byte in the (decompressed) file, from 0."""
 
 
-class _Counted(io.RawIOBase):
-    """Counts what is read: neither a pipe nor a decompressor can tell."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: WriteableBuffer) -> int:
-        read: int = self._stream.readinto(target) or 0  # type: ignore[attr-defined]
-        self.count += read
-        return read
-
-
 class Records:
     """A stream handed out in pieces that end where records end. One thread at a time."""
 
     def __init__(self, stream: IO[bytes], name: str, *, compressed: bool = False) -> None:
         self.name = name
         self.compressed = compressed
-        self.held = bytearray()
+        self.held = b""
         """Read and not yet taken."""
         self.ended = False
         self.line = 1
         self.offset = 0
-        self._closing = stream
+        self._file = stream
+        self._stream: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=stream) if compressed else stream
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._decoded = b""
-        self._counted = _Counted(stream)
-        self._stream: io.RawIOBase | gzip.GzipFile = self._counted
-        if compressed:
-            self._stream = gzip.GzipFile(fileobj=self._counted, mode="rb")
+        self._read = 0
 
     @property
     def consumed(self) -> int:
-        """Bytes read from the stream so far, compressed where it is."""
-        return self._counted.count
+        """Bytes read of the file so far, compressed where it is; of a pipe, bytes of text."""
+        return self._file.tell() if self._file.seekable() else self._read
 
     def fill(self, size: int) -> None:
         """Hold at least `size` bytes, or all that is left."""
-        have = len(self.held)
-        if self.ended or have >= size:
-            return
-        if have < _STEP:  # new memory is quicker than grown
-            self.held, rest = bytearray(size), self.held
-            self.held[:have] = rest
-        held = self.held
+        parts, have = [self.held], len(self.held)
         while have < size and not self.ended:
-            if have == len(held):
-                held.extend(bytes(min(size - have, _STEP)))  # where it lies, without a second copy of what is long
-            with memoryview(held) as view:
-                while have < len(held):
-                    read = self._read(view[have:])
-                    if not read:
-                        self.ended = True
-                        break
-                    have += read
-        del held[have:]
+            with refusals(self.name):
+                try:
+                    data = self._stream.read(size - have) or b""
+                except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                    what = f"{self.name}: the gzip data is damaged: {error}"
+                    raise InputError(what, "make the file again; gzip -t tests one") from error
+            self.ended = not data
+            self._read += len(data)
+            parts.append(self._as_utf8(data) if self._decoder is not None else data)
+            have += len(parts[-1])
+        self.held = b"".join(parts)
+
+    def _as_utf8(self, data: bytes) -> bytes:
+        """Encode UTF-16 as UTF-8."""
+        assert self._decoder is not None
+        try:
+            return self._decoder.decode(data, self.ended).encode()
+        except UnicodeDecodeError as error:
+            what = f"{self.name}: the file begins as UTF-16 and holds what is none: {error.reason}"
+            raise InputError(what, "save it as UTF-8 text") from None
 
     def begin(self, skip: int) -> None:
         """Move past a byte order mark and the first `skip` lines. Raises InputError where what follows is no text."""
         self.fill(4)
-        start = bytes(self.held[:4])
-        if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        if self.held.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
             raise InputError(
                 f"{self.name}: byte 0: the file is UTF-32, not UTF-8",
                 "convert it with: iconv -f UTF-32 -t UTF-8 OLD > NEW",
             )
-        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if self.held.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             self._decoder = codecs.getincrementaldecoder("utf-16")()
-            self.held = bytearray(self._as_utf8(bytes(self.held)))
-        elif start.startswith(b"\xef\xbb\xbf"):
-            self._drop(3)
+            self.held = self._as_utf8(self.held)
+        elif self.held.startswith(codecs.BOM_UTF8):
+            self._drop(len(codecs.BOM_UTF8))
         for k in range(skip):
             while (end := self.held.find(b"\n") + 1) == 0 and not self.ended and len(self.held) < LONGEST:
                 self.fill(2 * len(self.held) + _STEP)
@@ -136,7 +109,7 @@ class Records:
         self._drop(position, lines)
 
     def _drop(self, size: int, lines: int = 0) -> None:
-        del self.held[:size]
+        self.held = self.held[size:]
         self.offset += size
         self.line += lines
 
@@ -147,7 +120,6 @@ class Records:
         """
         while True:
             self.fill(size)
-            self.check_cells(delimiter)
             end = trimmed(self.held, self.border(delimiter))
             if end:
                 break
@@ -157,23 +129,17 @@ class Records:
                 raise self.too_long()
             size = 2 * max(size, len(self.held))
         held = self.held
-        lines = 1 + sum(int(np.count_nonzero(found)) for _, found in _line_feeds(held, end))
-        kept = min(lines, most)
-        step = step_of(kept)
+        ends = np.flatnonzero(np.frombuffer(held, np.uint8, end) == ord("\n"))
+        lines = len(ends) + 1
+        kept, step = min(lines, most), step_of(min(lines, most))
         if kept > step and (kept < lines or not self.ended):
             kept -= kept % step
         if kept < lines:
-            cut = trimmed(held, _line_feed(held, end, lines - kept))
-            if cut and (b'"' not in held or held.count(b'"', 0, cut) % 2 == 0):  # see `border`
-                lines -= held.count(b"\n", cut, end)
-                end = cut
-        following = held.find(b"\n", end) + 1 or len(held)
-        with memoryview(held) as view:  # of which a slice is no copy
-            data = bytes(view[:end])
-        self.held = held[following:]
-        piece = Piece(data, self.line, lines, self.offset)
-        self.line += lines
-        self.offset += following
+            cut = trimmed(held, int(ends[kept - 1]))
+            if cut and held.count(b'"', 0, cut) % 2 == 0:  # see `border`
+                end, lines = cut, 1 + int(np.searchsorted(ends, cut))
+        piece = Piece(held[:end], self.line, lines, self.offset)
+        self._drop(held.find(b"\n", end) + 1 or len(held), lines)
         return piece
 
     def too_long(self, lines: int = 0) -> InputError:
@@ -189,7 +155,7 @@ class Records:
         border = len(held) if self.ended else held.rfind(b"\n") + 1
         # Quotes come in pairs, whether they enclose a cell or stand for one inside it, so an odd count means that
         # the border is inside a cell, or that a cell holds a lone quote; only then is a slower look needed.
-        if not border or b'"' not in held or held.count(b'"', 0, border) % 2 == 0:
+        if held.count(b'"', 0, border) % 2 == 0:
             return border
         border = previous = 0
         for cell in quoted(delimiter).finditer(held):
@@ -203,88 +169,22 @@ class Records:
                 )
         return len(held) if self.ended else held.rfind(b"\n", previous) + 1 or border
 
-    def check_cells(self, delimiters: str) -> None:
-        """Raise InputError where what is held has a stretch of `LONGEST_CELL` bytes without a delimiter or a line end.
-
-        So a cell without end is found before the memory is full of it, and whichever parser would read it.
-        """
-        held, begin = self.held, 0
-        ends = f"\n{delimiters}\t".encode()
-        while len(held) - begin > LONGEST_CELL:
-            border = max(held.rfind(end, begin, begin + LONGEST_CELL + 1) for end in ends)
-            if border < 0:
-                line = self.line + held.count(b"\n", 0, begin)
-                raise InputError(
-                    f"{self.name}: line {line}, byte {self.offset + begin}: a cell of more than {LONGEST_CELL:,} bytes",
-                    "check the delimiter, the line ends, and that every quote is closed",
-                )
-            begin = border + 1
-
     def close(self) -> None:
         """Let go of the stream."""
         self._stream.close()
-        self._closing.close()
-
-    def _read(self, target: memoryview) -> int:
-        if self._decoder is None:
-            return self._read_bytes(target)
-        while not self._decoded:
-            chunk = bytearray(_STRETCH)
-            size = self._read_bytes(memoryview(chunk))
-            self._decoded = self._as_utf8(bytes(chunk[:size]), final=not size)
-            if not size:
-                break
-        part = self._decoded[: len(target)]
-        target[: len(part)], self._decoded = part, self._decoded[len(part) :]
-        return len(part)
-
-    def _as_utf8(self, data: bytes, *, final: bool = False) -> bytes:
-        """Encode UTF-16 as UTF-8."""
-        assert self._decoder is not None
-        try:
-            return self._decoder.decode(data, final).encode()
-        except UnicodeDecodeError as error:
-            what = f"{self.name}: the file begins as UTF-16 and holds what is none: {error.reason}"
-            raise InputError(what, "save it as UTF-8 text") from None
-
-    def _read_bytes(self, target: memoryview) -> int:
-        with refusals(self.name):
-            try:
-                return self._stream.readinto(target) or 0
-            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise InputError(
-                    f"{self.name}: the gzip data is damaged: {error}", "make the file again; gzip -t tests one"
-                ) from error
-
-
-def _line_feeds(held: bytearray, end: int) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
-    """Which bytes before `end` are line feeds, the last first: starts and stretches that stay in a core's cache."""
-    text = np.frombuffer(held, np.uint8, end)
-    for stop in range(end, 0, -_STRETCH):
-        start = max(0, stop - _STRETCH)
-        yield start, text[start:stop] == NEWLINE
-
-
-def _line_feed(held: bytearray, end: int, number: int) -> int:
-    """Where the line feed is that is `number` from the last before `end`, which is 1."""
-    for start, found in _line_feeds(held, end):
-        count = np.count_nonzero(found)
-        if number <= count:
-            return start + int(np.flatnonzero(found)[-number])
-        number -= count
-    raise AssertionError("fewer line feeds than were counted")
+        self._file.close()
 
 
 def quoted(delimiter: str) -> re.Pattern[bytes]:
-    """A quoted cell from its opening quote; group 1 is its closing quote, empty where the text ends before it."""
+    """Match a quoted cell from its opening quote; group 1 is its closing quote, empty where the text ends before it."""
     # A cell opens with a quote only where nothing stands between it and the delimiter. The quote comes first in the
     # pattern, since the search for a literal is quick.
     opening = rb'"(?<![^\r\n' + re.escape(delimiter.encode()) + rb']")'
     return re.compile(opening + rb'[^"]*(?:""[^"]*)*("|\Z)')
 
 
-def trimmed(held: bytearray, end: int) -> int:
-    """The end without the line ends before it."""
+def trimmed(held: bytes, end: int) -> int:
+    """Return the end without the line ends before it."""
     while end and held[end - 1] in b"\r\n":
         end -= 1
     return end

@@ -42,6 +42,8 @@ def open_csv(
     with naming(name):
         load()
     records = Records(stream, name, compressed=compressed)
+    if compressed and not stream.seekable():  # only bytes of text can be counted
+        nbytes = None
     return CsvSource(records, find_layout(records, reading or Reading()), nbytes)
 
 

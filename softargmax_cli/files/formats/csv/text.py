@@ -119,7 +119,9 @@ def records(text: str, dialect: Dialect, line: int = 1) -> Iterator[tuple[int, l
                     f"{dialect.name}: line {line}: a carriage return without a line feed",
                     "convert the line ends, as with: tr '\\r' '\\n' < OLD > NEW",
                 ) from None
-            what = f"{dialect.name}: line {line}: {error}"
+            long = "field limit" in str(error)
+            said = f"a cell of more than {csv.field_size_limit():,} characters" if long else error
+            what = f"{dialect.name}: line {line}: {said}"
             raise InputError(what, "check the delimiter, and that every quote is closed") from None
         if cells or not lines.comment:
             yield line, cells
