@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, naming, parameter
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.replay import Replay
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.tempcopy import copied, in_order
 from softargmax_cli.files.watching import refusals
@@ -49,14 +49,14 @@ class Expected:
             part = next(self._rows, None)
             if part is None:
                 held = self._count + sum(map(len, parts))
-                raise InputError(f"{self._name}: holds {held:,} slices, the input has more")
+                raise InputError(f"holds {held:,} slices, the input has more", file=self._name)
             parts.append(part[0])
             self._ids += part[1] or ()
         rows: Float = np.concatenate(parts)
         for k, (mine, theirs) in enumerate(zip(ids or (), self._ids, strict=False)):
             if mine != theirs:
-                what = f"{self._name}: slice {self._count + k:,} is {theirs!r} there and {mine!r} in the input"
-                raise InputError(what, "compare results of the same rows, in the same order")
+                what = f"slice {self._count + k:,} is {theirs!r} there and {mine!r} in the input"
+                raise InputError(what, "compare results of the same rows, in the same order", self._name)
         del self._ids[:slices]
         self._rest, self._count = rows[slices:], self._count + slices
         taken: Float = rows[:slices].T
@@ -65,7 +65,7 @@ class Expected:
     def end(self) -> None:
         """Make sure that nothing is left."""
         if len(self._rest) or any(len(part) for part, _ in self._rows):
-            raise InputError(f"{self._name}: holds more slices than the input, which has {self._count:,}")
+            raise InputError(f"holds more slices than the input, which has {self._count:,}", file=self._name)
 
 
 @contextmanager
@@ -80,7 +80,8 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Exp
         if _is_json(path):
             yield Expected(path, axes, _json_rows(path, axes))
             return
-        source = files.enter_context(closing(_opened(path, axes, AGAIN)))
+        replay = files.enter_context(Replay(path, Reading(judged=False)))
+        source = files.enter_context(closing(_opened(replay, path, axes, AGAIN)))
         with naming(source.name):
             columns = _result_columns(source, axes) if _is_table(source) else _shaped(source, kept, axes, AXIS)
         yield _expected(files, source, columns, axes)
@@ -99,10 +100,12 @@ def truth(
         if _is_json(path):
             yield Expected(path, len(axes), _json_rows(path, len(axes)))
             return
-        source = files.enter_context(closing(_opened(path, len(axes), TRUE)))
-        for title in (id_column, "id"):
-            if not source.has_ids and title in (source.facts.header or ()):
-                source = files.enter_context(closing(open_source(path, Reading(id_column=str(title), judged=False))))
+        replay = files.enter_context(Replay(path, Reading(judged=False)))
+        source = files.enter_context(closing(_opened(replay, path, len(axes), TRUE)))
+        named = [title for title in (id_column, "id") if title in (source.facts.header or ())]
+        if named and not source.has_ids:
+            source.close()
+            source = files.enter_context(closing(replay.open(Reading(id_column=str(named[0]), judged=False))))
         note = ""
         with naming(source.name):
             if _is_table(source):
@@ -124,17 +127,17 @@ def _titles(axes: int) -> list[str]:
     return ["soft"] if axes == 1 else [f"soft_{k}" for k in range(axes)]
 
 
-def _opened(path: str, axes: int, remedy: str) -> Source:
+def _opened(replay: Replay, path: str, axes: int, remedy: str) -> Source:
     """Open the array or the columns that are named soft, else all that there is."""
     try:
         try:
-            return open_source(path, Reading(key="soft", columns=",".join(_titles(axes)), judged=False))
+            return replay.open(Reading(key="soft", columns=",".join(_titles(axes)), judged=False))
         except OptionError:  # nothing has that name
-            return open_source(path, Reading(judged=False))
+            return replay.open()
     except OptionError as error:
         raise InputError("none of its arrays is named soft", remedy, path) from error
     except InputError as error:
-        error.remedy = remedy
+        error.remedy, error.file = remedy, "<stdin>" if path == "-" else path
         raise
 
 

@@ -29,19 +29,23 @@ class Replay:
         """True where the input can be read only once, so that a copy is made of it."""
         return self._path == "-" or _runs_dry(self._path)
 
-    def open(self) -> Source:
-        """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room."""
+    def open(self, reading: Reading | None = None) -> Source:
+        """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room.
+
+        reading: instead of the one given at first.
+        """
+        reading = reading or self._reading
         if self._copy is None and self.runs_dry:
             stream, self._name, _ = opened(self._path)
             self._copy = copied_stream(stream, self._name)
-        source = open_source(self._path, self._reading) if self._copy is None else self._copied(self._copy)
+        source = open_source(self._path, reading) if self._copy is None else self._copied(self._copy, reading)
         self._watch = source.watch = self._watch or source.watch
         return source
 
-    def _copied(self, copy: BinaryIO) -> Source:
+    def _copied(self, copy: BinaryIO, reading: Reading) -> Source:
         copy.seek(0)
         stream = os.fdopen(os.dup(copy.fileno()), "rb")
-        return source_of(stream, self._name, os.fstat(stream.fileno()).st_size, "-", self._reading)
+        return source_of(stream, self._name, os.fstat(stream.fileno()).st_size, "-", reading)
 
     def __enter__(self) -> Replay:
         return self

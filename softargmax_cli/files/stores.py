@@ -12,8 +12,8 @@ from softargmax_cli.files.remote import is_file, is_url
 
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""
-UNFINISHED = "hard/zarr.json"
-"""Lies in a store of results from the beginning, when none of `DOCUMENTS` is there yet."""
+UNFINISHED = ("hard/zarr.json", "weights/zarr.json")
+"""One of them lies in a store of results from the beginning, when none of `DOCUMENTS` is there yet."""
 PARTIAL = ".partial"
 """Ends the name of a store on a disk until it is complete."""
 
@@ -35,7 +35,7 @@ def is_store(name: str) -> bool:
 
 
 def _is_node(path: str) -> bool:
-    return any(os.path.isfile(os.path.join(path, document)) for document in (*DOCUMENTS, UNFINISHED))
+    return any(os.path.isfile(os.path.join(path, document)) for document in (*DOCUMENTS, *UNFINISHED))
 
 
 def zarr_python() -> Any:

@@ -197,7 +197,9 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
     above, _, last = place.rstrip("/").rpartition("/")
     inner = bool(above and not above.endswith("/") and last)
     for folder in (root if is_url(place) else f"{root}{PARTIAL}", root, *[root.rpartition("/")[0]] * inner):
-        if files.exists(f"{folder}/{UNFINISHED}") and not files.exists(f"{folder}/{DOCUMENTS[0]}"):
+        if any(files.exists(f"{folder}/{part}") for part in UNFINISHED) and not files.exists(
+            f"{folder}/{DOCUMENTS[0]}"
+        ):
             what = f"{place}: no results yet, as the run that writes them has not come to its end"
             return InputError(what, f"wait for it, or go on with what was broken off: {parameter('resume')}")
     if inner:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,11 @@ from softargmax_cli.files.writers.atomic import follow
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Shape = tuple[int | None, ...]
 
 UNWRITTEN = -2
 """The value of `hard`, which is written last, where nothing has been written yet."""
@@ -83,7 +88,106 @@ class Chunks:
         return {field: zarr.open_array(located(f"{self.place}/{field}"), mode="r+") for field in NAMES}
 
 
-class ZarrWriter:
+class _Store:
+    """A group of arrays that grows beside its name, and takes that name when it is complete."""
+
+    def __init__(self, target: str, *, force: bool) -> None:
+        zarr_python()
+        self._name, self._force, self._open = target, force, True
+        self._url = is_url(target)
+        with blaming(target, "written", OutputError):
+            # Not normalised: a folder before ".." may be a link.
+            self._target = target.rstrip("/") if self._url else os.path.join(os.getcwd(), follow(target.rstrip(os.sep)))
+            self._place = self._target if self._url else self._target + PARTIAL
+            self._files, self._root = files_of(self._place)
+
+    def _begin(self, *, resume: bool | None) -> bool:
+        """Make room for the group; True where an unfinished one is there to be gone on with.
+
+        resume: whether to go on with it; None where that is not possible.
+        """
+        old, begun = _found(self._target), _found(self._place)
+        for name, found in ((self._name, old), (self._place, begun)):
+            if found == "other":
+                raise OutputError(f"{name}: is in the way, and no Zarr store", "move it, or choose another name")
+        self._refuse(old)
+        if begun != "nothing" and not (self._url and begun == "store"):
+            if resume:
+                return True
+            if not self._force:
+                what = f"{self._name}: {self._place} is unfinished: another run writes it, or one was broken off"
+                resumed = "" if resume is None else f"go on with {parameter('resume')}, "
+                raise OutputError(what, f"wait, {resumed}or begin anew with {parameter('force')}")
+        if self._files.exists(self._root):
+            self._files.rm(self._root, recursive=True)
+        if not self._url:
+            os.mkdir(self._place)
+        return False
+
+    def _refuse(self, old: str) -> None:
+        if old == "store" and not self._force:
+            raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
+
+    def _commit(self, attributes: Mapping[str, Any]) -> None:
+        """Make a group of the arrays and put it in place. Raises OutputError."""
+        target = self._target
+        with blaming(self._name, "written", OutputError):
+            zarr_python().open_group(located(self._place), mode="a", attributes={"softargmax": attributes})
+            if not self._url:
+                self._refuse(_found(target))
+                aside = tempfile.mkdtemp(prefix=".softargmax-", dir=os.path.dirname(target))
+                if os.path.lexists(target):
+                    os.rename(target, os.path.join(aside, "old"))
+                os.rename(self._place, target)
+                shutil.rmtree(aside, ignore_errors=True)
+        self._open = False
+
+    def abort(self) -> None:
+        """Remove what is written."""
+        self._open = False
+        with contextlib.suppress(Exception):  # it is in nobody's way but for its space
+            self._files.rm(self._root, recursive=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+
+class ZarrBoxWriter(_Store):
+    """One array that is written box by box; leaving the `with` block before `commit` removes what there is of it."""
+
+    def __init__(
+        self, target: str, name: str, dtype: np.dtype[Any], shape: Shape, chunks: Sequence[int], *, force: bool
+    ) -> None:
+        """Open `target`. name: of the array; shape: the first length is None where only the end tells it."""
+        super().__init__(target, force=force)
+        with blaming(target, "written", OutputError):
+            self._begin(resume=None)
+            lengths = tuple(n or 0 for n in shape)
+            given: dict[str, Any] = {"shape": lengths, "chunks": tuple(chunks), "dtype": dtype}
+            self._array = zarr_python().create_array(located(f"{self._place}/{name}"), **given)
+
+    def write(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
+        """Write a box that begins at `start`; no two may overlap."""
+        stop = [first + n for first, n in zip(start, values.shape, strict=True)]
+        with blaming(self._place, "written", OutputError):
+            if stop and stop[0] > self._array.shape[0]:
+                self._array.resize((stop[0], *self._array.shape[1:]))
+            self._array[tuple(map(slice, start, stop))] = values
+
+    def commit(self, shape: tuple[int, ...]) -> None:
+        """Put the result in place; `shape` is the array's, of which every length is now known."""
+        if self._array.shape != shape:
+            raise RuntimeError(f"an array of shape {self._array.shape} was written where {shape} was due")
+        self._commit({"complete": True})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open:
+            self.abort()
+
+
+class ZarrWriter(_Store):
     """A store that appears as a whole at `commit`; leaving the `with` block before keeps what is there, for --resume.
 
     extent: how many slices a chunk has along each kept axis; asked: what was asked, for the group's attributes. Raises
@@ -101,47 +205,24 @@ class ZarrWriter:
         force: bool = False,
         resume: bool = False,
     ) -> None:
-        zarr_python()
-        self._name, self._asked, self._force = target, {**asked, "chunks": list(extent)}, force
-        self._url, self._open = is_url(target), True
+        super().__init__(target, force=force)
+        self._asked = {**asked, "chunks": list(extent)}
         with blaming(target, "written", OutputError):
-            # Not normalised: a folder before ".." may be a link.
-            self._target = target.rstrip("/") if self._url else os.path.join(os.getcwd(), follow(target.rstrip(os.sep)))
-            place = self._target if self._url else self._target + PARTIAL
-            self._files, self._root = files_of(place)
-            self.chunks = Chunks(place, tuple(k for k in range(len(run.shape)) if k not in run.axes))
-            self._begin(run, extent, resume)
+            self.chunks = Chunks(self._place, tuple(k for k in range(len(run.shape)) if k not in run.axes))
+            if self._begin(resume=resume):
+                self._compare(zarr_python().open_array(located(f"{self._place}/hard"), mode="r").attrs["softargmax"])
+            else:
+                self._create(run, extent)
 
-    def _begin(self, run: Run, extent: Sequence[int], resume: bool) -> None:
-        zarr, place = zarr_python(), self.chunks.place
-        old, begun = _found(self._target), _found(place)
-        for name, found in ((self._name, old), (place, begun)):
-            if found == "other":
-                raise OutputError(f"{name}: is in the way, and no Zarr store", "move it, or choose another name")
-        self._refuse(old)
-        if begun != "nothing" and not (self._url and begun == "store"):
-            if resume:
-                self._compare(zarr.open_array(located(f"{place}/hard"), mode="r").attrs["softargmax"])
-                return
-            if not self._force:
-                resumed, anew = parameter("resume"), parameter("force")
-                what = f"{self._name}: {place} is unfinished: another run writes it, or one was broken off"
-                raise OutputError(what, f"wait, go on with {resumed}, or begin anew with {anew}")
-        if self._files.exists(self._root):
-            self._files.rm(self._root, recursive=True)
-        if not self._url:
-            os.mkdir(place)
+    def _create(self, run: Run, extent: Sequence[int]) -> None:
         shape = [n for k, n in enumerate(run.known_shape) if k not in run.axes]
         for field in FIELDS:
             axes = [len(run.axes)] if field.per_axis and len(run.axes) > 1 else []
             fill = UNWRITTEN if field.name == "hard" else math.nan if field.dtype.kind == "f" else 0
             given = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": field.dtype, "fill_value": fill}
             attributes = {"softargmax": self._asked} if field.name == "hard" else None
-            zarr.create_array(located(f"{place}/{field.name}"), **given, attributes=attributes)
-
-    def _refuse(self, old: str) -> None:
-        if old == "store" and not self._force:
-            raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
+            place = located(f"{self._place}/{field.name}")
+            zarr_python().create_array(place, **given, attributes=attributes)
 
     def _compare(self, begun: Mapping[str, Any]) -> None:
         for name, wanted in self._asked.items():
@@ -162,27 +243,7 @@ class ZarrWriter:
 
     def commit(self, summary: Summary) -> None:
         """Make a group of the arrays and put it in place. Raises OutputError."""
-        place, target = self.chunks.place, self._target
-        with blaming(self._name, "written", OutputError):
-            attributes = {"softargmax": {**self._asked, "complete": True, "summary": summary.as_dict()}}
-            zarr_python().open_group(located(place), mode="a", attributes=attributes)
-            if not self._url:
-                self._refuse(_found(target))
-                aside = tempfile.mkdtemp(prefix=".softargmax-", dir=os.path.dirname(target))
-                if os.path.lexists(target):
-                    os.rename(target, os.path.join(aside, "old"))
-                os.rename(place, target)
-                shutil.rmtree(aside, ignore_errors=True)
-        self._open = False
-
-    def abort(self) -> None:
-        """Remove what is written."""
-        self._open = False
-        with contextlib.suppress(Exception):  # it is in nobody's way but for its space
-            self._files.rm(self._root, recursive=True)
-
-    def __enter__(self) -> ZarrWriter:
-        return self
+        self._commit({**self._asked, "complete": True, "summary": summary.as_dict()})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -201,6 +262,6 @@ def _found(place: str) -> str:
     files.invalidate_cache()
     if any(files.exists(f"{root}/{document}") for document in DOCUMENTS):
         return "store"
-    if files.exists(f"{root}/{UNFINISHED}"):
+    if any(files.exists(f"{root}/{part}") for part in UNFINISHED):
         return "unfinished"
     return "other" if files.exists(root) and (files.isfile(root) or files.ls(root)) else "nothing"
