@@ -54,7 +54,7 @@ def sweep_input(
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
     def measured(wanted: Sequence[float], *, full: bool) -> tuple[Swept, Run, Sequence[str]]:
-        with inputs.opened(name, {"offset"}, bar=bar, needs=needs_of(wanted), replay=replay) as reduction:
+        with inputs.opened(name, {"offset"}, bar=bar, needs=needs_of(wanted, full=full), replay=replay) as reduction:
             (swept,) = reduction.through(partial(sweep, betas=wanted, full=full))
             return swept, reduction.run, reduction.notes
 

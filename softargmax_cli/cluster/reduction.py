@@ -80,16 +80,19 @@ def reduce(
     """
     plan, kept, undefined = BOXES.plan(source, problem, memory), problem.kept, Undefined(problem)
 
-    def boxes() -> Iterator[tuple[Block, Slices]]:
+    def boxes() -> Iterator[tuple[Block, Sequence[Slices]]]:
         everything = range(plan.columns)
         for column in _columns(source, problem, workers, memory, None, everything, undefined, advance, note):
             assert column.slices is not None
-            yield plan.at(column.number, 0), column.slices
+            yield plan.at(column.number, 0), [column.slices]
 
-    slices: Iterator[Slices] = (slices for _, slices in boxes())
+    runs: Iterator[Sequence[Slices]] = (answers for _, answers in boxes())
     if not plan.in_order:
-        slices = in_row_major_order(boxes(), kept, [plan.shape[k] for k in kept], memory // 4, scratch)
-    yield from undefined.watched(slices)
+        runs = in_row_major_order(boxes(), kept, [plan.shape[k] for k in kept], memory // 4, scratch)
+    for (slices,) in runs:
+        if undefined.passes(slices):
+            yield slices
+    undefined.check()
 
 
 def write(

@@ -9,12 +9,12 @@ from dask.core import flatten
 
 from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
+from softargmax_cli.reduction.engine import concerns
 from softargmax_cli.reduction.finish import finish_block
-from softargmax_cli.reduction.order import logical
+from softargmax_cli.reduction.order import logical, numbered
 from softargmax_cli.reduction.reducer import Misfit, located
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State, added, folded, merge
-from softargmax_cli.reduction.stream import concerns
 from softargmax_cli.reduction.undefined import lacking
 
 
@@ -107,13 +107,15 @@ def finished(part: Part, job: Job) -> Column:
     assert part.state is not None
     block = job.plan.at(part.column, job.plan.parts - 1)
     slices = finish_block(part.state, job.problem, block)
-    slices = logical(slices, [block.shape[k] for k in job.problem.kept], job.plan.order)
+    kept = job.problem.kept
+    slices = logical(slices, [block.shape[k] for k in kept], job.plan.order)
+    slices = numbered(slices, block, kept, job.plan.shape)
     summary = Summary()
     summary.add(slices)
     if job.chunks is not None:
         job.chunks.write(block, slices)
     back = slices if job.chunks is None else None
-    return Column(part.column, back, summary, part.misfits, lacking(slices, block, job.problem))
+    return Column(part.column, back, summary, part.misfits, lacking(slices))
 
 
 def _folded(parts: Any, both: Any) -> Part:

@@ -94,11 +94,11 @@ def finish(
 
 
 def finish_block(state: State, problem: Problem, block: Block, ids: Sequence[str] | None = None) -> Slices:
-    """Finish the slices that end with a block of an array of known shape, in the order of their states."""
+    """Finish the slices that end with a block, in the order of their states."""
     first, shape = 0, [n or 0 for n in problem.shape]
     for k in problem.kept:
         first = first * shape[k] + block.start[k]
-    return finish(state, problem, [shape[axis] for axis in problem.axes], first, ids)
+    return finish(state, problem, [block.stop[axis] for axis in problem.axes], first, ids)
 
 
 def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:

@@ -35,28 +35,49 @@ def _turned(part: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
     return turned
 
 
+def numbered(slices: Slices, block: Block, kept: Sequence[int], shape: Sequence[int | None]) -> Slices:
+    """Number the slices of a block of an array of `shape`, where they do not follow each other in row-major order."""
+    wide = [place for place, k in enumerate(kept) if block.shape[k] > 1]
+    if not wide or all(block.shape[k] == shape[k] for k in kept[wide[0] + 1 :]):
+        return slices
+    numbers = np.zeros((), np.int64)
+    for k in kept:
+        numbers = np.add.outer(numbers * (shape[k] or 0), np.arange(block.start[k], block.stop[k]))
+    return replace(slices, numbers=numbers.ravel())
+
+
 def in_row_major_order(
-    parts: Iterator[tuple[Block, Slices]],
+    parts: Iterator[tuple[Block, Sequence[Slices]]],
     kept: Sequence[int],
     lengths: Sequence[int],
     memory: int,
     scratch: Scratch | None = None,
-) -> Iterator[Slices]:
+) -> Iterator[list[Slices]]:
     """Collect the slices of blocks in any order, then yield all in row-major order.
 
-    kept: the axes that stay, of `lengths`. What takes more than `memory` bytes is kept in files, where there are any.
+    parts: a block and its slices, or those of several problems. kept: the axes that stay, of `lengths`. What takes more
+    than `memory` bytes is kept in files, where there are any.
     """
-    whole: dict[str, npt.NDArray[Any]] = {}
-    for block, slices in parts:
-        for name, part in slices.columns.items():
-            if name not in whole:
-                whole[name] = _space([*part.shape[:-1], *lengths], part.dtype, memory // len(slices.columns), scratch)
-            box: tuple[Any, ...] = (..., *(slice(block.start[k], block.stop[k]) for k in kept))
-            inner = [block.stop[k] - block.start[k] for k in kept]
-            whole[name][box] = part.reshape(*part.shape[:-1], *inner)
-    flat = {name: array.reshape(*array.shape[: array.ndim - len(kept)], -1) for name, array in whole.items()}
+    whole: list[dict[str, npt.NDArray[Any]]] = []
+    for block, answers in parts:
+        whole = whole or [{} for _ in answers]
+        box: tuple[Any, ...] = (..., *(slice(block.start[k], block.stop[k]) for k in kept))
+        inner = [block.stop[k] - block.start[k] for k in kept]
+        for columns, slices in zip(whole, answers, strict=True):
+            share = memory // (len(answers) * len(slices.columns))
+            for name, part in slices.columns.items():
+                if name not in columns:
+                    columns[name] = _space([*part.shape[:-1], *lengths], part.dtype, share, scratch)
+                columns[name][box] = part.reshape(*part.shape[:-1], *inner)
+    flat = [
+        {name: array.reshape(*array.shape[: array.ndim - len(kept)], -1) for name, array in columns.items()}
+        for columns in whole
+    ]
     for start in range(0, math.prod(lengths) if whole else 0, RUN):
-        yield Slices(start, {name: np.array(array[..., start : start + RUN]) for name, array in flat.items()})
+        yield [
+            Slices(start, {name: np.array(array[..., start : start + RUN]) for name, array in columns.items()})
+            for columns in flat
+        ]
 
 
 def _space(shape: Sequence[int], dtype: np.dtype[Any], memory: int, scratch: Scratch | None) -> npt.NDArray[Any]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import Needs, bytes_reduced
-from softargmax_cli.reduction.engine import SliceStream
+from softargmax_cli.reduction.engine import Answers, Part, States, Stream, Task, columns_of
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.gradient import BlockDifferentiator, BoxDifferentiator, By, Slope, joined
 from softargmax_cli.reduction.order import Scratch
@@ -25,7 +27,6 @@ from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State
-from softargmax_cli.reduction.stream import Part, Task
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -100,7 +101,8 @@ def differentiate(
     stream = _SlopeStream(
         source, problem, reducer, memory, advance, note, scratch, by=by, write=write, vanished=vanished
     )
-    return stream.slices()
+    for (slices,) in stream.slices():
+        yield slices
 
 
 def _bytes_differentiated(source: Readable, problem: Problem) -> int:
@@ -121,7 +123,7 @@ GRADIENT = Needs(
 
 
 @dataclass(frozen=True, slots=True)
-class _SlopePart(Part[Slices]):
+class _SlopePart(Part):
     """A block after it was differentiated."""
 
     slope: Slope | None = None
@@ -130,78 +132,74 @@ class _SlopePart(Part[Slices]):
     """By the scores, where anybody wants it."""
 
 
-class _SlopeStream(SliceStream):
+class _SlopeStream(Stream):
     """A differentiation on its way through one input."""
-
-    needs = GRADIENT
-    batch = 1  # the gradients of a batch would all wait to be written
 
     def __init__(
         self,
         source: Readable,
         problem: Problem,
         differentiator: BlockDifferentiator,
-        *streaming: Any,
+        memory: int,
+        advance: Callable[[int], None],
+        note: Callable[[str], None],
+        scratch: Scratch | None,
+        *,
         by: By,
         write: Write | None,
         vanished: float,
     ) -> None:
-        super().__init__(source, problem, differentiator, *streaming)
+        super().__init__(source, [problem], [differentiator], memory, advance, note, scratch, GRADIENT)
         self.differentiator: BlockDifferentiator | BoxDifferentiator = differentiator
-        if self.boxes is not None:
+        if isinstance(self.reducers[0], BoxReducer):
             self.differentiator = BoxDifferentiator(differentiator, problem, source.order, self.elements)
         self.by, self.write, self.vanished = by, write, vanished
         self.row = 0
         """The next row of a table to be written."""
 
-    def _parts(self, plan: Iterable[tuple[Block, bool]], batch: int, **more: Any) -> Iterator[Part[Slices]]:
-        for part in super()._parts(plan, batch, **more):
+    def _parts(self, work: Callable[[Task], Part], planned: Any, known: States | None = None) -> Iterator[Part]:
+        for part in super()._parts(work, planned, known):
             if self.write is not None and isinstance(part, _SlopePart) and part.gradient is not None:
                 self.write((self.row, 0) if self.problem.shape[0] is None else part.block.start, part.gradient)
                 self.row += part.rows
             yield part
 
-    def _answered(
-        self, part: Part[Slices], task: Task, values: Array, state: State, ids: Sequence[str] | None
-    ) -> Part[Slices]:
-        slope, gradient = self._slope(values, task, state)
-        if self.problem.shape[0] is None:
-            slope, gradient = slope.first(part.rows), None if gradient is None else gradient[: part.rows]
-            rows = self._of_table(state.first(part.rows), (part.rows, values.shape[1]), ids)
-            slopes = self._with(rows, slope)
-        else:
-            slopes = self._turned(self._with(self._results(state, task.block, ids), slope), task.block)
-        return _SlopePart(*(part.block, part.nbytes, part.rows, part.misfit, None, slopes), gradient=gradient)
+    def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
+        (state,) = part.states
+        slope, gradient = self._slope(values, block, state, compiled)
+        (slices,) = self._finish([state], block, part.ids, partial(self._with, slope=slope))
+        if len(values) > part.rows:
+            slices, gradient = slices.part(0, part.rows), None if gradient is None else gradient[: part.rows]
+        return _SlopePart(part.block, part.nbytes, part.rows, misfit=part.misfit, answers=[slices], gradient=gradient)
 
-    def _finished_twice(self, plan: Plan) -> Iterator[tuple[Block, Slices]]:
-        worth = self._worth_compiling(plan)
-        for box in plan.boxes():
-            found, ids = self._found(box, worth)
+    def _several_passes(self, planned: Iterable[tuple[Block, bool]], plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        for column in columns_of(planned, plan):
+            found, ids = self._found(column)
             if self.problem.window is not None:
-                found = self._completed(box, worth, found)
+                found = self._completed(column, found)
             slope: Slope | None = None
-            blocks = ((block, worth[block.shape]) for block in box)
-            for part in self._parts(blocks, 1, known=found, work=self._differentiated):
+            for part in self._parts(self._differentiate, column, found):
                 assert isinstance(part, _SlopePart)
                 assert part.slope is not None
                 slope = joined(slope, part.slope)
+            block = column[-1][0]
             assert slope is not None
-            yield box[-1], self._turned(self._with(self._results(found, box[-1], ids), slope), box[-1])
+            yield block, self._finish(found, block, ids, partial(self._with, slope=slope))
 
-    def _differentiated(self, task: Task) -> Part[Slices]:
+    def _differentiate(self, task: Task) -> Part:
         """Differentiate a block whose slices' state is known."""
-        values = self._loaded(task).values
+        values = self._load(task).values
         assert task.known is not None
-        slope, gradient = self._slope(values, task, task.known)
+        slope, gradient = self._slope(values, task.block, task.known[0], task.compiled)
         return _SlopePart(task.block, task.pending.nbytes, len(values), slope=slope, gradient=gradient)
 
-    def _slope(self, values: Array, task: Task, state: State) -> tuple[Slope, Array | None]:
+    def _slope(self, values: Array, block: Block, state: State, compiled: bool) -> tuple[Slope, Array | None]:
         """Return what the gradient over a block is like, and where anybody wants it the gradient by its scores."""
         keep = self.write is not None
-        return self.differentiator.slope(values, task.block.start, state, self.by, keep=keep, compiled=task.compiled)
+        return self.differentiator.slope(values, block.start, state, self.by, keep=keep, compiled=compiled)
 
     def _with(self, slices: Slices, slope: Slope) -> Slices:
-        """Return slices with what their gradients are like."""
+        """Add to slices, in the order of the file, what their gradients are like."""
         if slope.by_beta is not None:
             norm = np.sqrt((slope.by_beta**2).sum(axis=0))
             least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
@@ -211,4 +209,4 @@ class _SlopeStream(SliceStream):
         columns = {name: slices.columns[name] for name in FREE}
         columns |= {"norm": norm, "min": least, "max": largest, "vanished": norm < self.vanished}
         columns |= {} if slope.by_beta is None else {"gradient": slope.by_beta}
-        return Slices(slices.start, columns, slices.ids)
+        return replace(slices, columns=columns)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.budget import REDUCTION, Needs
-from softargmax_cli.reduction.finish import finish, finish_block
-from softargmax_cli.reduction.multi_beta import MultiBetaReducer
-from softargmax_cli.reduction.order import logical
+from softargmax_cli.reduction.engine import reduce_several
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.state import State
-from softargmax_cli.reduction.stream import Stream
-from softargmax_cli.reduction.undefined import lacking
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -55,35 +49,18 @@ class Swept:
 
 
 @dataclass(slots=True)
-class Tally:
-    """Sums over slices for each of b β."""
+class _Tally:
+    """Sums over slices at one β."""
 
-    summaries: list[Summary]
-    spreads: Float
-    """(b,): over all axes."""
-    gradients: Float
-    """(b,): of ‖∂soft/∂x‖ / β."""
-    first: int = 0
-    """Row-major number of the first slice without an answer, if any."""
-
-    @property
-    def undefined(self) -> int:
-        """How many slices have no answer."""
-        return self.summaries[0].undefined
-
-    def add(self, other: Tally) -> None:
-        """Take the sums of other slices into account."""
-        if other.undefined:
-            self.first = min(self.first, other.first) if self.undefined else other.first
-        for mine, others in zip(self.summaries, other.summaries, strict=True):
-            mine.join(others)
-        self.spreads = self.spreads + other.spreads
-        self.gradients = self.gradients + other.gradients
+    summary: Summary = field(default_factory=Summary)
+    spread: float = 0.0
+    """Over all axes."""
+    gradient_norm: float = 0.0
 
 
-def needs_of(betas: Sequence[float]) -> Needs:
-    """Tell what a `sweep` over so many β asks of memory and of its input."""
-    return replace(REDUCTION, states=2 * len(set(betas)))  # the sums of weights, and those of their squares
+def needs_of(betas: Sequence[float], *, full: bool) -> Needs:
+    """Tell what a `sweep` over these β asks of memory and of its input."""
+    return replace(REDUCTION, states=len(_measured(betas, full)))
 
 
 def sweep(
@@ -101,115 +78,47 @@ def sweep(
 
     full: whether spread and gradient are wanted beside the offset. Else as `engine.reduce`, with `needs_of`.
     """
-    ascending = sorted(set(betas))
-    reducer = MultiBetaReducer(problem, ascending, runtime, full=full)
-    stream = _SweepStream(source, problem, reducer, memory, advance, note)
-    zeros = np.zeros(len(ascending))
-    total = Tally([Summary() for _ in ascending], zeros, zeros)
-    for tally in stream.answers():
-        total.add(tally)
-    stream.undefined.note_slices(total.undefined, total.first)
-    stream.undefined.check()
-    found = {}
-    for beta, summary, spread, gradient in zip(
-        ascending, total.summaries, total.spreads.tolist(), total.gradients.tolist(), strict=True
-    ):
-        defined = summary.slices - summary.undefined if full else 0
-        found[beta] = AtBeta(
-            beta,
-            summary.max_abs_offset,
-            summary.mean_abs_offset,
-            summary.agreement,
-            spread / (defined * len(problem.axes)) if defined else math.nan,
-            beta * gradient / defined if defined else math.nan,
-        )
-    yield Swept([found[beta] for beta in betas], total.summaries[0].slices, total.undefined)
-
-
-class _SweepStream(Stream[Tally]):
-    """Tallies the states of a `MultiBetaReducer`."""
-
-    def __init__(
-        self,
-        source: Readable,
-        problem: Problem,
-        reducer: MultiBetaReducer,
-        memory: int,
-        advance: Callable[[int], None],
-        note: Callable[[str], None],
-    ) -> None:
-        self.count = len(reducer.betas) // (2 if reducer.full else 1)
-        self.needs = needs_of(range(self.count))
-        super().__init__(source, problem, reducer, memory, advance, note)
-
-    def _answers(self, state: State, block: Block, rows: Sequence[str] | None = None) -> Tally:
-        tally = self._tally(state, lambda of_beta: finish_block(of_beta, self.problem, block))
-        if tally.undefined:
-            slices = finish_block(_at(state, 0), self.problem, block)
-            turned = logical(slices, [block.shape[k] for k in self.problem.kept], self.source.order)
-            tally.first = lacking(turned, block, self.problem)[1]
-        return tally
-
-    def _of_table(self, state: State, shape: tuple[int, int], rows: Sequence[str] | None = None) -> Tally:
-        lengths = [shape[axis] for axis in self.problem.axes]
-        tally = self._tally(state, lambda of_beta: finish(of_beta, self.problem, lengths, 0), lengths)
-        tally.first = int(np.argmin(state.mass[0] > 0))
-        return tally
-
-    def _numbered(self, answers: Tally, start: int) -> Tally:
-        answers.first += start
-        return answers
-
-    def _ordered(self, plan: Plan, finished: Iterator[tuple[Block, Tally]]) -> Iterator[Tally]:
-        return (tally for _, tally in finished)  # sums have no order
-
-    def _tally(self, state: State, finished: Callable[[State], Slices], lengths: Sequence[int] | None = None) -> Tally:
-        """Sum up slices; lengths: of the reduced axes, in the order of the coordinates."""
-        lengths = lengths or [self.problem.shape[axis] or 0 for axis in self.problem.axes]
-        tally = Tally([], np.zeros(self.count), np.zeros(self.count))
-        for k in range(self.count):
-            of_beta, summary = _at(state, k), Summary()
-            slices = finished(of_beta)
-            summary.add(slices)
-            tally.summaries.append(summary)
-            if slices.spread is not None:
-                tally.spreads[k] = np.nansum(slices.spread)
-                tally.gradients[k] = np.nansum(self._gradient_norm(of_beta, _at(state, self.count + k), lengths))
-        return tally
-
-    def _gradient_norm(self, at: State, squared: State, lengths: Sequence[int]) -> Float:
-        """Find ‖∂soft/∂x‖ / β of each slice, (s,), from its state at β and at 2β.
-
-        ∂soft/∂xᵢ = β pᵢ (cᵢ − soft), and the weights at 2β are the squares of those at β.
-        """
-        scale = np.ones((len(lengths), 1))
-        if at.value_moment is None:
-            pairs = zip(self.problem.coordinates, lengths, strict=True)
-            scale = np.array([[along.step(n)] for along, n in pairs])[np.argsort(self.problem.order)]
-        first, of_squares = at.value_moment, squared.value_moment
-        if first is None or of_squares is None:
-            first, of_squares = at.moment, squared.moment
-        assert squared.second_moment is not None
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mass = np.where(at.mass > 0, at.mass, np.nan)
-            offset = first / mass
-            about_soft = squared.second_moment - offset * (2 * of_squares - offset * squared.mass)
-            norm: Float = np.sqrt((scale**2 * np.maximum(about_soft, 0)).sum(axis=0)) / mass
-        return norm
-
-
-def _at(state: State, k: int) -> State:
-    """Take the state at the β of number k."""
-
-    def one(sums: Float | None) -> Float | None:
-        return None if sums is None else sums[:, k]
-
-    return State(
-        state.maximum[0],
-        state.hard[:, 0],
-        state.mass[k],
-        state.moment[:, k],
-        second_moment=one(state.second_moment),
-        place=None if state.place is None else state.place[:, 0],
-        value_moment=one(state.value_moment),
+    measured = _measured(betas, full)
+    fields = frozenset({"offset", "spread"} if full else {"offset"})
+    problems = [replace(problem, beta=beta, fields=fields) for beta in measured]
+    tallies = {beta: _Tally() for beta in betas}
+    for answers in reduce_several(source, problems, runtime, memory=memory, advance=advance, note=note, ordered=False):
+        at = dict(zip(measured, answers, strict=True))
+        for beta, tally in tallies.items():
+            tally.summary.add(at[beta])
+            if full:
+                tally.spread += float(np.nansum(at[beta].spread))
+                tally.gradient_norm += float(np.nansum(gradient_norm(beta, at[beta], at[2 * beta])))
+    total = next(iter(tallies.values())).summary
+    defined = (total.slices - total.undefined) if full else 0
+    yield Swept(
+        [
+            AtBeta(
+                beta,
+                (tally := tallies[beta]).summary.max_abs_offset,
+                tally.summary.mean_abs_offset,
+                tally.summary.agreement,
+                tally.spread / (defined * len(problem.axes)) if defined else math.nan,
+                tally.gradient_norm / defined if defined else math.nan,
+            )
+            for beta in betas
+        ],
+        total.slices,
+        total.undefined,
     )
+
+
+def _measured(betas: Sequence[float], full: bool) -> list[float]:
+    """Return all β at which slices are reduced: the gradient at one also needs those at twice it."""
+    return sorted({*betas, *(2 * beta for beta in betas if full)})
+
+
+def gradient_norm(beta: float, slices: Slices, squared: Slices) -> Float:
+    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and at 2β.
+
+    ∂soft/∂xᵢ = β pᵢ (cᵢ − soft). The weights at 2β are the squares of those at β, relative to the maximum, whose sums
+    are 1/peak; so Σ pᵢ² (cᵢ − soft)² is peak² times the mean of (cᵢ − soft)² at 2β, over the peak there.
+    """
+    apart = squared.offset - slices.offset
+    norm: Float = beta * slices.peak * np.sqrt((squared.spread**2 + apart**2).sum(axis=0) / squared.peak)
+    return norm

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from softargmax_cli.errors import UndefinedError, parameter
-from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import NAN, NEGATIVE, Misfit
 from softargmax_cli.reduction.result import Slices
@@ -40,23 +39,10 @@ class Undefined:
             self._first_slice = min(first, self._first_slice) if self._slices else first
             self._slices += count
 
-    def watched(self, slices: Iterator[Slices]) -> Iterator[Slices]:
-        """Pass slices on until the first without an answer, where that is an error; raise UndefinedError at the end."""
-        for run in slices:
-            if math.isnan(run.peak.sum()):
-                missing = np.isnan(run.peak)
-                self.note_slices(int(np.count_nonzero(missing)), run.start + int(np.argmax(missing)))
-            if not (self._counts or self._slices):
-                yield run
-        self.check()
-
-    def watched_boxes(self, boxes: Iterator[tuple[Block, Slices]]) -> Iterator[tuple[Block, Slices]]:
-        """Pass slices of boxes on, as `watched` does; they are not consecutive, and each comes with its box."""
-        for block, run in boxes:
-            self.note_slices(*lacking(run, block, self._problem))
-            if not (self._counts or self._slices):
-                yield block, run
-        self.check()
+    def passes(self, slices: Slices) -> bool:
+        """Look at the next slices; tell whether they may be passed on, as nothing forbids it so far."""
+        self.note_slices(*lacking(slices))
+        return not (self._counts or self._slices)
 
     def check(self) -> None:
         """Raise UndefinedError where anything was noted."""
@@ -83,14 +69,13 @@ class Undefined:
         return f"{count} {'holds' if one else 'hold'} nothing but {nothing}{where}"
 
 
-def lacking(slices: Slices, block: Block, problem: Problem) -> tuple[int, int]:
-    """Count the slices of a box without an answer; return that, and the row-major number of the first."""
-    missing = np.isnan(slices.peak)
-    number, kept = 0, problem.kept
-    inner = np.unravel_index(int(np.argmax(missing)), [block.shape[k] for k in kept]) if kept else ()
-    for k, at in zip(kept, inner, strict=True):
-        number = number * (problem.shape[k] or 0) + block.start[k] + int(at)
-    return int(np.count_nonzero(missing)), number
+def lacking(slices: Slices) -> tuple[int, int]:
+    """Count the slices without an answer; return that, and the row-major number of the first."""
+    if not math.isnan(slices.peak.sum()):
+        return 0, 0
+    missing = np.flatnonzero(np.isnan(slices.peak))
+    first = int(missing[0])
+    return len(missing), slices.start + first if slices.numbers is None else int(slices.numbers[first])
 
 
 def index_text(index: tuple[int, ...]) -> str:

@@ -51,13 +51,13 @@ def test_slices_come_out_in_row_major_order(
     shape, kept = (4, 6, 5), (0, 2)
     numbers = np.arange(20).reshape(4, 5)
 
-    def parts() -> Iterator[tuple[Block, Slices]]:
+    def parts() -> Iterator[tuple[Block, list[Slices]]]:
         for block in plan(shape, (1,), "F", 13, contiguous=False):
             if block.stop[1] == shape[1]:
                 box = numbers[block.start[0] : block.stop[0], block.start[2] : block.stop[2]]
-                yield block, slices(box.ravel(), int(box.min()), axes=axes, bare=bare)
+                yield block, [slices(box.ravel(), int(box.min()), axes=axes, bare=bare)]
 
-    found = list(in_row_major_order(parts(), kept, (4, 5), memory, scratch))
+    found = [one for (one,) in in_row_major_order(parts(), kept, (4, 5), memory, scratch)]
     starts = list(itertools.accumulate([0, *map(len, found)]))
     assert [one.start for one in found] == starts[:-1]
     assert starts[-1] == 20
