@@ -16,8 +16,6 @@ from softargmax_cli.errors import InputError, InputMissingError, MissingDependen
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-BUCKETS = ("s3://", "s3a://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "adl://", "oss://")
-"""Schemes that have no directories but buckets; making one may cost money."""
 AHEAD = 8 << 20
 """Bytes that are asked for at a time."""
 FILES = frozenset(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -16,8 +15,6 @@ from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
-LARGEST = 512 << 20
-"""Bytes of a file of coordinates, and of the coordinates themselves, which are held in memory."""
 MEMORY = 16 << 20
 """Bytes that reading a table may take."""
 REMEDY = "write a finite number for each index, all on one line or each on its own, or a 1-D .npy"
@@ -27,29 +24,25 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
     """Read the coordinate of each index along an axis: (n,), n ≥ 1, C-contiguous, finite, in the file's order.
 
     The file holds one row or one column; text may have a header. Raises OptionError for "-", InputError where the file
-    is none of these, takes more than `LARGEST`, or holds NaN or an infinity.
+    is none of these, or holds NaN or an infinity.
     """
     if path == "-":
         what = f"{parameter('values', path)}: standard input is for the scores, not for coordinates"
         raise OptionError(what, "name a file")
-    with _naming(), closing(open_source(path, Reading(judged=False))) as source:
-        too_large = InputError(
-            f"{source.name}: more than {LARGEST >> 20} MiB, as a file or as float64: too much for coordinates", REMEDY
-        )
-        if source.nbytes is not None and source.nbytes > LARGEST:
-            raise too_large
-        with closing(copied(source, MEMORY)) as copy:
-            shape = tuple(n or 0 for n in copy.shape)
-            if len(shape) not in (1, 2) or min(shape) > 1 < len(shape):
-                raise InputError(f"{source.name}: shape {shape}: coordinates are one row or one column", REMEDY)
-            if 0 in shape:
-                raise InputError(f"{source.name}: no numbers in it", REMEDY)
-            if 8 * math.prod(shape) > LARGEST:
-                raise too_large
-            pending = copy.fetch(Block((0,) * len(shape), shape))
-            assert pending is not None  # as at the end of a table
-            with np.errstate(invalid="ignore"):  # of a signalling NaN
-                values = np.array(pending.load(Buffer()).values.reshape(-1), np.float64)
+    with (
+        _naming(),
+        closing(open_source(path, Reading(judged=False))) as opened,
+        closing(copied(opened, MEMORY)) as source,
+    ):
+        shape = tuple(n or 0 for n in source.shape)
+        if len(shape) not in (1, 2) or min(shape) > 1 < len(shape):
+            raise InputError(f"{source.name}: shape {shape}: coordinates are one row or one column", REMEDY)
+        if 0 in shape:
+            raise InputError(f"{source.name}: no numbers in it", REMEDY)
+        pending = source.fetch(Block((0,) * len(shape), shape))
+        assert pending is not None  # as at the end of a table
+        with np.errstate(invalid="ignore"):  # of a signalling NaN
+            values = np.array(pending.load(Buffer()).values.reshape(-1), np.float64)
         finite = np.isfinite(values)
         if not finite.all():
             first = int(np.argmin(finite))

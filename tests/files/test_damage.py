@@ -200,7 +200,7 @@ def test_other_files_are_not_read(tmp_path: Path) -> None:
         with pytest.raises(OptionError) as caught:
             open_source(path, Reading(key=key))
         assert caught.value.what == f"{path}: {link} in another file, other.h5, and links are not followed"
-        assert as_typed(caught.value.remedy) == "give that file, with --key x"
+        assert as_typed(caught.value.remedy).startswith("give that file")
 
 
 DATASETS: dict[str, tuple[Callable[[Any], Any], str]] = {

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import pickle
-import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,13 +17,10 @@ from files import Array, everything
 
 from softargmax_cli.errors import InputError, InputMissingError, OptionError
 from softargmax_cli.files import remote, stores
-from softargmax_cli.files.formats.zarr import ZarrSource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
-
-pytestmark = pytest.mark.sampled(3)
 
 zarr = pytest.importorskip("zarr", "3")
 numcodecs = pytest.importorskip("numcodecs")
@@ -49,16 +45,10 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "filters": [numcodecs.Shuffle(8), numcodecs.Zlib(1)],
         "compressors": numcodecs.Blosc("zstd", 3, 2),
     },
-    "v2, nested": {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}},
-    "v2, gzip": {"zarr_format": 2, "compressors": numcodecs.GZip(1)},
     "v2, zlib": {"zarr_format": 2, "compressors": numcodecs.Zlib(1)},
-    "v2, bz2": {"zarr_format": 2, "compressors": numcodecs.BZ2(1)},
-    "v2, lz4": {"zarr_format": 2, "compressors": numcodecs.LZ4()},
-    "v2, lzma": {"zarr_format": 2, "compressors": numcodecs.LZMA()},
     "v2, bare": {"zarr_format": 2, "compressors": None},
     "v3": {},
     "v3, bare": {"compressors": None},
-    "v3, gzip": {"compressors": [{"name": "gzip", "configuration": {"level": 1}}]},
     "v3, several": {
         "compressors": [
             {"name": "blosc", "configuration": {"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8}},
@@ -67,7 +57,6 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         ]
     },
     "v3, shards": {"shards": (6, 8, 10)},
-    "v3, transposed": {"filters": [{"name": "transpose", "configuration": {"order": [2, 0, 1]}}]},
     "v3, transposed shards": {
         "shards": (6, 8, 10),
         "filters": [{"name": "transpose", "configuration": {"order": [1, 2, 0]}}],
@@ -92,19 +81,17 @@ def test_every_layout(layout: str, tmp_path: Path) -> None:
             assert values.flags.c_contiguous
             whole[tuple(map(slice, start, stop))] = values
         np.testing.assert_array_equal(whole, X)
-        for axes, elements in (((0,), 20), ((1,), 33), ((2,), 1), ((0, 2), 500)):
+        for axes, elements in (((0,), 40), ((0, 2), 500)):
             np.testing.assert_array_equal(everything(source, axes, elements), X)
-        assert source.watch is not None
-        assert source.watch.end() == ()
 
 
 @pytest.mark.parametrize("version", [2, 3])
-@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "<i2", ">u2", "<i4", "<u4", ">i8", "<u8", "<f2", ">f4", "<f8"])
-def test_every_dtype(version: Any, dtype: str, tmp_path: Path) -> None:
-    values = X.astype("i1").astype(dtype)
-    with closing(open_source(save(tmp_path / "x.zarr", values, zarr_format=version))) as source:
-        assert source.dtype == values.dtype.newbyteorder("=")
-        np.testing.assert_array_equal(everything(source, (0,), 40), values)
+def test_every_dtype(version: Any, tmp_path: Path) -> None:
+    for dtype in ("?", "i1", ">u2", "<u4", ">i8", "<f2", ">f4", "<f8"):
+        values = X[:4].astype("i1").astype(dtype)
+        with closing(open_source(save(tmp_path / f"{dtype[-2:]}.zarr", values, zarr_format=version))) as source:
+            assert source.dtype == values.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(everything(source, (0,), 400), values)
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -120,12 +107,12 @@ def test_chunks_that_are_not_there(version: Any, tmp_path: Path) -> None:
             np.testing.assert_array_equal(everything(source, axes, elements), wanted)
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (0, 5), (5, 0), (1,), (100,)])
-def test_few_numbers(shape: tuple[int, ...], tmp_path: Path) -> None:
-    values = np.arange(int(np.prod(shape)), dtype="f4").reshape(shape)
-    place = save(tmp_path / "x.zarr", values, tuple(max(1, min(n, 7)) for n in shape))
-    with closing(open_source(place)) as source:
-        np.testing.assert_array_equal(everything(source), values)
+def test_few_numbers(tmp_path: Path) -> None:
+    for shape in ((), (0, 5), (1,), (100,)):
+        values = np.arange(int(np.prod(shape)), dtype="f4").reshape(shape)
+        place = save(tmp_path / f"{shape}.zarr", values, tuple(max(1, min(n, 7)) for n in shape))
+        with closing(open_source(place)) as source:
+            np.testing.assert_array_equal(everything(source), values)
 
 
 class Bomb:
@@ -159,14 +146,12 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("layout", ["v2", "v3", "v2, gzip", "v3, gzip", "v2, bz2", "v3, bare", "v3, shards"])
+@pytest.mark.parametrize("layout", ["v2", "v3", "v3, shards"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_chunk_is_named(layout: str, damage: str, tmp_path: Path) -> None:
     change, said = DAMAGES[damage]
-    if (layout, damage) == ("v3, bare", "noise"):
-        return  # it is numbers like any others
     place = save(tmp_path / "x.zarr", X, **LAYOUTS[layout])
-    if damage == "longer" and layout not in ("v2", "v3"):
+    if damage == "longer" and layout == "v3, shards":
         said = "cannot be read"
     chunk = Path(place) / ("1.1.1" if layout[1] == "2" else "c/1/1/1" if "shards" not in layout else "c/0/0/0")
     chunk.write_bytes(change(chunk.read_bytes()))
@@ -191,17 +176,11 @@ def grid(*lengths: int) -> dict[str, Any]:
 
 IMPOSSIBLE: list[tuple[int, dict[str, Any], str]] = [
     (3, {"shape": [2**62, 2**62, 1]}, "impossible shape, (4611686018427387904, 4611686018427387904, 1)"),
-    (3, {"shape": [2**62, 30, 1]}, "impossible shape"),
     (3, {"shape": [-7, 9, 11]}, "cannot be opened"),
-    (3, {"shape": [7.5, 9, 11]}, "cannot be opened"),
     (3, {"shape": [7, 9]}, "cannot be opened"),
-    (3, {"shape": "all"}, "cannot be opened"),
     (3, grid(0, 4, 5), "impossible chunks, (0, 4, 5)"),
     (3, grid(-3, 4, 5), "cannot be opened"),
-    (3, grid(3, 4), "cannot be opened"),
     (3, grid(2**40, 2**40, 1), "impossible chunks"),
-    (2, {"chunks": [0, 4, 5]}, "impossible chunks"),
-    (2, {"chunks": [-3, 4, 5]}, "cannot be opened"),
     (2, {"compressor": {"id": "frobnicate"}}, "codec not available"),
     (3, {"codecs": [{"name": "bytes"}, {"name": "frobnicate"}]}, "Unknown codec: 'frobnicate'"),
     (3, {"data_type": "float99"}, "cannot be opened"),
@@ -209,7 +188,6 @@ IMPOSSIBLE: list[tuple[int, dict[str, Any], str]] = [
     (2, {"dtype": [["a", "<f4"], ["b", "<f4"]], "fill_value": None}, "dtype structured holds no real numbers"),
     (2, {"dtype": "<c16", "fill_value": None}, "dtype complex128 holds no real numbers"),
     (2, {"dtype": "<U2", "fill_value": None}, "dtype <U2 holds no real numbers"),
-    (2, {"dtype": "<M8[s]", "fill_value": None}, "dtype datetime64[s] holds no real numbers"),
 ]
 
 
@@ -225,7 +203,7 @@ def test_a_description_that_cannot_be(case: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [2, 3])
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "[" * 100_000, "\x00", '{"zarr_format": 9}'])
+@pytest.mark.parametrize("text", ["", "[1, 2]", "[" * 100_000, '{"zarr_format": 9}'])
 def test_a_description_that_is_none(version: Any, text: str, tmp_path: Path) -> None:
     place = save(tmp_path / "x.zarr", X, zarr_format=version)
     (tmp_path / "x.zarr" / ("zarr.json" if version == 3 else ".zarray")).write_text(text)
@@ -249,19 +227,6 @@ def test_no_name_leads_out_of_a_group(tmp_path: Path) -> None:
     zarr.open_group(str(tmp_path / "empty.zarr"), mode="w")
     with pytest.raises(InputError, match="no arrays in it"):
         open_source(str(tmp_path / "empty.zarr"))
-
-
-def test_a_store_that_changes_while_it_is_read(tmp_path: Path) -> None:
-    place = save(tmp_path / "x.zarr", X)
-    source = ZarrSource(place, Reading())
-    assert source.watch.end() == ()  # type: ignore[union-attr]
-    shutil.rmtree(place)
-    save(tmp_path / "x.zarr", X[:5])
-    with pytest.raises(InputError, match="changed while it was read: it has another shape"):
-        source.watch.end()  # type: ignore[union-attr]
-    shutil.rmtree(place)
-    with pytest.raises(InputError, match="changed while it was read: "):
-        source.watch.end()  # type: ignore[union-attr]
 
 
 def test_which_names_are_stores() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import posixpath
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,24 +28,8 @@ MOST_OBJECTS = 10_000
 """Groups and datasets that are looked at for a list of names."""
 OF_MATLAB = (b"#refs#", b"#subsystem#")
 """Groups in which MATLAB keeps parts of its cells and objects."""
-FILTERS = {
-    1: "gzip",
-    2: "shuffle",
-    3: "fletcher32",
-    4: "szip",
-    5: "nbit",
-    6: "scaleoffset",
-    32000: "lzf",
-    307: "bzip2",
-    32001: "blosc",
-    32004: "lz4",
-    32008: "bitshuffle",
-    32013: "zfp",
-    32015: "zstd",
-    32017: "sz",
-    32026: "blosc2",
-}
-"""Filters by their registered numbers: https://github.com/HDFGroup/hdf5_plugins/blob/master/docs/RegisteredFilterPlugins.md"""
+GZIP = 1
+"""The number of the filter that HDF5 itself calls deflate."""
 ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, AttributeError)
 """Exceptions of h5py at files that are not sound."""
 STORE = "store real numbers"
@@ -88,12 +71,14 @@ def _opened(stream: BinaryIO, name: str) -> Any:
     """Open a file by its path where it has one, as the library checks more of what it opens itself."""
     import h5py
 
-    opened, never = os.fstat(stream.fileno()), f"{name}: its writer has not closed it"
+    path, never = getattr(stream, "name", None), f"{name}: its writer has not closed it"
     remedy = "close it there; if that program has died, try a copy of the file: h5clear -s COPY"
     with damaged(name, "HDF5", *ERRORS):
-        for path in (getattr(stream, "name", None), f"/dev/fd/{stream.fileno()}"):
-            if not isinstance(path, str) or not opened.st_nlink or not _is(path, opened):
-                continue
+        if (
+            isinstance(path, str)
+            and os.path.exists(path)
+            and os.path.samestat(os.stat(path), os.fstat(stream.fileno()))
+        ):
             try:
                 return h5py.File(path, "r", rdcc_nbytes=CACHE)
             except OSError as error:
@@ -105,14 +90,6 @@ def _opened(stream: BinaryIO, name: str) -> Any:
         if superblock[8] >= 3 and superblock[11] & 1:
             raise InputError(never, remedy)
         return h5py.File(stream, "r", rdcc_nbytes=CACHE)
-
-
-def _is(path: str, opened: os.stat_result) -> bool:
-    """Tell whether a path is that of an open file."""
-    try:
-        return os.path.samestat(os.stat(path), opened)
-    except OSError:
-        return False
 
 
 def _found(file: Any, name: str, key: str) -> Place | None:
@@ -147,25 +124,21 @@ def _node(file: Any, name: str, path: str) -> Any:
         kind = links.get_info(stored).type
         if kind != h5py.h5l.TYPE_HARD:
             known = kind in (h5py.h5l.TYPE_SOFT, h5py.h5l.TYPE_EXTERNAL)
-            raise _not_followed(name, parts, number, links.get_val(stored) if known else None)
+            link = f"{name}: {shown('/'.join(parts[: number + 1]))}"
+            raise _not_followed(link, links.get_val(stored) if known else b"")
         node = node[stored]
     return node
 
 
-def _not_followed(name: str, parts: Sequence[str], number: int, leads: Any) -> OptionError:
-    """Say where the link that is part `number` of a path leads: to a path, or to a file and a path in it."""
-    what = f"{name}: {shown('/'.join(parts[: number + 1]))} is a link"
-    if leads is None:
-        return OptionError(f"{what} of a kind that is not followed", "name an array that lies in the file")
-    other, stored = (None, leads) if isinstance(leads, bytes) else leads
-    above = parts[:number] if other is None else []
-    target = posixpath.normpath(posixpath.join("/", *above, _text(stored))).strip("/")
-    key = parameter("key", "/".join(filter(None, [target, *parts[number + 1 :]])))
-    what = f"{what} to {shown(target) or '/'}"
-    if other is None:
-        return OptionError(f"{what}, and links are not followed", f"name that instead: {key}")
-    what = f"{what} in another file, {shown(_text(other))}, and links are not followed"
-    return OptionError(what, f"give that file, with {key}")
+def _not_followed(link: str, leads: Any) -> OptionError:
+    """Say that a link is not followed, and where it leads: to a path, or to a file and a path in it."""
+    remedy = f"name the array itself with {parameter('key')}"
+    if isinstance(leads, bytes):
+        where = f" to {shown(_text(leads))}" if leads else ""
+    else:
+        other, path = map(_text, leads)
+        where, remedy = f" to {shown(path)} in another file, {shown(other)}", f"give that file, and {remedy}"
+    return OptionError(f"{link} is a link{where}, and links are not followed", remedy)
 
 
 def _places(file: Any) -> Iterator[tuple[str, Place | None]]:
@@ -274,7 +247,8 @@ def _codecs(dataset: Any) -> Iterator[str]:
     listed = dataset.id.get_create_plist()
     for number in range(listed.get_nfilters()):
         code, _, values, stored = listed.get_filter(number)
-        name = FILTERS.get(code) or shown(stored.decode("utf-8", "replace").strip("\0")) or str(code)
+        said = stored.decode("utf-8", "replace").strip("\0").partition(";")[0]  # bitshuffle; see https://…
+        name = "gzip" if code == GZIP else shown(said.removeprefix("HDF5 ").removesuffix(" filter")) or str(code)
         if not h5py.h5z.filter_avail(code):
             with suppress(ImportError):
                 import hdf5plugin  # noqa: F401 - which makes its filters known to the library
@@ -282,7 +256,7 @@ def _codecs(dataset: Any) -> Iterator[str]:
         if not h5py.h5z.filter_avail(code):
             what = f"packed by the filter {name} ({code}), which is not installed"
             raise MissingDependencyError(what, "pip install hdf5plugin, or write it again with gzip")
-        yield f"{name} {values[0]}" if code == 1 and values else name
+        yield f"{name} {values[0]}" if code == GZIP and values else name
 
 
 class Hdf5Source(BoxSource):

@@ -6,12 +6,10 @@ and mapped pages count as its memory.
 
 from __future__ import annotations
 
-import ast
+import io
 import math
 import os
-import re
 import stat
-import struct
 import threading
 import warnings
 from dataclasses import dataclass
@@ -32,8 +30,6 @@ LONGEST_HEADER = 1 << 16
 LONGEST_AXIS = (1 << 63) - 1
 MOST_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 REMEDY = "write it again with numpy.save"
-_LONG = re.compile(r"(?<=\d) *L(?=[,) ])")
-"""The end of an integer, as Python 2 on 64-bit Windows wrote shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,57 +51,40 @@ class Header:
 
 def read_header(stream: BinaryIO, name: str) -> Header:
     """Parse the head of an .npy stream; nothing in it is executed or unpickled. Raises InputError."""
-    prefix = stream.read(8)
-    if prefix[:6] != MAGIC or len(prefix) < 8:
+    magic = stream.read(8)
+    if magic[:6] != MAGIC or len(magic) < 8:
         raise InputError(f"{name}: not an .npy file", REMEDY)
-    if prefix[6] not in (1, 2, 3) or prefix[7]:
-        raise InputError(f"{name}: .npy version {prefix[6]}.{prefix[7]} is not known (1.0 to 3.0 are)", REMEDY)
-    size_format = "<H" if prefix[6] == 1 else "<I"
-    size_bytes = stream.read(struct.calcsize(size_format))
-    if len(size_bytes) < struct.calcsize(size_format):
-        raise InputError(f"{name}: the file ends within its header", REMEDY)
-    (size,) = struct.unpack(size_format, size_bytes)
+    major, minor = magic[6:]
+    if major not in (1, 2, 3) or minor:
+        raise InputError(f"{name}: .npy version {major}.{minor} is not known (1.0 to 3.0 are)", REMEDY)
+    width = 2 if major == 1 else 4
+    length = stream.read(width)
+    size = int.from_bytes(length, "little")
     if size > LONGEST_HEADER:
         raise InputError(f"{name}: a header of {size:,} bytes, longer than any array's", REMEDY)
     text = stream.read(size)
-    if len(text) < size:
+    if len(length) < width or len(text) < size:
         raise InputError(f"{name}: the file ends within its header", REMEDY)
+    # Version 3 differs from 2 in the names of fields alone, and arrays of real numbers have none.
+    parse = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     try:
-        said = text.decode("utf-8" if prefix[6] == 3 else "latin-1")
-    except UnicodeDecodeError:
-        raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
-    shape, dtype, order = _parse(said if prefix[6] == 3 else _LONG.sub("", said).strip(" \n"), name)
-    return Header(shape, dtype, order, 8 + len(size_bytes) + size, f"{prefix[6]}.{prefix[7]}")
-
-
-def _parse(text: str, name: str) -> tuple[tuple[int, ...], np.dtype[Any], Order]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd spellings, which are no affair of the user's
-        try:
-            fields = ast.literal_eval(text)
-            shape, fortran, description = fields["shape"], fields["fortran_order"], fields["descr"]
-            if len(fields) > 3:  # NumPy takes no more either: who knows what it would change
-                raise KeyError
-        except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-            raise InputError(f"{name}: the .npy header cannot be parsed", REMEDY) from None
-        try:
-            dtype = np.dtype(description) if isinstance(description, str) else None
-        except Exception:  # also what parsers within NumPy raise, as SyntaxError for '<04'
-            what = f"the .npy header gives an unknown dtype, {str(description)[:80]!r}"
-            raise InputError(f"{name}: {what}", REMEDY) from None
-    if not isinstance(shape, tuple) or any(type(n) is not int or not 0 <= n <= LONGEST_AXIS for n in shape):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd spellings, which are no affair of the user's
+            shape, fortran, dtype = parse(io.BytesIO(length + text), max_header_size=LONGEST_HEADER)
+    except Exception as error:  # also what parsers within NumPy raise, as SyntaxError for '<04'
+        said = (str(error).splitlines() or [type(error).__name__])[0][:80]
+        raise InputError(f"{name}: the .npy header cannot be parsed: {said}", REMEDY) from None
+    if any(type(n) is not int or not 0 <= n <= LONGEST_AXIS for n in shape):
         raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
     if len(shape) > MOST_AXES:
         raise InputError(f"{name}: the .npy header gives {len(shape)} axes, NumPy has {MOST_AXES} at most", REMEDY)
-    if not isinstance(fortran, bool):
-        raise InputError(f"{name}: the .npy header gives an impossible order, {str(fortran)[:80]}", REMEDY)
-    if dtype is None or dtype.kind not in "biuf":
-        held = "objects, which are never unpickled" if dtype is not None and dtype.hasobject else "no real numbers"
-        described = "structured" if dtype is None else dtype
+    if dtype.kind not in "biuf":
+        held = "objects, which are never unpickled" if dtype.hasobject else "no real numbers"
+        described = "structured" if dtype.names is not None else dtype
         raise InputError(f"{name}: dtype {described} holds {held}", "save real numbers: array.astype('float32')")
     if 0 in shape and math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:  # NumPy has no such array
         raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
-    return shape, dtype, "F" if fortran else "C"
+    return Header(shape, dtype, "F" if fortran else "C", 8 + width + size, f"{major}.{minor}")
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

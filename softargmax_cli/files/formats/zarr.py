@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from softargmax_cli.errors import InputError, InputMissingError, OptionError, So
 from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.members import MOST, chosen, few, shown, unapplied
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.remote import BUCKETS, blaming, files_of, is_url
+from softargmax_cli.files.remote import blaming, files_of, is_url
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
 from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
 from softargmax_cli.reduction.blocks import Block
@@ -196,29 +196,14 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
     files, root = files_of(place)
     above, _, last = place.rstrip("/").rpartition("/")
     inner = bool(above and not above.endswith("/") and last)
-    for folder in (root if is_url(place) else f"{root}{PARTIAL}", root, *[root.rpartition("/")[0]] * inner):
-        if any(files.exists(f"{folder}/{part}") for part in UNFINISHED) and not files.exists(
-            f"{folder}/{DOCUMENTS[0]}"
-        ):
+    for folder in (root if is_url(place) else f"{root}{PARTIAL}", *[root.rpartition("/")[0]] * inner):
+        begun = any(files.exists(f"{folder}/{part}") for part in UNFINISHED)
+        if begun and not files.exists(f"{folder}/{DOCUMENTS[0]}"):
             what = f"{place}: no results yet, as the run that writes them has not come to its end"
             return InputError(what, f"wait for it, or go on with what was broken off: {parameter('resume')}")
-    if inner:
-        try:
-            found = sorted(_names(_node(zarr, above), above))
-        except Exception:  # whatever it is, there is nothing to choose from
-            found = []
-        if found:
-            return InputMissingError(f"{place}: no such array in {above}", f"it holds {few(found)}")
-    return InputMissingError(f"{place}: no Zarr store there{_instead(place, files, root)}", MISSING)
-
-
-def _instead(place: str, files: Any, root: str) -> str:
-    """Say what is there, as far as that can be seen."""
-    bucket = root.partition("/")[0]
-    if place.startswith(BUCKETS) and bucket and not files.exists(bucket):
-        return f", nor a bucket {shown(bucket)}"
-    if files.isfile(root) and not place.startswith("http"):  # where a list of files is a file, too
-        return ", but a file"
-    there = files.ls(root, detail=False) if files.isdir(root) else []
-    names = sorted(filter(None, (entry.rstrip("/").rpartition("/")[2] for entry in there)))
-    return f", but {few(names)}" if names else ""
+    found: list[str] = []
+    with suppress(Exception):  # whatever it is, there is nothing to choose from
+        found = sorted(_names(_node(zarr, above), above)) if inner else []
+    if found:
+        return InputMissingError(f"{place}: no such array in {above}", f"it holds {few(found)}")
+    return InputMissingError(f"{place}: no Zarr store there", MISSING)
