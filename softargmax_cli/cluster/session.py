@@ -17,11 +17,11 @@ from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import BOXES, cores
-from softargmax_cli.reduction.engine import worth_compiling
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer
 from softargmax_cli.reduction.reducer import BlockReducer
+from softargmax_cli.reduction.stream import worth_compiling
 from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4

@@ -9,12 +9,12 @@ from dask.core import flatten
 
 from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.stores import share_threads
-from softargmax_cli.reduction.engine import concerns
 from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.order import logical, numbered
 from softargmax_cli.reduction.reducer import Misfit, located
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State, added, folded, merge
+from softargmax_cli.reduction.stream import concerns
 from softargmax_cli.reduction.undefined import lacking
 
 

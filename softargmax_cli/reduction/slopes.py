@@ -11,14 +11,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import Needs, bytes_reduced
-from softargmax_cli.reduction.engine import Answers, Part, States, Stream, Task, columns_of
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.gradient import BlockDifferentiator, BoxDifferentiator, By, Slope, joined
 from softargmax_cli.reduction.order import Scratch
@@ -27,6 +26,7 @@ from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State
+from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -157,8 +157,10 @@ class _SlopeStream(Stream):
         self.row = 0
         """The next row of a table to be written."""
 
-    def _parts(self, work: Callable[[Task], Part], planned: Any, known: States | None = None) -> Iterator[Part]:
-        for part in super()._parts(work, planned, known):
+    def _parts(
+        self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
+    ) -> Iterator[Part]:
+        for part in super()._parts(work, blocks, known):
             if self.write is not None and isinstance(part, _SlopePart) and part.gradient is not None:
                 self.write((self.row, 0) if self.problem.shape[0] is None else part.block.start, part.gradient)
                 self.row += part.rows
@@ -172,8 +174,8 @@ class _SlopeStream(Stream):
             slices, gradient = slices.part(0, part.rows), None if gradient is None else gradient[: part.rows]
         return _SlopePart(part.block, part.nbytes, part.rows, misfit=part.misfit, answers=[slices], gradient=gradient)
 
-    def _several_passes(self, planned: Iterable[tuple[Block, bool]], plan: Plan) -> Iterator[tuple[Block, Answers]]:
-        for column in columns_of(planned, plan):
+    def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        for column in plan.boxes():
             found, ids = self._found(column)
             if self.problem.window is not None:
                 found = self._completed(column, found)
@@ -182,9 +184,8 @@ class _SlopeStream(Stream):
                 assert isinstance(part, _SlopePart)
                 assert part.slope is not None
                 slope = joined(slope, part.slope)
-            block = column[-1][0]
             assert slope is not None
-            yield block, self._finish(found, block, ids, partial(self._with, slope=slope))
+            yield column[-1], self._finish(found, column[-1], ids, partial(self._with, slope=slope))
 
     def _differentiate(self, task: Task) -> Part:
         """Differentiate a block whose slices' state is known."""

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.budget import REDUCTION
-from softargmax_cli.reduction.engine import in_order
 from softargmax_cli.reduction.hints import tolerance
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer, Pending, Readable
+from softargmax_cli.reduction.stream import in_order
 
 LARGE = 1e290
 """From here on a block's numbers are divided by `UNIT` to be added, for their sum may be more than a float64 holds."""

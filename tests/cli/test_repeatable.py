@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command import Inside
 
-from softargmax_cli.reduction import budget, engine
+from softargmax_cli.reduction import budget, stream
 
 pytestmark = [pytest.mark.slow, pytest.mark.sampled(16)]
 
@@ -26,7 +26,7 @@ COMMANDS = [
 def files(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
     monkeypatch.setattr(budget, "BLOCK", 512)
     monkeypatch.setattr(budget, "cores", lambda: 4)
-    monkeypatch.setattr(engine, "FIRST_COMPILED", 1000)
+    monkeypatch.setattr(stream, "FIRST_COMPILED", 1000)
     random = np.random.default_rng(1)
     p = random.dirichlet(np.ones(9), 40)
     p[::2] = np.eye(9)[random.integers(0, 9, 20)]  # blocks of labels among those of probabilities

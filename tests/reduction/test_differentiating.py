@@ -13,7 +13,7 @@ from oracle import gradients, softargmax
 
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.reduction import budget, engine
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.problem import Spec
@@ -123,7 +123,7 @@ def drawn(shape: tuple[int, ...], dtype: str, kind: str, seed: int = 0) -> Array
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "BLOCK", 1 << 14)
-    monkeypatch.setattr(engine, "WORTH_COMPILING", 1 << 60)
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 1 << 60)
 
 
 CASES = [
@@ -195,7 +195,7 @@ def test_every_dtype(native_runtime: Runtime, dtype: str) -> None:
 
 @pytest.mark.parametrize("worth", [0, 1 << 60], ids=["compiled", "not compiled"])
 def test_both_runtimes(runtime: Runtime, worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "WORTH_COMPILING", worth)
+    monkeypatch.setattr(stream, "WORTH_COMPILING", worth)
     x = drawn((3, 20, 300), "f4", "cost")
     x[0, 0, 5] = np.nan
     spec = Spec((2, 0), "cost", 2.0, window=4, nan="omit")

@@ -23,7 +23,7 @@ from softargmax_cli.errors import InputError, UndefinedError
 from softargmax_cli.files.formats.npy import NpySource
 from softargmax_cli.files.source import Loaded
 from softargmax_cli.files.temporary import scratch
-from softargmax_cli.reduction import budget, engine
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction import order as ordering
 from softargmax_cli.reduction.blocks import WIDER, Block, Order
 from softargmax_cli.reduction.budget import REDUCTION
@@ -164,8 +164,8 @@ def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.fixture
 def all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have XLA compile whatever can be."""
-    monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
-    monkeypatch.setattr(engine, "FIRST_COMPILED", 0)
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(stream, "FIRST_COMPILED", 0)
 
 
 def values_of(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, *, odd: bool) -> Array:
@@ -502,7 +502,7 @@ class TestTables:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         if compiled:
-            monkeypatch.setattr(engine, "FIRST_COMPILED", 1)
+            monkeypatch.setattr(stream, "FIRST_COMPILED", 1)
         values = np.round(self.values(), 1)
         fields = EVERYTHING - {"second", "multimodal"}
         for kind in KINDS:

@@ -20,7 +20,7 @@ from oracle import FIELDS, PER_AXIS, answer_to, assert_answers
 from softargmax_cli.errors import OptionError, SoftArgmaxError, UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.source import Pending
-from softargmax_cli.reduction import budget, engine
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce
@@ -216,7 +216,7 @@ def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.fixture
 def all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have XLA compile whatever can be."""
-    monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
 
 
 @pytest.mark.parametrize("coords", COORDS)
@@ -313,7 +313,7 @@ def test_compiled(number: int, kind: str, native_runtime: Runtime, blocks_of: Ca
 @pytest.mark.parametrize("kind", KINDS)
 def test_tables(kind: str, compiled: bool, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of which the number of rows, and with it the coordinates, is known at the end."""
-    monkeypatch.setattr(engine, "FIRST_COMPILED", 1 if compiled else 1000)
+    monkeypatch.setattr(stream, "FIRST_COMPILED", 1 if compiled else 1000)
     values = heatmaps(kind, (40, 6), "f8")
     values[3, 2] = values[25, 4] = np.nan
     values[:, 5] = absent(kind)

@@ -18,7 +18,7 @@ from oracle import FIELDS, answer_to, assert_answers, softargmax
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.files.source import Pending
-from softargmax_cli.reduction import budget, engine
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce
@@ -288,7 +288,7 @@ class TestWindows:
         self, compiled: bool, runtime: Runtime, blocks_of: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if compiled:
-            monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
+            monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
         blocks_of(4 * 150)
         values = np.round(np.random.default_rng(7).normal(size=(2, 300)), 2).astype("f4")
         values[0, 7] = np.nan

@@ -13,7 +13,7 @@ from oracle import Answer, answer_to
 
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.reduction import budget, engine
+from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.sweep import AtBeta, sweep
 from softargmax_cli.tensorflow.base import Runtime
@@ -140,7 +140,7 @@ def test_every_number_is_the_oracles(
 def test_compiled_and_by_either_runtime(
     runtime: Runtime, block: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    monkeypatch.setattr(engine, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
     block(1000)
     make, spec = CASES[case]
     x = make(np.random.default_rng(6))

@@ -1,0 +1,341 @@
+"""The stream: blocks in, results out, with reading, computing and writing overlapped.
+
+The caller's thread fetches blocks in order, merges their states in order and yields what is finished; others decode and
+reduce blocks meanwhile. What map, merge and finish are is told in `engine`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from softargmax_cli.errors import InputError
+from softargmax_cli.reduction import blocks
+from softargmax_cli.reduction.blocks import Block, Plan, Remaining
+from softargmax_cli.reduction.box_reducer import BoxReducer
+from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Needs
+from softargmax_cli.reduction.finish import finish_block
+from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Lookalike
+from softargmax_cli.reduction.order import Scratch, in_row_major_order, logical, numbered
+from softargmax_cli.reduction.problem import FURTHEST, Problem
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
+from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, located, padded
+from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.state import Fold, State, added, merge
+from softargmax_cli.reduction.undefined import Undefined
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+States = Sequence[State]
+"""A state for each problem."""
+Answers = Sequence[Slices]
+"""The results of the same slices for each problem."""
+
+WORTH_COMPILING = 32 << 20
+"""Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
+FIRST_COMPILED = 4
+"""The block of a table or a pipe from which on programs are compiled, since its length is not known or only claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A block to be reduced."""
+
+    block: Block
+    pending: Pending
+    compiled: bool
+    known: States | None = None
+    """The maximum of its slices and where that is, when it is read for the second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A block after its reduction."""
+
+    block: Block
+    nbytes: int
+    rows: int
+    """Length along the first axis, which of a table only the file knows."""
+    ids: Sequence[str] | None = None
+    """The names of the rows that the block holds parts of."""
+    misfit: Misfit | None = None
+    states: States = ()
+    """The states, where other blocks hold the rest of the slices."""
+    answers: Answers | None = None
+    """The results, where the block holds whole slices."""
+
+
+class Stream:
+    """An input on its way through map, merge and finish, for one problem, or several that differ in β and window."""
+
+    def __init__(
+        self,
+        source: Readable,
+        problems: Sequence[Problem],
+        reducers: Sequence[Reducer],
+        memory: int,
+        advance: Callable[[int], None],
+        note: Callable[[str], None],
+        scratch: Scratch | None = None,
+        needs: Needs = REDUCTION,
+    ) -> None:
+        self.source, self.problems, self.memory, self.advance, self.note = source, problems, memory, advance, note
+        self.problem = problem = next((one for one in problems if one.looks_back), problems[0])
+        self.needs = needs = replace(needs, states=len(problems))
+        if source.sequential and needs.must_seek(source, problem, memory):
+            raise ValueError("a source that can only be read in order must be copied first")
+        self.scratch, self.reducers, self.undefined = scratch, reducers, Undefined(problem)
+        self.workers, self.elements = needs.fit(source, problem, memory)
+        if boxes := needs.boxes(source, problem, memory):
+            pairs = zip(reducers, problems, strict=True)
+            self.reducers = [BoxReducer(of_blocks, one, source.order, self.elements) for of_blocks, one in pairs]
+            if remark := boxes.note(memory):
+                note(remark)
+        self.buffers, self.lookalike = threading.local(), Lookalike()
+        self.worth: Mapping[tuple[int, ...], bool] = {}
+        """For each shape of blocks, whether there are enough to compile a program for it."""
+
+    def slices(self, *, ordered: bool = True) -> Iterator[Answers]:
+        """Yield all slices, up to the first without an answer where that is an error.
+
+        They come in row-major order, or as they are found, with `numbers` where these are not consecutive.
+        """
+        if self.problem.shape[0] is None:
+            runs = self._table()
+        else:
+            plan = self.needs.plan(self.source, self.problem, self.memory)
+            finished = self._finished(plan)
+            if plan.in_order or not ordered:
+                runs = (answers for _, answers in finished)
+            else:
+                lengths = [plan.shape[k] for k in self.problem.kept]
+                runs = in_row_major_order(finished, self.problem.kept, lengths, self.memory // 4, self.scratch)
+        for answers in runs:
+            if self.undefined.passes(answers[0]):
+                yield answers
+        self._end()
+
+    def columns(self, columns: Sequence[int]) -> Iterator[tuple[Block, Answers]]:
+        """Yield the slices of some columns of boxes, each with the box that completed it."""
+        plan = self.needs.plan(self.source, self.problem, self.memory)
+        for block, answers in self._finished(Remaining(plan.shape, plan.axes, plan.order, plan.extent, columns)):
+            if self.undefined.passes(answers[0]):
+                yield block, answers
+        self._end()
+
+    def _end(self) -> None:
+        """Say what all slices together look like; raise where one has no answer and needs one."""
+        if self.lookalike.found:
+            self.note(LOOK_LIKE_WEIGHTS)
+        self.undefined.check()
+
+    def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        """Yield answers as they are found, each with the block that completed it."""
+        if self.source.sequential:  # whose order may make blocks large
+            block, unfinished = self.needs.held(self.source, self.problem, plan)
+            self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
+        self.worth = worth_compiling(plan, self.source.dtype.itemsize)
+        if self.needs.passes(self.source, self.problem, self.memory) > 1:
+            yield from self._several_passes(plan)
+            return
+        folds = self._folds()
+        for part in self._parts(self._map, plan):
+            answers = part.answers
+            if answers is None:
+                self._add(folds, part, part.block.start)
+                if plan.completes(part.block):
+                    answers, folds = self._finish([fold.whole() for fold in folds], part.block, part.ids), self._folds()
+            if answers is not None:
+                yield part.block, answers
+
+    def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        """Yield the answers of slices whose blocks are read once for the maximum and once more for the rest."""
+        for column in plan.boxes():
+            found, ids = self._found(column)
+            yield column[-1], self._finish(self._completed(column, found), column[-1], ids)
+
+    def _found(self, column: Sequence[Block]) -> tuple[States, Sequence[str] | None]:
+        """Merge the states of all blocks of some slices; return them with the names of rows that came with them."""
+        folds, ids = self._folds(), None
+        for part in self._parts(self._map, column):
+            self._add(folds, part, part.block.start)
+            ids = part.ids
+        return [located(fold.whole(), one) for fold, one in zip(folds, self.problems, strict=True)], ids
+
+    def _completed(self, column: Sequence[Block], found: States) -> States:
+        """Add to the states of some slices the sums that need their maximum, in a second pass."""
+        pairs = [*zip(found, self.problems, strict=True)]
+        near = {block for block in column if any(concerns(block, state, one) for state, one in pairs)}
+        near = near or {column[-1]}  # beside NaN, hard is nowhere
+        self.advance(sum(_nbytes(self.source, block) for block in column if block not in near))
+        folds = [Fold(added, FAN_IN) for _ in found]
+        parts = self._parts(self._sum_again, [block for block in column if block in near], found)
+        for block in column:
+            sums = next(parts).states if block in near else [None] * len(folds)
+            for fold, state in zip(folds, sums, strict=True):
+                fold.add(state)
+        return [
+            state.completed(fold.whole(), one.window is not None) if one.looks_back else state
+            for fold, (state, one) in zip(folds, pairs, strict=True)
+        ]
+
+    def _table(self) -> Iterator[Answers]:
+        """Yield the answers of a table, (rows, columns), whose number of rows only its end tells."""
+        columns = self.problem.shape[1]
+        assert columns is not None
+        row, folds = 0, self._folds()
+        for part in self._parts(self._map, blocks.rows(columns, self.elements)):
+            if part.misfit is not None:
+                self.undefined.note(part.misfit, (row, 0))
+            if part.answers is not None:
+                yield [replace(slices, start=row) for slices in part.answers]
+            elif part.states:
+                self._add(folds, part, (row, 0))
+            row += part.rows
+        if 0 in self.problem.axes:
+            if not row:
+                raise InputError("the table has no rows, so there is no maximum along axis 0")
+            yield self._finish([fold.whole() for fold in folds], Block((0, 0), (row, columns)), None)
+
+    def _folds(self) -> list[Fold]:
+        """Return a fold of the states of the same slices for each problem, merged as on a cluster, to the same bits."""
+        return [Fold(partial(merge, beta=problem.beta), FAN_IN) for problem in self.problems]
+
+    def _add(self, folds: Sequence[Fold], part: Part, start: Sequence[int]) -> None:
+        """Merge the states of a part that begins at `start`."""
+        begin = [start[axis] for axis in self.problem.ascending]
+        for fold, state in zip(folds, part.states, strict=True):
+            fold.add(state.shifted(begin))
+
+    def _parts(
+        self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
+    ) -> Iterator[Part]:
+        """Do `work` on blocks in worker threads; yield them in order."""
+        for part in in_order(work, self._tasks(blocks, known), threads=self.workers):
+            self.advance(part.nbytes)
+            if part.misfit is not None and self.problem.shape[0] is not None:
+                self.undefined.note(part.misfit, part.block.start)
+            yield part
+
+    def _tasks(self, blocks: Iterable[Block], known: States | None) -> Iterator[Task]:
+        late = FIRST_COMPILED if self.source.sequential else 0
+        for number, block in enumerate(blocks):
+            pending = self.source.fetch(block if known is None else self.problem.read_again(block))
+            if pending is None:
+                return
+            yield Task(block, pending, number >= late and self.worth.get(block.shape, True), known)
+
+    def _load(self, task: Task) -> Loaded:
+        """Load the values of a block, into memory that the thread's next block takes."""
+        if not hasattr(self.buffers, "buffer"):
+            self.buffers.buffer = Buffer()
+        return task.pending.load(self.buffers.buffer)
+
+    def _map(self, task: Task) -> Part:
+        """Load and reduce a block in a worker thread, to answers where it holds whole slices."""
+        loaded, problem, block, compiled = self._load(task), self.problem, task.block, task.compiled
+        values, table = loaded.values, problem.shape[0] is None
+        part = Part(block, task.pending.nbytes, len(values), loaded.ids)
+        if table:
+            if not part.rows:
+                return part
+            block = Block((0, 0), (part.rows, values.shape[1]))
+            compiled = compiled and 2 * values.size >= self.elements  # the last one's shape comes but once
+        whole = all(block.shape[axis] == problem.shape[axis] for axis in problem.axes)
+        if whole and problem.kind == "scores":
+            self.lookalike.look(values, problem.axes)
+        if table and compiled:
+            values = padded(values, problem)
+        found = [
+            reducer.whole(values, compiled=compiled) if whole else reducer.part(values, block.start, compiled=compiled)
+            for reducer in self.reducers
+        ]
+        part = replace(part, misfit=found[0][1], states=[state for state, _ in found])
+        return self._answered(part, block, values, compiled) if whole else part
+
+    def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
+        """Finish a block of whole slices; `values` and states may have rows that the file has not."""
+        states = part.states if len(values) == part.rows else [state.first(part.rows) for state in part.states]
+        return replace(part, states=(), answers=self._finish(states, block, part.ids))
+
+    def _sum_again(self, task: Task) -> Part:
+        """Load a block for the second time, and sum about the maximum that was found."""
+        values, nbytes = self._load(task).values, _nbytes(self.source, task.block)
+        states = [
+            reducer.about(values, task.block, known, compiled=task.compiled) if problem.looks_back else known
+            for reducer, problem, known in zip(self.reducers, self.problems, task.known or (), strict=True)
+        ]
+        return Part(task.block, nbytes, len(values), states=states)
+
+    def _finish(
+        self,
+        states: States,
+        block: Block,
+        ids: Sequence[str] | None,
+        more: Callable[[Slices], Slices] = lambda slices: slices,
+    ) -> Answers:
+        """Finish the slices that end with a block; `ids` are the names of its rows.
+
+        more: what else is to be done with slices while they are in the order of the file.
+        """
+        ids = ids if self.problem.keeps_rows else None
+        if self.problem.keeps_columns and self.source.labels is not None:
+            ids = self.source.labels[block.start[-1] : block.stop[-1]]
+        return [
+            self._placed(more(finish_block(state, problem, block, ids)), block)
+            for state, problem in zip(states, self.problems, strict=True)
+        ]
+
+    def _placed(self, slices: Slices, block: Block) -> Slices:
+        """Put the slices of a block into row-major order, from that of the file, and number them."""
+        kept, shape = self.problem.kept, self.problem.shape
+        slices = logical(slices, [block.shape[k] for k in kept], self.source.order)
+        return numbered(slices, block, kept, shape)
+
+
+def concerns(block: Block, found: State, problem: Problem) -> bool:
+    """Tell whether a block can add to slices whose maximum has been found."""
+    if not problem.looks_back:
+        return False
+    if problem.modes or problem.window is None:
+        return True
+    axes, window = problem.ascending, min(problem.window, FURTHEST)
+    start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
+    return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
+
+
+def worth_compiling(plan: Plan, itemsize: int) -> Mapping[tuple[int, ...], bool]:
+    """Tell for each shape of blocks whether there are enough to compile a program for it."""
+    return {shape: plan.elements_in(shape) * itemsize >= WORTH_COMPILING for shape in plan.block_shapes()}
+
+
+def _nbytes(source: Readable, block: Block) -> int:
+    return math.prod(block.shape) * source.dtype.itemsize
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
+    """Yield work(item) for every item, in order; `items` is advanced by the caller's thread.
+
+    At most `threads` + 1 items are begun and not yet handed on. An error ends it all, and no thread is left when it is
+    raised.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="reduce") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
