@@ -21,6 +21,7 @@ from softargmax_cli.cli.run import run
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.cli.sweep import sweep
 from softargmax_cli.cli.usage import Command, Group, explained
+from softargmax_cli.cli.weights import weights
 from softargmax_cli.errors import SoftArgmaxError
 
 BROKEN_PIPE = 141
@@ -39,6 +40,7 @@ app.command(cls=Command)(check)
 app.command(cls=Command)(sweep)
 app.command(cls=Command)(evaluate)
 app.command(cls=Command)(grad)
+app.command(cls=Command)(weights)
 app.command(cls=Command)(inspect)
 app.command(cls=Command)(guide)
 app.command(cls=Command)(devices)

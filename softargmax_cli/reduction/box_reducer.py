@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
+from softargmax_cli.reduction.gradient import Slope, joined
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import Misfit, Reducer, located
 from softargmax_cli.reduction.state import State, added, merge
 
-if TYPE_CHECKING:
-    from softargmax_cli.reduction.gradient import Slope
-
 Array = npt.NDArray[Any]
-Said = TypeVar("Said", bound="State | Slope")
+Said = TypeVar("Said", bound=State | Slope)
+Derived = tuple[Slope | None, Array | None]
+"""What is known of the slices of a block beside their state, and an array of the block's shape."""
+Derive = Callable[[Array, Sequence[int], State, bool], Derived]
+"""Makes this of a block's values, where it begins, the state of its whole slices, and whether it is worth compiling."""
 
 
 class BoxReducer:
@@ -72,6 +74,24 @@ class BoxReducer:
             assert sums is not None
             whole.put(sums, box[0])
         return whole.all()
+
+    def derived(self, derive: Derive, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
+        """Make something of a box whose slices' state is known: of each of its blocks, put together."""
+        plan = self._plan(values.shape)
+        whole, slope, array = SlicesOfBox(self._problem, plan, Slope), None, None
+        for box in plan.boxes():
+            of_box, slope = whole.part(known, box[0]), None
+            for block in box:
+                place = [a + b for a, b in zip(start, block.start, strict=True)]
+                one, part = derive(self._piece(values, block), place, of_box, compiled)
+                slope = joined(slope, one)
+                if part is not None:
+                    if array is None:
+                        array = np.empty((*values.shape, *part.shape[values.ndim :]), part.dtype, order=self._order)
+                    array[tuple(map(slice, block.start, block.stop))] = part
+            if slope is not None:
+                whole.put(slope, box[0])
+        return None if slope is None else whole.all(), array
 
     def _found(
         self, values: Array, plan: Plan, found: Callable[[Block, Array], tuple[State, Misfit | None]]

@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.blocks import Order
-from softargmax_cli.reduction.box_reducer import BoxReducer, SlicesOfBox
 from softargmax_cli.reduction.formulas import F8, I4, Formulas, Layout, Tensor, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.problem import FURTHEST, Problem
-from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, memory_order, needs_care
+from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, needs_care, unfold
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -129,10 +127,10 @@ class Slope:
         return Slope(self.squares[:count], self.least[:count], self.largest[:count], by_beta)
 
 
-def joined(a: Slope | None, b: Slope) -> Slope:
+def joined(a: Slope | None, b: Slope | None) -> Slope | None:
     """Join what is known of both parts of the same slices."""
-    if a is None:
-        return b
+    if a is None or b is None:
+        return a or b
     by_beta = None if a.by_beta is None or b.by_beta is None else a.by_beta + b.by_beta
     return Slope(a.squares + b.squares, np.minimum(a.least, b.least), np.maximum(a.largest, b.largest), by_beta)
 
@@ -190,7 +188,17 @@ class BlockDifferentiator(BlockReducer):
             np.where(defined, least.min(axis=0), np.nan),
             np.where(defined, largest.max(axis=0), np.nan),
         )
-        return slope, _boxed([gradients[k] for k in turn], values, axes, defined) if keep else None
+        return slope, self._boxed([gradients[k] for k in turn], values, axes, defined) if keep else None
+
+    def _boxed(
+        self, gradients: Sequence[Array], values: Array, axes: tuple[int, ...], defined: npt.NDArray[np.bool_]
+    ) -> Array:
+        """Return gradients, shaped as `collapse` shapes values, in the shape of these values."""
+        if not defined.all():
+            kept = [1 if k in axes else n for k, n in enumerate(gradients[0].shape)]
+            gradients = [np.where(defined.reshape(kept), part, part.dtype.type(math.nan)) for part in gradients]
+        boxes = [unfold(part, values, self._sloped.axes) for part in gradients]
+        return boxes[0] if len(boxes) == 1 else np.stack(boxes, axis=-1)
 
     def _seeds(self, known: State, shift: npt.NDArray[np.int64]) -> tuple[tuple[Float, Float], npt.NDArray[np.bool_]]:
         """Return the seeds of mass and moments, (a, s) each, and which slices have an answer.
@@ -218,47 +226,3 @@ class BlockDifferentiator(BlockReducer):
 
         described = [(array.shape, array.dtype) for array in inputs]
         return self._runtime.function(body, described, compiled=compiled, key=(layout, by, keep))(*inputs)
-
-
-class BoxDifferentiator(BoxReducer):
-    """Differentiate boxes, which may be many times larger than the cache, block by block."""
-
-    def __init__(self, blocks: BlockDifferentiator, problem: Problem, order: Order, elements: int) -> None:
-        super().__init__(blocks, problem, order, elements)
-        self._slopes = blocks
-
-    def slope(
-        self, values: Array, start: Sequence[int], known: State, by: By, *, keep: bool, compiled: bool
-    ) -> tuple[Slope, Array | None]:
-        """Return what the gradient over a box is like, and with `keep` itself; see `BlockDifferentiator.slope`."""
-        plan, gradient = self._plan(values.shape), None
-        whole = SlicesOfBox(self._problem, plan, Slope)
-        for box in plan.boxes():
-            of_box, slope = whole.part(known, box[0]), None
-            for block in box:
-                place = [a + b for a, b in zip(start, block.start, strict=True)]
-                piece = self._piece(values, block)
-                one, part = self._slopes.slope(piece, place, of_box, by, keep=keep, compiled=compiled)
-                slope = joined(slope, one)
-                if part is not None:
-                    if gradient is None:
-                        gradient = np.empty((*values.shape, *part.shape[values.ndim :]), part.dtype, order=self._order)
-                    gradient[tuple(map(slice, block.start, block.stop))] = part
-            assert slope is not None
-            whole.put(slope, box[0])
-        return whole.all(), gradient
-
-
-def _boxed(gradients: Sequence[Array], values: Array, axes: tuple[int, ...], defined: npt.NDArray[np.bool_]) -> Array:
-    """Return gradients, shaped as `collapse` shapes values, in the shape and memory order of these values."""
-    memory = memory_order(values)
-    if not defined.all():
-        kept = [1 if k in axes else n for k, n in enumerate(gradients[0].shape)]
-        gradients = [np.where(defined.reshape(kept), part, part.dtype.type(math.nan)) for part in gradients]
-    back = np.argsort(memory)
-    shape = [values.shape[k] for k in memory]
-    boxes: list[Array] = [part.reshape(shape).transpose(back) for part in gradients]
-    if len(boxes) == 1:
-        return boxes[0]
-    stacked: Array = np.stack(boxes, axis=-1) if memory == sorted(memory) else np.stack([box.T for box in boxes]).T
-    return stacked

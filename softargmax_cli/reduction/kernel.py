@@ -30,7 +30,8 @@ def block_sums(
         maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
         weights; moment (a, s): Σ w (i − hard); second_moment (a, s): of squares; value_moment, value_second (a, s):
         likewise of values; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local maxima beyond
-        the radius (see `Formulas.modes`), 0 without one; nans (s,): how many there are, where the layout is careful.
+        the radius (see `Formulas.modes`), 0 without one; nans (s,): how many there are, where the layout is careful;
+        weight, alone: shaped as the block.
     All are floats but the maximum of integers. NaNs count as absent where the layout is careful; else the total of
     their slice, or the mass where there is no window, is NaN, as it is for negative "probs".
     """
@@ -64,6 +65,8 @@ def block_sums(
         if "total" in layout.outputs:
             results["total"] = block.sum(weight)
         weight = ops.SelectV2(condition=block.beyond(hard, layout.window), t=np.zeros((), layout.precision), e=weight)
+    if layout.outputs == ("weight",):
+        return [weight]
     tiles = block.cut(weight)
     mass = block.within(tiles)
     results["mass"] = block.across(mass)

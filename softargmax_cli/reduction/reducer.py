@@ -213,9 +213,7 @@ def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]
     axes come in the order of the memory; the reduced axes are named in the order of the array, by which positions are
     compared.
     """
-    memory = memory_order(values)
-    if len(axes) + sum(1 for kept, _ in groupby(k not in axes for k in memory) if kept) > HIGHEST_RANK:
-        memory = [k for k in memory if k not in axes] + [k for k in memory if k in axes]
+    memory = _order(values, axes)
     values = np.ascontiguousarray(values.transpose(memory))
     shape: list[int] = []
     place: dict[int, int] = {}
@@ -228,6 +226,21 @@ def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]
         elif (length := math.prod(lengths)) != 1:
             shape.append(length)
     return values.reshape(shape), tuple(place[axis] for axis in sorted(place))
+
+
+def unfold(part: Array, values: Array, axes: Sequence[int]) -> Array:
+    """Put an array that is shaped as `collapse` shapes `values` into the shape of these."""
+    memory = _order(values, axes)
+    whole: Array = part.reshape([values.shape[k] for k in memory]).transpose(np.argsort(memory))
+    return whole
+
+
+def _order(values: Array, axes: Sequence[int]) -> list[int]:
+    """Return the axes in the order in which `collapse` puts them."""
+    memory = memory_order(values)
+    if len(axes) + sum(1 for kept, _ in groupby(k not in axes for k in memory) if kept) > HIGHEST_RANK:
+        memory = [k for k in memory if k not in axes] + [k for k in memory if k in axes]
+    return memory
 
 
 def memory_order(values: Array) -> list[int]:

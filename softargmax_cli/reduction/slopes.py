@@ -1,32 +1,26 @@
-"""The gradients of all slices of an input, block by block, and how large each is.
-
-Where a block holds whole slices it is reduced and differentiated while it is in the cache. Where it does not, the
-blocks of a slice are read once for its maximum, mass and moments, a second time for these where a window depends on
-the maximum, and once more for the gradient.
-"""
+"""The gradients of all slices of an input, block by block, and how large each is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.box_reducer import BoxReducer
+from softargmax_cli.reduction.arrays import ArrayStream, Write
+from softargmax_cli.reduction.box_reducer import Derived
 from softargmax_cli.reduction.budget import Needs, bytes_reduced
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.gradient import BlockDifferentiator, BoxDifferentiator, By, Slope, joined
+from softargmax_cli.reduction.gradient import BlockDifferentiator, By, Slope
 from softargmax_cli.reduction.order import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State
-from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -74,10 +68,6 @@ class SlopeSummary(Summary):
         return {"slices": self.slices, **finite, "vanished": self.vanished, "undefined": self.undefined}
 
 
-Write = Callable[[Sequence[int], Array], None]
-"""Takes the gradient by the scores of a box of the input that begins at a position."""
-
-
 def differentiate(
     source: Readable,
     problem: Problem,
@@ -98,9 +88,12 @@ def differentiate(
     those of `engine.reduce`. The source must not be `sequential` where `GRADIENT` says `must_seek`.
     """
     reducer = BlockDifferentiator(problem, runtime)
-    stream = _SlopeStream(
-        source, problem, reducer, memory, advance, note, scratch, by=by, write=write, vanished=vanished
-    )
+
+    def derive(values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
+        return reducer.slope(values, start, known, by, keep=write is not None, compiled=compiled)
+
+    finish = partial(_with, vanished=vanished)
+    stream = ArrayStream(source, problem, reducer, memory, advance, note, scratch, GRADIENT, derive, write, finish)
     for (slices,) in stream.slices():
         yield slices
 
@@ -122,92 +115,16 @@ GRADIENT = Needs(
 """The memory and passes that `differentiate` needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class _SlopePart(Part):
-    """A block after it was differentiated."""
-
-    slope: Slope | None = None
-    """Where other blocks hold the rest of the slices."""
-    gradient: Array | None = None
-    """By the scores, where anybody wants it."""
-
-
-class _SlopeStream(Stream):
-    """A differentiation on its way through one input."""
-
-    def __init__(
-        self,
-        source: Readable,
-        problem: Problem,
-        differentiator: BlockDifferentiator,
-        memory: int,
-        advance: Callable[[int], None],
-        note: Callable[[str], None],
-        scratch: Scratch | None,
-        *,
-        by: By,
-        write: Write | None,
-        vanished: float,
-    ) -> None:
-        super().__init__(source, [problem], [differentiator], memory, advance, note, scratch, GRADIENT)
-        self.differentiator: BlockDifferentiator | BoxDifferentiator = differentiator
-        if isinstance(self.reducers[0], BoxReducer):
-            self.differentiator = BoxDifferentiator(differentiator, problem, source.order, self.elements)
-        self.by, self.write, self.vanished = by, write, vanished
-        self.row = 0
-        """The next row of a table to be written."""
-
-    def _parts(
-        self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
-    ) -> Iterator[Part]:
-        for part in super()._parts(work, blocks, known):
-            if self.write is not None and isinstance(part, _SlopePart) and part.gradient is not None:
-                self.write((self.row, 0) if self.problem.shape[0] is None else part.block.start, part.gradient)
-                self.row += part.rows
-            yield part
-
-    def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
-        (state,) = part.states
-        slope, gradient = self._slope(values, block, state, compiled)
-        (slices,) = self._finish([state], block, part.ids, partial(self._with, slope=slope))
-        if len(values) > part.rows:
-            slices, gradient = slices.part(0, part.rows), None if gradient is None else gradient[: part.rows]
-        return _SlopePart(part.block, part.nbytes, part.rows, misfit=part.misfit, answers=[slices], gradient=gradient)
-
-    def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
-        for column in plan.boxes():
-            found, ids = self._found(column)
-            if self.problem.window is not None:
-                found = self._completed(column, found)
-            slope: Slope | None = None
-            for part in self._parts(self._differentiate, column, found):
-                assert isinstance(part, _SlopePart)
-                assert part.slope is not None
-                slope = joined(slope, part.slope)
-            assert slope is not None
-            yield column[-1], self._finish(found, column[-1], ids, partial(self._with, slope=slope))
-
-    def _differentiate(self, task: Task) -> Part:
-        """Differentiate a block whose slices' state is known."""
-        values = self._load(task).values
-        assert task.known is not None
-        slope, gradient = self._slope(values, task.block, task.known[0], task.compiled)
-        return _SlopePart(task.block, task.pending.nbytes, len(values), slope=slope, gradient=gradient)
-
-    def _slope(self, values: Array, block: Block, state: State, compiled: bool) -> tuple[Slope, Array | None]:
-        """Return what the gradient over a block is like, and where anybody wants it the gradient by its scores."""
-        keep = self.write is not None
-        return self.differentiator.slope(values, block.start, state, self.by, keep=keep, compiled=compiled)
-
-    def _with(self, slices: Slices, slope: Slope) -> Slices:
-        """Add to slices, in the order of the file, what their gradients are like."""
-        if slope.by_beta is not None:
-            norm = np.sqrt((slope.by_beta**2).sum(axis=0))
-            least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
-        else:
-            least, largest = slope.least, slope.largest
-            norm = np.maximum(np.sqrt(slope.squares), np.maximum(-least, largest))  # whose square may be lost
-        columns = {name: slices.columns[name] for name in FREE}
-        columns |= {"norm": norm, "min": least, "max": largest, "vanished": norm < self.vanished}
-        columns |= {} if slope.by_beta is None else {"gradient": slope.by_beta}
-        return replace(slices, columns=columns)
+def _with(slope: Slope | None, slices: Slices, vanished: float) -> Slices:
+    """Add to slices, in the order of the file, what their gradients are like."""
+    assert slope is not None
+    if slope.by_beta is not None:
+        norm = np.sqrt((slope.by_beta**2).sum(axis=0))
+        least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
+    else:
+        least, largest = slope.least, slope.largest
+        norm = np.maximum(np.sqrt(slope.squares), np.maximum(-least, largest))  # whose square may be lost
+    columns = {name: slices.columns[name] for name in FREE}
+    columns |= {"norm": norm, "min": least, "max": largest, "vanished": norm < vanished}
+    columns |= {} if slope.by_beta is None else {"gradient": slope.by_beta}
+    return replace(slices, columns=columns)

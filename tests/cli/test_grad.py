@@ -82,7 +82,12 @@ def test_by_beta(inside: Inside) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "axis", "axes", "order"),
-    [((4, 300), "-1", (1,), "F"), ((300, 4), "0", (0,), "C"), ((2, 3, 20, 9), "-1,-2", (3, 2), "F")],
+    [
+        ((4, 300), "-1", (1,), "F"),
+        ((300, 4), "0", (0,), "C"),
+        ((2, 3, 20, 9), "-1,-2", (3, 2), "F"),
+        ((2, 3, 2, 3, 2, 3), "0,2,4", (0, 2, 4), "C"),
+    ],
 )
 def test_files_of_every_order(inside: Inside, shape: tuple[int, ...], axis: str, axes: Any, order: Any) -> None:
     x = np.random.default_rng(2).normal(size=shape)

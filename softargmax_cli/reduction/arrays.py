@@ -1,0 +1,97 @@
+"""Arrays of the input's shape, made of its blocks beside the slices: gradients, and weights.
+
+Where a block holds whole slices, its array is made while it is in the cache. Where it does not, the blocks of a slice
+are read once for its maximum, mass and moments, a second time for these where a window depends on the maximum, and once
+more for the array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.box_reducer import BoxReducer, Derive
+from softargmax_cli.reduction.budget import Needs
+from softargmax_cli.reduction.gradient import Slope, joined
+from softargmax_cli.reduction.order import Scratch
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.reducer import Array, Reducer
+from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
+
+Write = Callable[[Sequence[int], Array], None]
+"""Takes the array of a box of the input that begins at a position."""
+Finish = Callable[[Slope | None, Slices], Slices]
+"""Adds to slices what is known of them beside their state."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ArrayPart(Part):
+    """A block after its array was made."""
+
+    slope: Slope | None = None
+    """Where other blocks hold the rest of the slices."""
+    array: Array | None = None
+
+
+class ArrayStream(Stream):
+    """An input on its way to an array of its shape; `write` is given the boxes, from the caller's thread, in order."""
+
+    def __init__(
+        self,
+        source: Readable,
+        problem: Problem,
+        reducer: Reducer,
+        memory: int,
+        advance: Callable[[int], None],
+        note: Callable[[str], None],
+        scratch: Scratch | None,
+        needs: Needs,
+        derive: Derive,
+        write: Write | None,
+        finish: Finish = lambda slope, slices: slices,
+    ) -> None:
+        super().__init__(source, [problem], [reducer], memory, advance, note, scratch, needs)
+        first = self.reducers[0]
+        self.derive = partial(first.derived, derive) if isinstance(first, BoxReducer) else derive
+        self.write, self.finish = write, finish
+        self.row = 0
+        """The next row of a table to be written."""
+
+    def _parts(
+        self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
+    ) -> Iterator[Part]:
+        for part in super()._parts(work, blocks, known):
+            if self.write is not None and isinstance(part, _ArrayPart) and part.array is not None:
+                self.write((self.row, 0) if self.problem.shape[0] is None else part.block.start, part.array)
+                self.row += part.rows
+            yield part
+
+    def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
+        (state,) = part.states
+        slope, array = self.derive(values, block.start, state, compiled)
+        (slices,) = self._finish([state], block, part.ids, partial(self.finish, slope))
+        if len(values) > part.rows:
+            slices, array = slices.part(0, part.rows), None if array is None else array[: part.rows]
+        return _ArrayPart(part.block, part.nbytes, part.rows, misfit=part.misfit, answers=[slices], array=array)
+
+    def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
+        for column in plan.boxes():
+            found, ids = self._found(column)
+            if self.problem.window is not None:
+                found = self._completed(column, found)
+            slope: Slope | None = None
+            for part in self._parts(self._derived, column, found):
+                assert isinstance(part, _ArrayPart)
+                slope = joined(slope, part.slope)
+            yield column[-1], self._finish(found, column[-1], ids, partial(self.finish, slope))
+
+    def _derived(self, task: Task) -> Part:
+        """Make the array of a block whose slices' state is known."""
+        values = self._load(task).values
+        assert task.known is not None
+        slope, array = self.derive(values, task.block.start, task.known[0], task.compiled)
+        return _ArrayPart(task.block, task.pending.nbytes, len(values), slope=slope, array=array)

@@ -1,0 +1,72 @@
+"""The weights of all entries of an input, p = softmax(β·x) of each slice, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from softargmax_cli.reduction.arrays import ArrayStream, Write
+from softargmax_cli.reduction.box_reducer import Derived
+from softargmax_cli.reduction.budget import Needs, bytes_reduced
+from softargmax_cli.reduction.order import Scratch
+from softargmax_cli.reduction.problem import FURTHEST, Problem
+from softargmax_cli.reduction.readable import Readable
+from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, needs_care, unfold
+from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.state import State
+
+if TYPE_CHECKING:
+    from softargmax_cli.tensorflow.base import Runtime
+
+
+def weigh(
+    source: Readable,
+    problem: Problem,
+    runtime: Runtime,
+    *,
+    write: Write,
+    memory: int,
+    advance: Callable[[int], None] = lambda nbytes: None,
+    note: Callable[[str], None] = lambda text: None,
+    scratch: Scratch | None = None,
+) -> Iterator[Slices]:
+    """Yield all slices, in row-major order; `write` is given the weights of boxes, in the order of the file.
+
+    Weights sum to 1 over the entries of a slice that count; they are 0 outside a window and for NaN that is left out,
+    NaN in slices without an answer. They have the shape of the boxes, and the problem's precision. The rest, and the
+    errors, are those of `engine.reduce`. The source must not be `sequential` where `WEIGHTS` says `must_seek`.
+    """
+    reducer = _BlockWeigher(problem, runtime)
+    stream = ArrayStream(source, problem, reducer, memory, advance, note, scratch, WEIGHTS, reducer.weights, write)
+    for (slices,) in stream.slices():
+        yield slices
+
+
+WEIGHTS = Needs(
+    lambda source, problem: 2 * bytes_reduced(source, problem) + 4 * problem.precision.itemsize,
+    lambda problem: 2 if problem.window is None else 3,
+    of_results=lambda source, problem: -(-2 * problem.precision.itemsize // source.dtype.itemsize),
+)
+"""The memory and passes that `weigh` needs: weights are there twice, and wait to be written."""
+
+
+class _BlockWeigher(BlockReducer):
+    """Reduce blocks, and weigh them when maximum and mass of their slices are known."""
+
+    def weights(self, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
+        """Return the weights of a block, in its shape; see `box_reducer.Derive`."""
+        problem = self._problem
+        x, axes = collapse(values, problem.axes)
+        layout = self._layout(x, axes, ["weight"], problem.window)
+        layout = replace(layout, known=True, careful=needs_care(values, known))
+        lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
+        margin = min(problem.radius, FURTHEST) + 1  # further away, all is as far
+        hard = known.hard - np.array([start[axis] for axis in problem.ascending])[:, None]
+        hard = np.clip(hard, -margin, lengths - 1 + margin).astype(problem.precision)
+        (weight,) = self._function(layout, 0, compiled)(x, self._beta, known.maximum, *hard)
+        kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
+        mass = np.where(known.mass > 0, known.mass, np.nan).astype(problem.precision).reshape(kept)
+        return None, unfold(weight / mass, values, problem.axes)
