@@ -56,7 +56,7 @@ NEEDS = {"onnx": ["tf2onnx", "onnxruntime"], "tflite": ["ai_edge_litert"], "jax"
 def run(folder: Path, code: str, backend: str = "tensorflow") -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=110
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -23,8 +23,6 @@ with warnings.catch_warnings():  # what third parties deprecate is theirs to men
 
 from softargmax_cli.errors import SoftArgmaxError
 
-pytestmark = pytest.mark.sampled(4)
-
 Array = npt.NDArray[Any]
 
 KINDS: list[Any] = ["scores", "probs", "cost"]
@@ -91,7 +89,7 @@ def cases(draw: st.DrawFn) -> tuple[Array, dict[str, Any]]:
 
 
 @given(cases())
-@settings(max_examples=150, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_all_options_together_against_the_oracle(case: tuple[Array, dict[str, Any]]) -> None:
     x, asked = case
     axes, coords = asked["axes"], asked["coords"]
@@ -108,31 +106,24 @@ def test_all_options_together_against_the_oracle(case: tuple[Array, dict[str, An
     check(got, x, **asked)
 
 
-@pytest.mark.parametrize("shape", [(3, 1000), (2, 40, 60)])
-@pytest.mark.parametrize("coords", COORDS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_long_axes_are_summed_in_tiles(shape: tuple[int, ...], coords: Any, dtype: str) -> None:
-    x, axes = scores(shape, "scores").astype(dtype), tuple(range(1, len(shape)))
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "coords"), [((3, 1000), "values"), ((2, 40, 60), "index")])
+def test_long_axes_are_summed_in_tiles(shape: tuple[int, ...], coords: Any) -> None:
+    x, axes = scores(shape, "scores").astype("f4"), tuple(range(1, len(shape)))
     values = places(shape, axes) if coords == "values" else None
-    got = softargmax(
-        x,
-        0.01,
-        axes,
-        coords="index" if coords == "values" else coords,
-        values=values if values is None or len(axes) > 1 else values[0],
-    )
+    got = softargmax(x, 0.01, axes, values=values if values is None else values[0])
     check(got, x, axes, 0.01, "scores", coords, None)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("axis", "more"),
+    ("mode", "dtype", "axis", "more"),
     [
-        (-1, {}),
-        (1, {"kind": "cost", "coords": "centers"}),
-        ((2, 1), {"window": 1, "coords": "corners"}),
-        ((0, 2), {"kind": "probs", "values": [[3.0, 1.0], [0.0, 1.0, 4.0, 9.0, 16.0]]}),
+        ("eager", "float16", -1, {}),
+        ("graph", "bfloat16", 1, {"kind": "cost", "coords": "centers"}),
+        ("xla", "float32", (2, 1), {"window": 1, "coords": "corners"}),
+        ("xla", "float64", (0, 2), {"kind": "probs", "values": [[3.0, 1.0], [0.0, 1.0, 4.0, 9.0, 16.0]]}),
+        ("graph", "float32", (2, 1), {"window": 1, "coords": "corners"}),
     ],
 )
 def test_modes_and_dtypes_give_one_answer(mode: str, dtype: str, axis: Any, more: dict[str, Any]) -> None:
@@ -145,19 +136,16 @@ def test_modes_and_dtypes_give_one_answer(mode: str, dtype: str, axis: Any, more
     np.testing.assert_allclose(tf.cast(got, tf.float64), want, atol=4e-6, rtol=2 * ROUNDING[dtype])
 
 
-@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("known", "axis", "static"),
+    ("mode", "known", "axis", "static"),
     [
-        ((None, 6), -1, (None,)),
-        ((None, 6, 4), (2, 1), (None, 2)),
-        ((None, 6, None), 1, (None, None)),
-        ((4, None, 6, None), (2, 0), (None, None, 2)),
-        ((5, None, 4), (0, 2), (None, 2)),
+        ("graph", (None, 6), -1, (None,)),
+        ("xla", (None, 6, 4), (2, 1), (None, 2)),
+        ("graph", (4, None, 6, None), (2, 0), (None, None, 2)),
     ],
 )
-@pytest.mark.parametrize("unknown", [0, 1, 3])
-def test_lengths_that_are_not_known(mode: str, known: Any, axis: Any, static: Any, unknown: int) -> None:
+def test_lengths_that_are_not_known(mode: str, known: Any, axis: Any, static: Any) -> None:
     traced = []
 
     def call(x: Any) -> Any:
@@ -166,20 +154,22 @@ def test_lengths_that_are_not_known(mode: str, known: Any, axis: Any, static: An
         return soft
 
     signature = [tf.TensorSpec(known, tf.float32)]
-    x = scores(tuple(unknown if n is None else n for n in known), "scores").astype("f4")
-    got = tf.function(call, input_signature=signature, jit_compile=mode == "xla")(x)
-    assert traced[0] == static
-    assert tuple(got.shape) == tuple(unknown if n is None else n for n in static)
-    np.testing.assert_allclose(got, softargmax(x, 3.0, axis), atol=1e-5)
+    compiled = tf.function(call, input_signature=signature, jit_compile=mode == "xla")
+    for unknown in (0, 3):
+        x = scores(tuple(unknown if n is None else n for n in known), "scores").astype("f4")
+        got = compiled(x)
+        assert traced[0] == static
+        assert tuple(got.shape) == tuple(unknown if n is None else n for n in static)
+        np.testing.assert_allclose(got, softargmax(x, 3.0, axis), atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(0, 5), (3, 0, 5), (0, 0, 5)])
-def test_no_slices_at_all(shape: tuple[int, ...]) -> None:
-    with tf.GradientTape() as tape:
-        x = tf.Variable(tf.zeros(shape))
-        soft = softargmax(x)
-    assert tuple(soft.shape) == shape[:-1]
-    assert tuple(tape.gradient(soft, x).shape) == shape
+def test_no_slices_at_all() -> None:
+    for shape in ((0, 5), (3, 0, 5)):
+        with tf.GradientTape() as tape:
+            x = tf.Variable(tf.zeros(shape))
+            soft = softargmax(x)
+        assert tuple(soft.shape) == shape[:-1]
+        assert tuple(tape.gradient(soft, x).shape) == shape
 
 
 def test_one_slice_gives_a_number() -> None:
@@ -187,31 +177,15 @@ def test_one_slice_gives_a_number() -> None:
     assert softargmax([[0.0, 5.0], [0.0, 0.0]], axis=(1, 0)).numpy().tolist() == [1, 0]
 
 
-def test_one_axis_in_a_list_is_one_axis() -> None:
-    assert softargmax(tf.zeros((2, 3)), axis=[-1]).shape == (2,)
-
-
-@pytest.mark.parametrize(
-    "beta",
-    [3, 3.0, np.float32(3), np.array(3.0), tf.constant(3), tf.constant(3.0, tf.float64), tf.Variable(3.0)],
-    ids=lambda beta: type(beta).__name__,
-)
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_ways_to_say_beta(beta: Any, dtype: str) -> None:
-    x = tf.cast([[1.0, 0.5, 0.25]], dtype)
-    want = softargmax(tf.cast(x, tf.float64), 3.0)
-    np.testing.assert_allclose(tf.cast(softargmax(x, beta), tf.float64), want, rtol=2 * ROUNDING[dtype] + 1e-6)
-
-
-@pytest.mark.parametrize("temperature", [0.25, np.float32(0.25), tf.constant(0.25)])
-def test_temperature_is_the_inverse_of_beta(temperature: Any) -> None:
-    assert softargmax([[1.0, 0.5, 0.25]], temperature=temperature) == softargmax([[1.0, 0.5, 0.25]], 4.0)
-
-
-@pytest.mark.parametrize("beta", [1e-300, 1e300])
-def test_a_beta_that_a_float32_cannot_hold(beta: float) -> None:
-    x = np.array([[1.0, 0.5, 0.25, 1.0]], "f4")
-    np.testing.assert_allclose(softargmax(x, beta), exact(x, -1, beta).soft[0], rtol=1e-6)
+def test_ways_to_say_beta() -> None:
+    x = tf.constant([[1.0, 0.5, 0.25]])
+    want = softargmax(tf.cast(x, tf.float64), 4.0)
+    for beta in (4, np.float32(4), np.array(4.0), tf.constant(4), tf.constant(4.0, tf.float64), tf.Variable(4.0)):
+        np.testing.assert_allclose(softargmax(x, beta), want, rtol=1e-6)
+    for temperature in (0.25, np.float32(0.25), tf.constant(0.25)):
+        np.testing.assert_allclose(softargmax(x, temperature=temperature), want, rtol=1e-6)
+    for beta in (1e-300, 1e300):  # which a float32 cannot hold
+        np.testing.assert_allclose(softargmax(x, beta), exact(x.numpy(), -1, beta).soft[0], rtol=1e-6)
 
 
 def test_probabilities_have_no_beta() -> None:
@@ -232,25 +206,22 @@ EDGES: dict[str, Callable[[Any], Array]] = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("scores", EDGES)
-@pytest.mark.parametrize("shape", [(4096,), (4093,), (64, 64)], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "scores", "shape"),
+    [("xla", "a maximum far from the mean", (4093,)), ("xla", "flat", (64, 64)), ("eager", "noise", (64, 64))],
+    ids=str,
+)
 def test_single_precision_of_slices_of_4096(mode: str, scores: str, shape: tuple[int, ...]) -> None:
     """In the last axes and in the first, which are summed in other orders."""
     x = EDGES[scores](math.prod(shape)).astype("f4").reshape(shape)
-    for axes in (tuple(range(1, 1 + len(shape))), tuple(range(len(shape)))):
+    for axes, beta, coords in (
+        (tuple(range(1, 1 + len(shape))), 1.0, "index"),
+        (tuple(range(len(shape))), 0.2, "corners"),
+    ):
         slices = np.stack([x, x[..., ::-1], -x], axis=0 if axes[0] else -1)
-        for beta, coords in ((1.0, "index"), (0.2, "corners")):
-            got = MODES[mode](lambda x, a=axes, b=beta, c=coords: softargmax(x, b, a, coords=c))(slices)
-            check(got, slices, axes, beta, "scores", coords, None)
-
-
-def test_what_is_computed_is_rounded_once() -> None:
-    """A heatmap's coordinate in half precision is the double one, rounded."""
-    x = scores((20, 300), "scores").astype("f2")
-    want = softargmax(x.astype("f8"), 0.1).numpy().astype("f2")
-    spacing = np.spacing(want)
-    assert (abs(softargmax(x, 0.1).numpy() - want) <= spacing).all()
+        got = MODES[mode](lambda x, a=axes, b=beta, c=coords: softargmax(x, b, a, coords=c))(slices)
+        check(got, slices, axes, beta, "scores", coords, None)
 
 
 def test_the_signature_is_the_documented_one() -> None:
@@ -295,7 +266,7 @@ def test_arguments_without_meaning(arguments: dict[str, Any], said: str) -> None
     assert "--" not in str(caught.value)
 
 
-@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool", "complex64", "string"])
+@pytest.mark.parametrize("dtype", ["int32", "bool", "complex64", "string"])
 def test_dtypes_without_a_gradient(dtype: str) -> None:
     x = tf.constant([["a"]]) if dtype == "string" else tf.cast(tf.zeros((2, 3)), dtype)
     with pytest.raises(TypeError, match=f"^softargmax: x is {dtype}, not one of float16, bfloat16, float32, float64"):

@@ -11,8 +11,6 @@ import numpy.typing as npt
 import pytest
 from oracle import softargmax as exact
 
-pytestmark = pytest.mark.sampled(4)
-
 with warnings.catch_warnings():  # what third parties deprecate is theirs to mend
     warnings.simplefilter("ignore")
     import tensorflow as tf
@@ -25,17 +23,11 @@ SHAPE = (2, 4, 3, 5)
 BETA = 1.7
 CASES: dict[str, dict[str, Any]] = {
     "last": {"axis": -1},
-    "first": {"axis": 0},
-    "two": {"axis": (1, 3)},
     "two, turned": {"axis": (3, 1), "coords": "corners"},
     "all": {"axis": (2, 0, 3, 1)},
-    "cost": {"axis": 1, "kind": "cost"},
     "cost, two": {"axis": (3, 2), "kind": "cost", "coords": "centers"},
-    "probs": {"axis": 3, "kind": "probs"},
     "probs, two": {"axis": (1, 2), "kind": "probs", "coords": "corners"},
-    "values": {"axis": 3, "values": [5.0, -2.0, 0.5, 9.0, 1.0]},
     "values, two": {"axis": (2, 1), "values": [[1.0, 4.0, 9.0], [7.0, -1.0, 2.0, 0.0]]},
-    "window": {"axis": 3, "window": 1},
     "window, two": {"axis": (1, 3), "window": 1, "coords": "centers"},
     "window, probs": {"axis": 3, "window": 2, "kind": "probs"},
     "window, values, cost": {"axis": 3, "window": 1, "kind": "cost", "values": [5.0, -2.0, 0.5, 9.0, 1.0]},
@@ -111,27 +103,10 @@ def test_autodiff_agrees_with_the_formula(case: dict[str, Any]) -> None:
         np.testing.assert_allclose(by_beta, want_beta, atol=1e-12, rtol=1e-11)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_autodiff_agrees_with_finite_differences(case: dict[str, Any]) -> None:
-    x = scores(case.get("kind", "scores"))
-    towards = result_like(x, case)
-    by_x, by_beta = tape_gradients(x, BETA, towards, case)
-
-    h = 1e-5
-    steps = h * np.eye(x.size).reshape(-1, *x.shape)
-    axis = case["axis"]
-    further = {**case, "axis": tuple(k % x.ndim + 1 for k in axis) if isinstance(axis, tuple) else axis % x.ndim + 1}
-    ahead, behind = (softargmax(x + side * steps, BETA, **further).numpy() for side in (1, -1))
-    slopes = ((ahead - behind) * towards).reshape(x.size, -1).sum(1) / (2 * h)
-    np.testing.assert_allclose(by_x.reshape(-1), slopes, atol=2e-8, rtol=1e-6)
-
-    if by_beta is not None:
-        ahead, behind = (softargmax(x, BETA + side * h, **case).numpy() for side in (1, -1))
-        np.testing.assert_allclose(by_beta, ((ahead - behind) * towards).sum() / (2 * h), atol=2e-8, rtol=1e-6)
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_single_precision_and_xla_give_that_gradient_too(case: dict[str, Any]) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["last", "cost, two", "window, probs", "window, values, cost"])
+def test_single_precision_and_xla_give_that_gradient_too(name: str) -> None:
+    case = CASES[name]
     x = scores(case.get("kind", "scores"))
     towards = result_like(x, case)
     want, _ = tape_gradients(x, BETA, towards, case)
@@ -148,15 +123,11 @@ def test_single_precision_and_xla_give_that_gradient_too(case: dict[str, Any]) -
     np.testing.assert_allclose(got, want, atol=3e-5, rtol=3e-4)
 
 
-@pytest.mark.parametrize("n", [1000, 40 * 50])
-def test_long_axes_have_the_same_gradient(n: int) -> None:
+def test_long_axes_have_the_same_gradient() -> None:
     """Their sums are taken in tiles."""
-    x = np.random.default_rng(1).normal(size=(2, n)).astype("f4")
-    case: dict[str, Any] = {"axis": 1}
-    if n == 2000:
-        x, case = x.reshape(2, 40, 50), {"axis": (2, 1)}
-    towards = np.ones((2,) if n == 1000 else (2, 2))
-    want, _ = formula(x.astype("f8"), 2.0, towards, case)
+    x = np.random.default_rng(1).normal(size=(2, 40, 50)).astype("f4")
+    case: dict[str, Any] = {"axis": (2, 1)}
+    want, _ = formula(x.astype("f8"), 2.0, np.ones((2, 2)), case)
     with tf.GradientTape() as tape:
         variable = tf.Variable(x)
         soft = softargmax(variable, 2.0, **case)
@@ -198,11 +169,15 @@ MASKED = [
 ]
 
 
-@pytest.mark.parametrize("window", [None, 0, 1, 3])
-@pytest.mark.parametrize("coords", ["index", "corners", "values"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("beta", [1e-3, 2.0, 1e4])
-@pytest.mark.parametrize("kind", ["scores", "cost"])
+@pytest.mark.parametrize(
+    ("window", "coords", "dtype", "beta", "kind"),
+    [
+        (None, "index", "float32", 1e4, "scores"),
+        (0, "corners", "float64", 2.0, "scores"),
+        (1, "values", "float32", 1e-3, "cost"),
+        (3, "index", "float64", 1e4, "cost"),
+    ],
+)
 def test_masks_of_minus_infinity(window: int | None, coords: Any, dtype: str, beta: float, kind: Any) -> None:
     sign = -1 if kind == "cost" else 1
     more: dict[str, Any] = {"coords": coords, "window": window}
@@ -222,8 +197,7 @@ def test_masks_of_minus_infinity(window: int | None, coords: Any, dtype: str, be
     assert not gradients[0][1].numpy()[np.isinf(masked)].any()
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
-@pytest.mark.parametrize("window", [None, 1])
+@pytest.mark.parametrize(("mode", "window"), [("eager", 1), ("xla", None)])
 def test_slices_without_an_answer_are_nan_and_do_not_pull(mode: str, window: int | None) -> None:
     nan, inf = math.nan, math.inf
     x = np.array([[-inf] * 4, [nan, 1, 2, 3], [nan] * 4, [-inf, nan, inf, 0], [1, 2, 3, 4]], "f4")
@@ -235,7 +209,7 @@ def test_slices_without_an_answer_are_nan_and_do_not_pull(mode: str, window: int
             loss = tf.reduce_mean((soft - 1.0) ** 2)  # NaN itself
         return soft, *tape.gradient(loss, [x, beta])
 
-    run = {"eager": pull, "graph": tf.function(pull), "xla": tf.function(pull, jit_compile=True)}[mode]
+    run = pull if mode == "eager" else tf.function(pull, jit_compile=True)
     soft, by_x, by_beta = run(tf.constant(x), tf.constant(2.0))
     np.testing.assert_array_equal(np.isnan(soft), [True, True, True, True, False])
     assert not by_x.numpy()[:4].any()

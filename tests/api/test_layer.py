@@ -21,16 +21,14 @@ with warnings.catch_warnings():  # what third parties deprecate is theirs to men
 
 from softargmax_cli.errors import InputError, OptionError
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.slow
 
 Array = npt.NDArray[Any]
 
 CONFIGS: list[dict[str, Any]] = [
     {},
-    {"axis": 1, "temperature": 0.25},
     {"axis": (2, 1), "coords": "corners"},
     {"axis": [1, 2], "kind": "cost", "window": 2, "trainable_beta": True},
-    {"axis": -1, "values": np.array([1.0, 2.0, 4.0])},
     {"axis": (-1, 1), "values": [(1.0, 2.0, 4.0), range(5)]},
     {"kind": "probs", "name": "expected", "dtype": "float64"},
 ]
@@ -42,7 +40,6 @@ def calm() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-    keras.backend.clear_session()
 
 
 def scores(*shape: int, seed: int = 0) -> Array:
@@ -91,24 +88,22 @@ def test_models_of_any_batch() -> None:
             np.testing.assert_allclose(model.predict(x, batch_size=2, verbose=0), want, atol=1e-5)
 
 
-@pytest.mark.parametrize("trainable", [False, True])
-def test_a_saved_model_gives_the_same_numbers(tmp_path: Path, trainable: bool) -> None:
+def test_a_saved_model_gives_the_same_numbers(tmp_path: Path) -> None:
     model = keras.Sequential(
         [
             keras.Input((8, 6, 1)),
             keras.layers.Conv2D(2, 3, padding="same"),
-            SoftArgmax(axis=(2, 1), beta=2.0, trainable_beta=trainable, values=[range(6), np.arange(8) ** 2]),
+            SoftArgmax(axis=(2, 1), beta=2.0, trainable_beta=True, values=[range(6), np.arange(8) ** 2]),
         ]
     )
-    if trainable:
-        model.layers[-1].log_beta.assign(math.log(7.5))
+    model.layers[-1].log_beta.assign(math.log(7.5))
     x = scores(3, 8, 6, 1)
     model.save(tmp_path / "model.keras")
     model.save(tmp_path / "model.h5")
     for name in ("model.keras", "model.h5"):
         loaded = keras.saving.load_model(tmp_path / name)
         np.testing.assert_array_equal(loaded(x), model(x))
-        assert loaded.layers[-1].beta == model.layers[-1].beta == pytest.approx(7.5 if trainable else 2.0)
+        assert loaded.layers[-1].beta == model.layers[-1].beta == pytest.approx(7.5)
         assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
 
 
@@ -131,17 +126,7 @@ def test_mixed_precision() -> None:
         keras.mixed_precision.set_dtype_policy("float32")
 
 
-def test_a_beta_of_half_precision_is_stored_as_a_whole_one() -> None:
-    layer = SoftArgmax(dtype="float16", trainable_beta=True)
-    layer.build((None, 5))
-    assert layer.beta == pytest.approx(100, rel=1e-6)
-    layer = SoftArgmax(dtype="float64", trainable_beta=True)
-    layer.build((None, 5))
-    assert layer.beta == pytest.approx(100, rel=1e-14)
-
-
-@pytest.mark.parametrize("target", [0.9, 2.5])
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(("target", "jit"), [(0.9, False), (2.5, True)])
 def test_a_trained_beta_goes_where_it_is_pulled(target: float, jit: bool) -> None:
     """The answer is 1, where the maximum is, for large β, and the middle of the axis, 2.5, for small."""
     x = np.tile(np.array([[0.0, 1.0, 0.0, 0.0, 0.0, 0.5]], "f4"), (8, 1))
@@ -149,20 +134,13 @@ def test_a_trained_beta_goes_where_it_is_pulled(target: float, jit: bool) -> Non
     model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=jit)
     layer = model.layers[-1]
     before, betas = layer.beta, []
-    for _ in range(5):
-        model.fit(x, np.full(8, target), epochs=5, verbose=0)
+    for _ in range(3):
+        model.fit(x, np.full(8, target), epochs=3, verbose=0)
         betas.append(layer.beta)
     assert before == 1.0
     assert [before, *betas] == sorted({before, *betas}, reverse=target > 2)
     assert min(betas) > 0
     assert layer.get_config()["beta"] == 1.0
-
-
-def test_a_frozen_layer_keeps_its_beta() -> None:
-    layer = SoftArgmax(trainable_beta=True, trainable=False)
-    layer.build((None, 3))
-    assert layer.trainable_weights == []
-    assert len(layer.non_trainable_weights) == 1
 
 
 @pytest.mark.parametrize(
@@ -200,7 +178,7 @@ def blobs(count: int, seed: int) -> tuple[Array, Array]:
     return pictures[..., None].astype("f4"), centers.astype("f4")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_small_model_learns_keypoints(tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
     model = keras.Sequential(

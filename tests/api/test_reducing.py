@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from command import Inside
 from oracle import FIELDS, PER_AXIS
 from oracle import softargmax as exact
 
@@ -24,7 +22,7 @@ Array = npt.NDArray[Any]
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True, params=["native", "python"])
+@pytest.fixture(autouse=True, params=["native", pytest.param("python", marks=pytest.mark.slow)])
 def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each of the two runtimes."""
     name: str = request.param
@@ -43,9 +41,7 @@ NATIVE = pytest.mark.parametrize("runtime", ["native"], indirect=True)
 
 def run(*arguments: str, cwd: Path) -> None:
     """`softargmax run ...`, which must succeed."""
-    command = [sys.executable, "-m", "softargmax_cli", "run", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
-    subprocess.run(command, check=True, cwd=cwd, env=environment, capture_output=True, timeout=300)
+    assert Inside(cwd)("run", *arguments).code == 0
 
 
 def assert_same(got: Result, file: Path) -> None:
@@ -72,12 +68,12 @@ def test_temperature_is_the_inverse_of_beta() -> None:
 @pytest.mark.parametrize(
     ("shape", "options", "asked"),
     [
-        ((4, 7), ["--beta", "3"], {"beta": 3}),
-        ((4, 7, 5), ["--axis", "0"], {"axis": 0}),
         ((4, 7, 5), ["--axis", "2,0", "--coords", "corners"], {"axis": (2, 0), "coords": "corners"}),
-        ((4, 7, 5), ["--kind", "cost", "--window", "1"], {"kind": "cost", "window": 1}),
-        ((4, 7), ["--values", "v.npy"], {"values": [1, 2, 4, 8, 16, 32, 64]}),
-        ((2, 3), ["--axis", "-2,-1", "--precision", "double"], {"axis": [-2, -1], "precision": "double"}),
+        (
+            (4, 7),
+            ["--values", "v.npy", "--kind", "cost", "--window", "1", "--precision", "double"],
+            {"values": [1, 2, 4, 8, 16, 32, 64], "kind": "cost", "window": 1, "precision": "double"},
+        ),
         ((2, 0, 3), [], {}),
     ],
     ids=str,
@@ -94,7 +90,7 @@ def test_an_npy_file_as_on_the_command_line(
 
 
 @NATIVE
-@pytest.mark.parametrize("options", [[], ["--axis", "0"], ["--axis", "0", "--window", "1"], ["--axis", "1,0"]], ids=str)
+@pytest.mark.parametrize("options", [[], ["--axis", "0", "--window", "1"], ["--axis", "1,0"]], ids=str)
 def test_a_table_with_names_as_on_the_command_line(options: list[str], tmp_path: Path) -> None:
     lines = ["name,cat,dog,owl", *(f"row {k},{k % 7},{k % 5},{k % 3}" for k in range(300))]
     (tmp_path / "x.csv").write_text("\n".join(lines), encoding="utf-8")
@@ -133,7 +129,7 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
             reduce(path, **wrong)  # type: ignore[arg-type]  # which is the point
 
 
-@pytest.mark.parametrize("axis", [-1, 0, (0, 2), (2, 1), (1, 0, 2)])
+@pytest.mark.parametrize("axis", [0, (2, 1)])
 def test_arrays_of_any_memory_order(axis: Any) -> None:
     x = scores(4, 6, 5)
     want = reduce(x, axis=axis)
@@ -222,10 +218,10 @@ def test_what_may_be_a_mistake_is_a_warning() -> None:
         reduce(weights, kind="probs")
 
 
-@pytest.mark.parametrize("memory", ["16MiB", 16 << 20, "1.5 GB"])
-def test_little_memory(memory: Any) -> None:
-    x = scores(2, 3_000_000)
-    assert reduce(x, memory=memory, window=3).hard.tolist() == x.argmax(-1).tolist()
+@NATIVE
+def test_little_memory() -> None:
+    x = scores(2, 1_000_000)
+    assert reduce(x, memory="16MiB", window=3).hard.tolist() == x.argmax(-1).tolist()
 
 
 @pytest.mark.parametrize(

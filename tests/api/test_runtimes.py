@@ -28,7 +28,7 @@ def python(program: str, *, quiet: bool = True) -> list[str]:
         env={**kept, "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=110,
     )
     assert done.returncode == 0, done.stderr
     assert not (quiet and done.stderr)

@@ -25,9 +25,8 @@ def test_a_table_where_nothing_is_asked_for() -> None:
     assert choose_destinations(["a.npy", "-"], None, "table") == [TABLE, TABLE]
 
 
-@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "npy", "npz"])
-def test_a_format_goes_to_standard_output(format: str) -> None:
-    for output in (None, "-"):
+def test_a_format_goes_to_standard_output() -> None:
+    for output, format in ((None, "csv"), ("-", "npz")):
         assert choose_destinations(["a.npy"], output, format) == [Destination("-", format, False)]
 
 
@@ -118,64 +117,34 @@ def test_two_inputs_of_one_name(inputs: list[str], clash: str) -> None:
 # Options
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("200MB", 200_000_000),
-        ("200M", 200_000_000),
-        ("200mb", 200_000_000),
-        ("256MiB", 268_435_456),
-        ("1.5GB", 1_500_000_000),
-        (" 2 GiB ", 2 << 30),
-        ("1T", 10**12),
-        ("16777216", 16 << 20),
-        ("16777216B", 16 << 20),
-    ],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert read_size(text) == size
+def test_sizes_devices_and_delimiters() -> None:
+    sizes = {
+        "200MB": 200_000_000,
+        "200mb": 200_000_000,
+        "1.5GB": 1_500_000_000,
+        " 2 GiB ": 2 << 30,
+        "16777216": 16 << 20,
+    }
+    assert {text: read_size(text) for text in sizes} == sizes
+    for text in ("", "much", "-1GB", "1e9", "inf", "1,5GB", "200 MB of it", "1PB", "GB", "9" * 400):
+        with pytest.raises(typer.BadParameter, match="is no size; write one as 200MB"):
+            read_size(text)
+    for text in ("0", "15MiB", "16MB"):
+        with pytest.raises(typer.BadParameter, match="the least is 16MiB"):
+            read_size(text)
+    assert [read_device(text) for text in ("cpu", "GPU:1", "gpu:12")] == ["cpu", "gpu:1", "gpu:12"]
+    for text in ("", "tpu", "gpu:", "gpu:x", "cpu:0", "gpu:-1", "gpu:0\n"):
+        with pytest.raises(typer.BadParameter, match="choose cpu, gpu or gpu:N"):
+            read_device(text)
+    spelled = {",": ",", "|": "|", "\t": "\t", "tab": "\t", "\\t": "\t", "space": " ", "pipe": "|"}
+    assert {text: read_delimiter(text) for text in spelled} == spelled
+    for text in ("", ",,", '"', "\n", "é", "comma and tab"):
+        with pytest.raises(typer.BadParameter, match="is no delimiter"):
+            read_delimiter(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "much", "-1GB", "1e9", "nan", "inf", "1,5GB", "200 MB of it", "1PB", "GB", "1.GB", "9" * 400, "1GBB"]
-)
-def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no size; write one as 200MB"):
-        read_size(text)
-
-
-@pytest.mark.parametrize("text", ["0", "1", "15MiB", "16MB"])
-def test_sizes_too_small_to_work_in(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="the least is 16MiB"):
-        read_size(text)
-
-
-@pytest.mark.parametrize("text", ["cpu", "gpu", "gpu:0", "gpu:12", "GPU:1", "CPU"])
-def test_devices(text: str) -> None:
-    assert read_device(text) == text.lower()
-
-
-@pytest.mark.parametrize("text", ["", "tpu", "auto", "gpu:", "gpu:x", "gpu0", "cpu:0", "gpu:-1", "gpu:0\n"])
-def test_devices_that_are_none(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="choose cpu, gpu or gpu:N"):
-        read_device(text)
-
-
-def test_delimiters() -> None:
-    assert read_delimiter(None) is None
-    assert [read_delimiter(text) for text in (",", ";", "|", "\t", "tab", "\\t", "space", " ", "pipe")] == [
-        *(",", ";", "|", "\t", "\t", "\t", " ", " ", "|")
-    ]
-
-
-@pytest.mark.parametrize("text", ["", ",,", '"', "\n", "\r", "é", "\udcff", "comma and tab"])
-def test_delimiters_that_are_none(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no delimiter"):
-        read_delimiter(text)
-
-
-@pytest.mark.parametrize("kind", ["scores", "cost"])
-def test_beta_and_temperature(kind: str) -> None:
+def test_beta_and_temperature() -> None:
+    kind = "scores"
     assert inverse_temperature(None, None, kind) == 100.0
     assert inverse_temperature(7.0, None, kind) == 7.0
     assert inverse_temperature(None, 0.25, kind) == 4.0
@@ -184,11 +153,8 @@ def test_beta_and_temperature(kind: str) -> None:
     for temperature in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(typer.BadParameter, match="a finite number above 0"):
             inverse_temperature(None, temperature, kind)
-
-
-def test_weights_have_no_beta() -> None:
     assert inverse_temperature(None, None, "probs") == 100.0  # which nothing uses
-    for beta, temperature in ((1.0, None), (None, 1.0), (100.0, None), (1.0, 1.0), (None, 0.0)):
+    for beta, temperature in ((100.0, None), (None, 1.0)):
         with pytest.raises(typer.BadParameter, match="--kind probs takes weights as they are: they have no --beta"):
             inverse_temperature(beta, temperature, "probs")
 

@@ -33,13 +33,15 @@ print(*sorted(set(sys.modules) - before))
 def test_nothing_is_loaded_before_interrupts_are_provided_for() -> None:
     """In which time Ctrl-C would show a traceback; -S, since what is installed here may load what we do, too."""
     command = [sys.executable, "-S", "-c", FIRST]
-    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        command, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60
+    )
     assert done.stdout.split() == [b"softargmax_cli", b"softargmax_cli.__main__"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_an_interrupt_while_the_program_loads_says_nothing() -> None:
-    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
@@ -47,6 +49,6 @@ def test_an_interrupt_while_the_program_loads_says_nothing() -> None:
 def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
     ignoring = EARLY.replace("class Finder", "signal.signal(signal.SIGINT, signal.SIG_IGN)\nclass Finder")
     command = [sys.executable, "-c", ignoring, "--version"]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"softargmax ")

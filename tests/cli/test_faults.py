@@ -72,6 +72,7 @@ def left_alone(folder: Inside, command: str, when: Callable[[], Done], code: int
             (folder.folder / target).unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WRITING)
 def test_a_full_disk(folder: Inside, what: str) -> None:
     def run() -> Done:
@@ -151,7 +152,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("form", ["npy", "npz", "safetensors", "hdf5", "parquet", "csv", "csv.gz"])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["npy", "npz", "safetensors", "hdf5", "parquet", "csv.gz"])
 def test_a_file_that_changes_while_it_is_read(inside: Inside, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = {**files.ANY_SHAPE, **files.TABLES}[form](SCORES)
     path, compute = inside.folder / "x.bin", NativeFunction.__call__

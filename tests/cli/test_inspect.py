@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import shlex
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,8 +36,7 @@ def works(command: Softargmax, suggestion: str, stdin: bytes | None = None) -> D
     return done
 
 
-@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "<i4", ">i8", "f2", ">f4", "<f8", ">f8"])
-@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(("dtype", "order"), [("?", "C"), ("<i4", "F"), ("f2", "C"), (">f8", "F")])
 def test_arrays(inside: Inside, dtype: str, order: Any) -> None:
     values = (np.arange(60).reshape(3, 4, 5) % 7).astype(dtype).copy(order)
     np.save(inside.folder / "a.npy", values)
@@ -54,20 +51,15 @@ def test_arrays(inside: Inside, dtype: str, order: Any) -> None:
     assert found["delimiter"] is found["header"] is found["id_column"] is None
 
 
-@pytest.mark.parametrize("axis", ["0", "1", "-1", "0,1", "1,2", "0,2"])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize(("axis", "order", "piped"), [("0", "C", True), ("-1", "F", False), ("0,2", "C", False)])
 def test_probabilities_along_any_axis(
     inside: Inside, axis: str, order: Any, piped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("softargmax_cli.reduction.budget.BLOCK", 64)  # slices are cut
     axes = tuple(map(int, axis.split(",")))
     values = np.random.default_rng(0).random((4, 5, 6))
-    values = (values / values.sum(axes, keepdims=True)).copy(order)
-    stored = io.BytesIO()
-    np.save(stored, values)
-    inside.write("p.npy", stored.getvalue())
-    found = seen(inside, "-" if piped else "p.npy", "--axis", axis, stdin=stored.getvalue() if piped else None)
+    np.save(inside.folder / "p.npy", (values / values.sum(axes, keepdims=True)).copy(order))
+    found = seen(inside, "-" if piped else "p.npy", "--axis", axis, stdin=inside.read("p.npy") if piped else None)
     assert found["sums_to_one"] is True
     assert found["slices_checked"] == values.sum(axes).size
     assert "--kind probs" in found["suggestion"]
@@ -77,12 +69,12 @@ def test_probabilities_along_any_axis(
 
 
 def test_one_slice_that_does_not_sum_to_one(inside: Inside) -> None:
-    values = np.full((300_000, 4), 0.25, "f4")
+    values = np.full((3000, 4), 0.25, "f4")
     values[-1] = 0
     inside.save("p.npy", values, "f4")
     found = seen(inside, "p.npy")
-    assert (found["sums_to_one"], found["slices_checked"]) == (False, 300_000)
-    assert "1 of 300,000 slices along axis 1 do not" in inside("inspect", "p.npy").out
+    assert (found["sums_to_one"], found["slices_checked"]) == (False, 3000)
+    assert "1 of 3,000 slices along axis 1 do not" in inside("inspect", "p.npy").out
 
 
 def test_labels_are_no_probabilities(inside: Inside) -> None:
@@ -98,11 +90,6 @@ def test_gaps(inside: Inside) -> None:
     assert (found["nan"], found["inf"], found["negative_inf"]) == (1, 1, 3)
     assert (found["min"], found["max"], found["mean"]) == (1, 4, 2.5)
     assert found["suggestion"] == "softargmax run a.npy --nan omit"
-
-
-def test_a_slice_of_minus_infinity_alone(inside: Inside) -> None:
-    inside.save("a.npy", [[-np.inf] * 3, [2, 3, 4]])
-    assert seen(inside, "a.npy")["suggestion"] == "softargmax run a.npy --nan omit"
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), ()], ids=str)
@@ -134,20 +121,18 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("text", "delimiter", "header", "ids", "options"), TABLES)
-@pytest.mark.parametrize("way", ["file", "gz", "pipe"])
-def test_tables(
-    inside: Inside, text: str, delimiter: str, header: list[str] | None, ids: Any, options: str, way: str
-) -> None:
-    name = inside.write("t.csv.gz", gzip.compress(text.encode())) if way == "gz" else inside.write("t.csv", text)
-    name = "-" if way == "pipe" else name
-    found = seen(inside, name, stdin=text.encode() if way == "pipe" else None)
-    assert found["format"] == ("csv.gz" if way == "gz" else "csv")
-    assert (found["delimiter"], found["header"], found["id_column"]) == (delimiter, header, ids)
-    assert found["shape"][0] == text.count("\n") - (header is not None)
-    assert (found["dtype"], found["order"]) == ("float64", None)
-    assert found["suggestion"] == f"softargmax run {name}{options}"
-    if way == "pipe":
-        assert (found["input"], found["bytes"]) == ("<stdin>", None)
+def test_tables(inside: Inside, text: str, delimiter: str, header: list[str] | None, ids: Any, options: str) -> None:
+    inside.write("t.csv", text)
+    inside.write("t.csv.gz", gzip.compress(text.encode()))
+    for name in ("t.csv", "t.csv.gz", "-") if header is None else ("t.csv",):
+        found = seen(inside, name, stdin=text.encode() if name == "-" else None)
+        assert found["format"] == ("csv.gz" if name.endswith("gz") else "csv")
+        assert (found["delimiter"], found["header"], found["id_column"]) == (delimiter, header, ids)
+        assert found["shape"][0] == text.count("\n") - (header is not None)
+        assert (found["dtype"], found["order"]) == ("float64", None)
+        assert found["suggestion"] == f"softargmax run {name}{options}"
+        if name == "-":
+            assert (found["input"], found["bytes"]) == ("<stdin>", None)
 
 
 def test_options_of_tables_are_suggested_again(inside: Inside) -> None:
@@ -166,7 +151,7 @@ def test_options_that_say_nothing_are_not_suggested(inside: Inside) -> None:
 
 
 def test_quick_reads_the_head_only(inside: Inside) -> None:
-    inside.write("t.csv", "a,b\n1,2\n" + "3,4\n" * 50_000 + "x,y\n")
+    inside.write("t.csv", "a,b\n1,2\n" + "3,4\n" * 5000 + "x,y\n")
     done = inside("inspect", "t.csv", "--quick", "--format", "json")
     assert done.code == 0
     found = json.loads(done.out)
@@ -175,7 +160,7 @@ def test_quick_reads_the_head_only(inside: Inside) -> None:
     assert "shape      ? × 2\n" in inside("inspect", "t.csv", "--quick").out
     refused = inside("inspect", "t.csv")
     assert refused.code == 2
-    assert "line 50003" in refused.err
+    assert "line 5003" in refused.err
 
 
 def test_lines_for_people(inside: Inside) -> None:
@@ -217,13 +202,9 @@ def test_an_axis_that_is_not_there(inside: Inside) -> None:
     assert "a.npy: --axis 2: the array has 2 axes" in done.err
 
 
+@pytest.mark.slow
 def test_tensorflow_is_not_loaded(softargmax: Softargmax) -> None:
     softargmax.save("a.npy", [[1, 2]])
     (softargmax.folder / "tensorflow.py").write_text("raise SystemExit('loaded')\n")
     done = softargmax("inspect", "a.npy", PYTHONPATH=f"{softargmax.folder}:{ROOT}")
     assert (done.code, done.err) == (0, "")
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "samples").glob("*.[nc][ps][yv]")), ids=lambda path: path.name)
-def test_samples(inside: Inside, path: Path) -> None:
-    seen(inside, str(path))

@@ -16,8 +16,6 @@ from oracle import softargmax as oracle
 from servers import free_port, s3, web
 from stores import flat, save, zarr
 
-from softargmax_cli.reduction import budget
-
 for package in ("moto", "s3fs", "aiohttp"):
     pytest.importorskip(package)
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
@@ -66,32 +64,6 @@ def test_a_bucket_is_read_and_written_like_a_disk(inside: Inside, bucket: dict[s
     assert json.loads(seen.out)["result"] is True
 
 
-def test_a_run_that_broke_off_is_gone_on_with(
-    inside: Inside, bucket: dict[str, str], files: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(budget, "SHARE", (256 << 20) // X[0].nbytes)
-    save(inside, "x.zarr", X, (1, 6, 20), compressors=None)
-    chunk = inside.folder / "x.zarr" / "c" / "3" / "0" / "0"
-    whole = chunk.read_bytes()
-    chunk.write_bytes(whole[:-1])
-    asked = ("run", "x.zarr", "--beta", "2", "-o", "s3://bucket/resumed.zarr")
-    assert inside(*asked, **bucket).code == 2
-    files.invalidate_cache()
-    there = {int(name.split("/")[-2]) for name in files.find("bucket/resumed.zarr/hard/c")}
-    assert there
-    refused = inside("run", "s3://bucket/resumed.zarr", "--key", "soft", **bucket)
-    assert refused.err == (
-        "softargmax: error: s3://bucket/resumed.zarr: no results yet, as the run that writes them has not come to its "
-        "end\n  wait for it, or go on with what was broken off: --resume\n"
-    )
-    chunk.write_bytes(whole)
-    done = inside(*asked, "--resume", **bucket)
-    assert (done.code, f"{len(there)} chunks were there already" in done.err) == (0, True), done.err
-    group = zarr.open_group("s3://bucket/resumed.zarr", mode="r")
-    found = flat({field: np.asarray(group[field][...]) for field in FIELDS}, 1)
-    assert_answers(found, oracle(X, -1, 2.0), single=False)
-
-
 def test_files_in_a_bucket_and_on_the_web(inside: Inside, bucket: dict[str, str], files: Any) -> None:
     x = X[0]
     np.save(inside.folder / "x.npy", x)
@@ -130,7 +102,6 @@ def test_what_a_server_refuses_is_told_with_what_to_do(
         ("gs://bucket/x.zarr", "what serves gs:// is not installed: gcsfs\n  pip install gcsfs", {}),
         ("gopher://bucket/x.zarr", "fsspec knows no gopher://\n  it knows s3, gs, abfs, http, https", {}),
         (f"{silent}/x.zarr", "is the address right, and the server up?", {}),
-        (f"{silent}/x.csv", "is the address right, and the server up?", {}),
     ]
     with web(inside.folder) as address:
         cases += [

@@ -14,9 +14,8 @@ from matplotlib.image import imread
 
 from softargmax_cli.report import plots
 from softargmax_cli.report.figure import BLUE, DPI, ORANGE, SKY, WIDTH
-from softargmax_cli.report.plots import MOST
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.slow
 
 
 def colour(name: str) -> np.ndarray:
@@ -63,11 +62,10 @@ def weights_of(scores: np.ndarray, beta: float) -> np.ndarray:
     return shares / shares.sum()
 
 
-@pytest.mark.parametrize("beta", ["1", "1000"])
-def test_curves_show_scores_and_weights_and_marks_hide_neither(beta: str, inside: Inside, figures: list[Any]) -> None:
+def test_curves_show_scores_and_weights_and_marks_hide_neither(inside: Inside, figures: list[Any]) -> None:
     scores = np.sin(np.arange(24.0).reshape(2, 12))
     inside.save("v.npy", scores)
-    done = inside("run", "v.npy", "--beta", beta, "--format", "json", "--plot", "p.png")
+    done = inside("run", "v.npy", "--beta", "1", "--format", "json", "--plot", "p.png")
     assert (done.code, done.err) == (0, "")
     image = imread(inside.folder / "p.png")
     assert image.shape[1] == round(WIDTH * DPI)
@@ -75,7 +73,7 @@ def test_curves_show_scores_and_weights_and_marks_hide_neither(beta: str, inside
     said = json.loads(done.out)["slices"]
     for k, (row, (above, below)) in enumerate(zip(scores, of_slices(figures[0]), strict=True)):
         np.testing.assert_allclose(above.get_lines()[0].get_ydata(), row)
-        weights = weights_of(row, float(beta))
+        weights = weights_of(row, 1.0)
         np.testing.assert_allclose(below.patches[0].get_data().values, weights, atol=1e-6)
         above_at, below_at = 2 * k, 2 * k + 1
         hard = place(figures[0], image, above_at, said[k]["hard"], row.max())
@@ -87,8 +85,7 @@ def test_curves_show_scores_and_weights_and_marks_hide_neither(beta: str, inside
             assert near(pixels(image, SKY), middle, 6) > 100
 
 
-@pytest.mark.parametrize("axes", ["-2,-1", "-1,-2"])
-@pytest.mark.parametrize("coords", ["index", "corners"])
+@pytest.mark.parametrize(("axes", "coords"), [("-2,-1", "index"), ("-1,-2", "corners")])
 def test_maps_show_scores_and_weights(axes: str, coords: str, inside: Inside, figures: list[Any]) -> None:
     maps = np.random.default_rng(0).random((3, 8, 10))
     inside.save("m.npy", maps)
@@ -141,39 +138,10 @@ def test_values_turn_the_axis_into_their_unit(inside: Inside, figures: list[Any]
 
 
 def test_labels_of_a_header_name_the_indices(inside: Inside, figures: list[Any]) -> None:
-    inside.write("v.csv", "image,cat,$dog,a_name_that_is_too_long\na,1,2,5\n")
+    inside.write("v.csv", "image,日,$dog,a_name_that_is_too_long\na,1,2,5\n")
     assert inside("run", "v.csv", "--id-column", "image", "--plot", "p.png", "--format", "csv").code == 0
     names = [label.get_text() for label in figures[0].axes[1].get_xticklabels()]
-    assert names == ["cat", "$dog", "a_name_that…"]
-
-
-def test_labels_that_the_font_has_not(inside: Inside, figures: list[Any]) -> None:
-    """Matplotlib would warn of each, and draw a box."""
-    inside.write("v.csv", "image,日,b\x1b[31m\na,1,2\n")
-    done = inside("run", "v.csv", "--id-column", "image", "--plot", "p.png")
-    assert (done.code, done.err) == (0, "")
-    assert [label.get_text() for label in figures[0].axes[1].get_xticklabels()] == [r"\u65e5", r"b\x1b[31m"]
-
-
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_the_same_picture_is_the_same_bytes(suffix: str, inside: Inside) -> None:
-    inside.save("v.npy", np.random.default_rng(1).random((2, 9)))
-    for name in ("a", "b"):
-        assert inside("run", "v.npy", "--format", "csv", "--plot", f"{name}.{suffix}").code == 0
-    assert inside.read(f"a.{suffix}") == inside.read(f"b.{suffix}")
-
-
-@pytest.mark.slow
-def test_a_pipe_and_a_csv_are_drawn_as_the_file(inside: Inside, figures: list[Any]) -> None:
-    scores = np.random.default_rng(1).random((5, 9)).round(3)
-    inside.save("v.npy", scores)
-    np.savetxt(inside.folder / "v.csv", scores, "%.3f", ",")
-    for arguments in (["v.npy"], ["v.csv"], ["v.npy", "--memory", "16MiB"]):
-        assert inside("run", *arguments, "--format", "csv", "--plot", "p.png", "--force").code == 0
-    assert inside("run", "-", "--format", "csv", "--plot", "p.png", "--force", stdin=inside.read("v.npy")).code == 0
-    for figure in figures:
-        curves = [above.get_lines()[0].get_ydata() for above, _ in of_slices(figure)]
-        np.testing.assert_allclose(curves, scores)
+    assert names == [r"\u65e5", "$dog", "a_name_that…"]  # what the font has not would be a box
 
 
 def test_a_long_slice_is_thinned(inside: Inside, figures: list[Any]) -> None:
@@ -188,28 +156,26 @@ def test_a_long_slice_is_thinned(inside: Inside, figures: list[Any]) -> None:
 @pytest.mark.parametrize(
     "scores",
     [
-        [[np.nan, np.nan], [1, np.nan]],
-        [[-np.inf, -np.inf]],
+        [[np.nan, np.nan, np.nan], [1, np.nan, 2], [-np.inf] * 3, [7, 7, 7]],
         [[np.inf, 0, -np.inf], [1.7e308, -1.7e308, 0]],
-        [[3], [4]],
-        [[7, 7, 7]],
+        [[3]],
         np.ones((0, 4)),
-        [1, 2, 3],
     ],
 )
-@pytest.mark.parametrize("options", [[], ["--window", "1", "--coords", "centers", "--kind", "cost"]])
-def test_odd_slices_are_drawn_too(scores: Any, options: list[str], inside: Inside) -> None:
+@pytest.mark.slow
+def test_odd_slices_are_drawn_too(scores: Any, inside: Inside) -> None:
     inside.save("v.npy", scores)
-    done = inside("run", "v.npy", "--nan", "propagate", "--format", "csv", "--plot", "p.png", *options)
-    assert (done.code, done.err) == (0, "")
-    assert len(imread(inside.folder / "p.png")) >= 1.5 * DPI
+    for options in ([], ["--window", "1", "--coords", "centers", "--kind", "cost"]):
+        done = inside("run", "v.npy", "--nan", "propagate", "--format", "csv", "--plot", "p.svg", "--force", *options)
+        assert (done.code, done.err) == (0, "")
 
 
 @pytest.mark.slow
-def test_rows_and_the_cap(inside: Inside, figures: list[Any]) -> None:
+def test_rows_and_the_cap(inside: Inside, figures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "MOST", 3)
     inside.save("v.npy", np.random.default_rng(0).random((40, 3)))
-    for rows, shown in [("2", 2), ("0", MOST)]:
-        done = inside("run", "v.npy", "--rows", rows, "--plot", "p.png", "--force")
+    for rows, shown in [("2", 2), ("0", 3)]:
+        done = inside("run", "v.npy", "--rows", rows, "--plot", "p.svg", "--force")
         assert done.code == 0
         titles = [axes.get_title(loc="left") for axes in figures[-1].axes]
         assert sum(map(bool, titles)) == shown
@@ -217,7 +183,7 @@ def test_rows_and_the_cap(inside: Inside, figures: list[Any]) -> None:
         assert done.err == (f"softargmax: note: v.npy: {CAPPED}\n" if capped else "")
 
 
-CAPPED = f"the picture shows the first {MOST} slices only"
+CAPPED = "the picture shows the first 3 slices only"
 
 
 @pytest.mark.parametrize(
@@ -269,13 +235,6 @@ def test_a_picture_goes_nowhere_else(command: str, inside: Inside) -> None:
         assert inside.names() == before
     done = inside(command, "v.npy", "--quiet", "-o", "o.csv", "--plot", "link.png")
     assert (done.code, done.err, inside.names()) == (0, "", {*before, "o.csv", "new.png"})
-
-
-def test_a_failed_run_leaves_no_picture(inside: Inside) -> None:
-    inside.save("v.npy", [[np.nan, 1]])
-    done = inside("run", "v.npy", "--plot", "p.png", "-o", "o.csv")
-    assert done.code == 2
-    assert inside.names() == {"v.npy"}
 
 
 def test_several_inputs_into_a_directory(inside: Inside) -> None:

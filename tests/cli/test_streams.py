@@ -277,6 +277,7 @@ def test_both_runtimes_print_the_same_and_tensorflow_nothing(softargmax: Softarg
     assert native.out == python.out
 
 
+@pytest.mark.slow
 def test_tensorflow_says_nothing_after_an_error(softargmax: Softargmax) -> None:
     done = softargmax("run", "-", softargmax.save("x.npy", TUTORIAL))
     assert done.err == "softargmax: error: <stdin>: empty\n  is something still to write it?\n"

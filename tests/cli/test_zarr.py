@@ -22,12 +22,12 @@ from stores import flat, save, stored, zarr
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction import budget
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.slow
 
 Array = npt.NDArray[Any]
 
-CHUNKS = (3, 4, 5)
-X = np.random.default_rng(7).normal(size=(7, 9, 23))
+CHUNKS = (2, 3, 4)
+X = np.random.default_rng(7).normal(size=(4, 5, 9))
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +56,12 @@ def test_colons_in_a_local_name_are_no_url(inside: Inside) -> None:
     assert inside.names() == {"x::y.npy", "a::b.npy", "a::b.zarr", "c::d"}
 
 
-@pytest.mark.parametrize("more", [{"zarr_format": 2}, {"dtype": ">f8", "shards": (6, 8, 10)}], ids=str)
+@pytest.mark.parametrize("more", [{"zarr_format": 2}, {"dtype": ">f8", "shards": (4, 6, 8)}], ids=str)
 def test_every_command_reads_it_as_the_array_in_memory(inside: Inside, more: dict[str, Any]) -> None:
     x = X.astype(more.get("dtype", "f8"))
     save(inside, "x.zarr", x, CHUNKS, **more)
     inside.save("x.npy", x, x.dtype.newbyteorder("=").str)
     for command in (
-        ["run", "--format", "csv", "--axis", "-1"],
         ["run", "--format", "csv", "--axis", "1", "--window", "2", "--beta", "3"],
         ["run", "--format", "csv", "--axis", "2,0", "--beta", "3", "--select", "1:,::2"],
         ["grad", "--axis", "0", "--format", "csv", "--beta", "3"],
@@ -79,19 +78,7 @@ def test_every_command_reads_it_as_the_array_in_memory(inside: Inside, more: dic
         )
 
 
-def test_a_sweep_over_a_box_of_slices_that_are_not_alike(inside: Inside) -> None:
-    """Of the one half hardly any score has weight, whatever β; of the other all have, and they are many."""
-    x = np.random.default_rng(0).normal(size=(4000, 300)).astype("f4")
-    x[:2000] *= 1e6
-    save(inside, "x.zarr", x, (4000, 300))
-    inside.save("x.npy", x, "float32")
-    swept = [inside("sweep", name, "--format", "csv") for name in ("x.zarr", "x.npy")]
-    assert [done.code for done in swept] == [0, 0], swept[0].err
-    mine, theirs = ([list(map(float, line.split(","))) for line in done.lines[1:]] for done in swept)
-    np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("axes", [(-1,), (0,), (-2, -1), (2, 0), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("axes", [(0,), (2, 0)], ids=str)
 def test_results_are_a_group_that_says_how(inside: Inside, axes: tuple[int, ...]) -> None:
     save(inside, "x.zarr", X, CHUNKS)
     np.save(inside.folder / "x.npy", np.asfortranarray(X))
@@ -111,7 +98,7 @@ def test_results_are_a_group_that_says_how(inside: Inside, axes: tuple[int, ...]
 
 
 def test_a_pipe_and_a_table_become_a_group(inside: Inside) -> None:
-    rows = X.reshape(-1, 23)[:20]  # as much as a pipe holds
+    rows = X.reshape(-1, 9)
     inside.save("x.npy", rows)
     np.savetxt(inside.folder / "x.csv", rows, delimiter=",", fmt="%.17g")
     for name, stdin in (("-", inside.read("x.npy")), ("x.csv", None)):
@@ -144,7 +131,7 @@ def test_nothing_is_published_of_a_run_that_fails_and_it_can_be_gone_on_with(ins
     asked = ("run", "x.zarr", "--beta", "2", "-o", "out.zarr")
     done = inside(*asked)
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("softargmax: error: x.zarr: [3:6, 4:8, 5:10]: cannot be read: ")
+    assert done.err.startswith("softargmax: error: x.zarr: [2:4, 3:5, 4:8]: cannot be read: ")
     assert inside.names() == {"x.zarr", "out.zarr.partial"}
     chunk.write_bytes(whole)
     refused = inside(*asked)
@@ -164,16 +151,6 @@ def test_nothing_is_published_of_a_run_that_fails_and_it_can_be_gone_on_with(ins
     assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
     assert inside.names() == {"x.zarr", "out.zarr"}
     assert inside(*asked).err == "softargmax: error: out.zarr: the store exists\n  replace it with --force\n"
-
-
-def test_a_slice_without_an_answer_leaves_nothing(inside: Inside) -> None:
-    x = X.copy()
-    x[5, 6, :] = -np.inf
-    save(inside, "x.zarr", x, CHUNKS)
-    done = inside("run", "x.zarr", "-o", "out.zarr")
-    assert done.code == 2
-    assert "1 slice holds nothing but -inf; the first is slice (5, 6)" in done.err
-    assert inside.names() == {"x.zarr"}
 
 
 def test_what_a_store_cannot_be(inside: Inside) -> None:
@@ -200,20 +177,20 @@ def test_what_a_store_cannot_be(inside: Inside) -> None:
 
 
 def test_inspect_says_how_an_array_is_stored(inside: Inside) -> None:
-    save(inside, "x.zarr", X, CHUNKS, shards=(6, 8, 10))
+    save(inside, "x.zarr", X, CHUNKS, shards=(4, 6, 8))
     save(inside, "y.zarr", X, CHUNKS, zarr_format=2)
     done = inside("inspect", "x.zarr", "y.zarr")
     assert [line.split(None, 1) for line in done.lines if line.startswith(("  chunks", "  shards", "  packed"))] == [
-        ["chunks", "3 × 4 × 5"],
-        ["shards", "6 × 8 × 10"],
+        ["chunks", "2 × 3 × 4"],
+        ["shards", "4 × 6 × 8"],
         ["packed", "zstd"],
-        ["chunks", "3 × 4 × 5"],
+        ["chunks", "2 × 3 × 4"],
         ["packed", "zstd"],
     ]
     assert [line.split(None, 1)[1] for line in done.lines if line.startswith("  format")] == ["Zarr 3", "Zarr 2"]
     for line in inside("inspect", "x.zarr", "y.zarr", "--format", "json").lines:
         found = json.loads(line)
-        assert (found["chunks"], found["codecs"]) == ([3, 4, 5], ["zstd"])
+        assert (found["chunks"], found["codecs"]) == ([2, 3, 4], ["zstd"])
         assert (found["min"], found["max"]) == (X.min(), X.max())
     group = zarr.open_group(str(inside.folder / "g.zarr"), mode="w")
     for name in ("a", "b/c"):
@@ -250,15 +227,6 @@ def test_without_the_packages(inside: Inside, monkeypatch: pytest.MonkeyPatch) -
         assert done.err.splitlines()[1].startswith("  pip install "), done.err
     assert inside("run", "x.npy").code == 0
     assert inside.names() == {"x.zarr", "x.npy"}
-
-
-def test_a_store_is_replaced_with_force_alone(inside: Inside) -> None:
-    save(inside, "x.zarr", X, CHUNKS)
-    for beta, *more in (("2",), ("3", "--force")):
-        done = inside("run", "x.zarr", "--beta", beta, "-o", "out.zarr", *more)
-        assert (done.code, done.out) == (0, ""), done.err
-        assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, float(beta)), single=False)
-        assert inside.names() == {"x.zarr", "out.zarr"}
 
 
 def test_a_store_that_appears_meanwhile_is_not_replaced(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
