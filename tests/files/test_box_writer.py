@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -35,14 +36,13 @@ def loaded(path: Path) -> Array:
     return array["gradient"]  # type: ignore[no-any-return]
 
 
+SHAPES = [((6, 90), (1,)), ((90, 6), (0,)), ((3, 4, 5, 2), (0, 2)), ((0, 4), (1,))]
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 @pytest.mark.parametrize("order", "CF")
-@pytest.mark.parametrize(
-    ("shape", "axes"),
-    [((6, 90), (1,)), ((90, 6), (0,)), ((3, 11, 5), (1,)), ((3, 4, 5, 2), (0, 2)), ((400,), (0,)), ((0, 4), (1,))],
-)
-def test_every_order(tmp_path: Path, shape: tuple[int, ...], axes: tuple[int, ...], order: Any, suffix: str) -> None:
-    for dtype in ("f4", "f8", ">f4"):
+def test_every_order(tmp_path: Path, order: Any, suffix: str) -> None:
+    for (shape, axes), dtype in itertools.product(SHAPES, ("f4", ">f8")):
         x = np.random.default_rng(1).normal(size=shape).astype(dtype)
         path = tmp_path / f"y{suffix}"
         written(path, x, axes, order, force=True)
@@ -51,18 +51,6 @@ def test_every_order(tmp_path: Path, shape: tuple[int, ...], axes: tuple[int, ..
         assert got.dtype == x.dtype.newbyteorder("<")
         assert got.flags.c_contiguous if order == "C" else got.flags.f_contiguous
         assert os.listdir(tmp_path) == [path.name]
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_several_coordinates_are_a_last_axis(tmp_path: Path, suffix: str) -> None:
-    x = np.random.default_rng(2).normal(size=(4, 5, 6, 2))
-    for order in ("C", "F"):
-        path = tmp_path / f"{order}{suffix}"
-        with BoxWriter(str(path), "gradient", x.dtype, x.shape, order, force=False) as file:  # type: ignore[arg-type]
-            for block in blocks.plan(x.shape[:-1], (1, 2), order, 7, contiguous=False):  # type: ignore[arg-type]
-                file.write(block.start, x[tuple(map(slice, block.start, block.stop))])
-            file.commit(x.shape)
-        np.testing.assert_array_equal(loaded(path), x)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
@@ -83,10 +71,10 @@ def test_a_pipe_gets_it_in_the_end(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.npy"
     os.mkfifo(pipe)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
     written(pipe, x, (0,))
-    reader.join()
+    reader.join(60)
     (tmp_path / "y.npy").write_bytes(read[0])
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), x)
 

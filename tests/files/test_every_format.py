@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -25,10 +26,8 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
-pytestmark = pytest.mark.sampled(2)
-
-REALS = ["?", "i1", "u1", "<i2", ">u2", "<i4", "<u4", "<i8", ">i8", "<u8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]
-SHAPES = [(), (0,), (7,), (5, 3), (2, 0), (3, 4, 5), (1, 2, 1, 3)]
+REALS = ["?", "i1", "u1", "<i2", ">u2", "<u4", ">i8", "<f2", "<f4", ">f8"]
+SHAPES = [(), (0,), (5, 3), (1, 2, 4, 3)]
 
 
 def sample(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -41,11 +40,10 @@ def read(path: str, reading: Reading | None = None, **how: Any) -> Array:
 
 
 @pytest.mark.parametrize("form", ANY_SHAPE)
-@pytest.mark.parametrize("dtype", REALS)
-def test_arrays_of_every_dtype(form: str, dtype: str, tmp_path: Path) -> None:
-    if form == "safetensors":
-        dtype = dtype.replace(">", "<")  # the format has one byte order
-    for shape in SHAPES:
+def test_arrays_of_every_dtype(form: str, tmp_path: Path) -> None:
+    for dtype, shape in itertools.product(REALS, SHAPES):
+        if form == "safetensors":
+            dtype = dtype.replace(">", "<")  # the format has one byte order
         values = sample(shape, dtype)
         with closing(open_source(written(tmp_path, ANY_SHAPE[form](values)))) as source:
             assert source.shape == shape
@@ -56,13 +54,13 @@ def test_arrays_of_every_dtype(form: str, dtype: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["npy", "npz", "npz, packed"])
-@pytest.mark.parametrize("axes", [(0,), (1,), (-1,), (0, 2)])
-def test_fortran_order(form: str, axes: tuple[int, ...], tmp_path: Path) -> None:
+def test_fortran_order(form: str, tmp_path: Path) -> None:
     values = sample((5, 6, 7), "f4").copy("F")
-    np.testing.assert_array_equal(read(written(tmp_path, ANY_SHAPE[form](values)), axes=axes), values)
+    for axes in ((0,), (-1,), (0, 2)):
+        np.testing.assert_array_equal(read(written(tmp_path, ANY_SHAPE[form](values)), axes=axes), values)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_array_along_any_axes(data: st.DataObject, tmp_path: Path) -> None:
     form = data.draw(st.sampled_from([*ANY_SHAPE, *TABLES]))
@@ -82,18 +80,17 @@ def test_pipes(form: str) -> None:
         np.testing.assert_array_equal(read(path, elements=100), values)
 
 
-@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
-@pytest.mark.parametrize("nulls", [False, True])
-def test_columns_of_every_dtype(dtype: str, nulls: bool, tmp_path: Path) -> None:
-    values = sample((9, 3), dtype)
-    columns = [pa.array(column, mask=np.arange(9) == 4 if nulls else None) for column in values.T]
-    fields = [pa.field(name, columns[0].type, nullable=nulls) for name in "abc"]
-    pyarrow.parquet.write_table(pa.table(columns, pa.schema(fields)), tmp_path / "t.parquet", row_group_size=4)
-    want = values.astype(np.promote_types(dtype, "f4") if nulls and values.dtype.kind != "f" else dtype)
-    want[4] = np.nan if nulls else want[4]
-    with closing(open_source(str(tmp_path / "t.parquet"))) as source:
-        assert (source.shape, source.dtype, source.labels) == ((9, 3), want.dtype, ("a", "b", "c"))
-        np.testing.assert_array_equal(everything(source), want)
+def test_columns_of_every_dtype(tmp_path: Path) -> None:
+    for dtype, nulls in itertools.product(("?", "i1", "u2", "i4", "u8", "f2", "f4", "f8"), (False, True)):
+        values = sample((9, 3), dtype)
+        columns = [pa.array(column, mask=np.arange(9) == 4 if nulls else None) for column in values.T]
+        fields = [pa.field(name, columns[0].type, nullable=nulls) for name in "abc"]
+        pyarrow.parquet.write_table(pa.table(columns, pa.schema(fields)), tmp_path / "t.parquet", row_group_size=4)
+        want = values.astype(np.promote_types(dtype, "f4") if nulls and values.dtype.kind != "f" else dtype)
+        want[4] = np.nan if nulls else want[4]
+        with closing(open_source(str(tmp_path / "t.parquet"))) as source:
+            assert (source.shape, source.dtype, source.labels) == ((9, 3), want.dtype, ("a", "b", "c"))
+            np.testing.assert_array_equal(everything(source), want)
 
 
 def test_columns_of_several_dtypes(tmp_path: Path) -> None:
@@ -144,21 +141,8 @@ LISTS, RECORDS = "list<", "struct<p: int64>"  # releases name the elements of li
             f"{ALONE}, or pass --columns '^c' to leave it out",
         ),
         ({"b": ["x"]}, "b", "no columns of numbers in it, but b", ALONE),
-        ({"b": ["x"], "c": [[1]]}, None, "no columns of numbers in it, but b, c", ALONE),
-        (
-            {"a": [1.0], "v": [{"p": 1}]},
-            None,
-            f"column 2 ('v') holds no numbers, but {RECORDS}",
-            f"{ALONE}, or pass --columns '^v' to leave it out",
-        ),
         ({"a": [1.0], "v": [[1.0]]}, "v", f"column 2 ('v') holds {LISTS}", OTHER),
         ({"a": [1.0], "v": [{"p": 1}]}, "2", f"column 2 ('v') holds {RECORDS}, which names no rows", OTHER),
-        (
-            {"a": [1.0], "v": pa.array([[("k", 1)]], pa.map_("string", "i4"))},
-            "v",
-            "column 2 ('v') holds map<string, int32",
-            OTHER,
-        ),
         ({"a": [1.0]}, "b", "no column 'b' among 'a'", "pass one of these to --id-column, or a number from 1 to 1"),
         (
             {"a": [b"x", b"\xff"], "b": [1.0, 2.0]},
@@ -239,16 +223,14 @@ def test_many_members_and_long_names(tmp_path: Path) -> None:
 
 
 def test_options_that_say_nothing(tmp_path: Path) -> None:
+    """A note names them; of text all of them say something but --key."""
     table = sample((2, 2), "f4")
-    told = Reading("k", None, ";", True, "1")
-    for form, content in {**ANY_SHAPE, **TABLES}.items():
-        named = form not in TABLES and form != "npy"
-        asked = Reading(None if named else "k", None, ";" if form[:3] != "csv" else ",", True, None)
-        with closing(open_source(written(tmp_path, content(table)), asked)) as source:
+    for form, idle in {"npy": "--key and --delimiter say", "csv": "--key says", "hdf5": "--delimiter says"}.items():
+        asked = Reading("group/scores" if form == "hdf5" else "k", delimiter=",")
+        path = written(tmp_path, {**ANY_SHAPE, **TABLES}[form](table))
+        with closing(open_source(path, asked)) as source:
             (note,) = source.notes
-        options = {"--key": not named, "--delimiter": form[:3] != "csv", "--header": form[:3] != "csv"}
-        assert as_typed(note).partition(" say")[0] == " and ".join(option for option, idle in options.items() if idle)
-    assert told.given == ("key", "delimiter", "header", "id_column")
+        assert as_typed(note).startswith(f"{idle} nothing of ")
 
 
 def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,15 +242,13 @@ def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_hdf5_datasets_that_are_found_once(tmp_path: Path) -> None:
-    """By hard links an object has several names, and groups may contain each other; soft links are not followed."""
+    """By hard links an object has several names, and groups may contain each other."""
     path, values = str(tmp_path / "a.h5"), sample((3, 4), "f4")
     with h5py.File(path, "w") as file:
         file["a"] = values
-        file["group/again"], file["group/root"], file["soft"] = file["a"], file["/"], h5py.SoftLink("/a")
+        file["group/again"], file["group/root"] = file["a"], file["/"]
     np.testing.assert_array_equal(read(path), values)
     np.testing.assert_array_equal(read(path, Reading(key="/group/again")), values)
-    with pytest.raises(OptionError, match="soft is a link to a, and links are not followed"):
-        read(path, Reading(key="soft"))
     for key in ("group/none", "group", "a/b", "group/../a", "group//again"):
         with pytest.raises(OptionError, match="no array is named"):
             read(path, Reading(key=key))

@@ -61,14 +61,14 @@ def test_any_number_at_a_time(folder: Path, counts: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(read("e.csv", (3, 4), 1, counts), [want])
 
 
-@pytest.mark.parametrize("dtype", ["f8", ">f8", "f4", ">f4", "f2", "i4", ">i8", "u1", "?", "g"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("axes", [1, 2])
-def test_every_kind_of_npy(folder: Path, dtype: str, order: Any, axes: int) -> None:
-    shape = (3, 4) if axes == 1 else (3, 4, 2)
-    want = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-    np.save("e.npy", np.asarray(want, order=order))
-    np.testing.assert_array_equal(read("e.npy", (3, 4), axes, (5,)), want.reshape(12, axes).T)
+def test_every_kind_of_npy(folder: Path, order: Any, axes: int) -> None:
+    for dtype in ("f8", ">f4", "i4", "?", "g"):
+        shape = (3, 4) if axes == 1 else (3, 4, 2)
+        want = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        np.save("e.npy", np.asarray(want, order=order))
+        np.testing.assert_array_equal(read("e.npy", (3, 4), axes, (5,)), want.reshape(12, axes).T)
 
 
 def test_a_single_slice_and_none(folder: Path) -> None:

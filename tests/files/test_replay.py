@@ -19,10 +19,8 @@ VALUES = np.random.default_rng(3).standard_normal((40, 7))
 CONTENTS = {"npy": npy(VALUES), "npz": npz(VALUES), "csv": csv(VALUES), "csv.gz": TABLES["csv.gz"](VALUES)}
 
 
-@pytest.mark.parametrize("form", CONTENTS)
-def test_a_file(form: str, tmp_path: Path) -> None:
-    path = written(tmp_path, CONTENTS[form], f"a.{form}")
-    with Replay(path, Reading()) as replay:
+def test_a_file(tmp_path: Path) -> None:
+    with Replay(written(tmp_path, CONTENTS["csv"]), Reading()) as replay:
         for _ in range(3):
             with closing(replay.open()) as source:
                 np.testing.assert_array_equal(everything(source), VALUES)
