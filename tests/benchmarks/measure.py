@@ -26,7 +26,7 @@ FLOOR = 15_000_000
 """Bytes; of a process that needs less than the small interpreter, its peak says nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
     """A process that has ended."""
 
@@ -41,10 +41,10 @@ class Measured:
     stdout: str
     stderr: str
 
-    def failure(self) -> str | None:
-        """What went wrong, in one line; None where nothing did."""
+    def failure(self) -> str:
+        """What went wrong, in one line; empty where nothing did."""
         if self.code == 0:
-            return None
+            return ""
         ended = f"signal {-self.code}" if self.code < 0 else f"exit code {self.code}"
         said = self.stderr.strip().splitlines()
         error = next((line for line in said if ERROR.match(line)), said[-1] if said else "")

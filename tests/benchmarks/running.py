@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.benchmarks.cases import INPUT, OUTPUT, Case, Subject
+import numpy as np
+
+from tests.benchmarks.cases import INPUT, OUTPUT, Case, Command
 from tests.benchmarks.files import File
-from tests.benchmarks.measure import measure
+from tests.benchmarks.measure import Measured, measure
 
 ROOT = Path(__file__).parents[2]
-SLOW = 10.0
-"""Seconds of one run from which FEWER runs have to do."""
-FEWER = 3
 
 
 @dataclass
 class Timing:
     """All measured runs of one command."""
 
-    subject: Subject
-    seconds: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-    peaks: list[int] = field(default_factory=list)
-    failure: str | None = None
+    command: Command
+    runs: list[Measured] = field(default_factory=list)
+    failure: str = ""
     """Why there is no result, or why it is not to be believed."""
 
-    @property
-    def median(self) -> float | None:
-        """Seconds; None where a run failed."""
-        return statistics.median(self.seconds) if self.seconds and not self.failure else None
+    def median(self, what: str = "seconds") -> float | None:
+        """The median of a figure; None where a run failed."""
+        return statistics.median(getattr(run, what) for run in self.runs) if self.runs and not self.failure else None
 
     @property
     def peak(self) -> int | None:
         """Bytes, of the run that took most."""
-        return max(self.peaks) if self.peaks and not self.failure else None
-
-    @property
-    def median_processor(self) -> float | None:
-        """Seconds of all threads."""
-        return statistics.median(self.processor) if self.processor and not self.failure else None
+        return max(run.peak for run in self.runs) if self.runs and not self.failure else None
 
 
 @dataclass
@@ -52,79 +43,60 @@ class Outcome:
     case: Case
     timings: list[Timing]
     """The tool's first."""
-    runs: int = 0
 
     def ratio(self, timing: Timing) -> float | None:
-        """The tool's time by another one's."""
-        ours, theirs = self.timings[0].median, timing.median
+        """The tool's time by another one's, each for a byte where the files differ in size."""
+        ours, theirs = self.timings[0].median(), timing.median()
         if not ours or not theirs:
             return None
-        if timing.subject.per_byte:
-            return (ours / self.timings[0].subject.file.size) / (theirs / timing.subject.file.size)
-        return ours / theirs
-
-    @property
-    def failed(self) -> bool:
-        """Whether any command failed or found something else than the tool."""
-        return any(timing.failure for timing in self.timings)
+        mine, other = self.timings[0].command.file, timing.command.file
+        return ours / theirs * (other.size / mine.size if mine and other else 1)
 
 
-def run_case(
-    case: Case, runs: int, paths: dict[File, Path], folder: Path, progress: Callable[[int, int, float], None]
-) -> Outcome:
-    """A warm-up, which also compares the results, then `runs` rounds; a single run is its own warm-up.
-
-    progress(rounds done, of how many, seconds of the last one) is called after each.
-    """
-    outcome = Outcome(case, [Timing(subject) for subject in case.subjects], runs)
-    warm_up = int(runs > 1)
-    done = 0
+def run_case(case: Case, runs: int, paths: dict[File, Path], folder: Path) -> Outcome:
+    """Run all commands `runs` times after a warm-up, which also compares results; one run is its own warm-up."""
+    timings = [Timing(command) for command in case.commands]
+    results = [folder / f"result-{place}.npy" for place in range(len(timings))]
     try:
-        while done < outcome.runs + warm_up and not outcome.timings[0].failure:
-            options = {"keep": done >= warm_up, "first": done == 0}
-            spent = [_one_run(outcome, place, paths, folder, **options) for place in _able(outcome)]
-            done += 1
-            if done == 1 + warm_up and max(spent) > SLOW:
-                outcome.runs = min(runs, FEWER)
-            progress(done, outcome.runs + warm_up, sum(spent))
+        for number in range(runs + (runs > 1)):
+            for timing, result in zip(timings, results, strict=True):
+                if not timing.failure and not timings[0].failure:
+                    run(timing, paths, result)
+                    if number == 0 and timing.command.agrees is not None and not timing.failure:
+                        timing.failure = disagreement(timing.command.agrees, results[0], result)
+            if number == 0 and runs > 1:
+                for timing in timings:
+                    timing.runs.clear()
     finally:
-        for place in range(len(outcome.timings)):
-            _result(folder, place).unlink(missing_ok=True)
-    return outcome
+        for result in results:
+            result.unlink(missing_ok=True)
+    return Outcome(case, timings)
 
 
-def _able(outcome: Outcome) -> Iterator[int]:
-    """Places of the commands that have not failed; none after a tool that has."""
-    for place, timing in enumerate(outcome.timings):
-        if not timing.failure and not outcome.timings[0].failure:
-            yield place
-
-
-def _one_run(outcome: Outcome, place: int, paths: dict[File, Path], folder: Path, *, keep: bool, first: bool) -> float:
-    """Run one command of a case; the seconds it took."""
-    timing = outcome.timings[place]
-    subject = timing.subject
-    words = {INPUT: str(paths[subject.file]) if subject.file else "", OUTPUT: str(_result(folder, place))}
-    measured = measure([sys.executable, *(words.get(word, word) for word in subject.command)], ROOT)
+def run(timing: Timing, paths: dict[File, Path], result: Path) -> None:
+    """Run one command once."""
+    file = timing.command.file
+    words = {INPUT: str(paths[file]) if file else "", OUTPUT: str(result)}
+    measured = measure([sys.executable, *(words.get(word, word) for word in timing.command.words)], ROOT)
     timing.failure = measured.failure()
-    if timing.failure is None and keep:
-        timing.seconds.append(float(measured.stdout) if subject.says_seconds else measured.seconds)
-        timing.processor.append(measured.processor)
-        timing.peaks.append(measured.peak)
-    if timing.failure is None and first and subject.agrees is not None:
-        timing.failure = _disagreement(subject.agrees, _result(folder, 0), _result(folder, place))
-    return measured.seconds
+    if not timing.failure and timing.command.says_seconds:
+        measured.seconds = float(measured.stdout)
+    timing.runs.append(measured)
 
 
-def _disagreement(allowed: float, ours: Path, theirs: Path) -> str | None:
-    """How two results differ, if they do."""
-    compared = measure([sys.executable, "-m", "tests.benchmarks.agreement", ours, theirs], ROOT)
-    if compared.code:
-        return f"cannot be compared: {compared.failure()}"
-    difference = float(compared.stdout)
-    return None if difference <= allowed else f"differs from softargmax by {difference:.2g} index units"
+def disagreement(allowed: float, ours: Path, theirs: Path) -> str:
+    """How two results differ, if they do. The scripts write soft and hard in two rows, the tool writes soft alone."""
+    try:
+        difference = largest_difference(np.load(ours), np.load(theirs))
+    except (OSError, ValueError) as error:
+        return f"cannot be compared: {error}"
+    return "" if difference <= allowed else f"differs from softargmax by {difference:.2g} index units"
 
 
-def _result(folder: Path, place: int) -> Path:
-    """Where a command writes; one name for each place in a case."""
-    return folder / f"result-{place}.npy"
+def largest_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Index units between two soft argmaxes; infinite where shapes differ or one has a NaN."""
+    theirs = theirs[0] if theirs.ndim == ours.ndim + 1 else theirs
+    if ours.shape != theirs.shape:
+        return math.inf
+    difference = float(np.abs(ours - theirs).max())
+    return math.inf if math.isnan(difference) else difference

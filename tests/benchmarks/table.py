@@ -1,8 +1,13 @@
-"""What was measured, as a table in Markdown."""
+"""What was measured, and on what, as a table in Markdown."""
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from tests.benchmarks.cases import measure_of
 from tests.benchmarks.measure import FLOOR
@@ -15,64 +20,66 @@ BANDWIDTH_FROM = 100_000_000
 """Bytes of a file whose time is not mostly start-up."""
 
 
-def render(outcomes: Sequence[Outcome]) -> str:
-    """The table, and below it what has to be said about it; a case's first row says the tool's own numbers."""
-    rows = [row for outcome in outcomes for row in _rows(outcome)]
-    return "\n".join([_markdown(rows), *_notes(outcomes)])
+def describe() -> str:
+    """Processor, cores, memory, system and versions, in two lines; nothing that tells whose machine it is."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
+    named = re.search(r"(?m)^model name\s*: (.+)$", text)
+    versions = [f"Python {platform.python_version()}"]
+    for package in ("tensorflow", "numpy", "jax", "polars", "pyarrow"):
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    processor = named[1].strip() if named else platform.machine()
+    machine = f"{processor}, {os.cpu_count()} cores, {memory / 1e9:.0f} GB of memory, {platform.system()}"
+    return f"{machine}\n{', '.join(versions)}"
 
 
-def met(ratio: float | None, at_most: float | None, *, scaled: bool) -> str:
-    """Whether a limit was reached; nothing where there is none, or the file is not the one it is meant for."""
-    if at_most is None or scaled:
-        return NOTHING
-    if ratio is None:
-        return "failed"
-    return "yes" if ratio <= at_most else "**no**"
+def render(outcomes: Sequence[Outcome], runs: int, *, scaled: bool) -> str:
+    """The table, and below it what has to be said about it. Limits count for files of full size alone."""
+    rows = [row for outcome in outcomes for row in _rows(outcome, scaled)]
+    notes = [f"Times are medians of {runs} run{'s' * (runs > 1)}; memory is the largest peak."]
+    if scaled:
+        notes.append("The files are smaller than those that the limits are meant for.")
+    for outcome in outcomes:
+        failed = [timing for timing in outcome.timings if timing.failure]
+        notes += [f"{outcome.case.name}, {timing.command.label}: {timing.failure}." for timing in failed]
+    return "\n".join([_markdown(rows), "", *notes])
 
 
-def _rows(outcome: Outcome) -> list[tuple[str, ...]]:
-    """One for each comparison, one for a limit of memory, and at least one."""
+def _rows(outcome: Outcome, scaled: bool) -> list[tuple[str, ...]]:
+    """One for each comparison, one for a limit of memory, and at least one; the first has the tool's own numbers."""
     case, ours = outcome.case, outcome.timings[0]
-    own = (case.title, _time(ours), _seconds(ours.median_processor), _peak(ours))
+    own: tuple[str, ...] = (case.title, _time(ours), _seconds(ours.median("processor")), _peak(ours))
     rows = []
     for timing in outcome.timings[1:]:
-        ratio, limit = outcome.ratio(timing), timing.subject.at_most
-        beside = timing.subject.label + (", per byte" if timing.subject.per_byte else "")
-        said = (beside, _time(timing), _peak(timing), _number(ratio), _number(limit))
-        rows.append((*own, *said, met(ratio, limit, scaled=case.scaled)))
+        ratio, limit, file = outcome.ratio(timing), timing.command.at_most, timing.command.file
+        apart = file and ours.command.file and file.size != ours.command.file.size
+        beside = timing.command.label + (", per byte" if apart else "")
+        met = _met(ratio, limit, scaled)
+        rows.append((*own, beside, _time(timing), _peak(timing), _number(ratio), _number(limit), met))
         own = ("", "", "", "")
-    if case.peak_at_most is not None:
-        limit, ratio = case.peak_at_most, ours.peak / case.peak_at_most if ours.peak else None
-        said = ("peak memory", NOTHING, NOTHING, measure_of(ours.peak) if ours.peak else NOTHING, measure_of(limit))
-        rows.append((*own, *said, met(ratio, 1, scaled=case.scaled)))
+    if case.peak:
+        used = measure_of(ours.peak) if ours.peak else NOTHING
+        met = _met(ours.peak / case.peak if ours.peak else None, 1, scaled)
+        rows.append((*own, "peak memory", NOTHING, NOTHING, used, measure_of(case.peak), met))
     return rows or [(*own, *[NOTHING] * (len(HEAD) - len(own)))]
 
 
-def _notes(outcomes: Sequence[Outcome]) -> list[str]:
-    """Everything that the rows leave unsaid."""
-    notes = []
-    most = max((outcome.runs for outcome in outcomes), default=0)
-    if most:
-        notes.append(f"Times are medians of {most} run{'s' if most > 1 else ''}; memory is the largest peak.")
-    fewer = [outcome for outcome in outcomes if outcome.runs < most]
-    if fewer:
-        cases = ", ".join(outcome.case.name for outcome in fewer)
-        notes.append(f"Only {fewer[0].runs} runs where one takes more than 10 s: {cases}.")
-    if any(outcome.case.scaled for outcome in outcomes):
-        notes.append("The files are smaller than those that the limits are meant for.")
-    for outcome in outcomes:
-        for timing in outcome.timings:
-            if timing.failure:
-                notes.append(f"{outcome.case.name}, {timing.subject.label}: {timing.failure}.")
-    return ["", *notes] if notes else []
+def _met(ratio: float | None, at_most: float | None, scaled: bool) -> str:
+    if at_most is None or scaled:
+        return NOTHING
+    return "failed" if ratio is None else "yes" if ratio <= at_most else "**no**"
 
 
 def _time(timing: Timing) -> str:
     """Seconds, and GB/s where they mean something."""
-    file = timing.subject.file
-    if timing.median and file and file.size >= BANDWIDTH_FROM:
-        return f"{_seconds(timing.median)} ({file.size / timing.median / 1e9:.2f} GB/s)"
-    return "failed" if timing.failure else _seconds(timing.median)
+    file, seconds = timing.command.file, timing.median()
+    if seconds and file and file.size >= BANDWIDTH_FROM:
+        return f"{_seconds(seconds)} ({file.size / seconds / 1e9:.2f} GB/s)"
+    return "failed" if timing.failure else _seconds(seconds)
 
 
 def _seconds(seconds: float | None) -> str:
@@ -91,16 +98,14 @@ def _number(number: float | None) -> str:
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
     """Columns of one width, so that it reads as text too."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [HEAD, *rows]) for column in range(len(HEAD))]
-    rules = [
-        "-" * (width + 2) if name in LEFT else "-" * (width + 1) + ":" for name, width in zip(HEAD, widths, strict=True)
-    ]
-    lines = ["|" + "|".join(rules) + "|"]
-    for row in [HEAD, *rows]:
-        cells = [
+    cells = [HEAD, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        padded = (
             cell.ljust(width) if name in LEFT else cell.rjust(width)
             for name, cell, width in zip(HEAD, row, widths, strict=True)
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([lines[1], lines[0], *lines[2:]])
+        )
+        lines.append(f"| {' | '.join(padded)} |")
+    rules = ("-" * (w + 2) if name in LEFT else "-" * (w + 1) + ":" for name, w in zip(HEAD, widths, strict=True))
+    return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
