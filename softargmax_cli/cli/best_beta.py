@@ -11,7 +11,7 @@ from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Inputs
-    from softargmax_cli.files.replay import Replay
+    from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.result import Run
     from softargmax_cli.reduction.sweep import Swept
 

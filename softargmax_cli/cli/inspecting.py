@@ -45,8 +45,7 @@ class Looked:
 
 def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
     """Inspect one input after the other; 0, or 2 where one cannot be used."""
-    from softargmax_cli.files.members import SeveralArraysError
-    from softargmax_cli.files.results import ResultError
+    from softargmax_cli.files.members import ResultError, SeveralArraysError
 
     code, apart = 0, False
     notes: Sequence[str]
@@ -78,7 +77,7 @@ def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
 def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
     """Describe an input, with notes; its numbers too, unless the look is a quick one."""
     from softargmax_cli.files.registry import open_source
-    from softargmax_cli.files.watching import refusals, watching
+    from softargmax_cli.files.streams import refusals, watching
     from softargmax_cli.reduction.problem import Spec
 
     with closing(open_source(name, looked.reading)) as source, naming(source.name):

@@ -10,7 +10,7 @@ import typer
 from softargmax_cli.api.arguments import comment_of, decimal_of, delimiter_of, device_of, size_of
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.columns import columns_of
-from softargmax_cli.files.selection import Selection, selection_of
+from softargmax_cli.files.reading import Selection, selection_of
 from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions
     from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.reading import Reading
-    from softargmax_cli.files.replay import Replay
+    from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.formulas import Kind
@@ -159,7 +159,7 @@ class Inputs:
 
     def replayed(self, name: str) -> Replay:
         """Return a replay, which opens an input as often as is wanted."""
-        from softargmax_cli.files.replay import Replay
+        from softargmax_cli.files.registry import Replay
 
         return Replay(name, self._asked.reading)
 

@@ -8,7 +8,7 @@ from typing import Any
 from dask.core import flatten
 
 from softargmax_cli.cluster.session import Job, session
-from softargmax_cli.files.stores import share_threads
+from softargmax_cli.files.remote import share_threads
 from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.order import logical, numbered
 from softargmax_cli.reduction.reducer import Misfit, located

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, naming, parameter
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.replay import Replay
+from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.source import Source
+from softargmax_cli.files.streams import refusals
 from softargmax_cli.files.tempcopy import copied, in_order
-from softargmax_cli.files.watching import refusals
 from softargmax_cli.reduction.readable import Buffer
 
 Float = npt.NDArray[np.float64]

@@ -1,9 +1,11 @@
-"""The arrays of a file that holds several: which one is meant, and what is said of them."""
+"""The arrays of a file that holds several: which one is meant, what is said of them, and whether they are a result."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -11,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, parameter
-from softargmax_cli.files.results import ResultError, is_result
 from softargmax_cli.files.source import Member
-from softargmax_cli.files.watching import refusals
+from softargmax_cli.files.streams import refusals
 
 FEW = 8
 """Names that an error lists."""
@@ -21,6 +22,29 @@ MOST = 100
 """Arrays that an inspection lists."""
 LONGEST = 60
 """Characters of a name that are shown."""
+
+
+_JSON = re.compile(rb'"hard": .*"soft": .*"offset": .*"peak": ', re.DOTALL)
+
+
+class ResultError(InputError):
+    """A file of format `kind` is a result of softargmax, and no part of it is asked for."""
+
+    def __init__(self, name: str, kind: str, remedy: str = "") -> None:
+        compare = f"compare with it: softargmax check INPUT --expect {shlex.quote(name)}"
+        super().__init__(f"{name}: a result of softargmax, not scores", f"{compare}\n{remedy}".rstrip())
+        self.kind = kind
+
+
+def is_result(names: Iterable[str]) -> bool:
+    """Tell whether the columns or arrays of a file have the names that a result has."""
+    found = {re.sub(r"_0$", "", name) for name in names}
+    return {"hard", "soft", "offset", "peak"} <= found
+
+
+def is_json_result(first: bytes) -> bool:
+    """Tell whether JSON that begins so holds the slices of a result."""
+    return _JSON.search(first) is not None
 
 
 class SeveralArraysError(OptionError):

@@ -1,10 +1,119 @@
-"""Options that say how an input is read. Loads nothing: a command's body makes one."""
+"""How an input is read: which array of a file, which part of it, and how a table is laid out. Loads nothing."""
 
 from __future__ import annotations
 
+import operator
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import EllipsisType
+from typing import Any
 
-from softargmax_cli.files.selection import Selection
+from softargmax_cli.errors import OptionError, parameter
+
+Part = int | slice | EllipsisType
+
+REMEDY = "give integers and slices as in NumPy: 0,:,3:5 or ...,::2"
+_NUMBER = r"[+-]?\d{1,18}"
+_SLICE = re.compile(rf"({_NUMBER})?\s*:\s*({_NUMBER})?\s*(?::\s*({_NUMBER})?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """An index of NumPy's, without new axes, masks and lists."""
+
+    parts: tuple[Part, ...]
+
+    def __str__(self) -> str:
+        """Write it as it is typed after --select."""
+        return ",".join(map(_typed, self.parts))
+
+    def expanded(self, ndim: int) -> tuple[int | slice, ...]:
+        """Return one part for each of `ndim` axes. Raises OptionError where there are more parts than axes."""
+        given = [part for part in self.parts if not isinstance(part, EllipsisType)]
+        if len(given) > ndim:
+            axes = "1 axis" if ndim == 1 else f"{ndim} axes"
+            what = f"{parameter('select', str(self))}: {len(given)} indices for an array of {axes}"
+            raise OptionError(what, "give as many as there are axes, or fewer")
+        at = self.parts.index(...) if ... in self.parts else len(given)
+        return (*given[:at], *[slice(None)] * (ndim - len(given)), *given[at:])
+
+    def ranges(self, shape: Sequence[int | None]) -> tuple[range, ...]:
+        """Return the positions taken along each axis; along one of unknown length, none.
+
+        Raises OptionError where an integer is no position of its axis.
+        """
+        parts = enumerate(zip(self.expanded(len(shape)), shape, strict=True))
+        return tuple(range(0) if n is None else self._positions(part, n, axis) for axis, (part, n) in parts)
+
+    def kept(self, ndim: int) -> tuple[bool, ...]:
+        """Tell which of `ndim` axes the selection leaves."""
+        return tuple(isinstance(part, slice) for part in self.expanded(ndim))
+
+    def _positions(self, part: int | slice, n: int, axis: int) -> range:
+        if isinstance(part, slice):
+            positions = range(*part.indices(n))
+            # Counted upwards one by one where there are not several.
+            return positions if len(positions) > 1 else range(positions.start, positions.start + len(positions))
+        if not -n <= part < n:
+            what = f"{parameter('select', str(self))}: {part} is out of range for axis {axis}, of length {n:,}"
+            raise OptionError(what, f"use an index from {-n} to {n - 1}" if n else "the axis is empty")
+        return range(part % n, part % n + 1)
+
+
+def selection_of(index: Any) -> Selection:
+    """Parse "0,:,3:5", or take an index as NumPy does: numpy.s_[0, :, 3:5]. Raises OptionError."""
+    if isinstance(index, Selection):
+        return index
+    if isinstance(index, str):
+        parts = tuple(_parsed(word.strip(), index) for word in index.split(","))
+    else:
+        parts = tuple(_taken(part) for part in (index if isinstance(index, tuple) else (index,)))
+    if sum(isinstance(part, EllipsisType) for part in parts) > 1:
+        raise OptionError(f"{index!r} has more than one ...", REMEDY)
+    return Selection(parts)
+
+
+def _parsed(word: str, text: str) -> Part:
+    if word == "...":
+        return ...
+    if re.fullmatch(_NUMBER, word, re.ASCII):
+        return int(word)
+    found = _SLICE.fullmatch(word)
+    if found is None or not word.isascii():
+        raise OptionError(f"{text!r} is no selection", REMEDY)
+    return _nonzero(slice(*(None if number is None else int(number) for number in found.groups())))
+
+
+def _taken(part: Any) -> Part:
+    """Check a part of an index of NumPy's, to which truth values are masks, and None a new axis."""
+    if isinstance(part, EllipsisType):
+        return ...
+    try:
+        if isinstance(part, slice):
+            numbers = (part.start, part.stop, part.step)
+            return _nonzero(slice(*(None if number is None else operator.index(number) for number in numbers)))
+        if isinstance(part, bool) or hasattr(part, "__len__"):  # arrays, too
+            raise TypeError
+        return operator.index(part)
+    except TypeError:
+        raise OptionError(f"{part!r} selects nothing: no integer, slice or ...", REMEDY) from None
+
+
+def _nonzero(part: slice) -> slice:
+    if part.step == 0:
+        raise OptionError(f"{_typed(part)!r} has step 0", REMEDY)
+    return part
+
+
+def _typed(part: Part) -> str:
+    if isinstance(part, EllipsisType):
+        return "..."
+    if isinstance(part, int):
+        return str(part)
+    numbers = ["" if number is None else str(number) for number in (part.start, part.stop, part.step)]
+    return ":".join(numbers if numbers[2] else numbers[:2])
+
 
 NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 """Delimiters of text that may be called by name."""

@@ -1,7 +1,6 @@
 """From a name on the command line to an open source: the formats, told apart by their first bytes.
 
-A new input format is one module in `formats/` and one line in `FORMATS`; `REFUSED` are files that are known and not
-read.
+A new input format is one module in `formats/` and one line in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -10,19 +9,21 @@ import codecs
 import importlib
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import BinaryIO, cast
 
 from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.files.foreign import REFUSED, Refused
+from softargmax_cli.files.members import ResultError, is_json_result
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.results import ResultError, is_json_result
+from softargmax_cli.files.remote import is_store
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.stores import is_store
-from softargmax_cli.files.streams import LOOK, looked_at, opened
+from softargmax_cli.files.streams import LOOK, Watch, looked_at, opened, refusals
 from softargmax_cli.files.tempcopy import copied_stream
-from softargmax_cli.files.watching import Watch, refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,6 @@ class Format:
     """True where it must be read at any place, so that a pipe is copied first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A kind of file that is known and not read."""
-
-    article: str
-    signature: bytes
-    remedy: str
-    """Advice, in which FILE stands for its name, quoted as in Python."""
-
-
 HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # behind a user block, too
 KEY = frozenset({"key"})
 TABLE = frozenset({"id_column", "columns"})
@@ -70,60 +61,6 @@ FORMATS = (
 A file that is none of these, nor refused, is text."""
 
 
-def _saved(expression: str) -> str:
-    """Advise to save what an expression of Python reads."""
-    return f"save it in Python: numpy.save('x.npy', {expression})"
-
-
-SHEET, UNPACK = "save the sheet as CSV", "unpack it first"
-PICTURE = _saved("numpy.asarray(PIL.Image.open(FILE))")
-PICKLE = "save the array with numpy.save in the program that wrote it"
-REFUSED = (
-    Refused(
-        "a PyTorch file",
-        rb"PK\x03\x04.{26}[^/\0]{1,200}/data\.pkl",
-        _saved("torch.load(FILE, 'cpu')['NAME'].numpy()"),
-    ),
-    Refused("an Excel or Word document", rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/)", SHEET),
-    Refused("an OpenDocument file", rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", SHEET),
-    Refused("an old Office document", rb"\xd0\xcf\x11\xe0", SHEET),
-    Refused("an encrypted Parquet file", rb"PARE", "write it again without encryption"),
-    Refused("a MATLAB file", rb"MATLAB 5\.0", _saved("scipy.io.loadmat(FILE)['NAME']")),
-    Refused("an Arrow file", rb"ARROW1", "save the table in Python: pandas.read_feather(FILE).to_parquet('x.parquet')"),
-    Refused("a FITS file", rb"SIMPLE  =", _saved("astropy.io.fits.getdata(FILE)")),
-    Refused("a netCDF 3 file", rb"CDF[\x01\x02\x05]", "make it netCDF 4, which is HDF5: nccopy -k nc4 OLD NEW.h5"),
-    Refused(
-        "a NIfTI image",
-        rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0|(?:\x1c\x02\0\0|\0\0\x02\x1c)n[i+]2\0",
-        _saved("nibabel.load(FILE).get_fdata()"),
-    ),
-    Refused("a TIFF image", rb"II[*+]\0|MM\0[*+]", _saved("tifffile.imread(FILE)")),
-    Refused("a PNG image", rb"\x89PNG", PICTURE),
-    Refused("a JPEG image", rb"\xff\xd8\xff", PICTURE),
-    Refused("a GIF image", rb"GIF8[79]a", PICTURE),
-    Refused("a WebP image", rb"RIFF.{4}WEBP", PICTURE),
-    Refused("a BMP image", rb"BM.{4}\0\0\0\0", PICTURE),
-    Refused("a PGM or PPM image", rb"P[56]\s+(?:#[^\n]*\n)*\d+\s+\d+\s+\d+\s", PICTURE),
-    Refused("a PFM image", rb"P[Ff]\s+\d+\s+\d+\s+-?\d", _saved("cv2.imread(FILE, cv2.IMREAD_UNCHANGED)")),
-    Refused("an SQLite database", rb"SQLite format 3", "save the table as CSV: sqlite3 -csv DATABASE 'SELECT …'"),
-    Refused("a PDF document", rb"%PDF", "save its table as CSV"),
-    Refused("a program", rb"\x7fELF", "give a file of numbers"),
-    Refused("a pointer of Git LFS, not the file itself", rb"version https://git-lfs", "fetch it with: git lfs pull"),
-    Refused("packed with xz", rb"\xfd7zXZ", UNPACK),
-    Refused("packed with zstd", rb"\x28\xb5\x2f\xfd", UNPACK),
-    Refused("packed with bzip2", rb"BZh\d1AY", UNPACK),
-    Refused("a Python pickle, which is never unpickled", rb"\x80[\x02-\x05]", PICKLE),
-    # Older protocols have no mark. They begin with a container or a name, and remember it under number 0.
-    Refused("a Python pickle, which is never unpickled", rb"(?:c[\w.]+\n\w+\n|\(?[ld\]}])(?:p0\n|q\x00)", PICKLE),
-    Refused("a web page or XML", rb"(?i)\s*<(?:!doctype|html|\?xml)", "was it downloaded from the right address?"),
-    Refused(
-        "JSON lines",
-        rb"\s*\{[^\n]*\}\s*\n\s*\{",
-        "save the numbers as CSV: pandas.read_json(FILE, lines=True).to_csv('x.csv', index=False)",
-    ),
-    Refused("JSON", rb"\s*(?:\{\s*[\"}]|\[\s*[-\d\[{])", "save the numbers as CSV or .npy"),
-)
-"""Files that are told apart only to say what they are."""
 RAW = "name their type and shape once: numpy.save('x.npy', numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -255,3 +192,54 @@ def _text(stream: BinaryIO, name: str, reading: Reading, size: int | None, compr
     from softargmax_cli.files.formats.csv.source import open_csv
 
     return open_csv(stream, name, reading, nbytes=size, compressed=compressed)
+
+
+class Replay:
+    """Open one input as often as is wanted, one source at a time; a pipe is copied first."""
+
+    def __init__(self, path: str, reading: Reading) -> None:
+        self._path, self._name, self._reading = path, path, reading
+        self._copy: BinaryIO | None = None
+        self._watch: Watch | None = None
+        """The watch of the first opening: one result is made of all that is read."""
+
+    @property
+    def runs_dry(self) -> bool:
+        """True where the input can be read only once, so that a copy is made of it."""
+        return self._path == "-" or _runs_dry(self._path)
+
+    def open(self, reading: Reading | None = None) -> Source:
+        """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room.
+
+        reading: instead of the one given at first.
+        """
+        reading = reading or self._reading
+        if self._copy is None and self.runs_dry:
+            stream, self._name, _ = opened(self._path)
+            self._copy = copied_stream(stream, self._name)
+        source = open_source(self._path, reading) if self._copy is None else self._copied(self._copy, reading)
+        self._watch = source.watch = self._watch or source.watch
+        return source
+
+    def _copied(self, copy: BinaryIO, reading: Reading) -> Source:
+        copy.seek(0)
+        stream = os.fdopen(os.dup(copy.fileno()), "rb")
+        return source_of(stream, self._name, os.fstat(stream.fileno()).st_size, "-", reading)
+
+    def __enter__(self) -> Replay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._copy is not None:
+            self._copy.close()
+
+
+def _runs_dry(path: str) -> bool:
+    """Tell whether what is there can be read only once."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False  # opening it says what is wrong
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -14,8 +14,8 @@ import numpy as np
 
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.files.columns import Table, called, item, listed, option_value, position, selected, shown
+from softargmax_cli.files.members import ResultError, is_result
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.results import ResultError, is_result
 
 SAMPLE = 1000
 """Rows from the first on that tell what the columns of a table hold."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from softargmax_cli.errors import naming
-from softargmax_cli.files.selection import Selection
+from softargmax_cli.files.reading import Selection
 from softargmax_cli.files.source import BoxSource, Loaded, Source
 from softargmax_cli.files.tempcopy import Copy, copied
 from softargmax_cli.reduction.blocks import Block

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
-from softargmax_cli.files.watching import Watch
+from softargmax_cli.files.streams import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
 

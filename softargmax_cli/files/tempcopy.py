@@ -15,8 +15,8 @@ import numpy as np
 
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Loaded, Source
+from softargmax_cli.files.streams import refusals, watching
 from softargmax_cli.files.temporary import PIECE, Names, Scratch
-from softargmax_cli.files.watching import refusals, watching
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer

@@ -12,9 +12,8 @@ from files import ANY_SHAPE, TABLES, written
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from softargmax_cli.errors import InputError, OptionError, as_typed
 from softargmax_cli.files.formats.csv import dialect, records
 from softargmax_cli.files.formats.csv import source as csv_source
-from softargmax_cli.files.formats.csv.frames import FrameParser
+from softargmax_cli.files.formats.csv.parser import FrameParser
 from softargmax_cli.files.formats.csv.source import open_csv
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
@@ -591,7 +591,7 @@ def test_pieces_are_as_large_as_the_block() -> None:
 def test_what_is_common_is_read_quickly(row: str, expected: list[float], options: dict[str, Any]) -> None:
     """It is read without a look at each cell, which takes twenty times as long."""
     text = f"{row}\n" * 99 + row.replace("NA", "5") + "6" * row.endswith((",", "\t")) + "\n"
-    with mock.patch("softargmax_cli.files.formats.csv.cells.parse", side_effect=AssertionError):
+    with mock.patch("softargmax_cli.files.formats.csv.source.parse_cells", side_effect=AssertionError):
         table, ids, _ = read(opened(text, header=False, **options))
     assert np.array_equal(table[:-1], [expected] * 99, equal_nan=True)
     if ids is not None:
@@ -640,8 +640,8 @@ def test_a_parser_leaves_interrupts_to_the_program(handler: str, ended: tuple[in
     program = (
         "import os, signal, sys\n"
         f"signal.signal(signal.SIGINT, {handler})\n"
-        "from softargmax_cli.files.formats.csv import numbers\n"
-        "numbers.load()\n"
+        "from softargmax_cli.files.formats.csv.text import load\n"
+        "load()\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "print('on')\n"
     )

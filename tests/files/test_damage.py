@@ -23,9 +23,8 @@ import pytest
 from files import ANY_SHAPE, TABLES, Array, everything, hdf5, npy, npz, parquet, piped, written
 
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed
-from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.selection import selection_of
 from softargmax_cli.files.source import Member
 
 VALUES = np.arange(1, 61, dtype="f4").reshape(12, 5)

@@ -18,9 +18,8 @@ from files import Array, csv, everything, piped, written
 
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, as_typed
 from softargmax_cli.files.members import SeveralArraysError
-from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 

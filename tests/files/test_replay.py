@@ -13,7 +13,7 @@ from files import TABLES, csv, everything, npy, npz, piped, written
 
 from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.replay import Replay
+from softargmax_cli.files.registry import Replay
 
 VALUES = np.random.default_rng(3).standard_normal((40, 7))
 CONTENTS = {"npy": npy(VALUES), "npz": npz(VALUES), "csv": csv(VALUES), "csv.gz": TABLES["csv.gz"](VALUES)}

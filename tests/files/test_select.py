@@ -20,10 +20,9 @@ from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files import select
 from softargmax_cli.files.formats.npy import NpySource
 from softargmax_cli.files.memory import ArraySource
-from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.reading import Reading, Selection, selection_of
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected
-from softargmax_cli.files.selection import Selection, selection_of
 from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer

@@ -13,11 +13,10 @@ import pytest
 from files import everything, npy, piped
 
 from softargmax_cli.errors import InputError, InputMissingError, OutputError, UndefinedError
-from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.selection import selection_of
+from softargmax_cli.files.streams import Watch, refusals, watching
 from softargmax_cli.files.tempcopy import copied
-from softargmax_cli.files.watching import Watch, refusals, watching
 
 
 def test_refusals_of_the_system_name_the_input() -> None:

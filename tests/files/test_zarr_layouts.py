@@ -16,7 +16,7 @@ import pytest
 from files import Array, everything
 
 from softargmax_cli.errors import InputError, InputMissingError, OptionError
-from softargmax_cli.files import remote, stores
+from softargmax_cli.files import remote
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
@@ -231,9 +231,9 @@ def test_no_name_leads_out_of_a_group(tmp_path: Path) -> None:
 
 def test_which_names_are_stores() -> None:
     for name in ("s3://b/x.zarr", "http://h/x.zarr/a", "gs://b/volumes", "memory://x", "zip::s3://b/x.zip"):
-        assert stores.is_store(name)
+        assert remote.is_store(name)
     for name in ("s3://b/x.npy", "https://h/x.csv.gz?key=1", "gs://b/X.NPZ", "x.zarr", "-"):
-        assert not stores.is_store(name)
+        assert not remote.is_store(name)
     for name in ("simplecache::s3://b/x.npy", "zip://x.npy::x.zip", "a::b::memory://x"):
         assert remote.is_url(name)
     for name in ("C:\\x.zarr", "x::y.npy", "a::b::c.zarr", "x:/y", "x:y", "1://x", "::", "d/x://y"):

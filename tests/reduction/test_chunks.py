@@ -14,8 +14,8 @@ from oracle import answer_to, assert_answers
 
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.reading import selection_of
 from softargmax_cli.files.select import selected
-from softargmax_cli.files.selection import selection_of
 from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block, Remaining
 from softargmax_cli.reduction.budget import BOXES, FAN_IN, HELD, REDUCTION, boxes_of, held_bytes

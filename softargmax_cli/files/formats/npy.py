@@ -21,7 +21,7 @@ import numpy.typing as npt
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
-from softargmax_cli.files.watching import refusals
+from softargmax_cli.files.streams import refusals
 from softargmax_cli.reduction.blocks import Block, Order, stretches
 from softargmax_cli.reduction.readable import Buffer
 

@@ -15,9 +15,8 @@ from softargmax_cli.errors import InputError, InputMissingError, OptionError, So
 from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.members import MOST, chosen, few, shown, unapplied
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.remote import blaming, files_of, is_url
+from softargmax_cli.files.remote import DOCUMENTS, PARTIAL, UNFINISHED, blaming, files_of, is_url, located, zarr_python
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
-from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 

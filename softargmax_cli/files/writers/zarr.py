@@ -21,8 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import OptionError, OutputError, UndefinedError, parameter
-from softargmax_cli.files.remote import blaming, files_of, is_url
-from softargmax_cli.files.stores import DOCUMENTS, PARTIAL, UNFINISHED, located, zarr_python
+from softargmax_cli.files.remote import DOCUMENTS, PARTIAL, UNFINISHED, blaming, files_of, is_url, located, zarr_python
 from softargmax_cli.files.writers.atomic import follow
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.fields import FIELDS, NAMES

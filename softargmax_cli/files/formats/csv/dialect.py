@@ -14,9 +14,8 @@ import numpy.typing as npt
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.columns import Table, called, items
 from softargmax_cli.files.formats.csv.header import UNTOLD, counts, has_header
-from softargmax_cli.files.formats.csv.numbers import floats
 from softargmax_cli.files.formats.csv.records import LONGEST, Records, trimmed
-from softargmax_cli.files.formats.csv.text import Dialect, decoded, records
+from softargmax_cli.files.formats.csv.text import Dialect, decoded, floats, records
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.scores import SAMPLE, Columns, choose
 

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from softargmax_cli.errors import InputError, parameter
-from softargmax_cli.files.watching import refusals
+from softargmax_cli.files.streams import refusals
 from softargmax_cli.reduction.blocks import step_of
 
 LONGEST = 32 << 20

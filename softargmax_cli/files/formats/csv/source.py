@@ -11,11 +11,10 @@ import numpy as np
 
 from softargmax_cli.errors import naming
 from softargmax_cli.files.columns import option_value
-from softargmax_cli.files.formats.csv import cells
 from softargmax_cli.files.formats.csv.dialect import Layout, find_layout
-from softargmax_cli.files.formats.csv.frames import FrameParser
-from softargmax_cli.files.formats.csv.numbers import load
+from softargmax_cli.files.formats.csv.parser import FrameParser, parse_cells, places_of
 from softargmax_cli.files.formats.csv.records import Piece, Records
+from softargmax_cli.files.formats.csv.text import load
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Facts, Loaded, Source
 from softargmax_cli.reduction.blocks import Block
@@ -91,7 +90,7 @@ class CsvSource(Source):
 
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
         """Parse a piece to values, (records, columns); any thread may ask."""
-        loaded = self._frames.parse(piece, buffer) or cells.parse(piece, self.layout, buffer)
+        loaded = self._frames.parse(piece, buffer) or parse_cells(piece, self.layout, buffer)
         with np.errstate(over="ignore", invalid="ignore"):
             spoilt = bool(np.isnan(loaded.values.sum()))
         found = np.argwhere(np.isnan(loaded.values))[:MISSING].tolist() if spoilt else []
@@ -109,7 +108,7 @@ class CsvSource(Source):
         places: list[str] = []
         for _, (piece, cells_of) in found:
             if len(places) < MISSING:
-                places += cells.places(piece, self.layout, cells_of)
+                places += places_of(piece, self.layout, cells_of)
         return places[:MISSING]
 
     def close(self) -> None:
