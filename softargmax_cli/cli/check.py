@@ -131,7 +131,7 @@ def check(
 
     asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
     criterion = Criterion(tol, _allowance(allow), expect, atol, rtol, fail_fast)
-    _refuse_contradictions(inputs, criterion)
+    _refuse_contradictions(criterion)
     return _check_all(inputs, asked, criterion, VerdictReport(format, output, rows), force=force)
 
 
@@ -143,7 +143,7 @@ def _allowance(text: str) -> tuple[float, bool]:
     return (float(found[2]), True) if found[2] else (int(found[1]), False)
 
 
-def _refuse_contradictions(names: Sequence[str], criterion: Criterion) -> None:
+def _refuse_contradictions(criterion: Criterion) -> None:
     """Raise OptionError for options that do not go together."""
     if criterion.expect is None:
         for option, value in (("--atol", criterion.atol), ("--rtol", criterion.rtol)):
@@ -155,19 +155,23 @@ def _refuse_contradictions(names: Sequence[str], criterion: Criterion) -> None:
         words = [re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:]]
         both = criterion.atol is not None
         raise OptionError(what, "leave out --tol" if both else f"try: {shlex.join(['softargmax', *words])}")
-    if len(names) > 1:
-        raise OptionError("--expect holds the result of one input", "check one input at a time")
 
 
-def _check_all(names: Sequence[str], asked: Asked, criterion: Criterion, report: VerdictReport, *, force: bool) -> int:
+def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report: VerdictReport, *, force: bool) -> int:
     """Check each input and report; 0, 1 where a check failed, 2 where an input cannot be used."""
     from softargmax_cli.cli.destinations import spare_inputs
+    from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import for_each, say_notes
     from softargmax_cli.files.temporary import blaming
     from softargmax_cli.files.writers.atomic import open_target
     from softargmax_cli.report.verdict import verdict_line
 
+    found = find_inputs(given, report.output, criterion.expect, *asked.files)
+    names, several = found.names, found.several
+    if several and criterion.expect is not None:
+        raise OptionError("--expect holds the result of one input", "check one input at a time")
     spare_inputs([report.output], names, criterion.expect, *asked.files)
+    found.say_notes(quiet=asked.quiet)
     with ExitStack() as stack:
         target = None
         if report.out is not sys.stdout:
@@ -186,7 +190,10 @@ def _check_all(names: Sequence[str], asked: Asked, criterion: Criterion, report:
         code = for_each(names, asked, work, report.refuse)
         if not report.checks:  # an empty report would look like one in which nothing failed
             return code
-        report.end(several=len(names) > 1)
+        together = report.together(criterion) if several else None
+        if together is not None and not together.passed:
+            code = max(code, NOT_CLOSE)
+        report.end(together)
         if target is not None:
             with blaming(target.name):
                 target.stream.write(report.written())

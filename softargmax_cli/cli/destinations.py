@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from softargmax_cli.errors import OptionError, OutputError, parameter
 from softargmax_cli.files.remote import is_url
-from softargmax_cli.files.writers import STORE, format_of
+from softargmax_cli.files.writers import SHARED, STORE, format_of
 
 PICTURES = ("png", "svg", "pdf")
 """Formats of pictures, named by a file's suffix."""
@@ -26,12 +26,19 @@ class Destination:
     format: str
     table: bool
     """True where a table is shown."""
+    shared: bool = False
+    """True where it takes the results of several inputs."""
 
 
 def choose_destinations(
-    inputs: Sequence[str], output: str | None, format: str | None, *, usual: str = "csv"
+    inputs: Sequence[str], output: str | None, format: str | None, *, usual: str = "csv", several: bool | None = None
 ) -> list[Destination]:
-    """Choose a place for each input, in a directory the `usual` format. Raises OptionError where two share a place."""
+    """Choose a place for each input, in a directory the `usual` format.
+
+    several: whether each result is to say which input it is of; where there are several inputs, if it is not told.
+    Raises OptionError where two inputs share a place that holds the results of one.
+    """
+    several = len(inputs) > 1 if several is None else several
     data = format if format not in (None, "table") else None
     store = names_store(output)
     if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
@@ -41,33 +48,33 @@ def choose_destinations(
     if output is not None and output != "-" and not store and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         return [Destination(path, data or usual, format == "table") for path in _inside(output, inputs, data or usual)]
     if output is None or output == "-":
-        if len(inputs) > 1 and data not in (None, "jsonl"):
+        if several and data not in (None, *SHARED):
             raise OptionError(
                 f"{parameter('format', data)} holds one input only", "use -o DIR/ for one file each, or jsonl"
             )
-        return [Destination(None if data is None else "-", data or "", data is None)] * len(inputs)
-    if len(inputs) > 1:
+        return [Destination(None if data is None else "-", data or "", data is None, several)] * len(inputs)
+    if several and (store or (data or format_of(output)) not in SHARED):
         remedy = f"use -o {output}/ for one file each"
         if store:
             remedy = (
                 "use one run each" if is_url(output) else f"use -o DIR/ {parameter('format', STORE)} for one store each"
             )
         raise OptionError(f"-o {output} holds one input only", remedy)
-    return [Destination(output, data or format_of(output), format == "table")]
+    return [Destination(output, data or format_of(output), format == "table", several)] * len(inputs)
 
 
 def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
     """Raise OutputError where a result would replace an input, or another file that is read, by whatever name."""
     above = (folder for name in inputs for folder in _folders(name))  # of an array in a store
-    read = {_identity(name) for name in (*inputs, *others, *above)} - {None}
+    read = {identity(name) for name in (*inputs, *others, *above)} - {None}
     for path in destinations:
-        if path != "-" and _identity(path) in read:
+        if path != "-" and identity(path) in read:
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
 
 
 def same_file(a: str, b: str) -> bool:
     """Tell whether two names mean one file or store."""
-    return a == b or (_identity(a) is not None and _identity(a) == _identity(b))
+    return a == b or (identity(a) is not None and identity(a) == identity(b))
 
 
 def keep_apart(results: Iterable[str | None], pictures: Iterable[str | None]) -> None:
@@ -82,7 +89,7 @@ def _place(path: str | None) -> str | tuple[int, int] | None:
     """Identify a regular file, be it there or not; None for what holds none, such as a device."""
     if path is None or path == "-":
         return None
-    return _identity(path) or (None if os.path.exists(path) else os.path.realpath(path))
+    return identity(path) or (None if os.path.exists(path) else os.path.realpath(path))
 
 
 def _folders(name: str) -> Iterator[str]:
@@ -93,8 +100,8 @@ def _folders(name: str) -> Iterator[str]:
         folder = os.path.dirname(folder)
 
 
-def _identity(name: str | None) -> tuple[int, int] | None:
-    """Identify a regular file or a store, "-" being standard input; None for what is neither."""
+def identity(name: str | None) -> tuple[int, int] | None:
+    """Identify a regular file or a directory, "-" being standard input; None for what is neither."""
     try:
         status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
     except (OSError, ValueError, AttributeError):  # it is somebody else's affair to say so

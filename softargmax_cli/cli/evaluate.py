@@ -172,7 +172,8 @@ def _evaluated(
         stored.end()
         evaluation = evaluator.evaluation()
         if writer is not None:
-            writer.commit(evaluator, reduction.run.known_shape)
+            writer.end(evaluator, reduction.run.known_shape)
+            writer.commit(evaluator)
         reduction.run = replace(reduction.run, fields=tuple(field.name for field in TRUTH_FIELDS))
         return evaluation, worst.found()[0]
 

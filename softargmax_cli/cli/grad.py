@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,10 +18,13 @@ from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.answer import Writers
     from softargmax_cli.cli.destinations import Destination
     from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.files.writers.atomic import Writer
     from softargmax_cli.files.writers.npy import BoxWriter
+    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.slopes import SlopeSummary
 
 GRADIENT = "Gradient"
 
@@ -94,19 +97,25 @@ def grad(
 
     softargmax grad scores.csv --wrt beta --format csv
     """
+    from softargmax_cli.cli.answer import Writers
     from softargmax_cli.cli.destinations import choose_destinations, make_directory, spare_inputs
+    from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
+    from softargmax_cli.reduction.slopes import SlopeSummary
 
     if wrt == "beta" and reduction.kind == "probs":
         what = f"{parameter('wrt', wrt)}: {parameter('kind', reduction.kind)} takes weights as they are, without β"
         raise OptionError(what, f"use {parameter('wrt', 'x')}")
 
     asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
-    files = _files(inputs, output, format)
-    spare_inputs(files, inputs, *asked.files)
-    places = iter(zip(files, choose_destinations(inputs, None, format), strict=True))
+    found = find_inputs(inputs, output, *asked.files)
+    files = _files(found.names, output, format, several=found.several)
+    spare_inputs(files, found.names, *asked.files)
+    places = iter(zip(files, choose_destinations(found.names, None, format, several=found.several), strict=True))
     make_directory(output)
+    found.say_notes(quiet=asked.quiet)
     tables = 0
+    total = SlopeSummary()
 
     def work(opened: Inputs, name: str) -> int:
         from softargmax_cli.reduction.fields import FREE
@@ -118,21 +127,25 @@ def grad(
         tabled = said.table and (file is None or format is not None)
         with opened.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             reduction.run = replace(reduction.run, wrt=wrt, vanished=vanished)
-            _show(reduction, file, said, asked, rows if tabled else None, force=force, apart=tables > 0)
+            table = rows if tabled else None
+            _show(reduction, file, said, asked, table, writers, total, force=force, apart=tables > 0)
         sys.stdout.flush()
         tables += tabled
         return 0
 
-    return for_each(inputs, asked, work)
+    with Writers(force=False) as writers:
+        code = for_each(found.names, asked, work)
+        writers.commit(total, complete=code == 0)
+    return code
 
 
-def _files(names: Sequence[str], output: str | None, format: str | None) -> list[str | None]:
+def _files(names: Sequence[str], output: str | None, format: str | None, *, several: bool) -> list[str | None]:
     """Return where each input's gradient goes; None for nowhere. Raises OptionError where that cannot be."""
     from softargmax_cli.cli.destinations import choose_destinations, names_store
     from softargmax_cli.files.writers import array_format_of
 
     if output == "-":
-        if len(names) > 1:
+        if several:
             raise OptionError("-o - holds one gradient only", "use -o DIR/ for one file each")
         if format is not None:
             both = f"-o - and {parameter('format', format)} both go to standard output"
@@ -140,7 +153,7 @@ def _files(names: Sequence[str], output: str | None, format: str | None) -> list
         return ["-"]
     if output is not None and names_store(output):
         array_format_of(output)  # which says that no gradient goes there
-    paths = [destination.path for destination in choose_destinations(names, output, None, usual="npy")]
+    paths = [destination.path for destination in choose_destinations(names, output, None, usual="npy", several=several)]
     for path in filter(None, paths):
         array_format_of(path)
     return paths
@@ -152,13 +165,16 @@ def _show(
     said: Destination,
     asked: Asked,
     rows: int | None,
+    writers: Writers,
+    total: SlopeSummary,
     *,
     force: bool,
     apart: bool,
 ) -> None:
     """Write the gradients of one input to their destinations.
 
-    rows: how many a table shows, or None for the summary alone; apart: whether another table came before.
+    rows: how many a table shows, or None for the summary alone; total: takes the slices of all inputs; apart: whether
+    another table came before.
     """
     from softargmax_cli.cli.pipeline import say_notes
     from softargmax_cli.files.temporary import scratch
@@ -177,7 +193,8 @@ def _show(
     by: Literal["x", "beta"] = "beta" if run.wrt == "beta" else "x"
     summary, table = SlopeSummary(), SlopeTable(rows or 0)
     boxes: BoxWriter | None = None
-    writers: list[Writer] = []
+    written: Writer | None = None
+    listed: Writer | None = None
     with ExitStack() as stack:
         if file is not None and by == "x":
             shape = (*source.shape, *coordinates)
@@ -185,16 +202,18 @@ def _show(
             stack.enter_context(boxes)
         elif file is not None:
             opened = open_writer(file, array_format_of(file), run, {"gradient"}, force=force)
-            writers.append(stack.enter_context(opened))
+            written = stack.enter_context(opened)
         if said.path is not None:
-            fields = BY_BETA if by == "beta" else BY_SCORES
-            writers.append(stack.enter_context(open_writer(said.path, said.format, run, fields, force=False)))
+            listed = writers.opened(said, run, BY_BETA if by == "beta" else BY_SCORES, stack)
+        takers: list[Callable[[Slices], None]] = [summary.add, total.add]
+        takers += [table.add] if rows is not None else []
+        takers += [writer.write for writer in (written, listed) if writer is not None]
         write = None if boxes is None else boxes.write
         for slices in reduction.through(
             partial(differentiate, by=by, vanished=run.vanished, write=write, scratch=scratch)
         ):
-            for add in (summary.add, *([] if rows is None else [table.add]), *(writer.write for writer in writers)):
-                add(slices)
+            for take in takers:
+                take(slices)
         if by == "x" and (hint := saturation(summary, summary.max_norm, problem)):
             reduction.notes.append(hint)
         if not asked.quiet:
@@ -202,8 +221,11 @@ def _show(
         known = reduction.run.known_shape
         if boxes is not None:
             boxes.commit((*known, *coordinates))
-        for writer in writers:
-            writer.commit(summary, known)
+        if written is not None:
+            written.end(summary, known)
+            written.commit(summary)
+        if listed is not None:
+            writers.end(listed, summary, known)
     if rows is not None:
         if apart:
             print()

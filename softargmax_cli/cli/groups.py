@@ -46,7 +46,7 @@ class RunningOptions:
     """Options that say where and how a command runs."""
 
     device: options.Device = "cpu"
-    memory: options.Memory = "256MiB"  # type: ignore[assignment]  # parsed into bytes
+    memory: options.Memory = "256MiB"
     quiet: options.Quiet = False
     verbose: options.Verbose = False
 

@@ -45,11 +45,14 @@ class Looked:
 
 def inspect_all(names: Sequence[str], looked: Looked, format: str) -> int:
     """Inspect one input after the other; 0, or 2 where one cannot be used."""
+    from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.files.members import ResultError, SeveralArraysError
 
+    found_inputs = find_inputs(names)
+    found_inputs.say_notes(quiet=looked.quiet)
     code, apart = 0, False
     notes: Sequence[str]
-    for name in names:
+    for name in found_inputs.names:
         try:
             found, notes = _inspected(name, looked)
         except SeveralArraysError as several:

@@ -10,7 +10,7 @@ import typer
 from softargmax_cli.api.arguments import comment_of, decimal_of, delimiter_of, device_of, size_of
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.columns import columns_of
-from softargmax_cli.files.reading import Selection, selection_of
+from softargmax_cli.files.reading import selection_of
 from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
 REDUCTION, INPUT, OUTPUT, RUNNING = "Reduction", "Input", "Output", "Running"
@@ -19,12 +19,12 @@ TRUTH = "Truth"
 Value = TypeVar("Value")
 
 
-def _taken(parse: Callable[[Any], Value]) -> Callable[[str], Value]:
-    """A parser of Python's arguments for text of the command line, where Typer names the option."""
+def _taken(parse: Callable[[Any], Value]) -> Callable[[str | None], Value | None]:
+    """Return the callback of an option whose text a parser of Python's arguments takes; Typer names the option."""
 
-    def value(text: str) -> Value:
+    def value(text: str | None) -> Value | None:
         try:
-            return parse(text)
+            return None if text is None else parse(text)
         except OptionError as error:
             raise typer.BadParameter(as_typed(f"{error.what}; {error.remedy}")) from None
 
@@ -95,8 +95,9 @@ Input = Annotated[
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT...",
-        help="Files: .npy, .npz, .safetensors, HDF5, Parquet, CSV (also .gz); Zarr stores; - for standard input.",
+        metavar="INPUT",
+        help="Files: .npy, .npz, .safetensors, HDF5, Parquet, CSV (also .gz); Zarr stores; folders of them, quoted "
+        "patterns; - for standard input.",
         show_default=False,
     ),
 ]
@@ -195,11 +196,11 @@ Key = Annotated[
     ),
 ]
 Select = Annotated[
-    Selection | None,
+    str | None,
     typer.Option(
         metavar="INDEX",
         help="Take a part of the array, as NumPy does: 0,:,3:5 or ...,::2. The rest is not read.",
-        parser=_taken(selection_of),
+        callback=_taken(selection_of),
         show_default=False,
         rich_help_panel=INPUT,
     ),
@@ -308,6 +309,25 @@ Worst = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Only = Annotated[
+    Literal["disagree", "multimodal", "tied", "undefined"] | None,
+    typer.Option(
+        help="Show and write only slices in this state; the summary is still of all.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+WorstOffsets = Annotated[
+    int | None,
+    typer.Option(
+        "--worst",
+        metavar="N",
+        min=1,
+        help="Show and write only the N slices of each input with the largest |offset|, the largest first.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
 Plot = Annotated[
     str | None,
     typer.Option(
@@ -334,11 +354,11 @@ Device = Annotated[
     ),
 ]
 Memory = Annotated[
-    int,
+    str,
     typer.Option(
         metavar="SIZE",
         help="Bound on blocks held at a time, beside TensorFlow itself.",
-        parser=_taken(size_of),
+        callback=_taken(size_of),
         rich_help_panel=RUNNING,
     ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.result import Summary
 
 
 def check_axes(axes: tuple[int, ...]) -> None:
@@ -77,7 +76,7 @@ class Picture:
 
 
 class Drawing(Picture):
-    """The picture of the first slices of a run; `add` takes slices, `finish` draws them."""
+    """The picture of the first slices that come; `add` takes slices, `finish` draws them."""
 
     def __init__(self, path: str, rows: int, *, force: bool) -> None:
         from softargmax_cli.report.summary import First
@@ -86,19 +85,20 @@ class Drawing(Picture):
         self._first, self._asked = First(drawn(rows)), rows
         self.add = self._first.add
 
-    def finish(self, reduction: Reduction, summary: Summary, read: Callable[[int], Excerpt | None]) -> None:
+    def finish(self, reduction: Reduction, count: int, read: Callable[[Sequence[int]], Excerpt | None]) -> None:
         """Draw and write, once all slices have come; note where more were asked for than a picture shows.
 
-        read: reads the scores of so many first slices. Raises OptionError where it cannot.
+        count: how many slices there are to show. read: reads the scores of slices with these numbers. Raises
+        OptionError where it cannot.
         """
         from softargmax_cli.report.plots import draw_slices
 
         shown = self._first.count
-        if shown < min(self._asked or summary.slices, summary.slices):
+        if shown < min(self._asked or count, count):
             reduction.notes.append(f"the picture shows the first {shown} slices only")
-        excerpt = read(max(shown, 1))
+        excerpt = read(self._first.numbers)
         if excerpt is None:
-            what = f"{reduction.run.input}: {parameter('plot')}: its first slices end too far from the beginning"
+            what = f"{reduction.run.input}: {parameter('plot')}: its slices lie too far from the beginning"
             raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
-        figure = draw_slices(reduction.run, reduction.problem, self._first.slices, summary.slices, excerpt)
+        figure = draw_slices(reduction.run, reduction.problem, self._first.slices, count, excerpt)
         self.write(figure)

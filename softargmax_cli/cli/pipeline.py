@@ -175,21 +175,23 @@ def say_notes(reduction: Reduction) -> None:
         say_note(f"{reduction.run.input}: {note}")
 
 
-def excerpt_of(reduction: Reduction, replay: Replay | None, count: int) -> Excerpt | None:
-    """Read the scores of the first slices again; None where that cannot be done, or would take reading too much.
+def excerpt_of(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]) -> Excerpt | None:
+    """Read the scores of slices again; None where that cannot be done, or would take reading too much.
+
+    numbers: those of the slices, in row-major order of the axes that stay.
 
     replay: opens the input once more, where it can be opened.
     """
     from softargmax_cli.reduction.excerpt import read_excerpt
 
-    if reduction.on_cluster or not count:
+    if reduction.on_cluster:
         return None
     if not reduction.source.sequential:
-        return read_excerpt(reduction.source, reduction.problem, count)
+        return read_excerpt(reduction.source, reduction.problem, numbers)
     if replay is None:
         return None
     with closing(replay.open()) as source:
-        return read_excerpt(source, reduction.problem, count)
+        return read_excerpt(source, reduction.problem, numbers)
 
 
 def spec_of(asked: Asked) -> Spec:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli import options
@@ -16,11 +14,9 @@ from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningO
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
-    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.destinations import Destination
     from softargmax_cli.cli.pipeline import Asked, Inputs
-    from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.choice import State
 
 
 @grouped
@@ -35,6 +31,8 @@ def run(
     output: options.Output = None,
     format: options.Format = None,
     rows: options.Rows = 20,
+    worst: options.WorstOffsets = None,
+    only: options.Only = None,
     plot: options.Plot = None,
     force: options.Force = False,
     resume: options.Resume = False,
@@ -58,7 +56,7 @@ def run(
 
     number, within = options.searched(beta, temperature, reduction.kind, tol)
     asked = Asked.of(reduction, reading, running, number)
-    shown = Shown(output, format, rows, plot, force, resume, within)
+    shown = Shown(output, format, rows, worst, only, plot, force, resume, within)
     return run_all(inputs, asked, shown, Cluster(scheduler, workers))
 
 
@@ -69,11 +67,28 @@ class Shown:
     output: str | None
     format: str | None
     rows: int
+    worst: int | None
+    only: State | None
     plot: str | None
     force: bool
     resume: bool
     within: float | None
     """How close soft must come to hard, where β is to be found for that."""
+
+    @property
+    def chosen(self) -> bool:
+        """True where only some slices are shown and written."""
+        return self.worst is not None or self.only is not None
+
+    def check(self, destinations: Sequence[Destination]) -> None:
+        """Raise OptionError where slices are chosen that have no place, or no offset."""
+        option = parameter("only", self.only) if self.only else parameter("worst", self.worst)
+        if self.chosen and any(destination.format in ("npy", "npz", "zarr") for destination in destinations):
+            what = f"{option} chooses slices, and an array has a place for each"
+            raise OptionError(what, "write .csv, .jsonl or .parquet instead")
+        if self.only == "undefined" and self.worst is not None:
+            what = f"{parameter('worst', self.worst)} goes by the offset, which undefined slices have not"
+            raise OptionError(what, "leave it out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +118,9 @@ class Cluster:
             raise OptionError(what, "draw them on one machine")
 
 
-def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) -> int:
+def run_all(given: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) -> int:
     """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
+    from softargmax_cli.cli.answer import Answer
     from softargmax_cli.cli.destinations import (
         choose_destinations,
         choose_pictures,
@@ -112,12 +128,16 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
         make_directory,
         spare_inputs,
     )
+    from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.messages import say_note
     from softargmax_cli.cli.pipeline import excerpt_of, for_each
     from softargmax_cli.cli.store import keep, stored
 
     cluster.check(shown)
-    destinations = choose_destinations(names, shown.output, shown.format)
+    found = find_inputs(given, shown.output, shown.plot, *asked.files)
+    names = found.names
+    destinations = choose_destinations(names, shown.output, shown.format, several=found.several)
+    shown.check(destinations)
     pictures = choose_pictures(names, shown.plot)
     to_stores = stored(destinations, shown.plot, resume=shown.resume)
     results = [destination.path for destination in destinations]
@@ -129,15 +149,15 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
         check_axes(asked.axes)
     make_directory(shown.output)
     make_directory(shown.plot, "--plot")
+    found.say_notes(quiet=asked.quiet)
     places = iter(zip(destinations, pictures, strict=True))
-    tables = 0
+    answer = Answer(several=found.several, quiet=asked.quiet, force=shown.force)
 
     def work(inputs: Inputs, name: str) -> int:
-        nonlocal tables
         destination, picture = next(places)
         # A bar would be drawn into data that goes to the same terminal.
         bar = not (destination.path == "-" and sys.stdout.isatty())
-        fields = _fields(destination, picture)
+        fields = _fields(destination, picture, shown)
         needs = None
         if to_stores:
             from softargmax_cli.reduction.budget import BOXES
@@ -155,27 +175,30 @@ def run_all(names: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
             if why:
                 reduction.notes.append(f"--beta auto: {why}")
             if destination.path and to_stores:
-                keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=len(names) > 1)
+                keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=found.several)
                 return 0
             excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
-            _show(reduction, excerpt, destination, picture, asked, shown, several=len(names) > 1, apart=tables > 0)
+            answer.put(reduction, excerpt, destination, picture, shown)
         sys.stdout.flush()
-        tables += destination.table
         return 0
 
-    if not cluster.wanted:
-        return for_each(names, asked, work)
-    from softargmax_cli.cluster.connection import compare_versions, connected, described
+    with answer:
+        if not cluster.wanted:
+            code = for_each(names, asked, work)
+        else:
+            from softargmax_cli.cluster.connection import compare_versions, connected, described
 
-    with connected(cluster.scheduler, cluster.workers or 1) as client:
-        notes = compare_versions(client)
-        for note in [*notes * (not asked.quiet), *[described(client)] * asked.verbose]:
-            say_note(note)
-        return for_each(names, asked, work, client=client)
+            with connected(cluster.scheduler, cluster.workers or 1) as client:
+                notes = compare_versions(client)
+                for note in [*notes * (not asked.quiet), *[described(client)] * asked.verbose]:
+                    say_note(note)
+                code = for_each(names, asked, work, client=client)
+        answer.end(complete=code == 0)
+    return code
 
 
-def _fields(destination: Destination, picture: str | None) -> set[str]:
-    """Return the fields that a destination shows or holds, and a picture says."""
+def _fields(destination: Destination, picture: str | None, shown: Shown) -> set[str]:
+    """Return the fields that a destination shows or holds, a picture says, and a choice is made by."""
     from softargmax_cli.files.writers import STORE, fields_of
     from softargmax_cli.reduction.fields import NAMES
 
@@ -186,75 +209,8 @@ def _fields(destination: Destination, picture: str | None) -> set[str]:
         from softargmax_cli.report.summary import TABLE_FIELDS
 
         fields.update(TABLE_FIELDS)
+    if shown.chosen:
+        from softargmax_cli.reduction.choice import Choice
+
+        fields |= Choice(shown.only, shown.worst).fields
     return fields
-
-
-def _show(
-    reduction: Reduction,
-    excerpt: Callable[[int], Excerpt | None],
-    destination: Destination,
-    plot: str | None,
-    asked: Asked,
-    shown: Shown,
-    *,
-    several: bool,
-    apart: bool,
-) -> None:
-    """Put the slices of one input to their destination.
-
-    excerpt: reads the scores of so many first slices again; apart: whether a table came before.
-    """
-    from softargmax_cli.cli.pipeline import say_notes
-    from softargmax_cli.files.writers import fields_of, open_writer
-    from softargmax_cli.reduction.result import Summary
-    from softargmax_cli.report.summary import First
-
-    summary, sink, drawing = Summary(), None, None
-    takers: list[Callable[[Slices], None]] = [summary.add]
-    with ExitStack() as stack:
-        if destination.table:
-            first = First(shown.rows)
-            takers.append(first.add)
-            Thread(target=import_module, args=["softargmax_cli.report.table"]).start()  # while TensorFlow computes
-        if destination.path:
-            sink = open_writer(
-                destination.path,
-                destination.format,
-                reduction.run,
-                fields_of(destination.format, reduction.run.fields),
-                force=shown.force,
-                name_inputs=several and destination.path == "-",
-            )
-            stack.enter_context(sink)
-            takers.append(sink.write)
-        if plot is not None:
-            from softargmax_cli.cli.picture import Drawing
-
-            drawing = stack.enter_context(Drawing(plot, shown.rows, force=shown.force))
-            takers.append(drawing.add)
-        for slices in reduction:
-            for take in takers:
-                take(slices)
-        if drawing:
-            drawing.finish(reduction, summary, excerpt)
-        if not asked.quiet:
-            say_notes(reduction)
-        run = reduction.run
-        if sink:
-            sink.commit(summary, run.known_shape)
-        if drawing:
-            drawing.commit()
-    if destination.table:
-        from softargmax_cli.report.sparkline import sparkling
-        from softargmax_cli.report.table import Table
-
-        lines = sparkling(run.known_shape, run.axes, shown.rows)
-        scores = excerpt(lines) if lines else None
-        if apart:
-            print()
-        Table(first).render(run, run.known_shape, summary, sys.stdout, best=scores.best(run.kind) if scores else None)
-    elif destination.path != "-" and not asked.quiet:
-        from softargmax_cli.report.summary import summary_line
-        from softargmax_cli.report.text import signs_of
-
-        print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)

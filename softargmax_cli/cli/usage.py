@@ -6,7 +6,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, get_type_hints
 
 import typer
@@ -26,6 +27,9 @@ NEAR = 0.65
 class Command(TyperCommand):
     """A command whose options are given once each."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_they_are(super().get_params(ctx))
+
     def get_help(self, ctx: Any) -> str:
         _spell(self)
         return super().get_help(ctx)
@@ -42,6 +46,9 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """The program itself: a file in place of a command is pointed to `run`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_they_are(super().get_params(ctx))
 
     def get_help(self, ctx: Any) -> str:
         _spell(self)
@@ -115,6 +122,21 @@ def _meant(words: Sequence[str]) -> str:
     quoted = [word if word.startswith("-") else f"'{word}'" for word in words]
     *first, last = quoted
     return f" Did you mean {', '.join(first)} or {last}?" if first else f" Did you mean {last}?"
+
+
+def _as_they_are(params: list[Any]) -> list[Any]:
+    """Let options take text and defaults as they are, for which Typer 0.29 imports Pydantic, a fifth of a short run."""
+
+    def taken(param: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+        text = param.type_descriptor.annotation in (str, list[str])
+        if (param.required and param.value_is_missing(value)) or not (text or value == param.default):
+            return convert(context, value)
+        return param.callback(context, param, value) if param.callback else value
+
+    for param in params:
+        if hasattr(param, "type_descriptor") and not isinstance(param.process_value, partial):  # from 0.29 on
+            param.process_value = partial(taken, param, param.process_value)
+    return params
 
 
 def _refuse_split_axes(args: Sequence[str]) -> None:

@@ -67,9 +67,14 @@ class VerdictReport:
         if format != "table" or output is not None:  # data are UTF-8 wherever they go, as those of `run` are
             self.out = io.TextIOWrapper(self._bytes, "utf-8", "backslashreplace", newline="\n")
         self._objects: list[str] = []
+        self._slices = self._failed = 0
+        self._furthest = math.nan
 
     def add(self, run: Run, verdict: Verdict, criterion: Criterion, seconds: float) -> None:
         """Report the verdict on one input."""
+        self._slices, self._failed = self._slices + verdict.slices, self._failed + verdict.failed
+        known = [far for far in (self._furthest, verdict.furthest) if not math.isnan(far)]
+        self._furthest = max(known, default=math.nan)
         sentence = sentence_of(
             verdict.slices, verdict.failed, verdict.allowed, verdict.furthest, str(criterion), stopped=verdict.stopped
         )
@@ -102,8 +107,21 @@ class VerdictReport:
         if self.format == "json":
             self._objects.append(_object({"input": name, "passed": None, "error": what, "remedy": remedy}))
 
-    def end(self, *, several: bool) -> None:
-        """Write what can be written only when all is known."""
+    def together(self, criterion: Criterion) -> Checked:
+        """Judge the slices of all inputs as one."""
+        from softargmax_cli.reduction.check import Allowance
+
+        allowed = Allowance(*criterion.allow).of(self._slices)
+        sentence = sentence_of(self._slices, self._failed, allowed, self._furthest, str(criterion), stopped=False)
+        return Checked("all inputs", self._failed <= allowed, sentence, ())
+
+    def end(self, together: Checked | None) -> None:
+        """Write what can be written only when all is known. together: the verdict on all of several inputs."""
+        several = together is not None
+        if together is not None and self.format == "table":
+            self.out.write("\n" * (not self.checks[-1].passed) + legible(verdict_line(together), self.out) + "\n")
+        elif together is not None and not together.passed and self.format in ("github", "junit"):
+            self.checks.append(together)
         if self.format == "github":
             self.out.writelines(map(annotation, self.checks))
         elif self.format == "junit":
@@ -111,6 +129,7 @@ class VerdictReport:
         elif self.format == "json" and several:
             states = [checked.passed for checked in self.checks]
             counts = {"inputs": len(states), "passed": states.count(True), "failed": states.count(False)}
+            counts |= {"slices": self._slices, "failed_slices": self._failed}
             summary = _object({**counts, "errors": states.count(None)}, end=", ")
             self.out.write('{"inputs": [\n' + ",\n".join(self._objects) + f'],\n "summary": {summary}}}\n')
         elif self.format == "json":

@@ -61,6 +61,9 @@ FORMATS = (
 A file that is none of these, nor refused, is text."""
 
 
+TABLES, PLAIN = (".csv", ".tsv"), (".txt", ".dat")
+"""Suffixes of text that holds a table, and of text that may hold one."""
+_WORDS = re.compile(rb"[^\s,;|]+")
 RAW = "name their type and shape once: numpy.save('x.npy', numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -136,6 +139,33 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, rea
         what = f"{name}: no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
         raise InputError(f"{what}; {READABLE} can be read", RAW.replace("FILE", repr(name)))
     return _told(_text(stream, name, reading, size, packed), TEXT.article, TEXT.options, reading)
+
+
+def promises_array(path: str) -> bool:
+    """Tell whether a file's name or its first bytes promise an array, as a folder's files are told from others."""
+    stem, suffix = os.path.splitext(path.lower())
+    packed = suffix == ".gz"
+    suffix = os.path.splitext(stem)[1] if packed else suffix
+    if os.path.isdir(path) or suffix in {*TABLES, *(name for kind in FORMATS for name in kind.suffixes)}:
+        return True
+    try:
+        with open(path, "rb") as stream:
+            first = stream.read(LOOK)
+    except OSError:
+        return True  # opening it says what is wrong
+    kind = next(_kinds(first), None)
+    if kind is not None:
+        return isinstance(kind, Format)
+    words = _WORDS.findall(_unpacked(first) if packed else first)
+    return suffix in PLAIN and 2 * sum(map(_is_number, words)) >= len(words) > 0
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _kinds(first: bytes) -> Iterator[Format | Refused]:

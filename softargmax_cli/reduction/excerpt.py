@@ -1,4 +1,4 @@
-"""Read the scores of the first slices once more, thinned out for a picture or a sparkline.
+"""Read the scores of some slices once more, thinned out for a picture or a sparkline.
 
 Neighbours share a cell, which remembers the least and the largest of them: a slice of 10⁹ scores takes no more room.
 """
@@ -29,7 +29,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The first m slices, reduced along a axes of which each has so many cells."""
+    """Of m slices, reduced along a axes of which each has so many cells."""
 
     low: Float
     """The least of each cell, shape (m, cells along each reduced axis in the order of the array)."""
@@ -61,12 +61,13 @@ def weights(best: Float, peak: float, kind: str, beta: float | None) -> Float:
     return peak * np.where(best == largest, 1.0, np.nan_to_num(shares, nan=0.0))
 
 
-def read_excerpt(source: Readable, problem: Problem, count: int) -> Excerpt | None:
-    """Read the first `count` slices of a source from which nothing has been read, or that can be read at any place.
+def read_excerpt(source: Readable, problem: Problem, numbers: Sequence[int]) -> Excerpt | None:
+    """Read slices of a source from which nothing has been read, or that can be read at any place.
 
+    numbers: those of the slices, in row-major order of the axes that stay.
     None where too much comes before the last of them in a file that can only be read in order.
     """
-    head = _head(source, problem, count) if source.sequential else None
+    head = _head(source, problem, max(numbers, default=0) + 1) if source.sequential else None
     if source.sequential and head is None:
         return None
     shape = [n or 0 for n in source.shape] if head is None else list(head.shape)
@@ -77,7 +78,7 @@ def read_excerpt(source: Readable, problem: Problem, count: int) -> Excerpt | No
     edges = [np.append(np.arange(0, shape[axis], width), shape[axis]) for axis, width in zip(axes, widths, strict=True)]
     slices = [shape[k] for k in kept]
     lows, highs = [], []
-    for start, stop in first_boxes(slices, min(count, math.prod(slices))):
+    for start, stop in boxes(slices, numbers):
         lengths = [b - a for a, b in zip(start, stop, strict=True)]
         size = math.prod(lengths) * math.prod(shape[axis] for axis in axes[1:])
         step = max(1, ROOM // max(1, size) // widths[0]) * widths[0]
@@ -139,6 +140,16 @@ def _thinned(scores: Array, widths: Sequence[int]) -> tuple[Float, Float]:
             starts = np.arange(0, low.shape[axis], width)
             low, high = np.fmin.reduceat(low, starts, axis=axis), np.fmax.reduceat(high, starts, axis=axis)
     return low, high
+
+
+def boxes(lengths: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield boxes (start, stop) that hold the positions of these numbers in their order; at least one box."""
+    if [*numbers] == [*range(len(numbers))]:
+        yield from first_boxes(lengths, len(numbers))
+        return
+    for number in numbers:
+        start = tuple(map(int, np.unravel_index(number, lengths))) if lengths else ()
+        yield start, tuple(k + 1 for k in start)
 
 
 def first_boxes(lengths: Sequence[int | None], count: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

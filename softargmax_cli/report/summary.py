@@ -15,7 +15,7 @@ TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "a
 
 
 class First:
-    """Collect the first `most` slices, 0 for all."""
+    """Collect the first `most` slices that come, 0 for all."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -33,6 +33,14 @@ class First:
     def slices(self) -> Slices | None:
         """The slices that were collected; None where there was none."""
         return Slices.joined(self._parts) if self._parts else None
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of those slices, in row-major order of the axes that stay."""
+        slices = self.slices
+        if slices is None:
+            return []
+        return list(range(len(slices))) if slices.numbers is None else slices.numbers.tolist()
 
 
 def heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> list[str]:

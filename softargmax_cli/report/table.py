@@ -169,16 +169,18 @@ class Table:
         file: TextIO,
         *,
         best: npt.NDArray[np.float64] | None = None,
+        count: int | None = None,
     ) -> None:
         """Print heading, rows and summary to `file`; `shape` is the input's.
 
+        count: how many slices there were to show, where it is not all of them.
         best: what weighs most in each cell of the slices shown, for their sparklines.
         """
         signs = signs_of(file)
         put_heading(run, shape, file)
         if (slices := self._first.slices) is not None:
             self.put_rows(slices, run, file, best=best)
-        if (more := summary.slices - self._first.count) > 0:
+        if (more := (summary.slices if count is None else count) - self._first.count) > 0:
             put_line(file, f"{signs.more} and {more:,} more slice{'' if more == 1 else 's'}", "dim")
         if summary.slices:
             put_line(file, "")

@@ -13,16 +13,16 @@ from softargmax_cli.cli.destinations import Destination, choose_destinations
 from softargmax_cli.cli.options import _taken, axes, inverse_temperature
 from softargmax_cli.errors import OptionError, as_typed
 
-TABLE = Destination(None, "", True)
+TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=True)
 
 read_delimiter, read_device, read_size = _taken(delimiter_of), _taken(device_of), _taken(size_of)
 
 
 def test_a_table_where_nothing_is_asked_for() -> None:
     assert choose_destinations(["a.npy"], None, None) == [TABLE]
-    assert choose_destinations(["a.npy", "b.csv"], None, None) == [TABLE, TABLE]
+    assert choose_destinations(["a.npy", "b.csv"], None, None) == [TABLES, TABLES]
     assert choose_destinations(["a.npy"], "-", None) == [TABLE]
-    assert choose_destinations(["a.npy", "-"], None, "table") == [TABLE, TABLE]
+    assert choose_destinations(["a.npy", "-"], None, "table") == [TABLES, TABLES]
 
 
 def test_a_format_goes_to_standard_output() -> None:
@@ -30,10 +30,16 @@ def test_a_format_goes_to_standard_output() -> None:
         assert choose_destinations(["a.npy"], output, format) == [Destination("-", format, False)]
 
 
-@pytest.mark.parametrize("format", ["csv", "tsv", "json", "npy", "npz"])
-def test_only_jsonl_holds_several_inputs(format: str) -> None:
-    both = Destination("-", "jsonl", False)
-    assert choose_destinations(["a.npy", "b.npy"], None, "jsonl") == [both, both]
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_tables_of_several_inputs(format: str) -> None:
+    for output, path in ((None, "-"), (f"r.{format}", f"r.{format}")):
+        both = Destination(path, format, False, shared=True)
+        assert choose_destinations(["a.npy", "b.npy"], output, format) == [both, both]
+        assert choose_destinations(["a.npy"], output, format, several=True) == [both]
+
+
+@pytest.mark.parametrize("format", ["npy", "npz"])
+def test_arrays_hold_one_input(format: str) -> None:
     with pytest.raises(OptionError, match=f'format="{format}" holds one input only') as caught:
         choose_destinations(["a.npy", "b.npy"], None, format)
     assert caught.value.remedy == "use -o DIR/ for one file each, or jsonl"
@@ -65,9 +71,9 @@ def test_a_suffix_that_names_no_format(output: str) -> None:
 
 
 def test_one_file_for_several_inputs() -> None:
-    with pytest.raises(OptionError, match=r"-o r\.csv holds one input only") as caught:
-        choose_destinations(["a.npy", "b.npy"], "r.csv", "jsonl")
-    assert "-o r.csv/" in caught.value.remedy
+    with pytest.raises(OptionError, match=r"-o r\.npy holds one input only") as caught:
+        choose_destinations(["a.npy", "b.npy"], "r.npy", None)
+    assert "-o r.npy/" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,8 @@ def test_what_run_writes_is_read(folder: Path, format: str, axes: tuple[int, ...
     slices = Slices(0, fields, ids=[f"row {k}" for k in range(7)])
     with open_writer(f"e.{format}", format, run, tuple(fields), force=False) as writer:
         writer.write(slices)
-        writer.commit(Summary(), shape)
+        writer.end(Summary(), shape)
+        writer.commit(Summary())
     np.testing.assert_array_equal(read(f"e.{format}", (7,) if several else (7, 1), len(axes)), soft)
 
 

@@ -95,7 +95,8 @@ def save(target: str | Path, run: Run, parts: list[Slices], shape: tuple[int, ..
         for part in parts:
             summary.add(part)
             sink.write(part)
-        sink.commit(summary, shape)
+        sink.end(summary, shape)
+        sink.commit(summary)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -140,7 +141,7 @@ def test_tsv_of_undefined_labelled_slices_literally(tmp_path: Path) -> None:
 
 def test_jsonl_literally(tmp_path: Path) -> None:
     run = run_of(2, 2, has_ids=True, labels=["cat", "dog"])
-    save(tmp_path / "a.jsonl", run, [slices_of([1.0, NAN], ids=["x", 'y"é'])], (2, 2), name_inputs=True)
+    save(tmp_path / "a.jsonl", run, [slices_of([1.0, NAN], ids=["x", 'y"é'])], (2, 2), several=True)
     assert (tmp_path / "a.jsonl").read_text("utf-8") == (
         '{"input": "scores.npy", "index": [0], "id": "x", "hard": 1, "label": "dog", "soft": 1.0, "offset": 0.0, '
         '"peak": 0.5, "second": 0.125, "spread": 0.25, "entropy": 0.75, "ties": 1, "agree": true, "multimodal": true}\n'
@@ -166,7 +167,8 @@ def test_json_of_two_axes_literally(tmp_path: Path) -> None:
     with open_writer(str(tmp_path / "a.json"), "json", run, ("hard", "soft", "second"), force=False) as sink:
         summary.add(PLANE)
         sink.write(PLANE)
-        sink.commit(summary, (16, 3, 8))
+        sink.end(summary, (16, 3, 8))
+        sink.commit(summary)
     assert (tmp_path / "a.json").read_text("utf-8") == (
         '{"input": "scores.npy",\n "dtype": "float32",\n "axis": [2, 0],\n "beta": null,\n "kind": "probs",\n'
         ' "coords": "corners",\n "window": 3,\n "device": "CPU",\n "slices": [\n'
@@ -327,7 +329,7 @@ def test_names_come_back_unchanged(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"a.{format}"
     labels = ["", 'x,"\n\r\t%d\x85']
     run = Run("%s\udcff\x1b", (None, 2), "float32", (1,), 100.0, "CPU", has_ids=True, labels=labels)
-    more = {"name_inputs": True} if format == "jsonl" else {}
+    more = {"several": True} if format == "jsonl" else {}
     save(path, run, [slices_of([1.0] * len(HOSTILE), ids=HOSTILE)], (len(HOSTILE), 2), **more)
     if format == "npz":
         with np.load(path, allow_pickle=False) as npz:
@@ -377,7 +379,7 @@ def test_names_of_formats() -> None:
 @pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet"])
 def test_slices_say_their_input(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"a.{format}"
-    save(path, run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), name_inputs=True)
+    save(path, run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), several=True)
     assert [(next(iter(row)), row["input"], float(row["soft"])) for row in rows_of(path)] == [
         ("input", "scores.npy", 1.0),
         ("input", "scores.npy", 2.0),
@@ -404,11 +406,11 @@ def test_a_new_format_is_one_module_and_one_line(tmp_path: Path, monkeypatch: py
 
 
 def test_slices_out_of_order_or_missing(tmp_path: Path) -> None:
-    sink = open_writer(str(tmp_path / "a.npy"), "npy", run_of(3, 4), NAMES, force=False)
-    with pytest.raises(RuntimeError, match="slice 1 came where slice 0 was due"):
-        sink.write(slices_of([1.0], 1))
-    with pytest.raises(RuntimeError, match="0 slices came where 3 were due"):
-        sink.commit(Summary(), (3, 4))
+    with open_writer(str(tmp_path / "a.npy"), "npy", run_of(3, 4), NAMES, force=False) as sink:
+        with pytest.raises(RuntimeError, match="slice 1 came where slice 0 was due"):
+            sink.write(slices_of([1.0], 1))
+        with pytest.raises(RuntimeError, match="0 slices came where 3 were due"):
+            sink.end(Summary(), (3, 4))
     assert names_in(tmp_path) == []
 
 
@@ -448,8 +450,9 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with open_writer(str(path), "npy", run_of(1, 4), NAMES, force=False) as sink:
         sink.write(slices_of([1.0]))
         path.write_bytes(b"other")
+        sink.end(Summary(), (1, 4))
         with pytest.raises(OutputError, match="exists"):
-            sink.commit(Summary(), (1, 4))
+            sink.commit(Summary())
     assert path.read_bytes() == b"other"
     assert names_in(tmp_path) == ["a.npy"]
 
@@ -550,7 +553,8 @@ def test_broken_pipe_stays_a_broken_pipe(tmp_path: Path, format: str) -> None:
         os.close(read)
         with pytest.raises(BrokenPipeError), sink:  # noqa: PT012 - which of the two raises depends on the format
             sink.write(slices_of([1.0] * 100_000))
-            sink.commit(Summary(), (100_000, 4))
+            sink.end(Summary(), (100_000, 4))
+            sink.commit(Summary())
     finally:
         os.close(write)
 

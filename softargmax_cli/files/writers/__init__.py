@@ -26,6 +26,8 @@ FORMATS = {
     "parquet": "parquet.ParquetWriter",
 }
 """The formats of a file or a stream, and the class that writes each; a file's suffix names its format."""
+SHARED = ("csv", "tsv", "json", "jsonl", "parquet")
+"""Formats of which one file holds the results of several inputs."""
 STORE = "zarr"
 """The format of a store, which is a directory and takes its results in any order."""
 
@@ -65,24 +67,22 @@ def fields_of(format: str, fields: tuple[str, ...], alone: str = "soft") -> tupl
 
 
 def open_writer(
-    target: str, format: str, run: Run, fields: Collection[str], *, force: bool, name_inputs: bool = False
+    target: str, format: str, run: Run, fields: Collection[str], *, force: bool, several: bool = False
 ) -> Writer:
     """Open a path, or standard output for "-", for results in one of `FORMATS`.
 
-    fields: those that the slices will hold. name_inputs: each slice says its input. Raises OutputError where the target
+    run: of the first input. fields: those that the slices will hold. several: there may be more inputs, and each slice
+    says its own. Raises OutputError where the target
     cannot be written, or exists without `force`; nothing is changed then.
     """
-    from softargmax_cli.files.temporary import blaming
     from softargmax_cli.files.writers.atomic import open_target
 
     module, _, name = FORMATS[format].rpartition(".")
     kind: type[Writer] = getattr(import_module(f"{__name__}.{module}"), name)
     wanted = tuple(field for field in fields_of(format, run.fields, run.alone) if field in fields)
-    writer = kind(open_target(target, force=force), run, wanted)
-    writer.name_inputs = name_inputs
+    writer = kind(open_target(target, force=force), wanted, several=several)
     try:
-        with blaming(writer.target.name):
-            writer.begin()
+        writer.start(run)
     except BaseException:
         writer.abort()
         raise

@@ -221,35 +221,55 @@ class Writer(Transaction, ABC):
     Methods raise OutputError where the target cannot be written, BrokenPipeError where the reader of a pipe has gone.
     """
 
-    def __init__(self, target: Target, run: Run, fields: Sequence[str]) -> None:
+    def __init__(self, target: Target, fields: Sequence[str], *, several: bool) -> None:
         super().__init__(target)
-        self.run, self.fields, self.name_inputs = run, fields, False
+        self.fields, self.several = fields, several
+        self.run: Run
+        """The run whose slices come."""
         self.count = 0
+        """How many slices of it came."""
+        self._chosen = False
+        """True where only some slices of each input come."""
+
+    def start(self, run: Run) -> None:
+        """Take the slices of an input from now on; of more than one only where there are several."""
+        self.run, self.count = run, 0
+        with blaming(self.target.name):
+            self.begin()
 
     def write(self, slices: Slices) -> None:
-        """Take the next slices, in row-major order without gaps."""
-        if slices.start != self.count:
+        """Take the next slices: in row-major order without gaps, or a choice, which has numbers."""
+        self._chosen = slices.numbers is not None
+        if slices.start != self.count and not self._chosen:
             raise RuntimeError(f"slice {slices.start} came where slice {self.count} was due")
         with blaming(self.target.name):
             self.put(slices)
             self.target.flush()
         self.count += len(slices)
 
-    def commit(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        """Finish the result and put it in place; `shape` is the input's, of which every length is now known."""
-        with self, blaming(self.target.name):
-            due = math.prod(n for k, n in enumerate(shape) if k not in self.run.axes)
-            if due != self.count:
-                raise RuntimeError(f"{self.count} slices came where {due} were due")
+    def end(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        """End an input; `shape` is its shape, of which every length is now known."""
+        due = math.prod(n for k, n in enumerate(shape) if k not in self.run.axes)
+        if due != self.count and not self._chosen:
+            raise RuntimeError(f"{self.count} slices came where {due} were due")
+        with blaming(self.target.name):
             self.finish(summary, shape)
+
+    def commit(self, total: Summary) -> None:
+        """Put the result in place. total: the summary of all inputs."""
+        with self, blaming(self.target.name):
+            self.close(total)
             self.target.commit()
 
     def begin(self) -> None:
-        """Write what precedes the first slice."""
+        """Write what precedes the first slice of an input."""
 
     @abstractmethod
     def put(self, slices: Slices) -> None:
         """Write the next slices."""
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        """Write what follows the last slice."""
+        """Write what follows the last slice of an input."""
+
+    def close(self, total: Summary) -> None:
+        """Write what follows the last input."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices
 
@@ -52,6 +53,13 @@ class Columns:
     def names(self) -> list[str]:
         """A name for each column: `soft`, or `soft_0`, `soft_1` where it takes several."""
         return [name if width == 1 else f"{name}_{k}" for name, width in self.widths.items() for k in range(width)]
+
+    def refuse_unlike(self, before: Columns) -> None:
+        """Raise InputError where an input has other columns than those before it."""
+        if self.names != before.names:
+            what = f"its results have the columns {', '.join(self.names)}; those of {before._run.input} have others"
+            remedy = f"write a file for each input, -o DIR/, or {parameter('format', 'jsonl')}"
+            raise InputError(f"{self._run.input}: {what}: {', '.join(before.names)}", remedy)
 
     def of(self, slices: Slices) -> list[Column]:
         """Return the values of each column: an array, or a list of texts, in which None stands for no label."""

@@ -76,7 +76,7 @@ class JsonLinesWriter(Writer):
     """An object a line; where there are several inputs its first key is `input`."""
 
     def begin(self) -> None:
-        self._objects = JsonObjects(self.run, self.fields, name_input=self.name_inputs)
+        self._objects = JsonObjects(self.run, self.fields, name_input=self.several)
 
     def put(self, slices: Slices) -> None:
         for batch in self._objects.of(slices, after="\n"):
@@ -84,10 +84,19 @@ class JsonLinesWriter(Writer):
 
 
 class JsonWriter(Writer):
-    """One document; `shape` and `summary` come last, since only the end of a stream tells them."""
+    """One document, with an object for each of several inputs.
+
+    `shape` and `summary` come last, since only the end of a stream tells them.
+    """
+
+    _inputs, _open = 0, False
 
     def begin(self) -> None:
         self._objects = JsonObjects(self.run, self.fields)
+        self._leave()
+        if self.several:
+            self._put(",\n" if self._inputs else '{"inputs": [\n')
+        self._inputs, self._open = self._inputs + 1, True
         run = self.run
         head: dict[str, Any] = {
             "input": run.input,
@@ -113,9 +122,23 @@ class JsonWriter(Writer):
             self._begun = True
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        end = "\n " if self.count else ""
-        numbers = ", ".join(f'"{name}": {json_value(value)}' for name, value in summary.as_dict().items())
-        self._put(f'{end}],\n "shape": {json.dumps([int(n) for n in shape])},\n "summary": {{{numbers}}}}}\n')
+        end, self._open = "\n " if self.count else "", False
+        self._put(f'{end}],\n "shape": {json.dumps([int(n) for n in shape])},\n "summary": {_numbers(summary)}}}')
+
+    def _leave(self) -> None:
+        """End the object of an input that failed, so that a document in a pipe can be read."""
+        if self._open:
+            self._put("]}")
+        self._open = False
+
+    def close(self, total: Summary) -> None:
+        self._leave()
+        self._put(f'],\n "summary": {_numbers(total)}}}\n' if self.several else "\n")
 
     def _put(self, text: str) -> None:
         self.target.stream.write(text.encode())
+
+
+def _numbers(summary: Summary) -> str:
+    """Write a summary as an object."""
+    return "{" + ", ".join(f'"{name}": {json_value(value)}' for name, value in summary.as_dict().items()) + "}"

@@ -23,8 +23,13 @@ GROUP = 1 << 16
 class ParquetWriter(Writer):
     """A row a slice; the file's metadata say under `softargmax` what was asked."""
 
+    _columns: Columns | None = None
+
     def begin(self) -> None:
-        self._columns = Columns(self.run, self.fields, name_input=self.name_inputs)
+        before, self._columns = self._columns, Columns(self.run, self.fields, name_input=self.several)
+        if before is not None:
+            self._columns.refuse_unlike(before)
+            return
         types = [_type(name) for name, width in self._columns.widths.items() for _ in range(width)]
         run = self.run
         asked: dict[str, Any] = {"version": version("softargmax"), "axis": run.axes, "beta": run.beta, "kind": run.kind}
@@ -37,6 +42,7 @@ class ParquetWriter(Writer):
         self.files.callback(self._give_up, sink)
 
     def put(self, slices: Slices) -> None:
+        assert self._columns is not None
         columns = zip(self._columns.of(slices), self._schema.types, strict=True)
         arrays = [
             pyarrow.array(_texts(column) if kind == pyarrow.string() else column, kind) for column, kind in columns
@@ -45,7 +51,7 @@ class ParquetWriter(Writer):
         if sum(batch.num_rows for batch in self._waiting) >= GROUP:
             self._write_group()
 
-    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+    def close(self, total: Summary) -> None:
         self._write_group()
         self._table.close()
 

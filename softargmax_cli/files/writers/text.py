@@ -22,8 +22,13 @@ class CsvWriter(Writer):
 
     delimiter = ","
 
+    _columns: Columns | None = None
+
     def begin(self) -> None:
-        self._columns = Columns(self.run, self.fields, name_input=self.name_inputs)
+        before, self._columns = self._columns, Columns(self.run, self.fields, name_input=self.several)
+        if before is not None:
+            self._columns.refuse_unlike(before)
+            return
         self._lines = _Lines()
         # csv.writer quotes a lone \r only where the line end holds one (until Python 3.13), so it gets \r\n.
         self._rows = csv.writer(self._lines, delimiter=self.delimiter, lineterminator="\r\n")
@@ -31,6 +36,7 @@ class CsvWriter(Writer):
         self._emit()
 
     def put(self, slices: Slices) -> None:
+        assert self._columns is not None
         for batch in batches(slices):
             self._rows.writerows(zip(*map(_cells, self._columns.of(batch)), strict=True))
             self._emit()

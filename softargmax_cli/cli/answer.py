@@ -1,0 +1,169 @@
+"""The answer of `softargmax run`: slices of each input to a table, a picture and a file, or of all to one file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, TextIO
+
+from softargmax_cli.cli.messages import say_note
+from softargmax_cli.cli.pipeline import say_notes
+from softargmax_cli.files.writers import fields_of, open_writer
+from softargmax_cli.report.text import signs_of
+
+if TYPE_CHECKING:
+    from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.destinations import Destination
+    from softargmax_cli.cli.run import Shown
+    from softargmax_cli.files.writers.atomic import Writer
+    from softargmax_cli.reduction.excerpt import Excerpt
+    from softargmax_cli.reduction.result import Run, Slices, Summary
+
+
+class Writers:
+    """The writers of results: one for each input, or one that several inputs share."""
+
+    def __init__(self, *, force: bool) -> None:
+        self._force = force
+        self._shared: Writer | None = None
+
+    def __enter__(self) -> Writers:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._shared is not None:
+            self._shared.abort()
+
+    def opened(self, destination: Destination, run: Run, fields: Collection[str], stack: ExitStack) -> Writer:
+        """Open a writer for an input, or let the one that inputs share go on with it. stack: closes the former."""
+        if self._shared is not None:
+            self._shared.start(run)
+            return self._shared
+        path, format = destination.path or "-", destination.format
+        writer = open_writer(path, format, run, fields, force=self._force, several=destination.shared)
+        if destination.shared:
+            self._shared = writer
+        else:
+            stack.enter_context(writer)
+        return writer
+
+    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
+        """End an input, and put its results in place unless other inputs share them."""
+        writer.end(summary, shape)
+        if writer is not self._shared:
+            writer.commit(summary)
+
+    def commit(self, total: Summary, *, complete: bool) -> None:
+        """Put what inputs share in place, if all of them are in it; a pipe has got all there is."""
+        if self._shared is None:
+            return
+        name = self._shared.target.name
+        if complete or name == "<stdout>":
+            self._shared.commit(total)
+        else:
+            say_note(f"{name} is not written, since an input could not be used")
+
+
+class Answer:
+    """The results of a command's inputs, each shown or written in its place, or all in one file."""
+
+    def __init__(self, *, several: bool, quiet: bool, force: bool) -> None:
+        self._several, self._quiet, self._force = several, quiet, force
+        self._writers = Writers(force=force)
+        self._total: Summary | None = None
+        self._last: Run | None = None
+        self._tables, self._piped = 0, False
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._writers.__exit__(*raised)
+
+    def put(
+        self,
+        reduction: Reduction,
+        excerpt: Callable[[Sequence[int]], Excerpt | None],
+        destination: Destination,
+        plot: str | None,
+        shown: Shown,
+    ) -> None:
+        """Put the slices of one input to their destination. excerpt: reads the scores of some slices again."""
+        from softargmax_cli.reduction.choice import Choice
+        from softargmax_cli.reduction.result import Summary
+        from softargmax_cli.report.summary import First
+
+        summary, writer, drawing = Summary(), None, None
+        choice = Choice(shown.only, shown.worst) if shown.chosen else None
+        takers: list[Callable[[Slices], None]] = []
+        with ExitStack() as stack:
+            if destination.table:
+                first = First(shown.worst or shown.rows)
+                takers.append(first.add)
+                Thread(target=import_module, args=["softargmax_cli.report.table"]).start()  # while TensorFlow computes
+            if destination.path:
+                fields = fields_of(destination.format, reduction.run.fields)
+                writer = self._writers.opened(destination, reduction.run, fields, stack)
+                takers.append(writer.write)
+            if plot is not None:
+                from softargmax_cli.cli.picture import Drawing
+
+                drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=self._force))
+                takers.append(drawing.add)
+            for slices in reduction:
+                summary.add(slices)
+                if (chosen := slices if choice is None else choice.of(slices)) is not None:
+                    for take in takers:
+                        take(chosen)
+            if choice is not None and (chosen := choice.last()) is not None:
+                for take in takers:
+                    take(chosen)
+            if drawing:
+                drawing.finish(reduction, summary.slices if choice is None else choice.count, excerpt)
+            if not self._quiet:
+                say_notes(reduction)
+            run = reduction.run
+            if writer:
+                self._writers.end(writer, summary, run.known_shape)
+            if drawing:
+                drawing.commit()
+        self._last, self._total = run, self._total or Summary()
+        self._total.join(summary)
+        if destination.table:
+            from softargmax_cli.report.sparkline import sparkling
+            from softargmax_cli.report.table import Table
+
+            scores = excerpt(first.numbers) if sparkling(run.known_shape, run.axes, first.count) else None
+            if self._tables:
+                print()
+            best = scores.best(run.kind) if scores else None
+            count = None if choice is None else choice.count
+            Table(first).render(run, run.known_shape, summary, sys.stdout, best=best, count=count)
+            self._tables += 1
+        elif destination.path == "-":
+            self._piped = True
+        elif not self._quiet:
+            _say(summary, run, sys.stderr, named=self._several)
+
+    def end(self, *, complete: bool) -> None:
+        """Sum up all inputs. complete: whether all could be used; else a file that they share is left as it was."""
+        if self._total is None or self._last is None or not self._several:
+            return
+        whole = replace(self._last, input="all inputs")
+        if self._tables:
+            print()
+            _say(self._total, whole, sys.stdout, named=True)
+        elif complete and not (self._piped or self._quiet):
+            _say(self._total, whole, sys.stderr, named=True)
+        self._writers.commit(self._total, complete=complete)
+
+
+def _say(summary: Summary, run: Run, stream: TextIO, *, named: bool) -> None:
+    """Print what is said of all slices of an input; named: after the input's name."""
+    from softargmax_cli.report.summary import summary_line
+
+    print(summary_line(summary, run, named=named, signs=signs_of(stream)), file=stream)
