@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +13,7 @@ from softargmax_cli.errors import OptionError, parameter
 if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Inputs
     from softargmax_cli.files.registry import Replay
+    from softargmax_cli.reduction.check import Allowance
     from softargmax_cli.reduction.result import Run
     from softargmax_cli.reduction.sweep import Swept
 
@@ -40,13 +42,15 @@ def sweep_input(
     betas: Sequence[float] | None,
     tolerance: float,
     *,
+    allowance: Allowance | None = None,
     bar: bool = True,
 ) -> Found:
     """Measure `betas` in one pass, and bisect in a few more for the smallest within the tolerance.
 
-    betas: None for the usual ones, below which it is searched further. The answer has passed the reduction of `run` and
-    `check` itself.
+    betas: None for the usual ones, below which it is searched further. allowance: how many slices may fail a check;
+    without one, none that has an answer. The β found has passed the reduction of `run` and `check` itself.
     """
+    from softargmax_cli.reduction.check import Allowance, Check, within
     from softargmax_cli.reduction.result import Summary
     from softargmax_cli.reduction.search import Search, spaced
     from softargmax_cli.reduction.sweep import needs_of, sweep
@@ -55,23 +59,32 @@ def sweep_input(
 
     def measured(wanted: Sequence[float], *, full: bool) -> tuple[Swept, Run, Sequence[str]]:
         with inputs.opened(name, {"offset"}, bar=bar, needs=needs_of(wanted, full=full), replay=replay) as reduction:
-            (swept,) = reduction.through(partial(sweep, betas=wanted, full=full))
+            limit = None if allowance is None else tolerance
+            (swept,) = reduction.through(partial(sweep, betas=wanted, full=full, tolerance=limit))
             return swept, reduction.run, reduction.notes
 
+    def largest(swept: Swept) -> dict[float, float]:
+        """Return the largest |offset| at each β, of which those count as 0 that are allowed."""
+        if allowance is None:
+            return {at.beta: at.max_abs_offset for at in swept.betas}
+        may = allowance.of(swept.slices)
+        return {at.beta: 0.0 if n <= may else math.inf for at, n in zip(swept.betas, swept.outside, strict=True)}
+
     swept, run, notes = measured(tried, full=True)
-    search = Search({at.beta: at.max_abs_offset for at in swept.betas}, tolerance, below=betas is None)
+    search = Search(largest(swept), tolerance, below=betas is None)
     while True:
         while wanted := search.wanted():
             more, _, _ = measured(wanted, full=False)
-            search.learn({at.beta: at.max_abs_offset for at in more.betas})
+            search.learn(largest(more))
         answer = search.answer
         if answer is None:
             break
-        summary = Summary()
+        summary, check = Summary(), Check(within(tolerance), allowance or Allowance(), 1)
         with inputs.opened(name, {"offset"}, bar=bar, replay=replay, beta=answer) as reduction:
             for slices in reduction:
                 summary.add(slices)
-        if summary.max_abs_offset <= tolerance:
+                check.add(slices)
+        if summary.max_abs_offset <= tolerance if allowance is None else check.verdict().passed:
             break
         search.refute(answer)
     return Found(replace(run, beta=None), swept, answer, search.unbounded, notes)

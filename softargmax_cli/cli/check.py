@@ -130,17 +130,9 @@ def check(
     from softargmax_cli.cli.verdicts import Criterion, VerdictReport
 
     asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
-    criterion = Criterion(tol, _allowance(allow), expect, atol, rtol, fail_fast)
+    criterion = Criterion(tol, options.allowance(allow), expect, atol, rtol, fail_fast)
     _refuse_contradictions(criterion)
     return _check_all(inputs, asked, criterion, VerdictReport(format, output, rows), force=force)
-
-
-def _allowance(text: str) -> tuple[float, bool]:
-    """Read `--allow`: a number, and True where it is a percentage."""
-    found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
-    if found is None or (found[2] and float(found[2]) > 100):
-        raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")
-    return (float(found[2]), True) if found[2] else (int(found[1]), False)
 
 
 def _refuse_contradictions(criterion: Criterion) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -55,6 +56,22 @@ def distances(text: str) -> tuple[float, ...]:
     if not all(0 <= limit < float("inf") for limit in limits):
         raise typer.BadParameter(f"--within {text!r}: give distances as 1,2,4")
     return tuple(limits)
+
+
+def windows(text: str) -> tuple[int, ...]:
+    """The windows that `--windows` names, ascending."""
+    words = text.replace(" ", "").split(",")
+    if not all(word.isascii() and word.isdecimal() and len(word) < 19 for word in words):
+        raise typer.BadParameter(f"--windows {text!r}: give distances from the hard argmax in indices, as 2,4,8")
+    return tuple(sorted(set(map(int, words))))
+
+
+def allowance(text: str) -> tuple[float, bool]:
+    """How many slices `--allow` lets fail: a number, and True where it is a percentage."""
+    found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
+    if found is None or (found[2] and float(found[2]) > 100):
+        raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")
+    return (float(found[2]), True) if found[2] else (int(found[1]), False)
 
 
 def searched(beta: str | None, temperature: float | None, kind: str, tol: float | None) -> tuple[float, float | None]:

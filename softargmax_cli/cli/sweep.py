@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -30,14 +30,6 @@ WIDEST = (1e-30, 1e30)
 MOST = 1000
 """How many β may be asked for."""
 
-Input = Annotated[
-    str,
-    typer.Argument(
-        metavar="INPUT",
-        help="A file: .npy, .npz, .safetensors, HDF5, Parquet, CSV (also .gz); - for standard input.",
-        show_default=False,
-    ),
-]
 Betas = Annotated[
     str | None,
     typer.Option(
@@ -48,13 +40,41 @@ Betas = Annotated[
     ),
 ]
 Tolerance = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--tol",
         min=0,
         callback=options.tolerance,
-        help="How far soft may lie from hard, in the unit of soft, under the β that is named.",
+        help="How far soft may lie from hard, in the unit of soft, under the β that is named. Default: 0.01.",
+        show_default=False,
         rich_help_panel=SWEEP,
+    ),
+]
+Allow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|P%",
+        help="How many slices may lie further off, or how many in a hundred, as check counts them.",
+        show_default=False,
+        rich_help_panel=SWEEP,
+    ),
+]
+Truth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Name the β that brings soft closest to what is true of each slice, as evaluate reads it.",
+        show_default=False,
+        rich_help_panel=options.TRUTH,
+    ),
+]
+Windows = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R[,R...]",
+        help="Try every β within each of these windows, and name the best.",
+        show_default=False,
+        rich_help_panel=options.TRUTH,
     ),
 ]
 Plot = Annotated[
@@ -108,10 +128,13 @@ def betas_of(text: str) -> list[float]:
 
 @grouped
 def sweep(
-    input: Input,
+    input: options.Input,
     *,
     betas: Betas = None,
-    tol: Tolerance = 0.01,
+    tol: Tolerance = None,
+    allow: Allow = None,
+    truth: Truth = None,
+    windows: Windows = None,
     reduction: ReductionOptions,
     reading: ReadingOptions,
     plot: Plot = None,
@@ -127,13 +150,35 @@ def sweep(
     softargmax sweep scores.npy --betas 1:1000:7 --plot beta.svg
 
     softargmax sweep scores.npy --format json | jq .recommended_beta
+
+    softargmax sweep heatmaps.npy --axis -2,-1 --truth keypoints.csv --windows 2,4,8
     """
     from softargmax_cli.cli.pipeline import Asked
 
     if reduction.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
     asked = Asked.of(reduction, reading, running)
-    return sweep_file(input, asked, None if betas is None else betas_of(betas), tol, Shown(output, format, plot, force))
+    tried, shown = None if betas is None else betas_of(betas), Shown(output, format, plot, force)
+    if truth is None:
+        if windows is not None:
+            raise OptionError("--windows are compared by their error", "give --truth FILE, or --window for one of them")
+        return sweep_file(input, asked, tried, 0.01 if tol is None else tol, shown, allow)
+    _refuse_beside_truth(**{"--tol": tol, "--allow": allow, "--plot": plot})
+    if windows is not None and reduction.window is not None:
+        raise OptionError("--window and --windows both say how far weights count", "give one of them")
+    from softargmax_cli.cli.truth import try_file
+
+    return try_file(
+        input, asked, tried, (reduction.window,) if windows is None else options.windows(windows), truth, shown
+    )
+
+
+def _refuse_beside_truth(**given: object) -> None:
+    """Raise OptionError for options that speak of the distance from hard."""
+    for option, value in given.items():
+        if value is not None:
+            what = f"{option} is about the distance from hard, and --truth about that from the truth"
+            raise OptionError(what, f"leave out {option}, or --truth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +191,22 @@ class Shown:
     force: bool
 
 
-def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance: float, shown: Shown) -> int:
-    """Sweep over one input and show it; 0, or 2 where it cannot be used.
+def sweep_file(
+    name: str,
+    asked: Asked,
+    betas: Sequence[float] | None,
+    tolerance: float,
+    shown: Shown,
+    allow: str | None,
+) -> int:
+    """Sweep over one input and show it; 0, or 2 where it cannot be used. allow: as it was typed.
 
     Raises OptionError where options contradict each other.
     """
     from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
     from softargmax_cli.cli.pipeline import for_each
 
-    format = _format(shown)
+    format, allowed = format_of(shown), None if allow is None else options.allowance(allow)
     if shown.plot is not None:
         picture_format_of(shown.plot)
     keep_apart([shown.output], [shown.plot])
@@ -164,7 +216,9 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
         from softargmax_cli.cli.best_beta import sweep_input
         from softargmax_cli.cli.picture import Picture
         from softargmax_cli.files.writers.atomic import open_target
+        from softargmax_cli.reduction.check import Allowance
 
+        allowance = None if allowed is None else Allowance(*allowed)
         with ExitStack() as stack:
             # Before anything is read, so that what cannot be written is said at once.
             numbers = picture = None
@@ -173,22 +227,24 @@ def sweep_file(name: str, asked: Asked, betas: Sequence[float] | None, tolerance
                 stack.callback(numbers.abort)  # of no effect once it is committed
             if shown.plot is not None:
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
-            done = sweep_input(inputs, name, stack.enter_context(inputs.replayed(name)), betas, tolerance)
+            replay = stack.enter_context(inputs.replayed(name))
+            done = sweep_input(inputs, name, replay, betas, tolerance, allowance=allowance)
             if picture is not None:
                 from softargmax_cli.report.plots import draw_betas
 
                 picture.write(draw_betas(done.run, done.swept, tolerance, done.recommended))
             if numbers is not None:
-                _put(numbers, _text(done, format).encode())
+                put(numbers, _text(done, format))
             if picture is not None:
                 picture.commit()
-        _say(name, done, tolerance, asked, shown, format)
+        _say(name, done, tolerance, allow, asked, shown, format)
         return 0
 
     return for_each([name], asked, work)
 
 
-def _format(shown: Shown) -> str:
+def format_of(shown: Shown) -> str:
+    """Return the format of the numbers, or "table". Raises OptionError where the options contradict each other."""
     if shown.output in (None, "-"):
         return shown.format or "table"
     if shown.format == "table":
@@ -204,29 +260,35 @@ def _format(shown: Shown) -> str:
     return shown.format or suffix
 
 
-def _put(target: Target, data: bytes) -> None:
+def put(target: Target, text: str) -> None:
+    """Write a whole text, and put it in place."""
     from softargmax_cli.files.temporary import blaming
 
     with blaming(target.name):
-        target.stream.write(data)
+        target.stream.write(text.encode())
         target.commit()
 
 
-def _text(done: Found, format: str) -> str:
+def listed(rows: Sequence[dict[str, float | int | None]], format: str, **more: float | int | None) -> str:
+    """Write a row for each β, in json with what is concluded from them."""
     from softargmax_cli.files.writers.json import json_value
-    from softargmax_cli.reduction.sweep import AtBeta
 
-    names = [field.name for field in fields(AtBeta)]
-    rows = [astuple(at) for at in done.swept.betas]
-    if format == "json":
-        cells = (", ".join(f'"{name}": {json_value(n)}' for name, n in zip(names, row, strict=True)) for row in rows)
-        listed = ",\n  ".join(f"{{{row}}}" for row in cells)
-        return f'{{"betas": [\n  {listed}\n ],\n "recommended_beta": {json_value(done.recommended)}}}\n'
-    delimiter = DELIMITERS[format]
-    return "".join(delimiter.join(map(str, row)) + "\n" for row in [names, *rows])
+    if format != "json":
+        cells = [list(rows[0]), *(["" if n is None else str(n) for n in row.values()] for row in rows)]
+        return "".join(DELIMITERS[format].join(row) + "\n" for row in cells)
+    objects = (", ".join(f'"{name}": {json_value(n)}' for name, n in row.items()) for row in rows)
+    end = "".join(f',\n "{name}": {json_value(n)}' for name, n in more.items())
+    return '{"betas": [\n  ' + ",\n  ".join(f"{{{row}}}" for row in objects) + f"\n ]{end}}}\n"
 
 
-def _say(name: str, done: Found, tolerance: float, asked: Asked, shown: Shown, format: str) -> None:
+def _text(done: Found, format: str) -> str:
+    rows = [asdict(at) for at in done.swept.betas]
+    for row, outside in zip(rows, done.swept.outside, strict=False):
+        row["outside"] = outside
+    return listed(rows, format, recommended_beta=done.recommended)
+
+
+def _say(name: str, done: Found, tolerance: float, allow: str | None, asked: Asked, shown: Shown, format: str) -> None:
     """Print the table; where numbers have been written, its last line alone, to standard error."""
     from softargmax_cli.cli.advice import run_with
     from softargmax_cli.cli.messages import say_note
@@ -236,7 +298,7 @@ def _say(name: str, done: Found, tolerance: float, asked: Asked, shown: Shown, f
         for note in dict.fromkeys(done.notes):
             say_note(f"{done.run.input}: {note}")
     command = [] if done.recommended is None else [*run_with(name, asked, done.recommended)]
-    advice = Advice(tolerance, done.recommended, done.unbounded, command)
+    advice = Advice(tolerance, done.recommended, done.unbounded, command, allow)
     if format == "table":
         put_sweep(done.run, done.swept, advice, sys.stdout)
     elif shown.output not in (None, "-") and not asked.quiet:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.budget import REDUCTION, Needs
+from softargmax_cli.reduction.check import within
 from softargmax_cli.reduction.engine import reduce_several
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
@@ -46,6 +47,8 @@ class Swept:
     slices: int
     undefined: int
     """Slices without an answer, which count in nothing else."""
+    outside: Sequence[int] = ()
+    """For each β, how many slices fail a `check`; where nobody asked there are none."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class _Tally:
     spread: float = 0.0
     """Over all axes."""
     gradient_norm: float = 0.0
+    outside: int = 0
 
 
 def needs_of(betas: Sequence[float], *, full: bool) -> Needs:
@@ -70,13 +74,15 @@ def sweep(
     *,
     betas: Sequence[float],
     full: bool,
+    tolerance: float | None = None,
     memory: int,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Swept]:
     """Yield once what every β, in the order of `betas`, does to all slices, found in one pass.
 
-    full: whether spread and gradient are wanted beside the offset. Else as `engine.reduce`, with `needs_of`.
+    full: whether spread and gradient are wanted beside the offset; tolerance: of a check whose failures are counted.
+    Else as `engine.reduce`, with `needs_of`.
     """
     measured = _measured(betas, full)
     fields = frozenset({"offset", "spread"} if full else {"offset"})
@@ -86,6 +92,8 @@ def sweep(
         at = dict(zip(measured, answers, strict=True))
         for beta, tally in tallies.items():
             tally.summary.add(at[beta])
+            if tolerance is not None:
+                tally.outside += int(np.count_nonzero(within(tolerance)(at[beta])[1]))
             if full:
                 tally.spread += float(np.nansum(at[beta].spread))
                 tally.gradient_norm += float(np.nansum(gradient_norm(beta, at[beta], at[2 * beta])))
@@ -105,6 +113,7 @@ def sweep(
         ],
         total.slices,
         total.undefined,
+        [] if tolerance is None else [tallies[beta].outside for beta in betas],
     )
 
 

@@ -32,13 +32,15 @@ class Advice:
     """True where smaller ones might do, too."""
     command: Sequence[str]
     """The arguments of one that uses it."""
+    allow: str | None = None
+    """How many slices may lie further off, as it was typed; none where it was not."""
 
 
 def put_sweep(run: Run, swept: Swept, advice: Advice, file: TextIO) -> None:
     """Print heading, a row for each β, a plot, and which β to take, to `file`."""
     signs = signs_of(file)
     put_heading(run, run.known_shape, file)
-    put_columns(_columns(swept.betas, advice.tolerance, run, signs), _styles(swept.betas, advice.tolerance), file)
+    put_columns(_columns(swept, advice, run, signs), _styles(swept.betas, advice.tolerance), file)
     plot = list(plotted(swept.betas, advice.tolerance, signs))
     for line in ["", *plot, *([""] if plot else []), *verdict(swept, advice, file)]:
         file.write(legible(line, file) + "\n")
@@ -48,7 +50,14 @@ def verdict(swept: Swept, advice: Advice, stream: TextIO) -> Iterator[str]:
     """Say which β to take, or why none, and the command to try."""
     betas, signs = swept.betas, signs_of(stream)
     within = f"within {advice.tolerance:g} of hard"
-    if swept.undefined:
+    if advice.allow is not None:
+        within += f" in all but {advice.allow} of the slices"
+        if advice.beta is None and swept.slices:
+            fewest, at_beta = min(zip(swept.outside, [at.beta for at in betas], strict=True))
+            least = f"{fewest:,} of {swept.slices:,} lie further off at {at_beta:g}"
+            yield f"no {signs.beta} tried keeps soft {within}: {least}"
+            return
+    elif swept.undefined:
         answers = "1 slice has no answer" if swept.undefined == 1 else f"{swept.undefined:,} slices have no answer"
         yield f"{answers}, and count{'s' if swept.undefined == 1 else ''} in nothing here"
     if advice.beta is None:
@@ -67,7 +76,8 @@ def verdict(swept: Swept, advice: Advice, stream: TextIO) -> Iterator[str]:
     yield f"{signs.beta} {advice.beta:.10g} is {smallest} that keeps soft {within}: {command}"
 
 
-def _columns(betas: Sequence[AtBeta], tolerance: float, run: Run, signs: Signs) -> Iterator[Column]:
+def _columns(swept: Swept, advice: Advice, run: Run, signs: Signs) -> Iterator[Column]:
+    betas, tolerance = swept.betas, advice.tolerance
     true = partial(short, bound=run.epsilon * min(run.steps, default=1.0))
 
     def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = short) -> Column:
@@ -79,6 +89,10 @@ def _columns(betas: Sequence[AtBeta], tolerance: float, run: Run, signs: Signs) 
     yield numbers("agreement", [100 * at.agreement for at in betas], "{:.1f} %".format)
     yield numbers("spread", [at.mean_spread for at in betas], true)
     yield numbers("gradient", [at.mean_gradient_norm for at in betas])
+    if advice.allow is not None:
+        shares = [100 * n / swept.slices if swept.slices else math.nan for n in swept.outside]
+        yield numbers(f"beyond {tolerance:g}", shares, "{:.2f} %".format)
+        return
     notes = [f"within {tolerance:g}" if at.max_abs_offset <= tolerance else "" for at in betas]
     if any(notes):
         yield Column("", notes, "left")

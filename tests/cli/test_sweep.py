@@ -182,6 +182,78 @@ def test_the_command_that_is_named_does_what_is_promised(inside: Inside) -> None
     assert json.loads(done.out)["shape"] == [2, 8, 9]
 
 
+@pytest.mark.parametrize("allow", ["3", "10%"])
+def test_some_slices_may_lie_further_off(inside: Inside, allow: str) -> None:
+    x = np.random.default_rng(9).normal(size=(50, 12))
+    x[:2] = 0  # which no β brings closer
+    inside.save("x.npy", x)
+    done = inside("sweep", "x.npy", "--tol", "0.1", "--allow", allow, "--format", "json")
+    found = json.loads(done.out)
+    beta = found["recommended_beta"]
+    for at in found["betas"]:
+        furthest = abs(oracle(x, -1, at["beta"]).offset).max(axis=0)
+        assert at["outside"] == np.count_nonzero(furthest > 0.1)
+    codes = [
+        inside("check", "x.npy", "--tol", "0.1", "--allow", allow, "--beta", repr(b)).code for b in (beta, 0.94 * beta)
+    ]
+    assert codes == [0, 1]
+    last = inside("sweep", "x.npy", "--tol", "0.1", "--allow", allow).lines[-1]
+    assert last.startswith(
+        f"β {beta:g} is the smallest that keeps soft within 0.1 of hard in all but {allow} of the slices"
+    )
+    last = inside("sweep", "x.npy", "--tol", "0.1", "--allow", "1").lines[-1]
+    assert last.endswith("keeps soft within 0.1 of hard in all but 1 of the slices: 2 of 50 lie further off at 316")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_beta_and_window_that_come_closest_to_the_truth(inside: Inside, order: Any) -> None:
+    random = np.random.default_rng(10)
+    x, truth = random.normal(size=(4, 5, 6, 7)), random.normal(3, 1, size=(4, 5, 2))
+    x[0, 0, 1, 1], truth[1, 1, 0] = np.nan, np.nan
+    np.save(inside.folder / "x.npy", np.asarray(x, order=order))
+    inside.save("t.npy", truth)
+    common = ("x.npy", "--axis", "-2,-1", "--nan", "propagate", "--truth", "t.npy")
+    given = ("sweep", *common, "--betas", "0.5,2,8", "--windows", "3,1")
+    found = json.loads(inside(*given, "--format", "json").out)
+    assert list(found) == ["betas", "hard_error", "best_beta", "best_window"]
+    assert [(at["window"], at["beta"]) for at in found["betas"]] == [(w, b) for w in (1, 3) for b in (0.5, 2, 8)]
+    errors = {}
+    for at in found["betas"]:
+        want = oracle(x, (2, 3), at["beta"], window=at["window"])
+        error = np.sqrt(((np.moveaxis(want.soft, 0, -1) - truth) ** 2).sum(axis=-1))
+        errors[at["beta"], at["window"]] = np.nanmean(error)
+        assert at["mean_error"] == pytest.approx(np.nanmean(error), abs=1e-9)
+        assert at["mean_abs_offset"] == pytest.approx(np.nanmean(abs(want.offset)), abs=1e-9)
+    beta, window = min(errors, key=errors.__getitem__)
+    assert (found["best_beta"], found["best_window"]) == (beta, window)
+    table = inside(*given).lines
+    assert sum(line.endswith("closest") for line in table) == 1
+    assert table[-4:-2] == [f"1 of 20 slices has no {what}, and counts in no error" for what in ("truth", "answer")]
+    assert table[-2].startswith(f"β {beta:g} within a window of ±{window} comes closest to the truth: mean error ")
+    program, command, *words = shlex.split(table[-1].removeprefix("try: "))
+    assert (program, command) == ("softargmax", "run")
+    evaluated = json.loads(inside("evaluate", *words, "--truth", "t.npy", "--format", "json").out)["estimates"]
+    assert evaluated[0]["mean_error"] == pytest.approx(found["hard_error"])
+    assert evaluated[1]["mean_error"] == pytest.approx(errors[beta, window])
+
+
+def test_a_table_against_its_truth(inside: Inside) -> None:
+    rows = np.random.default_rng(11).normal(size=(9, 4)).round(3)
+    inside.write(
+        "x.csv", "id,a,b,c,d\n" + "".join(f"r{k}," + ",".join(map(str, row)) + "\n" for k, row in enumerate(rows))
+    )
+    inside.write("t.csv", "id,where\n" + "".join(f"r{k},{k % 4}\n" for k in range(9)))
+    done = inside("sweep", "x.csv", "--id-column", "id", "--truth", "t.csv", "--betas", "1,9", "-o", "out.csv")
+    assert (done.code, done.out) == (0, "")
+    header, *cells = csv.reader(io.StringIO(inside.read("out.csv").decode()))
+    assert header == ["beta", "window", "mean_error", "max_abs_offset", "mean_abs_offset", "agreement"]
+    for beta, window, error, *_ in cells:
+        assert window == ""
+        want = abs(oracle(rows, -1, float(beta)).soft[0] - np.arange(9) % 4).mean()
+        assert float(error) == pytest.approx(want)
+    assert done.err.splitlines()[-1].startswith("try: softargmax run x.csv --id-column id --beta ")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -196,14 +268,29 @@ def test_the_command_that_is_named_does_what_is_promised(inside: Inside) -> None
         (["--plot", "x.gif"], "names no format of pictures"),
         (["-o", "x.npy"], "names no output format"),
         (["--beta", "3"], "--beta"),
+        (["--allow", "x"], "--allow 'x': give a number of slices"),
+        (["--windows", "2"], "--windows are compared by their error"),
+        (["--truth", "x.npy"], "--truth x.npy is the input itself"),
+        (["--truth", "long.npy"], "long.npy: no such file"),
+        (["--truth", "t.npy", "--windows", "2,-4"], "--windows '2,-4': give distances from the hard argmax in indices"),
+        (["--truth", "t.npy", "--windows", "2", "--window", "3"], "--window and --windows both say"),
+        (["--truth", "t.npy", "--tol", "1"], "--tol is about the distance from hard, and --truth"),
+        (["--truth", "t.npy", "--allow", "1"], "--allow is about the distance from hard, and --truth"),
+        (["--truth", "t.npy", "--plot", "b.png"], "--plot is about the distance from hard, and --truth"),
+        (["--truth", "t.npy"], "t.npy: shape (3,) is not that of the result, (1,)"),
+        (["--truth", "t.csv"], "t.csv: line 3, column 1"),
+        (["--truth", "t.npy", "-o", "t.npy"], "names no output format"),
+        (["--truth", "t.csv", "-o", "t.csv", "--force"], "t.csv: the result would replace what it is made of"),
     ],
 )
 def test_wrong_use(inside: Inside, given: list[str], said: str) -> None:
     inside.save("x.npy", [[1, 2]])
+    inside.save("t.npy", [1, 2, 3])
+    inside.write("t.csv", "a\n1\nmuch\n")
     done = inside("sweep", "x.npy", *given)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
-    assert inside.names() == {"x.npy"}
+    assert inside.names() == {"x.npy", "t.npy", "t.csv"}
 
 
 @pytest.mark.parametrize(

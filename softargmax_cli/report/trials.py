@@ -1,0 +1,57 @@
+"""Print how far soft lies from the truth at several β, as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TextIO
+
+from softargmax_cli.reduction.result import Run
+from softargmax_cli.reduction.trials import Trials
+from softargmax_cli.report.table import Column, coordinates, put_columns, put_heading
+from softargmax_cli.report.text import Signs, legible, short, signs_of, typed
+
+
+def put_trials(trials: Trials, run: Run, command: Sequence[str], file: TextIO) -> None:
+    """Print heading, a row for each β and window, and which comes closest, to `file`.
+
+    command: the arguments of one that uses it.
+    """
+    put_heading(run, run.known_shape, file)
+    styles = ["green" if trial == trials.best else "" for trial in trials.trials]
+    put_columns(_columns(trials, run, signs_of(file)), styles, file)
+    for line in ["", *verdict(trials, command, file)]:
+        file.write(legible(line, file) + "\n")
+
+
+def verdict(trials: Trials, command: Sequence[str], stream: TextIO) -> Iterator[str]:
+    """Say which β and window come closest, beside the hard argmax, and the command to try."""
+    signs, best = signs_of(stream), trials.best
+    for count, what in ((trials.missing, "truth"), (trials.undefined, "answer")):
+        if count:
+            lack = f"has no {what}, and counts" if count == 1 else f"have no {what}, and count"
+            yield f"{count:,} of {trials.slices:,} slices {lack} in no error"
+    if best is None:
+        yield "no slice has both an answer and a truth"
+        return
+    window = "" if best.window is None else f" within a window of {signs.within}{best.window}"
+    errors = f"mean error {short(best.mean_error)}, of hard {short(trials.hard_error)}"
+    yield f"{signs.beta} {best.beta:.10g}{window} comes closest to the truth: {errors}"
+    yield f"try: {typed(command, partial(legible, stream=stream))}"
+
+
+def _columns(trials: Trials, run: Run, signs: Signs) -> Iterator[Column]:
+    listed, true = trials.trials, partial(short, bound=run.epsilon * min(run.steps, default=1.0))
+
+    def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = true) -> Column:
+        return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]))
+
+    if run.window is None and listed[0].window is not None:
+        yield Column("window", [str(trial.window) for trial in listed])
+    yield numbers(signs.beta, [trial.beta for trial in listed], "{:.10g}".format)
+    yield numbers("mean error", [trial.mean_error for trial in listed])
+    yield numbers("max |offset|", [trial.max_abs_offset for trial in listed])
+    yield numbers("mean |offset|", [trial.mean_abs_offset for trial in listed])
+    yield numbers("agreement", [100 * trial.agreement for trial in listed], "{:.1f} %".format)
+    yield Column("", ["closest" if trial == trials.best else "" for trial in listed], "left")
