@@ -72,7 +72,7 @@ def native_runtime(library: ctypes.CDLL) -> Runtime:
     return NativeRuntime(library)
 
 
-@pytest.fixture(params=["native", "python"])
+@pytest.fixture(params=["native", pytest.param("python", marks=pytest.mark.slow)])
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     """Each of the two runtimes, on the CPU."""
     made: Runtime = request.getfixturevalue(f"{request.param}_runtime")

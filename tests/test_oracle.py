@@ -14,8 +14,6 @@ import pytest
 from mpmath import mpf
 from oracle import FIELDS, PER_AXIS, Answer, assert_answers, softargmax
 
-pytestmark = pytest.mark.sampled(3)
-
 Array = npt.NDArray[Any]
 LN3 = math.log(3)
 EXAMPLE = np.array([0.0, LN3, 0.0, 0.0, LN3])
@@ -263,12 +261,6 @@ class TestSeveralAxes:
         assert found.flat().soft.tolist() == found.soft.reshape(2, 8).tolist()
         assert found.flat().peak.tolist() == found.peak.ravel().tolist()
 
-    def test_one_axis_is_one_of_several(self) -> None:
-        found = softargmax(np.zeros((2, 3, 4)), 1)
-        assert found.hard.shape == (1, 2, 4)
-        assert found.peak.shape == (2, 4)
-        assert softargmax(np.zeros((2, 3, 4)), [-2]).hard.shape == (1, 2, 4)
-
     def test_coordinates_go_with_their_axes(self) -> None:
         x = np.array([[0.0, 0.0], [0.0, 1e9]])
         tens, units = np.array([10.0, 20.0]), np.array([1.0, 2.0])
@@ -277,10 +269,6 @@ class TestSeveralAxes:
         x[1, 1] = 0
         x[1, 0] = 1e9
         assert_numbers(softargmax(x, (1, 0), values_of=[tens, units]), hard=[0, 1], soft=[10.0, 2.0])
-
-    def test_no_slices(self) -> None:
-        found = softargmax(np.zeros((0, 3, 4)), (1, 2)).flat()
-        assert (found.hard.shape, found.peak.shape) == ((2, 0), (0,))
 
 
 class TestOddNumbers:
@@ -343,10 +331,16 @@ class TestOddNumbers:
         assert_numbers(softargmax(np.array([1.7e308, 1.7e308]), kind="probs"), soft=0.5, peak=0.5)
 
 
-@pytest.mark.parametrize("window", [None, 0, 1, 2])
-@pytest.mark.parametrize("kind", ["scores", "cost", "probs"])
 @pytest.mark.parametrize(
-    ("shape", "axes"), [((1,), (0,)), ((7,), (0,)), ((4, 5), (0, 1)), ((5, 4), (1, 0)), ((3, 2, 4), (2, 0, 1))]
+    ("shape", "axes", "kind", "window"),
+    [
+        ((1,), (0,), "scores", None),
+        ((7,), (0,), "cost", 1),
+        ((7,), (0,), "probs", 2),
+        ((5, 4), (1, 0), "scores", 0),
+        ((4, 5), (0, 1), "probs", None),
+        ((3, 2, 4), (2, 0, 1), "cost", 1),
+    ],
 )
 def test_fifty_digits_agree(shape: tuple[int, ...], axes: tuple[int, ...], kind: str, window: int | None) -> None:
     rng = np.random.default_rng([*shape, window or 0])
@@ -354,11 +348,10 @@ def test_fifty_digits_agree(shape: tuple[int, ...], axes: tuple[int, ...], kind:
     if kind == "probs":
         x = np.abs(x) + (x == 0)
     values_of = [np.round(rng.normal(size=shape[k]) * 10, 1) for k in axes]
-    for beta in (0.25, 3.0):
-        for options in ({"coords": "index"}, {"coords": "corners"}, {"coords": "centers"}, {"values_of": values_of}):
-            with mpmath.workdps(50):
-                want = in_fifty_digits(x, axes, beta, kind, window=window, **options)
-            assert_numbers(softargmax(x, axes, beta, kind=kind, window=window, **options), **want)
+    for beta, options in ((0.25, {"coords": "corners"}), (3.0, {"coords": "centers"}), (3.0, {"values_of": values_of})):
+        with mpmath.workdps(50):
+            want = in_fifty_digits(x, axes, beta, kind, window=window, **options)
+        assert_numbers(softargmax(x, axes, beta, kind=kind, window=window, **options), **want)
 
 
 class TestAssertAnswers:

@@ -26,7 +26,7 @@ NAMES = [
 
 def make(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, SAMPLES / "make_samples.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture(scope="module")

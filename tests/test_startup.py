@@ -24,6 +24,7 @@ def start(*arguments: str, **variables: str) -> tuple[subprocess.CompletedProces
         stdin=subprocess.DEVNULL,
         cwd=ROOT,
         env={**os.environ, "PYTHONUTF8": "1", **variables},
+        timeout=60,
     )
     report = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in report}
@@ -39,33 +40,15 @@ def test_version_loads_no_rich_either() -> None:
     assert not loaded & (HEAVY | {"rich"})
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["run", "--help"],
-    ],
-    ids=" ".join,
-)
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    done, loaded = start(*arguments)
+def test_help_loads_nothing_heavy() -> None:
+    done, loaded = start("run", "--help")
     assert done.returncode == 0, done.stderr
     assert "softargmax" in done.stdout
     assert "python -m" not in done.stdout
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["run"],
-        ["run", "--no-such-option"],
-        ["no-such-command"],
-        ["run", "a.npy", "--beta", "warm"],
-        ["run", "--select", "x"],
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("arguments", [["run"], ["no-such-command"], ["run", "--select", "x"]], ids=" ".join)
 def test_wrong_use_loads_nothing_heavy(arguments: list[str]) -> None:
     done, loaded = start(*arguments)
     assert done.returncode == 2, done.stderr
@@ -94,6 +77,7 @@ def modules_of(*arguments: str, cwd: Path) -> set[str]:
         stdin=subprocess.DEVNULL,
         cwd=cwd,
         env={**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)},
+        timeout=60,
     )
     code, *names = done.stderr.splitlines()[-1].split()
     assert code == "0", done.stderr
@@ -106,11 +90,3 @@ def test_a_run_loads_what_its_input_and_output_need(tmp_path: Path) -> None:
     assert "numpy" in loaded
     assert (tmp_path / "soft.npy").exists()
     assert not loaded & {"tensorflow", "polars", "pyarrow", "rich", "keras", "pydantic", "h5py", "ml_dtypes"}
-
-
-def test_importing_the_package_loads_only_the_standard_library() -> None:
-    code = "import sys; before = set(sys.modules); import softargmax_cli; print(*(set(sys.modules) - before))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "softargmax_cli" in loaded
-    assert loaded - {"softargmax_cli"} <= sys.stdlib_module_names

@@ -23,6 +23,8 @@ with warnings.catch_warnings():  # what third parties deprecate is theirs to men
 
 from softargmax_cli.errors import SoftArgmaxError
 
+pytestmark = pytest.mark.slow
+
 Array = npt.NDArray[Any]
 
 KINDS: list[Any] = ["scores", "probs", "cost"]
@@ -106,7 +108,6 @@ def test_all_options_together_against_the_oracle(case: tuple[Array, dict[str, An
     check(got, x, **asked)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "coords"), [((3, 1000), "values"), ((2, 40, 60), "index")])
 def test_long_axes_are_summed_in_tiles(shape: tuple[int, ...], coords: Any) -> None:
     x, axes = scores(shape, "scores").astype("f4"), tuple(range(1, len(shape)))
@@ -115,7 +116,6 @@ def test_long_axes_are_summed_in_tiles(shape: tuple[int, ...], coords: Any) -> N
     check(got, x, axes, 0.01, "scores", coords, None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "dtype", "axis", "more"),
     [
@@ -136,7 +136,6 @@ def test_modes_and_dtypes_give_one_answer(mode: str, dtype: str, axis: Any, more
     np.testing.assert_allclose(tf.cast(got, tf.float64), want, atol=4e-6, rtol=2 * ROUNDING[dtype])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "known", "axis", "static"),
     [
@@ -206,7 +205,6 @@ EDGES: dict[str, Callable[[Any], Array]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "scores", "shape"),
     [("xla", "a maximum far from the mean", (4093,)), ("xla", "flat", (64, 64)), ("eager", "noise", (64, 64))],

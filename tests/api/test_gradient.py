@@ -17,6 +17,8 @@ with warnings.catch_warnings():  # what third parties deprecate is theirs to men
 
     from softargmax_cli import softargmax
 
+pytestmark = pytest.mark.slow
+
 Array = npt.NDArray[Any]
 
 SHAPE = (2, 4, 3, 5)
@@ -103,7 +105,6 @@ def test_autodiff_agrees_with_the_formula(case: dict[str, Any]) -> None:
         np.testing.assert_allclose(by_beta, want_beta, atol=1e-12, rtol=1e-11)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["last", "cost, two", "window, probs", "window, values, cost"])
 def test_single_precision_and_xla_give_that_gradient_too(name: str) -> None:
     case = CASES[name]

@@ -18,15 +18,13 @@ import argparse
 import html
 import json
 import math
-import subprocess
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from make_docs import ROOT, environment, ours
+from make_docs import ROOT, Inside
 
 FOLDER = ROOT / "samples"
 HEATMAPS = np.load(FOLDER / "heatmaps.npy").astype(np.float64)  # person, keypoint, y, x
@@ -53,13 +51,10 @@ def answers() -> dict[str, Slices]:
     cells = "\n".join(",".join(map(str, row)) for row in np.eye(CELLS))
 
     def answer(command: str) -> Slices:
-        run = ours(f"softargmax {command} --quiet --format json")
-        printed = subprocess.check_output(run, input=cells, encoding="utf-8", cwd=ROOT, env=environment())
-        return json.loads(printed)["slices"]
+        run = Inside(ROOT)(*command.split(), "--quiet", "--format", "json", stdin=cells.encode())
+        return json.loads(run.out)["slices"]
 
-    commands = [*AT_BETA.values(), WINDOWED, *COORDS.values()]
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(commands, pool.map(answer, commands), strict=True))
+    return {command: answer(command) for command in (*AT_BETA.values(), WINDOWED, *COORDS.values())}
 
 
 def length(value: float) -> str:
@@ -246,8 +241,8 @@ def coordinates_picture(known: dict[str, Slices]) -> str:
 
 def plotted(file: Path) -> None:
     """Draw the picture that the tool itself draws."""
-    command = [*ours(f"softargmax {PLOTTED}"), str(file), "--force", "--quiet"]
-    subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, check=True)
+    done = Inside(ROOT)(*PLOTTED.split(), str(file), "--force", "--quiet")
+    assert done.code == 0, done.err
 
 
 def pictures(known: dict[str, Slices]) -> dict[str, str]:

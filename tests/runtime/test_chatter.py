@@ -69,7 +69,9 @@ def test_what_foreign_code_and_children_write(show: bool) -> None:
         f"chatter.release(show={show})\n"
         "print('after', file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
     assert done.returncode == 0
     assert done.stderr == ("from C\n1\nafter\n" if show else "after\n")
 
@@ -81,6 +83,11 @@ def test_a_process_started_with_standard_error_closed() -> None:
         "assert sys.stderr is None; Chatter().release(show=True); print('done')\n"
     )
     done = subprocess.run(
-        ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code], capture_output=True, text=True, check=False, cwd=ROOT
+        ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=60,
     )
     assert done.stdout == "done\n"

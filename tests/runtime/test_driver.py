@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = str(ROOT / "samples" / "tutorial.npy")
@@ -28,9 +28,6 @@ COMMAND = [sys.executable, "-m", "softargmax_cli"]
 REDUCE = "import sys; from softargmax_cli import reduce; print(reduce(sys.argv[1], device=sys.argv[2]).hard)"
 USES = {
     "run": [*COMMAND, "run", TUTORIAL, "--device"],
-    "check": [*COMMAND, "check", TUTORIAL, "--device"],
-    "sweep": [*COMMAND, "sweep", TUTORIAL, "--device"],
-    "grad": [*COMMAND, "grad", TUTORIAL, "--quiet", "-o", "gradient.npy", "--device"],
     "reduce": [sys.executable, "-c", REDUCE, TUTORIAL],
 }
 
@@ -46,7 +43,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("driver")
     source = Path(__file__).with_name("driver.c")
     for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
-        subprocess.run([compiler, "-shared", "-fPIC", "-w", "-o", str(folder / name), str(source)], check=True)
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-w", "-o", str(folder / name), str(source)], check=True, timeout=60
+        )
     return folder
 
 
@@ -56,58 +55,10 @@ def done(driver: Path, fault: str, arguments: list[str]) -> subprocess.Completed
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     machine = {"LD_LIBRARY_PATH": str(driver), "PYTHONPATH": str(ROOT), **FAULTS[fault]}
     return subprocess.run(
-        arguments, env={**kept, **machine}, capture_output=True, encoding="utf-8", check=False, cwd=driver
+        arguments, env={**kept, **machine}, capture_output=True, encoding="utf-8", check=False, cwd=driver, timeout=100
     )
 
 
-def test_the_command_of_the_readme(driver: Path) -> None:
-    ended = done(driver, "no libraries", [*COMMAND, "run", TUTORIAL])
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "agreement 100 %" in ended.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("use", USES)
-def test_the_cpu_computes(driver: Path, use: str, fault: str) -> None:
-    (driver / "gradient.npy").unlink(missing_ok=True)
-    ended = done(driver, fault, [*USES[use], "cpu"])
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("verbose", [False, True])
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ("no libraries", "could not load dynamic libraries "),
-        ("cuInit fails", "failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: CUDA_ERROR_UNKNOWN"),
-        ("a busy card", "could not load dynamic libraries "),
-        ("an old driver", "could not load dynamic libraries "),
-    ],
-)
-def test_why_there_is_no_gpu(driver: Path, fault: str, words: str, verbose: bool) -> None:
-    ended = done(driver, fault, [*USES["run"], "gpu", *(["--verbose"] if verbose else [])])
-    assert (ended.returncode, ended.stdout) == (2, "")
-    said = ended.stderr[ended.stderr.index("softargmax: error: ") :].splitlines()
-    assert said[0].startswith("softargmax: error: --device gpu: TensorFlow ")
-    assert words in said[0]
-    assert "use --device cpu" in said[-1]
-    assert len(said) <= 3
-    if not verbose:
-        assert ended.stderr.startswith("softargmax: error: ")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("use", ["check", "sweep", "grad"])
-def test_a_gpu_is_refused_by_every_command(driver: Path, use: str) -> None:
-    ended = done(driver, "no libraries", [*USES[use], "gpu:1"])
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("softargmax: error: --device gpu:1: TensorFlow ")
-    assert len(ended.stderr.splitlines()) <= 3
-
-
-@pytest.mark.slow
 def test_reduce_refuses_a_gpu(driver: Path) -> None:
     ended = done(driver, "no libraries", [*USES["reduce"], "gpu"])
     assert ended.returncode == 1
@@ -115,12 +66,27 @@ def test_reduce_refuses_a_gpu(driver: Path) -> None:
     assert 'device="cpu"' in ended.stderr.splitlines()[-1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_devices_says_why(driver: Path, fault: str) -> None:
-    ended = done(driver, fault, [*COMMAND, "devices", "--format", "json"])
+def test_the_cpu_computes(driver: Path, fault: str) -> None:
+    ended = done(driver, fault, [*USES["run"], "cpu"])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "agreement 100 %" in ended.stdout
+
+
+def test_why_there_is_no_gpu(driver: Path) -> None:
+    ended = done(driver, "no libraries", [*USES["run"], "gpu:1"])
+    assert (ended.returncode, ended.stdout) == (2, "")
+    said = ended.stderr.splitlines()
+    assert said[0].startswith("softargmax: error: --device gpu:1: TensorFlow ")
+    assert "could not load dynamic libraries " in said[0]
+    assert "use --device cpu" in said[-1]
+    assert len(said) <= 3
+
+
+def test_devices_says_why(driver: Path) -> None:
+    ended = done(driver, "cuInit fails", [*COMMAND, "devices", "--format", "json"])
     assert (ended.returncode, ended.stderr) == (0, "")
     found = json.loads(ended.stdout)
     assert found["devices"] == ["CPU:0"]
-    assert ("cuInit" if fault == "cuInit fails" else "could not load ") in found["gpu"]
-    assert found["nvidia_driver"] == ("11.8" if fault == "an old driver" else "12.9")
+    assert "cuInit" in found["gpu"]
+    assert found["nvidia_driver"] == "12.9"

@@ -22,8 +22,6 @@ from softargmax_cli.tensorflow.base import Runtime
 from softargmax_cli.tensorflow.graph import CODES
 from softargmax_cli.tensorflow.native import NativeRuntime, _loans
 
-pytestmark = pytest.mark.sampled(3)
-
 Array = npt.NDArray[Any]
 F4, I4 = np.dtype("f4"), np.dtype("i4")
 
@@ -37,12 +35,11 @@ def divided(ops: Any, x: Any, y: Any) -> Sequence[Any]:
 
 
 class TestFunctions:
-    @pytest.mark.parametrize("compiled", [False, True])
     @pytest.mark.parametrize("dtype", list(CODES), ids=str)
-    def test_every_dtype_goes_through(self, runtime: Runtime, dtype: np.dtype[Any], compiled: bool) -> None:
+    def test_every_dtype_goes_through(self, native_runtime: Runtime, dtype: np.dtype[Any]) -> None:
         x = np.array([[0, 1, 1], [1, 0, 0]]).astype(dtype)
-        pack = runtime.function(
-            lambda ops, x, y: [ops.Pack(values=[x, y], axis=0)], [(x.shape, dtype)] * 2, compiled=compiled
+        pack = native_runtime.function(
+            lambda ops, x, y: [ops.Pack(values=[x, y], axis=0)], [(x.shape, dtype)] * 2, compiled=False
         )
         (got,) = pack(x, x[::-1].copy())
         assert got.dtype == dtype
@@ -60,7 +57,7 @@ class TestFunctions:
         assert most.tolist() == [[32.0, 35.0], [16.0, 22.0]]
         assert (number.shape, number.tolist()) == ((), 2)
 
-    @pytest.mark.parametrize("offset", [0, 4, 8, 32, 60])
+    @pytest.mark.parametrize("offset", [0, 4])
     def test_memory_of_any_alignment(self, runtime: Runtime, offset: int) -> None:
         function = runtime.function(doubled, [((1000,), F4)], compiled=False)
         room = np.zeros(4000 + 128, np.uint8)
@@ -73,6 +70,22 @@ class TestFunctions:
             x += 0  # still ours to write
         np.testing.assert_array_equal(x, np.arange(1000))
 
+    def test_several_threads_make_and_run_functions(self, native_runtime: Runtime) -> None:
+        def holds(n: int) -> bool:
+            function = native_runtime.function(doubled, [((n,), F4)], compiled=n % 8 == 0)
+            return all((function(np.full(n, k, "f4"))[0] == 2 * k).all() for k in range(10))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(holds, range(1, 24), timeout=100))
+
+    def test_runtimes_side_by_side(self, library: ctypes.CDLL) -> None:
+        first, second = NativeRuntime(library), NativeRuntime(library)
+        functions = [each.function(doubled, [((3,), F4)], compiled=False) for each in (first, second)]
+        x = np.arange(3, dtype="f4")
+        assert [function(x)[0].tolist() for function in functions] == [[0, 2, 4]] * 2
+        del first, functions[0]
+        assert functions[0](x)[0].tolist() == [0, 2, 4]
+
     def test_results_are_the_callers(self, runtime: Runtime) -> None:
         same = runtime.function(lambda ops, x: [ops.Identity(input=x)], [((4,), F4)], compiled=False)
         x = np.arange(4, dtype="f4")
@@ -82,7 +95,7 @@ class TestFunctions:
         assert first.tolist() == [0, 1, 2, 3]
         assert second.tolist() == [9] * 4
 
-    @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0, 2)])
+    @pytest.mark.parametrize("shape", [(0,), (3, 0, 2)])
     def test_nothing_goes_through_too(self, runtime: Runtime, shape: tuple[int, ...]) -> None:
         (got,) = runtime.function(doubled, [(shape, F4)], compiled=False)(np.zeros(shape, "f4"))
         assert got.shape == shape
@@ -99,32 +112,6 @@ class TestFunctions:
         np.testing.assert_array_equal(by_y, seed * (x + 2 * y))
         np.testing.assert_array_equal(again, y**2 * 2 * y)
 
-    def test_several_threads_at_once(self, runtime: Runtime) -> None:
-        function = runtime.function(doubled, [((5000,), F4)], compiled=False)
-
-        def holds(number: int) -> bool:
-            x = np.full(5000, number, "f4")
-            return all((function(x)[0] == 2 * number).all() for _ in range(20))
-
-        with ThreadPoolExecutor(8) as pool:
-            assert all(pool.map(holds, range(64)))
-
-    def test_functions_made_in_several_threads(self, native_runtime: Runtime) -> None:
-        def holds(n: int) -> bool:
-            function = native_runtime.function(doubled, [((n,), F4)], compiled=n % 4 == 0)
-            return bool((function(np.full(n, n, "f4"))[0] == 2 * n).all())
-
-        with ThreadPoolExecutor(8) as pool:
-            assert all(pool.map(holds, range(1, 40)))
-
-    def test_runtimes_side_by_side(self, library: ctypes.CDLL, python_runtime: Runtime) -> None:
-        first, second = NativeRuntime(library), NativeRuntime(library)
-        functions = [r.function(doubled, [((3,), F4)], compiled=False) for r in (first, python_runtime, second)]
-        x = np.arange(3, dtype="f4")
-        assert [function(x)[0].tolist() for function in functions] == [[0, 2, 4]] * 3
-        del first, functions[0]
-        assert [function(x)[0].tolist() for function in functions] == [[0, 2, 4]] * 2
-
 
 def test_the_cpu(runtime: Runtime) -> None:
     assert runtime.device == "CPU"
@@ -132,6 +119,7 @@ def test_the_cpu(runtime: Runtime) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.slow
 def test_a_gpu_computes(gpu_runtime: Runtime) -> None:
     assert gpu_runtime.device == "GPU:0"
     for compiled in (False, True):
@@ -149,25 +137,17 @@ class TestFailures:
         assert function(np.arange(3, dtype="f4"))[0].tolist() == [0, 2, 4]
         assert _loans == {}
 
-    @pytest.mark.parametrize("compiled", [False, True])
-    def test_an_operation_that_does_not_exist(self, native_runtime: Runtime, compiled: bool) -> None:
+    def test_an_operation_that_does_not_exist_or_fit(self, native_runtime: Runtime) -> None:
         with pytest.raises(DeviceError, match=r"TensorFlow failed: .*NoSuchOperation"):
-            native_runtime.function(lambda ops, x: [ops.NoSuchOperation(x=x)], [((3,), F4)], compiled=compiled)
-
-    @pytest.mark.parametrize(
-        "body",
-        [
+            native_runtime.function(lambda ops, x: [ops.NoSuchOperation(x=x)], [((3,), F4)], compiled=False)
+        for body in (
             lambda ops, x: [ops.Sub(x=x, y=np.zeros(4, "f4"))],
             lambda ops, x: [ops.Sub(x=x, y=np.zeros(3, "f8"))],
             lambda ops, x: [ops.Sub(x=x)],
             lambda ops, x: [ops.Pack(values=[x, np.zeros(2, "f4")], axis=0)],
-        ],
-        ids=["shapes", "dtypes", "an input missing", "lists"],
-    )
-    @pytest.mark.parametrize("compiled", [False, True])
-    def test_operations_that_do_not_fit(self, native_runtime: Runtime, body: Any, compiled: bool) -> None:
-        with pytest.raises((DeviceError, TypeError)):
-            native_runtime.function(body, [((3,), F4)], compiled=compiled)
+        ):
+            with pytest.raises((DeviceError, TypeError)):
+                native_runtime.function(body, [((3,), F4)], compiled=True)
 
     def test_an_operation_without_a_gradient(self, native_runtime: Runtime) -> None:
         def body(ops: Any, x: Any) -> Sequence[Any]:
@@ -176,7 +156,7 @@ class TestFailures:
         with pytest.raises(DeviceError, match="TensorFlow failed: No gradient defined for op: Bincount"):
             native_runtime.function(body, [((3,), I4)], compiled=False)
 
-    @pytest.mark.parametrize("name", ["native", "python"])
+    @pytest.mark.parametrize("name", ["native", pytest.param("python", marks=pytest.mark.slow)])
     def test_an_operation_that_fails(self, name: str, request: pytest.FixtureRequest) -> None:
         runtime: Runtime = request.getfixturevalue(f"{name}_runtime")
         function = runtime.function(divided, [((3,), I4), ((3,), I4)], compiled=False)
@@ -186,7 +166,7 @@ class TestFailures:
                 function(x, np.array([1, 0, 3], I4))
             assert function(x, np.array([1, 2, 3], I4))[0].tolist() == [7, 4, 3]
 
-    @pytest.mark.parametrize("name", ["native", "python"])
+    @pytest.mark.parametrize("name", ["native", pytest.param("python", marks=pytest.mark.slow)])
     def test_an_operation_that_xla_cannot_compile(self, name: str, request: pytest.FixtureRequest) -> None:
         runtime: Runtime = request.getfixturevalue(f"{name}_runtime")
         x = np.array([3, 1, 2], F4)
@@ -197,11 +177,6 @@ class TestFailures:
         assert runtime.function(body, [((3,), F4)], compiled=False)(x)[0] == 2
         with pytest.raises(DeviceError, match="TensorFlow failed: "):
             runtime.function(body, [((3,), F4)], compiled=True)(x)
-
-    def test_an_input_of_another_dtype(self, native_runtime: Runtime) -> None:
-        function = native_runtime.function(doubled, [((3,), F4)], compiled=False)
-        with pytest.raises(DeviceError, match="TensorFlow failed: "):
-            function(np.zeros(3, "f8"))
 
     def test_a_function_outlives_its_runtime(self, library: ctypes.CDLL) -> None:
         function = NativeRuntime(library).function(doubled, [((3,), F4)], compiled=True)
@@ -230,24 +205,13 @@ class TestNothingIsLost:
         gc.collect()
         return resident() - before
 
-    @pytest.mark.parametrize("offset", [0, 4], ids=["lent", "copied"])
-    @pytest.mark.parametrize("compiled", [False, True])
+    @pytest.mark.parametrize(("offset", "compiled"), [(0, False), (4, True)])
     def test_calls(self, native_runtime: Runtime, offset: int, compiled: bool) -> None:
         function = native_runtime.function(doubled, [((2048,), F4)], compiled=compiled)
         room = np.zeros(8192 + 128, np.uint8)
         start = -room.ctypes.data % 64 + offset
         x = room[start : start + 8192].view("f4")
-        assert self.grown(lambda: function(x), 20_000) < 6 << 20  # one tensor a call would be 160 MB
-
-    def test_calls_that_fail(self, native_runtime: Runtime) -> None:
-        function = native_runtime.function(divided, [((2048,), I4), ((2048,), I4)], compiled=False)
-        zeros = np.zeros(2048, I4)
-
-        def turn() -> None:
-            with pytest.raises(DeviceError):
-                function(zeros, zeros)
-
-        assert self.grown(turn, 4_000) < 6 << 20  # 64 MB
+        assert self.grown(lambda: function(x), 8000) < 6 << 20  # one tensor a call would be 64 MB
 
     def test_runtimes(self, library: ctypes.CDLL) -> None:
         table = np.zeros(25_000, "f4")
@@ -256,7 +220,7 @@ class TestNothingIsLost:
             body = lambda ops, x: [ops.AddV2(x=x, y=table)]  # noqa: E731
             NativeRuntime(library).function(body, [((25_000,), F4)], compiled=False, key="sum")(table)
 
-        assert self.grown(turn, 400) < 10 << 20  # one graph a turn would be 40 MB
+        assert self.grown(turn, 200) < 10 << 20  # one graph a turn would be 20 MB
 
 
 def test_loading_leaves_pythons_own_libraries_alone() -> None:
@@ -271,7 +235,12 @@ def test_loading_leaves_pythons_own_libraries_alone() -> None:
         "print(hashlib.sha256(b'abc').hexdigest()[:16])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "ba7816bf8f01cfea"
