@@ -62,7 +62,7 @@ def run(folder: Path, code: str, backend: str = "tensorflow") -> None:
 
 
 def need(*names: str) -> None:
-    """Skip the test where a package of the extra `convert` or a backend is not installed."""
+    """Skip the test where a package or a backend is not installed."""
     for name in names:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
