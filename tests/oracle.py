@@ -35,12 +35,17 @@ class Answer:
     multimodal: Array
     margin: Array
     """How far the largest offset is from where `agree` turns, in units of 1 + spread, counted in indices."""
+    resultant: Array
+    """Of the circular mean along each axis, as given; 1 for axes that do not go round."""
+    periods: Sequence[float | None]
+    """Of each axis, as given."""
 
     def flat(self) -> Answer:
         """The same in row-major order: (a, m) and (m,)."""
         a, m = len(self.hard), self.peak.size
         fields = {name: getattr(self, name).reshape((a, m) if name in PER_AXIS else m) for name in FIELDS}
-        return Answer(**fields, margin=self.margin.reshape(m))
+        resultant = self.resultant.reshape(a, m)
+        return Answer(**fields, margin=self.margin.reshape(m), resultant=resultant, periods=self.periods)
 
 
 def softargmax(
@@ -53,10 +58,13 @@ def softargmax(
     values_of: Sequence[Array] | None = None,
     window: int | None = None,
     omit: bool = False,
+    periods: Sequence[float | None] | None = None,
+    least: float = 0.0,
 ) -> Answer:
     """Reduce one axis, or several as one. NaNs are left out with `omit`; without it they undo their slice.
 
     values_of: the coordinate of each index, one array for each axis in the order given, instead of `coords`.
+    periods: of each axis that goes round; least: the resultant of the shortest mean on it.
     """
     given = [k % values.ndim for k in ([axis] if isinstance(axis, int) else axis)]
     axes = sorted(given)
@@ -70,6 +78,10 @@ def softargmax(
     first = np.argmax(is_best, axis=-1)
     hard = {k: index[k][first] for k in axes}
     away = {k: index[k] - hard[k][..., None] for k in axes}
+    rounds = dict(zip(given, periods or [None] * len(given), strict=True))
+    for k, n in zip(axes, lengths, strict=True):
+        if rounds[k]:
+            away[k] = (away[k] + n // 2) % n - n // 2
 
     mass = weight.sum(-1, keepdims=True)
     defined = mass[..., 0] > 0
@@ -79,7 +91,7 @@ def softargmax(
         p = weight / mass
         distance = np.max([abs(away[k]) for k in axes], axis=0)
         beyond = distance > (1 if window is None else window)
-        beyond &= _modes(x, nan, kind, [*index.values()], [*away.values()], lengths)
+        beyond &= _modes(x, nan, kind, [*index.values()], [*away.values()], lengths, [bool(rounds[k]) for k in axes])
         beyond = np.where(beyond, p, 0).max(-1)
         inside = np.where(distance <= window, p, 0) if window is not None else p
         second = beyond / inside.sum(-1)  # in the unit of the peak
@@ -87,10 +99,21 @@ def softargmax(
         peak = np.take_along_axis(p, first[..., None], -1)[..., 0]
         entropy = -np.where(p > 0, p * np.log(p), 0).sum(-1)
 
-        soft, offset, spread, index_offset, index_spread = [], [], [], [], []
+        soft, offset, spread, index_offset, index_spread, resultant = [], [], [], [], [], []
         for place, k in enumerate(given):
             c = _coordinates(coords, values.shape[k]) if values_of is None else values_of[place].astype(Wide)
             from_hard = c[index[k]] - c[hard[k]][..., None]
+            if (period := rounds[k]) is not None:
+                mean, wide, length = _circular(p, from_hard, period, least)
+                offset.append(mean)
+                soft.append((c[hard[k]] + mean) % period)
+                spread.append(wide)
+                resultant.append(length)
+                mean, wide, _ = _circular(p, away[k], values.shape[k], least)
+                index_offset.append(np.where(np.isnan(offset[-1]), np.nan, mean))
+                index_spread.append(wide)
+                continue
+            resultant.append(np.ones(mass.shape[:-1]))
             offset.append((p * from_hard).sum(-1))
             soft.append(c[hard[k]] + offset[-1])
             spread.append(np.sqrt((p * (from_hard - offset[-1][..., None]) ** 2).sum(-1)))
@@ -114,17 +137,41 @@ def softargmax(
         defined & (furthest < 0.5),
         defined & (second >= peak / 4),
         where_defined(margin),
+        np.array(resultant),
+        [*rounds.values()],
     )
 
 
+def _circular(p: Array, distance: Array, period: float, least: float) -> tuple[Array, Array, Array]:
+    """The circular mean of distances, their deviation, NaN where the resultant is below the least, and that."""
+    mean = (p * np.exp(2j * np.pi * (distance / Wide(period)))).sum(-1)
+    length, radian = abs(mean), period / (2 * Wide(np.pi))
+    # 1 − R² as a sum over pairs, in which nothing cancels, is out of reach; 2 Σ p sin² less two squares is not.
+    versine = (2 * p * np.sin(np.pi * (distance / Wide(period))) ** 2).sum(-1)
+    lost = 2 * versine - versine**2 - mean.imag**2
+    wide = np.sqrt(np.maximum(np.where(lost < 0.5, -np.log1p(-lost), -2 * np.log(length)), 0)) * radian
+    certain = length >= least
+    return np.where(certain, np.angle(mean) * radian, np.nan), np.where(certain, wide, np.nan), length
+
+
 def answer_to(values: Array, spec: Any) -> Answer:
-    """What is asked by `spec`, which has the names of these arguments and `axes`, `values` and `nan`."""
+    """What is asked by `spec`, which has the names of these arguments and `axes`, `values`, `period` and `nan`."""
+    kinds = [spec.coords] * len(spec.axes) if isinstance(spec.coords, str) else spec.coords
+    turns, periods = [*(spec.period or [])], []
+    for kind, axis in zip(kinds, spec.axes, strict=True):
+        periods.append(None if kind != "circular" else float(values.shape[axis]) if not turns else turns[0])
+        turns = turns[1:] if kind == "circular" and len(turns) > 1 else turns
+    single = spec.precision == "single" or (
+        spec.precision == "auto" and (values.dtype.itemsize <= 2 or values.dtype == np.float32)
+    )
     return softargmax(
         values,
         spec.axes,
         spec.beta,
         kind=spec.kind,
-        coords=spec.coords,
+        coords="index" if any(periods) else spec.coords,
+        periods=periods,
+        least=1e-6 if single else 1e-11,
         values_of=spec.values,
         window=spec.window,
         omit=spec.nan == "omit",
@@ -151,7 +198,13 @@ def _weights(x: Array, nan: Array, kind: str, beta: float) -> tuple[Array, Array
 
 
 def _modes(
-    x: Array, nan: Array, kind: str, index: Sequence[Array], away: Sequence[Array], lengths: Sequence[int]
+    x: Array,
+    nan: Array,
+    kind: str,
+    index: Sequence[Array],
+    away: Sequence[Array],
+    lengths: Sequence[int],
+    rounds: Sequence[bool],
 ) -> Array:
     """Which entries of (…, n) no neighbour is better than, and are better than the one a step nearer to the best.
 
@@ -161,6 +214,7 @@ def _modes(
     found = ~nan
     for step in itertools.product((-1, 0, 1), repeat=len(lengths)):
         beside = [along + d for along, d in zip(index, step, strict=True)]
+        beside = [at % n if round else at for at, n, round in zip(beside, lengths, rounds, strict=True)]
         inside = np.all([(at >= 0) & (at < n) for at, n in zip(beside, lengths, strict=True)], axis=0)
         flat = np.ravel_multi_index(beside, lengths, mode="clip")
         neighbour, there = x[..., flat], inside & ~nan[..., flat]
@@ -200,8 +254,13 @@ def assert_answers(got: Any, want: Answer, *, single: bool, scale: float | Seque
     assert got.hard.dtype == np.int64
     assert got.hard.shape == want.hard.shape
     np.testing.assert_array_equal(got.hard, want.hard)
-    bound = unit * (one + want.spread)
-    _assert_within(got.soft, want.soft, bound + 4e-16 * np.abs(want.soft))
+    bound = unit * (one + want.spread) / np.maximum(want.resultant, unit)
+    soft = np.array(got.soft)
+    for row, wanted, period in zip(soft, want.soft, want.periods, strict=True):
+        if period is not None:  # 0 and the period are one place
+            assert not ((row < 0) | (row >= period)).any()
+            row += period * np.rint((wanted - row) / period)
+    _assert_within(soft, want.soft, bound + 4e-16 * np.abs(want.soft))
     _assert_within(got.offset, want.offset, bound)
     _assert_within(got.peak, want.peak, relative * want.peak)
     assert got.agree.dtype == bool
@@ -223,7 +282,8 @@ def assert_answers(got: Any, want: Answer, *, single: bool, scale: float | Seque
         assert not (got.second < 0).any()
     if got.spread is not None:
         # A variance about the hard argmax less the square of the offset: that square bounds what is lost.
-        _assert_within(got.spread**2, want.spread**2, relative * (one**2 + want.spread**2 + want.offset**2))
+        about = relative * (one**2 + want.spread**2 + want.offset**2) / np.maximum(want.resultant, unit)
+        _assert_within(got.spread**2, want.spread**2, about)
         assert not (got.spread < 0).any()
     if got.entropy is not None:
         _assert_within(got.entropy, want.entropy, relative * (1 + want.entropy))

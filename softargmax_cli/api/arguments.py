@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.files.reading import NAMED_DELIMITERS
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Arrays, Problem, Spec
 
 Axis = int | tuple[int, ...] | list[int]
+KindOfCoords = Literal["index", "corners", "centers", "circular"]
+Coords = KindOfCoords | tuple[KindOfCoords, ...] | list[KindOfCoords]
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 LEAST_MEMORY = 16 * 2**20
@@ -26,24 +28,26 @@ def spec_of(
     kind: Any,
     coords: Any,
     values: Any,
+    period: Any,
     window: Any,
     nan: Any = "propagate",
     precision: Any = "auto",
 ) -> Spec:
     """Return what is asked of any array. Raises OptionError for an argument that has no meaning."""
     from softargmax_cli.reduction.formulas import Kind
-    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
+    from softargmax_cli.reduction.problem import NanPolicy, Precision, Spec
 
     axes = axes_of(axis)
     return Spec(
         axes,
         one_of("kind", kind, get_args(Kind)),
         beta,
-        one_of("coords", coords, get_args(Coords)),
+        coords_of(coords, get_args(KindOfCoords)),
         _values(values, len(axes)),
         window_of(window),
         one_of("nan", nan, get_args(NanPolicy)),
         one_of("precision", precision, get_args(Precision)),
+        period=period_of(period),
     )
 
 
@@ -86,6 +90,23 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
     if value not in choices:
         raise OptionError(f"{name}={value!r}: no such choice", f"choose one of {', '.join(map(repr, choices))}")
     return value
+
+
+def coords_of(coords: Any, kinds: Sequence[str]) -> Any:
+    """Return one kind of coordinates, or a tuple of one for each axis. Raises OptionError for any other."""
+    if isinstance(coords, tuple | list) and len(coords) > 1:
+        return tuple(one_of("coords", each, kinds) for each in coords)
+    return one_of("coords", coords[0] if isinstance(coords, tuple | list) and coords else coords, kinds)
+
+
+def period_of(period: Any) -> tuple[float, ...] | None:
+    """Return the period of each circular axis, or one for all. Raises OptionError for what is no number."""
+    if period is None:
+        return None
+    try:
+        return tuple(map(float, period)) if isinstance(period, tuple | list) else (float(period),)
+    except (TypeError, ValueError):
+        raise OptionError(f"period={period!r}: a period is a number, several are a tuple of them") from None
 
 
 def axes_of(axis: Any) -> tuple[int, ...]:

@@ -6,6 +6,12 @@ own mean, so that nothing large cancels:
 
     soft = m + Σ wᵢ (cᵢ − m) / Σ wᵢ,   m ≈ Σ wᵢ cᵢ / Σ wᵢ, constant to gradients.
 
+On a circle m is the angle of Σ wᵢ exp(i cᵢ), and
+
+    soft = m + Σ wᵢ sin(cᵢ − m) / Σ wᵢ cos(cᵢ − m),
+
+which is the arctangent to the third order in the little that m is off, and so its gradient.
+
 Automatic differentiation must meet neither 0 · ∞ nor 0 · NaN on its way back, so that weights are finite everywhere,
 also in slices without an answer.
 """
@@ -49,11 +55,33 @@ def soft_argmax(x: Tensor, beta: float | Tensor, problem: Problem) -> Tensor:
         length = problem.shape[axis] or 0
         places = problem.coordinates[k].at(np.arange(length), length)
         place, rest = _parts(_along(axis, rank, places), ops.dtype(x))
-        mean = ops.stop_gradient(_summed(marginal * place, [axis]) / mass)
-        distance = place - mean if rest is None else (place - mean) + rest
-        one = ops.where(defined, mean + _summed(marginal * distance, [axis]) / mass, math.nan)
-        soft.append(ops.squeeze(one, axis=axes))
+        if (period := problem.periods[k]) is not None:
+            one = _on_circle(marginal, place, rest, axis, period, problem.epsilon * mass)
+        else:
+            mean = ops.stop_gradient(_summed(marginal * place, [axis]) / mass)
+            distance = place - mean if rest is None else (place - mean) + rest
+            one = mean + _summed(marginal * distance, [axis]) / mass
+        soft.append(ops.squeeze(ops.where(defined, one, math.nan), axis=axes))
     return soft[0] if len(soft) == 1 else ops.stack(soft, axis=-1)
+
+
+def _on_circle(weight: Tensor, place: Tensor, rest: Tensor | None, axis: int, period: float, least: Tensor) -> Tensor:
+    """Return the circular mean of places, of which `rest` is what the dtype does not hold, in [0, period).
+
+    NaN where the resultant is shorter than `least`.
+    """
+    radians = 2 * math.pi / period
+
+    def resultant(distance: Tensor) -> tuple[Tensor, Tensor]:
+        angle = (distance - period * ops.round(distance / period)) * radians
+        return _summed(weight * ops.sin(angle), [axis]), _summed(weight * ops.cos(angle), [axis])
+
+    mean = ops.stop_gradient(ops.arctan2(*resultant(place)) / radians)
+    across, along = resultant(place - mean if rest is None else (place - mean) + rest)
+    certain = along >= least
+    turned = mean + ops.where(certain, across, 0.0) / (ops.where(certain, along, 1.0) * radians)
+    turned = ops.where(turned < 0, turned + period, turned)
+    return ops.where(certain, ops.where(turned < period, turned, turned - period), math.nan)
 
 
 def _weights(x: Tensor, top: Tensor, beta: float | Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,10 +121,13 @@ def _near(hits: Tensor, problem: Problem) -> Tensor:
     none = float(math.prod(lengths))
     first = ops.min(_constant(position, dtype) + (1.0 - hits) * none, axis=axes, keepdims=True, initial=none)
     near = 1.0
-    for index, stride in zip(indices, strides, strict=True):
+    for index, stride, length in zip(indices, strides, problem.rounds, strict=True):
         hard = ops.floor(first / float(stride))
         first = first - hard * float(stride)
-        near = near * ops.cast(ops.absolute(_constant(index, dtype) - hard) <= float(problem.window or 0), dtype)
+        distance = ops.absolute(_constant(index, dtype) - hard)
+        if length is not None:
+            distance = ops.minimum(distance, float(length) - distance)
+        near = near * ops.cast(distance <= float(problem.window or 0), dtype)
     return near
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
 from keras import ops
 
-from softargmax_cli.api.arguments import Axis, beta_of, resolved, spec_of
+from softargmax_cli.api.arguments import Axis, Coords, beta_of, resolved, spec_of
 from softargmax_cli.api.formula import soft_argmax
 from softargmax_cli.errors import OptionError, naming
 
@@ -37,8 +37,9 @@ def softargmax(
     *,
     temperature: Any = None,
     kind: Literal["scores", "probs", "cost"] = "scores",
-    coords: Literal["index", "corners", "centers"] = "index",
+    coords: Coords = "index",
     values: Any = None,
+    period: float | Sequence[float] | None = None,
     window: int | None = None,
 ) -> Any:
     """Return the mean coordinate along one axis, or several as one, with weights p = softmax(β·x): Σ cᵢ pᵢ.
@@ -54,17 +55,21 @@ def softargmax(
     axis: an integer, or a tuple of them for one softmax over several axes.
     temperature: 1/β, instead of `beta`.
     kind: "scores"; "cost", for the soft argmin, p = softmax(−β·x); or "probs", p = x / Σx, x ≥ 0.
-    coords: unit of the result: "index"; "corners", −1 + 2i/(n − 1); "centers", (2i + 1)/n − 1.
-    values: instead of `coords` the coordinate of each index, (n,); for several axes a sequence of such arrays.
+    coords: unit of the result: "index"; "corners", −1 + 2i/(n − 1); "centers", (2i + 1)/n − 1; "circular", indices the
+        last of which is a neighbour of the first: the circular mean, in [0, n). Or a tuple, one for each axis.
+    values: the coordinate of each index, (n,); for several axes a sequence of such arrays. With coords="index" they lie
+        on a line, with "circular" on a circle of a `period`: a number, or one for each circular axis.
     window: only weights within so many indices of the hard argmax, along each axis, count, and sum to 1.
 
     float32 is within 1e-6 + 1e-6·spread of the exact answer, and half a unit in its last place, for slices of up to
     4,096 scores; float64 within 1e-11·(1 + spread). A slice with NaN or a negative weight, and one without any weight
-    (nothing but −inf, zeros for "probs"), gives NaN. Infinite scores share all the weight.
+    (nothing but −inf, zeros for "probs"), gives NaN. Infinite scores share all the weight. A circular mean whose
+    resultant R is below 1e-6 (float64: 1e-11) is NaN; else the bound is divided by R.
 
     Gradients, for c the coordinates and s the result: ∂s/∂xⱼ = β pⱼ (cⱼ − s), negated for "cost", and
     (cⱼ − s)/Σx for "probs"; ∂s/∂β = Σ pⱼ xⱼ (cⱼ − s), negated for "cost". They follow from ∂pᵢ/∂xⱼ = β pᵢ (δᵢⱼ − pⱼ).
-    Where the window lies is constant to them. They are 0 for slices that give NaN, for scores of −inf and beside +inf.
+    On a circle sin(2π (cⱼ − s)/period)·period/(2πR) takes the place of cⱼ − s. Where the window lies is constant to
+    them. They are 0 for slices that give NaN, for scores of −inf and beside +inf.
 
     Raises OptionError and InputError, which are ValueErrors, for arguments that have no meaning and shapes that cannot
     be reduced; TypeError for tensors of other dtypes.
@@ -75,7 +80,7 @@ def softargmax(
     with naming("softargmax"):
         beta = beta_of(beta, temperature)
         number = _number(beta)
-        spec = spec_of(axis, 100.0 if number is None else number, kind, coords, values, window)
+        spec = spec_of(axis, 100.0 if number is None else number, kind, coords, values, period, window)
         problem = resolved(spec, _shape(x), precision)
     if number is None and kind != "probs":
         beta = _scalar(beta, precision)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras  # type: ignore[import-untyped]
 from keras import ops
 
-from softargmax_cli.api.arguments import Axis, beta_of, resolved, spec_of
+from softargmax_cli.api.arguments import Axis, Coords, beta_of, resolved, spec_of
 from softargmax_cli.api.function import softargmax
 from softargmax_cli.errors import OptionError, naming
 
@@ -25,7 +25,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
     beta: inverse temperature > 0, a number; 100 where neither it nor `temperature`, 1/β, is given. With
         `trainable_beta` it is where training begins: the weight `log_beta` is trained, of which β is the exponential,
         so that it stays above 0. A frozen layer keeps its β.
-    axis, kind, coords, values, window: as those of `softargmax`.
+    axis, kind, coords, values, period, window: as those of `softargmax`.
     kwargs: as those of any layer. Half precision rounds indices from 128 on to eighths, from 512 on to halves: under a
         policy of mixed precision give this layer `dtype="float32"`, or use `coords="corners"`.
 
@@ -40,15 +40,16 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
         beta: float | None = None,
         trainable_beta: bool = False,
         kind: Literal["scores", "probs", "cost"] = "scores",
-        coords: Literal["index", "corners", "centers"] = "index",
+        coords: Coords = "index",
         values: Any = None,
         window: int | None = None,
         temperature: float | None = None,
+        period: float | Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         with naming("SoftArgmax"):
-            self._spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, window)
+            self._spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, period, window)
             if trainable_beta and kind == "probs":
                 raise OptionError("trainable_beta: probabilities are taken as they are, without β")
         self.trainable_beta = trainable_beta
@@ -86,6 +87,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
             kind=spec.kind,
             coords=spec.coords,
             values=self._values(),
+            period=spec.period,
             window=spec.window,
         )
 
@@ -106,12 +108,13 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
             "beta": spec.beta,
             "trainable_beta": self.trainable_beta,
             "kind": spec.kind,
-            "coords": spec.coords,
+            "coords": spec.coords if isinstance(spec.coords, str) else list(spec.coords),
             "values": None
             if values is None
             else [part.tolist() for part in values]
             if len(spec.axes) > 1
             else values.tolist(),
+            "period": None if spec.period is None else list(spec.period),
             "window": spec.window,
         }
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from softargmax_cli.api.answers import Collector, Result
 from softargmax_cli.api.arguments import (
     Axis,
+    Coords,
     beta_of,
     comment_of,
     decimal_of,
@@ -42,8 +43,9 @@ def reduce(
     beta: float | None = None,
     temperature: float | None = None,
     kind: Literal["scores", "probs", "cost"] = "scores",
-    coords: Literal["index", "corners", "centers"] = "index",
+    coords: Coords = "index",
     values: Any = None,
+    period: float | Sequence[float] | None = None,
     window: int | None = None,
     nan: Literal["error", "omit", "propagate"] = "error",
     precision: Literal["auto", "single", "double"] = "auto",
@@ -66,7 +68,7 @@ def reduce(
 
     path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.
-    axis, beta, temperature, kind, coords, values, window: as those of `softargmax`; numbers; no β for "probs".
+    axis, beta, temperature, kind, coords, values, period, window: as those of `softargmax`; numbers; no β for "probs".
     nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
     device: "cpu", "gpu" or "gpu:N", where TensorFlow computes.
@@ -82,7 +84,7 @@ def reduce(
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
     ValueErrors where an input or an argument is at fault; warns, with a UserWarning, of what may be a mistake.
     """
-    spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, window, nan, precision)
+    spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, period, window, nan, precision)
     wanted, room, device = _fields(fields), size_of(memory), device_of(device)
     id_column = None if id_column is None else str(id_column)
     part = None if select is None else selection_of(select)

@@ -51,10 +51,11 @@ def run_with(name: str, asked: Asked, beta: float) -> Iterator[str]:
         ("--kind", asked.kind, "scores"),
         ("--coords", asked.coords, "index"),
         ("--values", asked.values, None),
+        ("--period", asked.period, None),
         ("--window", asked.window, None),
         ("--nan", asked.nan, "error"),
         ("--precision", asked.precision, "auto"),
     ):
         if value is not None and value != usual:
-            yield from (option, str(value))
+            yield from (option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value))
     yield from ("--beta", f"{beta:.10g}")

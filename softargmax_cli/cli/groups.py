@@ -21,6 +21,7 @@ class ReductionOptions:
     kind: options.Kind = "scores"
     coords: options.Coords = "index"
     values: options.Values = None
+    period: options.Period = None
     window: options.Window = None
     nan: options.Nan = "error"
     precision: options.Precision = "auto"

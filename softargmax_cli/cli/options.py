@@ -40,6 +40,27 @@ def axes(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"--axis {text!r}: give an axis as 1, or several as -2,-1") from None
 
 
+KINDS = ("index", "corners", "centers", "circular")
+"""The kinds of coordinates, without NumPy, which help does not load."""
+
+
+def kinds(text: str) -> str | tuple[str, ...]:
+    """The kinds of coordinates that `--coords` names: one for all axes, or one for each."""
+    several = tuple(text.split(","))
+    for kind in several:
+        if kind not in KINDS:
+            raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, KINDS))}.")
+    return several if len(several) > 1 else several[0]
+
+
+def periods(text: str | None) -> tuple[float, ...] | None:
+    """The periods that `--period` names."""
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: give a number as 360, or several as 360,24") from None
+
+
 def tolerance(value: float | None) -> float | None:
     """Refuse NaN, which is not below the least."""
     if value is not None and value != value:
@@ -134,17 +155,32 @@ Kind = Annotated[
     ),
 ]
 Coords = Annotated[
-    Literal["index", "corners", "centers"],
+    str,
     typer.Option(
-        help="Unit of soft, offset and spread: the index; -1 to 1 at the end indices; (2i + 1)/n - 1.",
+        metavar="|".join(KINDS),
+        help="Unit of soft, offset and spread: the index; -1 to 1 at the end indices; (2i + 1)/n - 1; circular: the "
+        "last index is next to the first. One, or one for each axis: index,circular.",
+        callback=kinds,
+        autocompletion=lambda: [*KINDS],
         rich_help_panel=REDUCTION,
     ),
 ]
 Values = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE[,FILE...]",
-        help="The coordinate of each index, .npy or CSV; one file for each axis.",
+        metavar="FILE|START:STOP:STEP",
+        help="The coordinate of each index: a .npy or CSV, or a range without its end; one for each axis: "
+        "y.csv,0:360:5.",
+        show_default=False,
+        rich_help_panel=REDUCTION,
+    ),
+]
+Period = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P[,P...]",
+        help="Of --coords circular with --values: what one turn is, as 360 or 24; one, or one for each circular axis.",
+        callback=periods,
         show_default=False,
         rich_help_panel=REDUCTION,
     ),

@@ -37,9 +37,10 @@ class Asked:
     axes: tuple[int, ...]
     kind: Kind
     beta: float
-    coords: Coords
+    coords: Coords | tuple[Coords, ...]
     values: str | None
-    """Names of files: see `files`."""
+    """Names of files, or ranges: see `files`."""
+    period: tuple[float, ...] | None
     window: int | None
     nan: NanPolicy
     precision: Precision
@@ -61,10 +62,13 @@ class Asked:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files of `values`, one for each axis; with one axis there is one file, whose name may hold a comma."""
+        """The files or ranges of `values`, one for each axis; of one axis it is a file, whose name may hold a comma."""
+        from softargmax_cli.files.values import is_range
+
         if self.values is None:
             return ()
-        return tuple(self.values.split(",")) if len(self.axes) > 1 else (self.values,)
+        several = tuple(self.values.split(","))
+        return several if len(self.axes) > 1 or all(map(is_range, several)) else (self.values,)
 
 
 def for_each(
@@ -213,4 +217,5 @@ def spec_of(asked: Asked) -> Spec:
         asked.nan,
         asked.precision,
         files=asked.files,
+        period=asked.period,
     )

@@ -89,8 +89,9 @@ def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict
     import hashlib  # which takes a hundredth of a short run to load
 
     digest = hashlib.sha256()
-    for places in problem.values or ():
-        digest.update(places.tobytes())
+    values = [getattr(along, "values", None) for along in problem.coordinates]
+    for places in values:
+        digest.update(b"" if places is None else places.tobytes())
     return {
         "version": version,
         "input": run.input,
@@ -101,7 +102,8 @@ def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict
         "kind": problem.kind,
         "beta": problem.beta,
         "coords": run.coords,
-        "values": None if problem.values is None else f"sha256:{digest.hexdigest()}",
+        "values": None if values[0] is None else f"sha256:{digest.hexdigest()}",
+        "period": list(problem.periods),
         "window": problem.window,
         "nan": problem.nan,
         "precision": problem.precision.name,

@@ -226,7 +226,7 @@ def _graph(job: Job, columns: Sequence[int]) -> Any:
     boxes = da.from_array(numbers, chunks=1, name=f"boxes-{job.number}")
     found = da.map_blocks(tasks.mapped, boxes, name=f"map-{job.number}", **blocks)
     if parts > 1:
-        found = _tree(found, partial(tasks.merged, beta=job.problem.beta), f"merge-{job.number}")
+        found = _tree(found, partial(tasks.merged, problem=job.problem), f"merge-{job.number}")
     if not job.twice:
         return da.map_blocks(tasks.finished, found, name=f"finish-{job.number}", **blocks)
     ones = {"chunks": ((1,) * len(columns), (1,) * parts)}

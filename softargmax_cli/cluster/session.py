@@ -19,7 +19,7 @@ from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import BOXES, cores
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, fetch
 from softargmax_cli.reduction.reducer import BlockReducer
 from softargmax_cli.reduction.stream import worth_compiling
 from softargmax_cli.tensorflow.choice import shared, tune
@@ -86,7 +86,7 @@ class Session:
     def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:
         """Lend the values of a box; threads wait where the memory holds fewer boxes than there are threads."""
         with self._room:
-            pending = self.source.fetch(block)
+            pending = fetch(self.source, block)
             assert pending is not None
             yield pending.load(Buffer()).values
 

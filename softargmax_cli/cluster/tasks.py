@@ -11,7 +11,8 @@ from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.remote import share_threads
 from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.order import logical, numbered
-from softargmax_cli.reduction.reducer import Misfit, located
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.reducer import Misfit
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State, added, folded, merge
 from softargmax_cli.reduction.stream import concerns
@@ -70,16 +71,16 @@ def mapped(number: Any, job: Job) -> Part:
     return Part(column, state, (replace(misfit, first=first),))
 
 
-def merged(parts: Any, beta: float | None) -> Part:
+def merged(parts: Any, problem: Problem) -> Part:
     """Merge parts of one column, nested in lists as Dask has them."""
-    return _folded(parts, lambda a, b: merge(a, b, beta))
+    return _folded(parts, lambda a, b: merge(a, b, problem))
 
 
 def again(found: Part, number: Any, job: Job) -> Part:
     """Reduce one box in a second pass, about what the first found; nothing where the box is too far from that."""
     assert found.state is not None
     column, part = divmod(int(number.item()), job.plan.parts)
-    plan, problem, known = job.plan, job.problem, located(found.state, job.problem)
+    plan, problem, known = job.plan, job.problem, found.state
     block = plan.at(column, part)
     # Beside NaN, hard is nowhere and no box is near: then the last one stands for all.
     others = (concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
@@ -98,7 +99,7 @@ def completed(found: Part, sums: Part, job: Job) -> Column:
     """Finish a column from the sums of both passes."""
     assert found.state is not None
     assert sums.state is not None
-    state = located(found.state, job.problem).completed(sums.state, job.problem.window is not None)
+    state = found.state.completed(sums.state, job.problem.window is not None)
     return finished(replace(found, state=state), job)
 
 

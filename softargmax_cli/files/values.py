@@ -1,7 +1,8 @@
-"""The coordinates of an axis, one for each index, from a small file that is read like any input."""
+"""The coordinates of an axis, one for each index: a range, or a small file that is read like any input."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -17,15 +18,51 @@ from softargmax_cli.reduction.readable import Buffer
 
 MEMORY = 16 << 20
 """Bytes that reading a table may take."""
+MOST = 1 << 26
+"""Coordinates of a range at most."""
+ROUNDED = 1e-6
+"""How far the end of a range may be from a step, as a part of the whole: a step may be written with few digits."""
+REMEDY_RANGE = "write START:STOP:STEP, as 0:360:5 for 0, 5, 10 ... 355"
 REMEDY = "write a finite number for each index, all on one line or each on its own, or a 1-D .npy"
+
+
+def is_range(text: str) -> bool:
+    """Tell whether a text is START:STOP:STEP, three numbers, and no name of a file."""
+    return _numbers(text) is not None
+
+
+def _numbers(text: str) -> tuple[float, ...] | None:
+    parts = text.split(":")
+    try:
+        return tuple(map(float, parts)) if len(parts) == 3 else None
+    except ValueError:
+        return None
+
+
+def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.float64]:
+    """Return START + i · STEP below STOP. Raises OptionError where STOP is not one of them, but for rounding."""
+    given = parameter("values", text)
+    if not all(map(math.isfinite, (start, stop, step))) or not step or (stop - start) / step <= 0:
+        raise OptionError(f"{given}: there is nothing from {start:g} to {stop:g} in steps of {step:g}", REMEDY_RANGE)
+    exact = (stop - start) / step
+    count = round(exact)
+    if exact > MOST:
+        raise OptionError(f"{given}: {exact:.4g} coordinates are too many", REMEDY_RANGE)
+    if abs(exact - count) > ROUNDED * exact:
+        below = math.floor(exact)
+        ends = f"{start + below * step:.10g} (for {below}) or {start + (below + 1) * step:.10g} (for {below + 1})"
+        raise OptionError(f"{given}: steps of {step:g} from {start:g} do not come to {stop:g}", f"end it at {ends}")
+    return np.arange(count, dtype=np.float64) * step + start
 
 
 def read_values(path: str) -> npt.NDArray[np.float64]:
     """Read the coordinate of each index along an axis: (n,), n ≥ 1, C-contiguous, finite, in the file's order.
 
-    The file holds one row or one column; text may have a header. Raises OptionError for "-", InputError where the file
-    is none of these, or holds NaN or an infinity.
+    path: also START:STOP:STEP. The file holds one row or one column; text may have a header. Raises OptionError for "-"
+    and a range that is none, InputError where the file is none of these, or holds NaN or an infinity.
     """
+    if (numbers := _numbers(path)) is not None:
+        return _range(path, *numbers)
     if path == "-":
         what = f"{parameter('values', path)}: standard input is for the scores, not for coordinates"
         raise OptionError(what, "name a file")

@@ -43,14 +43,19 @@ class Block:
             tuple(a + b for a, b in zip(self.stop, by, strict=True)),
         )
 
-    def bordered(self, axes: Sequence[int], shape: Sequence[int | None]) -> Block:
-        """Widen the block by one entry to either side along `axes`, within an array of `shape`."""
-        lengths = [shape[k] if k in axes else None for k in range(len(shape))]
-        ends = [*zip(self.start, self.stop, lengths, strict=True)]
-        return Block(
-            tuple(a if n is None else max(0, a - 1) for a, _, n in ends),
-            tuple(b if n is None else min(n, b + 1) for _, b, n in ends),
-        )
+    def bordered(self, axes: Sequence[int], shape: Sequence[int | None], round: Sequence[int] = ()) -> Block:
+        """Widen the block by one entry to either side along `axes`, within an array of `shape`.
+
+        round: axes whose ends are neighbours. Along these it may lie across the ends, unless it has the whole of them.
+        """
+        start, stop = list(self.start), list(self.stop)
+        for axis in axes:
+            a, b, n = start[axis], stop[axis], shape[axis] or 0
+            if axis not in round:
+                start[axis], stop[axis] = max(0, a - 1), min(n, b + 1)
+            elif b - a < n:
+                start[axis], stop[axis] = a - 1, b + 1
+        return Block(tuple(start), tuple(stop))
 
 
 @dataclass(frozen=True, slots=True)

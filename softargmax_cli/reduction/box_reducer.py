@@ -14,7 +14,7 @@ from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
 from softargmax_cli.reduction.gradient import Slope, joined
 from softargmax_cli.reduction.problem import Problem
-from softargmax_cli.reduction.reducer import Misfit, Reducer, located
+from softargmax_cli.reduction.reducer import Misfit, Reducer
 from softargmax_cli.reduction.state import State, added, merge
 
 Array = npt.NDArray[Any]
@@ -34,31 +34,21 @@ class BoxReducer:
     def __init__(self, reducer: Reducer, problem: Problem, order: Order, elements: int) -> None:
         self._blocks, self._problem, self._order, self._elements = reducer, problem, order, elements
 
-    @property
-    def betas(self) -> float | npt.NDArray[np.float64] | None:
-        """The β, or several, by which its states merge; None for weights."""
-        return self._blocks.betas
-
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
         """Return the state of a box that holds whole slices; see `BlockReducer.whole`."""
         problem, plan, start = self._problem, self._plan(values.shape), [0] * values.ndim
         if not plan.splits:
-            return self._found(values, plan, lambda block, piece: self._blocks.whole(piece, compiled=compiled))
+            return self._found(values, plan, start, lambda place, piece: self._blocks.whole(piece, compiled=compiled))
         state, misfit = self.part(values, start, compiled=compiled)
         if problem.looks_back:
-            known = located(state, problem)
-            sums = self.about(values, Block((0,) * values.ndim, values.shape), known, compiled=compiled)
-            state = known.completed(sums, problem.window is not None)
+            sums = self.about(values, Block((0,) * values.ndim, values.shape), state, compiled=compiled)
+            state = state.completed(sums, problem.window is not None)
         return state, misfit
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
         """Return the state of a box that holds parts of slices, `hard` counted within it; see `BlockReducer.part`."""
-
-        def found(block: Block, piece: Array) -> tuple[State, Misfit | None]:
-            place = [a + b for a, b in zip(start, block.start, strict=True)]
-            return self._blocks.part(piece, place, compiled=compiled)
-
-        return self._found(values, self._plan(values.shape), found)
+        plan = self._plan(values.shape)
+        return self._found(values, plan, start, lambda place, piece: self._blocks.part(piece, place, compiled=compiled))
 
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
         """Return the sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
@@ -94,26 +84,39 @@ class BoxReducer:
         return None if slope is None else whole.all(), array
 
     def _found(
-        self, values: Array, plan: Plan, found: Callable[[Block, Array], tuple[State, Misfit | None]]
+        self,
+        values: Array,
+        plan: Plan,
+        start: Sequence[int],
+        found: Callable[[Sequence[int], Array], tuple[State, Misfit | None]],
     ) -> tuple[State, Misfit | None]:
-        """Merge the states of all blocks into that of the box; return it with the misfits in the box."""
-        whole, misfits = SlicesOfBox(self._problem, plan, State), _Misfits()
+        """Merge the states of all blocks into that of the box; return it with the misfits in the box.
+
+        start: of the box; found: makes the state of a block that begins at a place of the array.
+        """
+        whole, misfits, reduced = SlicesOfBox(self._problem, plan, State), _Misfits(), self._problem.ascending
         for box in plan.boxes():
             sums: State | None = None
             for block in box:
-                state, misfit = found(block, self._piece(values, block))
+                place = block.moved(start).start
+                state, misfit = found(place, self._piece(values, block))
                 misfits.note(misfit, block.start)
-                moved = state.shifted([block.start[axis] for axis in self._problem.ascending])
-                sums = moved if sums is None else merge(sums, moved, self.betas)
+                moved = state.shifted([place[axis] for axis in reduced])  # states merge by their place in the array
+                sums = moved if sums is None else merge(sums, moved, self._problem)
             assert sums is not None
             whole.put(sums, box[0])
-        return whole.all(), misfits.all()
+        return whole.all().shifted([-start[axis] for axis in reduced]), misfits.all()
 
     def _plan(self, shape: tuple[int, ...]) -> Plan:
         return blocks.plan(shape, self._problem.axes, self._order, self._elements, contiguous=False)
 
     def _piece(self, values: Array, block: Block) -> Array:
-        piece = values[tuple(map(slice, block.start, block.stop))]
+        piece = values
+        for axis, (start, stop) in enumerate(zip(block.start, block.stop, strict=True)):
+            if start < 0 or stop > values.shape[axis]:  # across the ends of an axis that goes round
+                piece = piece.take(range(start, stop), axis, mode="wrap")
+            else:
+                piece = piece[(slice(None),) * axis + (slice(start, stop),)]
         # A view says nothing of the order that the box has, and by which slices are listed.
         return piece if self._order == "C" else np.asfortranarray(piece)
 
@@ -169,15 +172,14 @@ class SlicesOfBox(Generic[Said]):
         """Return the slices of a block from a state of all slices."""
         if self._alone:
             return state
-        region, _ = self._region(block)
+        region, inner = self._region(block)
         parts = {}
         for field in fields(state):
             values = getattr(state, field.name)
             if values is not None:
                 before = values.shape[:-1]
-                parts[field.name] = np.ascontiguousarray(values.reshape(*before, *self._lengths)[region]).reshape(
-                    *before, -1
-                )
+                chosen = np.ascontiguousarray(values.reshape(*before, *self._lengths)[region])
+                parts[field.name] = chosen.reshape(*before, math.prod(inner))
         return State(**parts)
 
     def all(self) -> Said:

@@ -232,8 +232,8 @@ class Needs:
 def state_bytes(problem: Problem) -> int:
     """Return the bytes of the state of one slice."""
     axes, needed = len(problem.axes), needed_sums(problem.fields)
-    numbers = 2 + 2 * axes + len(needed - {"second_moment"})
-    numbers += axes * (("second_moment" in needed) + 2 * (problem.values is not None))
+    moments = problem.moments
+    numbers = 2 + axes + len(needed - {"second_moment"}) + len(moments) * (1 + any(each.squared for each in moments))
     return 8 * numbers
 
 
@@ -241,12 +241,12 @@ def bytes_reduced(source: Readable, problem: Problem) -> int:
     """Return the bytes that an element takes while its block is reduced."""
     # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
     arrays = 3 + (problem.window is not None) + 2 * problem.modes
-    return source.dtype.itemsize + arrays * problem.precision.itemsize + (0 if problem.values is None else 16)
+    return source.dtype.itemsize + arrays * problem.precision.itemsize + 16 * problem.placed
 
 
 def _passes_reduced(problem: Problem) -> int:
     """Return 2 where a weight counts or not by its distance from the maximum, or by its row's number."""
-    return 2 if problem.looks_back or (problem.shape[0] is None and problem.values is not None) else 1
+    return 2 if problem.looks_back or (problem.shape[0] is None and problem.placed) else 1
 
 
 REDUCTION = Needs(bytes_reduced, _passes_reduced)

@@ -1,6 +1,8 @@
 """The coordinate of each index along a reduced axis: one class for each kind.
 
-To add a kind, write a class here and add it to `KINDS`, from which the option and its help are made.
+To add a kind, write a class here and add it to `NAMES`, from which the option and its help are made, and to
+`coordinates_of`. What a state sums of coordinates, how sums merge and what becomes of them follows from the `Geometry`
+that a kind names (`reduction/moments.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.moments import Circle, Geometry, Line
+
 Float = npt.NDArray[np.float64]
 
 
@@ -20,6 +24,10 @@ class Coordinates(ABC):
 
     name: ClassVar[str]
     meaning: ClassVar[str]
+    round: ClassVar[bool] = False
+    """True where the last index is a neighbour of the first."""
+    placed: ClassVar[bool] = False
+    """True where moments are summed of the coordinates themselves; else of indices, which are `step` apart."""
 
     @abstractmethod
     def at(self, index: npt.NDArray[Any], length: int) -> Float:
@@ -28,6 +36,25 @@ class Coordinates(ABC):
     @abstractmethod
     def step(self, length: int) -> float:
         """Return the largest distance from one coordinate to the next along an axis of `length`; 0 where n is 1."""
+
+    def geometry(self, length: int) -> Geometry:
+        """Return what the coordinates of an axis of `length` lie on."""
+        return Line()
+
+    def unit(self, length: int) -> float:
+        """Return the coordinates for one unit of the moments."""
+        return 1.0 if self.placed else self.step(length)
+
+    def distance(self, index: npt.NDArray[np.int64], origin: npt.NDArray[np.int64], length: int) -> Float:
+        """Return how far indices lie beyond others, (…,) each, in the unit of the moments."""
+        if self.placed:
+            return self.at(index, length) - self.at(origin, length)
+        return (index - origin).astype(np.float64)
+
+    @property
+    def indices(self) -> Coordinates:
+        """The coordinates by which hard and soft agree: those of indices, on a line or a circle as these are."""
+        return self
 
 
 class Index(Coordinates):
@@ -71,20 +98,65 @@ class Centers(Coordinates):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Values(Coordinates):
-    """A coordinate given for each index, (n,), at whatever distances; the kernel sums these themselves."""
+    """A coordinate given for each index, (n,), at whatever distances."""
 
     name = "values"
     meaning = "the values given"
+    placed = True
 
     values: Float
 
     def at(self, index: npt.NDArray[Any], length: int) -> Float:
+        if index.dtype.kind in "iu":
+            return self.values.take(index, mode="clip")
         placed: Float = np.interp(index, np.arange(length), self.values)
         return placed
 
     def step(self, length: int) -> float:
         return float(np.abs(np.diff(self.values)).max(initial=0.0))
 
+    @property
+    def indices(self) -> Coordinates:
+        return Index()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Circular(Coordinates):
+    """Angles that go round: the index, whose period is n, or values given for each index, (n,), within one period."""
+
+    name = "circular"
+    meaning = "an angle, from 0 to the period, n indices if not told"
+    round = True
+    placed = True
+
+    values: Float | None = None
+    period: float | None = None
+
+    def at(self, index: npt.NDArray[Any], length: int) -> Float:
+        return index.astype(np.float64) if self.values is None else Values(self.values).at(index, length)
+
+    def step(self, length: int) -> float:
+        if self.values is None or self.period is None:
+            return 1.0
+        apart = np.abs(np.diff(self.values, append=self.values[:1]))
+        return float(np.minimum(apart, self.period - apart).max())
+
+    def geometry(self, length: int) -> Geometry:
+        return Circle(length if self.period is None else self.period)
+
+    @property
+    def indices(self) -> Coordinates:
+        return self if self.values is None else Circular()
+
 
 KINDS: dict[str, Coordinates] = {kind.name: kind for kind in (Index(), Corners(), Centers())}
-"""The kinds that need no file, by their names."""
+"""The kinds that need nothing but the length of the axis and lie on a line, by their names."""
+NAMES = (*KINDS, Circular.name)
+"""The kinds that may be asked for by name."""
+
+
+def coordinates_of(name: str, values: Float | None, period: float | None) -> Coordinates:
+    """Return the coordinates of an axis: a kind of `NAMES`, with values "index" or "circular"."""
+    if name == Circular.name:
+        return Circular(values, period)
+    return KINDS[name] if values is None else Values(values)

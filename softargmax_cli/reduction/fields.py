@@ -36,7 +36,7 @@ class Field:
 
 FIELDS = (
     Field("hard", I8, "the first index of the maximum; -1 without an answer", lambda sums: sums.hard, per_axis=True),
-    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda sums: sums.center + sums.offset, per_axis=True),
+    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda sums: sums.soft(), per_axis=True),
     Field("offset", F8, "soft less the coordinate of hard", lambda sums: sums.offset, per_axis=True),
     Field("peak", F8, "the weight at hard, in (0, 1]", lambda sums: 1 / sums.mass),
     Field("second", F8, "the weight of a second mode; 0 without one", lambda sums: sums.second(), needs=("second",)),

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.fields import FIELDS
+from softargmax_cli.reduction.coordinates import Coordinates
+from softargmax_cli.reduction.fields import FIELDS, needed_sums
+from softargmax_cli.reduction.moments import Geometry
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Float, State
@@ -26,28 +28,32 @@ class Sums:
     """The sums of `m` complete slices over `a` reduced axes, in the order of the coordinates."""
 
     state: State
+    axes: Sequence[tuple[Coordinates, int, int]]
+    """For each axis its coordinates, its length, and the row of their moments."""
+    least: float
+    """The least resultant of a mean on a circle."""
     mass: Float
     """(m,): Σ w, NaN for slices without an answer."""
     hard: Array
     """(a, m): −1 for slices without an answer."""
     distance: Float
     """(a, m): the mean index, counted from `hard`."""
-    about: Float
-    """(a, m): the mean that squares are taken about, in the unit of the moments."""
-    second_moment: Float | None
-    """(a, m): Σ w d² about `hard`."""
-    center: Float
-    """(a, m): the coordinate of `hard`."""
     offset: Float
-    """(a, m): the mean coordinate, counted from `center`."""
-    step: Float
-    """(a, 1): coordinates for one unit of the moments."""
+    """(a, m): the mean coordinate, counted from that of `hard`."""
+
+    def soft(self) -> Float:
+        """Return the mean coordinate, (a, m)."""
+        along = zip(self.axes, self.hard, self.offset, strict=True)
+        return np.array([c.geometry(n).wrapped(c.at(hard, n) + offset) for (c, n, _), hard, offset in along])
 
     def spread(self) -> Float:
         """Return the standard deviation of the coordinate, (a, m)."""
-        assert self.second_moment is not None
-        spread: Float = np.sqrt(np.maximum(self.second_moment / self.mass - self.about**2, 0.0)) * self.step
-        return spread
+        first, second = self.state.moment, self.state.second_moment
+        assert second is not None
+        spreads = [
+            c.geometry(n).spread(first[k], second[k], self.mass, self.least) * c.unit(n) for c, n, k in self.axes
+        ]
+        return np.array(spreads)
 
     def entropy(self) -> Float:
         """Return −Σ p ln p in nats, (m,)."""
@@ -72,7 +78,7 @@ class Sums:
 
     def agree(self) -> Array:
         """Return whether hard is the index nearest to soft on every axis, (m,)."""
-        return np.asarray((np.abs(self.distance) < 0.5).all(axis=0))
+        return np.asarray(((np.abs(self.distance) < 0.5) & ~np.isnan(self.offset)).all(axis=0))
 
 
 def finish(
@@ -83,12 +89,13 @@ def finish(
     lengths: of the reduced axes, in the order of the coordinates. start: row-major number of the first slice. A slice
     without weight, or one spoilt by NaN, has no answer (see `result.Slices`).
     """
+    there = {part for part in needed_sums(problem.fields) if getattr(state, part) is not None}
     with np.errstate(divide="ignore", invalid="ignore"):
         sums = _sums(state, problem, lengths)
         columns = {
             field.name: field.finish(sums)
             for field in FIELDS
-            if field.finish is not None and all(getattr(state, part) is not None for part in field.needs)
+            if field.finish is not None and there.issuperset(field.needs)
         }
     return Slices(start, columns, ids)
 
@@ -109,13 +116,17 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
     defined = mass > 0
     if not defined.all():
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
-    distance = about = state.moment[turn] / mass
-    if state.value_moment is not None and state.place is not None:
-        about, center = state.value_moment[turn] / mass, state.place[turn]
-        step = np.ones((len(order), 1))
-    else:
-        along = [*zip(problem.coordinates, hard, lengths, strict=True)]
-        center = np.array([coords.at(at, n) for coords, at, n in along])
-        step = np.array([[coords.step(n)] for coords, _, n in along])
-    second_moment = None if state.second_moment is None else state.second_moment[turn]
-    return Sums(state, mass, hard, distance, about, second_moment, center, about * step, step)
+    axes = [*zip(problem.coordinates, lengths, order, strict=True)]
+    indices = {moment.axis: row for row, moment in enumerate(problem.moments)}  # which come after coordinates
+    distance, offset = [], []
+    for along, n, row in axes:
+        mean = _mean(state, row, along.geometry(n), mass, problem.epsilon)
+        offset.append(mean * along.unit(n))
+        by = indices[row]
+        distance.append(mean if by == row else _mean(state, by, along.indices.geometry(n), mass, problem.epsilon))
+    return Sums(state, axes, problem.epsilon, mass, hard, np.array(distance), np.array(offset))
+
+
+def _mean(state: State, row: int, geometry: Geometry, mass: Float, least: float) -> Float:
+    second = None if state.second_moment is None else state.second_moment[row]
+    return geometry.mean(state.moment[row], second, mass, least)

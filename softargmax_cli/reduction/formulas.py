@@ -10,8 +10,23 @@ from typing import Any, Literal
 
 import numpy as np
 
+from softargmax_cli.reduction.moments import Geometry
+
 Kind = Literal["scores", "probs", "cost"]
 F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the moments of a block."""
+
+    axis: int
+    """The number of its axis among the reduced ones."""
+    geometry: Geometry
+    placed: bool
+    """True where places are given; else they are indices, on a line."""
+    squared: bool
+    """True where the second moment is wanted, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +54,20 @@ class Layout:
     border: tuple[tuple[int, int], ...] = ()
     """How many entries of a block's neighbours x has before and after it, along each of `axes`: 0 or 1; none at all by
     default. They decide what a second mode is, and count for nothing else."""
+    rows: tuple[Row, ...] = ()
+    """What moments are summed."""
+    rounds: tuple[int | None, ...] = ()
+    """Along each of `axes` its whole length, of which the block may have a part, where it goes round."""
 
     @property
     def bordered(self) -> tuple[int, ...]:
         """The shape of x, with the border."""
         borders = dict(zip(self.axes, self.border, strict=False))
         return tuple(n + sum(borders.get(axis, (0, 0))) for axis, n in enumerate(self.shape))
+
+    def round(self, axis: int) -> int | None:
+        """Return the length of the circle that one of `axes` is; None for a line."""
+        return self.rounds[self.axes.index(axis)] if self.rounds else None
 
 
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
@@ -121,11 +144,12 @@ class Formulas:
     def beyond(self, position: Sequence[Tensor], radius: int) -> Tensor:
         """Tell whether a place lies further from `position` than `radius`, along any axis; broadcastable."""
         ops, precision = self.ops, self.layout.precision
-        limit = np.asarray(min(radius, FLOAT_INDEX), precision)
-        far = [
-            ops.Greater(x=ops.Abs(x=ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=at)), y=limit)
-            for axis, at in zip(self.layout.axes, position, strict=True)
-        ]
+        limit, far = np.asarray(min(radius, FLOAT_INDEX), precision), []
+        for axis, at in zip(self.layout.axes, position, strict=True):
+            distance = ops.Abs(x=ops.Sub(x=self._along(axis, self.layout.shape[axis]), y=at))
+            if length := self.layout.round(axis):
+                distance = ops.Minimum(x=distance, y=ops.Sub(x=np.asarray(length, precision), y=distance))
+            far.append(ops.Greater(x=distance, y=limit))
         return functools.reduce(lambda a, b: ops.LogicalOr(x=a, y=b), far)
 
     def inside(self, x: Tensor) -> Tensor:
@@ -142,27 +166,40 @@ class Formulas:
         neighbour and the one on the way are found axis by axis.
         """
         ops, layout = self.ops, self.layout
-        borders = layout.border or ((0, 0),) * len(layout.axes)
-        padding = np.zeros((len(layout.shape), 2), I4)
-        padding[list(layout.axes)] = 1 - np.array(borders, I4)
-        lowest = self.full(-math.inf) if self.exact.kind == "f" else np.asarray(np.iinfo(self.exact).min, self.exact)
-        around = ops.PadV2(input=bordered, paddings=padding, constant_values=lowest)
-        nearer = around
+        around = nearer = self._surrounded(bordered)
         for number, (axis, at) in enumerate(zip(layout.axes, position, strict=True)):
             place = self._along(axis, layout.shape[axis])
             before, here, after = (self._stretch(nearer, axis, start) for start in range(3))
             sides = (before, here, after) if number == 0 else (self._stretch(around, axis, k) for k in range(3))
+            ahead = ops.Less(x=place, y=at)
+            if length := layout.round(axis):  # hard is ahead where it is no more than half a turn away
+                away = ops.FloorMod(x=ops.Sub(x=at, y=place), y=np.asarray(length, layout.precision))
+                ahead = ops.LessEqual(x=away, y=np.asarray(length / 2, layout.precision))
+            nearer = ops.SelectV2(condition=ahead, t=after, e=before)
             if len(layout.axes) > 1:
-                before = ops.SelectV2(condition=ops.Equal(x=place, y=at), t=here, e=before)
-            nearer = ops.SelectV2(condition=ops.Less(x=place, y=at), t=after, e=before)
+                nearer = ops.SelectV2(condition=ops.Equal(x=place, y=at), t=here, e=nearer)
             around = functools.reduce(lambda a, b: ops.Maximum(x=a, y=b), sides)
         highest, above = ops.GreaterEqual(x=x, y=around), ops.Greater(x=x, y=nearer)
         return ops.LogicalAnd(x=highest, y=above)
 
-    def _stretch(self, x: Tensor, axis: int, start: int) -> Tensor:
-        """Return as much of x along `axis` as the block is long, from `start` on."""
+    def _surrounded(self, x: Tensor) -> Tensor:
+        """Return x, with its border, with one entry more on each side where the border has none."""
+        ops, layout = self.ops, self.layout
+        borders = layout.border or ((0, 0),) * len(layout.axes)
+        padding = np.zeros((len(layout.shape), 2), I4)
+        for axis, border in zip(layout.axes, borders, strict=True):
+            if layout.round(axis) == layout.shape[axis]:  # the whole of it: its ends are neighbours
+                last, first = (self._stretch(x, axis, at, 1) for at in (layout.shape[axis] - 1, 0))
+                x = ops.ConcatV2(values=[last, x, first], axis=np.int32(axis))
+            else:
+                padding[axis] = 1 - np.array(border, I4)
+        lowest = self.full(-math.inf) if self.exact.kind == "f" else np.asarray(np.iinfo(self.exact).min, self.exact)
+        return ops.PadV2(input=x, paddings=padding, constant_values=lowest)
+
+    def _stretch(self, x: Tensor, axis: int, start: int, length: int | None = None) -> Tensor:
+        """Return a part of x along `axis`, from `start` on; as long as the block if not told."""
         begin, size = np.zeros(len(self.layout.shape), I4), np.full(len(self.layout.shape), -1, I4)
-        begin[axis], size[axis] = start, self.layout.shape[axis]
+        begin[axis], size[axis] = start, self.layout.shape[axis] if length is None else length
         return self.ops.Slice(input=x, begin=begin, size=size)
 
     def largest(self, weight: Tensor, where: Tensor) -> Tensor:
@@ -182,18 +219,6 @@ class Formulas:
             return ops.Neg(x=ops.Cast(x=below, DstT=layout.precision))
         difference = ops.Sub(x=x, y=top)
         return difference if self.exact == layout.precision else ops.Cast(x=difference, DstT=layout.precision)
-
-    def relative(self, x: Tensor, top: Tensor, hit: Tensor) -> Tensor:
-        """x − top: times β the logarithm of a weight; −inf where there is none. NaN where care would be needed."""
-        ops = self.ops
-        if not self.layout.careful:
-            return self.gap(x, top)
-        finite = ops.SelectV2(condition=ops.IsFinite(x=top), t=top, e=ops.ZerosLike(x=top))
-        gap = ops.Minimum(x=self.gap(x, finite), y=np.zeros((), self.layout.precision))
-        infinite = ops.Equal(x=top, y=self.full(math.inf))
-        gap = ops.SelectV2(condition=infinite, t=ops.Log(x=self.number(hit)), e=gap)
-        none = np.asarray(-math.inf, self.layout.precision)
-        return ops.SelectV2(condition=ops.Equal(x=x, y=self.full(-math.inf)), t=none, e=gap)
 
     def first(self, hit: Tensor) -> list[Tensor]:
         """For each reduced axis the position of the first hit, broadcastable, as floats of the precision."""
@@ -284,29 +309,27 @@ class Formulas:
             first = whole
         return self.across(first), self.across(second) if squares else None
 
-    def value_moments(
-        self, weight: Tensor, axis: int, values: Tensor, center: Tensor, squares: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """(s,), (s,): Σ w (v − center) along `axis`, and of the squares if they are wanted, summed in float64.
+    def placed_moments(self, weight: Tensor, row: Row, places: Tensor, center: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(s,), (s,): the moments of places (n,) about `center`, the second if it is wanted, summed in float64.
 
-        Values may lie however far apart, so that no narrower sum would hold the bound.
+        Places may lie however far apart, so that no narrower sum would hold the bound.
         """
-        ops = self.ops
+        ops, axis = self.ops, self.layout.axes[row.axis]
         shape = [-1 if k == axis else 1 for k in range(len(self.layout.shape))]
-        distance = ops.Sub(x=ops.Reshape(tensor=values, shape=np.array(shape, I4)), y=center)
+        distance = ops.Sub(x=ops.Reshape(tensor=places, shape=np.array(shape, I4)), y=center)
         weight = weight if self.layout.precision == F8 else ops.Cast(x=weight, DstT=F8)
-        product = ops.Mul(x=weight, y=distance)
-        first = self.flat(ops.Sum(input=product, axis=self.axes, keep_dims=True))
-        if not squares:
-            return first, None
-        return first, self.flat(ops.Sum(input=ops.Mul(x=product, y=distance), axis=self.axes, keep_dims=True))
+        first, second = (
+            self.flat(ops.Sum(input=ops.Mul(x=weight, y=term), axis=self.axes, keep_dims=True)) if wanted else None
+            for term, wanted in zip(row.geometry.terms(ops, distance), (True, row.squared), strict=True)
+        )
+        return first, second
 
     def gather(self, places: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
-        """The values at a position, for each reduced axis."""
-        ops = self.ops
-        centers = []
-        for values, at, length in zip(places, position, self.lengths, strict=True):
-            at = ops.Minimum(x=ops.Cast(x=at, DstT=I4), y=np.asarray(length - 1, I4))  # beside NaN there is no maximum
+        """The places at a position, for each row that is placed."""
+        ops, centers = self.ops, []
+        for values, row in zip(places, [row for row in self.layout.rows if row.placed], strict=True):
+            last = np.asarray(self.lengths[row.axis] - 1, I4)
+            at = ops.Minimum(x=ops.Cast(x=position[row.axis], DstT=I4), y=last)  # beside NaN there is no maximum
             centers.append(ops.GatherV2(params=values, indices=at, axis=np.zeros((), I4)))
         return centers
 
@@ -329,7 +352,9 @@ class Formulas:
         return self.ops.Reshape(tensor=row, shape=np.array(shape, I4))
 
     def stack(self, rows: Sequence[Tensor]) -> Tensor:
-        """(a, s)."""
+        """(a, s) or (r, s), in float64 where any of the rows may be."""
+        if any(row.placed for row in self.layout.rows):
+            rows = [self.ops.Cast(x=row, DstT=F8) for row in rows]
         return self.ops.Pack(values=list(rows), axis=0)
 
     def number(self, condition: Tensor) -> Tensor:

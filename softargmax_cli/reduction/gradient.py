@@ -1,12 +1,12 @@
 """Differentiate the soft argmax over a block, or a box of blocks, by automatic differentiation of the kernel.
 
-The soft argmax of a slice is place + moment / mass, sums of the kernel about a maximum and a place that are constants
-to the gradient. So
+The soft argmax of a slice is a place plus a function of mass and moments, which are sums of the kernel about a maximum
+and a place that are constants to the gradient. On a line
 
-    d soft = (d moment − offset · d mass) / mass
+    soft = place + moment / mass,    d soft = (d moment − offset · d mass) / mass
 
-and each block of a slice has its share of it, once mass and offset of the whole slice are known: the derivatives of the
-block's own sums, with the seeds 1/mass and −offset/mass. Written out: ∂soft/∂xⱼ = β pⱼ (cⱼ − soft).
+or, written out, ∂soft/∂xⱼ = β pⱼ (cⱼ − soft). Each block of a slice has its share of that, once the sums of the whole
+slice are known: the derivatives of the block's own sums, with those of the function as seeds (`Geometry.slopes`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.formulas import F8, I4, Formulas, Layout, Tensor, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.problem import FURTHEST, Problem
-from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, needs_care, unfold
+from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -40,14 +40,15 @@ def block_slopes(
     layout: Layout,
     places: Sequence[Tensor],
     known: Sequence[Tensor],
-    seeds: tuple[Tensor, Tensor],
+    seeds: Sequence[Tensor],
     by: By,
     keep: bool,
 ) -> list[Tensor]:
     """Return the derivatives of soft by what a block holds, for s slices and a coordinates.
 
     x, places, known: as for `block_sums` of a layout where maximum and hard are known; beta: scalar, float64 where it
-    is what soft is differentiated by; seeds, (a, s) each, float64: of `mass` and of the moments.
+    is what soft is differentiated by; seeds, (a, s) each, float64: of the outputs of the layout, which are `mass` and
+    one or both moments of a row an axis.
 
     By "x": for each coordinate the gradient, shaped as x, in the precision of the weights (only with `keep`), then
     (a, s) each, float64: the sums of its squares over the slice, its least, its largest. By "beta": (a, s), float64.
@@ -67,7 +68,7 @@ def block_slopes(
     for k in range(len(layout.axes)):
         row = np.eye(len(layout.axes))[:, k : k + 1]
         of_mass = ops.GatherV2(params=seeds[0], indices=np.int32(k), axis=np.int32(0))
-        (slope,) = ops.gradients(sums, [source], [of_mass, ops.Mul(x=seeds[1], y=row)])
+        (slope,) = ops.gradients(sums, [source], [of_mass, *(ops.Mul(x=seed, y=row) for seed in seeds[1:])])
         gradients.append(ops.Neg(x=slope) if sign < 0 and by == "x" else slope)
     if by == "beta":
         return [block.stack([block.flat(slope) for slope in gradients])]
@@ -158,21 +159,19 @@ class BlockDifferentiator(BlockReducer):
         """
         problem = self._sloped
         x, axes = collapse(values, problem.axes)
-        lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
-        hard = known.hard - np.array([start[axis] for axis in problem.ascending])[:, None]
         # What counts lies within the window about hard; without one, moments may be about any place of the block.
-        margin = 0 if problem.window is None else min(problem.window, FURTHEST) + 1
-        about = np.clip(hard, -margin, lengths - 1 + margin)
-        seeds, defined = self._seeds(known, hard - about)
-        moment = "moment" if problem.values is None else "value_moment"
+        place = [start[axis] for axis in problem.ascending]
+        about = near(known.hard, start, values.shape, -1 if problem.window is None else problem.window, problem)
+        seeds, defined = self._seeds(known, about + np.array(place)[:, None])
+        layout = self._layout(x, axes, ["mass", "moment", "second_moment"][: len(seeds)], problem.window)
         layout = replace(
-            self._layout(x, axes, ("mass", moment), problem.window),
+            layout,
+            rows=tuple(replace(row, squared=row.geometry.both) for row in layout.rows[: len(axes)]),
             precision=problem.precision,
             known=True,
             careful=by == "beta" or needs_care(values, known),
         )
-        places = () if problem.values is None else self._places(values.shape, start)
-        centers = [*known.place] if places and known.place is not None else []
+        places, centers = self.places(layout, start), self.centers(layout, known)
         beta = np.asarray(problem.beta or 0, F8) if by == "beta" else np.asarray(problem.beta or 0, problem.precision)
         maximum = known.maximum.astype(exact_dtype(layout.dtype, layout.precision), copy=False)
         inputs = [x, beta, *places, maximum, *about.astype(problem.precision), *centers, *seeds]
@@ -180,15 +179,16 @@ class BlockDifferentiator(BlockReducer):
         turn = problem.order
         if by == "beta":
             by_beta = np.where(defined, results[0], np.nan)[turn]
-            nothing = np.zeros(len(defined))
+            nothing = np.zeros(defined.shape[1])
             return Slope(nothing, nothing, nothing, by_beta), None
         *gradients, squares, least, largest = results
+        whole = defined.all(axis=0)
         slope = Slope(
-            np.where(defined, squares.sum(axis=0), np.nan),
-            np.where(defined, least.min(axis=0), np.nan),
-            np.where(defined, largest.max(axis=0), np.nan),
+            np.where(whole, squares.sum(axis=0), np.nan),
+            np.where(whole, least.min(axis=0), np.nan),
+            np.where(whole, largest.max(axis=0), np.nan),
         )
-        return slope, self._boxed([gradients[k] for k in turn], values, axes, defined) if keep else None
+        return slope, self._boxed([gradients[k] for k in turn], values, axes, defined[turn]) if keep else None
 
     def _boxed(
         self, gradients: Sequence[Array], values: Array, axes: tuple[int, ...], defined: npt.NDArray[np.bool_]
@@ -196,33 +196,37 @@ class BlockDifferentiator(BlockReducer):
         """Return gradients, shaped as `collapse` shapes values, in the shape of these values."""
         if not defined.all():
             kept = [1 if k in axes else n for k, n in enumerate(gradients[0].shape)]
-            gradients = [np.where(defined.reshape(kept), part, part.dtype.type(math.nan)) for part in gradients]
+            pairs = zip(gradients, defined, strict=True)
+            gradients = [np.where(known.reshape(kept), part, part.dtype.type(math.nan)) for part, known in pairs]
         boxes = [unfold(part, values, self._sloped.axes) for part in gradients]
         return boxes[0] if len(boxes) == 1 else np.stack(boxes, axis=-1)
 
-    def _seeds(self, known: State, shift: npt.NDArray[np.int64]) -> tuple[tuple[Float, Float], npt.NDArray[np.bool_]]:
-        """Return the seeds of mass and moments, (a, s) each, and which slices have an answer.
+    def _seeds(self, known: State, about: npt.NDArray[np.int64]) -> tuple[list[Float], npt.NDArray[np.bool_]]:
+        """Return the seeds of mass and of the moments, (a, s) each, and which coordinates have an answer, (a, s).
 
-        shift: how far hard is from the place that moments are about.
+        about: the place that moments of indices are about.
         """
-        problem = self._problem
-        defined = known.mass > 0
-        mass = np.where(defined, known.mass, np.inf)
-        scale = np.ones((len(problem.axes), 1))
-        if known.value_moment is not None:
-            offset = known.value_moment / mass
-        else:
-            scale = np.array([[problem.along(axis).step(problem.shape[axis] or 1)] for axis in problem.ascending])
-            offset = known.moment / mass + np.where(defined, shift, 0)
-        with np.errstate(invalid="ignore"):
-            return (np.where(defined, -offset * scale / mass, 0.0), np.where(defined, scale / mass, 0.0)), defined
+        problem = self._sloped
+        rows = problem.moments[: len(problem.axes)]
+        seeds, defined = np.zeros((3, *known.hard.shape)), np.zeros(known.hard.shape, bool)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for k, moment in enumerate(rows):
+                first, second = known.moment[k], None if known.second_moment is None else known.second_moment[k]
+                mean = moment.geometry.mean(first, second, known.mass, problem.epsilon)
+                defined[k] = (known.mass > 0) & ~np.isnan(mean)
+                if not moment.row.placed:
+                    by = (known.hard[k] - about[k]).astype(np.float64)
+                    first, second = moment.geometry.moved(first, second, known.mass, by)
+                slopes = moment.geometry.slopes(first, second, known.mass)
+                seeds[:, k] = np.where(defined[k], slopes, 0.0) * moment.along.unit(moment.length)
+        return [*seeds[: 3 if any(row.geometry.both for row in rows) else 2]], defined
 
     def _derive(
         self, layout: Layout, by: By, keep: bool, places: int, inputs: Sequence[Array], compiled: bool
     ) -> list[Array]:
         def body(ops: Any, x: Tensor, beta: Tensor, *more: Tensor) -> list[Tensor]:
-            known, seeds = more[places:-2], (more[-2], more[-1])
-            return block_slopes(ops, x, beta, layout, more[:places], known, seeds, by, keep)
+            end = len(more) - len(layout.outputs)
+            return block_slopes(ops, x, beta, layout, more[:places], more[places:end], more[end:], by, keep)
 
         described = [(array.shape, array.dtype) for array in inputs]
         return self._runtime.function(body, described, compiled=compiled, key=(layout, by, keep))(*inputs)

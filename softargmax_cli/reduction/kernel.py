@@ -21,17 +21,17 @@ def block_sums(
     """Sum one block: the parts of a `state.State`, slices in the order of the axes that stay.
 
     x: `layout.bordered` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight;
-    places: the coordinate of each index of the block, float64, one (n,) for each reduced axis, where coordinates are
-    values; known, where the layout says so: maximum (s,) in the dtype of `exact_dtype`, for each reduced axis hard (s,)
-    in the precision, counted within the block and perhaps outside of it, and with places the coordinates there, (s,).
+    places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout; known, where
+    the layout says so: maximum (s,) in the dtype of `exact_dtype`, for each reduced axis hard (s,) in the precision,
+    counted within the block and perhaps outside of it, and for each of the places the coordinate there, (s,).
 
-    Returns `layout.outputs` for s slices and a reduced axes. All but "total" and "second" count only weights within
-    the window. Weights are relative to that of the maximum.
+    Returns `layout.outputs` for s slices, a reduced axes and r rows. All but "total" and "second" count only weights
+    within the window. Weights are relative to that of the maximum.
         maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
-        weights; moment (a, s): Σ w (i − hard); second_moment (a, s): of squares; value_moment, value_second (a, s):
-        likewise of values; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local maxima beyond
-        the radius (see `Formulas.modes`), 0 without one; nans (s,): how many there are, where the layout is careful;
-        weight, alone: shaped as the block.
+        weights; moment (r, s), second_moment (r, s): sums of w times the `terms` of a row's geometry about hard, the
+        second 0 where the row has none; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
+        maxima beyond the radius (see `Formulas.modes`), 0 without one; nans (s,): how many there are, where the layout
+        is careful; weight, alone: shaped as the block.
     All are floats but the maximum of integers. NaNs count as absent where the layout is careful; else the total of
     their slice, or the mass where there is no window, is NaN, as it is for negative "probs".
     """
@@ -71,18 +71,16 @@ def block_sums(
     mass = block.within(tiles)
     results["mass"] = block.across(mass)
     if "moment" in layout.outputs:
-        squares = "second_moment" in layout.outputs
-        pairs = [block.moments(tiles, mass, axis, at, squares) for axis, at in zip(layout.axes, hard, strict=True)]
+        given, pairs = iter(zip(places, centers, strict=True)), []
+        for row in layout.rows:
+            if row.placed:
+                pairs.append(block.placed_moments(weight, row, *next(given)))
+            else:
+                pairs.append(block.moments(tiles, mass, layout.axes[row.axis], hard[row.axis], row.squared))
         results["moment"] = block.stack([first for first, _ in pairs])
-        results["second_moment"] = block.stack([second for _, second in pairs]) if squares else None
-    if "value_moment" in layout.outputs:
-        squares = "value_second" in layout.outputs
-        pairs = [
-            block.value_moments(weight, axis, values, center, squares)
-            for axis, values, center in zip(layout.axes, places, centers, strict=True)
-        ]
-        results["value_moment"] = block.stack([first for first, _ in pairs])
-        results["value_second"] = block.stack([second for _, second in pairs]) if squares else None
+        if "second_moment" in layout.outputs:
+            seconds = [ops.ZerosLike(x=first) if second is None else second for first, second in pairs]
+            results["second_moment"] = block.stack(seconds)
     if "log_moment" in layout.outputs:
         log_weight = ops.Log(x=weight) if log_weight is None else log_weight
         # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.coordinates import KINDS, Coordinates, Values
+from softargmax_cli.reduction.coordinates import Circular, Coordinates, coordinates_of
 from softargmax_cli.reduction.fields import needed_sums
-from softargmax_cli.reduction.formulas import Kind
+from softargmax_cli.reduction.formulas import Kind, Row
+from softargmax_cli.reduction.moments import Circle, Geometry
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]
-Coords = Literal["index", "corners", "centers"]
+Coords = Literal["index", "corners", "centers", "circular"]
 Arrays = tuple[npt.NDArray[np.float64], ...]
 
 SINGLE = frozenset(map(np.dtype, ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")))
@@ -33,6 +34,8 @@ MOST_AXES = 7
 """The most axes of one reduction: TensorFlow has no more than 8 in all its operations."""
 LARGEST_VALUE = 1e150
 """The largest coordinate, of either sign."""
+LONGEST_CIRCLE = 1 << 23
+"""The most indices of an axis that goes round: distances along it are exact in float32."""
 FURTHEST = 1 << 62
 """A window beyond all indices, to which int64 can still add one."""
 
@@ -48,14 +51,17 @@ class Spec:
     kind: Kind = "scores"
     beta: float = 100.0
     """The inverse temperature; not used where `kind` is "probs"."""
-    coords: Coords = "index"
+    coords: Coords | tuple[Coords, ...] = "index"
+    """The kind of coordinates along each of `axes`, or one for all of them."""
     values: Arrays | None = None
-    """The coordinate of each index, one array for each of `axes`; instead of `coords`."""
+    """The coordinate of each index, one array for each of `axes`, on a line or, where `coords` say so, a circle."""
     window: int | None = None
     nan: NanPolicy = "error"
     precision: Precision = "auto"
     files: tuple[str, ...] = ()
     """The files of the values, for errors."""
+    period: tuple[float, ...] | None = None
+    """The period of each circular axis with values, or one for all of them."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.beta) and self.beta > 0):
@@ -65,11 +71,34 @@ class Spec:
             raise OptionError(
                 f"{parameter('window', self.window)}: a distance from the hard argmax is 0 or more indices"
             )
-        if self.values is not None and self.coords != "index":
-            raise OptionError(
-                f"{parameter('values')} and {parameter('coords', self.coords)} both give coordinates",
-                "give one of them",
-            )
+        self._check_coordinates()
+
+    def _check_coordinates(self) -> None:
+        """Raise OptionError where kinds, values and periods do not belong together."""
+        kinds, coords = self.kinds, parameter("coords", self.coords)
+        circles = sum(kind == Circular.name for kind in kinds)
+        if len(kinds) != len(self.axes):
+            what = f"{coords}: {len(kinds)} kinds for {_axes(len(self.axes))}"
+            raise OptionError(what, "give one for each axis, or one for all")
+        if self.values is not None and not {*kinds} <= {"index", Circular.name}:
+            raise OptionError(f"{parameter('values')} and {coords} both give coordinates", "give one of them")
+        if self.period is None:
+            if circles and self.values is not None:
+                what = f"{parameter('values')} with {coords}: the values of one turn are not known"
+                raise OptionError(what, f"give the period as well: {parameter('period', 360)} for degrees")
+            return
+        shown = tuple(int(each) if each.is_integer() else each for each in self.period)
+        period = parameter("period", shown if len(shown) > 1 else shown[0])
+        if not circles:
+            raise OptionError(f"{period}: no axis goes round", f"add {parameter('coords', Circular.name)}")
+        if self.values is None:
+            what = f"{period}: the period of circular indices is their number"
+            raise OptionError(what, f"leave it out, or give {parameter('values')} as well")
+        if not all(math.isfinite(each) and each > 0 for each in self.period):
+            raise OptionError(f"{period}: a period is a finite number above 0")
+        if len(self.period) not in (1, circles):
+            what = f"{period}: {len(self.period)} periods for {_axes(circles, 'circular ')}"
+            raise OptionError(what, "give one for each circular axis, or one for all")
 
     def resolve(self, shape: tuple[int | None, ...], dtype: np.dtype[Any], fields: frozenset[str]) -> Problem:
         """Resolve for an array of `shape` and `dtype`, of whose slices `fields` are wanted.
@@ -79,6 +108,7 @@ class Spec:
         axes = self._axes(shape)
         if self.values is not None:
             check_values(self.values, axes, shape, self.files)
+        coordinates = self._coordinates(axes, shape)
         longest = max(shape[axis] or 0 for axis in axes)
         if self.window is not None and min(self.window, longest) > WIDEST:
             what = f"{parameter('window', self.window)}: {WIDEST:,} indices are the widest on an axis of {longest:,}"
@@ -99,16 +129,42 @@ class Spec:
             axes,
             self.kind,
             None if self.kind == "probs" else self.beta,
-            self._coordinates(len(axes)),
+            coordinates,
             self.window,
             self.nan,
             np.dtype("float32" if single else "float64"),
             fields,
         )
 
-    def _coordinates(self, axes: int) -> tuple[Coordinates, ...]:
+    @property
+    def kinds(self) -> tuple[Coords, ...]:
+        """The kind of coordinates along each axis."""
+        return (self.coords,) * len(self.axes) if isinstance(self.coords, str) else self.coords
+
+    def _coordinates(self, axes: tuple[int, ...], shape: tuple[int | None, ...]) -> tuple[Coordinates, ...]:
         """Return the coordinates along each axis, in the order asked for."""
-        return (KINDS[self.coords],) * axes if self.values is None else tuple(map(Values, self.values))
+        periods, made = list(self.period or ()), []
+        for number, (kind, axis) in enumerate(zip(self.kinds, axes, strict=True)):
+            values, period = None if self.values is None else self.values[number], None
+            if kind == Circular.name:
+                if (shape[axis] or 0) > LONGEST_CIRCLE:
+                    what = f"{parameter('coords', kind)}: axis {axis} has {shape[axis]:,} indices"
+                    raise OptionError(what, f"an axis that goes round has up to {LONGEST_CIRCLE:,}")
+                if values is not None:
+                    period = periods.pop(0) if len(periods) > 1 else periods[0]
+                    self._check_turn(values, period, number)
+            made.append(coordinates_of(kind, values, period))
+        return tuple(made)
+
+    def _check_turn(self, values: npt.NDArray[np.float64], period: float, number: int) -> None:
+        """Raise OptionError where values are not within one period."""
+        least, largest = float(values.min()), float(values.max())
+        if largest - least >= period:
+            given = parameter("values", self.files[number] if self.files else None)
+            what = f"{given}: {least:.10g} to {largest:.10g} are not within one period of {period:.10g}"
+            longer = f"give a longer {parameter('period')}, or values from 0 up to it"
+            again = "leave out the last, which is the first again"
+            raise OptionError(what, again if largest - least == period else longer)
 
     def _axes(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the axes counted from 0, in the order asked for."""
@@ -192,19 +248,43 @@ class Problem:
 
     @property
     def coords(self) -> str:
-        """The name of the kind of coordinates."""
-        return self.coordinates[0].name
+        """The kinds of coordinates: one name, or where they differ one for each of `axes`."""
+        names = [along.name for along in self.coordinates]
+        return names[0] if len(set(names)) == 1 else ",".join(names)
 
     @property
-    def values(self) -> Arrays | None:
-        """The coordinates of each axis as arrays, where they are given so."""
-        arrays = tuple(along.values for along in self.coordinates if isinstance(along, Values))
-        return arrays or None
+    def periods(self) -> tuple[float | None, ...]:
+        """The period along each of `axes` that goes round; None along others."""
+        return tuple(
+            circle.period if isinstance(circle := along.geometry(self.shape[axis] or 0), Circle) else None
+            for along, axis in zip(self.coordinates, self.axes, strict=True)
+        )
 
     @property
-    def places(self) -> Arrays:
-        """The values of each of the `ascending` axes, where there are any."""
-        return () if self.values is None else tuple(self.values[self.axes.index(axis)] for axis in self.ascending)
+    def rounds(self) -> tuple[int | None, ...]:
+        """The length of each of the `ascending` axes that goes round; None for others."""
+        return tuple(self.shape[axis] if self.along(axis).round else None for axis in self.ascending)
+
+    @property
+    def placed(self) -> bool:
+        """True where the kernel must know where in the array a block lies: see `Coordinates.placed`."""
+        return any(along.placed for along in self.coordinates)
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """What moments are summed: of the coordinates of each of the `ascending` axes, then of indices where needed."""
+        squared, found = "second_moment" in needed_sums(self.fields), []
+        alongs = [(k, self.along(axis), self.shape[axis] or 0) for k, axis in enumerate(self.ascending)]
+        found = [Moment(k, along, length, squared or along.geometry(length).both) for k, along, length in alongs]
+        for k, along, length in alongs:
+            if (indices := along.indices) is not along:
+                found.append(Moment(k, indices, length, indices.geometry(length).both))
+        return tuple(found)
+
+    @property
+    def epsilon(self) -> float:
+        """The error bound of soft, as a part of a step and of the spread, and the least resultant on a circle."""
+        return 1e-6 if self.precision.itemsize == 4 else 1e-11
 
     @property
     def looks_back(self) -> bool:
@@ -218,7 +298,8 @@ class Problem:
 
     def read_again(self, block: Block) -> Block:
         """Return what a second pass reads for a block: where modes are wanted, also the entries next to it."""
-        return block.bordered(self.axes, self.shape) if self.modes else block
+        round = [axis for axis in self.axes if self.along(axis).round]
+        return block.bordered(self.axes, self.shape, round) if self.modes else block
 
     @property
     def radius(self) -> int:
@@ -226,13 +307,39 @@ class Problem:
         return NEIGHBOURHOOD if self.window is None else self.window
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One row of the moments of a state: see `reduction/moments.py`."""
+
+    axis: int
+    """The number of its axis among the `ascending` ones."""
+    along: Coordinates
+    length: int
+    """The length of the axis, 0 where it is not known yet."""
+    squared: bool
+    """True where the second moment is wanted."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """What the coordinates lie on."""
+        return self.along.geometry(self.length)
+
+    @property
+    def row(self) -> Row:
+        """The row as the kernel sees it."""
+        return Row(self.axis, self.geometry, self.along.placed, self.squared)
+
+
+def _axes(count: int, kind: str = "") -> str:
+    return f"{count} {kind}{'axis' if count == 1 else 'axes'}"
+
+
 def check_values(values: Arrays, axes: Sequence[int], shape: tuple[int | None, ...], names: Sequence[str] = ()) -> None:
     """Raise OptionError, naming the file, where there is not one finite value for each index of each axis."""
     if len(values) != len(axes):
         files = "1 file" if len(values) == 1 else f"{len(values)} files"
-        raise OptionError(
-            f"{parameter('values')}: {files} for {len(axes)} axes", "give one for each axis, comma separated"
-        )
+        what = f"{parameter('values')}: {files} for {_axes(len(axes))}"
+        raise OptionError(what, "give one for each axis, comma separated")
     for number, (places, axis) in enumerate(zip(values, axes, strict=True)):
         given = parameter("values", names[number] if names else None)
         if not np.isfinite(places).all():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,3 +61,48 @@ class Readable(Protocol):
     chunks: tuple[int, ...] | None
 
     def fetch(self, block: Block) -> Pending | None: ...
+
+
+def fetch(source: Readable, block: Block) -> Pending | None:
+    """Fetch a block, which may lie across the ends of axes that go round (see `Block.bordered`)."""
+    pairs = zip(block.start, block.stop, source.shape, strict=True)
+    if all(start >= 0 and (n is None or stop <= n) for start, stop, n in pairs):
+        return source.fetch(block)
+    pieces = [_turns(start, stop, n or 0) for start, stop, n in zip(block.start, block.stop, source.shape, strict=True)]
+    parts = []
+    for piece in itertools.product(*pieces):
+        pending = source.fetch(Block(tuple(a for a, _, _ in piece), tuple(b for _, b, _ in piece)))
+        assert pending is not None
+        parts.append((pending, tuple(slice(at, at + b - a) for a, b, at in piece)))
+    return _AcrossEnds(block, source, parts)
+
+
+def _turns(start: int, stop: int, length: int) -> list[tuple[int, int, int]]:
+    """Cut a stretch of a circle where it begins anew: start and stop of each piece, and its place in the stretch."""
+    cuts = [start, *(cut for cut in (0, length) if start < cut < stop), stop]
+    return [(a % length, a % length + b - a, a - start) for a, b in itertools.pairwise(cuts)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    values: npt.NDArray[Any]
+    ids: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _AcrossEnds:
+    """A block that is put together of several."""
+
+    block: Block
+    source: Readable
+    parts: Sequence[tuple[Pending, tuple[slice, ...]]]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(pending.nbytes for pending, _ in self.parts)
+
+    def load(self, buffer: Buffer) -> Loaded:
+        values: npt.NDArray[Any] = np.empty(self.block.shape, self.source.dtype, order=self.source.order)
+        for pending, place in self.parts:
+            values[place] = pending.load(buffer).values
+        return _Joined(values)

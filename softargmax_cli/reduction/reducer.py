@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, step_of
 from softargmax_cli.reduction.fields import needed_sums
-from softargmax_cli.reduction.formulas import Layout, exact_dtype
+from softargmax_cli.reduction.formulas import F8, Layout, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.problem import FURTHEST, NanPolicy, Problem
+from softargmax_cli.reduction.problem import FURTHEST, Moment, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ HIGHEST_RANK = 5
 """The most axes that TensorFlow broadcasts."""
 ADDED = 1 << 16
 """Entries that a block of a table may be padded by, or an eighth where that is more."""
-PARTS = ("maximum", "hard", "mass", "moment")
-"""The parts that every state has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,6 @@ class Misfit:
 class Reducer(Protocol):
     """A reducer as the engine sees it: see `BlockReducer`."""
 
-    @property
-    def betas(self) -> float | npt.NDArray[np.float64] | None: ...
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]: ...
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]: ...
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State: ...
@@ -60,19 +56,12 @@ class BlockReducer:
         self._problem, self._runtime = problem, runtime
         self._beta = np.asarray(problem.beta or 0, problem.precision)
         needed = needed_sums(problem.fields)
+        self._rows = tuple(moment.row for moment in problem.moments)
         self._sums = ["mass", "moment"]
-        if problem.values is not None:
-            self._sums += ["value_moment", "value_second"] if "second_moment" in needed else ["value_moment"]
-        elif "second_moment" in needed:
-            self._sums.append("second_moment")
+        self._sums += ["second_moment"] if any(row.squared for row in self._rows) else []
         self._sums += ["log_moment"] if "log_moment" in needed else []
         self._ties = ["ties"] if "ties" in needed else []
         self._second = ["second"] if "second" in needed else []
-
-    @property
-    def betas(self) -> float | None:
-        """The β by which its states merge; None for weights."""
-        return self._problem.beta
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
         """Reduce a block that holds whole slices, which come in the memory order of `values`.
@@ -80,17 +69,15 @@ class BlockReducer:
         values: in any memory order. `compiled`: whether blocks of this shape are many.
         """
         outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second]
-        return self._found(values, outputs, self._problem.window, self._problem.places, compiled)
+        return self._found(values, outputs, self._problem.window, [0] * values.ndim, compiled)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
         """Reduce a block that holds parts of slices, `hard` counted within it.
 
         start: of the block, along each of the array's axes.
         """
-        if self._problem.window is not None:  # what a second pass needs
-            return self._found(values, [*PARTS, *self._ties], None, (), compiled)
-        outputs = ["maximum", "hard", *self._sums, *self._ties]
-        return self._found(values, outputs, None, self._places(values.shape, start), compiled)
+        sums = self._sums if self._problem.window is None else ["mass"]  # what a second pass needs
+        return self._found(values, ["maximum", "hard", *sums, *self._ties], None, start, compiled)
 
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
         """Sum over a block about a maximum and its place that are known, for all of the block's slices.
@@ -100,17 +87,11 @@ class BlockReducer:
         problem, outer = self._problem, self._problem.read_again(block)
         x, axes = collapse(values, problem.axes)
         border = tuple((block.start[k] - outer.start[k], outer.stop[k] - block.stop[k]) for k in problem.ascending)
-        margin = min(problem.radius, FURTHEST) + 1  # further away, all is as far
-        lengths = np.array([block.shape[axis] for axis in problem.ascending])[:, None]
-        hard = known.hard - np.array([block.start[axis] for axis in problem.ascending])[:, None]
-        hard = np.clip(hard, -margin, lengths - 1 + margin).astype(problem.precision)
-        sums, inputs = ["mass", "moment"], [known.maximum, *hard]
-        if problem.window is not None:
-            sums = self._sums
-            inputs += [] if known.place is None else [*known.place]
+        hard = near(known.hard, block.start, block.shape, problem.radius, problem).astype(problem.precision)
+        sums = ["mass"] if problem.window is None else self._sums
         shape = list(x.shape)
-        for axis, length in zip(axes, lengths[:, 0].tolist(), strict=True):
-            shape[axis] = length
+        for axis, k in zip(axes, problem.ascending, strict=True):
+            shape[axis] = block.shape[k]
         layout = replace(
             self._layout(x, axes, [*sums, *self._second], problem.window),
             shape=tuple(shape),
@@ -118,71 +99,105 @@ class BlockReducer:
             known=True,
             careful=needs_care(values, known),
         )
-        places = self._places(block.shape, block.start)
-        return State(known.maximum, known.hard, **self._run(layout, x, places, inputs, compiled))
+        inputs = [known.maximum, *hard, *self.centers(layout, known)]
+        return State(known.maximum, known.hard, **self._run(layout, x, block.start, inputs, compiled))
 
-    def _places(self, shape: Sequence[int], start: Sequence[int]) -> Sequence[Array]:
-        """Return the coordinates of a block's indices along each reduced axis, where coordinates are values."""
-        pairs = zip(self._problem.places, self._problem.ascending, strict=False)
-        return [places[start[axis] : start[axis] + shape[axis]] for places, axis in pairs]
+    def places(self, layout: Layout, start: Sequence[int]) -> list[Array]:
+        """Return the coordinates of a block's indices, for each row of moments that is placed."""
+        placed = []
+        for moment in self._placed(layout):
+            first = start[self._problem.ascending[moment.axis]]
+            indices = np.arange(first, first + layout.shape[layout.axes[moment.axis]])
+            placed.append(moment.along.at(indices, moment.length))
+        return placed
+
+    def centers(self, layout: Layout, known: State) -> list[Array]:
+        """Return the coordinates at `hard`, (s,), for each row of moments that is placed."""
+        return [moment.along.at(known.hard[moment.axis], moment.length) for moment in self._placed(layout)]
+
+    def _placed(self, layout: Layout) -> list[Moment]:
+        return [moment for moment in self._problem.moments[: len(layout.rows)] if moment.along.placed]
 
     def _found(
-        self, values: Array, outputs: Sequence[str], window: int | None, places: Sequence[Array], compiled: bool
+        self, values: Array, outputs: Sequence[str], window: int | None, start: Sequence[int], compiled: bool
     ) -> tuple[State, Misfit | None]:
         """Search a block for its maximum and reduce it; return its state, and values that must not be there."""
         problem = self._problem
         x, axes = collapse(values, problem.axes)
         layout = self._layout(x, axes, [*outputs, *([] if window is None else ["total"])], window)
-        state, total = self._state(layout, x, places, compiled)
+        state, total = self._state(layout, x, start, compiled)
         if not math.isnan(total.sum()):
             return state, None
         if problem.kind == "probs" and (negative := values < 0).any():
             return state, _misfit(NEGATIVE, negative)
         layout = replace(layout, outputs=(*outputs, "nans"), careful=True)
-        state, nans = self._state(layout, x, places, compiled)
+        state, nans = self._state(layout, x, start, compiled)
         spoilt, misfit = judged(nans > 0, values, problem.nan)
         return state if spoilt is None else replace(state, mass=np.where(spoilt, np.nan, state.mass)), misfit
 
     def _layout(self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None) -> Layout:
         problem = self._problem
-        return Layout(x.shape, axes, x.dtype, problem.precision, tuple(outputs), problem.kind, window, problem.radius)
+        return Layout(
+            x.shape,
+            axes,
+            x.dtype,
+            problem.precision,
+            tuple(outputs),
+            problem.kind,
+            window,
+            problem.radius,
+            rows=self._rows if "moment" in outputs else (),
+            rounds=problem.rounds,
+        )
 
-    def _state(self, layout: Layout, x: Array, places: Sequence[Array], compiled: bool) -> tuple[State, Array]:
+    def _state(self, layout: Layout, x: Array, start: Sequence[int], compiled: bool) -> tuple[State, Array]:
         """Return the state of a block, and for each slice its NaNs, or without care the mass of all its weights."""
-        sums = self._run(layout, x, places, (), compiled)
+        sums = self._run(layout, x, start, (), compiled)
         beside = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
-        state = State(sums.pop("maximum"), sums.pop("hard").astype(np.int64), **sums)
-        return state.placed(places) if state.value_moment is not None else state, beside
+        return State(sums.pop("maximum"), sums.pop("hard").astype(np.int64), **sums), beside
 
     def _run(
-        self, layout: Layout, x: Array, places: Sequence[Array], known: Sequence[Array], compiled: bool
+        self, layout: Layout, x: Array, start: Sequence[int], known: Sequence[Array], compiled: bool
     ) -> dict[str, Array]:
-        """Run the kernel, and name its results as a state does."""
-        places = places if "value_moment" in layout.outputs else ()
-        results = self._function(layout, len(places), compiled)(x, self._beta, *places, *known)
+        """Run the kernel on a block that begins at `start`, and name its results as a state does."""
+        places = self.places(layout, start)
+        results = self._function(layout, places, compiled)(x, self._beta, *places, *known)
         sums = {
             name: part if name in ("maximum", "hard") else part.astype(np.float64, copy=False)
             for name, part in zip(layout.outputs, results, strict=True)
         }
-        if "value_second" in sums:
-            sums["second_moment"] = sums.pop("value_second")
-        return sums
+        return {"moment": np.empty((0, len(sums["mass"]))), **sums}
 
-    def _function(self, layout: Layout, places: int, compiled: bool) -> Function:
-        lengths = [layout.shape[axis] for axis in layout.axes]
-        slices = math.prod(layout.shape) // math.prod(lengths)
+    def _function(self, layout: Layout, places: Sequence[Array], compiled: bool) -> Function:
+        slices = math.prod(layout.shape) // math.prod(layout.shape[axis] for axis in layout.axes)
         inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.bordered, layout.dtype), ((), layout.precision)]
-        wide = np.dtype("float64")
-        inputs += [((length,), wide) for length in lengths[:places]]
+        inputs += [(each.shape, each.dtype) for each in places]
         if layout.known:
             inputs.append(((slices,), exact_dtype(layout.dtype, layout.precision)))
-            inputs += [((slices,), layout.precision)] * len(lengths) + [((slices,), wide)] * places
+            inputs += [((slices,), layout.precision)] * len(layout.axes) + [((slices,), F8)] * len(places)
+        count = len(places)
         return self._runtime.function(
-            lambda ops, x, beta, *more: block_sums(ops, x, beta, layout, more[:places], more[places:]),
+            lambda ops, x, beta, *more: block_sums(ops, x, beta, layout, more[:count], more[count:]),
             inputs,
             compiled=compiled,
             key=layout,
         )
+
+
+def near(
+    hard: npt.NDArray[np.int64], start: Sequence[int], shape: Sequence[int], radius: int, problem: Problem
+) -> npt.NDArray[np.int64]:
+    """Count `hard`, (a, s), from the start of a block, along its reduced axes, no further away than makes a difference.
+
+    Beyond `radius` all is as far; circles are short enough to be exact.
+    """
+    moved: npt.NDArray[np.int64] = hard.copy()
+    for row, axis, whole in zip(moved, problem.ascending, problem.rounds, strict=True):
+        row -= start[axis]
+        if whole is None:
+            margin = min(radius, FURTHEST) + 1
+            np.clip(row, -margin, shape[axis] - 1 + margin, out=row)
+    return moved
 
 
 def judged(spoilt: Array, values: Array, policy: NanPolicy) -> tuple[Array | None, Misfit | None]:
@@ -263,8 +278,3 @@ def padded(values: Array, problem: Problem) -> Array:
     absent = {"scores": -np.inf, "cost": np.inf, "probs": 0.0}[problem.kind]
     roomy[:, rows:] = absent if 0 in problem.axes else 0
     return np.transpose(roomy)
-
-
-def located(found: State, problem: Problem) -> State:
-    """Add to the state of a first pass what a second one needs: the value at `hard`, where a window is of values."""
-    return found.placed(problem.places) if problem.window is not None and problem.values is not None else found

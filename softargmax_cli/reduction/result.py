@@ -113,7 +113,7 @@ class Summary:
         distance = np.abs(slices.offset)
         total = float(distance.sum())
         if math.isnan(total):
-            distance = distance[:, ~np.isnan(distance[0])]
+            distance = distance[:, ~np.isnan(distance).any(axis=0)]
             total = float(distance.sum())
         self.undefined += len(slices) - distance.shape[1]
         self.agreeing += int(np.count_nonzero(slices.agree))
@@ -182,7 +182,10 @@ class Run:
     kind: str = "scores"
     """The kind of the numbers: "scores", "probs" or "cost"."""
     coords: str = "index"
-    """The unit of soft, offset and spread: "index", "corners", "centers" or "values"."""
+    """The unit of soft, offset and spread: "index", "corners", "centers", "circular" or "values"; where it differs from
+    axis to axis one for each, separated by commas."""
+    periods: tuple[float | None, ...] = ()
+    """The period of each of the axes, in that unit, and None for those that do not go round; empty where none does."""
     window: int | None = None
     """The window: the distance from hard within which weights count, in indices along each axis; None for all."""
     fields: tuple[str, ...] = NAMES

@@ -3,23 +3,20 @@
 Weights are relative to the state's own maximum, moments centred on its own hard argmax, so that
 nothing large is ever subtracted. Merging rescales by exp(β(m_part − m)) (Milakov & Gimelshein 2018,
 arXiv:1805.02867) and re-centres, as for the moments of a variance (Chan, Golub & LeVeque 1979).
-The merge is associative and commutative up to rounding, with `identity` as its neutral element.
+The merge is associative and commutative up to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-NOWHERE = np.iinfo(np.int64).max
-"""The position of no score: behind all others."""
-
-PER_AXIS = ("second_moment", "place", "value_moment")
-"""Optional parts of a state with a number for each reduced axis."""
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.problem import Problem
 
 Float = npt.NDArray[np.float64]
 
@@ -36,33 +33,16 @@ class State:
     """(s,): Σ w, w = exp(β(x − maximum)), or x / maximum of weights. 0 where no score has any weight, NaN where the
     slice is spoilt."""
     moment: Float
-    """(a, s): Σ w (i − hard)."""
+    """(r, s): the first moments about `hard` of each of `Problem.moments` (see `reduction/moments.py`); none where a
+    second pass will find them."""
     second_moment: Float | None = None
-    """(a, s): Σ w (i − hard)², or of values where there are any."""
+    """(r, s): the second moments, 0 where there is none."""
     log_moment: Float | None = None
     """(s,): Σ w ln w."""
     ties: Float | None = None
     """(s,): how many scores equal the maximum."""
-    place: Float | None = None
-    """(a, s): the value at `hard`, where coordinates are values."""
-    value_moment: Float | None = None
-    """(a, s): Σ w (v − place)."""
     second: Float | None = None
     """(s,): the weight of a second mode. It needs the `hard` of the whole slice: parts have it after a second pass."""
-
-    @classmethod
-    def identity(cls, slices: int, axes: int, dtype: npt.DTypeLike = np.float64, *, wanted: Collection[str]) -> State:
-        """Return the state of no scores at all, of `dtype`, with the optional parts that are `wanted`."""
-        zeros, per_axis = np.zeros(slices), np.zeros((axes, slices))
-        dtype = np.dtype(dtype)
-        lowest = np.full(slices, -np.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
-        parts = {name: per_axis if name in PER_AXIS else zeros for name in wanted}
-        return cls(lowest, np.full((axes, slices), NOWHERE), zeros, per_axis, **parts)
-
-    def placed(self, values: Sequence[Float]) -> State:
-        """Add the value at `hard`, given (n,) values along each reduced axis."""
-        pairs = zip(values, self.hard, strict=True)
-        return replace(self, place=np.array([places[np.minimum(at, len(places) - 1)] for places, at in pairs]))
 
     def completed(self, sums: State, windowed: bool) -> State:
         """Add the sums of a second pass to what a first pass over the slices found.
@@ -72,19 +52,11 @@ class State:
         if not windowed:
             return replace(self, second=sums.second)
         mass = np.where(np.isnan(self.mass), np.nan, sums.mass)
-        return replace(
-            sums,
-            maximum=self.maximum,
-            hard=self.hard,
-            mass=mass,
-            ties=self.ties,
-            place=self.place,
-        )
+        return replace(sums, maximum=self.maximum, hard=self.hard, mass=mass, ties=self.ties)
 
     def shifted(self, start: Sequence[int]) -> State:
         """Count positions from `start` further to the left, along each reduced axis."""
-        shift = np.array(start, np.int64).reshape(-1, *[1] * (self.hard.ndim - 1))
-        return replace(self, hard=self.hard + shift) if any(start) else self
+        return replace(self, hard=self.hard + np.array(start, np.int64)[:, None]) if any(start) else self
 
     def first(self, count: int) -> State:
         """Return the state of the first `count` slices."""
@@ -92,27 +64,13 @@ class State:
         return replace(self, **{name: part[..., :count] for name, part in parts.items() if part is not None})
 
 
-def merge(a: State, b: State, beta: float | Float | None) -> State:
-    """Merge two states of the same slices, over disjoint parts of the reduced axes, without `second`.
-
-    beta: None where the scores are weights; (b, 1) where the states have several (see `multi_beta`).
-    """
+def merge(a: State, b: State, problem: Problem) -> State:
+    """Merge two states of the same slices, over disjoint parts of the reduced axes, without `second`."""
     a_leads = (a.maximum > b.maximum) | ((a.maximum == b.maximum) & _precedes(a.hard, b.hard))
     maximum = np.where(a_leads, a.maximum, b.maximum)
     hard = np.where(a_leads, a.hard, b.hard)
-    place = None if a.place is None or b.place is None else np.where(a_leads, a.place, b.place)
-    left, right = (_move(part, maximum, hard, place, _log_scale(part.maximum, maximum, beta)) for part in (a, b))
-    return State(
-        maximum,
-        hard,
-        left.mass + right.mass,
-        left.moment + right.moment,
-        _sum(left.second_moment, right.second_moment),
-        _sum(left.log_moment, right.log_moment),
-        _sum(left.ties, right.ties),
-        place,
-        _sum(left.value_moment, right.value_moment),
-    )
+    left, right = (_move(part, maximum, hard, problem) for part in (a, b))
+    return added(left, right)
 
 
 def added(a: State, b: State) -> State:
@@ -123,7 +81,7 @@ def added(a: State, b: State) -> State:
         moment=a.moment + b.moment,
         second_moment=_sum(a.second_moment, b.second_moment),
         log_moment=_sum(a.log_moment, b.log_moment),
-        value_moment=_sum(a.value_moment, b.value_moment),
+        ties=_sum(a.ties, b.ties),
         second=None if a.second is None or b.second is None else np.maximum(a.second, b.second),
     )
 
@@ -136,34 +94,34 @@ def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray
     return before
 
 
-def _move(
-    part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], place: Float | None, log_scale: Float
-) -> State:
-    """Weigh a state relative to `maximum`, and centre it on `hard` and on the values there."""
+def _move(part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], problem: Problem) -> State:
+    """Weigh a state relative to `maximum`, and centre it on `hard`."""
+    log_scale = _log_scale(part.maximum, maximum, problem.beta)
     scale = np.exp(log_scale)
-    shift = (part.hard - hard).astype(np.float64)
-    about, first = shift, part.moment
-    if part.place is not None and part.value_moment is not None and place is not None:
-        about, first = part.place - place, part.value_moment
-    second = log = None
+    moment, second_moment = np.empty_like(part.moment), None
     if part.second_moment is not None:
-        second = (part.second_moment + about * (2 * first + about * part.mass)) * scale
+        second_moment = np.zeros_like(part.moment)
+    for k, row in enumerate(problem.moments[: len(moment)]):
+        by = row.along.distance(part.hard[row.axis], hard[row.axis], row.length)
+        second = part.second_moment[k] if row.squared and part.second_moment is not None else None
+        moment[k], second = row.geometry.moved(part.moment[k], second, part.mass, by)
+        if second is not None and second_moment is not None:
+            second_moment[k] = second * scale
+    log = None
     if part.log_moment is not None:
         log = scale * part.log_moment + np.where(scale == 0, 0.0, log_scale) * (part.mass * scale)
     return State(
         maximum,
         hard,
         part.mass * scale,
-        (part.moment + shift * part.mass) * scale,
-        second,
+        moment * scale,
+        second_moment,
         log,
         None if part.ties is None else np.where(part.maximum == maximum, part.ties, 0.0),
-        place,
-        None if part.value_moment is None else (first + about * part.mass) * scale,
     )
 
 
-def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | Float | None) -> Float:
+def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | None) -> Float:
     """Return ln of the weight of a score `part` relative to that of `maximum`, which is no less."""
     same = part == maximum  # also where both are infinite, and a difference has no meaning
     if beta is None:

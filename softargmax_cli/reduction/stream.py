@@ -26,8 +26,8 @@ from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Lookalike
 from softargmax_cli.reduction.order import Scratch, in_row_major_order, logical, numbered
 from softargmax_cli.reduction.problem import FURTHEST, Problem
-from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable
-from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, located, padded
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable, fetch
+from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, padded
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Fold, State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
@@ -168,7 +168,7 @@ class Stream:
         for part in self._parts(self._map, column):
             self._add(folds, part, part.block.start)
             ids = part.ids
-        return [located(fold.whole(), one) for fold, one in zip(folds, self.problems, strict=True)], ids
+        return [fold.whole() for fold in folds], ids
 
     def _completed(self, column: Sequence[Block], found: States) -> States:
         """Add to the states of some slices the sums that need their maximum, in a second pass."""
@@ -207,7 +207,7 @@ class Stream:
 
     def _folds(self) -> list[Fold]:
         """Return a fold of the states of the same slices for each problem, merged as on a cluster, to the same bits."""
-        return [Fold(partial(merge, beta=problem.beta), FAN_IN) for problem in self.problems]
+        return [Fold(partial(merge, problem=problem), FAN_IN) for problem in self.problems]
 
     def _add(self, folds: Sequence[Fold], part: Part, start: Sequence[int]) -> None:
         """Merge the states of a part that begins at `start`."""
@@ -228,7 +228,7 @@ class Stream:
     def _tasks(self, blocks: Iterable[Block], known: States | None) -> Iterator[Task]:
         late = FIRST_COMPILED if self.source.sequential else 0
         for number, block in enumerate(blocks):
-            pending = self.source.fetch(block if known is None else self.problem.read_again(block))
+            pending = fetch(self.source, block if known is None else self.problem.read_again(block))
             if pending is None:
                 return
             yield Task(block, pending, number >= late and self.worth.get(block.shape, True), known)
@@ -308,8 +308,12 @@ def concerns(block: Block, found: State, problem: Problem) -> bool:
     if problem.modes or problem.window is None:
         return True
     axes, window = problem.ascending, min(problem.window, FURTHEST)
-    start, stop = (np.array([place[axis] for axis in axes])[:, None] for place in (block.start, block.stop))
-    return bool(((found.hard + window >= start) & (found.hard - window < stop)).all(axis=0).any())
+    near = np.ones(found.hard.shape[1:], bool)
+    for axis, hard, length in zip(axes, found.hard, problem.rounds, strict=True):
+        start, stop = block.start[axis], block.stop[axis]
+        turns = [0] if length is None else [-length, 0, length]
+        near &= np.any([(hard + n + window >= start) & (hard + n - window < stop) for n in turns], axis=0)
+    return bool(near.any())
 
 
 def worth_compiling(plan: Plan, itemsize: int) -> Mapping[tuple[int, ...], bool]:

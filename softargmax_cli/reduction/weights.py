@@ -12,9 +12,9 @@ from softargmax_cli.reduction.arrays import ArrayStream, Write
 from softargmax_cli.reduction.box_reducer import Derived
 from softargmax_cli.reduction.budget import Needs, bytes_reduced
 from softargmax_cli.reduction.order import Scratch
-from softargmax_cli.reduction.problem import FURTHEST, Problem
+from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, needs_care, unfold
+from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import State
 
@@ -62,11 +62,8 @@ class _BlockWeigher(BlockReducer):
         x, axes = collapse(values, problem.axes)
         layout = self._layout(x, axes, ["weight"], problem.window)
         layout = replace(layout, known=True, careful=needs_care(values, known))
-        lengths = np.array([values.shape[axis] for axis in problem.ascending])[:, None]
-        margin = min(problem.radius, FURTHEST) + 1  # further away, all is as far
-        hard = known.hard - np.array([start[axis] for axis in problem.ascending])[:, None]
-        hard = np.clip(hard, -margin, lengths - 1 + margin).astype(problem.precision)
-        (weight,) = self._function(layout, 0, compiled)(x, self._beta, known.maximum, *hard)
+        hard = near(known.hard, start, values.shape, problem.radius, problem).astype(problem.precision)
+        (weight,) = self._function(layout, (), compiled)(x, self._beta, known.maximum, *hard)
         kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
         mass = np.where(known.mass > 0, known.mass, np.nan).astype(problem.precision).reshape(kept)
         return None, unfold(weight / mass, values, problem.axes)

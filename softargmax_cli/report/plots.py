@@ -109,7 +109,7 @@ def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> lis
         weighed, hard, soft, window = np.zeros_like(best[k]), None, None, None
         if slices.hard[0, k] >= 0:
             index = slices.hard[array_order, k].tolist()
-            soft = tuple(slices.soft[array_order, k].tolist())
+            soft = _nearby(slices.soft[array_order, k], places, np.array(problem.periods)[array_order])
             weighed = weights(best[k], float(slices.peak[k]), run.kind, run.beta)
             hard = tuple(float(placed(axis, np.array(at))) for axis, at in zip(problem.ascending, index, strict=True))
             if (radius := run.window) is not None:
@@ -118,10 +118,20 @@ def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> lis
                     ends = [max(at - radius, 0) - 0.5, min(at + radius, edges[-1] - 1) + 0.5]
                     window.append(tuple(placed(axis, np.array(ends)).tolist()))
                     near.append((edges[1:] > at - radius) & (edges[:-1] <= at + radius))
+                    for turn in (-edges[-1], edges[-1]) if problem.along(axis).round else ():
+                        near[-1] |= (edges[1:] > at + turn - radius) & (edges[:-1] <= at + turn + radius)
                 weighed = np.where(functools.reduce(np.logical_and.outer, near), weighed, 0.0)
         bounds = None if window is None else tuple(window)
         panels.append(Panel(name, mark, excerpt.low[k], excerpt.high[k], best[k], weighed, places, hard, soft, bounds))
     return panels
+
+
+def _nearby(soft: Float, places: Sequence[Float], periods: npt.NDArray[Any]) -> tuple[float, ...] | None:
+    """Return soft as many turns on as the places are; None where there is none."""
+    if np.isnan(soft).any():
+        return None
+    turned = zip(soft.tolist(), places, periods, strict=True)
+    return tuple(one if turn is None else min(along) + (one - min(along)) % turn for one, along, turn in turned)
 
 
 def _unit(problem: Problem, axis: int) -> str:

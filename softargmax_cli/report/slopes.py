@@ -60,4 +60,4 @@ def _styles(slices: Slices) -> Iterator[str]:
 
 def _states(slices: Slices) -> Iterator[tuple[bool, bool]]:
     """Say of each slice that it has no answer, and that its gradient has vanished."""
-    return zip(np.isnan(slices.soft[0]).tolist(), slices.column("vanished").tolist(), strict=True)
+    return zip(np.isnan(slices.soft).any(axis=0).tolist(), slices.column("vanished").tolist(), strict=True)

@@ -63,6 +63,8 @@ def settings(run: Run, signs: Signs) -> list[str]:
         "values": "values: coordinates as given",
     }
     parts = [words[name] for name in (run.kind, run.coords) if name in words]
+    if any(run.periods):
+        parts.append(f"{run.coords}: period {', '.join(f'{period:.10g}' for period in run.periods if period)}")
     if run.window is not None:
         parts.append(f"window {signs.within}{run.window}")
     if run.wrt is not None:
@@ -79,8 +81,8 @@ def multimodal(slices: Slices) -> list[bool]:
 def marks(slices: Slices, signs: Signs) -> Iterator[str]:
     """Yield a sign and a word for each slice that wants a second look, and nothing for the others."""
     ties = [0] * len(slices) if slices.ties is None else slices.ties.tolist()
-    states = zip(np.isnan(slices.soft[0]).tolist(), slices.agree.tolist(), multimodal(slices), ties, strict=True)
-    for undefined, agree, modes, tied in states:
+    lost = np.isnan(slices.soft).any(axis=0).tolist()
+    for undefined, agree, modes, tied in zip(lost, slices.agree.tolist(), multimodal(slices), ties, strict=True):
         if undefined:
             yield f"{signs.undefined} undefined"
             continue

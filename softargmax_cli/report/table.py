@@ -201,10 +201,13 @@ def places_of(slices: Slices, run: Run, file: TextIO) -> Iterator[Column]:
 
 
 def bounds_of(slices: Slices, run: Run) -> npt.NDArray[np.float64]:
-    """Bound the error of soft, shape (axes, slices): it grows with the spread."""
+    """Bound the error of soft, shape (axes, slices): it grows with the spread, and where a resultant is short."""
     steps = np.reshape(run.steps or [1.0] * len(run.axes), (-1, 1))
-    spread = 0.0 if slices.spread is None else np.nan_to_num(slices.spread)
-    return np.broadcast_to(run.epsilon * (steps + spread), slices.soft.shape)
+    spread = np.zeros(slices.soft.shape) if slices.spread is None else np.nan_to_num(slices.spread)
+    bounds: npt.NDArray[np.float64] = run.epsilon * (steps + spread)
+    for bound, along, period in zip(bounds, spread, run.periods, strict=False):
+        bound *= 1.0 if period is None else np.exp((2 * math.pi * along / period) ** 2 / 2)  # 1 / R
+    return bounds
 
 
 def soft_of(slices: Slices, run: Run, signs: Signs) -> Column:
@@ -263,6 +266,6 @@ def _exact(number: float, bound: float) -> str:
 
 
 def _styles(slices: Slices) -> Iterator[str]:
-    states = zip(np.isnan(slices.soft[0]).tolist(), slices.agree.tolist(), multimodal(slices), strict=True)
+    states = zip(np.isnan(slices.soft).any(axis=0).tolist(), slices.agree.tolist(), multimodal(slices), strict=True)
     for undefined, agree, modes in states:
         yield "yellow" if undefined else "bold red" if not agree else "magenta" if modes else ""

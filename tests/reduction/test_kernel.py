@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from oracle import FIELDS, assert_answers, exact_soft, softargmax
 
 from softargmax_cli.reduction.finish import finish
-from softargmax_cli.reduction.formulas import FLOAT_INDEX, TILE, Kind, Layout, exact_dtype
+from softargmax_cli.reduction.formulas import FLOAT_INDEX, TILE, Kind, Layout, Row, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
+from softargmax_cli.reduction.moments import Line
 from softargmax_cli.reduction.problem import Problem, Spec
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import State
@@ -34,8 +35,12 @@ USUAL = ("maximum", "hard", "mass", "moment", "second_moment", "log_moment", "ti
 """What most fields are made of."""
 EVERY = (*USUAL, "second")
 """What every field is made of, which takes XLA half as long again to compile."""
-ALL = (*EVERY, "value_moment", "value_second")
-PER_AXIS = ("hard", "moment", "second_moment", "value_moment", "value_second")
+
+
+def rows_of(axes: int, placed: bool = False) -> tuple[Row, ...]:
+    """The moments of values, if any, and of indices along each axis."""
+    kinds = [True, False] if placed else [False]
+    return tuple(Row(axis, Line(), kind, True) for kind in kinds for axis in range(axes))
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,6 @@ class Sums:
 
     parts: dict[str, Array]
     problem: Problem
-    places: Sequence[Array]
 
     def __getitem__(self, name: str) -> Array:
         return self.parts[name]
@@ -54,11 +58,8 @@ class Sums:
         parts = {name: part.astype(float) for name, part in self.parts.items() if name not in ("total", "nans")}
         if self.parts["maximum"].dtype.kind != "f":
             parts["maximum"] = self.parts["maximum"]
-        if "value_second" in parts:
-            parts["second_moment"] = parts.pop("value_second")
         hard = parts.pop("hard").astype(np.int64)
-        state = State(parts.pop("maximum"), hard, parts.pop("mass"), parts.pop("moment"), **parts)
-        return state.placed(self.places) if self.places else state
+        return State(parts.pop("maximum"), hard, parts.pop("mass"), parts.pop("moment"), **parts)
 
     @property
     def slices(self) -> Slices:
@@ -107,7 +108,10 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
         shape = list(x.shape)
         for axis, pair in zip(axes, border, strict=False):
             shape[axis] -= sum(pair)
-        layout = Layout(tuple(shape), axes, x.dtype, weights, names, kind, window, near, bool(known), careful, border)
+        rows = rows_of(len(axes), bool(places))
+        layout = Layout(
+            tuple(shape), axes, x.dtype, weights, names, kind, window, near, bool(known), careful, border, rows
+        )
         dtypes = [exact_dtype(x.dtype, weights), *[weights] * len(axes), *[wide] * len(places)] if known else []
         if layout not in functions:
 
@@ -122,7 +126,7 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
         problem = Spec(axes, kind, beta, values=tuple(places) or None, window=window).resolve(
             tuple(shape), x.dtype, frozenset(FIELDS)
         )
-        return Sums(dict(zip(names, results, strict=True)), problem, places)
+        return Sums(dict(zip(names, results, strict=True)), problem)
 
     return sums
 
@@ -244,10 +248,8 @@ def _wanted(
     by_value = [distance.reshape(s).astype(wide) for distance, s in zip(distances, shape, strict=bool(places))]
     each: dict[str, list[tuple[Any, Any]]] = {
         "hard": [(at, 0) for at in hard],
-        "moment": [total(weight * d) for d in away],
-        "second_moment": [total(weight * d * d) for d in away],
-        "value_moment": [total(weight * d) for d in by_value],
-        "value_second": [total(weight * d * d) for d in by_value],
+        "moment": [total(weight * d) for d in (*by_value, *away)],
+        "second_moment": [total(weight * d * d) for d in (*by_value, *away)],
     }
     return {
         "maximum": (best, 0),
@@ -527,7 +529,9 @@ def test_any_scores(kernel: Kernel, precision: str) -> None:
 
 
 def test_fields_not_wanted_are_not_computed(runtime: Runtime) -> None:
-    layout = Layout((2, 3), (1,), np.dtype("f4"), np.dtype("f4"), ("maximum", "hard", "mass", "moment"))
+    layout = Layout(
+        (2, 3), (1,), np.dtype("f4"), np.dtype("f4"), ("maximum", "hard", "mass", "moment"), rows=rows_of(1)
+    )
     tensors = [(layout.shape, layout.dtype), ((), layout.precision)]
     function = runtime.function(lambda ops, x, beta: block_sums(ops, x, beta, layout), tensors, compiled=False)
     results = function(np.zeros((2, 3), "f4"), np.ones((), "f4"))
@@ -552,7 +556,7 @@ def test_windows(kernel: Kernel, window: int, kind: Kind) -> None:
     x = np.round(rng.normal(size=shape), 1).astype(precision)
     x = np.maximum(x, 0) if kind == "probs" else x
     places = [rng.normal(size=shape[axis]) * 100 + 1000 for axis in axes]
-    outputs = ("maximum", "hard", "total", *ALL[2:])
+    outputs = ("maximum", "hard", "total", *EVERY[2:])
     got = kernel(x, axes, 3.0, precision, outputs=outputs, kind=kind, window=window, places=places)
     want = wanted(x, axes, 3.0, kind=kind, window=window, places=places)
     assert_sums(got, want, single=precision == "f4")
@@ -566,7 +570,7 @@ def test_axes_in_any_order(kernel: Kernel, axes: tuple[int, ...]) -> None:
     """The first maximum is that of the lowest index along the axis named first, as in memory of Fortran order."""
     x = np.random.default_rng(8).integers(0, 3, (4, 5, 7)).astype("f4")
     places = [np.cos(np.arange(x.shape[axis])) for axis in axes]
-    outputs = (*ALL, "total")
+    outputs = (*EVERY, "total")
     got = kernel(x, axes, 0.5, outputs=outputs, window=2, radius=1, places=places)
     assert_sums(got, wanted(x, axes, 0.5, window=2, radius=1, places=places), single=True)
 
@@ -576,7 +580,7 @@ def test_axes_in_any_order(kernel: Kernel, axes: tuple[int, ...]) -> None:
 def test_axes_in_any_order_in_many_tiles(kernel: Kernel, axes: tuple[int, ...], precision: str) -> None:
     x = np.round(np.random.default_rng(8).normal(size=(3, 20, 200)), 1).astype("f4")
     places = [np.cos(np.arange(x.shape[axis])) for axis in axes]
-    got = kernel(x, axes, 0.5, precision, outputs=ALL, places=places)
+    got = kernel(x, axes, 0.5, precision, outputs=EVERY, places=places)
     assert_sums(got, wanted(x, axes, 0.5, places=places), single=precision == "f4")
 
 
@@ -715,8 +719,8 @@ def test_values_where_nan_leaves_no_maximum(kernel: Kernel) -> None:
     """Whose place is behind the end."""
     x = np.array([[math.nan] * 40, [1.0] * 39 + [math.nan], [0.0] * 39 + [1.0]], "f4")
     places = [np.arange(40.0) ** 2]
-    got = kernel(x, outputs=("mass", "value_moment"), places=places)
-    np.testing.assert_array_equal(np.isnan(got["value_moment"][0]), [True, True, False])
+    got = kernel(x, outputs=("mass", "moment"), places=places)
+    np.testing.assert_array_equal(np.isnan(got["moment"][0]), [True, True, False])
     np.testing.assert_array_equal(np.isnan(got["mass"]), [True, True, False])
 
 
@@ -787,7 +791,7 @@ class TestKnown:
             x[rng.random(shape) < 0.1] = {"scores": -math.inf, "cost": math.inf, "probs": 0}[kind]
             x.flat[[3, 50]] = -math.inf if kind == "cost" else math.inf
         places = [np.sin(np.arange(shape[axis])) * 9 + 100 for axis in axes]
-        outputs = ("mass", "moment", "second_moment", "value_moment", "value_second", "log_moment", "ties", "second")
+        outputs = ("mass", "moment", "second_moment", "log_moment", "ties", "second")
         more: dict[str, Any] = {"kind": kind, "window": window}
         whole = wanted(x, axes, beta, places=places, **more)
         hard = whole["hard"].sum
@@ -833,11 +837,13 @@ def test_outputs_come_as_asked_for(native_runtime: Runtime) -> None:
     """Each alone, and all turned round, say what they say together."""
     x = np.round(np.random.default_rng(4).normal(size=(3, 5, 200)), 1).astype("f4")
     places = [np.arange(200.0) ** 2]
-    names = [*ALL, "total", "nans"]
+    names = [*EVERY, "total", "nans"]
 
     def results(outputs: Sequence[str]) -> list[Array]:
         layout = Layout(
-            x.shape, (2,), x.dtype, np.dtype("f4"), tuple(outputs), "scores", 40, 40, careful="nans" in outputs
+            *(x.shape, (2,), x.dtype, np.dtype("f4"), tuple(outputs), "scores", 40, 40),
+            careful="nans" in outputs,
+            rows=rows_of(1, placed=True),
         )
         tensors = [(x.shape, x.dtype), ((), x.dtype), ((200,), np.dtype("f8"))]
         function = native_runtime.function(
@@ -847,9 +853,9 @@ def test_outputs_come_as_asked_for(native_runtime: Runtime) -> None:
 
     together = dict(zip(names, results(names), strict=True))
     for name, part in together.items():
-        assert part.shape == ((1, 15) if name in PER_AXIS else (15,))
-        assert part.dtype == np.dtype("f4" if name in ("maximum", "hard", "second") else "f8")
-        if name not in ("second_moment", "value_second"):  # which come with their first moments
+        assert part.shape == {"hard": (1, 15), "moment": (2, 15), "second_moment": (2, 15)}.get(name, (15,))
+        assert part.dtype == np.dtype("f4" if name in ("maximum", "second") else "f8")
+        if name != "second_moment":  # which comes with the first
             np.testing.assert_array_equal(results([name])[0], part)
     for name, part in zip(names[::-1], results(names[::-1]), strict=True):
         np.testing.assert_array_equal(part, together[name])
@@ -884,9 +890,10 @@ class TestUnknownLength:
         import tensorflow as tf
 
         places = [np.sin(np.arange(shape[axis])) for axis in axes]
-        outputs = (*ALL, "total") if window is not None else ALL
+        outputs = (*EVERY, "total") if window is not None else EVERY
         dtype = np.dtype(precision)
-        layout = Layout(shape, axes, dtype, dtype, outputs, "scores", window, window or 1, careful=careful)
+        rows = rows_of(len(axes), placed=True)
+        layout = Layout(shape, axes, dtype, dtype, outputs, "scores", window, window or 1, careful=careful, rows=rows)
         function = tf.function(
             lambda x: block_sums(tf.raw_ops, x, tf.constant(2, dtype), layout, list(map(tf.constant, places))),
             input_signature=[tf.TensorSpec([None, *shape[1:]], dtype)],
@@ -902,7 +909,7 @@ class TestUnknownLength:
             if rows:
                 problem = Spec(axes).resolve(x.shape, dtype, frozenset())
                 want = wanted(x, axes, 2.0, window=window, places=places)
-                assert_sums(Sums(parts, problem, places), want, single=precision == "f4")
+                assert_sums(Sums(parts, problem), want, single=precision == "f4")
             else:
                 assert {part.shape[-1] for part in parts.values()} == {0}
 
@@ -952,7 +959,7 @@ class TestGradients:
         """The derivatives of each slice's soft argmax by its scores and by β; 0 where there is no weight."""
         import tensorflow as tf
 
-        layout = Layout(x.shape, (1,), x.dtype, x.dtype, ("mass", "moment"), kind, careful=careful)
+        layout = Layout(x.shape, (1,), x.dtype, x.dtype, ("mass", "moment"), kind, careful=careful, rows=rows_of(1))
         given, factor = tf.constant(x), tf.constant(beta, x.dtype)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(given)

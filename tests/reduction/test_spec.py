@@ -168,16 +168,11 @@ class TestWindows:
 class TestValues:
     ROWS, COLUMNS = np.array([5.0, -5.0, 0.0]), np.array([1.0, 10.0, 100.0, 1000.0])
 
-    def test_places_are_in_the_order_of_the_array(self) -> None:
+    def test_moments_are_in_the_order_of_the_array(self) -> None:
         problem = Spec(axes=(-1, 0), values=(self.COLUMNS, self.ROWS)).resolve((3, 2, 4), np.dtype("f4"), FREE)
-        assert [places.tolist() for places in problem.places] == [self.ROWS.tolist(), self.COLUMNS.tolist()]
-        assert problem.values is not None
-        assert problem.values[0] is self.COLUMNS
-
-    def test_none_are_none(self) -> None:
-        problem = Spec(axes=(-1, 0)).resolve((3, 2, 4), np.dtype("f4"), FREE)
-        assert problem.values is None
-        assert problem.places == ()
+        named = [(moment.axis, moment.along.name, moment.length) for moment in problem.moments]
+        assert named == [(0, "values", 3), (1, "values", 4), (0, "index", 3), (1, "index", 4)]
+        assert problem.moments[0].along.at(np.arange(3), 3).tolist() == self.ROWS.tolist()
 
     def test_one_for_each_index(self) -> None:
         with pytest.raises(OptionError, match="values: 3 values for the 4 indices of axis 2"):

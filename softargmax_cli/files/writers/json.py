@@ -105,6 +105,7 @@ class JsonWriter(Writer):
             "beta": run.beta,
             "kind": run.kind,
             "coords": run.coords,
+            **({"period": run.periods[0] if len(run.periods) == 1 else run.periods} if run.periods else {}),
             "window": run.window,
             "device": run.device,
         }
