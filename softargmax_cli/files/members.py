@@ -86,6 +86,15 @@ def chosen(name: str, kind: str, names: Sequence[str], key: str | None, member: 
     raise SeveralArraysError(what, remedy, kind, members, len(names), first)
 
 
+def described(key: str, look: Callable[[str], tuple[tuple[int, ...], object]], where: str = "") -> Member:
+    """Describe an array by the shape and dtype that `look` finds, or say why it cannot be read."""
+    try:
+        shape, dtype = look(key)
+    except InputError as error:
+        return Member(key, None, "", error.what.removeprefix(f"{where}: "))
+    return Member(key, shape, str(dtype))
+
+
 def shown(key: str) -> str:
     """Cut a name for a heading or an error where it is long."""
     return key if len(key) <= LONGEST else key[: LONGEST - 3] + "..."

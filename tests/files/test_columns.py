@@ -70,17 +70,17 @@ def ways(error: SoftArgmaxError) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "title",
-    ["id", "user_id", "imageId", "imageID", "ID", "index", "idx", "frame", "row", "label", "y", "time", "Unnamed: 0"],
+    ("title", "last", "form"),
+    [
+        *(("id", last, form) for last in (False, True) for form in ("csv", "parquet")),
+        *((title, False, "csv") for title in ("user_id", "imageID", "index", "frame", "y", "time", "Unnamed: 0")),
+    ],
 )
-@pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_column_of_names_is_no_score(title: str, last: bool, form: str, tmp_path: Path) -> None:
     names, scores = [101, 105, 102], np.transpose(SCORES).tolist()
-    columns, titles = (
-        [*scores, names] if last else [names, *scores],
-        ["a", "b", "c", title] if last else [title, *"abc"],
-    )
+    columns, titles = [names, *scores], [title, *"abc"]
+    if last:
+        columns, titles = [*scores, names], [*"abc", title]
     path = tmp_path / f"x.{form}"
     if form == "csv":
         path.write_bytes(csv_of(titles, columns))
@@ -91,8 +91,7 @@ def test_a_column_of_names_is_no_score(title: str, last: bool, form: str, tmp_pa
     assert f"column {4 if last else 1} ({title!r})" in caught.value.what
     named, left_out, scored = ways(caught.value)
     values, ids, _ = read(path, **told(named))
-    assert values.tolist() == SCORES
-    assert ids == ["101", "105", "102"]
+    assert (values.tolist(), ids) == (SCORES, ["101", "105", "102"])
     values, ids, source = read(path, **told(left_out))
     assert (values.tolist(), ids, list(source.labels)) == (SCORES, None, ["a", "b", "c"])
     assert read(path, **told(scored))[0].shape == (3, 4)
@@ -164,31 +163,30 @@ def test_the_first_thousand_rows_decide(tmp_path: Path) -> None:
 # --columns
 
 
-@pytest.mark.parametrize(
-    ("spec", "chosen"),
-    [
-        ("a,b,c", "abc"), ("a:c", "abc"), ("2:", "bc2019x, y"), ("3:2019", "c2019"), ("^b", "ac2019x, y"),
-        ("^a,3:", "b"), (":b", "ab"), ("1", "a"), ("c,a", "ac"), ('"x, y"', "x, y"), ("b,2019", "b2019"),
-        ("4", "2019"), (":", "abc2019x, y"), (" a , c ", "ac"),
-    ],
-)  # fmt: skip
+CHOSEN = {
+    "a,b,c": "abc", "a:c": "abc", "2:": "bc2019x, y", "3:2019": "c2019", "^b": "ac2019x, y", "^a,3:": "b", ":b": "ab",
+    "1": "a", "c,a": "ac", '"x, y"': "x, y", "4": "2019", ":": "abc2019x, y", " a , c ": "ac",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_columns_that_are_chosen(spec: str, chosen: str, form: str, tmp_path: Path) -> None:
+def test_columns_that_are_chosen(form: str, tmp_path: Path) -> None:
     titles = ["a", "b", "c", "2019", "x, y"]
     path = tmp_path / f"x.{form}"
     if form == "csv":
         path.write_text('a,b,c,2019,"x, y"\n1,2,3,4,5.5\n')
     else:
         pyarrow.parquet.write_table(pa.table({title: [float(k + 1)] for k, title in enumerate(titles)}), path)
-    values, _, source = read(path, columns=columns_of(spec), header=True if form == "csv" else None)
-    assert "".join(source.labels) == chosen
-    assert values.shape == (1, len(source.labels))
+    for spec, chosen in CHOSEN.items():
+        values, _, source = read(path, columns=columns_of(spec), header=True if form == "csv" else None)
+        assert "".join(source.labels) == chosen
+        assert values.shape == (1, len(source.labels))
 
 
-@pytest.mark.parametrize("spec", ["", "a,", "a:b:c", "^", 'a"b"', "a,,b", '"a'])
-def test_what_chooses_no_columns(spec: str) -> None:
-    with pytest.raises(OptionError, match="cannot be read"):
-        columns_of(spec)
+def test_what_chooses_no_columns() -> None:
+    for spec in ("", "a,", "a:b:c", "^", 'a"b"', "a,,b", '"a'):
+        with pytest.raises(OptionError, match="cannot be read"):
+            columns_of(spec)
 
 
 @pytest.mark.parametrize(
@@ -286,52 +284,6 @@ def test_a_line_1_that_may_be_read_in_two_ways(text: str, what: str | None, tmp_
 # Files from the world
 
 
-def pandas_index(path: Path) -> None:
-    """Write a table as pandas does whose rows were filtered."""
-    columns = {"cat": [0.13, -0.13, 0.9], "dog": [-0.13, 1.37, 0.09], "__index_level_0__": [0, 5, 6]}
-    table = pa.table(columns)
-    note = json.dumps({"index_columns": ["__index_level_0__"], "pandas_version": "3.1.1"})
-    pyarrow.parquet.write_table(table.replace_schema_metadata({"pandas": note}), path)
-
-
-WILD: dict[str, tuple[bytes, list[int], list[str] | None]] = {
-    "rwrite.csv": (b'"","cat","dog","cow"\n"1",0.2,0.7,0.1\n"2",0.5,0.3,0.2\n"3",0.1,0.1,0.8\n', [1, 0, 2], [*"123"]),
-    "ragged_hdr.csv": (b"a,b,c\nr1,1,2,3\nr2,4,9,1\n", [2, 1], ["r1", "r2"]),
-    "sep.csv": (b"sep=;\nleft;right;up\n1;5;2\n7;3;4\n", [1, 0], None),
-    "comments.csv": (b"# run 7\n# beta 3\nch1,ch2,ch3\n1,2,3\n4,9,1\n", [2, 1], None),
-    "aligned.txt": (b"   1.000   2.500   3.125\n  10.000  -2.500   0.125\n", [2, 0], None),
-    "u16.csv": ("\ufeff1,2,3\n4,9,1\n".encode("utf-16-le"), [2, 1], None),
-}  # fmt: skip
-REFUSED: dict[str, tuple[bytes, str, str, list[int]]] = {
-    "numhdr.csv": (b"2019,2020,2021\n1,5,3\n4,2,9\n", "2019", "--header", [1, 2]),
-    "preamble.csv": (
-        b"Instrument: X100\nDate: 2024-01-01\n\nch1,ch2,ch3\n1,2,3\n4,9,1\n",
-        "line 1",
-        "--skip 3",
-        [2, 1],
-    ),
-    "eu_sci.csv": (b"a;b;c\n1.234,5;2,0;3\n1,5E3;2;9\n", "'1.234,5'", "--decimal ,", [0, 0]),
-}
-
-
-@pytest.mark.parametrize("name", WILD)
-def test_what_the_world_writes(name: str, tmp_path: Path) -> None:
-    content, hard, names = WILD[name]
-    (tmp_path / name).write_bytes(content)
-    values, ids, _ = read(tmp_path / name)
-    assert (values.argmax(axis=1).tolist(), ids) == (hard, names)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_advice_that_is_followed(name: str, tmp_path: Path) -> None:
-    content, what, way, hard = REFUSED[name]
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=what) as caught:
-        read(tmp_path / name)
-    assert way in ways(caught.value)
-    assert read(tmp_path / name, **told(way))[0].argmax(axis=1).tolist() == hard
-
-
 def test_advice_on_cells_that_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("cat,dog\n45%,55%\n12.5%,87.5%\n")
@@ -349,14 +301,16 @@ def test_advice_on_cells_that_is_followed(tmp_path: Path) -> None:
 
 
 def test_an_index_of_pandas_in_parquet(tmp_path: Path) -> None:
-    pandas_index(tmp_path / "x.parquet")
-    values, ids, source = read(tmp_path / "x.parquet")
-    assert (values.argmax(axis=1).tolist(), ids, list(source.labels)) == ([0, 1, 0], ["0", "5", "6"], ["cat", "dog"])
-    assert read(tmp_path / "x.parquet", columns="1:")[0].shape == (3, 3)
-    pyarrow.parquet.write_table(
-        pa.table({"a": [0.5]}).replace_schema_metadata({"pandas": b"{"}), tmp_path / "y.parquet"
-    )
-    assert read(tmp_path / "y.parquet")[0].tolist() == [[0.5]]
+    """Written as pandas does where rows were filtered."""
+    table = pa.table({"cat": [0.13, -0.13], "dog": [-0.13, 1.37], "__index_level_0__": [0, 5]})
+    note = json.dumps({"index_columns": ["__index_level_0__"], "pandas_version": "3.1.1"})
+    path = tmp_path / "x.parquet"
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"pandas": note}), path)
+    values, ids, source = read(path)
+    assert (values.argmax(axis=1).tolist(), ids, list(source.labels)) == ([0, 1], ["0", "5"], ["cat", "dog"])
+    assert read(path, columns="1:")[0].shape == (2, 3)
+    pyarrow.parquet.write_table(pa.table({"a": [0.5]}).replace_schema_metadata({"pandas": b"{"}), path)
+    assert read(path)[0].tolist() == [[0.5]]
 
 
 def test_an_empty_last_column(tmp_path: Path) -> None:

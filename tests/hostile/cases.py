@@ -83,7 +83,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "unterminated.csv": (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote opens here and is never closed"),
     "late_latin1.csv": (b"1,2\n" * 90_000 + b"1,\xe9\n", "line 90001, byte 360002: 0xe9 is not UTF-8"),
     "nul.csv": (b"1,2\n3,\0\n", "line 2, byte 6: a NUL byte"),
-    "utf32.csv": ("1,2\n".encode("utf-32"), "byte 0: the file is UTF-32, not UTF-8"),
+    "utf32.csv": ("1,2\n".encode("utf-32"), "line 1, byte 0: a NUL byte, so the file is not UTF-8 text"),
     "damaged.csv.gz": (gzip.compress(b"1,2\n" * 10_000)[:-20], "the gzip data is damaged"),
     "pickle_0.pkl": (pickle.dumps(Bomb(), 0), UNPICKLED),
     "pickle_2.csv": (pickle.dumps(Bomb(), 2), UNPICKLED),

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import Header, NpySource, read_header
-from softargmax_cli.files.members import MOST, chosen, damaged, shown
+from softargmax_cli.files.members import MOST, chosen, damaged, described, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Member, Pending, Source
 from softargmax_cli.reduction.blocks import Block
@@ -46,12 +46,11 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> Source:
         raise InputError(f"{name}: a zip archive without arrays: {held}", "write it with numpy.savez")
 
     def member(key: str) -> Member:
-        where = f"{name}[{shown(key)}]"
-        try:
-            header = _header(archive, infos[key], where)
-        except InputError as error:
-            return Member(key, None, "", error.what.removeprefix(f"{where}: "))
-        return Member(key, header.shape, str(header.dtype))
+        return described(key, look, f"{name}[{shown(key)}]")
+
+    def look(key: str) -> tuple[tuple[int, ...], object]:
+        header = _header(archive, infos[key], f"{name}[{shown(key)}]")
+        return header.shape, header.dtype
 
     asked = reading.key
     if asked is not None and asked not in infos and asked.removesuffix(SUFFIX) in infos:

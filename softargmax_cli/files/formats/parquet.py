@@ -61,11 +61,7 @@ class ParquetSource(Source):
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
         self.name, self._stream, self._file = name, stream, file
-        schema, rows = file.schema_arrow, int(file.metadata.num_rows)
-        grouped = sum(file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups))
-        if rows < 0 or rows != grouped:  # its footer says both; pyarrow goes by either
-            what = f"damaged: {rows:,} rows, {grouped:,} of them in groups"
-            raise InputError(f"{name}: {what}", "copy the file again, or write it again")
+        schema = file.schema_arrow
         titles = tuple(str(title) for title in schema.names)
         types = [_dtype(field.type) for field in schema]
         texts = {at for at, kind in enumerate(types) if kind is None and self._may_name(at)}
@@ -75,18 +71,19 @@ class ParquetSource(Source):
         if not any(kind is not None for kind in types):
             raise InputError(f"{name}: no columns of numbers in it{', but ' * bool(titles)}{few(titles)}", NUMBERS)
         columns = choose(table, reading)
-        self._id_at, self._columns, self.notes = columns.id_at, [*columns.scores], columns.notes
+        self._id_at, self.columns, self.notes = columns.id_at, [*columns.scores], columns.notes
         told = None if self._id_at is None else option_value(table, self._id_at)
         self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)
-        for at in self._columns:
+        for at in self.columns:
             if types[at] is None:
                 without = parameter("columns", f"^{item(table, at)}")
                 remedy = f"{NUMBERS}, or pass {without} to leave it out" if reading.columns is None else NUMBERS
                 raise InputError(f"{name}: {called(table, at)} holds no numbers, but {self._kind(at)}", remedy)
-        self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
+        self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self.columns])
         self.stored = str(self.dtype)
-        self._resize(rows)
-        self.labels = tuple(titles[at] for at in self._columns)
+        rows = int(file.metadata.num_rows)
+        self.shape, self.nbytes = (rows, len(self.columns)), rows * len(self.columns) * self.dtype.itemsize
+        self.labels = tuple(titles[at] for at in self.columns)
         self.has_ids = self._id_at is not None
         self._batches = file.iter_batches(max(1, BATCH // len(titles)))
         self._batch: Any = None
@@ -128,9 +125,6 @@ class ParquetSource(Source):
         """Name the type of a column for an error."""
         return shown(str(self._file.schema_arrow.field(at).type))
 
-    def _resize(self, rows: int) -> None:
-        self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
-
     def fetch(self, block: Block) -> ParquetPending:
         self.check_open()
         parts, row, stop = [], block.start[0], block.stop[0]
@@ -153,9 +147,6 @@ class ParquetSource(Source):
         import pyarrow as pa
 
         column = part.column(at)
-        if column.null_count and self.dtype.kind != "f":
-            title = shown(part.schema.field(at).name)
-            raise InputError(f"{self.name}: damaged: column {title} has nulls, and its schema says that there are none")
         if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
             column = column.cast(pa.float64())
         elif pa.types.is_boolean(column.type):
@@ -178,11 +169,6 @@ class ParquetSource(Source):
                 raise InputError(what, "write the names as text") from None
             return ["" if each is None else each for each in column.to_pylist()]
 
-    @property
-    def positions(self) -> Sequence[int]:
-        """Positions of the columns of numbers, among those that are decoded."""
-        return self._columns
-
     def close(self) -> None:
         super().close()
         self._file.close()
@@ -204,7 +190,7 @@ class ParquetPending:
     def load(self, buffer: Buffer) -> Loaded:
         rows, columns = self.block.shape
         values = buffer.array((columns, rows), self.source.dtype)
-        wanted = self.source.positions[self.block.start[1] : self.block.stop[1]]
+        wanted = self.source.columns[self.block.start[1] : self.block.stop[1]]
         begin = 0
         for part in self.parts:
             with _damaged(self.source.name):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import LONGEST_AXIS, MOST_AXES, Header, NpySource
-from softargmax_cli.files.members import MOST, chosen, shown
+from softargmax_cli.files.members import MOST, chosen, described, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Facts, Member, Source
 from softargmax_cli.reduction.blocks import Block
@@ -105,11 +105,11 @@ def _described(tensor: Any, title: str) -> tuple[str, tuple[int, ...], int]:
 
 
 def _member(key: str, tensor: Any) -> Member:
-    try:
+    def look(key: str) -> tuple[tuple[int, ...], object]:
         kind, shape, _ = _described(tensor, key)
-    except InputError as error:
-        return Member(key, None, "", error.what.removeprefix(f"{key}: "))
-    return Member(key, shape, SMALL_FLOATS[kind][0] if kind in SMALL_FLOATS else str(np.dtype(DTYPES[kind])))
+        return shape, SMALL_FLOATS[kind][0] if kind in SMALL_FLOATS else np.dtype(DTYPES[kind])
+
+    return described(key, look, key)
 
 
 class SmallFloatSource(NpySource):

@@ -7,10 +7,8 @@ finds this module ready.
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
-import re
 import stat
 import sys
 from abc import ABC, abstractmethod
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
     from softargmax_cli.reduction.result import Run, Slices, Summary
 
-_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
-_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 _unfinished: dict[str, int] = {}
@@ -136,30 +132,23 @@ def open_target(target: str, *, force: bool) -> Target:
 
     Raises OutputError where it cannot be written, or is a file that exists and `force` is not given.
     """
-    if target == "-":
+    if target in ("-", "/dev/stdout"):  # opened anew it would start at its beginning, and overwrite what `>>` keeps
         return _standard_output()
     with blaming(target):
-        path = follow(target)
-        descriptor = _descriptor(path)
-        if descriptor is not None:
-            # Opening /dev/stdout anew would start at the file's beginning and overwrite what `>>` should keep.
-            if sys.stdout is not None and descriptor == 1:
-                sys.stdout.flush()
-            return Passage(target, os.fdopen(os.dup(descriptor), "wb"), owned=True)
         try:
-            old: os.stat_result | None = os.stat(path)
+            old: os.stat_result | None = os.stat(target)
         except FileNotFoundError:
             old = None
+        path = os.path.realpath(target)  # so that symbolic links stay
         if old is None:
-            folder, base = os.path.split(path)
-            if not os.path.isdir(folder or os.curdir):
-                raise OutputError(f"{target}: there is no directory {folder}", "create it first")
-            if not base:
+            if not os.path.isdir(os.path.dirname(path)):
+                raise OutputError(f"{target}: there is no directory {os.path.dirname(target)}", "create it first")
+            if not target or target.endswith(os.sep):
                 raise OutputError(f"{target}: this is no file name")
         elif stat.S_ISDIR(old.st_mode):
             raise OutputError(f"{target}: this is a directory", "name a file in it")
         elif not stat.S_ISREG(old.st_mode):
-            return Passage(target, os.fdopen(os.open(path, os.O_WRONLY), "wb"), owned=True)
+            return Passage(target, os.fdopen(os.open(target, os.O_WRONLY), "wb"), owned=True)
         elif not force:
             raise _exists(target)
         return Replacement(target, path, old, force)
@@ -171,22 +160,6 @@ def _standard_output() -> Passage:
     with blaming("<stdout>"):
         sys.stdout.flush()
     return Passage("<stdout>", sys.stdout.buffer, owned=False)
-
-
-def follow(path: str) -> str:
-    """Follow symbolic links, so that they stay; stops at an open descriptor, which is no place in a directory."""
-    for _ in range(40):
-        if _descriptor(path) is not None or not os.path.islink(path):
-            return path
-        path = os.path.join(os.path.dirname(path), os.readlink(path))
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-
-
-def _descriptor(path: str) -> int | None:
-    if path in _STANDARD:
-        return _STANDARD[path]
-    match = _DESCRIPTOR.fullmatch(path)
-    return int(match[1]) if match else None
 
 
 def _exists(name: str) -> OutputError:

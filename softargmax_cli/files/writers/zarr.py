@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import OptionError, OutputError, UndefinedError, parameter
 from softargmax_cli.files.remote import DOCUMENTS, PARTIAL, UNFINISHED, blaming, files_of, is_url, located, zarr_python
-from softargmax_cli.files.writers.atomic import follow
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
@@ -95,8 +94,7 @@ class _Store:
         self._name, self._force, self._open = target, force, True
         self._url = is_url(target)
         with blaming(target, "written", OutputError):
-            # Not normalised: a folder before ".." may be a link.
-            self._target = target.rstrip("/") if self._url else os.path.join(os.getcwd(), follow(target.rstrip(os.sep)))
+            self._target = target.rstrip("/") if self._url else os.path.realpath(target.rstrip(os.sep))
             self._place = self._target if self._url else self._target + PARTIAL
             self._files, self._root = files_of(self._place)
 

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +39,7 @@ class Layout:
     """The columns of a text and how its cells are written, as its first rows say."""
 
     dialect: Dialect
-    width: int
-    """Cells in each record."""
-    titles: tuple[str, ...] | None
-    """One for each cell; empty where there is none."""
+    table: Table
     columns: Columns
     idle: frozenset[int]
     """Positions of the columns that are left out as nothing is in them."""
@@ -53,9 +49,13 @@ class Layout:
     """The line of the first record that is no header."""
     top: int
     """The line that tells the width."""
-    table: Table
     chosen: bool
     """True where --columns chose the columns."""
+
+    @property
+    def width(self) -> int:
+        """Cells in each record."""
+        return self.table.width
 
     @property
     def scores(self) -> Sequence[int]:
@@ -108,16 +108,12 @@ def find_layout(stream: Records, reading: Reading) -> Layout:
     columns = choose(table, reading)
     if not header and reading.header is None and reading.judged and counts(first) and rows[1:]:
         columns = replace(columns, notes=(*columns.notes, UNTOLD))
-    lines = [line for line, _ in sample[:2]]
-    if header:
-        stream.skip_lines(lines[1] - stream.line if width > 1 else _ends(text, dialect, stream.line) - stream.line)
-    elif width > 1:
-        stream.skip_lines(lines[0] - stream.line)
+    line = sample[1][0] if header else sample[0][0]
+    stream.skip_lines(line - stream.line)
     record = len(text) // max(1, text.count("\n"))
     idle = frozenset(table.idle) - {columns.id_at, *columns.scores}
-    line = lines[1] if header else lines[0]
     top = next(line for line, cells in sample if len(cells) == width)
-    return Layout(dialect, width, titles, columns, idle, record, line, top, table, reading.columns is not None)
+    return Layout(dialect, table, columns, idle, record, line, top, reading.columns is not None)
 
 
 def _table(
@@ -273,9 +269,3 @@ def _sniffed(text: str, complete: bool, dialect: Dialect) -> str:
         if score > best:
             best, found = score, delimiter
     return found
-
-
-def _ends(text: str, dialect: Dialect, line: int) -> int:
-    """The line after the first record, where a blank one is a missing number."""
-    following = [begin for begin, _ in islice(records(text, dialect, line), 2)]
-    return following[1] if len(following) > 1 else line + text.count("\n") + 1

@@ -39,7 +39,6 @@ class FrameParser:
         self._comments = re.compile(dialect.comments.pattern.encode() + rb"[^\n]*")
         self._beside_quotes = np.isin(np.arange(256), list(self._delimiter + b'\r\n"'))
         self._end_spaces = re.compile(rb"[ \t]+(?=" + re.escape(self._delimiter) + rb"|[\r\n]|\Z)")
-        self._blank = False  # whether blank lines have been seen
         self._lenient = False  # whether words for what is missing have been seen, or spaces after cells
 
     def parse(self, piece: Piece, buffer: Buffer) -> Loaded | None:
@@ -56,10 +55,7 @@ class FrameParser:
         # Line ends inside quotes make these counts differ, but those are rare enough to be read slowly.
         lines = piece.lines if plain is data else plain.count(b"\n") + 1
         if frame is None or frame.height != lines or self._lacks(frame, plain):
-            if self._blank or not _BLANK.search(plain):
-                return None
-            self._blank = True
-            return self.parse(piece, buffer)
+            return None
         if any(frame[self._names[at]].null_count() < frame.height for at in self._layout.idle):
             return None
         values = buffer.array((len(self._numbers), frame.height), "f8")
@@ -80,7 +76,8 @@ class FrameParser:
             return None  # at a lone quote polars may panic
         if comments:
             data = self._comments.sub(b"", data)
-        if (comments or self._blank) and len(self._names) > 1 and b'"' not in data:
+        blank = comments or b"\n\n" in data or b"\n\r\n" in data
+        if blank and len(self._names) > 1 and b'"' not in data:
             data = _BLANK.sub(b"", data + b"\n")[:-1].rstrip(b"\r\n")
         if self._delimiter == b" " and (data[:1] == b" " or data[-1:] == b" " or any(run in data for run in _RUNS)):
             data = re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", data))
@@ -210,7 +207,7 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str) -> NoReturn:
         remedy = f"pass {parameter('decimal', ',')} if the comma is the decimal mark; else write 1234.5"
     elif is_grouped(cell):
         remedy = "write 1234.5, without separators between thousands"
-    elif layout.titles is None and line == layout.line and dialect.kind(cell) == "text":
+    elif layout.table.titles is None and line == layout.line and dialect.kind(cell) == "text":
         remedy = f"pass {parameter('header', True)} if line {line} names the columns; else {remedy}"
     elif layout.chosen and dialect.kind(cell) == "text":
         remedy = f"leave a column of text out of {parameter('columns')}; else {remedy}"

@@ -82,11 +82,6 @@ class Records:
     def begin(self, skip: int) -> None:
         """Move past a byte order mark and the first `skip` lines. Raises InputError where what follows is no text."""
         self.fill(4)
-        if self.held.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-            raise InputError(
-                f"{self.name}: byte 0: the file is UTF-32, not UTF-8",
-                "convert it with: iconv -f UTF-32 -t UTF-8 OLD > NEW",
-            )
         if self.held.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             self._decoder = codecs.getincrementaldecoder("utf-16")()
             self.held = self._as_utf8(self.held)

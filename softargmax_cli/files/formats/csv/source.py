@@ -57,13 +57,13 @@ class CsvSource(Source):
         self.shape = (None, len(layout.scores))
         self.dtype = np.dtype("f8")
         self.nbytes = nbytes
-        self.labels = tuple(layout.titles[at] for at in layout.scores) if layout.titles else None
+        self.labels = tuple(layout.table.titles[at] for at in layout.scores) if layout.table.titles else None
         self.notes = layout.columns.notes
         self.has_ids = layout.id_at is not None
         self.facts = Facts(
             "csv.gz" if records.compressed else "csv",
             delimiter=layout.dialect.delimiter,
-            header=layout.titles,
+            header=layout.table.titles,
             id_column=None if layout.id_at is None else option_value(layout.table, layout.id_at),
             columns=layout.columns.spec,
         )

@@ -98,7 +98,7 @@ def decoded(data: bytes, name: str, line: int, offset: int) -> str:
         place = f"line {line + data.count(10, 0, nul)}, byte {offset + nul}"
         raise InputError(
             f"{name}: {place}: a NUL byte, so the file is not UTF-8 text",
-            "save it as text or .npy; UTF-16 is converted with: iconv -f UTF-16 -t UTF-8 OLD > NEW",
+            "save it as UTF-8 text, or its numbers as .npy",
         )
     try:
         return data.decode()
