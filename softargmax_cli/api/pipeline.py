@@ -104,7 +104,8 @@ class Reduction:
         for slices in self.through(self.reduce, scratch=scratch):
             uniformity.add(slices)
             yield slices
-        if LOOK_LIKE_WEIGHTS not in self.notes and (hint := uniformity.hint()):
+        weights = any(note.endswith(LOOK_LIKE_WEIGHTS) for note in self.notes)
+        if not weights and (hint := uniformity.hint()):
             self.notes.append(hint)
 
     def through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Iterator[Made]:

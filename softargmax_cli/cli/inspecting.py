@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MEMORY = 256 << 20
 """Bytes that blocks may take."""
+HEAD = 1000
+"""Rows that a quick look reads of a table."""
 SMALLEST, FLATTEST = 8, 4
 """Lengths of what looks like a heatmap: at least so many entries, and one at most so many times the other."""
 
@@ -90,9 +92,11 @@ def _inspected(name: str, looked: Looked) -> tuple[Inspection, Sequence[str]]:
             problem = Spec(axes).resolve(source.shape, source.dtype, frozenset())
         except InputError as error:  # there is something to see all the same
             why_not = as_typed(error.what)
-        if not looked.quick:
-            with watching(source.watch, notes), refusals(source.name):
+        with watching(source.watch, notes), refusals(source.name):
+            if not looked.quick:
                 statistics = _read(source, problem, io.StringIO() if looked.quiet else None)
+            elif source.shape[:1] == (None,):
+                _read_head(source)
         shape = source.shape if looked.quick else tuple(source.rows if n is None else n for n in source.shape)
         found = Inspection(_facts(name, source, shape), version=source.facts.version or "", why_not=why_not)
         found.facts.update(_numbers(statistics))
@@ -120,6 +124,17 @@ def _read(source: Source, problem: Problem | None, stream: io.StringIO | None) -
             raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
     pending = None if source.shape else source.fetch(Block((), ()))
     return Statistics() if pending is None else block_statistics(pending.load(Buffer()).values)
+
+
+def _read_head(source: Source) -> None:
+    """Read the first rows of a table in text. Raises InputError where a cell is no number."""
+    from softargmax_cli.reduction import blocks
+    from softargmax_cli.reduction.readable import Buffer
+
+    columns = source.shape[1] or 1
+    pending = source.fetch(next(iter(blocks.rows(columns, HEAD * columns))))
+    if pending is not None:
+        pending.load(Buffer())
 
 
 def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from softargmax_cli.errors import OptionError
 from softargmax_cli.report.text import PLAIN, signs_of
 
-LETTERS = str.maketrans({"β": "beta", "…": "...", "−": "-", "×": "x", "–": "-"})
+LETTERS = str.maketrans({"β": "beta", "·": "*", "…": "...", "−": "-", "×": "x", "–": "-"})
 """Spellings for streams without these letters; put in before lines are broken, so that frames stay straight."""
 OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
 """Names that other programs have for our options."""

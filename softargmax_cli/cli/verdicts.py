@@ -107,6 +107,10 @@ class VerdictReport:
         if self.format == "json":
             self._objects.append(_object({"input": name, "passed": None, "error": what, "remedy": remedy}))
 
+    @property
+    def _all_passed(self) -> bool:
+        return all(checked.passed for checked in self.checks)
+
     def together(self, criterion: Criterion) -> Checked:
         """Judge the slices of all inputs as one."""
         from softargmax_cli.reduction.check import Allowance
@@ -120,7 +124,7 @@ class VerdictReport:
         several = together is not None
         if together is not None and self.format == "table":
             self.out.write("\n" * (not self.checks[-1].passed) + legible(verdict_line(together), self.out) + "\n")
-        elif together is not None and not together.passed and self.format in ("github", "junit"):
+        elif together is not None and not together.passed and self.format != "json" and self._all_passed:
             self.checks.append(together)
         if self.format == "github":
             self.out.writelines(map(annotation, self.checks))

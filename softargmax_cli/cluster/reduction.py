@@ -30,7 +30,7 @@ from softargmax_cli.files.source import Source
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import BOXES, FAN_IN
-from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Lookalike
+from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.order import Scratch, in_row_major_order
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices, Summary
@@ -146,8 +146,8 @@ def _columns(
         if client.status == "running":
             for one in client.run(end, number, on_error="ignore").values():
                 lookalike.join(one)
-    if lookalike.found:
-        note(LOOK_LIKE_WEIGHTS)
+    if hint := lookalike.hint():
+        note(hint)
 
 
 def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) -> None:

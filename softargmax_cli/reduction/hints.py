@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.result import Slices, Summary
 
-LOOK_LIKE_WEIGHTS = f"slices sum to 1 and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
+LOOK_LIKE_WEIGHTS = f"and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 UNIFORM = 2
 """How many times the mean weight the peak of nearly uniform weights is at most."""
 CONSTANT = 1e-5
@@ -51,16 +51,20 @@ class Lookalike:
 
     def __init__(self) -> None:
         self._refuted = self._fractions = False
+        self._furthest = 0.0
+        """The largest distance of a sum from 1."""
 
-    @property
-    def found(self) -> bool:
-        """True where all that was seen could be probabilities, and some are no labels."""
-        return self._fractions and not self._refuted
+    def hint(self) -> str:
+        """Return the note, empty unless all that was seen could be probabilities, and some are no labels."""
+        if self._refuted or not self._fractions:
+            return ""
+        return f"slices sum to 1 (within {max(self._furthest, 1e-6):.1g}) {LOOK_LIKE_WEIGHTS}"
 
     def join(self, other: Lookalike) -> None:
         """Take into account all that another has looked at."""
         self._refuted |= other._refuted
         self._fractions |= other._fractions
+        self._furthest = max(self._furthest, other._furthest)
 
     def look(self, values: npt.NDArray[Any], axes: Sequence[int]) -> None:
         """Look at the first slices of a block, reduced over `axes`."""
@@ -80,9 +84,12 @@ class Lookalike:
         with np.errstate(invalid="ignore", over="ignore"):  # a file's NaN may be a signalling one
             slices = slices.astype(np.float64)
             sums = slices.sum(axis=tuple(range(1, slices.ndim)))
-            if not ((slices >= 0).all() and (abs(sums - 1) <= tolerance(count)).all()):
+            furthest = abs(sums - 1).max(initial=0.0)
+            if not ((slices >= 0).all() and furthest <= tolerance(count)):
                 self._refuted = True
-            elif ((slices > 0) & (slices < 1)).any():
+                return
+            self._furthest = max(self._furthest, float(furthest))
+            if ((slices > 0) & (slices < 1)).any():
                 self._fractions = True
 
 

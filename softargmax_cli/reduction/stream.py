@@ -23,7 +23,7 @@ from softargmax_cli.reduction.blocks import Block, Plan, Remaining
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Needs
 from softargmax_cli.reduction.finish import finish_block
-from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Lookalike
+from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.order import Scratch, in_row_major_order, logical, numbered
 from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable, fetch
@@ -133,8 +133,8 @@ class Stream:
 
     def _end(self) -> None:
         """Say what all slices together look like; raise where one has no answer and needs one."""
-        if self.lookalike.found:
-            self.note(LOOK_LIKE_WEIGHTS)
+        if hint := self.lookalike.hint():
+            self.note(hint)
         self.undefined.check()
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:

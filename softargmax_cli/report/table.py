@@ -210,13 +210,13 @@ def bounds_of(slices: Slices, run: Run) -> npt.NDArray[np.float64]:
     return bounds
 
 
-def soft_of(slices: Slices, run: Run, signs: Signs) -> Column:
-    """Make the column `soft`: all numbers of an axis with as many decimals as are true of the least certain."""
+def soft_of(slices: Slices, run: Run, signs: Signs, field: str = "soft") -> Column:
+    """Make a column of places: all numbers of an axis with as many decimals as are true of the least certain soft."""
     axes = []
-    for values, bounds in zip(slices.soft.tolist(), bounds_of(slices, run), strict=True):
+    for values, bounds in zip(slices.column(field).tolist(), bounds_of(slices, run), strict=True):
         spelt = fixed(values, decimals(bounds.max()))
         axes.append([signs.none if math.isnan(number) else spelt(number) for number in values])
-    return Column("soft", coordinates(axes))
+    return Column(field, coordinates(axes))
 
 
 def numbers_of(
@@ -243,7 +243,8 @@ def _columns(slices: Slices, run: Run, file: TextIO, best: npt.NDArray[np.float6
     yield from places_of(slices, run, file)
     yield soft_of(slices, run, signs)
     if slices.expected is not None:
-        yield from (numbers(field, spell=_exact) for field in ("expected", "difference"))
+        yield soft_of(slices, run, signs, "expected")
+        yield numbers("difference")
     yield numbers("offset", bounds=bounds, spare=1)
     yield numbers("peak", spell=_weight, spare=2)
     if slices.second is not None:
@@ -259,10 +260,6 @@ def _columns(slices: Slices, run: Run, file: TextIO, best: npt.NDArray[np.float6
 
 def _weight(weight: float, bound: float) -> str:
     return f"{weight:.4f}"
-
-
-def _exact(number: float, bound: float) -> str:
-    return f"{number:.10g}"
 
 
 def _styles(slices: Slices) -> Iterator[str]:

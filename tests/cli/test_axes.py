@@ -25,7 +25,12 @@ FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
 SHAPE = (3, 4, 5)
 X = np.random.default_rng(21).normal(size=SHAPE)
 BETA = 1.5
-NOTE = "softargmax: note: {}: slices sum to 1 and look like probabilities; --kind probs takes them as weights\n"
+NOTE = (
+    "softargmax: note: {}: slices sum to 1 (within {:.0e}) and look like probabilities; "
+    "--kind probs takes them as weights\n"
+)
+PROBABILITIES = np.random.default_rng(22).dirichlet(np.ones(5), 7).round(6)
+WITHIN = max(abs(PROBABILITIES.sum(axis=1) - 1).max(), 1e-6)
 NO_WEIGHTS = "probabilities are 0 or more; --kind scores takes any numbers"
 POLICIES = "use --nan omit to leave them out, or --nan propagate to mark their slices"
 
@@ -37,7 +42,7 @@ def folder(shared_inside: Inside) -> Inside:
     np.save(shared_inside.folder / "fortran.npy", np.asfortranarray(X))
     shared_inside.save("t.npy", TUTORIAL)
     shared_inside.write("t.csv", TUTORIAL_CSV)
-    shared_inside.save("probabilities.npy", np.random.default_rng(22).dirichlet(np.ones(5), 7).round(6))
+    shared_inside.save("probabilities.npy", PROBABILITIES)
     shared_inside.save("three.npy", [-1, 0.5, 1e6])
     shared_inside.write("four.csv", "3\n-1\n4\n1.5\n")
     shared_inside.write("five.csv", "unit\n0\n10\n20\n40\n80\n")
@@ -273,15 +278,15 @@ def test_weights_that_sum_to_nothing(inside: Inside) -> None:
 
 def test_scores_that_look_like_weights(folder: Inside) -> None:
     noted = folder("run", "probabilities.npy", "--format", "csv")
-    assert (noted.code, noted.err) == (0, NOTE.format("probabilities.npy"))
+    assert (noted.code, noted.err) == (0, NOTE.format("probabilities.npy", WITHIN))
     assert "note" not in noted.out
     piped = folder("run", "-", stdin=folder.read("probabilities.npy"))
-    assert (piped.code, piped.err) == (0, NOTE.format("<stdin>"))
+    assert (piped.code, piped.err) == (0, NOTE.format("<stdin>", WITHIN))
     for more in (["--quiet"], ["--kind", "probs"], ["--kind", "cost"]):
         assert folder("run", "probabilities.npy", *more, "--format", "csv").err == ""
     assert folder("run", "probabilities.npy", "--quiet", "--format", "csv").raw == noted.raw
     into_a_file = folder("run", "probabilities.npy", "-o", "y.npy", "--force")
-    assert into_a_file.err.startswith(f"{NOTE.format('probabilities.npy')}7 slices · ")
+    assert into_a_file.err.startswith(f"{NOTE.format('probabilities.npy', WITHIN)}7 slices · ")
 
 
 def test_scores_that_do_not_look_like_weights(inside: Inside) -> None:
@@ -292,7 +297,7 @@ def test_scores_that_do_not_look_like_weights(inside: Inside) -> None:
     names = ["labels.npy", "sums.npy", "below.npy", "shares.npy"]
     assert inside("run", *names, "--format", "jsonl").err == ""
     together = inside("run", *names, "--axis", "-2,-1", "--format", "jsonl")
-    assert (together.code, together.err) == (0, NOTE.format("shares.npy"))
+    assert (together.code, together.err) == (0, NOTE.format("shares.npy", 1e-6))
 
 
 # Coordinates
@@ -390,12 +395,12 @@ REMEDY = "write a finite number for each index, all on one line or each on its o
             "--values and --coords corners both give coordinates",
             "give one of them",
         ),
-        (["--coords", "pixels"], "Invalid value for '--coords': 'pixels' is not one of 'index', 'corners', ", None),
-        (["--kind", "prob"], "Invalid value for '--kind': 'prob' is not one of 'scores', 'probs', 'cost'.", None),
+        (["--coords", "pixels"], "Invalid value for '--coords': ", None),
+        (["--kind", "prob"], "Invalid value for '--kind': ", None),
         (["--input", "cost"], "No such option: --input. Name files without an option; say what", None),
-        (["--window", "-1"], "Invalid value for '--window': -1 is not in the range x>=0.", None),
-        (["--window", "1.5"], "Invalid value for '--window': '1.5' is not a valid int", None),
-        (["--window", ""], "Invalid value for '--window': '' is not a valid int", None),
+        (["--window", "-1"], "Invalid value for '--window': ", None),
+        (["--window", "1.5"], "Invalid value for '--window': ", None),
+        (["--window", ""], "Invalid value for '--window': ", None),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

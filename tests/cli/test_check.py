@@ -247,7 +247,7 @@ def test_what_was_expected_is_shown_in_every_format(files: Inside) -> None:
     names = ["slice", "hard", "soft", "expected", "difference", "offset", "peak", "second", "spread"]
     assert table.lines[2].split()[:9] == names
     rows = [line.split()[:5] for line in table.lines[4:]]
-    assert rows == [["1", "0", "0.000000", "0.25", "-0.25"], ["3", "0", "0.500000", "0.75", "-0.25"]]
+    assert rows == [["1", "0", "0.000000", "0.250000", "-0.2500"], ["3", "0", "0.500000", "0.750000", "-0.2500"]]
     (annotated,) = files(*options, "--format", "github").lines
     assert annotated.split("%0A")[1:] == table.lines[2:]
     reported = ElementTree.fromstring(files(*options, "--format", "junit").raw)[0]
@@ -424,7 +424,7 @@ def test_names_of_all_kinds(inside: Inside, format: str) -> None:
         cases = ElementTree.fromstring(done.raw)[0]
         assert [case.get("name") for case in cases][1::2] == [names[1], names[3]]
     else:
-        assert sum(line.startswith("FAILED: ") for line in text.splitlines()) == len(names)
+        assert sum(line.startswith("FAILED: ") for line in text.splitlines()) == len(names) + 1  # and all together
 
 
 @pytest.mark.parametrize("format", ["table", "json", "github", "junit"])
@@ -493,7 +493,14 @@ def test_an_error_of_one_input_leaves_the_others_their_report(files: Inside, for
     elif format == "json":
         found = verdict(done)
         assert list(found) == ["inputs", "summary"]
-        assert found["summary"] == {"inputs": 3, "passed": 1, "failed": 1, "errors": 1}
+        assert found["summary"] == {
+            "inputs": 3,
+            "passed": 1,
+            "failed": 1,
+            "errors": 1,
+            "slices": 9,
+            "failed_slices": 2,
+        }
         failed, refused, passed = found["inputs"]
         assert (failed["input"], failed["passed"], list(failed)) == ("halves.npy", False, KEYS)
         assert passed == verdict(files("check", "sharp.npy", "--format", "json"))

@@ -17,7 +17,7 @@ def look_like_weights(*blocks_and_axes: Any) -> bool:
     looks = Lookalike()
     for block in blocks:
         looks.look(block, axes)
-    return looks.found
+    return bool(looks.hint())
 
 
 def probabilities(shape: tuple[int, ...], axes: tuple[int, ...], dtype: str = "f8") -> npt.NDArray[Any]:
