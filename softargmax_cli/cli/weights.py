@@ -45,7 +45,7 @@ def weights(
     force: options.Force = False,
     running: RunningOptions,
 ) -> int:
-    """Write the weight of every entry, p = softmax(β·x) of its slice, in the shape of the input.
+    """Write the weight of every entry, p = softmax(β x) of its slice, in the shape of the input.
 
     softargmax weights scores.npy --beta 10 -o weights.npy
 

@@ -152,7 +152,7 @@ def test_the_samples(inside: Inside) -> None:
     assert done.err.startswith(f"softargmax: error: {inside.folder / 'tutorial.csv'} would hold the results of ")
     done = inside("run", *(str(SAMPLES / name) for name in names[1:]), "--beta", "3", "-o", ".", "--format", "npy")
     assert (done.code, done.raw) == (0, b"")
-    assert sum(" slices · " in line for line in done.err.splitlines()) == 4
+    assert sum(" slices · " in line for line in done.err.splitlines()) == 5  # one for all of them
     assert_soft(inside, "tutorial.npy", soft_of(TUTORIAL, 3.0))
     for name in names[2:]:
         assert_soft(inside, name, soft_of(np.load(SAMPLES / name), 3.0))
@@ -519,7 +519,9 @@ def test_one_table_each(tutorial: Inside) -> None:
     names = ["t.npy", "t.csv", "big_endian.npy"]
     together = tutorial("run", *names)
     assert (together.code, together.err) == (0, "")
-    assert together.out == "\n".join(tutorial("run", name).out for name in names)
+    apart = "\n".join(tutorial("run", name).out for name in names)
+    assert together.out.startswith(apart)
+    assert together.out.removeprefix(apart).strip().startswith("all inputs: 9 slices · ")
 
 
 def test_the_good_ones_are_done(inside: Inside) -> None:
@@ -547,7 +549,7 @@ def test_a_folder_of_results(inside: Inside) -> None:
     names = [f"in/frame.{k}.npy" for k in range(3)]
     done = inside("run", *names, "-", "-o", "out/", stdin=TUTORIAL_CSV.encode())
     assert (done.code, done.raw) == (0, b"")
-    assert [line.partition(": ")[0] for line in done.err.splitlines()] == [*names, "<stdin>"]
+    assert [line.partition(": ")[0] for line in done.err.splitlines()] == [*names, "<stdin>", "all inputs"]
     assert inside.names() == {"in", "out"}
     assert {path.name for path in (inside.folder / "out").iterdir()} == {
         *("frame.0.csv", "frame.1.csv", "frame.2.csv", "stdin.csv")
@@ -564,9 +566,8 @@ def test_a_folder_of_results(inside: Inside) -> None:
 def test_results_of_several_inputs_are_never_mixed(tutorial: Inside) -> None:
     before = tutorial.names()
     for arguments, error in {
-        "--format csv": "--format csv holds one input only",
         "--format npz": "--format npz holds one input only",
-        "-o both.csv": "-o both.csv holds one input only",
+        "-o both.npy": "-o both.npy holds one input only",
         "-o ./": "./t.csv would hold the results of several inputs",
     }.items():
         done = tutorial("run", "t.npy", "t.csv", *arguments.split(), "--force")

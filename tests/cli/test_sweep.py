@@ -264,7 +264,7 @@ def test_a_table_against_its_truth(inside: Inside) -> None:
         (["--betas", "0,1"], "from 1e-30 to 1e30"),
         (["--betas", "nan"], "from 1e-30 to 1e30"),
         (["--betas", "1:2:1000000"], "at most 1000"),
-        (["--tol", "nan"], "nan is no tolerance"),
+        (["--tol", "nan"], "Invalid value for '--tol'"),
         (["--plot", "x.gif"], "names no format of pictures"),
         (["-o", "x.npy"], "names no output format"),
         (["--beta", "3"], "--beta"),
