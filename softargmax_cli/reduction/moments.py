@@ -53,6 +53,10 @@ class Geometry(ABC):
     def wrapped(self, coordinate: Float) -> Float:
         """Return coordinates as they are written."""
 
+    @abstractmethod
+    def apart(self, difference: Float) -> Float:
+        """Return how far coordinates lie apart, by the shorter way, from the difference of their numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line(Geometry):
@@ -78,6 +82,9 @@ class Line(Geometry):
 
     def wrapped(self, coordinate: Float) -> Float:
         return coordinate
+
+    def apart(self, difference: Float) -> Float:
+        return np.abs(difference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,9 @@ class Circle(Geometry):
     def wrapped(self, coordinate: Float) -> Float:
         inside: Float = np.mod(coordinate, self.period)
         return np.where(inside >= self.period, 0.0, inside)  # the remainder of what is just below 0 may be the period
+
+    def apart(self, difference: Float) -> Float:
+        return np.abs(difference - self.period * np.rint(difference / self.period))
 
     @property
     def _radian(self) -> float:

@@ -15,7 +15,7 @@ from softargmax_cli.reduction.order import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Summary
-from softargmax_cli.reduction.truth import Float, compared_with_truth, distance
+from softargmax_cli.reduction.truth import Float, compared_with_truth
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -87,7 +87,7 @@ def compare(
         hard.add(compared_with_truth(answers[0], true, problem, lengths).hard_error)
         for slices, summary, error in zip(answers, summaries, errors, strict=True):
             summary.add(slices)
-            error.add(distance(slices.soft, true))
+            error.add(compared_with_truth(slices, true, problem, lengths).soft_error)
     trials = [
         Trial(beta, window, error.mean, summary.max_abs_offset, summary.mean_abs_offset, summary.agreement)
         for (beta, window), summary, error in zip(tried, summaries, errors, strict=True)

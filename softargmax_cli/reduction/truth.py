@@ -10,6 +10,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.moments import Geometry
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices, Summary
 
@@ -61,18 +62,18 @@ def compared_with_truth(slices: Slices, truth: Float, problem: Problem, lengths:
 
     lengths: of the reduced axes, in the order of the coordinates.
     """
-    along = zip(problem.coordinates, slices.hard, lengths, strict=True)
+    along = [*zip(problem.coordinates, slices.hard, lengths, strict=True)]
     hard = np.array([np.where(at < 0, np.nan, coords.at(at, n)) for coords, at, n in along])
-    errors = {"hard_error": distance(hard, truth), "soft_error": distance(slices.soft, truth)}
+    shapes = [coords.geometry(n) for coords, _, n in along]
+    errors = {"hard_error": distance(hard, truth, shapes), "soft_error": distance(slices.soft, truth, shapes)}
     return replace(slices, columns={**slices.columns, "truth": truth, **errors})
 
 
-def distance(estimate: Float, truth: Float) -> Float:
-    """Return the Euclidean distance of points, (a, m) each, (m,)."""
+def distance(estimate: Float, truth: Float, shapes: Sequence[Geometry]) -> Float:
+    """Return the Euclidean distance of points, (a, m) each, (m,), on circles by the shorter way."""
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(estimate - truth)
-        away: Float = apart[0] if len(apart) == 1 else np.sqrt((apart**2).sum(axis=0))
-        return away
+        apart = [shape.apart(row) for shape, row in zip(shapes, estimate - truth, strict=True)]
+        return apart[0] if len(apart) == 1 else np.sqrt(np.square(apart).sum(axis=0))
 
 
 class Evaluator(Summary):

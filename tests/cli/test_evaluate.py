@@ -117,6 +117,23 @@ def test_errors_are_in_coordinate_units(inside: Inside) -> None:
     assert_said(found["estimates"][0], summed_up(abs(np.linspace(-1, 1, 9)[hard]), 4, [1, 2, 4]))
 
 
+def test_angles_lie_apart_by_the_shorter_way(inside: Inside) -> None:
+    random = np.random.default_rng(5)
+    x, truth = random.normal(size=(40, 12, 4)), random.uniform(-20, 380, size=(40, 2))
+    truth[:, 1] = 1
+    inside.save("x.npy", x)
+    inside.save("t.npy", truth)
+    inside.save("v.npy", np.arange(0, 360, 30))
+    given = ("--axis", "1,2", "--beta", "3", "--coords", "circular,index", "--values", "v.npy,0:4:1", "--period", "360")
+    done = inside("evaluate", "x.npy", *given, "--truth", "t.npy", "--format", "json")
+    p = np.exp(3 * (x - x.max((1, 2), keepdims=True)))
+    p /= p.sum((1, 2), keepdims=True)
+    angle = np.rad2deg(np.angle((p.sum(2) * np.exp(1j * np.deg2rad(np.arange(0, 360, 30)))).sum(1)))
+    apart = np.abs((angle - truth[:, 0] + 180) % 360 - 180)
+    errors = np.hypot(apart, (p.sum(1) * np.arange(4)).sum(1) - 1)
+    assert_said(document(done)["estimates"][1], summed_up(errors, 40, [1, 2, 4]))
+
+
 def test_rows_with_names(inside: Inside) -> None:
     inside.write("x.csv", "image,cat,dog,fox\nn1,5,0,0\nn2,0,5,0\nn3,0,5,0\n")
     inside.write("t.csv", "image,class\nn1,0\nn2,1\nn3,2\n")
