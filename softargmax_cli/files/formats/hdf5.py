@@ -16,7 +16,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, naming, parameter
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.members import MOST, chosen, damaged, shown, unapplied
+from softargmax_cli.files.members import MOST, chosen, damaged, described, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
@@ -26,7 +26,7 @@ CACHE = 32 << 20
 """Bytes of chunks that h5py keeps decoded."""
 MOST_OBJECTS = 10_000
 """Groups and datasets that are looked at for a list of names."""
-OF_MATLAB = (b"#refs#", b"#subsystem#")
+OF_MATLAB = ("#refs#", "#subsystem#")
 """Groups in which MATLAB keeps parts of its cells and objects."""
 GZIP = 1
 """The number of the filter that HDF5 itself calls deflate."""
@@ -74,11 +74,8 @@ def _opened(stream: BinaryIO, name: str) -> Any:
     path, never = getattr(stream, "name", None), f"{name}: its writer has not closed it"
     remedy = "close it there; if that program has died, try a copy of the file: h5clear -s COPY"
     with damaged(name, "HDF5", *ERRORS):
-        if (
-            isinstance(path, str)
-            and os.path.exists(path)
-            and os.path.samestat(os.stat(path), os.fstat(stream.fileno()))
-        ):
+        opened = os.fstat(stream.fileno())
+        if isinstance(path, str) and os.path.exists(path) and os.path.samestat(os.stat(path), opened):
             try:
                 return h5py.File(path, "r", rdcc_nbytes=CACHE)
             except OSError as error:
@@ -112,33 +109,20 @@ def _node(file: Any, name: str, path: str) -> Any:
 
     node, parts = file, path.split("/")
     for number, part in enumerate(parts):
-        try:
-            stored = part.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
+        if not isinstance(node, h5py.Group) or part in ("", ".", "..") or not part.isprintable():
             return None
-        if not isinstance(node, h5py.Group) or stored in (b"", b".", b"..") or b"\0" in stored:
+        link = node.get(part, getlink=True)
+        if link is None:
             return None
-        links = node.id.links
-        if not links.exists(stored):
-            return None
-        kind = links.get_info(stored).type
-        if kind != h5py.h5l.TYPE_HARD:
-            known = kind in (h5py.h5l.TYPE_SOFT, h5py.h5l.TYPE_EXTERNAL)
-            link = f"{name}: {shown('/'.join(parts[: number + 1]))}"
-            raise _not_followed(link, links.get_val(stored) if known else b"")
-        node = node[stored]
+        if not isinstance(link, h5py.HardLink):
+            where = f" to {shown(link.path)}" if hasattr(link, "path") else ""
+            remedy = f"name the array itself with {parameter('key')}"
+            if isinstance(link, h5py.ExternalLink):
+                where, remedy = f"{where} in another file, {shown(link.filename)}", f"give that file, and {remedy}"
+            what = f"{name}: {shown('/'.join(parts[: number + 1]))} is a link{where}, and links are not followed"
+            raise OptionError(what, remedy)
+        node = node[part]
     return node
-
-
-def _not_followed(link: str, leads: Any) -> OptionError:
-    """Say that a link is not followed, and where it leads: to a path, or to a file and a path in it."""
-    remedy = f"name the array itself with {parameter('key')}"
-    if isinstance(leads, bytes):
-        where = f" to {shown(_text(leads))}" if leads else ""
-    else:
-        other, path = map(_text, leads)
-        where, remedy = f" to {shown(path)} in another file, {shown(other)}", f"give that file, and {remedy}"
-    return OptionError(f"{link} is a link{where}, and links are not followed", remedy)
 
 
 def _places(file: Any) -> Iterator[tuple[str, Place | None]]:
@@ -148,16 +132,16 @@ def _places(file: Any) -> Iterator[tuple[str, Place | None]]:
     looked, seen, waiting = 0, set(), deque([("", file)])
     while waiting:
         path, group = waiting.popleft()
-        for stored in group.id:
+        for name in group:
             looked += 1
             if looked > MOST_OBJECTS:
                 return
-            key, node = f"{path}{_text(stored)}", None
+            key, node = f"{path}{name}", None
             with suppress(*ERRORS):
-                if group.id.links.get_info(stored).type == h5py.h5l.TYPE_HARD:
-                    node = group[stored]
+                if isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    node = group[name]
                     address = h5py.h5g.get_objinfo(node.id, b".").objno
-                    if address in seen or stored in OF_MATLAB:  # groups may even contain each other
+                    if address in seen or name in OF_MATLAB:  # groups may even contain each other
                         continue
                     seen.add(address)
             if isinstance(node, h5py.Group):
@@ -183,22 +167,14 @@ def _fields(dtype: np.dtype[Any]) -> list[tuple[str, ...]]:
     return paths
 
 
-def _text(stored: bytes) -> str:
-    """Decode a name, with bytes that are no UTF-8 as Python carries those of file names."""
-    return stored.decode("utf-8", "surrogateescape")
-
-
 def _member(key: str, place: Place | None) -> Member:
     """Describe a dataset, or say why it cannot be read."""
     if place is None:
         return Member(key, None, "", "a link, or damaged")
     try:
-        dtype, shape = _checked(*place)
-    except InputError as error:
-        return Member(key, None, "", error.what)
+        return described(key, lambda key: _checked(*place)[::-1])
     except ERRORS:
         return Member(key, None, "", "damaged")
-    return Member(key, shape, str(dtype))
 
 
 def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[np.dtype[Any], tuple[int, ...]]:

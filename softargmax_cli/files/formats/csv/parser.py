@@ -55,7 +55,8 @@ class FrameParser:
         # Line ends inside quotes make these counts differ, but those are rare enough to be read slowly.
         lines = piece.lines if plain is data else plain.count(b"\n") + 1
         if frame is None or frame.height != lines or self._lacks(frame, plain):
-            return None
+            bare = self._without_blanks(plain)
+            return None if bare == plain else self.parse(Piece(bare, piece.line, bare.count(b"\n") + 1, 0), buffer)
         if any(frame[self._names[at]].null_count() < frame.height for at in self._layout.idle):
             return None
         values = buffer.array((len(self._numbers), frame.height), "f8")
@@ -75,13 +76,16 @@ class FrameParser:
         if b'"' in data and (comments or self._delimiter == b" " or not self._quotes_whole_cells(data)):
             return None  # at a lone quote polars may panic
         if comments:
-            data = self._comments.sub(b"", data)
-        blank = comments or b"\n\n" in data or b"\n\r\n" in data
-        if blank and len(self._names) > 1 and b'"' not in data:
-            data = _BLANK.sub(b"", data + b"\n")[:-1].rstrip(b"\r\n")
+            data = self._without_blanks(self._comments.sub(b"", data))
         if self._delimiter == b" " and (data[:1] == b" " or data[-1:] == b" " or any(run in data for run in _RUNS)):
             data = re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", data))
         return data
+
+    def _without_blanks(self, data: bytes) -> bytes:
+        """Leave out blank lines, where they are no records of one empty cell, nor parts of a cell."""
+        if len(self._names) == 1 or b'"' in data:
+            return data
+        return _BLANK.sub(b"", data + b"\n")[:-1].rstrip(b"\r\n")
 
     def _quotes_whole_cells(self, data: bytes) -> bool:
         """Tell whether each quote begins a cell or ends one, or stands beside another inside."""

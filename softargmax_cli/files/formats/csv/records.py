@@ -131,7 +131,7 @@ class Records:
             kept -= kept % step
         if kept < lines:
             cut = trimmed(held, int(ends[kept - 1]))
-            if cut and held.count(b'"', 0, cut) % 2 == 0:  # see `border`
+            if cut and (b'"' not in held or held.count(b'"', 0, cut) % 2 == 0):  # see `border`
                 end, lines = cut, 1 + int(np.searchsorted(ends, cut))
         piece = Piece(held[:end], self.line, lines, self.offset)
         self._drop(held.find(b"\n", end) + 1 or len(held), lines)
@@ -150,7 +150,7 @@ class Records:
         border = len(held) if self.ended else held.rfind(b"\n") + 1
         # Quotes come in pairs, whether they enclose a cell or stand for one inside it, so an odd count means that
         # the border is inside a cell, or that a cell holds a lone quote; only then is a slower look needed.
-        if held.count(b'"', 0, border) % 2 == 0:
+        if b'"' not in held or held.count(b'"', 0, border) % 2 == 0:  # to look for one is quicker than to count
             return border
         border = previous = 0
         for cell in quoted(delimiter).finditer(held):
