@@ -39,8 +39,8 @@ def softargmax(
     kind: Literal["scores", "probs", "cost"] = "scores",
     coords: Coords = "index",
     values: Any = None,
-    period: float | Sequence[float] | None = None,
     window: int | None = None,
+    period: float | Sequence[float] | None = None,
 ) -> Any:
     """Return the mean coordinate along one axis, or several as one, with weights p = softmax(β·x): Σ cᵢ pᵢ.
 

@@ -213,7 +213,9 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
         check = Check(distance, Allowance(*criterion.allow), rows)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)
         for slices in reduction:
-            check.add(slices if stored is None else compared(slices, stored(len(slices), slices.ids)))
+            if stored is not None:
+                slices = compared(slices, stored(len(slices), slices.ids), reduction.problem.geometries)
+            check.add(slices)
             if criterion.fail_fast and check.settled(total):
                 return check.verdict(total, stopped=True)
         if stored is not None:

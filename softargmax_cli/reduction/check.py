@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.moments import Geometry, Line
 from softargmax_cli.reduction.result import Slices
 
 Float = npt.NDArray[np.float64]
@@ -16,11 +17,16 @@ Distance = Callable[[Slices], tuple[Float, npt.NDArray[np.bool_]]]
 """How far each slice is off, (m,), NaN where that cannot be said, and which of them fail."""
 
 
-def compared(slices: Slices, expected: Float) -> Slices:
-    """Put `expected`, shape (a, m), and soft − expected beside slices; 0 where both are NaN, or the same infinity."""
+def compared(slices: Slices, expected: Float, shapes: Sequence[Geometry] | None = None) -> Slices:
+    """Put `expected`, shape (a, m), and soft − expected beside slices; 0 where both are NaN, or the same infinity.
+
+    shapes: what the coordinates of each axis lie on; a line if not told.
+    """
     with np.errstate(invalid="ignore"):
+        pairs = zip(shapes or [Line()] * len(expected), slices.soft - expected, strict=True)
+        apart = np.array([shape.shorter(row) for shape, row in pairs])
         same = (np.isnan(slices.soft) & np.isnan(expected)) | (slices.soft == expected)
-        difference = np.where(same, 0.0, slices.soft - expected)
+        difference = np.where(same, 0.0, apart)
     return replace(slices, columns={**slices.columns, "expected": expected, "difference": difference})
 
 

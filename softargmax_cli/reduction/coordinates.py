@@ -51,6 +51,10 @@ class Coordinates(ABC):
             return self.at(index, length) - self.at(origin, length)
         return (index - origin).astype(np.float64)
 
+    def doubled(self, length: int) -> Coordinates:
+        """Return coordinates of half the period, where there is one: those of twice the angle."""
+        return self
+
     @property
     def indices(self) -> Coordinates:
         """The coordinates by which hard and soft agree: those of indices, on a line or a circle as these are."""
@@ -143,6 +147,9 @@ class Circular(Coordinates):
 
     def geometry(self, length: int) -> Geometry:
         return Circle(length if self.period is None else self.period)
+
+    def doubled(self, length: int) -> Coordinates:
+        return Circular(self.values, (self.period or length) / 2)
 
     @property
     def indices(self) -> Coordinates:

@@ -54,8 +54,8 @@ class Geometry(ABC):
         """Return coordinates as they are written."""
 
     @abstractmethod
-    def apart(self, difference: Float) -> Float:
-        """Return how far coordinates lie apart, by the shorter way, from the difference of their numbers."""
+    def shorter(self, difference: Float) -> Float:
+        """Return the difference of coordinates by the shorter way, from that of their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Line(Geometry):
     def wrapped(self, coordinate: Float) -> Float:
         return coordinate
 
-    def apart(self, difference: Float) -> Float:
-        return np.abs(difference)
+    def shorter(self, difference: Float) -> Float:
+        return difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Circle(Geometry):
 
     def moved(self, first: Float, second: Float | None, mass: Float, by: Float) -> tuple[Float, Float | None]:
         assert second is not None
-        half = (by - self.period * np.rint(by / self.period)) * (math.pi / self.period)
+        half = self.shorter(by) * (math.pi / self.period)
         sine, versine = np.sin(2 * half), 2 * np.sin(half) ** 2
         along = mass - second  # Σ w cos θ
         return first + along * sine - first * versine, second + along * versine + first * sine
@@ -135,8 +135,8 @@ class Circle(Geometry):
         inside: Float = np.mod(coordinate, self.period)
         return np.where(inside >= self.period, 0.0, inside)  # the remainder of what is just below 0 may be the period
 
-    def apart(self, difference: Float) -> Float:
-        return np.abs(difference - self.period * np.rint(difference / self.period))
+    def shorter(self, difference: Float) -> Float:
+        return difference - self.period * np.rint(difference / self.period)
 
     @property
     def _radian(self) -> float:

@@ -255,10 +255,13 @@ class Problem:
     @property
     def periods(self) -> tuple[float | None, ...]:
         """The period along each of `axes` that goes round; None along others."""
-        return tuple(
-            circle.period if isinstance(circle := along.geometry(self.shape[axis] or 0), Circle) else None
-            for along, axis in zip(self.coordinates, self.axes, strict=True)
-        )
+        return tuple(shape.period if isinstance(shape, Circle) else None for shape in self.geometries)
+
+    @property
+    def geometries(self) -> tuple[Geometry, ...]:
+        """What the coordinates along each of `axes` lie on."""
+        pairs = zip(self.coordinates, self.axes, strict=True)
+        return tuple(along.geometry(self.shape[axis] or 0) for along, axis in pairs)
 
     @property
     def rounds(self) -> tuple[int | None, ...]:

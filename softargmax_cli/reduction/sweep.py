@@ -64,7 +64,7 @@ class _Tally:
 
 def needs_of(betas: Sequence[float], *, full: bool) -> Needs:
     """Tell what a `sweep` over these β asks of memory and of its input."""
-    return replace(REDUCTION, states=len(_measured(betas, full)))
+    return replace(REDUCTION, states=len(betas) * (2 if full else 1))
 
 
 def sweep(
@@ -84,50 +84,66 @@ def sweep(
     full: whether spread and gradient are wanted beside the offset; tolerance: of a check whose failures are counted.
     Else as `engine.reduce`, with `needs_of`.
     """
-    measured = _measured(betas, full)
     fields = frozenset({"offset", "spread"} if full else {"offset"})
-    problems = [replace(problem, beta=beta, fields=fields) for beta in measured]
-    tallies = {beta: _Tally() for beta in betas}
+    problems = [replace(problem, beta=beta, fields=fields) for beta in betas]
+    if full:
+        problems += [replace(squared(problem), beta=2 * beta, fields=fields) for beta in betas]
+    tallies = [_Tally() for _ in betas]
     for answers in reduce_several(source, problems, runtime, memory=memory, advance=advance, note=note, ordered=False):
-        at = dict(zip(measured, answers, strict=True))
-        for beta, tally in tallies.items():
-            tally.summary.add(at[beta])
+        for k, (beta, tally) in enumerate(zip(betas, tallies, strict=True)):
+            tally.summary.add(answers[k])
             if tolerance is not None:
-                tally.outside += int(np.count_nonzero(within(tolerance)(at[beta])[1]))
+                tally.outside += int(np.count_nonzero(within(tolerance)(answers[k])[1]))
             if full:
-                tally.spread += float(np.nansum(at[beta].spread))
-                tally.gradient_norm += float(np.nansum(gradient_norm(beta, at[beta], at[2 * beta])))
-    total = next(iter(tallies.values())).summary
-    defined = (total.slices - total.undefined) if full else 0
-    yield Swept(
-        [
+                tally.spread += float(np.nansum(answers[k].spread))
+                norm = gradient_norm(problem, beta, answers[k], answers[len(betas) + k])
+                tally.gradient_norm += float(np.nansum(norm))
+    found = []
+    for beta, tally in zip(betas, tallies, strict=True):
+        summary = tally.summary
+        defined = summary.slices - summary.undefined if full else 0
+        found.append(
             AtBeta(
                 beta,
-                (tally := tallies[beta]).summary.max_abs_offset,
-                tally.summary.mean_abs_offset,
-                tally.summary.agreement,
+                summary.max_abs_offset,
+                summary.mean_abs_offset,
+                summary.agreement,
                 tally.spread / (defined * len(problem.axes)) if defined else math.nan,
                 tally.gradient_norm / defined if defined else math.nan,
             )
-            for beta in betas
-        ],
-        total.slices,
-        total.undefined,
-        [] if tolerance is None else [tallies[beta].outside for beta in betas],
-    )
+        )
+    total = tallies[0].summary
+    outside = [] if tolerance is None else [tally.outside for tally in tallies]
+    yield Swept(found, total.slices, total.undefined, outside)
 
 
-def _measured(betas: Sequence[float], full: bool) -> list[float]:
-    """Return all β at which slices are reduced: the gradient at one also needs those at twice it."""
-    return sorted({*betas, *(2 * beta for beta in betas if full)})
+def squared(problem: Problem) -> Problem:
+    """Return what is to be reduced at 2β for the gradients at β: on a circle the second moments of the sine."""
+    pairs = zip(problem.coordinates, problem.axes, strict=True)
+    return replace(problem, coordinates=tuple(along.doubled(problem.shape[axis] or 0) for along, axis in pairs))
 
 
-def gradient_norm(beta: float, slices: Slices, squared: Slices) -> Float:
-    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and at 2β.
+def gradient_norm(problem: Problem, beta: float, slices: Slices, twice: Slices) -> Float:
+    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and those of the `squared` problem at 2β.
 
     ∂soft/∂xᵢ = β pᵢ (cᵢ − soft). The weights at 2β are the squares of those at β, relative to the maximum, whose sums
     are 1/peak; so Σ pᵢ² (cᵢ − soft)² is peak² times the mean of (cᵢ − soft)² at 2β, over the peak there.
     """
-    apart = squared.offset - slices.offset
-    norm: Float = beta * slices.peak * np.sqrt((squared.spread**2 + apart**2).sum(axis=0) / squared.peak)
+    rows = zip(problem.periods, slices.offset, slices.spread, twice.offset, twice.spread, strict=True)
+    squares = sum(_mean_square(*row) for row in rows)
+    norm: Float = beta * slices.peak * np.sqrt(squares / twice.peak)
     return norm
+
+
+def _mean_square(period: float | None, mean: Float, spread: Float, of_twice: Float, spread_of_twice: Float) -> Float:
+    """Return the mean square of the distance from `mean`, (m,), or on a circle of (sin θ) period / 2πR.
+
+    There `of_twice` are those of 2θ, and mean sin² θ is half of 1 − the mean of cos 2θ.
+    """
+    if period is None:
+        return spread_of_twice**2 + (of_twice - mean) ** 2
+    radian = period / (2 * math.pi)
+    lost, angle = (2 * spread_of_twice / radian) ** 2 / 2, 2 * (of_twice - mean) / radian
+    sines: Float = (-np.expm1(-lost) + np.exp(-lost) * 2 * np.sin(angle / 2) ** 2) / 2
+    sines = np.where(np.isnan(of_twice) & ~np.isnan(mean), 0.5, sines)
+    return sines * radian**2 * np.exp((spread / radian) ** 2)

@@ -72,7 +72,7 @@ def compared_with_truth(slices: Slices, truth: Float, problem: Problem, lengths:
 def distance(estimate: Float, truth: Float, shapes: Sequence[Geometry]) -> Float:
     """Return the Euclidean distance of points, (a, m) each, (m,), on circles by the shorter way."""
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = [shape.apart(row) for shape, row in zip(shapes, estimate - truth, strict=True)]
+        apart = [np.abs(shape.shorter(row)) for shape, row in zip(shapes, estimate - truth, strict=True)]
         return apart[0] if len(apart) == 1 else np.sqrt(np.square(apart).sum(axis=0))
 
 

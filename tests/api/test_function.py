@@ -224,7 +224,7 @@ def test_single_precision_of_slices_of_4096(mode: str, scores: str, shape: tuple
 
 def test_the_signature_is_the_documented_one() -> None:
     parameters = inspect.signature(softargmax).parameters
-    assert list(parameters) == ["x", "beta", "axis", "temperature", "kind", "coords", "values", "window"]
+    assert list(parameters) == ["x", "beta", "axis", "temperature", "kind", "coords", "values", "window", "period"]
     assert (parameters["beta"].default, parameters["axis"].default) == (None, -1)
     assert parameters["kind"].kind is inspect.Parameter.KEYWORD_ONLY
     assert "(…, n, …) → (…)" in (softargmax.__doc__ or "")
