@@ -92,7 +92,8 @@ def read_excerpt(source: Readable, problem: Problem, numbers: Sequence[int]) -> 
         low, high = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
         lows.append(low)
         highs.append(high)
-    return Excerpt(np.concatenate(lows), np.concatenate(highs), tuple(edges))
+    count = len(numbers)
+    return Excerpt(np.concatenate(lows)[:count], np.concatenate(highs)[:count], tuple(edges))
 
 
 def _head(source: Readable, problem: Problem, count: int) -> Array | None:
@@ -143,29 +144,17 @@ def _thinned(scores: Array, widths: Sequence[int]) -> tuple[Float, Float]:
 
 
 def boxes(lengths: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Yield boxes (start, stop) that hold the positions of these numbers in their order; at least one box."""
-    if [*numbers] == [*range(len(numbers))]:
-        yield from first_boxes(lengths, len(numbers))
-        return
-    for number in numbers:
-        start = tuple(map(int, np.unravel_index(number, lengths))) if lengths else ()
-        yield start, tuple(k + 1 for k in start)
+    """Yield boxes (start, stop) that hold the positions of these numbers in their order; at least one box.
 
-
-def first_boxes(lengths: Sequence[int | None], count: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The first `count` positions of axes of `lengths`, in row-major order, as boxes (start, stop); at least one box.
-
-    The first length may be unknown. Where there is no axis, there is one position.
+    The first positions share a box, which may hold some more behind them.
     """
-    if not lengths:
-        yield (), ()
+    if [*numbers] != [*range(len(numbers))]:
+        for number in numbers:
+            start = tuple(map(int, np.unravel_index(number, lengths)))
+            yield start, tuple(k + 1 for k in start)
         return
-    rest_of_shape = [length or 0 for length in lengths[1:]]
-    whole, rest = divmod(count, max(1, math.prod(rest_of_shape)))
-    if lengths[0] is not None and whole >= lengths[0]:
-        whole, rest = lengths[0], 0
-    if whole or not rest:
-        yield (0,) * len(lengths), (whole, *rest_of_shape)
-    if rest:
-        for start, stop in first_boxes(lengths[1:], rest):
-            yield (whole, *start), (whole + 1, *stop)
+    stop, room = [], len(numbers)
+    for length in reversed(lengths):
+        stop.append(min(length, room))
+        room = -(-room // max(1, length))
+    yield (0,) * len(lengths), tuple(reversed(stop))

@@ -1,0 +1,22 @@
+"""Blocks so small that small arrays have many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from softargmax_cli.reduction import budget, stream
+
+
+@pytest.fixture
+def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Set the size of a block, in bytes."""
+    return lambda nbytes: monkeypatch.setattr(budget, "BLOCK", nbytes)
+
+
+@pytest.fixture
+def all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have XLA compile whatever can be."""
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(stream, "FIRST_COMPILED", 0)
