@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -251,12 +251,12 @@ class TestSeveralAxes:
     def test_what_stays_keeps_its_shape(self) -> None:
         x = np.random.default_rng(1).normal(size=(2, 3, 4, 5))
         found = softargmax(x, (3, 1), beta=1.0)
-        for field in fields(Answer):
-            assert getattr(found, field.name).shape == ((2, 2, 4) if field.name in PER_AXIS else (2, 4))
+        for name in FIELDS:
+            assert getattr(found, name).shape == ((2, 2, 4) if name in PER_AXIS else (2, 4))
         for i, j in np.ndindex(2, 4):
             one = softargmax(x[i, :, j, :], (1, 0), beta=1.0)
-            for field in fields(Answer):
-                got, want = getattr(found, field.name)[..., i, j], getattr(one, field.name)
+            for name in FIELDS:
+                got, want = getattr(found, name)[..., i, j], getattr(one, name)
                 np.testing.assert_allclose(got, want, rtol=1e-15)
         assert found.flat().soft.tolist() == found.soft.reshape(2, 8).tolist()
         assert found.flat().peak.tolist() == found.peak.ravel().tolist()
@@ -386,7 +386,7 @@ class TestAssertAnswers:
     def test_anything_else_does_not(self, field: str, change: Callable[[Array], Array]) -> None:
         flat = self.WANT.flat()
         wrong = replace(flat, **{field: change(getattr(flat, field))})
-        with pytest.raises(AssertionError):
+        with pytest.raises((AssertionError, ValueError)):
             assert_answers(wrong, self.WANT, single=True)
 
     def test_the_bound_follows_the_scale(self) -> None:

@@ -52,6 +52,7 @@ def test_the_committed_file_is_the_one_made(made: Path, name: str) -> None:
         assert committed.tobytes() == again.tobytes()
 
 
+@pytest.mark.slow
 def test_check_accepts_the_files_made_and_names_the_one_that_differs(made: Path, tmp_path: Path) -> None:
     for file in made.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

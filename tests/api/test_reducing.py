@@ -218,6 +218,7 @@ def test_what_may_be_a_mistake_is_a_warning() -> None:
         reduce(weights, kind="probs")
 
 
+@pytest.mark.slow
 @NATIVE
 def test_little_memory() -> None:
     x = scores(2, 1_000_000)

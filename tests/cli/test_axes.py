@@ -102,6 +102,7 @@ def test_all_axes_are_one_slice(folder: Inside) -> None:
     assert header.startswith("hard_0,hard_1,hard_2,soft_0,soft_1,soft_2,offset_0,")
 
 
+@pytest.mark.slow
 def test_two_axes_through_pipes_and_into_files(folder: Inside) -> None:
     for name, format in itertools.product(["x.npy", "fortran.npy"], ["npz", "csv"]):
         given = ["--axis", "2,0", "--beta", str(BETA), "--format", format]
@@ -145,6 +146,7 @@ def test_an_axis_of_no_length_among_several(inside: Inside) -> None:
     assert what == "none.npy: axis 1 has length 0 (shape (4, 0, 5)), so there is no maximum along it"
 
 
+@pytest.mark.slow
 def test_both_axes_of_a_csv(inside: Inside) -> None:
     inside.write("s.csv", "name,left,middle,right\nr0,1,5,2\nr1,4,3,2.5\nr2,3,1,5\nr3,0,0,0\n")
     x = np.array([[1, 5, 2], [4, 3, 2.5], [3, 1, 5], [0, 0, 0]])
@@ -165,6 +167,7 @@ def test_both_axes_of_a_csv(inside: Inside) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_names_go_with_the_slices_that_stay(inside: Inside) -> None:
     x = np.array([[1, 5, 2], [4, 3, 2.5], [3, 1, 5], [0, 0, 0]])
     inside.write("s.csv", "name,left,middle,right\nr0,1,5,2\nr1,4,3,2.5\nr2,3,1,5\nr3,0,0,0\n")

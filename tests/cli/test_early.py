@@ -45,6 +45,7 @@ def test_an_interrupt_while_the_program_loads_says_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
     ignoring = EARLY.replace("class Finder", "signal.signal(signal.SIGINT, signal.SIG_IGN)\nclass Finder")

@@ -113,6 +113,7 @@ def long_gradient(x: Array, beta: float, window: int | None) -> Array:
     return slope
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [None, 50])
 def test_a_slice_of_many_blocks(inside: Inside, window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its best scores come at the end; through a pipe, it is copied."""

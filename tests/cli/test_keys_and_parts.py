@@ -141,6 +141,7 @@ def test_a_wrong_name_and_none(inside: Inside) -> None:
         )
 
 
+@pytest.mark.slow
 def test_hostile_names_of_members(inside: Inside) -> None:
     """They are text: never a path, never markup, never an escape."""
     names = ["../../evil", "/etc/passwd", "\x1b[31mred", "[bold]x", "a b", "'quoted'"]

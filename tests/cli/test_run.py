@@ -427,6 +427,7 @@ def test_notes_go_to_stderr_unless_quiet(inside: Inside) -> None:
     assert noted.raw == quiet.raw
 
 
+@pytest.mark.slow
 def test_memory_does_not_change_what_is_found(inside: Inside) -> None:
     x = np.random.default_rng(10).normal(size=(700, 1100)).astype("f4")
     inside.save("x.npy", x, "float32")

@@ -229,6 +229,7 @@ def test_a_terminal_adds_colour_and_nothing_else(softargmax: Softargmax) -> None
     assert [line.rstrip() for line in plain.splitlines()] == _lines(piped)
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_no_escape_codes(inside: Inside, softargmax: Softargmax) -> None:
     plain = inside(*SHOW_SCORES)
     assert (plain.code, plain.err) == (0, "")

@@ -17,6 +17,8 @@ from oracle import softargmax as oracle
 
 from softargmax_cli.reduction import budget
 
+pytestmark = pytest.mark.slow
+
 Array = npt.NDArray[Any]
 
 LENGTH = 50_000
@@ -77,7 +79,6 @@ def test_two_axes_with_a_long_slice(inside: Inside) -> None:
     assert_answered(done, "json", want, single=True, scale=[70.0**2, 2])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "radius"), [("scores", 0), ("cost", 3), ("probs", BLOCK), ("cost", 10**30)])
 def test_maxima_where_blocks_meet(inside: Inside, kind: str, radius: int) -> None:
     """Halves alike in size, so that a window lies in one block, across two, or over all of the slice."""

@@ -89,6 +89,7 @@ def save_files(folder: Path) -> dict[str, bytes]:
     return contents
 
 
+@pytest.mark.slow
 def test_what_is_suggested_runs(inside: Inside) -> None:
     for name, content in save_files(inside.folder).items():
         inside.write(name, content)

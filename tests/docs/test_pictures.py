@@ -12,11 +12,8 @@ from make_pictures import (
     AT_BETA,
     DEFAULT,
     FOLDER,
-    MAPS,
-    WINDOWED,
     Slices,
     answers,
-    main,
     pictures,
     plotted,
     trade,
@@ -85,24 +82,3 @@ def test_the_gradient_is_the_slope_of_soft(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("make_pictures.HEATMAPS", scores)
     ((_, gradient),) = trade(5)
     assert gradient == pytest.approx(np.linalg.norm(slopes), rel=1e-6)
-
-
-def test_a_stale_picture_is_found_and_drawn_again(
-    known: dict[str, Slices], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", ["make_pictures.py", *arguments])
-        return main()
-
-    monkeypatch.setattr("make_pictures.FOLDER", tmp_path)
-    monkeypatch.setattr("make_pictures.answers", lambda: known)
-    monkeypatch.setattr("make_pictures.plotted", lambda file: None)
-    assert run("--check") == 1
-    assert list(tmp_path.iterdir()) == []
-    assert run() == 0
-    assert run("--check") == 0
-    capsys.readouterr()
-    monkeypatch.setattr("make_pictures.answers", lambda: {**known, WINDOWED: known[MAPS]})
-    assert run("--check") == 1
-    assert capsys.readouterr().err.startswith("samples/modes.svg: out of date; run ")
-    assert (tmp_path / "modes.svg").read_text(encoding="utf-8") == pictures(known)["modes.svg"]

@@ -343,6 +343,7 @@ def test_terminals_without_colour(variable: tuple[str, str], monkeypatch: pytest
     assert printed([MIXED], run, (4, 20), color=True) == printed([MIXED], run, (4, 20))
 
 
+@pytest.mark.slow
 def test_long_tables_have_one_width() -> None:
     numbers = [str(k) for k in range(2 * STYLED)]
     file = io.StringIO()

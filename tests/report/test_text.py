@@ -6,7 +6,7 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softargmax_cli.report.text import FULL, PLAIN, legible, printable, signs_of
@@ -32,6 +32,7 @@ def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
+@settings(max_examples=30)
 @given(st.text(st.characters(exclude_categories=())))
 def test_nothing_controls(text: str) -> None:
     shown = printable(text)
@@ -41,6 +42,7 @@ def test_nothing_controls(text: str) -> None:
     assert printable(shown) == shown
 
 
+@settings(max_examples=30)
 @given(st.text(st.characters(exclude_categories=())), st.sampled_from(["ascii", "latin-1", "utf-8"]))
 def test_legible_encodes(text: str, encoding: str) -> None:
     legible(text, io.TextIOWrapper(io.BytesIO(), encoding=encoding)).encode(encoding)

@@ -232,6 +232,7 @@ class TestStandardError:
         assert loading_threads() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 def test_a_fresh_process_says_nothing_and_imports_no_tensorflow() -> None:
     code = (

@@ -223,6 +223,7 @@ class TestNothingIsLost:
         assert self.grown(turn, 200) < 10 << 20  # one graph a turn would be 20 MB
 
 
+@pytest.mark.slow
 def test_loading_leaves_pythons_own_libraries_alone() -> None:
     """TensorFlow bundles BoringSSL, whose symbols must not stand before OpenSSL's."""
     code = (
