@@ -59,13 +59,13 @@ Shell = Literal["bash", "zsh", "fish", "powershell", "pwsh"]
 def softargmax(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", "-V", help="Show the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Shows the version.", callback=_version, is_eager=True)
     ] = False,
     install_completion: Annotated[
         Shell | None,
         typer.Option(
             metavar="SHELL",
-            help="Teach a shell the commands, options and formats: bash, zsh, fish, powershell or pwsh.",
+            help="Teaches bash, zsh, fish, powershell or pwsh the commands.",
             callback=install_callback,
             is_eager=True,
             show_default=False,
@@ -75,14 +75,23 @@ def softargmax(
         Shell | None,
         typer.Option(
             metavar="SHELL",
-            help="Print what that would install.",
+            help="Prints what that would install.",
             callback=show_callback,
             is_eager=True,
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Soft and hard argmax of array files, and how far to trust the difference."""
+    """Soft and hard argmax of array files, and how far to trust the difference.
+
+    \b
+    softargmax run scores.npy --beta 100          shows hard and soft side by side
+    softargmax check scores.npy --tol 0.05        fails where they differ more
+    softargmax sweep scores.npy --tol 0.05        names the smallest β that serves
+    softargmax evaluate scores.npy --truth t.csv  measures both against the truth
+    softargmax inspect scores.npy                 says what is in a file
+    softargmax guide beta                         explains a topic
+    """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from softargmax_cli.cli import options
+from softargmax_cli.cli.arguments import allowance, inverse_temperature, tolerance
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError
 
@@ -30,71 +29,32 @@ NOT_CLOSE = 1
 
 Tolerance = Annotated[
     float | None,
-    typer.Option(
-        "--tol",
-        min=0,
-        callback=options.tolerance,
-        help="How far soft may lie from hard, in the unit of soft. Default: 0.01.",
-        show_default=False,
-        rich_help_panel=CHECK,
-    ),
+    options.option(CHECK, "Limits |soft - hard|. Default: 0.01.", "--tol", metavar="T", min=0, callback=tolerance),
 ]
-Allow = Annotated[
-    str,
-    typer.Option(metavar="N|P%", help="How many slices may fail, or how many in a hundred.", rich_help_panel=CHECK),
-]
+Allow = Annotated[str, options.option(CHECK, "Lets N slices fail, or P percent. Default: 0.", metavar="N|P%")]
 Expect = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Compare soft with this result instead, in any format that run writes.",
-        show_default=False,
-        rich_help_panel=CHECK,
-    ),
+    str | None, options.option(CHECK, "Compares soft with a result that run wrote, instead.", metavar="FILE")
 ]
 Atol = Annotated[
     float | None,
-    typer.Option(
-        min=0,
-        callback=options.tolerance,
-        help="Allow this absolute difference from --expect. Default: 1e-06.",
-        show_default=False,
-        rich_help_panel=CHECK,
+    options.option(
+        CHECK, "Limits the difference from --expect. Default: 1e-06.", metavar="A", min=0, callback=tolerance
     ),
 ]
 Rtol = Annotated[
     float | None,
-    typer.Option(
-        min=0,
-        callback=options.tolerance,
-        help="Allow this difference relative to --expect, too. Default: 0.",
-        show_default=False,
-        rich_help_panel=CHECK,
-    ),
+    options.option(CHECK, "Limits it relative to --expect. Default: 0.", metavar="R", min=0, callback=tolerance),
 ]
-FailFast = Annotated[
-    bool, typer.Option("--fail-fast", help="Read no further once it has failed.", rich_help_panel=CHECK)
-]
+FailFast = Annotated[bool, options.option(CHECK, "Stops reading once the check has failed.", "--fail-fast")]
 Format = Annotated[
     Literal["table", "json", "github", "junit"],
-    typer.Option(
-        help="A verdict and a table of the worst slices; json; annotations of GitHub Actions; JUnit XML.",
-        rich_help_panel=options.OUTPUT,
-    ),
+    options.option(options.OUTPUT, "Chooses the report: table, json, github or junit.", metavar="FORMAT"),
 ]
 Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Write the report here; the verdict goes to standard error.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
-    ),
+    str | None, options.option(options.OUTPUT, "Writes the report here.", "--output", "-o", metavar="FILE")
 ]
 Rows = Annotated[
-    int, typer.Option(min=0, help="How many of the worst slices; 0 for all.", rich_help_panel=options.OUTPUT)
+    int, options.option(options.OUTPUT, "Limits the worst slices shown; 0 for all. Default: 20.", metavar="N", min=0)
 ]
 
 
@@ -120,17 +80,17 @@ def check(
 ) -> int:
     """Check that soft lies close to hard, or to a result stored earlier: exit code 0 if so, 1 if not.
 
+    \b
     softargmax check scores.npy --tol 0.05 --allow 1%
-
     softargmax check scores.npy --expect soft.npy
-
     softargmax check scores.csv --format junit -o report.xml
+    softargmax guide ci
     """
     from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.cli.verdicts import Criterion, VerdictReport
 
-    asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
-    criterion = Criterion(tol, options.allowance(allow), expect, atol, rtol, fail_fast)
+    asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
+    criterion = Criterion(tol, allowance(allow), expect, atol, rtol, fail_fast)
     _refuse_contradictions(criterion)
     return _check_all(inputs, asked, criterion, VerdictReport(format, output, rows), force=force)
 

@@ -6,23 +6,21 @@ import json
 import sys
 from typing import Annotated, Any, Literal
 
-import typer
-
 from softargmax_cli.cli import options
 from softargmax_cli.cli.messages import FAILED, say_error
 from softargmax_cli.errors import SoftArgmaxError
 from softargmax_cli.tensorflow.choice import Loader
 
 Format = Annotated[
-    Literal["table", "json"], typer.Option(help="Lines for people; json.", rich_help_panel=options.OUTPUT)
+    Literal["table", "json"], options.option(options.OUTPUT, "Chooses table or json. Default: table.", metavar="FORMAT")
 ]
 
 
 def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     """Show what TensorFlow can use here, and what a bug report should say.
 
+    \b
     softargmax devices
-
     softargmax devices --format json | jq .gpu
     """
     notes: list[str] = []

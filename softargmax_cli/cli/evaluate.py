@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from softargmax_cli.cli import options
+from softargmax_cli.cli.arguments import distances, inverse_temperature
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
@@ -24,35 +23,29 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 Truth = Annotated[
     str,
-    typer.Option(
+    options.option(
+        options.TRUTH,
+        "Holds the truth: an array shaped as the results, or a table with a column for each axis.",
         metavar="FILE",
-        help="What is true of each slice: an array of the results' shape, or a table with a column for each axis.",
-        show_default=False,
-        rich_help_panel=options.TRUTH,
     ),
 ]
 Within = Annotated[
     str,
-    typer.Option(
-        metavar="D[,D...]",
-        help="Count the slices whose error is no larger, for each distance.",
-        rich_help_panel=options.TRUTH,
-    ),
+    options.option(options.TRUTH, "Counts the slices whose error is at most D. Default: 1,2,4.", metavar="D[,D...]"),
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        options.OUTPUT,
+        "Writes the errors of each slice: .npy (of soft alone), .npz, .csv, .tsv, .json, .jsonl or .parquet.",
         "--output",
         "-o",
         metavar="FILE",
-        help="Write the errors of each slice here, too: .npy (of soft alone) .npz .csv .tsv .json .jsonl .parquet.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
     ),
 ]
 Format = Annotated[
     Literal["table", "json", "csv", "tsv"],
-    typer.Option(help="What goes to standard output.", rich_help_panel=options.OUTPUT),
+    options.option(options.OUTPUT, "Chooses the format: table, json, csv or tsv. Default: table.", metavar="FORMAT"),
 ]
 
 
@@ -74,18 +67,18 @@ def evaluate(
 ) -> int:
     """Show how far hard and soft lie from what is true: mean, median and largest errors, and how many are near.
 
+    \b
     softargmax evaluate heatmaps.npy --axis -2,-1 --beta 10 --truth keypoints.csv
-
     softargmax evaluate scores.csv --truth classes.csv --within 0.5 --worst 10
-
     softargmax evaluate volume.npy --axis 0 --kind cost --truth disparity.npy -o errors.npz
+    softargmax guide beta
     """
     from softargmax_cli.cli.destinations import spare_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
     from softargmax_cli.files.writers import FORMATS, format_of
 
-    asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
-    limits = options.distances(within)
+    asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
+    limits = distances(within)
     if output == "-":
         raise OptionError("-o -: the errors of slices go to a file", "name one, such as errors.csv")
     if output is not None:

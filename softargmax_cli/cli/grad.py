@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.arguments import inverse_temperature
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
@@ -38,37 +39,34 @@ def _threshold(value: float) -> float:
 
 Wrt = Annotated[
     Literal["x", "beta"],
-    typer.Option(
-        help="By what soft is differentiated: by every score, or by β, one number a slice.",
-        rich_help_panel=GRADIENT,
-    ),
+    options.option(GRADIENT, "Differentiates soft by every score, x, or by beta. Default: x.", metavar="x|beta"),
 ]
 Vanished = Annotated[
     float,
-    typer.Option(
+    options.option(
+        GRADIENT,
+        "Sets the norm below which a gradient has vanished. Default: 1e-06.",
+        metavar="N",
         min=0,
         callback=_threshold,
-        help="The norm below which a slice's gradient is said to have vanished: how far soft moves for a step of 1.",
-        rich_help_panel=GRADIENT,
     ),
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        options.OUTPUT,
+        "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input.",
         "--output",
         "-o",
         metavar="FILE|DIR/|-",
-        help="Write the gradient here: .npy, or .npz under the name gradient; DIR/ for one file an input.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
     ),
 ]
 Format = Annotated[
     Literal["table", "csv", "tsv", "json", "jsonl"] | None,
-    typer.Option(
-        help="Print what is said of each slice. Default: table, or the summary alone with -o.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
+    options.option(
+        options.OUTPUT,
+        "Lists the slices as table, csv, tsv, json or jsonl. Default: table, and none with -o.",
+        metavar="FORMAT",
     ),
 ]
 
@@ -91,11 +89,11 @@ def grad(
 ) -> int:
     """Show where the gradient of the soft argmax has vanished, and write it.
 
+    \b
     softargmax grad scores.npy
-
     softargmax grad heatmaps.npy --axis -2,-1 --beta 10 -o gradient.npy
-
     softargmax grad scores.csv --wrt beta --format csv
+    softargmax guide beta
     """
     from softargmax_cli.cli.answer import Writers
     from softargmax_cli.cli.destinations import choose_destinations, make_directory, spare_inputs
@@ -107,7 +105,7 @@ def grad(
         what = f"{parameter('wrt', wrt)}: {parameter('kind', reduction.kind)} takes weights as they are, without β"
         raise OptionError(what, f"use {parameter('wrt', 'x')}")
 
-    asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
+    asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
     found = find_inputs(inputs, output, *asked.files)
     files = _files(found.names, output, format, several=found.several)
     spare_inputs(files, found.names, *asked.files)

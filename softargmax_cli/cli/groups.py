@@ -71,7 +71,10 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
             kind = inspect.Parameter.KEYWORD_ONLY
             parameters.append(inspect.Parameter(field.name, kind, default=field.default, annotation=types[field.name]))
 
-    def called(**given: Any) -> int:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters.append(inspect.Parameter("help_all", kind, default=False, annotation=options.HelpAll))
+
+    def called(*, help_all: bool, **given: Any) -> int:
         for name, group in groups.items():
             given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})  # type: ignore[arg-type]
         return command(**given)

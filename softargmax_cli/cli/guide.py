@@ -34,6 +34,7 @@ def guide(
 ) -> int:
     """Explain a topic: fields, beta, modes, coordinates, formats, output, ci, python, and more.
 
+    \b
     softargmax guide beta
     """
     if topic is None:

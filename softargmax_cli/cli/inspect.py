@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from softargmax_cli.cli import options
+from softargmax_cli.cli.arguments import axes
 from softargmax_cli.cli.groups import ReadingOptions, grouped
 
 Axis = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        options.INPUT,
+        "Names the axis, or several, along which slices may sum to 1. Default: the last; the last two of heatmaps.",
         metavar="N[,N...]",
-        help="The axis, or several, along which slices may sum to 1. Default: the last; the last two of heatmaps.",
-        show_default=False,
-        rich_help_panel=options.INPUT,
     ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Read the head of the file only.", rich_help_panel=options.INPUT)]
+Quick = Annotated[bool, options.option(options.INPUT, "Reads the head of the file only.", "--quick")]
 Format = Annotated[
     Literal["table", "json"],
-    typer.Option(help="Lines for people; json: an object a line.", rich_help_panel=options.OUTPUT),
+    options.option(options.OUTPUT, "Chooses table, or json: an object a line. Default: table.", metavar="FORMAT"),
 ]
 
 
@@ -38,15 +36,16 @@ def inspect(
 ) -> int:
     """Show what is in files: shape and kind, range and gaps of the numbers, and the run command to try next.
 
+    \b
     softargmax inspect data.npy
-
     softargmax inspect huge.csv --quick
-
     cat data.npy | softargmax inspect - --format json | jq .shape
+    softargmax guide formats
     """
     from softargmax_cli.cli.inspecting import Looked, inspect_all
     from softargmax_cli.files.reading import Reading
 
-    axes = None if axis is None else options.axes(axis)
-    looked = Looked(axes, quick, Reading(**vars(reading), inspected=True), quiet, verbose)
+    looked = Looked(
+        None if axis is None else axes(axis), quick, Reading(**vars(reading), inspected=True), quiet, verbose
+    )
     return inspect_all(inputs, looked, format)

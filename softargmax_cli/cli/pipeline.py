@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from softargmax_cli.cli.arguments import axes
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
-from softargmax_cli.cli.options import axes
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.tensorflow.choice import Loader

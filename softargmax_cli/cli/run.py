@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.arguments import searched
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
@@ -42,19 +43,17 @@ def run(
 ) -> int:
     """Show soft and hard argmax of files side by side, or write them.
 
+    \b
     softargmax run data.npy --beta 100
-
     softargmax run scores.csv --id-column image -o result.csv
-
     softargmax run heatmaps.npy --axis -2,-1 --window 3 --coords corners
-
     cat data.npy | softargmax run - --format jsonl | jq .soft
-
     softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
+    softargmax guide fields
     """
     from softargmax_cli.cli.pipeline import Asked
 
-    number, within = options.searched(beta, temperature, reduction.kind, tol)
+    number, within = searched(beta, temperature, reduction.kind, tol)
     asked = Asked.of(reduction, reading, running, number)
     shown = Shown(output, format, rows, worst, only, plot, force, resume, within)
     return run_all(inputs, asked, shown, Cluster(scheduler, workers))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.arguments import allowance, tolerance
+from softargmax_cli.cli.arguments import windows as window_radii
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
@@ -32,78 +34,38 @@ MOST = 1000
 
 Betas = Annotated[
     str | None,
-    typer.Option(
-        metavar="LIST|LOW:HIGH:COUNT",
-        help="The β to try: some numbers, or so many in equal ratios. Default: 0.1:1e5:13, two for each power of ten.",
-        show_default=False,
-        rich_help_panel=SWEEP,
-    ),
+    options.option(SWEEP, "Names the β to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13.", metavar="LIST"),
 ]
 Tolerance = Annotated[
     float | None,
-    typer.Option(
+    options.option(
+        SWEEP,
+        "Limits the distance of soft from hard under the β that is named. Default: 0.01.",
         "--tol",
+        metavar="T",
         min=0,
-        callback=options.tolerance,
-        help="How far soft may lie from hard, in the unit of soft, under the β that is named. Default: 0.01.",
-        show_default=False,
-        rich_help_panel=SWEEP,
+        callback=tolerance,
     ),
 ]
 Allow = Annotated[
     str | None,
-    typer.Option(
-        metavar="N|P%",
-        help="How many slices may lie further off, or how many in a hundred, as check counts them.",
-        show_default=False,
-        rich_help_panel=SWEEP,
-    ),
+    options.option(SWEEP, "Lets N slices, or P in a hundred, lie further off, as check counts them.", metavar="N|P%"),
 ]
 Truth = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Name the β that brings soft closest to what is true of each slice, as evaluate reads it.",
-        show_default=False,
-        rich_help_panel=options.TRUTH,
-    ),
+    options.option(options.TRUTH, "Names the β that brings soft closest to the truth in this file.", metavar="FILE"),
 ]
 Windows = Annotated[
-    str | None,
-    typer.Option(
-        metavar="R[,R...]",
-        help="Try every β within each of these windows, and name the best.",
-        show_default=False,
-        rich_help_panel=options.TRUTH,
-    ),
+    str | None, options.option(options.TRUTH, "Tries every β within each of these windows, too.", metavar="R[,R...]")
 ]
-Plot = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Draw both curves here: .png, .svg or .pdf.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
-    ),
-]
+Plot = Annotated[str | None, options.option(options.OUTPUT, "Draws both curves: .png, .svg or .pdf.", metavar="FILE")]
 Format = Annotated[
     Literal["table", "json", "csv", "tsv"] | None,
-    typer.Option(
-        help="What goes to standard output; with -o FILE, the file's format. Default: table.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
-    ),
+    options.option(options.OUTPUT, "Chooses the format: table, json, csv or tsv. Default: table.", metavar="FORMAT"),
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE|-",
-        help="Write the numbers here instead: .json .csv .tsv by suffix.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
-    ),
+    options.option(options.OUTPUT, "Writes the numbers here: .json, .csv or .tsv.", "--output", "-o", metavar="FILE|-"),
 ]
 
 
@@ -145,13 +107,12 @@ def sweep(
 ) -> int:
     """Show what each β does to a file: how far soft lies from hard, and how much gradient is left.
 
+    \b
     softargmax sweep scores.npy --tol 0.05
-
     softargmax sweep scores.npy --betas 1:1000:7 --plot beta.svg
-
     softargmax sweep scores.npy --format json | jq .recommended_beta
-
     softargmax sweep heatmaps.npy --axis -2,-1 --truth keypoints.csv --windows 2,4,8
+    softargmax guide beta
     """
     from softargmax_cli.cli.pipeline import Asked
 
@@ -169,7 +130,7 @@ def sweep(
     from softargmax_cli.cli.truth import try_file
 
     return try_file(
-        input, asked, tried, (reduction.window,) if windows is None else options.windows(windows), truth, shown
+        input, asked, tried, (reduction.window,) if windows is None else window_radii(windows), truth, shown
     )
 
 
@@ -206,7 +167,7 @@ def sweep_file(
     from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
     from softargmax_cli.cli.pipeline import for_each
 
-    format, allowed = format_of(shown), None if allow is None else options.allowance(allow)
+    format, allowed = format_of(shown), None if allow is None else allowance(allow)
     if shown.plot is not None:
         picture_format_of(shown.plot)
     keep_apart([shown.output], [shown.plot])

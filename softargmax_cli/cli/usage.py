@@ -8,11 +8,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from softargmax_cli.cli.options import RARE
 from softargmax_cli.errors import OptionError
 from softargmax_cli.report.text import PLAIN, signs_of
 
@@ -31,6 +32,18 @@ class Command(TyperCommand):
         return _as_they_are(super().get_params(ctx))
 
     def get_help(self, ctx: Any) -> str:
+        more = any(param.name == "help_all" for param in self.params)
+        rare = [param for param in self.params if more and getattr(param, "rich_help_panel", None) in RARE]
+        for param in rare:
+            param.hidden = True  # type: ignore[attr-defined]
+        try:
+            return self.whole_help(ctx)
+        finally:
+            for param in rare:
+                param.hidden = False  # type: ignore[attr-defined]
+
+    def whole_help(self, ctx: Any) -> str:
+        """Return the help with all options."""
         _spell(self)
         return super().get_help(ctx)
 
@@ -99,9 +112,8 @@ def explained(error: typer.TyperException) -> OptionError:
 
 
 def _formats(command: Any) -> list[str]:
-    """The words that `--format` may take, as the command declares it: releases of Typer keep them in other places."""
-    declared = [param.metavar for param in command.params if param.name == "format"]
-    return re.findall(r"\w+", f"{declared} {get_type_hints(command.callback)['format']}") if declared else []
+    """The words that `--format` may take, as its help says them."""
+    return [word for param in command.params if param.name == "format" for word in re.findall(r"\w+", param.help)]
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:

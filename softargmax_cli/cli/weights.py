@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from softargmax_cli.cli import options
+from softargmax_cli.cli.arguments import inverse_temperature
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 
 if TYPE_CHECKING:
@@ -22,13 +21,12 @@ FORMATS = ("npy", "npz", "zarr")
 
 Output = Annotated[
     str,
-    typer.Option(
+    options.option(
+        options.OUTPUT,
+        "Writes the weights here: .npy, .npz or .zarr; - for .npy in a pipe.",
         "--output",
         "-o",
         metavar="FILE|-",
-        help="Write the weights here: .npy; .npz or .zarr under the name weights; - for .npy to standard output.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
     ),
 ]
 
@@ -47,15 +45,16 @@ def weights(
 ) -> int:
     """Write the weight of every entry, p = softmax(β x) of its slice, in the shape of the input.
 
+    \b
     softargmax weights scores.npy --beta 10 -o weights.npy
-
     softargmax weights heatmaps.npy --axis -2,-1 --beta 10 --window 4 -o weights.npz
+    softargmax guide output
     """
     from softargmax_cli.cli.destinations import spare_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
     from softargmax_cli.files.writers import format_of
 
-    asked = Asked.of(reduction, reading, running, options.inverse_temperature(beta, temperature, reduction.kind))
+    asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
     format = "npy" if output == "-" else format_of(output, FORMATS)
     spare_inputs([output], [input], *asked.files)
 

@@ -9,13 +9,13 @@ import pytest
 import typer
 
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
+from softargmax_cli.cli.arguments import axes, inverse_temperature, taken
 from softargmax_cli.cli.destinations import Destination, choose_destinations
-from softargmax_cli.cli.options import _taken, axes, inverse_temperature
 from softargmax_cli.errors import OptionError, as_typed
 
 TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=True)
 
-read_delimiter, read_device, read_size = _taken(delimiter_of), _taken(device_of), _taken(size_of)
+read_delimiter, read_device, read_size = taken(delimiter_of), taken(device_of), taken(size_of)
 
 
 def test_a_table_where_nothing_is_asked_for() -> None:

@@ -30,7 +30,7 @@ def options_of(text: str) -> set[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_whole_everywhere(command: str, inside: Inside) -> None:
-    arguments = [*filter(None, [command]), "--help"]
+    arguments = [*filter(None, [command]), "--help" if command in ("", "devices") else "--help-all"]
     printed = {where: inside(*arguments, **variables) for where, variables in SURROUNDINGS.items()}
     known = options_of(printed["200"].raw.decode())
     assert len(known) >= {"": 4, "inspect": 7, "devices": 3}.get(command, 20)
@@ -45,6 +45,15 @@ def test_help_is_whole_everywhere(command: str, inside: Inside) -> None:
         assert widest <= int(SURROUNDINGS[where].get("COLUMNS", "80")), where
         if command:  # examples come before options
             assert text.index(f"softargmax {command} ", text.index(command) + 20) < text.index("--help"), where
+
+
+@pytest.mark.parametrize("command", ["run", "check", "sweep", "evaluate", "grad", "weights", "inspect"])
+def test_help_fits_a_page_and_leaves_rare_options_to_help_all(command: str, inside: Inside) -> None:
+    short, whole = (inside(command, option).out for option in ("--help", "--help-all"))
+    assert len(short.splitlines()) <= 60
+    assert "--help-all" in short
+    assert "softargmax guide" in short
+    assert options_of(whole) - options_of(short) >= {"--delimiter", "--skip", "--quiet", "--verbose"}
 
 
 def test_a_table_is_the_same_at_every_width(inside: Inside) -> None:
