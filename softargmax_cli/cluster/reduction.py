@@ -140,7 +140,7 @@ def _columns(
             for column in _results(client, job, columns):
                 advance(nbytes)
                 for misfit in column.misfits:
-                    undefined.note(misfit, (0,) * len(misfit.first))
+                    undefined.note(misfit)
                 yield column
     finally:
         if client.status == "running":

@@ -65,10 +65,7 @@ def mapped(number: Any, job: Job) -> Part:
         else:
             state, misfit = reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-    if misfit is None:
-        return Part(column, state)
-    first = tuple(a + b for a, b in zip(block.start, misfit.first, strict=True))
-    return Part(column, state, (replace(misfit, first=first),))
+    return Part(column, state, () if misfit is None else (misfit.moved(block.start),))
 
 
 def merged(parts: Any, problem: Problem) -> Part:

@@ -122,11 +122,6 @@ class Slope:
     by_beta: Float | None = None
     """(a, s): ∂soft/∂β, of which the others say nothing."""
 
-    def first(self, count: int) -> Slope:
-        """Return those of the first `count` slices."""
-        by_beta = None if self.by_beta is None else self.by_beta[:, :count]
-        return Slope(self.squares[:count], self.least[:count], self.largest[:count], by_beta)
-
 
 def joined(a: Slope | None, b: Slope | None) -> Slope | None:
     """Join what is known of both parts of the same slices."""

@@ -40,6 +40,10 @@ class Misfit:
     first: tuple[int, ...]
     """The index of the first in row-major order, counted within the block."""
 
+    def moved(self, start: Sequence[int]) -> Misfit:
+        """Count positions from `start` further to the left."""
+        return replace(self, first=tuple(a + b for a, b in zip(start, self.first, strict=True)))
+
 
 class Reducer(Protocol):
     """A reducer as the engine sees it: see `BlockReducer`."""

@@ -58,10 +58,10 @@ class State:
         """Count positions from `start` further to the left, along each reduced axis."""
         return replace(self, hard=self.hard + np.array(start, np.int64)[:, None]) if any(start) else self
 
-    def first(self, count: int) -> State:
-        """Return the state of the first `count` slices."""
-        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: part[..., :count] for name, part in parts.items() if part is not None})
+    def some(self, slices: slice) -> State:
+        """Return the state of some of the slices."""
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: part[..., slices] for name, part in columns.items() if part is not None})
 
 
 def merge(a: State, b: State, problem: Problem) -> State:

@@ -9,7 +9,6 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,6 @@ from softargmax_cli.reduction.hints import tolerance
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer, Pending, Readable
 from softargmax_cli.reduction.stream import in_order
-
-LARGE = 1e290
-"""From here on a block's numbers are divided by `UNIT` to be added, for their sum may be more than a float64 holds."""
-UNIT = 2**64
 
 
 @dataclass(slots=True)
@@ -45,13 +40,12 @@ class Statistics:
     """Slices whose sums were looked at: those without NaN."""
     not_one: int = 0
     """Slices whose sum is not 1."""
-    total: Fraction = Fraction(0)
-    """The sum of the blocks' sums, exact."""
+    total: float = 0.0
 
     @property
     def mean(self) -> float | None:
-        """The mean in float64; None of nothing."""
-        return float(self.total / self.count) if self.count else None
+        """The mean in float64; None of nothing, and where the sum is beyond a float64."""
+        return self.total / self.count if self.count and math.isfinite(self.total) else None
 
     @property
     def sums_to_one(self) -> bool | None:
@@ -95,14 +89,11 @@ def block_statistics(values: npt.NDArray[Any]) -> Statistics:
             if not flat.size:
                 return found
             least, most = flat.min(), flat.max()
-    number = float if flat.dtype.kind == "f" else int
-    found.count, found.minimum, found.maximum = flat.size, number(least), number(most)
-    if flat.dtype.kind == "f" and least >= 0:
-        found.fractions = bool(((flat > 0) & (flat < 1)).any())
-    if max(abs(found.minimum), abs(found.maximum)) < LARGE:
-        found.total = Fraction(float(flat.sum(dtype=np.float64)))
-    else:
-        found.total = Fraction(float((flat / UNIT).sum(dtype=np.float64))) * UNIT
+        number = float if flat.dtype.kind == "f" else int
+        found.count, found.minimum, found.maximum = flat.size, number(least), number(most)
+        if flat.dtype.kind == "f" and least >= 0:
+            found.fractions = bool(((flat > 0) & (flat < 1)).any())
+        found.total = float(flat.sum(dtype=np.float64))
     return found
 
 

@@ -194,7 +194,7 @@ class Stream:
         row, folds = 0, self._folds()
         for part in self._parts(self._map, blocks.rows(columns, self.elements)):
             if part.misfit is not None:
-                self.undefined.note(part.misfit, (row, 0))
+                self.undefined.note(part.misfit.moved((row, 0)))
             if part.answers is not None:
                 yield [replace(slices, start=row) for slices in part.answers]
             elif part.states:
@@ -222,7 +222,7 @@ class Stream:
         for part in in_order(work, self._tasks(blocks, known), threads=self.workers):
             self.advance(part.nbytes)
             if part.misfit is not None and self.problem.shape[0] is not None:
-                self.undefined.note(part.misfit, part.block.start)
+                self.undefined.note(part.misfit.moved(part.block.start))
             yield part
 
     def _tasks(self, blocks: Iterable[Block], known: States | None) -> Iterator[Task]:
@@ -263,7 +263,7 @@ class Stream:
 
     def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
         """Finish a block of whole slices; `values` and states may have rows that the file has not."""
-        states = part.states if len(values) == part.rows else [state.first(part.rows) for state in part.states]
+        states = part.states if len(values) == part.rows else [state.some(slice(part.rows)) for state in part.states]
         return replace(part, states=(), answers=self._finish(states, block, part.ids))
 
     def _sum_again(self, task: Task) -> Part:

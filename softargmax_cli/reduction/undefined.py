@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,11 +26,10 @@ class Undefined:
         self._firsts: dict[str, tuple[int, ...]] = {}
         self._slices = self._first_slice = 0
 
-    def note(self, misfit: Misfit, start: Sequence[int]) -> None:
-        """Count misfits in a block that begins at `start`."""
-        index = tuple(a + b for a, b in zip(start, misfit.first, strict=True))
+    def note(self, misfit: Misfit) -> None:
+        """Count misfits, whose place is that in the whole array."""
         self._counts[misfit.name] = self._counts.get(misfit.name, 0) + misfit.count
-        self._firsts[misfit.name] = min(self._firsts.get(misfit.name, index), index)
+        self._firsts[misfit.name] = min(self._firsts.get(misfit.name, misfit.first), misfit.first)
 
     def note_slices(self, count: int, first: int) -> None:
         """Count slices without any weight; `first` is the row-major number of the first of them."""
