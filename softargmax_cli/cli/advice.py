@@ -57,5 +57,6 @@ def run_with(name: str, asked: Asked, beta: float) -> Iterator[str]:
         ("--precision", asked.precision, "auto"),
     ):
         if value is not None and value != usual:
-            yield from (option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+            several = value if isinstance(value, tuple) else (value,)
+            yield from (option, ",".join(f"{each:.10g}" if isinstance(each, float) else str(each) for each in several))
     yield from ("--beta", f"{beta:.10g}")
