@@ -298,13 +298,6 @@ def test_comments(mark: str | None, text: str, rows: Any) -> None:
         assert rows in failure(text, comment=mark).what
 
 
-def test_names_that_hold_the_mark_of_a_comment() -> None:
-    text = "name,a,b\nsize #5,1.5,2\nsize#6,3,4\n"
-    assert "--comment ''" in as_typed(failure(text, id_column="1").remedy)
-    assert table_of(text, id_column="1", comment="")[1] == ["size #5", "size#6"]
-    assert table_of(text.replace("size #5", '"size #5"'), id_column="1")[1] == ["size #5", "size#6"]
-
-
 def test_lines_that_are_skipped() -> None:
     text = 'a "b\n\n1;2;3\nx,y\n1,2\n3,z\n'
     assert failure(text, skip=3).what == "scores.csv: line 6, column 2 ('y'): 'z' is not a number"
@@ -369,11 +362,11 @@ def test_errors(text: str | bytes, what: str) -> None:
 def test_cells_and_records_without_end() -> None:
     long = "a cell of more than 131,072 characters"
     assert failure("1,2\n3," + "4" * 200_000, delimiter=",").what == f"scores.csv: line 2: {long}"
-    assert failure('1,2\n3,"' + "4,\n" * 50_000 + '"\n', delimiter=",").what == f"scores.csv: line 2: {long}"
+    assert failure('1,2\n3,"' + "4,\n" * 45_000 + '"\n', delimiter=",").what == f"scores.csv: line 2: {long}"
     with tuned(LONGEST=1 << 16, _LEAST=1, _HEAD=64):
         assert "line 3 is longer" in failure("1,2\n3,4\n" + "5" * (1 << 17)).what
         assert "line 1 is longer" in failure("5" * (1 << 18)).what
-        assert "line 2 is longer" in failure('x,y\n1,"' + "2,3\n" * (1 << 15), header=True).what
+        assert "line 2 is longer" in failure('x,y\n1,"' + "2,3\n" * (1 << 14), header=True).what
     row = ",".join(map(str, range(50_000)))
     assert (values(f"{row}\n{row}\n") == np.arange(50_000)).all()
 
@@ -446,7 +439,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     return {"data": bom + written.encode(), "bare": written.rstrip("\r\n").encode(), "header": header, "id_at": id_at}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30)
 @given(
     tables(),
     st.integers(1, 8),
@@ -481,7 +474,7 @@ def test_any_table_in_any_pieces(
     assert ids is None or ids == expected_ids
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(",\t; "),
     st.sampled_from([None, None, "1", "2"]),
@@ -582,7 +575,7 @@ def test_pieces_parse_in_any_order_and_in_parallel() -> None:
 def test_gzip() -> None:
     data = gzip.compress(b"a\tb\n1\t2\n") + gzip.compress(b"3\t4\n")  # two members are one file
     assert values(data, "x.tsv.gz", compressed=True).tolist() == [[1, 2], [3, 4]]
-    data, moved = gzip.compress(NUMBERS.encode() * 100), 0
+    data, moved = gzip.compress(NUMBERS.encode() * 20), 0
     source = opened(data, "x.csv.gz", compressed=True)
     while (pending := source.fetch(Block((0, 0), (10_000, 3)))) is not None:
         moved += pending.nbytes

@@ -314,7 +314,7 @@ def fuzz(form: str, count: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("form", FUZZED)
 def test_any_damage_is_an_error_or_none(form: str, tmp_path: Path) -> None:
-    fuzz(form, 120, tmp_path)
+    fuzz(form, 80, tmp_path)
 
 
 @pytest.mark.nightly

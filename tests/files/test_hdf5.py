@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from files import Array, csv, everything, piped, written
+from files import Array, everything, piped, written
 
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, as_typed
 from softargmax_cli.files.members import SeveralArraysError
@@ -213,6 +213,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_its_writer_never_closed(tmp_path: Path) -> None:
     """Its fill values would be read as numbers; the library says so of files that it opens itself."""
     path = str(tmp_path / "a.h5")
@@ -277,20 +278,6 @@ def test_a_user_block_in_front(size: int, block: bytes, tmp_path: Path) -> None:
                 np.testing.assert_array_equal(everything(source), VALUES)
     with pytest.raises(InputError, match="damaged, or no HDF5 file"):
         open_source(written(tmp_path, content[: size + 90], "a.mat"))
-
-
-def test_other_formats_that_hold_the_signature(tmp_path: Path) -> None:
-    """It counts where a user block may end, and where no other signature comes first."""
-    values = np.zeros((50, 40))
-    values.reshape(-1).view("V8")[(512 - 128) // 8] = b"\x89HDF\r\n\x1a\n"
-    np.save(tmp_path / "a.npy", values)
-    assert (tmp_path / "a.npy").read_bytes()[512:516] == b"\x89HDF"
-    with closing(open_source(str(tmp_path / "a.npy"))) as source:
-        assert source.facts.format == "npy"
-        np.testing.assert_array_equal(everything(source), values)
-    text = csv(np.arange(2000.0).reshape(400, 5))
-    with pytest.raises(InputError, match="not an HDF5 file, whatever its name says"):
-        open_source(written(tmp_path, text[:513] + b"\x89HDF\r\n\x1a\n" + text[513:], "a.h5"))
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

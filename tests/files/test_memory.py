@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from files import Array
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -42,6 +42,7 @@ def test_what_it_says_of_an_array() -> None:
         assert ArraySource(array).order == order
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_any_box_is_numpys_slice(data: st.DataObject) -> None:
     """In native byte order, contiguous in the order of the array, which stays as it was."""

@@ -34,13 +34,6 @@ class Hesitant(io.RawIOBase):
         return len(piece)
 
 
-def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(InputError, match="<stdin>: closed") as caught:
-        opened("-")
-    assert "softargmax run -" in caught.value.remedy
-
-
 def test_standard_input_that_was_read_already(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BufferedReader(Hesitant(npy(VALUES), 1000)))
     monkeypatch.setattr(sys, "stdin", stdin)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softargmax_cli.errors import OutputError
@@ -64,6 +64,7 @@ def test_nothing_has_a_name(tmp_path: Path) -> None:
     space.close()
 
 
+@settings(max_examples=20)
 @given(st.lists(st.lists(st.text(), max_size=7), max_size=5), st.data(), st.integers(1, 4))
 def test_names_come_back(parts: list[list[str]], data: st.DataObject, at_once: int) -> None:
     every = [name for part in parts for name in part]

@@ -261,12 +261,12 @@ def test_length_learnt_at_the_end(tmp_path: Path) -> None:
 
 
 def test_more_rows_than_a_batch(tmp_path: Path) -> None:
-    soft = (np.arange(40_000) / 3).tolist()
+    soft = (np.arange(33_000) / 3).tolist()
     for format in ("csv", "parquet"):
         path = tmp_path / f"a.{format}"
-        save(path, run_of(40_000, 4), [slices_of(soft)], (40_000, 4))
+        save(path, run_of(33_000, 4), [slices_of(soft)], (33_000, 4))
         rows = rows_of(path)
-        assert [int(row["index"]) for row in rows] == list(range(40_000))
+        assert [int(row["index"]) for row in rows] == list(range(33_000))
         assert [float(row["soft"]) for row in rows] == soft
 
 

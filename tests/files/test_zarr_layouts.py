@@ -45,10 +45,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "filters": [numcodecs.Shuffle(8), numcodecs.Zlib(1)],
         "compressors": numcodecs.Blosc("zstd", 3, 2),
     },
-    "v2, zlib": {"zarr_format": 2, "compressors": numcodecs.Zlib(1)},
-    "v2, bare": {"zarr_format": 2, "compressors": None},
     "v3": {},
-    "v3, bare": {"compressors": None},
     "v3, several": {
         "compressors": [
             {"name": "blosc", "configuration": {"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8}},
@@ -81,14 +78,14 @@ def test_every_layout(layout: str, tmp_path: Path) -> None:
             assert values.flags.c_contiguous
             whole[tuple(map(slice, start, stop))] = values
         np.testing.assert_array_equal(whole, X)
-        for axes, elements in (((0,), 40), ((0, 2), 500)):
+        for axes, elements in (((0,), 120), ((0, 2), 500)):
             np.testing.assert_array_equal(everything(source, axes, elements), X)
 
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_every_dtype(version: Any, tmp_path: Path) -> None:
-    for dtype in ("?", "i1", ">u2", "<u4", ">i8", "<f2", ">f4", "<f8"):
-        values = X[:4].astype("i1").astype(dtype)
+    for dtype in ("?", ">u2", ">i8", "<f2"):
+        values = X[:3].astype("i1").astype(dtype)
         with closing(open_source(save(tmp_path / f"{dtype[-2:]}.zarr", values, zarr_format=version))) as source:
             assert source.dtype == values.dtype.newbyteorder("=")
             np.testing.assert_array_equal(everything(source, (0,), 400), values)
@@ -105,14 +102,6 @@ def test_chunks_that_are_not_there(version: Any, tmp_path: Path) -> None:
     with closing(open_source(str(tmp_path / "x.zarr"))) as source:
         for axes, elements in (((0,), 7), ((2,), 10_000)):
             np.testing.assert_array_equal(everything(source, axes, elements), wanted)
-
-
-def test_few_numbers(tmp_path: Path) -> None:
-    for shape in ((), (0, 5), (1,), (100,)):
-        values = np.arange(int(np.prod(shape)), dtype="f4").reshape(shape)
-        place = save(tmp_path / f"{shape}.zarr", values, tuple(max(1, min(n, 7)) for n in shape))
-        with closing(open_source(place)) as source:
-            np.testing.assert_array_equal(everything(source), values)
 
 
 class Bomb:
@@ -146,6 +135,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["v2", "v3", "v3, shards"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_chunk_is_named(layout: str, damage: str, tmp_path: Path) -> None:
@@ -189,6 +179,7 @@ IMPOSSIBLE: list[tuple[int, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_a_description_that_cannot_be(tmp_path: Path) -> None:
     for case, (version, more, said) in enumerate(IMPOSSIBLE):
         place = described(tmp_path / f"{case}.zarr", version, **more)
@@ -199,6 +190,7 @@ def test_a_description_that_cannot_be(tmp_path: Path) -> None:
         assert caught.value.remedy
 
 
+@pytest.mark.slow
 def test_a_description_that_is_none(tmp_path: Path) -> None:
     for version, text in itertools.product((2, 3), ("", "[1, 2]", "[" * 100_000, '{"zarr_format": 9}')):
         place = save(tmp_path / f"{version}{len(text)}.zarr", X, zarr_format=version)

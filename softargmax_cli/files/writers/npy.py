@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -19,22 +20,17 @@ from softargmax_cli.reduction.blocks import Order, stretches
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
-LONGEST_AXIS = 10**19
-"""Room for every length, where a header is written before it is known."""
 LONGEST_ID = 4096
 """Characters: NumPy pads every string of an array to the longest, so one hostile id could fill any disk."""
 
 Shape = tuple[int | None, ...]
 
 
-def npy_header(dtype: str, shape: tuple[int, ...], size: int = 0, *, fortran: bool = False) -> bytes:
-    """Write the header of an .npy file, format version 1.0, of at least `size` bytes and a multiple of 64.
-
-    Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
-    """
-    text = f"{{'descr': {dtype!r}, 'fortran_order': {fortran}, 'shape': {shape!r}, }}"
-    size = max(size, -(-(len(text) + 11) // 64) * 64)
-    return b"\x93NUMPY\x01\x00" + (size - 10).to_bytes(2, "little") + text.ljust(size - 11).encode("ascii") + b"\n"
+def npy_header(dtype: np.dtype[Any], shape: tuple[int, ...], order: Order = "C") -> bytes:
+    """Write the header of an .npy file, which has one length however long the axis is along which the file grows."""
+    held = io.BytesIO()
+    np.lib.format.write_array_header_1_0(held, {"descr": dtype.str, "fortran_order": order == "F", "shape": shape})
+    return held.getvalue()
 
 
 class _Array:
@@ -58,13 +54,7 @@ class _Array:
 
     def header(self, shape: Shape) -> bytes:
         """Return the header for a shape of which every unknown length may still become any."""
-        lengths = tuple(LONGEST_AXIS if n is None else n for n in shape)
-        return npy_header(self.dtype.str, lengths, self._room, fortran=self._order == "F")
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes the numbers take that were written so far."""
-        return int(self.count * self.dtype.itemsize)
+        return npy_header(self.dtype, tuple(n or 0 for n in shape), self._order)
 
     def append(self, values: npt.NDArray[Any]) -> None:
         """Write the next numbers."""
@@ -74,7 +64,7 @@ class _Array:
     def put(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
         """Write a box that begins at `start`, 0 along axes that are not named; no two may overlap."""
         start = (*start, *[0] * (values.ndim - len(start)))
-        lengths = tuple(LONGEST_AXIS if n is None else n for n in self._shape)
+        lengths = tuple(n or 0 for n in self._shape)  # of the first axis it makes no difference
         turn = slice(None, None, -1 if self._order == "F" else 1)
         box = np.ascontiguousarray(values.T if self._order == "F" else values, self.dtype)
         places, length = stretches(start[turn], box.shape, lengths[turn])
@@ -154,15 +144,14 @@ class NpzWriter(Writer):
         with _zip(self.target) as archive:
             if self._names is not None:
                 dtype = np.dtype(f"<U{self._width}")
-                header = npy_header(dtype.str, kept)
-                with archive.open(_member("id", len(header) + self.count * dtype.itemsize), "w") as stream:
-                    stream.write(header)
+                with _member(archive, "id") as stream:
+                    stream.write(npy_header(dtype, kept))
                     for start in range(0, self.count, NAMES_AT_ONCE):
-                        stream.write(
-                            np.array(self._names.read(range(start, min(start + NAMES_AT_ONCE, self.count))), dtype).data
-                        )
+                        names = self._names.read(range(start, min(start + NAMES_AT_ONCE, self.count)))
+                        stream.write(np.array(names, dtype).data)
             for field, array in self._arrays.items():
-                _add(archive, field, array, _shape(self.run, kept, field))
+                with _member(archive, field) as stream:
+                    array.finish(stream, _shape(self.run, kept, field))
 
 
 class BoxWriter(Transaction):
@@ -198,8 +187,8 @@ class BoxWriter(Transaction):
             if self._format == "npy":
                 self._array.finish(self.target.stream, shape)
             else:
-                with _zip(self.target) as archive:
-                    _add(archive, self._name, self._array, shape)
+                with _zip(self.target) as archive, _member(archive, self._name) as stream:
+                    self._array.finish(stream, shape)
             self.target.commit()
 
 
@@ -237,14 +226,6 @@ def _zip(target: Target) -> zipfile.ZipFile:
     return zipfile.ZipFile(cast(IO[bytes], stream), "w", zipfile.ZIP_STORED)
 
 
-def _member(name: str, size: int) -> zipfile.ZipInfo:
-    """Describe a member of an .npz of `size` bytes, so that those beyond 4 GiB, and only those, are zip64."""
-    info = zipfile.ZipInfo(f"{name}.npy")
-    info.file_size = size
-    return info
-
-
-def _add(archive: zipfile.ZipFile, name: str, array: _Array, shape: tuple[int, ...]) -> None:
-    """Write an array into an .npz."""
-    with archive.open(_member(name, len(array.header(shape)) + array.nbytes), "w") as stream:
-        array.finish(stream, shape)
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Begin a member of an .npz, of any length; its date is the same each time."""
+    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
