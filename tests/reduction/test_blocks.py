@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.reduction.blocks import WIDER, Block, Order, Plan, plan, rows
+from softargmax_cli.errors import OptionError, as_typed
+from softargmax_cli.reduction.blocks import WIDER, Block, Order, Plan, Remaining, plan, rows
+from softargmax_cli.reduction.budget import HELD, boxes_of, held_bytes
 
 
 def boxes(made: Plan) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -37,10 +39,6 @@ class TestLiterals:
         assert boxes(made) == [((0, 0), (3, 4))]
         assert made.block_shapes() == {(3, 4)}
 
-    def test_whole_rows_where_the_last_axis_is_reduced(self) -> None:
-        made = plan((6, 4), (1,), "C", 8, contiguous=False)
-        assert boxes(made) == [((0, 0), (2, 4)), ((2, 0), (4, 4)), ((4, 0), (6, 4))]
-
     def test_the_last_block_is_shorter(self) -> None:
         made = plan((5, 4), (1,), "C", 8, contiguous=False)
         assert boxes(made) == [((0, 0), (2, 4)), ((2, 0), (4, 4)), ((4, 0), (5, 4))]
@@ -63,9 +61,6 @@ class TestLiterals:
     def test_a_fortran_file_is_a_c_file_seen_from_behind(self) -> None:
         made = plan((4, 6), (0,), "F", 8, contiguous=False)
         assert boxes(made) == [((0, 0), (4, 2)), ((0, 2), (4, 4)), ((0, 4), (4, 6))]
-
-    def test_one_axis(self) -> None:
-        assert boxes(plan((5,), (0,), "C", 2, contiguous=True)) == [((0,), (2,)), ((2,), (4,)), ((4,), (5,))]
 
     def test_in_order(self) -> None:
         assert plan((4, 5, 6), (1,), "C", 7, contiguous=False).in_order
@@ -97,28 +92,6 @@ class TestLiterals:
         turned = tuple(len(shape) - 1 - axis for axis in axes)
         assert plan(shape[::-1], turned, "F", 1024, contiguous=True).extent == extent[::-1]
 
-    def test_the_parts_of_one_stretch_of_slices_make_a_box(self) -> None:
-        made = plan((2, 10), (1,), "C", 4, contiguous=False)
-        starts = [[block.start for block in box] for box in made.boxes()]
-        assert starts == [[(0, 0), (0, 4), (0, 8)], [(1, 0), (1, 4), (1, 8)]]
-        assert made.splits
-
-    @pytest.mark.parametrize(
-        ("shape", "axes", "elements", "splits"),
-        [
-            ((6, 4), (1,), 4, False),
-            ((6, 4), (1,), 3, True),
-            ((6, 4), (0, 1), 24, False),
-            ((6, 4), (1, 0), 23, True),
-            ((4, 3, 9000), (0, 1), 5000, True),
-            ((4, 3, 9000), (0, 1), 4096 * 12, False),
-        ],
-    )
-    def test_whether_slices_are_split(
-        self, shape: tuple[int, ...], axes: tuple[int, ...], elements: int, splits: bool
-    ) -> None:
-        assert plan(shape, axes, "C", elements, contiguous=False).splits == splits
-
     @pytest.mark.parametrize(
         ("shape", "axes", "extent"),
         [
@@ -142,66 +115,37 @@ class TestLiterals:
 
 
 class TestEveryPlan:
+    @settings(max_examples=60)
     @given(cases(), st.booleans())
-    def test_blocks_tile_the_array(self, case: Any, contiguous: bool) -> None:
+    def test_blocks_tile_the_array_and_finish_slices_in_order(self, case: Any, contiguous: bool) -> None:
         shape, axes, order, elements = case
-        seen = np.zeros(shape, int)
+        made = plan(*case, contiguous=contiguous)
+        kept = [k for k in range(len(shape)) if k not in axes]
         places = range(min(axes) + 1, len(shape)) if order == "C" else range(max(axes))
         side_by_side = any(k not in axes for k in places)
         row = math.prod(shape[k] for k in places) if side_by_side else 1  # what a pipe's block must hold, at least
-        for block in plan(*case, contiguous=contiguous):
-            assert 0 < math.prod(block.shape) <= (max(elements, row) if contiguous else WIDER * elements)
-            seen[slices(block)] += 1
-        assert (seen == 1).all()
-
-    @given(cases(), st.booleans())
-    def test_a_slice_is_finished_before_the_next_is_begun(self, case: Any, contiguous: bool) -> None:
-        shape, axes, _, _ = case
-        kept = [k for k in range(len(shape)) if k not in axes]
-
-        def stretch(block: Block) -> tuple[tuple[int, int], ...]:
-            return tuple((block.start[k], block.stop[k]) for k in kept)
-
-        begun = set()
-        for key, group in itertools.groupby(plan(*case, contiguous=contiguous), key=stretch):
-            assert key not in begun
-            begun.add(key)
-            *parts, last = group
-            assert all(last.stop[axis] == shape[axis] for axis in axes)
-            assert not any(all(part.stop[axis] == shape[axis] for axis in axes) for part in parts)
-
-    @given(cases(), st.booleans())
-    def test_boxes_are_the_blocks_of_the_same_slices(self, case: Any, contiguous: bool) -> None:
-        shape, axes, _, _ = case
-        kept = [k for k in range(len(shape)) if k not in axes]
-        made = plan(*case, contiguous=contiguous)
-        found = list(made.boxes())
-        assert [block for box in found for block in box] == list(made)
-        assert made.splits == any(len(box) > 1 for box in found)
-        for box in found:
+        seen, listed = np.zeros(shape, int), []
+        number = np.arange(math.prod(shape[k] for k in kept)).reshape([shape[k] for k in kept])
+        counted: dict[tuple[int, ...], int] = {}
+        for box in made.boxes():
             assert len({tuple((block.start[k], block.stop[k]) for k in kept) for block in box}) == 1
             assert [made.completes(block) for block in box] == [False] * (len(box) - 1) + [True]
-            covered = sum(math.prod(block.shape[axis] for axis in axes) for block in box)
-            assert covered == math.prod(shape[axis] for axis in axes)
-
-    @given(cases(), st.booleans())
-    def test_slices_come_in_row_major_order(self, case: Any, contiguous: bool) -> None:
-        shape, axes, order, _ = case
-        made = plan(*case, contiguous=contiguous)
+            listed.append(number[tuple(slice(box[0].start[k], box[0].stop[k]) for k in kept)].ravel())
+            for block in box:
+                assert 0 < math.prod(block.shape) <= (max(elements, row) if contiguous else WIDER * elements)
+                seen[slices(block)] += 1
+                counted[block.shape] = counted.get(block.shape, 0) + math.prod(block.shape)
+        assert (seen == 1).all()
+        assert made.splits == any(len(box) > 1 for box in made.boxes())
+        found = np.concatenate(listed)
+        np.testing.assert_array_equal(found if made.in_order else np.sort(found), number.ravel())
         assert made.in_order or order == "F"
-        kept = [k for k in range(len(shape)) if k not in axes]
-        number = np.arange(math.prod(shape[k] for k in kept)).reshape([shape[k] for k in kept])
-        found = [
-            number[tuple(slice(block.start[k], block.stop[k]) for k in kept)].ravel()
-            for block in made
-            if all(block.stop[axis] == shape[axis] for axis in axes)
-        ]
-        order_found = np.concatenate(found)
-        if made.in_order:
-            np.testing.assert_array_equal(order_found, number.ravel())
-        else:
-            np.testing.assert_array_equal(np.sort(order_found), number.ravel())
+        assert {shape: made.elements_in(shape) for shape in made.block_shapes()} == counted
+        assert [made.at(column, part) for column in range(made.columns) for part in range(made.parts)] == list(made)
+        left = Remaining(made.shape, made.axes, made.order, made.extent, [made.columns - 1])
+        assert list(left) == list(made)[-made.parts :]
 
+    @settings(max_examples=40)
     @given(cases())
     def test_contiguous_blocks_are_the_file_in_its_order(self, case: Any) -> None:
         shape, _, order, _ = case
@@ -209,15 +153,7 @@ class TestEveryPlan:
         found = [place[slices(block)].ravel(order) for block in plan(*case, contiguous=True)]
         np.testing.assert_array_equal(np.concatenate(found), np.arange(place.size))
 
-    @given(cases(), st.booleans())
-    def test_the_shapes_that_occur(self, case: Any, contiguous: bool) -> None:
-        made = plan(*case, contiguous=contiguous)
-        counted: dict[tuple[int, ...], int] = {}
-        for block in made:
-            counted[block.shape] = counted.get(block.shape, 0) + math.prod(block.shape)
-        assert made.block_shapes() == set(counted)
-        assert {shape: made.elements_in(shape) for shape in counted} == counted
-
+    @settings(max_examples=40)
     @given(cases(), st.booleans())
     def test_orders_mirror_each_other(self, case: Any, contiguous: bool) -> None:
         shape, axes, order, elements = case
@@ -226,20 +162,33 @@ class TestEveryPlan:
         mirrored = plan(shape[::-1], turned, other, elements, contiguous=contiguous)
         assert mirrored.extent[::-1] == plan(*case, contiguous=contiguous).extent
 
-    @given(cases(shortest=0), st.booleans())
-    def test_lengths_of_zero_break_nothing(self, case: Any, contiguous: bool) -> None:
-        shape, axes, _, _ = case
-        assume(all(shape[axis] for axis in axes))  # `Spec.resolve` refuses those
-        made = plan(*case, contiguous=contiguous)
-        assert (len(list(made)) == 0) == (0 in shape)
-        if 0 in shape:
-            assert all(made.elements_in(block) == 0 for block in made.block_shapes())
 
-    @given(st.integers(1 << 63, 1 << 80), st.integers(1 << 63, 1 << 80), st.integers(1, 1 << 10), st.booleans())
-    def test_any_shape_a_header_can_claim(self, count: int, columns: int, elements: int, contiguous: bool) -> None:
-        for axis in (0, 1):
-            first = next(iter(plan((count, columns), (axis,), "C", elements, contiguous=contiguous)))
-            assert first.start == (0, 0)
+class TestBoxes:
+    """Boxes of whole chunks."""
+
+    @settings(max_examples=60)
+    @given(cases(), st.lists(st.integers(1, 12), min_size=5, max_size=5), st.integers(0, 20_000))
+    def test_hold_whole_chunks_and_fit_into_the_memory(self, case: Any, lengths: list[int], more: int) -> None:
+        shape, axes, _, _ = case
+        chunks, state = lengths[: len(shape)], 48
+        memory = HELD * 8 * math.prod(chunks) + more
+        cut = boxes_of(shape, axes, "C", 8, memory, chunks, state)
+        plan, kept = cut.plan, [k for k in range(len(shape)) if k not in axes]
+        assert all(8 * math.prod(block.shape) <= cut.nbytes <= memory for block in plan)
+        for k, size in enumerate(plan.extent):
+            assert cut.again > 1 or size % min(chunks[k], max(1, shape[k])) == 0 or size >= shape[k]
+        unfinished = math.prod(plan.extent[k] for k in kept) * held_bytes(state, plan.parts)
+        assert plan.parts <= 1 or unfinished <= memory // 2 or all(plan.extent[k] == 1 for k in kept)
+        assert 1 <= cut.threads(4, memory) <= max(1, min(4, memory // (HELD * cut.nbytes)))
+
+    def test_a_chunk_that_does_not_fit(self) -> None:
+        with pytest.raises(OptionError) as caught:
+            boxes_of((100_000, 100), (1,), "C", 8, 120 << 20, (80_000, 100), 48)
+        assert as_typed(caught.value.what) == (
+            "--memory: one chunk of the input, 80000 × 100, takes 64 MB, and as much again while it is decoded"
+        )
+        assert as_typed(caught.value.remedy) == "use --memory 123MiB, or store the array in smaller chunks"
+        boxes_of((100_000, 100), (1,), "C", 8, 123 << 20, (80_000, 100), 48)
 
 
 class TestTables:

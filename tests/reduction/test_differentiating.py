@@ -21,8 +21,6 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.slopes import GRADIENT, SlopeSummary, differentiate
 from softargmax_cli.tensorflow.base import Runtime
 
-pytestmark = pytest.mark.sampled(3)
-
 Array = npt.NDArray[Any]
 MEMORY = 16 << 20
 UNTOUCHED = 12345.0
@@ -30,10 +28,8 @@ UNTOUCHED = 12345.0
 LAYOUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "last": ((7, 300), (-1,)),
     "first": ((300, 40), (0,)),
-    "middle": ((5, 200, 6), (1,)),
     "two, turned": ((5, 20, 30), (2, 1)),
     "two, apart": ((4, 6, 900), (0, 2)),
-    "one slice": ((50_000,), (0,)),
 }
 """Shapes and axes; blocks are so small that slices of the last two are split."""
 
@@ -133,28 +129,19 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("order", "CF")
-@pytest.mark.parametrize("number", range(len(LAYOUTS)), ids=LAYOUTS.keys())
-def test_every_layout(native_runtime: Runtime, number: int, order: Any) -> None:
-    shape, axes = [*LAYOUTS.values()][number]
-    for turn in (0, 2):  # each layout has two of the cases in each order, the others have others
-        dtype, kind, window, coords = CASES[(number + turn + 3 * (order == "F")) % len(CASES)]
-        x = np.asarray(drawn(shape, dtype, kind), order=order)
-        spec = Spec(axes, kind, 1.7, coords, window=window)  # type: ignore[arg-type]
-        check(x, native_runtime, spec)
-        if kind != "probs":
-            check_by_beta(x, native_runtime, spec)
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_every_layout(native_runtime: Runtime, number: int) -> None:
+    shape, axes = [*LAYOUTS.values()][number % len(LAYOUTS)]
+    dtype, kind, window, coords = CASES[number]
+    x = np.asarray(drawn(shape, dtype, kind), order="CF"[number % 3 == 0])  # type: ignore[call-overload]
+    spec = Spec(axes, kind, 1.7, coords, window=window)  # type: ignore[arg-type]
+    check(x, native_runtime, spec)
+    if kind != "probs":
+        check_by_beta(x, native_runtime, spec)
 
 
 def test_slices_longer_than_a_block_are_read_again() -> None:
-    for name, want in (
-        ("last", 1),
-        ("first", 2),
-        ("middle", 1),
-        ("two, turned", 1),
-        ("two, apart", 2),
-        ("one slice", 2),
-    ):
+    for name, want in (("last", 1), ("first", 2), ("two, turned", 1), ("two, apart", 2)):
         shape, axes = LAYOUTS[name]
         for window, more in ((None, 0), (3, 1)):
             spec = Spec(axes, window=window)
@@ -179,13 +166,13 @@ def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
     assert not GRADIENT.must_seek(source, problem, 10 * memory)
 
 
-@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "f2", "i4", "i8", "u8"])
+@pytest.mark.parametrize("dtype", ["?", "f2", "i4", "u8"])
 def test_every_dtype(native_runtime: Runtime, dtype: str) -> None:
     for kind in ("scores", "cost", "probs"):
-        if kind == "probs" and dtype in ("i1", "i4", "i8"):
+        if kind == "probs" and dtype == "i4":
             continue
         x = drawn((9, 50), dtype, kind)
-        if dtype in ("i8", "u8"):  # no float64 tells these apart
+        if dtype == "u8":  # no float64 tells these apart
             x += np.array(np.iinfo(dtype).max - 400, dtype)
         spec = Spec(kind=kind, beta=0.3)  # type: ignore[arg-type]
         check(x, native_runtime, spec)
@@ -193,38 +180,43 @@ def test_every_dtype(native_runtime: Runtime, dtype: str) -> None:
             check_by_beta(x, native_runtime, spec)
 
 
-@pytest.mark.parametrize("worth", [0, 1 << 60], ids=["compiled", "not compiled"])
-def test_both_runtimes(runtime: Runtime, worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "WORTH_COMPILING", worth)
-    x = drawn((3, 20, 300), "f4", "cost")
+@pytest.mark.slow
+def test_both_runtimes(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WORTH_COMPILING", 0)
+    x = drawn((3, 5, 300), "f4", "cost")
     x[0, 0, 5] = np.nan
     spec = Spec((2, 0), "cost", 2.0, window=4, nan="omit")
     check(x, runtime, spec)
     check_by_beta(x, runtime, spec)
 
 
-@pytest.mark.parametrize("kind", ["scores", "cost", "probs"])
-def test_coordinates_that_are_values(native_runtime: Runtime, kind: Any) -> None:
+def test_coordinates_that_are_values(native_runtime: Runtime) -> None:
     rng = np.random.default_rng(5)
-    for shape, axes in (((40, 12), (0,)), ((3, 60, 90), (2, 1)), ((30_000,), (0,))):
+    cases: Any = [((40, 12), (0,), "probs", "f8", None), ((3, 60, 90), (2, 1), "scores", "f4", 3)]
+    cases += [((30_000,), (0,), "cost", "f8", None)]
+    for shape, axes, kind, dtype, window in cases:
         values = tuple(rng.normal(size=shape[axis]) * 10.0**axis + 1000 for axis in axes)
-        for dtype, window in (("f8", None), ("f4", 3)):
-            check(drawn(shape, dtype, kind), native_runtime, Spec(axes, kind, 3.0, values=values, window=window))
+        check(drawn(shape, dtype, kind), native_runtime, Spec(axes, kind, 3.0, values=values, window=window))
 
 
 @pytest.mark.parametrize(("dtype", "nan"), [("f4", "omit"), ("f8", "propagate")])
-def test_infinities_ties_and_nan(native_runtime: Runtime, dtype: str, nan: Any) -> None:
+def test_infinities_ties_and_nan(
+    native_runtime: Runtime, dtype: str, nan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inf = np.inf
     rows = [
         *([1, 3, 3, 2], [0, 0, 0, 0], [-inf, 1, 2, -inf], [inf, 1, 2, 3], [inf, 0, inf, -inf], [-inf] * 4),
         *([np.nan, 1, 2, 3], [np.nan] * 4, [np.nan, inf, 1, 0], [np.nan, -inf, -inf, -inf], [3e38, -3e38, 3e38, 0]),
     ]
-    for x in (np.array(rows, dtype), np.tile(np.array(rows, dtype), 1100)):  # whole slices, and split ones
-        for kind, window in (("scores", None), ("cost", 1)):
-            values = -x if kind == "cost" else x
-            spec = Spec(kind=kind, beta=1.5, nan=nan, window=window)  # type: ignore[arg-type]
-            check(values, native_runtime, spec)
-            check_by_beta(values, native_runtime, spec)
+    x = np.array(rows, dtype)
+    if dtype == "f8":  # slices that are split
+        x = np.tile(x, 8)
+        monkeypatch.setattr(budget, "BLOCK", 128)
+    for kind, window in (("scores", None), ("cost", 1)):
+        values = -x if kind == "cost" else x
+        spec = Spec(kind=kind, beta=1.5, nan=nan, window=window)  # type: ignore[arg-type]
+        check(values, native_runtime, spec)
+        check_by_beta(values, native_runtime, spec)
     weights = np.array([[0, 1, 3, 0], [0, 0, 0, 0], [inf, 1, 2, 3], [np.nan, 1, 2, 0]], dtype)
     check(weights, native_runtime, Spec(kind="probs", nan=nan))
 
@@ -242,12 +234,7 @@ def test_what_has_no_answer_is_an_error(native_runtime: Runtime) -> None:
 def test_finite_differences(native_runtime: Runtime) -> None:
     x = np.random.default_rng(3).normal(size=(3, 4, 5))
     h = 1e-6
-    for spec in (
-        Spec((1,), beta=2.0),
-        Spec((2, 0), "cost", 2.0, "corners"),
-        Spec((2,), beta=3.0, window=1),
-        Spec((0,), "probs"),
-    ):
+    for spec in (Spec((2, 0), "cost", 2.0, "corners"), Spec((2,), beta=3.0, window=1), Spec((0,), "probs")):
         x = abs(x) + 0.1 if spec.kind == "probs" else x
         got, _ = differentiated(x, native_runtime, spec)
 
@@ -288,6 +275,7 @@ def test_far_from_a_maximum_a_long_slice_is_as_exact(native_runtime: Runtime) ->
     assert np.abs(got).max() < 1e-30
 
 
+@pytest.mark.slow
 def test_tails_far_to_either_side_of_a_maximum(native_runtime: Runtime) -> None:
     """Half of the weight is far away on average; what single precision leaves of soft is as large as entries."""
     n = 600_000
