@@ -139,7 +139,7 @@ def picture_format_of(path: str) -> str:
 
 def _inside(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
     """Name a file for each input. Raises OptionError where two would have one name."""
-    paths = [os.path.join(directory, f"{_stem(name)}.{suffix}") for name in inputs]
+    paths = [os.path.join(directory, f"{stem_of(name)}.{suffix}") for name in inputs]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
         raise OptionError(
@@ -165,7 +165,7 @@ def names_store(output: str | None) -> bool:
     return output is not None and os.path.splitext(output.rstrip("/" + os.sep))[1].lower() == f".{STORE}"
 
 
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
     """Return an input's name without its directory and suffix, or suffixes where it is compressed."""
     if name == "-":
         return "stdin"

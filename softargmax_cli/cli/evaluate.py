@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.answer import Writers
+    from softargmax_cli.cli.destinations import Destination
     from softargmax_cli.cli.pipeline import Asked, Inputs
-    from softargmax_cli.reduction.result import Run, Slices
-    from softargmax_cli.reduction.truth import Evaluation
-
-DELIMITERS = {"csv": ",", "tsv": "\t"}
+    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.truth import Evaluator
 
 Truth = Annotated[
     str,
@@ -51,7 +51,7 @@ Format = Annotated[
 
 @grouped
 def evaluate(
-    input: options.Input,
+    inputs: options.Inputs,
     *,
     truth: Truth,
     within: Within = "1,2,4",
@@ -73,20 +73,11 @@ def evaluate(
     softargmax evaluate volume.npy --axis 0 --kind cost --truth disparity.npy -o errors.npz
     softargmax guide beta
     """
-    from softargmax_cli.cli.destinations import spare_inputs
-    from softargmax_cli.cli.pipeline import Asked, for_each
-    from softargmax_cli.files.writers import FORMATS, format_of
+    from softargmax_cli.cli.pipeline import Asked
 
     asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    limits = distances(within)
-    if output == "-":
-        raise OptionError("-o -: the errors of slices go to a file", "name one, such as errors.csv")
-    if output is not None:
-        format_of(output, FORMATS)
-    refuse_same(truth, input)
-    spare_inputs([output], [input], truth, *asked.files)
     shown = Shown(output, format, worst, force)
-    return for_each([input], asked, lambda inputs, name: _show(inputs, name, truth, limits, asked, shown))
+    return _evaluate_all(inputs, truth, distances(within), asked, shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,93 +99,111 @@ def refuse_same(truth: str, input: str) -> None:
         raise OptionError(what, "name the file that holds what is true of each slice")
 
 
-def _show(inputs: Inputs, name: str, truth: str, within: Sequence[float], asked: Asked, shown: Shown) -> int:
-    """Evaluate one input and show it."""
-    from softargmax_cli.cli.pipeline import say_notes
-    from softargmax_cli.report.evaluation import put_evaluation
+def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], asked: Asked, shown: Shown) -> int:
+    """Evaluate each input, and all together; 0, or 2 where one cannot be used."""
+    from softargmax_cli.cli.answer import Writers
+    from softargmax_cli.cli.destinations import make_directory, spare_inputs
+    from softargmax_cli.cli.evaluations import EvaluationReport, truth_of
+    from softargmax_cli.cli.inputs import find_inputs
+    from softargmax_cli.cli.pipeline import for_each, say_notes
 
-    with inputs.opened(name, {"second", "spread"} if shown.worst else set()) as reduction:
-        evaluation, worst = _evaluated(reduction, truth, within, shown)
-    if not asked.quiet:
-        say_notes(reduction)
-    if shown.format == "table":
-        put_evaluation(evaluation, worst, reduction.run, sys.stdout)
-    elif shown.format == "json":
-        sys.stdout.write(_json(evaluation, worst, reduction.run, listed=shown.worst is not None))
-    else:
-        sys.stdout.write(_text(evaluation, DELIMITERS[shown.format]))
-    return 0
+    found = find_inputs(given, shown.output, truth, *asked.files)
+    if found.several and not os.path.isdir(truth):
+        what = f"{parameter('truth', truth)} holds the truth of one input"
+        raise OptionError(what, "name a folder with a file for each input, which is named like it")
+    places = _places(found.names, shown.output, several=found.several)
+    spare_inputs([None if place is None else place.path for place in places], found.names, truth, *asked.files)
+    make_directory(shown.output)
+    found.say_notes(quiet=asked.quiet)
+    report, next_place = (
+        EvaluationReport(shown.format, several=found.several, listed=shown.worst is not None),
+        iter(places),
+    )
+    with ExitStack() as stack:
+        total = evaluator(within, stack) if found.several else None
+        writers = stack.enter_context(Writers(force=shown.force))
+
+        def work(inputs: Inputs, name: str) -> int:
+            place, true = next(next_place), truth_of(name, truth) if found.several else truth
+            refuse_same(true, name)
+            with inputs.opened(name, {"second", "spread"} if shown.worst else set()) as reduction, ExitStack() as files:
+                one = evaluator(within, files)
+                worst = _evaluated(reduction, true, one, place, writers, shown, files)
+                if not asked.quiet:
+                    say_notes(reduction)
+                report.add(reduction.run, one.evaluation(), worst)
+                if total is not None:
+                    total.join(one)
+            return 0
+
+        code = for_each(found.names, asked, work)
+        report.end(None if total is None else total.evaluation())
+        if total is not None:
+            writers.commit(total, complete=code == 0)
+    return code
+
+
+def evaluator(within: Sequence[float], stack: ExitStack) -> Evaluator:
+    """Return an evaluator whose errors wait in files that `stack` closes."""
+    from softargmax_cli.files.temporary import Scratch
+    from softargmax_cli.reduction.truth import ESTIMATES, Evaluator
+
+    waiting = [Scratch() for _ in ESTIMATES]
+    for scratch in waiting:
+        stack.callback(scratch.close)
+    return Evaluator(within, waiting)
+
+
+def _places(names: Sequence[str], output: str | None, *, several: bool) -> Sequence[Destination | None]:
+    """Choose where the errors of each input go. Raises OptionError where that cannot be."""
+    from softargmax_cli.cli.destinations import choose_destinations, names_store
+    from softargmax_cli.files.writers import FORMATS, format_of
+
+    if output is None:
+        return [None] * len(names)
+    if output == "-":
+        raise OptionError("-o -: the errors of slices go to a file", "name one, such as errors.csv")
+    if names_store(output) or not (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+        format_of(output, FORMATS)
+    return choose_destinations(names, output, None, several=several)
 
 
 def _evaluated(
-    reduction: Reduction, truth: str, within: Sequence[float], shown: Shown
-) -> tuple[Evaluation, Slices | None]:
-    """Compare all slices of an input with the truth, and write their errors; return the worst of them, too."""
+    reduction: Reduction,
+    truth: str,
+    one: Evaluator,
+    place: Destination | None,
+    writers: Writers,
+    shown: Shown,
+    files: ExitStack,
+) -> Slices | None:
+    """Compare all slices of an input with the truth, and write their errors; return the worst of them."""
     import numpy as np
 
     from softargmax_cli.files.expected import truth as opened_truth
-    from softargmax_cli.files.temporary import Scratch
-    from softargmax_cli.files.writers import format_of, open_writer
     from softargmax_cli.reduction.check import Worst
     from softargmax_cli.reduction.fields import TRUTH_FIELDS
-    from softargmax_cli.reduction.truth import ESTIMATES, Evaluator, compared_with_truth
+    from softargmax_cli.reduction.truth import compared_with_truth
 
     run, source, problem = reduction.run, reduction.source, reduction.problem
-    with ExitStack() as stack:
-        stored = stack.enter_context(opened_truth(truth, run.kept, run.axes, source.facts.id_column))
-        if stored.note:
-            reduction.notes.append(f"{parameter('truth')}: {stored.note}")
-        waiting = [Scratch() for _ in ESTIMATES]
-        for scratch in waiting:
-            stack.callback(scratch.close)
-        writer = None
-        if shown.output is not None:
-            fields = ("hard_error", "soft_error")
-            written = replace(run, fields=fields, alone="soft_error")
-            opened = open_writer(shown.output, format_of(shown.output), written, fields, force=shown.force)
-            writer = stack.enter_context(opened)
-        evaluator, worst = Evaluator(within, waiting), Worst(shown.worst or 1)
-        for slices in reduction:
-            lengths = [source.rows if (n := source.shape[axis]) is None else n for axis in run.axes]
-            compared = compared_with_truth(slices, stored(len(slices), slices.ids), problem, lengths)
-            evaluator.add(compared)
-            if shown.worst is not None:
-                worst.add(compared, compared.soft_error, np.flatnonzero(~np.isnan(compared.soft_error)))
-            if writer is not None:
-                writer.write(compared)
-        stored.end()
-        evaluation = evaluator.evaluation()
+    stored = files.enter_context(opened_truth(truth, run.kept, run.axes, source.facts.id_column))
+    if stored.note:
+        reduction.notes.append(f"{parameter('truth')}: {stored.note}")
+    writer = None
+    if place is not None:
+        fields = ("hard_error", "soft_error")
+        writer = writers.opened(place, replace(run, fields=fields, alone="soft_error"), fields, files)
+    worst = Worst(shown.worst or 1)
+    for slices in reduction:
+        lengths = [source.rows if (n := source.shape[axis]) is None else n for axis in run.axes]
+        compared = compared_with_truth(slices, stored(len(slices), slices.ids), problem, lengths)
+        one.add(compared)
+        if shown.worst is not None:
+            worst.add(compared, compared.soft_error, np.flatnonzero(~np.isnan(compared.soft_error)))
         if writer is not None:
-            writer.end(evaluator, reduction.run.known_shape)
-            writer.commit(evaluator)
-        reduction.run = replace(reduction.run, fields=tuple(field.name for field in TRUTH_FIELDS))
-        return evaluation, worst.found()[0]
-
-
-def _json(evaluation: Evaluation, worst: Slices | None, run: Run, *, listed: bool) -> str:
-    """Write one document; listed: whether the worst slices are part of it."""
-    from softargmax_cli.files.writers.json import JsonObjects, json_value
-    from softargmax_cli.reduction.truth import NUMBERS
-
-    estimates = []
-    for errors in evaluation.estimates:
-        numbers = [f'"{name}": {json_value(getattr(errors, name))}' for name in NUMBERS]
-        within = ", ".join(f'"{limit:.10g}": {json_value(share)}' for limit, share in errors.within.items())
-        estimates.append(f'{{"name": "{errors.name}", {", ".join(numbers)}, "within": {{{within}}}}}')
-    counts = ", ".join(f'"{name}": {getattr(evaluation, name)}' for name in ("slices", "missing", "undefined"))
-    text = f'{{{counts},\n "estimates": [\n  ' + ",\n  ".join(estimates) + "\n ]"
-    if listed:
-        objects = [] if worst is None else [each for batch in JsonObjects(run, run.fields).of(worst) for each in batch]
-        text += ',\n "worst": [' + ",\n  ".join(objects) + "]"
-    return text + "}\n"
-
-
-def _text(evaluation: Evaluation, delimiter: str) -> str:
-    """Write a header, and a row for each estimate."""
-    from softargmax_cli.reduction.truth import NUMBERS
-
-    rows = [["name", *NUMBERS, *(f"within_{limit:.10g}" for limit in evaluation.estimates[0].within)]]
-    for errors in evaluation.estimates:
-        numbers = [*(getattr(errors, name) for name in NUMBERS), *errors.within.values()]
-        rows.append([errors.name, *map(str, numbers)])
-    return "".join(delimiter.join(row) + "\n" for row in rows)
+            writer.write(compared)
+    stored.end()
+    if writer is not None:
+        writers.end(writer, one, reduction.run.known_shape)
+    reduction.run = replace(reduction.run, fields=tuple(field.name for field in TRUTH_FIELDS))
+    return worst.found()[0]

@@ -30,6 +30,9 @@ class Scratch(Protocol):
     def write(self, data: Any) -> None:
         """Append the bytes of a buffer."""
 
+    def copy_to(self, stream: IO[bytes]) -> None:
+        """Append everything to `stream`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Errors:
@@ -97,6 +100,15 @@ class Evaluator(Summary):
         for tally in self._tallies:
             tally.add(slices.column(f"{tally.name}_error"))
 
+    def join(self, other: Summary) -> None:
+        """Take into account the slices of another input."""
+        assert isinstance(other, Evaluator)
+        self.slices += other.slices
+        self.undefined += other.undefined
+        self._missing += other._missing
+        for mine, others in zip(self._tallies, other._tallies, strict=True):
+            mine.join(others)
+
     def evaluation(self) -> Evaluation:
         """Conclude from all that was added."""
         known = self.slices - self._missing
@@ -128,6 +140,15 @@ class _Tally:
         self._largest = float(np.fmax(self._largest, errors.max()))
         for limit in self._within:
             self._within[limit] += int(np.count_nonzero(errors <= limit))
+
+    def join(self, other: _Tally) -> None:
+        other._scratch.copy_to(self._scratch.file)
+        self._count += other._count
+        self._sum += other._sum
+        self._squares += other._squares
+        self._largest = float(np.fmax(self._largest, other._largest))
+        for limit, count in other._within.items():
+            self._within[limit] += count
 
     def errors(self, known: int) -> Errors:
         count, percentiles = self._count, [math.nan, math.nan]

@@ -23,14 +23,27 @@ from softargmax_cli.report.text import FULL, Signs, short, signs_of
 
 def put_evaluation(evaluation: Evaluation, worst: Slices | None, run: Run, file: TextIO) -> None:
     """Print heading, a row for each estimate and the counts of slices to `file`; then the worst, if any."""
-    signs = signs_of(file)
     put_heading(run, run.known_shape, file)
-    put_columns(_columns(evaluation, run, signs), [""] * len(evaluation.estimates), file)
-    put_line(file, "")
-    put_line(file, evaluation_line(evaluation, signs))
+    _put_estimates(evaluation, run.epsilon * min(run.steps, default=1.0), file)
     if worst is not None:
         put_line(file, "")
         put_columns(_worst_columns(worst, run, file), [""] * len(worst), file)
+
+
+def put_total(evaluation: Evaluation, file: TextIO) -> None:
+    """Print what is said of the slices of all inputs together."""
+    put_line(file, "")
+    put_line(file, "all inputs", "bold")
+    put_line(file, "")
+    _put_estimates(evaluation, 0.0, file)
+
+
+def _put_estimates(evaluation: Evaluation, bound: float, file: TextIO) -> None:
+    """Print a row for each estimate, and the counts of slices. bound: that of the error of soft itself."""
+    signs = signs_of(file)
+    put_columns(_columns(evaluation, bound, signs), [""] * len(evaluation.estimates), file)
+    put_line(file, "")
+    put_line(file, evaluation_line(evaluation, signs))
 
 
 def evaluation_line(evaluation: Evaluation, signs: Signs = FULL) -> str:
@@ -41,8 +54,8 @@ def evaluation_line(evaluation: Evaluation, signs: Signs = FULL) -> str:
     return signs.dot.join(parts)
 
 
-def _columns(evaluation: Evaluation, run: Run, signs: Signs) -> Iterator[Column]:
-    estimates, bound = evaluation.estimates, run.epsilon * min(run.steps, default=1.0)
+def _columns(evaluation: Evaluation, bound: float, signs: Signs) -> Iterator[Column]:
+    estimates = evaluation.estimates
 
     def spelt(number: float) -> str:
         return signs.none if math.isnan(number) else short(number, bound)

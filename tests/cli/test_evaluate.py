@@ -191,6 +191,45 @@ def test_nothing_to_compare(inside: Inside) -> None:
     assert inside("evaluate", "x.npy", "--truth", "t.npy").lines[4].split() == ["hard", *"–" * 8]
 
 
+def test_several_inputs_are_judged_each_and_together(inside: Inside) -> None:
+    random = np.random.default_rng(6)
+    for folder in ("in", "true"):
+        (inside.folder / folder).mkdir()
+    errors = []
+    for k, count in enumerate((5, 70)):
+        x, truth = random.normal(size=(count, 6)), random.integers(0, 6, count)
+        np.save(inside.folder / "in" / f"m{k}.npy", x)
+        np.savetxt(inside.folder / "true" / f"m{k}.csv", truth)
+        errors.append(abs(oracle(x, -1, 2.0).soft[0] - truth))
+    given = ("evaluate", "in", "--truth", "true", "--beta", "2")
+    found = document(inside(*given, "--worst", "1", "--format", "json", "-o", "e.csv"))
+    assert [each["input"] for each in found["inputs"]] == ["in/m0.npy", "in/m1.npy"]
+    for each, error in zip(found["inputs"], errors, strict=True):
+        assert_said(each["estimates"][1], summed_up(error, len(error), [1, 2, 4]))
+        assert each["worst"][0]["soft_error"] == pytest.approx(error.max())
+    assert found["summary"]["slices"] == 75
+    assert_said(found["summary"]["estimates"][1], summed_up(np.concatenate(errors), 75, [1, 2, 4]))
+    rows = list(csv.DictReader(io.StringIO(inside.read("e.csv").decode())))
+    assert [row["input"] for row in rows] == ["in/m0.npy"] * 5 + ["in/m1.npy"] * 70
+    np.testing.assert_allclose([float(row["soft_error"]) for row in rows], np.concatenate(errors), atol=1e-9)
+    rows = list(csv.DictReader(io.StringIO(inside(*given, "--format", "csv").out)))
+    assert [(row["input"], row["name"]) for row in rows] == [
+        (f"in/m{k}.npy", n) for k in (0, 1) for n in ("hard", "soft")
+    ]
+    table = inside(*given).lines
+    assert table[table.index("all inputs") - 2 : table.index("all inputs")] == ["70 slices", ""]
+    assert table[-1] == "75 slices"
+
+    (inside.folder / "true" / "m1.csv").unlink()
+    done = inside(*given, "-o", "e.csv", "--force", "--format", "json")
+    assert (done.code, json.loads(done.out)["summary"]["slices"]) == (2, 5)
+    assert "error: in/m1.npy: --truth true has no file for it" in done.err
+    assert inside.read("e.csv").decode().count("in/m1.npy") == 70  # as it was
+    done = inside("evaluate", "in", "--truth", "true/m0.csv")
+    assert (done.code, done.out) == (2, "")
+    assert "--truth true/m0.csv holds the truth of one input" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
