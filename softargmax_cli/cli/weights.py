@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import inverse_temperature
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -26,14 +29,14 @@ Output = Annotated[
         "Writes the weights here: .npy, .npz or .zarr; - for .npy in a pipe.",
         "--output",
         "-o",
-        metavar="FILE|-",
+        metavar="FILE|DIR/|-",
     ),
 ]
 
 
 @grouped
 def weights(
-    input: options.Input,
+    inputs: options.Inputs,
     *,
     output: Output,
     reduction: ReductionOptions,
@@ -50,29 +53,49 @@ def weights(
     softargmax weights heatmaps.npy --axis -2,-1 --beta 10 --window 4 -o weights.npz
     softargmax guide output
     """
-    from softargmax_cli.cli.destinations import spare_inputs
+    from softargmax_cli.cli.destinations import make_directory, spare_inputs
+    from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
-    from softargmax_cli.files.writers import format_of
 
     asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    format = "npy" if output == "-" else format_of(output, FORMATS)
-    spare_inputs([output], [input], *asked.files)
+    found = find_inputs(inputs, output, *asked.files)
+    paths = _paths(found.names, output, several=found.several)
+    spare_inputs(paths, found.names, *asked.files)
+    make_directory(output)
+    found.say_notes(quiet=asked.quiet)
+    places = iter(paths)
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.reduction.fields import FREE
         from softargmax_cli.reduction.weights import WEIGHTS
 
-        bar = not (output == "-" and sys.stdout.isatty())
+        path = next(places)
+        bar = not (path == "-" and sys.stdout.isatty())
         with inputs.opened(name, FREE, bar=bar, needs=WEIGHTS) as opened:
-            _write(opened, output, format, asked, force=force)
+            _write(opened, path, asked, force=force, named=found.several)
         sys.stdout.flush()
         return 0
 
-    return for_each([input], asked, work)
+    return for_each(found.names, asked, work)
 
 
-def _write(reduction: Reduction, output: str, format: str, asked: Asked, *, force: bool) -> None:
-    """Write the weights of one input, and say what its slices are like."""
+def _paths(names: Sequence[str], output: str, *, several: bool) -> list[str]:
+    """Return where the weights of each input go. Raises OptionError where that cannot be."""
+    from softargmax_cli.cli.destinations import choose_destinations, names_store
+    from softargmax_cli.files.writers import format_of
+
+    folder = not names_store(output) and (output.endswith(("/", os.sep)) or os.path.isdir(output))
+    if several and not folder:
+        raise OptionError(f"-o {output} holds the weights of one input", "use -o DIR/ for one .npy file each")
+    if not folder and output != "-":
+        format_of(output, FORMATS)
+    places = choose_destinations(names, output, "npy" if output == "-" else None, usual="npy", several=several)
+    return [place.path or "-" for place in places]
+
+
+def _write(reduction: Reduction, output: str, asked: Asked, *, force: bool, named: bool) -> None:
+    """Write the weights of one input, and say what its slices are like. named: whether with its name."""
+    from softargmax_cli.cli.destinations import names_store
     from softargmax_cli.cli.pipeline import say_notes
     from softargmax_cli.files.temporary import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
@@ -85,7 +108,7 @@ def _write(reduction: Reduction, output: str, format: str, asked: Asked, *, forc
     source, problem, summary = reduction.source, reduction.problem, Summary()
     boxes: BoxWriter | ZarrBoxWriter
     with ExitStack() as stack:
-        if format == "zarr":
+        if names_store(output):
             chunks = _chunks(source, problem, asked.memory)
             boxes = ZarrBoxWriter(output, "weights", problem.precision, source.shape, chunks, force=force)
         else:
@@ -97,7 +120,7 @@ def _write(reduction: Reduction, output: str, format: str, asked: Asked, *, forc
             say_notes(reduction)
         boxes.commit(reduction.run.known_shape)
     if output != "-" and not asked.quiet:
-        print(summary_line(summary, reduction.run, signs=signs_of(sys.stderr)), file=sys.stderr)
+        print(summary_line(summary, reduction.run, named=named, signs=signs_of(sys.stderr)), file=sys.stderr)
 
 
 def _chunks(source: Source, problem: Problem, memory: int) -> list[int]:

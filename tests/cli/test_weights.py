@@ -148,6 +148,18 @@ def test_zarr(inside: Inside) -> None:
     assert not [name for name in inside.names() if "partial" in name or name.startswith(".")]
 
 
+def test_several_inputs_into_a_directory(inside: Inside) -> None:
+    inside.save("a.npy", [[1, 2, 3]])
+    inside.save("b.npy", [[3, 1]])
+    done = inside("weights", "a.npy", "b.npy", "--beta", "1", "-o", "out/")
+    assert (done.code, [line.partition(":")[0] for line in done.err.splitlines()]) == (0, ["a.npy", "b.npy"])
+    assert_weights(np.load(inside.folder / "out" / "b.npy"), weights(np.array([[3.0, 1]]), (1,), 1.0), "<f8")
+    for name in ("w.npy", "w.zarr", "-"):
+        done = inside("weights", "a.npy", "b.npy", "-o", name)
+        assert (done.code, done.raw) == (2, b"")
+        assert done.err.startswith(f"softargmax: error: -o {name} holds the weights of one input")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
