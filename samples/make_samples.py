@@ -20,6 +20,8 @@
 | ratings.csv       | 8 × 5           | text    | shares of the ratings of films, 1 to 5 stars: a header, the film     |
 |                   |                 |         | first; two films are loved or loathed                                |
 | stars.csv         | 5               | text    | the stars of each column                                             |
+| azimuth.npy       | (8, 72)         | float32 | frame, azimuth by 5°: the sound of someone who walks past north;     |
+|                   |                 |         | one frame has an echo from behind, one is silent                     |
 
 Every byte is the same on every platform: the random stream is the one that NumPy has frozen (NEP 19), and every
 value is rounded to a grid far coarser than the last bits in which one platform's exp differs from another's.
@@ -143,6 +145,27 @@ def ratings():
     return rows
 
 
+def azimuth():
+    """Steered power (frame, azimuth) of a talker at 340°, 346°, 352° ..., relative to the loudest."""
+    random = np.random.RandomState(7)
+    frames, bins = 8, 72
+    degrees = np.arange(bins) * 360 / bins
+    talker = 340 + 6 * np.arange(frames) + 4 * random.random_sample(frames)
+
+    def lobe(center):
+        return np.exp(12 * (np.cos(np.deg2rad(degrees - center)) - 1))
+
+    power = 0.02 * random.random_sample((frames, bins))
+    for frame in range(frames):
+        if frame == 6:  # nobody speaks
+            power[frame] = 0.02
+            continue
+        power[frame] += 0.95 * lobe(talker[frame])
+        if frame == 3:
+            power[frame] += 0.9 * lobe(talker[frame] + 170)
+    return on_grid(power, 2.0**-16, "<f4")
+
+
 def csv(rows):
     """Rows of text as a file's bytes."""
     return "".join(",".join(row) + "\n" for row in rows).encode()
@@ -172,6 +195,7 @@ def samples():
         "pitch.npy": npy(activations),
         "pitch_cents.csv": csv(cents),
         "ratings.csv": csv(ratings()),
+        "azimuth.npy": npy(azimuth()),
         "stars.csv": csv([f"{n}"] for n in range(1, 6)),
     }
 

@@ -12,6 +12,7 @@ import pytest
 SAMPLES = Path(__file__).parents[1] / "samples"
 NAMES = [
     *(
+        "azimuth.npy",
         "class_scores.csv",
         "cost_volume.npy",
         "heatmaps.npy",
@@ -76,6 +77,7 @@ def test_samples_hold_what_their_table_says() -> None:
         ("heatmaps.npy", "<f4", (2, 17, 64, 48)),
         ("cost_volume.npy", "<f2", (32, 48, 64)),
         ("time_steps.npy", "<f4", (12, 500)),
+        ("azimuth.npy", "<f4", (8, 72)),
     ]:
         array = np.load(SAMPLES / name)
         assert (array.dtype.str, array.shape) == (dtype, shape)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import typer
 
+from softargmax_cli.api.arguments import KindOfCoords
 from softargmax_cli.errors import OptionError, as_typed
 
 Value = TypeVar("Value")
 
-KINDS = ("index", "corners", "centers", "circular")
-"""The kinds of coordinates, without NumPy, which help does not load."""
+KINDS = get_args(KindOfCoords)
+"""The kinds of coordinates."""
 
 
 def taken(parse: Callable[[Any], Value]) -> Callable[[str | None], Value | None]:

@@ -1,8 +1,8 @@
 """The coordinate of each index along a reduced axis: one class for each kind.
 
-To add a kind, write a class here and add it to `NAMES`, from which the option and its help are made, and to
-`coordinates_of`. What a state sums of coordinates, how sums merge and what becomes of them follows from the `Geometry`
-that a kind names (`reduction/moments.py`).
+To add a kind, write a class here, add it to `KINDS`, and its name to `problem.Coords` and `api/arguments.py`. What a
+state sums of coordinates, how sums merge and what becomes of them follows from the `Geometry` that a kind names
+(`reduction/moments.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ class Coordinates(ABC):
     """Coordinates along an axis of n indices."""
 
     name: ClassVar[str]
-    meaning: ClassVar[str]
     round: ClassVar[bool] = False
     """True where the last index is a neighbour of the first."""
     placed: ClassVar[bool] = False
@@ -65,7 +64,6 @@ class Index(Coordinates):
     """The index itself, 0 to n − 1."""
 
     name = "index"
-    meaning = "the index"
 
     def at(self, index: npt.NDArray[Any], length: int) -> Float:
         return index.astype(np.float64)
@@ -78,7 +76,6 @@ class Corners(Coordinates):
     """−1 + 2i / (n − 1): the ends of the axis lie at −1 and 1, as `align_corners=True` elsewhere. 0 where n = 1."""
 
     name = "corners"
-    meaning = "-1 to 1 at the end indices"
 
     def at(self, index: npt.NDArray[Any], length: int) -> Float:
         return np.zeros(index.shape) if length == 1 else (2.0 * index - (length - 1)) / (length - 1)
@@ -91,7 +88,6 @@ class Centers(Coordinates):
     """(2i + 1) / n − 1: the edges of the outer cells lie at −1 and 1, as `align_corners=False` elsewhere."""
 
     name = "centers"
-    meaning = "(2i + 1)/n - 1"
 
     def at(self, index: npt.NDArray[Any], length: int) -> Float:
         return np.zeros(index.shape) if length == 1 else (2.0 * index + (1 - length)) / length
@@ -105,7 +101,6 @@ class Values(Coordinates):
     """A coordinate given for each index, (n,), at whatever distances."""
 
     name = "values"
-    meaning = "the values given"
     placed = True
 
     values: Float
@@ -129,7 +124,6 @@ class Circular(Coordinates):
     """Angles that go round: the index, whose period is n, or values given for each index, (n,), within one period."""
 
     name = "circular"
-    meaning = "an angle, from 0 to the period, n indices if not told"
     round = True
     placed = True
 
@@ -156,14 +150,12 @@ class Circular(Coordinates):
         return self if self.values is None else Circular()
 
 
-KINDS: dict[str, Coordinates] = {kind.name: kind for kind in (Index(), Corners(), Centers())}
-"""The kinds that need nothing but the length of the axis and lie on a line, by their names."""
-NAMES = (*KINDS, Circular.name)
+KINDS: dict[str, Coordinates] = {kind.name: kind for kind in (Index(), Corners(), Centers(), Circular())}
 """The kinds that may be asked for by name."""
 
 
 def coordinates_of(name: str, values: Float | None, period: float | None) -> Coordinates:
-    """Return the coordinates of an axis: a kind of `NAMES`, with values "index" or "circular"."""
-    if name == Circular.name:
-        return Circular(values, period)
-    return KINDS[name] if values is None else Values(values)
+    """Return the coordinates of an axis: one of `KINDS`; with values "index", or "circular" and a period."""
+    if values is None:
+        return KINDS[name]
+    return Values(values) if name == Index.name else Circular(values, period)

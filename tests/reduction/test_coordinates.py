@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softargmax_cli.api.arguments import KindOfCoords
 from softargmax_cli.reduction.coordinates import KINDS
+from softargmax_cli.reduction.problem import Coords
 
 COORDS: list[Any] = ["index", "corners", "centers"]
 LENGTHS = st.one_of(st.integers(1, 20), st.integers(1, 1 << 40))
@@ -76,6 +78,10 @@ def test_the_nearest_floats(coords: Any, length: int, data: Any) -> None:
 def test_ends_mirror_each_other(coords: Any, length: int, data: Any) -> None:
     index = np.array([data.draw(st.integers(0, length - 1))])
     assert KINDS[coords].at(index, length) == -KINDS[coords].at(length - 1 - index, length)
+
+
+def test_names_are_the_same_everywhere() -> None:
+    assert get_args(Coords) == get_args(KindOfCoords) == tuple(KINDS)
 
 
 @pytest.mark.parametrize("coords", COORDS)
