@@ -10,18 +10,9 @@ import typer
 from typer.completion import completion_init, install_callback, show_callback  # type: ignore[attr-defined]
 
 from softargmax_cli import __version__
-from softargmax_cli.cli.check import check
-from softargmax_cli.cli.devices import devices
-from softargmax_cli.cli.evaluate import evaluate
-from softargmax_cli.cli.grad import grad
-from softargmax_cli.cli.guide import guide
-from softargmax_cli.cli.inspect import inspect
 from softargmax_cli.cli.messages import FAILED, say_error, unhindered
-from softargmax_cli.cli.run import run
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
-from softargmax_cli.cli.sweep import sweep
-from softargmax_cli.cli.usage import Command, Group, explained
-from softargmax_cli.cli.weights import weights
+from softargmax_cli.cli.usage import Group, explained
 from softargmax_cli.errors import SoftArgmaxError
 
 BROKEN_PIPE = 141
@@ -35,15 +26,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 completion_init()
-app.command(cls=Command)(run)
-app.command(cls=Command)(check)
-app.command(cls=Command)(sweep)
-app.command(cls=Command)(evaluate)
-app.command(cls=Command)(grad)
-app.command(cls=Command)(weights)
-app.command(cls=Command)(inspect)
-app.command(cls=Command)(guide)
-app.command(cls=Command)(devices)
 
 
 def _version(wanted: bool) -> None:

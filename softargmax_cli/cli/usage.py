@@ -7,7 +7,8 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -21,6 +22,8 @@ LETTERS = str.maketrans({"β": "beta", "·": "*", "…": "...", "−": "-", "×"
 """Spellings for streams without these letters; put in before lines are broken, so that frames stay straight."""
 OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
 """Names that other programs have for our options."""
+COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
+"""Names of commands, each of a function in a module of its own, which is loaded for it."""
 NEAR = 0.65
 """How alike two words are, from 0 to 1, where one may be meant by the other."""
 
@@ -67,14 +70,28 @@ class Group(TyperGroup):
         _spell(self)
         return super().get_help(ctx)
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return command_of(cmd_name) if cmd_name in COMMANDS else None
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0]
-        if word in self.commands:
+        if word in COMMANDS:
             return super().resolve_command(ctx, args)
         if word == "-" or os.path.exists(word) or re.search(r"[./\\*?\[]", word):
             typed = shlex.join(["softargmax", "run", *args])
             raise OptionError(f"{word} is no command", f"did you mean: {typed}")
-        raise OptionError(f"No such command '{word}'.{_meant(near(word, self.commands))}", "try: softargmax --help")
+        raise OptionError(f"No such command '{word}'.{_meant(near(word, COMMANDS))}", "try: softargmax --help")
+
+
+@cache
+def command_of(name: str) -> Any:
+    """Load a command."""
+    app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+    app.command(name, cls=Command)(getattr(import_module(f"softargmax_cli.cli.{name}"), name))
+    return typer.main.get_command(app)
 
 
 def explained(error: typer.TyperException) -> OptionError:
@@ -94,9 +111,7 @@ def explained(error: typer.TyperException) -> OptionError:
     params = context.command.params
     known = [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")]
     formats = _formats(context.command)
-    group = context.command if isinstance(context.command, Group) else getattr(context.parent, "command", None)
-    commands = getattr(group, "commands", {}).items()
-    elsewhere = [name for name, each in commands if any(option in param.opts for param in each.params)]
+    elsewhere = [name for name in COMMANDS if any(option in param.opts for param in command_of(name).params)]
     said = f"No such option: {option}"
     if option.startswith("--") and option[2:] in formats:
         said += f".{_meant([f'--format {option[2:]}'])}"
@@ -104,7 +119,7 @@ def explained(error: typer.TyperException) -> OptionError:
         said += f".{_meant([OTHERS[option]])}"
     elif elsewhere:
         said += f": it belongs to {', '.join(elsewhere)}"
-        if group is context.command:
+        if isinstance(context.command, Group):
             help = f"write it after the command: softargmax {elsewhere[0]} INPUT {option} ..."
     elif meant := near(option, known):
         said += f".{_meant(meant)}"
@@ -180,7 +195,7 @@ def _refuse_twice(param: Any, args: Sequence[str]) -> None:
 def _spell(command: TyperCommand | TyperGroup) -> None:
     """Write help with the letters that standard output has."""
     if signs_of(sys.stdout) is PLAIN:
-        listed = command.commands.values() if isinstance(command, TyperGroup) else ()
+        listed = map(command_of, COMMANDS) if isinstance(command, TyperGroup) else ()
         for each in (command, *command.params, *listed):
             if text := getattr(each, "help", None):
                 setattr(each, "help", text.translate(LETTERS))  # noqa: B010 - not every parameter has one
