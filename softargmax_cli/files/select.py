@@ -70,7 +70,7 @@ class SelectedSource(BoxSource):
         left = (*(slice(None) if stays else 0 for stays in self.kept), ...)  # "..." for a view where no axis stays
         ids = None if self._names is None else self._names.read(wanted[0])
         if all(positions.step == 1 for positions in wanted) and self._span(wanted) == wanted:
-            return Loaded(self._load(wanted, buffer)[left], ids)
+            return Loaded(self._box(wanted, buffer)[left], ids)
         lengths = tuple(map(len, wanted))
         turned = self.order == "F"
         values = buffer.array(lengths[::-1] if turned else lengths, self.dtype)
@@ -93,7 +93,7 @@ class SelectedSource(BoxSource):
                 place = (*[slice(None)] * axis, part)
                 self._read_into(values[place], [*wanted[:axis], wanted[axis][part], *wanted[axis + 1 :]])
             return
-        loaded = self._load(box, self._spaces.buffer)
+        loaded = self._box(box, self._spaces.buffer)
         values[...] = loaded[tuple(slice(*_within(taken, all_)) for taken, all_ in zip(wanted, box, strict=True))]
 
     def _span(self, wanted: list[range]) -> list[range]:
@@ -105,7 +105,7 @@ class SelectedSource(BoxSource):
                 spans[axis] = range(self._lengths[axis])
         return spans
 
-    def _load(self, box: Sequence[range], buffer: Buffer) -> npt.NDArray[Any]:
+    def _box(self, box: Sequence[range], buffer: Buffer) -> npt.NDArray[Any]:
         pending = self._source.fetch(Block(tuple(r.start for r in box), tuple(r.stop for r in box)))
         assert pending is not None  # as at the end of a table
         return pending.load(buffer).values

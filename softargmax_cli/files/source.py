@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,15 +73,14 @@ class Facts:
     """Compressors and filters of a chunk, in the order in which they were applied."""
 
 
-class Pending(Protocol):
+@dataclass(frozen=True, slots=True)
+class Pending:
     """A block that has been fetched and not yet decoded."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes by which it moves the reader through the file, for the progress bar."""
-
-    def load(self, buffer: Buffer) -> Loaded:
-        """Decode the values, which may lie in `buffer`. Called once, by any thread."""
+    nbytes: int
+    """Bytes by which it moves the reader through the file, for the progress bar."""
+    load: Callable[[Buffer], Loaded]
+    """Decode the values, which may lie in the buffer. Called once, by any thread."""
 
 
 class Source(ABC):
@@ -144,24 +144,12 @@ class BoxSource(Source):
     def fetch(self, block: Block) -> Pending:
         """Return the box unread; the thread that loads it reads it."""
         self.check_open()
-        return BoxPending(self, block)
+        return Pending(math.prod(block.shape) * self.dtype.itemsize, partial(self._load, block))
+
+    def _load(self, block: Block, buffer: Buffer) -> Loaded:
+        self.check_open()
+        return self.read(block, buffer)
 
     @abstractmethod
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """Read the values of a box; they may lie in `buffer`."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoxPending:
-    """A box that is read by the thread that loads it."""
-
-    source: BoxSource
-    block: Block
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.block.shape) * self.source.dtype.itemsize
-
-    def load(self, buffer: Buffer) -> Loaded:
-        self.source.check_open()
-        return self.source.read(self.block, buffer)

@@ -144,7 +144,8 @@ class NpySource(BoxSource):
             with refusals(self.name):
                 if self._stream.read(1):  # waits for the writer to end, whose second array would else go unseen
                     self.watch.notes = ("bytes after the array are ignored",)
-        return _FromPipe(self, block, values)
+        nbytes = values.size * self.dtype.itemsize
+        return Pending(nbytes, lambda buffer: Loaded(self.native(values, block)))
 
     def _fill(self, space: memoryview) -> None:
         """Fill `space` with the next bytes of the stream."""
@@ -208,19 +209,3 @@ class NpySource(BoxSource):
 
 def _bytes(values: npt.NDArray[Any]) -> memoryview:
     return values.reshape(-1).view(np.uint8).data
-
-
-@dataclass(frozen=True, slots=True)
-class _FromPipe:
-    """A block that had to be read at once, as it is stored."""
-
-    source: NpySource
-    block: Block
-    values: npt.NDArray[Any]
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.size * self.source.dtype.itemsize
-
-    def load(self, buffer: Buffer) -> Loaded:
-        return Loaded(self.source.native(self.values, self.block))

@@ -6,8 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,7 +17,7 @@ from softargmax_cli.files.columns import Table, called, item, option_value, posi
 from softargmax_cli.files.members import damaged, few, shown
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.scores import SAMPLE, choose
-from softargmax_cli.files.source import Facts, Loaded, Source
+from softargmax_cli.files.source import Facts, Loaded, Pending, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -71,19 +70,19 @@ class ParquetSource(Source):
         if not any(kind is not None for kind in types):
             raise InputError(f"{name}: no columns of numbers in it{', but ' * bool(titles)}{few(titles)}", NUMBERS)
         columns = choose(table, reading)
-        self._id_at, self.columns, self.notes = columns.id_at, [*columns.scores], columns.notes
+        self._id_at, self._columns, self.notes = columns.id_at, [*columns.scores], columns.notes
         told = None if self._id_at is None else option_value(table, self._id_at)
         self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)
-        for at in self.columns:
+        for at in self._columns:
             if types[at] is None:
                 without = parameter("columns", f"^{item(table, at)}")
                 remedy = f"{NUMBERS}, or pass {without} to leave it out" if reading.columns is None else NUMBERS
                 raise InputError(f"{name}: {called(table, at)} holds no numbers, but {self._kind(at)}", remedy)
-        self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self.columns])
+        self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
         rows = int(file.metadata.num_rows)
-        self.shape, self.nbytes = (rows, len(self.columns)), rows * len(self.columns) * self.dtype.itemsize
-        self.labels = tuple(titles[at] for at in self.columns)
+        self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
+        self.labels = tuple(titles[at] for at in self._columns)
         self.has_ids = self._id_at is not None
         self._batches = file.iter_batches(max(1, BATCH // len(titles)))
         self._batch: Any = None
@@ -125,7 +124,7 @@ class ParquetSource(Source):
         """Name the type of a column for an error."""
         return shown(str(self._file.schema_arrow.field(at).type))
 
-    def fetch(self, block: Block) -> ParquetPending:
+    def fetch(self, block: Block) -> Pending:
         self.check_open()
         parts, row, stop = [], block.start[0], block.stop[0]
         while row < stop:
@@ -140,9 +139,21 @@ class ParquetSource(Source):
             part = self._batch.slice(row - self._first, stop - row)
             parts.append(part)
             row += part.num_rows
-        return ParquetPending(self, block, parts)
+        return Pending(math.prod(block.shape) * self.dtype.itemsize, partial(self._load, block, parts))
 
-    def numbers(self, part: Any, at: int) -> npt.NDArray[Any]:
+    def _load(self, block: Block, parts: Sequence[Any], buffer: Buffer) -> Loaded:
+        """Put decoded rows together, (rows, columns)."""
+        rows, columns = block.shape
+        values = buffer.array((columns, rows), self.dtype)
+        begin = 0
+        for part in parts:
+            with _damaged(self.name):
+                for row, at in zip(values, self._columns[block.start[1] : block.stop[1]], strict=True):
+                    row[begin : begin + part.num_rows] = self._numbers(part, at)
+            begin += part.num_rows
+        return Loaded(values.T, [name for part in parts for name in self._names(part)] if self.has_ids else None)
+
+    def _numbers(self, part: Any, at: int) -> npt.NDArray[Any]:
         """Some rows of the column of numbers at a position."""
         import pyarrow as pa
 
@@ -154,7 +165,7 @@ class ParquetSource(Source):
         values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)  # NaN where null
         return values
 
-    def names(self, part: Any) -> list[str]:
+    def _names(self, part: Any) -> list[str]:
         """The names of some rows."""
         import pyarrow as pa
 
@@ -173,33 +184,6 @@ class ParquetSource(Source):
         super().close()
         self._file.close()
         self._stream.close()
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetPending:
-    """Rows, decoded and not yet put together."""
-
-    source: ParquetSource
-    block: Block
-    parts: Sequence[Any]
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.block.shape) * self.source.dtype.itemsize
-
-    def load(self, buffer: Buffer) -> Loaded:
-        rows, columns = self.block.shape
-        values = buffer.array((columns, rows), self.source.dtype)
-        wanted = self.source.columns[self.block.start[1] : self.block.stop[1]]
-        begin = 0
-        for part in self.parts:
-            with _damaged(self.source.name):
-                for row, at in zip(values, wanted, strict=True):
-                    row[begin : begin + part.num_rows] = self.source.numbers(part, at)
-            begin += part.num_rows
-        if not self.source.has_ids:
-            return Loaded(values.T)
-        return Loaded(values.T, [name for part in self.parts for name in self.source.names(part)])
 
 
 def _index(schema: Any, titles: Sequence[str]) -> tuple[int, ...]:

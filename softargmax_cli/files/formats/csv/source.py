@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from softargmax_cli.files.formats.csv.parser import FrameParser, parse_cells, pl
 from softargmax_cli.files.formats.csv.records import Piece, Records
 from softargmax_cli.files.formats.csv.text import load
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Facts, Loaded, Source
+from softargmax_cli.files.source import Facts, Loaded, Pending, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -75,7 +75,7 @@ class CsvSource(Source):
         self._missing: dict[int, tuple[Piece, Sequence[Any]]] = {}
         """The first pieces that hold NaN, by their lines, and the rows and columns of these."""
 
-    def fetch(self, block: Block) -> CsvPending | None:
+    def fetch(self, block: Block) -> Pending | None:
         self.check_open()
         rows = max(block.shape[0], _CELLS // self.layout.width)
         size = min(max(rows * self.layout.record, _LEAST), _MOST)
@@ -86,9 +86,9 @@ class CsvSource(Source):
             return None
         moved = self._records.consumed - self._reported
         self._reported += moved
-        return CsvPending(moved, piece, self)
+        return Pending(moved, partial(self._parse, piece))
 
-    def parse(self, piece: Piece, buffer: Buffer) -> Loaded:
+    def _parse(self, piece: Piece, buffer: Buffer) -> Loaded:
         """Parse a piece to values, (records, columns); any thread may ask."""
         loaded = self._frames.parse(piece, buffer) or parse_cells(piece, self.layout, buffer)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -114,15 +114,3 @@ class CsvSource(Source):
     def close(self) -> None:
         super().close()
         self._records.close()
-
-
-@dataclass(frozen=True, slots=True)
-class CsvPending:
-    """Complete records, not yet parsed."""
-
-    nbytes: int
-    piece: Piece
-    source: CsvSource
-
-    def load(self, buffer: Buffer) -> Loaded:
-        return self.source.parse(self.piece, buffer)
