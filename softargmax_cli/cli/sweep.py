@@ -127,7 +127,7 @@ def sweep(
     _refuse_beside_truth(**{"--tol": tol, "--allow": allow, "--plot": plot})
     if windows is not None and reduction.window is not None:
         raise OptionError("--window and --windows both say how far weights count", "give one of them")
-    from softargmax_cli.cli.truth import try_file
+    from softargmax_cli.cli.trials import try_file
 
     return try_file(
         input, asked, tried, (reduction.window,) if windows is None else window_radii(windows), truth, shown

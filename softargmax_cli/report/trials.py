@@ -44,14 +44,14 @@ def verdict(trials: Trials, command: Sequence[str], stream: TextIO) -> Iterator[
 def _columns(trials: Trials, run: Run, signs: Signs) -> Iterator[Column]:
     listed, true = trials.trials, partial(short, bound=run.epsilon * min(run.steps, default=1.0))
 
-    def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = true) -> Column:
-        return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]))
+    def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = true, spare: int = 0) -> Column:
+        return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]), spare=spare)
 
     if run.window is None and listed[0].window is not None:
         yield Column("window", [str(trial.window) for trial in listed])
     yield numbers(signs.beta, [trial.beta for trial in listed], "{:.10g}".format)
     yield numbers("mean error", [trial.mean_error for trial in listed])
-    yield numbers("max |offset|", [trial.max_abs_offset for trial in listed])
-    yield numbers("mean |offset|", [trial.mean_abs_offset for trial in listed])
-    yield numbers("agreement", [100 * trial.agreement for trial in listed], "{:.1f} %".format)
+    yield numbers("max |offset|", [trial.max_abs_offset for trial in listed], spare=3)
+    yield numbers("mean |offset|", [trial.mean_abs_offset for trial in listed], spare=2)
+    yield numbers("agreement", [100 * trial.agreement for trial in listed], "{:.1f} %".format, spare=1)
     yield Column("", ["closest" if trial == trials.best else "" for trial in listed], "left")
