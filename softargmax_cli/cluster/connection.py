@@ -84,7 +84,7 @@ def compare_versions(client: Client) -> list[str]:
 def described(client: Client) -> str:
     """Describe a cluster in one line."""
     threads = [*client.nthreads().values()]
-    said = f"{len(threads)} workers with {sum(threads)} threads"
+    said = f"{len(threads)} worker{'s' * (len(threads) > 1)} with {sum(threads)} threads"
     dashboard = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
     return f"{said}, dashboard {client.dashboard_link}" if dashboard else said
 

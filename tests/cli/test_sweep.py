@@ -70,7 +70,7 @@ def test_tolerances_far_below_what_usual_sums_show(inside: Inside, dtype: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2, 5])
+@pytest.mark.parametrize("seed", [0, 5])
 def test_check_passes_at_the_recommended_beta_and_fails_below(inside: Inside, seed: int) -> None:
     x, given, tol = random_file(seed)
     inside.save("x.npy", x, x.dtype.name)
