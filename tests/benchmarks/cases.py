@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.benchmarks.files import File
 
 HERE = Path(__file__).parent
-INPUT, OUTPUT = "{input}", "{output}"
-"""In a command: the file to read and the file to write."""
+INPUT, OUTPUT, TRUTH = "{input}", "{output}", "{truth}"
+"""In a command: the file to read, the file to write, and a number for each slice."""
 
 SCALES = {"full": 1, "quick": 50, "tiny": 2500}
 """By how much the files are smaller than those the ratios are meant for."""
@@ -38,6 +38,7 @@ class Command:
     """How far its result may be from the tool's, in index units; None where the two answer different questions."""
     needs: str = ""
     """The package without which it is left out."""
+    truth: File | None = None
     says_seconds: bool = False
     """True where it prints its own time, without the interpreter's start."""
 
@@ -62,7 +63,8 @@ class Case:
     @property
     def files(self) -> list[File]:
         """Each file once."""
-        return list(dict.fromkeys(command.file for command in self.commands if command.file))
+        named = [file for command in self.commands for file in (command.file, command.truth)]
+        return [file for file in dict.fromkeys(named) if file]
 
 
 def tool(file: File, *options: str, label: str = "softargmax", command: str = "run", **more: float) -> Command:
@@ -137,6 +139,18 @@ def all_cases(size: str) -> list[Case]:
         ),
         Case("float64", shown(double), tool(double), (numpy(double),)),
         Case("float16", shown(half), tool(half), (numpy(half),)),
+        Case(
+            "weights",
+            f"{shown(large)}, weights",
+            tool(large, command="weights"),
+            (replace(numpy(large, 0.5), words=(*numpy(large).words, "weights"), agrees=None),),
+        ),
+        Case(
+            "evaluate",
+            f"{shown(large)}, evaluate",
+            replace(tool(large, "--truth", TRUTH, command="evaluate"), truth=File((large.shape[0],))),
+            (tool(large, label="run", at_most=1.3),),
+        ),
         Case("flat", shown(flat), tool(flat)),
         Case("csv", shown(text), tool(text), (polars(text, 1.0),)),
         Case(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.cases import INPUT, OUTPUT, Case, Command
+from tests.benchmarks.cases import INPUT, OUTPUT, TRUTH, Case, Command
 from tests.benchmarks.files import File
 from tests.benchmarks.measure import Measured, measure
 
@@ -75,8 +75,8 @@ def run_case(case: Case, runs: int, paths: dict[File, Path], folder: Path) -> Ou
 
 def run(timing: Timing, paths: dict[File, Path], result: Path) -> None:
     """Run one command once."""
-    file = timing.command.file
-    words = {INPUT: str(paths[file]) if file else "", OUTPUT: str(result)}
+    file, truth = timing.command.file, timing.command.truth
+    words = {INPUT: str(paths[file]) if file else "", OUTPUT: str(result), TRUTH: str(paths[truth]) if truth else ""}
     measured = measure([sys.executable, *(words.get(word, word) for word in timing.command.words)], ROOT)
     timing.failure = measured.failure()
     if not timing.failure and timing.command.says_seconds:

@@ -1,4 +1,4 @@
-"""A few careful lines of NumPy, in place after the first: python numpy_script.py IN.npy OUT.npy"""
+"""A few careful lines of NumPy, in place after the first: python numpy_script.py IN.npy OUT.npy [weights]"""
 
 import sys
 
@@ -11,5 +11,8 @@ p = x * BETA
 p -= p.max(axis=1, keepdims=True)
 np.exp(p, out=p)
 p /= p.sum(axis=1, keepdims=True)
+if sys.argv[3:]:
+    np.save(sys.argv[2], p)
+    sys.exit()
 soft = p @ np.arange(x.shape[1], dtype=np.float32)
 np.save(sys.argv[2], np.stack([soft, x.argmax(axis=1)]))
