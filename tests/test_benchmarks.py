@@ -89,7 +89,7 @@ def test_agreement_is_of_the_soft_argmax() -> None:
 
 def test_sizes_are_those_of_the_limits() -> None:
     sizes = {case.name: case.tool.file.size for case in all_cases("full") if case.tool.file}
-    two = {"2gb", "bandwidth", "axis0", "fortran", "float64", "float16", "flat", "sweep"}
+    two = {"2gb", "bandwidth", "axis0", "fortran", "float64", "float16", "flat", "sweep", "weights", "evaluate"}
     assert {name for name, size in sizes.items() if size == 2_000_000_000} == two
     assert (sizes["8gb"], measure_of(sizes["csv"])) == (8_000_000_000, "1 GB")
 
