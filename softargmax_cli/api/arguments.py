@@ -34,7 +34,7 @@ def spec_of(
     precision: Any = "auto",
 ) -> Spec:
     """Return what is asked of any array. Raises OptionError for an argument that has no meaning."""
-    from softargmax_cli.reduction.formulas import Kind
+    from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.problem import NanPolicy, Precision, Spec
 
     axes = axes_of(axis)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.formulas import Kind
+    from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
     from softargmax_cli.tensorflow.base import Runtime
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.formulas import F8, I4, Formulas, Layout, Tensor, exact_dtype
+from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
+from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
 from softargmax_cli.reduction.state import State

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from softargmax_cli.reduction.formulas import Formulas, Layout, Tensor
+from softargmax_cli.reduction.formulas import Formulas, Tensor
+from softargmax_cli.reduction.layout import Layout
 
 
 def block_sums(

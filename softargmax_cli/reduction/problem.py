@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,9 +11,9 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.coordinates import Circular, Coordinates, coordinates_of
+from softargmax_cli.reduction.coordinates import Coordinates, check_kinds, coordinates_of
 from softargmax_cli.reduction.fields import needed_sums
-from softargmax_cli.reduction.formulas import Kind, Row
+from softargmax_cli.reduction.layout import Kind, Row
 from softargmax_cli.reduction.moments import Circle, Geometry
 
 NanPolicy = Literal["error", "omit", "propagate"]
@@ -32,10 +31,6 @@ WIDEST = (1 << 23) - 1
 """The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
 MOST_AXES = 7
 """The most axes of one reduction: TensorFlow has no more than 8 in all its operations."""
-LARGEST_VALUE = 1e150
-"""The largest coordinate, of either sign."""
-LONGEST_CIRCLE = 1 << 23
-"""The most indices of an axis that goes round: distances along it are exact in float32."""
 FURTHEST = 1 << 62
 """A window beyond all indices, to which int64 can still add one."""
 
@@ -71,34 +66,7 @@ class Spec:
             raise OptionError(
                 f"{parameter('window', self.window)}: a distance from the hard argmax is 0 or more indices"
             )
-        self._check_coordinates()
-
-    def _check_coordinates(self) -> None:
-        """Raise OptionError where kinds, values and periods do not belong together."""
-        kinds, coords = self.kinds, parameter("coords", self.coords)
-        circles = sum(kind == Circular.name for kind in kinds)
-        if len(kinds) != len(self.axes):
-            what = f"{coords}: {len(kinds)} kinds for {_axes(len(self.axes))}"
-            raise OptionError(what, "give one for each axis, or one for all")
-        if self.values is not None and not {*kinds} <= {"index", Circular.name}:
-            raise OptionError(f"{parameter('values')} and {coords} both give coordinates", "give one of them")
-        if self.period is None:
-            if circles and self.values is not None:
-                what = f"{parameter('values')} with {coords}: the values of one turn are not known"
-                raise OptionError(what, f"give the period as well: {parameter('period', 360)} for degrees")
-            return
-        shown = tuple(int(each) if each.is_integer() else each for each in self.period)
-        period = parameter("period", shown if len(shown) > 1 else shown[0])
-        if not circles:
-            raise OptionError(f"{period}: no axis goes round", f"add {parameter('coords', Circular.name)}")
-        if self.values is None:
-            what = f"{period}: the period of circular indices is their number"
-            raise OptionError(what, f"leave it out, or give {parameter('values')} as well")
-        if not all(math.isfinite(each) and each > 0 for each in self.period):
-            raise OptionError(f"{period}: a period is a finite number above 0")
-        if len(self.period) not in (1, circles):
-            what = f"{period}: {len(self.period)} periods for {_axes(circles, 'circular ')}"
-            raise OptionError(what, "give one for each circular axis, or one for all")
+        check_kinds(self.coords, len(self.axes), self.values, self.period)
 
     def resolve(self, shape: tuple[int | None, ...], dtype: np.dtype[Any], fields: frozenset[str]) -> Problem:
         """Resolve for an array of `shape` and `dtype`, of whose slices `fields` are wanted.
@@ -106,9 +74,8 @@ class Spec:
         Raises OptionError for an axis that the array has not, InputError for an array with nothing along it.
         """
         axes = self._axes(shape)
-        if self.values is not None:
-            check_values(self.values, axes, shape, self.files)
-        coordinates = self._coordinates(axes, shape)
+        kinds = check_kinds(self.coords, len(axes), self.values, self.period)
+        coordinates = coordinates_of(kinds, self.values, self.period, axes, shape, self.files)
         longest = max(shape[axis] or 0 for axis in axes)
         if self.window is not None and min(self.window, longest) > WIDEST:
             what = f"{parameter('window', self.window)}: {WIDEST:,} indices are the widest on an axis of {longest:,}"
@@ -135,36 +102,6 @@ class Spec:
             np.dtype("float32" if single else "float64"),
             fields,
         )
-
-    @property
-    def kinds(self) -> tuple[Coords, ...]:
-        """The kind of coordinates along each axis."""
-        return (self.coords,) * len(self.axes) if isinstance(self.coords, str) else self.coords
-
-    def _coordinates(self, axes: tuple[int, ...], shape: tuple[int | None, ...]) -> tuple[Coordinates, ...]:
-        """Return the coordinates along each axis, in the order asked for."""
-        periods, made = list(self.period or ()), []
-        for number, (kind, axis) in enumerate(zip(self.kinds, axes, strict=True)):
-            values, period = None if self.values is None else self.values[number], None
-            if kind == Circular.name:
-                if (shape[axis] or 0) > LONGEST_CIRCLE:
-                    what = f"{parameter('coords', kind)}: axis {axis} has {shape[axis]:,} indices"
-                    raise OptionError(what, f"an axis that goes round has up to {LONGEST_CIRCLE:,}")
-                if values is not None:
-                    period = periods.pop(0) if len(periods) > 1 else periods[0]
-                    self._check_turn(values, period, number)
-            made.append(coordinates_of(kind, values, period))
-        return tuple(made)
-
-    def _check_turn(self, values: npt.NDArray[np.float64], period: float, number: int) -> None:
-        """Raise OptionError where values are not within one period."""
-        least, largest = float(values.min()), float(values.max())
-        if largest - least >= period:
-            given = parameter("values", self.files[number] if self.files else None)
-            what = f"{given}: {least:.10g} to {largest:.10g} are not within one period of {period:.10g}"
-            longer = f"give a longer {parameter('period')}, or values from 0 up to it"
-            again = "leave out the last, which is the first again"
-            raise OptionError(what, again if largest - least == period else longer)
 
     def _axes(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the axes counted from 0, in the order asked for."""
@@ -331,30 +268,6 @@ class Moment:
     def row(self) -> Row:
         """The row as the kernel sees it."""
         return Row(self.axis, self.geometry, self.along.placed, self.squared)
-
-
-def _axes(count: int, kind: str = "") -> str:
-    return f"{count} {kind}{'axis' if count == 1 else 'axes'}"
-
-
-def check_values(values: Arrays, axes: Sequence[int], shape: tuple[int | None, ...], names: Sequence[str] = ()) -> None:
-    """Raise OptionError, naming the file, where there is not one finite value for each index of each axis."""
-    if len(values) != len(axes):
-        files = "1 file" if len(values) == 1 else f"{len(values)} files"
-        what = f"{parameter('values')}: {files} for {_axes(len(axes))}"
-        raise OptionError(what, "give one for each axis, comma separated")
-    for number, (places, axis) in enumerate(zip(values, axes, strict=True)):
-        given = parameter("values", names[number] if names else None)
-        if not np.isfinite(places).all():
-            what = f"{given}: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite"
-            raise OptionError(what, "give a number for each index")
-        if np.abs(places).max(initial=0) > LARGEST_VALUE:
-            largest = places[np.argmax(np.abs(places))]
-            what = f"{given}: {largest:g} is too large to be squared for the spread"
-            raise OptionError(what, f"choose a larger unit, in which none is beyond {LARGEST_VALUE:g}")
-        if shape[axis] not in (None, len(places)):
-            what = f"{given}: {len(places):,} values for the {shape[axis]:,} indices of axis {axis}"
-            raise OptionError(what, "give one coordinate for each index, or reduce another axis")
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:

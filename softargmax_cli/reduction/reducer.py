@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, step_of
 from softargmax_cli.reduction.fields import needed_sums
-from softargmax_cli.reduction.formulas import F8, Layout, exact_dtype
 from softargmax_cli.reduction.kernel import block_sums
+from softargmax_cli.reduction.layout import F8, Layout, exact_dtype
 from softargmax_cli.reduction.problem import FURTHEST, Moment, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 

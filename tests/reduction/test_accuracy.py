@@ -14,8 +14,9 @@ from oracle import exact_soft, softargmax
 from reductions import EVERYTHING, Array, File, check, reduced
 
 from softargmax_cli.errors import UndefinedError
-from softargmax_cli.reduction.formulas import FLOAT_INDEX, TILE, Layout
+from softargmax_cli.reduction.formulas import FLOAT_INDEX, TILE
 from softargmax_cli.reduction.kernel import block_sums
+from softargmax_cli.reduction.layout import Layout
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.tensorflow.base import Runtime
 

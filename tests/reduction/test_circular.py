@@ -15,9 +15,10 @@ from oracle import answer_to, assert_answers
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import budget
+from softargmax_cli.reduction.coordinates import LONGEST_CIRCLE
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import NAMES
-from softargmax_cli.reduction.problem import LONGEST_CIRCLE, Spec
+from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.slopes import differentiate
 from softargmax_cli.reduction.sweep import sweep

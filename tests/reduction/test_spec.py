@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from softargmax_cli.errors import InputError, OptionError, as_typed
+from softargmax_cli.reduction.coordinates import check_values
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.problem import SINGLE, Spec, check_values, shape_text
+from softargmax_cli.reduction.problem import SINGLE, Spec, shape_text
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, math.inf, -math.inf, math.nan])

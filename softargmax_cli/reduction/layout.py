@@ -1,0 +1,76 @@
+"""The layout of a block in the kernel: its shape and dtypes, and what is wanted of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from softargmax_cli.reduction.moments import Geometry
+
+Kind = Literal["scores", "probs", "cost"]
+F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the moments of a block."""
+
+    axis: int
+    """The number of its axis among the reduced ones."""
+    geometry: Geometry
+    placed: bool
+    """True where places are given; else they are indices, on a line."""
+    squared: bool
+    """True where the second moment is wanted, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The shape, dtypes and wanted outputs of a block in the kernel. Equal layouts share one compiled program."""
+
+    shape: tuple[int, ...]
+    """The first length may be −1, for one that is not known when the operations are laid down."""
+    axes: tuple[int, ...]
+    """The reduced axes of `shape`, by which positions are compared and in whose order coordinates are returned."""
+    dtype: np.dtype[Any]
+    precision: np.dtype[Any]
+    """float32 or float64, of the weights."""
+    outputs: tuple[str, ...]
+    """The results of `block_sums` that are wanted, in the order in which they are returned."""
+    kind: Kind = "scores"
+    window: int | None = None
+    """Only weights within so many positions of the hard argmax, along each axis, are summed."""
+    radius: int = 1
+    """Weights further than that from the hard argmax belong to a second mode."""
+    known: bool = False
+    """True where maximum and hard are inputs: those of slices of which the block holds a part."""
+    careful: bool = False
+    """True where scores may be NaN or +inf, and slices −inf throughout. Blocks are first tried without."""
+    border: tuple[tuple[int, int], ...] = ()
+    """How many entries of a block's neighbours x has before and after it, along each of `axes`: 0 or 1; none at all by
+    default. They decide what a second mode is, and count for nothing else."""
+    rows: tuple[Row, ...] = ()
+    """What moments are summed."""
+    rounds: tuple[int | None, ...] = ()
+    """Along each of `axes` its whole length, of which the block may have a part, where it goes round."""
+
+    @property
+    def bordered(self) -> tuple[int, ...]:
+        """The shape of x, with the border."""
+        borders = dict(zip(self.axes, self.border, strict=False))
+        return tuple(n + sum(borders.get(axis, (0, 0))) for axis, n in enumerate(self.shape))
+
+    def round(self, axis: int) -> int | None:
+        """Return the length of the circle that one of `axes` is; None for a line."""
+        return self.rounds[self.axes.index(axis)] if self.rounds else None
+
+
+def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the narrowest dtype not below the precision in which scores are as distinct as in the file."""
+    if dtype in (I8, U8):  # a float64 does not hold all of these
+        return dtype
+    if dtype.kind in "iu" and dtype.itemsize > 2:
+        return F8
+    return np.promote_types(dtype, precision) if dtype.kind == "f" else precision
