@@ -112,22 +112,21 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
         what = f"{parameter('truth', truth)} holds the truth of one input"
         raise OptionError(what, "name a folder with a file for each input, which is named like it")
     places = _places(found.names, shown.output, several=found.several)
-    spare_inputs([None if place is None else place.path for place in places], found.names, truth, *asked.files)
+    truths = [os.path.join(truth, name) for name in os.listdir(truth)] if found.several else [truth]
+    spare_inputs([None if place is None else place.path for place in places], found.names, *truths, *asked.files)
     make_directory(shown.output)
     found.say_notes(quiet=asked.quiet)
-    report, next_place = (
-        EvaluationReport(shown.format, several=found.several, listed=shown.worst is not None),
-        iter(places),
-    )
+    report = EvaluationReport(shown.format, several=found.several, listed=shown.worst is not None)
+    next_place = iter(places)
     with ExitStack() as stack:
-        total = evaluator(within, stack) if found.several else None
+        total = _evaluator(within, stack) if found.several else None
         writers = stack.enter_context(Writers(force=shown.force))
 
         def work(inputs: Inputs, name: str) -> int:
             place, true = next(next_place), truth_of(name, truth) if found.several else truth
             refuse_same(true, name)
             with inputs.opened(name, {"second", "spread"} if shown.worst else set()) as reduction, ExitStack() as files:
-                one = evaluator(within, files)
+                one = _evaluator(within, files)
                 worst = _evaluated(reduction, true, one, place, writers, shown, files)
                 if not asked.quiet:
                     say_notes(reduction)
@@ -143,7 +142,7 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
     return code
 
 
-def evaluator(within: Sequence[float], stack: ExitStack) -> Evaluator:
+def _evaluator(within: Sequence[float], stack: ExitStack) -> Evaluator:
     """Return an evaluator whose errors wait in files that `stack` closes."""
     from softargmax_cli.files.temporary import Scratch
     from softargmax_cli.reduction.truth import ESTIMATES, Evaluator
@@ -195,8 +194,7 @@ def _evaluated(
         writer = writers.opened(place, replace(run, fields=fields, alone="soft_error"), fields, files)
     worst = Worst(shown.worst or 1)
     for slices in reduction:
-        lengths = [source.rows if (n := source.shape[axis]) is None else n for axis in run.axes]
-        compared = compared_with_truth(slices, stored(len(slices), slices.ids), problem, lengths)
+        compared = compared_with_truth(slices, stored(len(slices), slices.ids), problem, source.rows)
         one.add(compared)
         if shown.worst is not None:
             worst.add(compared, compared.soft_error, np.flatnonzero(~np.isnan(compared.soft_error)))

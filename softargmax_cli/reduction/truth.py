@@ -60,11 +60,12 @@ class Evaluation:
     estimates: Sequence[Errors]
 
 
-def compared_with_truth(slices: Slices, truth: Float, problem: Problem, lengths: Sequence[int]) -> Slices:
+def compared_with_truth(slices: Slices, truth: Float, problem: Problem, rows: int) -> Slices:
     """Put `truth`, (a, m), and the errors of hard and soft, (m,), beside slices; NaN where either is not known.
 
-    lengths: of the reduced axes, in the order of the coordinates.
+    rows: the length of a table's first axis, which only its end tells.
     """
+    lengths = [rows if (n := problem.shape[axis]) is None else n for axis in problem.axes]
     along = [*zip(problem.coordinates, slices.hard, lengths, strict=True)]
     hard = np.array([np.where(at < 0, np.nan, coords.at(at, n)) for coords, at, n in along])
     shapes = [coords.geometry(n) for coords, _, n in along]
