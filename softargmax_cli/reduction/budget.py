@@ -144,8 +144,6 @@ def _narrowed(shape: tuple[int, ...], axes: tuple[int, ...], extent: list[int], 
 MIB = 1 << 20
 BLOCK = 2 * MIB
 """Bytes of a block: it stays in the cache, with everything computed of it, between the passes of the kernel."""
-RESULT_BYTES = 100
-"""Bytes of the result of one slice that waits for those before it."""
 MOST_SLICES = 1 << 16
 """Slices of a block at most: where slices are short, their states are larger than they are."""
 MOST_STATES = 4 * MOST_SLICES
@@ -177,11 +175,6 @@ class Needs:
             return threads, max(1, min(largest, memory // (2 * each)))
         workers = max(1, min(cores() + source.sequential, memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
-
-    def waiting(self, plan: Plan, workers: int, memory: int) -> int:
-        """Return how many blocks a thread may do at a time, so that their results may wait in memory."""
-        slices = math.prod(n for k, n in enumerate(plan.extent) if k not in plan.axes)
-        return max(1, memory // (4 * (workers + 1) * slices * RESULT_BYTES))
 
     def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
         """Return the boxes in which an array is read; None where it is read in blocks. Raises as `boxes_of`."""

@@ -42,11 +42,6 @@ class Excerpt:
         """Return what weighs most in each cell: the largest score, the least cost."""
         return self.low if kind == "cost" else self.high
 
-    @property
-    def thinned(self) -> bool:
-        """True where a cell is more than one index."""
-        return any(len(edges) <= edges[-1] for edges in self.edges)
-
 
 def weights(best: Float, peak: float, kind: str, beta: float | None) -> Float:
     """The weight of each cell's best index, from the weight `peak` at the hard argmax: p = peak · exp(β (x − max)).
