@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import warnings
-import zlib
 
 import pytest
 from hypothesis import settings
@@ -26,19 +25,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--nightly", action="store_true", help="run the tests marked nightly, too")
 
 
-def _sampled(item: pytest.Item) -> bool:
-    """Tell whether a test runs by day: of one marked `sampled(n)`, every n-th case does, and the first."""
-    marker = item.get_closest_marker("sampled")
-    cases = getattr(item, "callspec", None)
-    if marker is None or cases is None or not any(cases.indices.values()):
-        return True
-    return zlib.crc32(item.name.encode()) % int(marker.args[0]) == 0
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The fast ones first; what takes minutes not at all, whatever -m says, unless it is asked for."""
     if not config.getoption("--nightly"):
-        left_out = {item for item in items if item.get_closest_marker("nightly") or not _sampled(item)}
+        left_out = {item for item in items if item.get_closest_marker("nightly")}
         config.hook.pytest_deselected(items=[*left_out])
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
