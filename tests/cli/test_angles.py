@@ -72,6 +72,7 @@ def test_several_axes_and_every_format(folder: Inside) -> None:
     np.testing.assert_allclose(np.load(folder.folder / "o.npy"), want, rtol=1e-12)
     table = pyarrow.parquet.read_table(folder.folder / "o.parquet")
     np.testing.assert_allclose(table["soft_1"].to_numpy(), want[:, 1], rtol=1e-12)
+    assert json.loads(table.schema.metadata[b"softargmax"])["period"] == [None, 360.0]
     for expected in ("o.npy", "o.npz", "o.csv"):
         assert folder("check", *asked, "--expect", expected).code == 0
     assert json.loads(folder("run", *asked, "--format", "json").out)["period"] == [None, 360.0]
@@ -169,6 +170,7 @@ def test_the_end_of_a_turn_is_its_beginning(folder: Inside) -> None:
     assert "leave out the last, which is the first again" in done.err
 
 
+@pytest.mark.slow
 def test_a_picture_of_both_sides_of_the_seam(folder: Inside) -> None:
     asked = [*ROUND[:3], "-180:180:5", "--period", "360", "--window", "3"]
     assert folder("run", "az.npy", *asked, "--plot", "az.svg", "--force").code == 0

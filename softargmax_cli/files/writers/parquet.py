@@ -34,6 +34,7 @@ class ParquetWriter(Writer):
         run = self.run
         asked: dict[str, Any] = {"version": version("softargmax"), "axis": run.axes, "beta": run.beta, "kind": run.kind}
         asked |= {"coords": run.coords, "window": run.window, "dtype": run.dtype, "device": run.device}
+        asked |= {"period": run.periods} if run.periods else {}
         columns = zip(self._columns.names, types, strict=True)
         self._schema = pyarrow.schema(columns, metadata={"softargmax": json_object(asked)})
         self._waiting: list[Any] = []
