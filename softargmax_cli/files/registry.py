@@ -138,7 +138,10 @@ def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, rea
     if not text:
         what = f"{name}: no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
         raise InputError(f"{what}; {READABLE} can be read", RAW.replace("FILE", repr(name)))
-    return _told(_text(stream, name, reading, size, packed), TEXT.article, TEXT.options, reading)
+    from softargmax_cli.files.formats.csv.source import open_csv
+
+    table = open_csv(stream, name, reading, nbytes=size, compressed=packed)
+    return _told(table, TEXT.article, TEXT.options, reading)
 
 
 def promises_array(path: str) -> bool:
@@ -216,12 +219,6 @@ def _opened(kind: Format, stream: BinaryIO, name: str, reading: Reading) -> Sour
     except BaseException:
         stream.close()
         raise
-
-
-def _text(stream: BinaryIO, name: str, reading: Reading, size: int | None, compressed: bool) -> Source:
-    from softargmax_cli.files.formats.csv.source import open_csv
-
-    return open_csv(stream, name, reading, nbytes=size, compressed=compressed)
 
 
 class Replay:
