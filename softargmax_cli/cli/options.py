@@ -201,7 +201,6 @@ Plot = Annotated[
     option(OUTPUT, "Draws these slices: .png, .svg or .pdf.", metavar="FILE|DIR/"),
 ]
 Force = Annotated[bool, option(OUTPUT, "Replaces files that exist.", "--force")]
-Resume = Annotated[bool, option(RUNNING, "Goes on with a .zarr store that a broken run left unfinished.", "--resume")]
 Device = Annotated[
     str,
     option(RUNNING, "Chooses cpu, gpu or gpu:N. Default: cpu.", metavar="DEVICE", callback=taken(device_of)),

@@ -36,7 +36,6 @@ def run(
     only: options.Only = None,
     plot: options.Plot = None,
     force: options.Force = False,
-    resume: options.Resume = False,
     running: RunningOptions,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
@@ -55,7 +54,7 @@ def run(
 
     number, within = searched(beta, temperature, reduction.kind, tol)
     asked = Asked.of(reduction, reading, running, number)
-    shown = Shown(output, format, rows, worst, only, plot, force, resume, within)
+    shown = Shown(output, format, rows, worst, only, plot, force, within)
     return run_all(inputs, asked, shown, Cluster(scheduler, workers))
 
 
@@ -70,7 +69,6 @@ class Shown:
     only: State | None
     plot: str | None
     force: bool
-    resume: bool
     within: float | None
     """How close soft must come to hard, where β is to be found for that."""
 
@@ -138,7 +136,7 @@ def run_all(given: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
     destinations = choose_destinations(names, shown.output, shown.format, several=found.several)
     shown.check(destinations)
     pictures = choose_pictures(names, shown.plot)
-    to_stores = stored(destinations, shown.plot, resume=shown.resume)
+    to_stores = stored(destinations, shown.plot)
     results = [destination.path for destination in destinations]
     keep_apart(results, pictures)
     spare_inputs([*results, *pictures], names, *asked.files)
@@ -174,7 +172,7 @@ def run_all(given: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
             if why:
                 reduction.notes.append(f"--beta auto: {why}")
             if destination.path and to_stores:
-                keep(reduction, destination.path, asked, force=shown.force, resume=shown.resume, several=found.several)
+                keep(reduction, destination.path, asked, force=shown.force, several=found.several)
                 return 0
             excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
             answer.put(reduction, excerpt, destination, picture, shown)

@@ -22,18 +22,16 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Run, Summary
 
 
-def stored(destinations: Sequence[Destination], plot: str | None, *, resume: bool) -> bool:
-    """Tell whether results go to stores. Raises OptionError for options that only go with them, or do not."""
+def stored(destinations: Sequence[Destination], plot: str | None) -> bool:
+    """Tell whether results go to stores. Raises OptionError where a picture is asked for as well."""
     stores = all(destination.format == STORE for destination in destinations)
-    if resume and not stores:
-        raise OptionError(f"{parameter('resume')}: only a Zarr store can be gone on with", "write -o NAME.zarr")
     if stores and plot is not None:
         what = f"{parameter('plot')} draws no run that writes a store"
         raise OptionError(what, f"draw a part of the input: {parameter('select')}, without -o")
     return stores
 
 
-def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: bool, several: bool) -> None:
+def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, several: bool) -> None:
     """Reduce one input into a store, and print the summary."""
     from softargmax_cli.files.writers.zarr import ZarrWriter
     from softargmax_cli.reduction.budget import BOXES
@@ -45,11 +43,8 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
     plan = BOXES.plan(reduction.source, reduction.problem, asked.memory)
     extent = [plan.extent[k] for k in reduction.problem.kept]
     manifest = asked_of(run, reduction.problem, asked.reading, __version__)
-    columns: Sequence[int] = range(plan.columns)
-    with ZarrWriter(path, run, extent, manifest, force=force, resume=resume) as store:
-        if resume:
-            summary, columns = store.resumed(plan)
-        for one in _written(reduction, store, columns):
+    with ZarrWriter(path, run, extent, manifest, force=force) as store:
+        for one in _written(reduction, store):
             summary.join(one)
         store.commit(summary)
     if asked.quiet:
@@ -57,24 +52,21 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, resume: 
     if asked.reading.id_column is not None and 0 in reduction.problem.kept:
         say_note(f"{run.input}: a Zarr store holds no names of slices; -o NAME.npz does")
     say_notes(reduction)
-    if len(columns) < plan.columns:
-        there = plan.columns - len(columns)
-        say_note(f"{run.input}: {there:,} {'chunk was' if there == 1 else 'chunks were'} there already")
     print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
 
 
-def _written(reduction: Reduction, store: ZarrWriter, columns: Sequence[int]) -> Iterator[Summary]:
-    """Write some columns of slices; yield the summary of each."""
+def _written(reduction: Reduction, store: ZarrWriter) -> Iterator[Summary]:
+    """Write all slices; yield summaries of them, one after the other."""
     from softargmax_cli.reduction.result import Summary
 
     if reduction.on_cluster:
         from softargmax_cli.cluster.reduction import write
 
-        yield from reduction.through(partial(write, chunks=store.chunks, columns=columns))
+        yield from reduction.through(partial(write, chunks=store.chunks))
         return
     from softargmax_cli.reduction.engine import reduce_boxes
 
-    for block, slices in reduction.through(partial(reduce_boxes, columns=columns)):
+    for block, slices in reduction.through(reduce_boxes):
         store.chunks.write(block, slices)
         summary = Summary()
         summary.add(slices)
@@ -82,10 +74,7 @@ def _written(reduction: Reduction, store: ZarrWriter, columns: Sequence[int]) ->
 
 
 def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict[str, Any]:
-    """Describe a run for the attributes of its store; a run can only be resumed with the same description.
-
-    version: of softargmax.
-    """
+    """Describe a run for the attributes of its store. version: of softargmax."""
     import hashlib  # which takes a hundredth of a short run to load
 
     digest = hashlib.sha256()

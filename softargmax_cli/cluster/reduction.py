@@ -23,7 +23,7 @@ import numpy as np
 from softargmax_cli.cluster import connection, tasks
 from softargmax_cli.cluster.session import Job, end
 from softargmax_cli.cluster.tasks import Column
-from softargmax_cli.errors import ClusterError, InputError, OutputError, SoftArgmaxError, parameter
+from softargmax_cli.errors import ClusterError, InputError, OutputError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_url
 from softargmax_cli.files.source import Source
@@ -81,8 +81,7 @@ def reduce(
     plan, kept, undefined = BOXES.plan(source, problem, memory), problem.kept, Undefined(problem)
 
     def boxes() -> Iterator[tuple[Block, Sequence[Slices]]]:
-        everything = range(plan.columns)
-        for column in _columns(source, problem, workers, memory, None, everything, undefined, advance, note):
+        for column in _columns(source, problem, workers, memory, None, undefined, advance, note):
             assert column.slices is not None
             yield plan.at(column.number, 0), [column.slices]
 
@@ -101,14 +100,13 @@ def write(
     workers: Workers,
     *,
     chunks: Chunks,
-    columns: Sequence[int],
     memory: int,
     advance: Callable[[int], None],
     note: Callable[[str], None],
 ) -> Iterator[Summary]:
-    """Have workers write the results of some columns of slices to a store; yield the summary of each column."""
+    """Have workers write the results to a store; yield the summary of each column of slices."""
     undefined = Undefined(problem)
-    for column in _columns(source, problem, workers, memory, chunks, columns, undefined, advance, note):
+    for column in _columns(source, problem, workers, memory, chunks, undefined, advance, note):
         undefined.note_slices(*column.lacking)
         yield column.summary
     undefined.check()
@@ -120,12 +118,11 @@ def _columns(
     workers: Workers,
     memory: int,
     chunks: Chunks | None,
-    columns: Sequence[int],
     undefined: Undefined,
     advance: Callable[[int], None],
     note: Callable[[str], None],
 ) -> Iterator[Column]:
-    """Yield the results of some columns of slices, in their order; misfits are noted."""
+    """Yield the results of the columns of slices, in their order; misfits are noted."""
     boxes = BOXES.boxes(source, problem, memory)
     assert boxes is not None
     if remark := boxes.note(memory):
@@ -137,7 +134,7 @@ def _columns(
     try:
         with _in_words(client, job):
             _open(client, job, (source.shape, source.stored))
-            for column in _results(client, job, columns):
+            for column in _results(client, job):
                 advance(nbytes)
                 for misfit in column.misfits:
                     undefined.note(misfit)
@@ -161,12 +158,12 @@ def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) ->
             raise ClusterError(f"the worker {address} reads another input: {seen[1]} {seen[0]}", same)
 
 
-def _results(client: Client, job: Job, columns: Sequence[int]) -> Iterator[Column]:
+def _results(client: Client, job: Job) -> Iterator[Column]:
     """Send the graph; yield what comes back, in order."""
     from distributed import wait
 
     # Only the futures hold what is computed: it is let go of when it is fetched.
-    futures = deque(_futures(client, job, columns))
+    futures = deque(_futures(client, job))
     size = max(1, FETCHED // max(1, math.prod(job.plan.extent[k] for k in job.problem.kept)))
     while futures:
         some = [futures.popleft() for _ in range(min(size, len(futures)))]
@@ -187,49 +184,48 @@ def _in_words(client: Client, job: Job) -> Iterator[None]:
     from distributed import KilledWorker
 
     address = client.scheduler.address
-    then = f"go on with {parameter('resume')}" if job.chunks else "run again"
     try:
         yield
     except SoftArgmaxError:
         raise
     except KilledWorker as error:
         what = f"{error.allowed_failures + 1} workers died over one box, perhaps for want of memory"
-        raise ClusterError(what, f"give workers more memory or fewer threads, and {then}") from None
+        raise ClusterError(what, "give workers more memory or fewer threads, and run again") from None
     except asyncio.TimeoutError:
-        raise ClusterError(f"all workers of {address} are gone", f"start workers, and {then}") from None
+        raise ClusterError(f"all workers of {address} are gone", "start workers, and run again") from None
     except Exception as error:
         if client.status != "running":
-            raise ClusterError(f"the scheduler {address} is gone", f"start it again, and {then}") from None
+            raise ClusterError(f"the scheduler {address} is gone", "start it again, and run again") from None
         what = f"a worker failed: {' '.join(str(error).split())} ({type(error).__name__})"
-        raise ClusterError(what, then) from error
+        raise ClusterError(what, "run again") from error
 
 
-def _futures(client: Client, job: Job, columns: Sequence[int]) -> list[Any]:
-    """Send the graph of some columns; return a future of each `Column`, in their order."""
-    if not columns:
+def _futures(client: Client, job: Job) -> list[Any]:
+    """Send the graph; return a future of each `Column`, in their order."""
+    if not job.plan.columns:
         return []
-    persisted = client.persist(_graph(job, columns), retries=RETRIES)
+    persisted = client.persist(_graph(job), retries=RETRIES)
     graph = persisted.__dask_graph__()
     return [graph[row[0]] for row in persisted.__dask_keys__()]
 
 
-def _graph(job: Job, columns: Sequence[int]) -> Any:
+def _graph(job: Job) -> Any:
     """Lay down the graph: a Dask array (columns, 1) of `Column`s."""
     import dask
     import dask.array as da
 
-    parts = job.plan.parts
+    columns, parts = job.plan.columns, job.plan.parts
     # One key of the graph, that all tasks share.
     shared = dask.delayed(job, name=f"job-{job.number}", pure=True, traverse=False)
     blocks = {"dtype": object, "meta": META, "job": shared}
-    numbers = np.array(columns, np.int64)[:, None] * parts + np.arange(parts)
+    numbers = np.arange(columns * parts).reshape(columns, parts)
     boxes = da.from_array(numbers, chunks=1, name=f"boxes-{job.number}")
     found = da.map_blocks(tasks.mapped, boxes, name=f"map-{job.number}", **blocks)
     if parts > 1:
         found = _tree(found, partial(tasks.merged, problem=job.problem), f"merge-{job.number}")
     if not job.twice:
         return da.map_blocks(tasks.finished, found, name=f"finish-{job.number}", **blocks)
-    ones = {"chunks": ((1,) * len(columns), (1,) * parts)}
+    ones = {"chunks": ((1,) * columns, (1,) * parts)}
     sums = da.map_blocks(tasks.again, found, boxes, name=f"again-{job.number}", **blocks, **ones)
     sums = _tree(sums, tasks.added_up, f"add-{job.number}")
     return da.map_blocks(tasks.completed, found, sums, name=f"finish-{job.number}", **blocks)

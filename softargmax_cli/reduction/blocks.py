@@ -146,17 +146,6 @@ class Plan:
         return math.prod(n - n % size if got == size else got for got, size, n in whole)
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining(Plan):
-    """The blocks of some columns of slices, where others are done already."""
-
-    left: Sequence[int]
-    """The numbers of these columns."""
-
-    def __iter__(self) -> Iterator[Block]:
-        return (self.at(column, part) for column in self.left for part in range(self.parts))
-
-
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
     """Plan blocks of about `elements` elements, or `WIDER` times that.
 

@@ -83,14 +83,13 @@ def reduce_boxes(
     runtime: Runtime,
     *,
     memory: int,
-    columns: Sequence[int],
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[Block, Slices]]:
-    """Yield the slices of some columns of boxes, each with the last of its boxes, in row-major order within it.
+    """Yield the slices of each column of boxes, with the last of its boxes, in row-major order within it.
 
-    columns: their numbers in the plan of `budget.BOXES`, which also says what the source must be. Raises as `reduce`.
+    The plan is that of `budget.BOXES`, which also says what the source must be. Raises as `reduce`.
     """
     stream = Stream(source, [problem], [BlockReducer(problem, runtime)], memory, advance, note, needs=BOXES)
-    for block, (slices,) in stream.columns(columns):
+    for block, (slices,) in stream.columns():
         yield block, slices

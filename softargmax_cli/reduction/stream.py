@@ -19,7 +19,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction import blocks
-from softargmax_cli.reduction.blocks import Block, Plan, Remaining
+from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Needs
 from softargmax_cli.reduction.finish import finish_block
@@ -123,10 +123,10 @@ class Stream:
                 yield answers
         self._end()
 
-    def columns(self, columns: Sequence[int]) -> Iterator[tuple[Block, Answers]]:
-        """Yield the slices of some columns of boxes, each with the box that completed it."""
+    def columns(self) -> Iterator[tuple[Block, Answers]]:
+        """Yield the slices of each column of boxes, each with the box that completed it."""
         plan = self.needs.plan(self.source, self.problem, self.memory)
-        for block, answers in self._finished(Remaining(plan.shape, plan.axes, plan.order, plan.extent, columns)):
+        for block, answers in self._finished(plan):
             if self.undefined.passes(answers[0]):
                 yield block, answers
         self._end()

@@ -199,7 +199,7 @@ def _absent(zarr: Any, place: str) -> SoftArgmaxError:
         begun = any(files.exists(f"{folder}/{part}") for part in UNFINISHED)
         if begun and not files.exists(f"{folder}/{DOCUMENTS[0]}"):
             what = f"{place}: no results yet, as the run that writes them has not come to its end"
-            return InputError(what, f"wait for it, or go on with what was broken off: {parameter('resume')}")
+            return InputError(what, "wait for it, or run it again")
     found: list[str] = []
     with suppress(Exception):  # whatever it is, there is nothing to choose from
         found = sorted(_names(_node(zarr, above), above)) if inner else []

@@ -7,22 +7,20 @@ document that makes a group of the arrays is written last.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import OptionError, OutputError, UndefinedError, parameter
+from softargmax_cli.errors import OutputError, parameter
 from softargmax_cli.files.remote import DOCUMENTS, PARTIAL, UNFINISHED, blaming, files_of, is_url, located, zarr_python
-from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Shape = tuple[int | None, ...]
-
-UNWRITTEN = -2
-"""The value of `hard`, which is written last, where nothing has been written yet."""
 
 
 class Chunks:
@@ -60,22 +55,9 @@ class Chunks:
             shaped: npt.NDArray[Any] = values.reshape(inner) if single else values.T.reshape(*inner, len(values))
             self._arrays[field][self._region(block)] = shaped
 
-        with blaming(self.place, "written", OutputError):
-            # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
-            with ThreadPoolExecutor(len(NAMES)) as threads:
-                list(threads.map(put, (name for name in NAMES if name != "hard")))
-            put("hard")
-
-    def read(self, block: Block) -> Slices | None:
-        """Read the slices that end with a block; None where they have not been written."""
-        columns, size = {}, math.prod(block.shape[k] for k in self._kept)
-        with blaming(self.place, "read", OutputError):
-            for field in FIELDS:  # of which hard is the first
-                values = np.asarray(self._arrays[field.name][self._region(block)])
-                if field.name == "hard" and values.size and values.flat[-1] == UNWRITTEN:
-                    return None
-                columns[field.name] = values.reshape(size, -1).T.copy() if field.per_axis else values.reshape(size)
-        return Slices(0, columns)
+        # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
+        with blaming(self.place, "written", OutputError), ThreadPoolExecutor(len(NAMES)) as threads:
+            list(threads.map(put, NAMES))
 
     def _region(self, block: Block) -> tuple[Any, ...]:
         return (*(slice(block.start[k], block.stop[k]) for k in self._kept), ...)
@@ -87,7 +69,11 @@ class Chunks:
 
 
 class _Store:
-    """A group of arrays that grows beside its name, and takes that name when it is complete."""
+    """A group of arrays that grows beside its name, and takes that name when it is complete.
+
+    Leaving the `with` block before that removes what there is of it. Raises OutputError where something is there
+    already, but for a store that `force` replaces.
+    """
 
     def __init__(self, target: str, *, force: bool) -> None:
         zarr_python()
@@ -98,28 +84,20 @@ class _Store:
             self._place = self._target if self._url else self._target + PARTIAL
             self._files, self._root = files_of(self._place)
 
-    def _begin(self, *, resume: bool | None) -> bool:
-        """Make room for the group; True where an unfinished one is there to be gone on with.
-
-        resume: whether to go on with it; None where that is not possible.
-        """
+    def _begin(self) -> None:
+        """Make room for the group."""
         old, begun = _found(self._target), _found(self._place)
         for name, found in ((self._name, old), (self._place, begun)):
             if found == "other":
                 raise OutputError(f"{name}: is in the way, and no Zarr store", "move it, or choose another name")
         self._refuse(old)
-        if begun != "nothing" and not (self._url and begun == "store"):
-            if resume:
-                return True
-            if not self._force:
-                what = f"{self._name}: {self._place} is unfinished: another run writes it, or one was broken off"
-                resumed = "" if resume is None else f"go on with {parameter('resume')}, "
-                raise OutputError(what, f"wait, {resumed}or begin anew with {parameter('force')}")
+        if begun != "nothing" and not (self._url and begun == "store") and not self._force:
+            what = f"{self._name}: {self._place} is unfinished: another run writes it, or one was killed"
+            raise OutputError(what, f"wait, or begin anew with {parameter('force')}")
         if self._files.exists(self._root):
             self._files.rm(self._root, recursive=True)
         if not self._url:
             os.mkdir(self._place)
-        return False
 
     def _refuse(self, old: str) -> None:
         if old == "store" and not self._force:
@@ -148,9 +126,13 @@ class _Store:
     def __enter__(self) -> Self:
         return self
 
+    def __exit__(self, *raised: object) -> None:
+        if self._open:
+            self.abort()
+
 
 class ZarrBoxWriter(_Store):
-    """One array that is written box by box; leaving the `with` block before `commit` removes what there is of it."""
+    """One array that is written box by box."""
 
     def __init__(
         self, target: str, name: str, dtype: np.dtype[Any], shape: Shape, chunks: Sequence[int], *, force: bool
@@ -158,7 +140,7 @@ class ZarrBoxWriter(_Store):
         """Open `target`. name: of the array; shape: the first length is None where only the end tells it."""
         super().__init__(target, force=force)
         with blaming(target, "written", OutputError):
-            self._begin(resume=None)
+            self._begin()
             lengths = tuple(n or 0 for n in shape)
             given: dict[str, Any] = {"shape": lengths, "chunks": tuple(chunks), "dtype": dtype}
             self._array = zarr_python().create_array(located(f"{self._place}/{name}"), **given)
@@ -177,80 +159,30 @@ class ZarrBoxWriter(_Store):
             raise RuntimeError(f"an array of shape {self._array.shape} was written where {shape} was due")
         self._commit({"complete": True})
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._open:
-            self.abort()
-
 
 class ZarrWriter(_Store):
-    """A store that appears as a whole at `commit`; leaving the `with` block before keeps what is there, for --resume.
+    """An array for each field of a run.
 
-    extent: how many slices a chunk has along each kept axis; asked: what was asked, for the group's attributes. Raises
-    OutputError where something is there already, but for a store that `force` replaces or an unfinished one that
-    `resume` goes on with; OptionError where that was begun for something else.
+    extent: how many slices a chunk has along each kept axis; asked: what was asked, for the group's attributes.
     """
 
     def __init__(
-        self,
-        target: str,
-        run: Run,
-        extent: Sequence[int],
-        asked: Mapping[str, Any],
-        *,
-        force: bool = False,
-        resume: bool = False,
+        self, target: str, run: Run, extent: Sequence[int], asked: Mapping[str, Any], *, force: bool = False
     ) -> None:
         super().__init__(target, force=force)
         self._asked = {**asked, "chunks": list(extent)}
-        with blaming(target, "written", OutputError):
-            self.chunks = Chunks(self._place, tuple(k for k in range(len(run.shape)) if k not in run.axes))
-            if self._begin(resume=resume):
-                self._compare(zarr_python().open_array(located(f"{self._place}/hard"), mode="r").attrs["softargmax"])
-            else:
-                self._create(run, extent)
-
-    def _create(self, run: Run, extent: Sequence[int]) -> None:
+        self.chunks = Chunks(self._place, tuple(k for k in range(len(run.shape)) if k not in run.axes))
         shape = [n for k, n in enumerate(run.known_shape) if k not in run.axes]
-        for field in FIELDS:
-            axes = [len(run.axes)] if field.per_axis and len(run.axes) > 1 else []
-            fill = UNWRITTEN if field.name == "hard" else math.nan if field.dtype.kind == "f" else 0
-            given = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": field.dtype, "fill_value": fill}
-            attributes = {"softargmax": self._asked} if field.name == "hard" else None
-            place = located(f"{self._place}/{field.name}")
-            zarr_python().create_array(place, **given, attributes=attributes)
-
-    def _compare(self, begun: Mapping[str, Any]) -> None:
-        for name, wanted in self._asked.items():
-            if begun.get(name) != wanted:
-                what = f"{parameter('resume')}: {self._name} was begun with {name} {begun.get(name)}, not {wanted}"
-                raise OptionError(what, f"ask for the same again, or begin anew with {parameter('force')}")
-
-    def resumed(self, plan: Plan) -> tuple[Summary, list[int]]:
-        """Return the summary of the columns of slices that are written already, and the numbers of all others."""
-        summary, left = Summary(), []
-        for column in range(plan.columns):
-            slices = self.chunks.read(plan.at(column, 0))
-            if slices is None:
-                left.append(column)
-            else:
-                summary.add(slices)
-        return summary, left
+        with blaming(target, "written", OutputError):
+            self._begin()
+            for field in FIELDS:
+                axes = [len(run.axes)] if field.per_axis and len(run.axes) > 1 else []
+                given: dict[str, Any] = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": field.dtype}
+                zarr_python().create_array(located(f"{self._place}/{field.name}"), **given)
 
     def commit(self, summary: Summary) -> None:
         """Make a group of the arrays and put it in place. Raises OutputError."""
         self._commit({**self._asked, "complete": True, "summary": summary.as_dict()})
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # Slices without an answer would have none again, and where there is no chunk there is nothing to go on with.
-        if self._open:
-            with contextlib.suppress(Exception):  # there is an error already
-                self._files.invalidate_cache()
-                if isinstance(error, UndefinedError) or not self._files.find(f"{self._root}/hard/c"):
-                    self.abort()
 
 
 def _found(place: str) -> str:
