@@ -1,10 +1,10 @@
-"""softargmax: where is the maximum, where is the soft maximum, and how far to trust the difference.
+"""Soft and hard argmax of array files, tensors and NumPy arrays.
 
-    from softargmax_cli import softargmax  # of TensorFlow tensors, with gradients
-    from softargmax_cli import SoftArgmax  # the same as a Keras layer
-    from softargmax_cli import reduce      # of files and NumPy arrays, what the command line says of them
+    from softargmax_cli import softargmax  # a function of tensors, with a gradient
+    from softargmax_cli import SoftArgmax  # the same function as a Keras layer
+    from softargmax_cli import reduce      # the results of `softargmax run`, as NumPy arrays
 
-Each is imported when it is first asked for: this package by itself loads nothing.
+Importing this package alone loads nothing else; each name is imported when it is first used.
 """
 
 TYPE_CHECKING = False  # as of typing, which would take longer to import than Ctrl-C may go without an answer
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from softargmax_cli.api.layer import SoftArgmax
     from softargmax_cli.api.reduce import reduce
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Result", "SoftArgmax", "reduce", "softargmax"]
 
