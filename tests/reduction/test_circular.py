@@ -110,7 +110,6 @@ CASES: dict[str, tuple[tuple[int, ...], Spec]] = {
 }
 
 
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("block", [64, 1 << 20])
 def test_every_field_in_blocks_that_cut_the_circle(name: str, block: int, reduced: Reduced) -> None:

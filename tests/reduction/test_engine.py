@@ -19,7 +19,7 @@ from softargmax_cli.files.formats.npy import NpySource
 from softargmax_cli.files.temporary import scratch
 from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.budget import BOXES, REDUCTION
+from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce, reduce_boxes, reduce_several
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.problem import Spec
@@ -418,10 +418,8 @@ class TestBoxes:
         problem = spec.resolve(values.shape, values.dtype, EVERYTHING)
         source = File(values, (5, 4, 3))
         whole = reduced(source, native_runtime, spec)
-        plan = BOXES.plan(source, problem, MEMORY)
         kept = [values.shape[k] for k in problem.kept]
-        columns = [*range(plan.columns)]
-        for block, slices in reduce_boxes(source, problem, native_runtime, memory=MEMORY, columns=columns[1:]):
+        for block, slices in reduce_boxes(source, problem, native_runtime, memory=MEMORY):
             region = tuple(slice(block.start[k], block.stop[k]) for k in problem.kept)
             for field in EVERYTHING:
                 column = whole.column(field)
