@@ -19,12 +19,13 @@ from softargmax_cli.errors import OptionError
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.pipeline import Asked, Inputs
+    from softargmax_cli.cli.references import References
     from softargmax_cli.cli.verdicts import Criterion, VerdictReport
     from softargmax_cli.reduction.check import Verdict
 
 CHECK = "Check"
-NOT_CLOSE = 1
-"""The exit code where a check failed."""
+NOT_CLOSE, FAILED = 1, 2
+"""The exit codes where a check failed, and where an input cannot be used."""
 
 
 Tolerance = Annotated[
@@ -114,17 +115,19 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report:
     from softargmax_cli.cli.destinations import spare_inputs
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import for_each, say_notes
+    from softargmax_cli.cli.references import References
     from softargmax_cli.files.temporary import blaming
     from softargmax_cli.files.writers.atomic import open_target
     from softargmax_cli.report.verdict import verdict_line
 
     found = find_inputs(given, report.output, criterion.expect, *asked.files)
     names, several = found.names, found.several
-    if several and criterion.expect is not None:
-        raise OptionError("--expect holds the result of one input", "check one input at a time")
-    spare_inputs([report.output], names, criterion.expect, *asked.files)
     found.say_notes(quiet=asked.quiet)
     with ExitStack() as stack:
+        stored = None
+        if criterion.expect is not None:
+            stored = stack.enter_context(References("expect", criterion.expect, several=several))
+        spare_inputs([report.output], names, *(stored.files if stored else ()), *asked.files)
         target = None
         if report.out is not sys.stdout:
             target = open_target(report.output or "-", force=force)
@@ -133,7 +136,7 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report:
         def work(inputs: Inputs, name: str) -> int:
             begun = time.monotonic()
             with inputs.opened(name, report.fields) as reduction:
-                verdict = _judged(reduction, criterion, report.rows)
+                verdict = _judged(reduction, criterion, report.rows, name, stored)
                 report.add(reduction.run, verdict, criterion, time.monotonic() - begun)
             if not asked.quiet:
                 say_notes(reduction)
@@ -142,6 +145,8 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report:
         code = for_each(names, asked, work, report.refuse)
         if not report.checks:  # an empty report would look like one in which nothing failed
             return code
+        if stored is not None and code != FAILED:
+            stored.end()
         together = report.together(criterion) if several else None
         if together is not None and not together.passed:
             code = max(code, NOT_CLOSE)
@@ -157,18 +162,20 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report:
     return code
 
 
-def _judged(reduction: Reduction, criterion: Criterion, rows: int) -> Verdict:
+def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, references: References | None) -> Verdict:
+    """Judge the slices of an input, named as it was given, by their offset or by what they are compared with."""
+    from softargmax_cli.cli.references import of_run
     from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
 
     run = reduction.run
     with ExitStack() as stack:
         stored = None
-        if criterion.expect is None:
+        if references is None:
             distance = within(criterion.offset)
         else:
             from softargmax_cli.files.expected import expected
 
-            stored = stack.enter_context(expected(criterion.expect, run.kept, len(run.axes)))
+            stored = stack.enter_context(references.opened(name, run.input, of_run(expected, run.kept, len(run.axes))))
             distance = close_to(*criterion.closeness)
         check = Check(distance, Allowance(*criterion.allow), rows)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)

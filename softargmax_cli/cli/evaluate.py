@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from softargmax_cli.cli.answer import Writers
     from softargmax_cli.cli.destinations import Destination
     from softargmax_cli.cli.pipeline import Asked, Inputs
+    from softargmax_cli.cli.references import References
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.truth import Evaluator
 
@@ -90,44 +91,32 @@ class Shown:
     force: bool
 
 
-def refuse_same(truth: str, input: str) -> None:
-    """Raise OptionError where one file is to be the input and the truth."""
-    from softargmax_cli.cli.destinations import same_file
-
-    if same_file(truth, input):
-        what = f"{parameter('truth', truth)} is the input itself"
-        raise OptionError(what, "name the file that holds what is true of each slice")
-
-
 def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], asked: Asked, shown: Shown) -> int:
     """Evaluate each input, and all together; 0, or 2 where one cannot be used."""
     from softargmax_cli.cli.answer import Writers
     from softargmax_cli.cli.destinations import make_directory, spare_inputs
-    from softargmax_cli.cli.evaluations import EvaluationReport, truth_of
+    from softargmax_cli.cli.evaluations import EvaluationReport
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import for_each, say_notes
+    from softargmax_cli.cli.references import References
 
     found = find_inputs(given, shown.output, truth, *asked.files)
-    if found.several and not os.path.isdir(truth):
-        what = f"{parameter('truth', truth)} holds the truth of one input"
-        raise OptionError(what, "name a folder with a file for each input, which is named like it")
     places = _places(found.names, shown.output, several=found.several)
-    truths = [os.path.join(truth, name) for name in os.listdir(truth)] if found.several else [truth]
-    spare_inputs([None if place is None else place.path for place in places], found.names, *truths, *asked.files)
+    truths = References("truth", truth, several=found.several)
+    spare_inputs([None if place is None else place.path for place in places], found.names, *truths.files, *asked.files)
     make_directory(shown.output)
     found.say_notes(quiet=asked.quiet)
     report = EvaluationReport(shown.format, several=found.several, listed=shown.worst is not None)
     next_place = iter(places)
-    with ExitStack() as stack:
+    with truths, ExitStack() as stack:
         total = _evaluator(within, stack) if found.several else None
         writers = stack.enter_context(Writers(force=shown.force))
 
         def work(inputs: Inputs, name: str) -> int:
-            place, true = next(next_place), truth_of(name, truth) if found.several else truth
-            refuse_same(true, name)
+            place = next(next_place)
             with inputs.opened(name, {"second", "spread"} if shown.worst else set()) as reduction, ExitStack() as files:
                 one = _evaluator(within, files)
-                worst = _evaluated(reduction, true, one, place, writers, shown, files)
+                worst = _evaluated(reduction, name, truths, one, place, writers, shown, files)
                 if not asked.quiet:
                     say_notes(reduction)
                 report.add(reduction.run, one.evaluation(), worst)
@@ -136,6 +125,8 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
             return 0
 
         code = for_each(found.names, asked, work)
+        if not code:
+            truths.end()
         report.end(None if total is None else total.evaluation())
         if total is not None:
             writers.commit(total, complete=code == 0)
@@ -169,7 +160,8 @@ def _places(names: Sequence[str], output: str | None, *, several: bool) -> Seque
 
 def _evaluated(
     reduction: Reduction,
-    truth: str,
+    name: str,
+    truths: References,
     one: Evaluator,
     place: Destination | None,
     writers: Writers,
@@ -179,13 +171,15 @@ def _evaluated(
     """Compare all slices of an input with the truth, and write their errors; return the worst of them."""
     import numpy as np
 
-    from softargmax_cli.files.expected import truth as opened_truth
+    from softargmax_cli.cli.references import of_run
+    from softargmax_cli.files.expected import truth
     from softargmax_cli.reduction.check import Worst
     from softargmax_cli.reduction.fields import TRUTH_FIELDS
     from softargmax_cli.reduction.truth import compared_with_truth
 
     run, source, problem = reduction.run, reduction.source, reduction.problem
-    stored = files.enter_context(opened_truth(truth, run.kept, run.axes, source.facts.id_column))
+    known = (run.kept, run.axes, source.facts.id_column)
+    stored = files.enter_context(truths.opened(name, run.input, of_run(truth, *known)))
     if stored.note:
         reduction.notes.append(f"{parameter('truth')}: {stored.note}")
     writer = None

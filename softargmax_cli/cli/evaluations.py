@@ -1,33 +1,15 @@
-"""The report of `softargmax evaluate`, as a table, json, csv or tsv; and the truth of each of several inputs."""
+"""The report of `softargmax evaluate`, as a table, json, csv or tsv."""
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
-
-from softargmax_cli.cli.destinations import stem_of
-from softargmax_cli.errors import InputError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Run, Slices
     from softargmax_cli.reduction.truth import Evaluation
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-
-
-def truth_of(name: str, folder: str) -> str:
-    """Return the file of a folder that is named like an input. Raises InputError where there is not one."""
-    stem = stem_of(name)
-    files = [each for each in sorted(os.listdir(folder)) if stem_of(each) == stem and not each.startswith(".")]
-    if not files:
-        raise InputError(
-            f"{parameter('truth', folder)} has no file for it", f"name its truth {stem}.npy or {stem}.csv", name
-        )
-    if len(files) > 1:
-        what = f"{parameter('truth', folder)} has {' and '.join(files[:2])} for it"
-        raise InputError(what, "keep one of them", name)
-    return os.path.join(folder, files[0])
 
 
 class EvaluationReport:

@@ -31,12 +31,12 @@ def try_file(
     """
     from softargmax_cli.cli.best_beta import COUNT, HIGH, LOW
     from softargmax_cli.cli.destinations import spare_inputs
-    from softargmax_cli.cli.evaluate import refuse_same
     from softargmax_cli.cli.pipeline import for_each
+    from softargmax_cli.cli.references import refuse_same
     from softargmax_cli.reduction.search import spaced
 
     format, tried = format_of(shown), spaced(LOW, HIGH, COUNT) if betas is None else betas
-    refuse_same(truth, name)
+    refuse_same("truth", truth, name)
     spare_inputs([shown.output], [name], truth, *asked.files)
     asked = replace(asked, window=windows[0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import islice
 
@@ -29,6 +29,8 @@ MEMORY = 16 << 20
 AGAIN = "make it with: softargmax run INPUT -o FILE"
 AXIS = f"is {parameter('axis')} the same as then?"
 TRUE = "give a number for each slice and axis: an .npy file, or a CSV with a column for each axis"
+ONE = "is of one input, and there are several"
+SEVERAL = "name a folder with a file for each, named like it, or a table with a column input"
 LETTERS = "zyx"
 """Titles of the columns of a truth, whose last letter is that of the last axis."""
 
@@ -69,8 +71,10 @@ class Expected:
 
 
 @contextmanager
-def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Expected]:
+def expected(path: str, kept: tuple[int | None, ...], axes: int, *, by_input: bool = False) -> Iterator[Expected]:
     """Open a stored result of slices shaped `kept`, with a number for each of so many axes.
+
+    by_input: it is a table of several inputs, whose column `input` says which each row is of; see `Expected`.
 
     An array, or `soft` of several, has shape `kept`, with one more last dimension where axes are several. A table, or
     JSON, has `soft` (`soft_0`, `soft_1`, … where axes are several) as `softargmax run -o` writes it; text may also
@@ -78,10 +82,12 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Exp
     """
     with ExitStack() as files:
         if _is_json(path):
-            yield Expected(path, axes, _json_rows(path, axes))
+            yield Expected(path, axes, _json_rows(path, axes, by_input=by_input))
             return
         replay = files.enter_context(Replay(path, Reading(judged=False)))
         source = files.enter_context(closing(_opened(replay, path, axes, AGAIN)))
+        if by_input:
+            source = files.enter_context(closing(_named_by_input(replay, source, path)))
         with naming(source.name):
             columns = _result_columns(source, axes) if _is_table(source) else _shaped(source, kept, axes, AXIS)
         yield _expected(files, source, columns, axes)
@@ -89,21 +95,29 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int) -> Iterator[Exp
 
 @contextmanager
 def truth(
-    path: str, kept: tuple[int | None, ...], axes: Sequence[int], id_column: str | int | None = None
+    path: str,
+    kept: tuple[int | None, ...],
+    axes: Sequence[int],
+    id_column: str | int | None = None,
+    *,
+    by_input: bool = False,
 ) -> Iterator[Expected]:
     """Open what is true of slices shaped `kept`: a number for each of the reduced axes, NaN where it is not known.
 
     It may be all that `expected` reads, and a table with a column of numbers for each of `axes`, in their order, or
     titled y and x (z, y and x) in any. Its rows are named by a column titled `id`, or `id_column` as in the input.
+    by_input: as there.
     """
     with ExitStack() as files:
         if _is_json(path):
-            yield Expected(path, len(axes), _json_rows(path, len(axes)))
+            yield Expected(path, len(axes), _json_rows(path, len(axes), by_input=by_input))
             return
         replay = files.enter_context(Replay(path, Reading(judged=False)))
         source = files.enter_context(closing(_opened(replay, path, len(axes), TRUE)))
         named = [title for title in (id_column, "id") if title in (source.facts.header or ())]
-        if named and not source.has_ids:
+        if by_input:
+            source = files.enter_context(closing(_named_by_input(replay, source, path)))
+        elif named and not source.has_ids:
             source.close()
             source = files.enter_context(closing(replay.open(Reading(id_column=str(named[0]), judged=False))))
         note = ""
@@ -121,6 +135,15 @@ def _expected(files: ExitStack, source: Source, columns: Sequence[int], axes: in
         if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
             source = files.enter_context(closing(copied(source, MEMORY)))
     return Expected(source.name, axes, _rows(source, columns, axes), note)
+
+
+def _named_by_input(replay: Replay, source: Source, path: str) -> Source:
+    """Open a table again, whose rows are named by the column `input`."""
+    header = source.facts.header or ()
+    source.close()
+    if "input" not in header:
+        raise InputError(ONE, SEVERAL, path)
+    return replay.open(Reading(id_column="input", judged=False))
 
 
 def _titles(axes: int) -> list[str]:
@@ -204,16 +227,29 @@ def _is_json(path: str) -> bool:
     return False
 
 
-def _json_rows(path: str, axes: int) -> Iterator[tuple[Float, Ids]]:
-    """Read the slices of json or jsonl, each on a line of its own, (slices, axes) at a time."""
+def _json_rows(path: str, axes: int, *, by_input: bool) -> Iterator[tuple[Float, Ids]]:
+    """Read the slices of json or jsonl, each on a line of its own, (slices, axes) at a time, with what names them."""
     with refusals(path), open(path, encoding="utf-8") as file:
-        objects = filter(
-            lambda text: text.startswith("{") and text.endswith("}"), (line.strip(" ,\n") for line in file)
-        )
-        while texts := list(islice(objects, BATCH)):
+        objects = _objects(file)
+        while some := list(islice(objects, BATCH)):
             try:  # null becomes NaN
-                read = [json.loads(text) for text in texts]
-                ids = [each["id"] for each in read] if "id" in read[0] else None
-                yield np.array([each["soft"] for each in read], np.float64).reshape(len(texts), axes), ids
-            except (ValueError, KeyError, TypeError):
+                read = [json.loads(text) for text, _ in some]
+                numbers = np.array([each["soft"] for each in read], np.float64).reshape(len(some), axes)
+                inputs = [each.get("input", held) for each, (_, held) in zip(read, some, strict=True)]
+                names = inputs if by_input else [each["id"] for each in read] if "id" in read[0] else None
+            except (ValueError, KeyError, TypeError, AttributeError):
                 raise InputError(f"an object without {axes} numbers under soft", AGAIN, path) from None
+            if by_input and None in inputs:
+                raise InputError(ONE, SEVERAL, path)
+            yield numbers, names
+
+
+def _objects(file: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield the object of each slice, and the input that a document of several has named last."""
+    held = None
+    for line in file:
+        text = line.strip(" ,\n")
+        if text.startswith("{") and text.endswith("}"):
+            yield text, held
+        elif text.startswith('{"input": '):
+            held = json.loads(f"{text}}}")["input"]

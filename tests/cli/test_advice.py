@@ -7,16 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from softargmax_cli import reduce
-from softargmax_cli.cli.app import app
+from softargmax_cli.cli.usage import COMMANDS, command_of
 
 PACKAGE = Path(__file__).parents[2] / "softargmax_cli"
 OPTIONS = {
     name
-    for command in get_command(app).commands.values()  # type: ignore[attr-defined]
-    for parameter in command.params
+    for command in COMMANDS
+    for parameter in command_of(command).params
     for name in (*parameter.opts, *parameter.secondary_opts)
 } | {"--help", "--version", "--install-completion", "--show-completion"}
 ELSEWHERE = {"--scheduler-file", "--xla", "--no"}

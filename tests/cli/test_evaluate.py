@@ -227,7 +227,7 @@ def test_several_inputs_are_judged_each_and_together(inside: Inside) -> None:
     assert inside.read("e.csv").decode().count("in/m1.npy") == 70  # as it was
     done = inside("evaluate", "in", "--truth", "true/m0.csv")
     assert (done.code, done.out) == (2, "")
-    assert "--truth true/m0.csv holds the truth of one input" in done.err
+    assert "true/m0.csv: is of one input, and there are several" in done.err
     done = inside(*given, "-o", "true/", "--force")
     assert (done.code, done.out) == (2, "")
     assert "true/m0.csv: the result would replace what it is made of" in done.err

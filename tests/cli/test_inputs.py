@@ -202,3 +202,43 @@ def test_a_choice_that_cannot_be(states: Inside, options: list[str], said: str) 
     done = states("run", "x.npy", *options)
     assert (done.code, done.raw) == (2, b"")
     assert done.err.startswith(f"softargmax: error: {said}")
+
+
+# Compared with others
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "json"])
+def test_check_reads_what_run_wrote_of_several_inputs(folder: Inside, format: str) -> None:
+    assert folder("run", "d", "-o", f"all.{format}", "--quiet").code == 0
+    assert folder("check", "d", "--expect", f"all.{format}", "--quiet").code == 0
+    np.save(folder.folder / "d" / "b.npy", [[1.0, 0.5, 0.0]])
+    done = folder("check", "d", "--expect", f"all.{format}", "--quiet")
+    assert done.code == 1
+    assert [line.split(":")[0] for line in done.lines if line.startswith(("passed", "FAILED"))] == [
+        *("passed", "FAILED", "passed", "FAILED")
+    ]
+    done = folder("check", "d/b.npy", "d/a.npz", "--expect", f"all.{format}")
+    assert done.code == 2
+    assert f"all.{format}: slice 0 is 'd/a.npz[scores]' there and 'd/b.npy' in the input" in done.err
+
+
+def test_a_folder_of_results_is_matched_by_name(folder: Inside) -> None:
+    assert folder("run", "d", "-o", "soft/", "--format", "npy", "--quiet").code == 0
+    assert folder("check", "d", "--expect", "soft", "--quiet").code == 0
+    (folder.folder / "soft" / "b.npy").rename(folder.folder / "soft" / "x.npy")
+    done = folder("check", "d", "--expect", "soft", "--quiet")
+    assert done.code == 2
+    assert done.err == (
+        "softargmax: error: d/b.npy: --expect soft has no file for it\n  name it b.npy or b.csv there\n"
+    )
+
+
+def test_a_truth_of_several_inputs_is_a_table_with_their_names(folder: Inside) -> None:
+    rows = [f"{row['input']},{row['hard']}" for row in expected()]
+    folder.write("truth.csv", "\n".join(["input,x", *rows]))
+    done = folder("evaluate", "d", "--truth", "truth.csv", "--format", "json", "--quiet")
+    assert done.code == 0, done.err
+    assert json.loads(done.raw)["summary"]["estimates"][0]["mean_error"] == 0
+    folder.write("truth.csv", "\n".join(["x", *(row.split(",")[1] for row in rows)]))
+    done = folder("evaluate", "d", "--truth", "truth.csv", "--quiet")
+    assert (done.code, "truth.csv: is of one input, and there are several" in done.err) == (2, True), done.err
