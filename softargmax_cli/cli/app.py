@@ -47,7 +47,7 @@ def softargmax(
         Shell | None,
         typer.Option(
             metavar="SHELL",
-            help="Teaches bash, zsh, fish, powershell or pwsh the commands.",
+            help="Installs completion for bash, zsh, fish, powershell or pwsh.",
             callback=install_callback,
             is_eager=True,
             show_default=False,
@@ -57,21 +57,21 @@ def softargmax(
         Shell | None,
         typer.Option(
             metavar="SHELL",
-            help="Prints what that would install.",
+            help="Prints the script that completion installs.",
             callback=show_callback,
             is_eager=True,
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Soft and hard argmax of array files, and how far to trust the difference.
+    """Compare the soft and the hard argmax of array files.
 
     \b
     softargmax run scores.npy --beta 100          shows hard and soft side by side
-    softargmax check scores.npy --tol 0.05        fails where they differ more
-    softargmax sweep scores.npy --tol 0.05        names the smallest β that serves
-    softargmax evaluate scores.npy --truth t.csv  measures both against the truth
-    softargmax inspect scores.npy                 says what is in a file
+    softargmax check scores.npy --tol 0.05        fails if they differ more
+    softargmax sweep scores.npy --tol 0.05        finds the smallest β for that
+    softargmax evaluate scores.npy --truth t.csv  measures the errors of both
+    softargmax inspect scores.npy                 shows what a file holds
     softargmax guide beta                         explains a topic
     """
     if context.invoked_subcommand is None:

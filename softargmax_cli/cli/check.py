@@ -32,30 +32,31 @@ Tolerance = Annotated[
     float | None,
     options.option(CHECK, "Limits |soft - hard|. Default: 0.01.", "--tol", metavar="T", min=0, callback=tolerance),
 ]
-Allow = Annotated[str, options.option(CHECK, "Lets N slices fail, or P percent. Default: 0.", metavar="N|P%")]
+Allow = Annotated[str, options.option(CHECK, "Allows N failed slices, or P percent. Default: 0.", metavar="N|P%")]
 Expect = Annotated[
-    str | None, options.option(CHECK, "Compares soft with a result that run wrote, instead.", metavar="FILE")
+    str | None, options.option(CHECK, "Compares soft with this result of run, in place of hard.", metavar="FILE")
 ]
 Atol = Annotated[
     float | None,
-    options.option(
-        CHECK, "Limits the difference from --expect. Default: 1e-06.", metavar="A", min=0, callback=tolerance
-    ),
+    options.option(CHECK, "Limits |soft - expected|. Default: 1e-06.", metavar="A", min=0, callback=tolerance),
 ]
 Rtol = Annotated[
     float | None,
-    options.option(CHECK, "Limits it relative to --expect. Default: 0.", metavar="R", min=0, callback=tolerance),
+    options.option(CHECK, "Limits it relative to |expected|. Default: 0.", metavar="R", min=0, callback=tolerance),
 ]
-FailFast = Annotated[bool, options.option(CHECK, "Stops reading once the check has failed.", "--fail-fast")]
+FailFast = Annotated[bool, options.option(CHECK, "Stops reading as soon as the check has failed.", "--fail-fast")]
 Format = Annotated[
     Literal["table", "json", "github", "junit"],
-    options.option(options.OUTPUT, "Chooses the report: table, json, github or junit.", metavar="FORMAT"),
+    options.option(options.OUTPUT, "Chooses table, json, github or junit. Default: table.", metavar="FORMAT"),
 ]
 Output = Annotated[
     str | None, options.option(options.OUTPUT, "Writes the report here.", "--output", "-o", metavar="FILE")
 ]
 Rows = Annotated[
-    int, options.option(options.OUTPUT, "Limits the worst slices shown; 0 for all. Default: 20.", metavar="N", min=0)
+    int,
+    options.option(
+        options.OUTPUT, "Limits the report to the N worst slices; 0 shows all. Default: 20.", metavar="N", min=0
+    ),
 ]
 
 
@@ -79,7 +80,7 @@ def check(
     force: options.Force = False,
     running: RunningOptions,
 ) -> int:
-    """Check that soft lies close to hard, or to a result stored earlier: exit code 0 if so, 1 if not.
+    """Check that soft is close to hard, or to an earlier result. The exit code is 1 if it is not.
 
     \b
     softargmax check scores.npy --tol 0.05 --allow 1%

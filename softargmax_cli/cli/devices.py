@@ -12,12 +12,13 @@ from softargmax_cli.errors import SoftArgmaxError
 from softargmax_cli.tensorflow.choice import Loader
 
 Format = Annotated[
-    Literal["table", "json"], options.option(options.OUTPUT, "Chooses table or json. Default: table.", metavar="FORMAT")
+    Literal["table", "json"],
+    options.option(options.OUTPUT, "Chooses table or json. Default: table.", metavar="FORMAT"),
 ]
 
 
 def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
-    """Show what TensorFlow can use here, and what a bug report should say.
+    """Show versions and devices, for a bug report.
 
     \b
     softargmax devices

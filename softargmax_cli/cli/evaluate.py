@@ -26,7 +26,7 @@ Truth = Annotated[
     str,
     options.option(
         options.TRUTH,
-        "Holds the truth: an array shaped as the results, or a table with a column for each axis.",
+        "Gives the true positions: an array shaped like the results, or a table with a column for each axis.",
         metavar="FILE",
     ),
 ]
@@ -46,7 +46,7 @@ Output = Annotated[
 ]
 Format = Annotated[
     Literal["table", "json", "csv", "tsv"],
-    options.option(options.OUTPUT, "Chooses the format: table, json, csv or tsv. Default: table.", metavar="FORMAT"),
+    options.option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
 ]
 
 
@@ -66,7 +66,7 @@ def evaluate(
     force: options.Force = False,
     running: RunningOptions,
 ) -> int:
-    """Show how far hard and soft lie from what is true: mean, median and largest errors, and how many are near.
+    """Measure the errors of hard and soft against known positions: mean, median, maximum, PCK.
 
     \b
     softargmax evaluate heatmaps.npy --axis -2,-1 --beta 10 --truth keypoints.csv

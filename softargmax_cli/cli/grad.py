@@ -39,7 +39,9 @@ def _threshold(value: float) -> float:
 
 Wrt = Annotated[
     Literal["x", "beta"],
-    options.option(GRADIENT, "Differentiates soft by every score, x, or by beta. Default: x.", metavar="x|beta"),
+    options.option(
+        GRADIENT, "Differentiates soft with respect to the scores, x, or to beta. Default: x.", metavar="x|beta"
+    ),
 ]
 Vanished = Annotated[
     float,
@@ -65,7 +67,7 @@ Format = Annotated[
     Literal["table", "csv", "tsv", "json", "jsonl"] | None,
     options.option(
         options.OUTPUT,
-        "Lists the slices as table, csv, tsv, json or jsonl. Default: table, and none with -o.",
+        "Lists the slices as table, csv, tsv, json or jsonl. Default: table; nothing with -o.",
         metavar="FORMAT",
     ),
 ]
@@ -87,7 +89,7 @@ def grad(
     force: options.Force = False,
     running: RunningOptions,
 ) -> int:
-    """Show where the gradient of the soft argmax has vanished, and write it.
+    """Show how large the gradient of the soft argmax is in each slice, or write it to a file.
 
     \b
     softargmax grad scores.npy

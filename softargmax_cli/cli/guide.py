@@ -12,24 +12,24 @@ from softargmax_cli.errors import OptionError
 
 TOPICS = (
     ("fields", "how to read a result: every field, the summary, the accuracy"),
-    ("beta", "which β, sub-pixel accuracy, gradients"),
-    ("modes", "two peaks, and windows"),
-    ("coordinates", "axes, units, costs and probabilities, NaN and infinities"),
-    ("formats", "what can be read"),
-    ("output", "what is written"),
+    ("beta", "how to choose β, sub-pixel accuracy, errors against truth, gradients"),
+    ("modes", "slices with two peaks, and windows"),
+    ("coordinates", "axes, units, circles, costs and probabilities, NaN and infinities"),
+    ("formats", "formats that can be read, tables, URLs"),
+    ("output", "formats that can be written, several inputs, pictures"),
     ("ci", "checks, exit codes, environment variables"),
     ("python", "the function, the Keras layer and reduce"),
-    ("cluster", "Dask and Zarr"),
-    ("speed", "time and memory beside what people use today"),
-    ("limits", "what is not supported"),
-    ("security", "what is promised, and what is trusted"),
-    ("changes", "what is new"),
+    ("cluster", "arrays too large for one machine: Dask and Zarr"),
+    ("speed", "time and memory, compared with scripts"),
+    ("limits", "platforms, and what is not supported"),
+    ("security", "hostile files, and what the tool trusts"),
+    ("changes", "what is new in each version"),
 )
 
 
 def guide(
     topic: Annotated[
-        str | None, typer.Argument(help="A topic; without one, all are listed.", show_default=False)
+        str | None, typer.Argument(help="A topic. Without one, the command lists all topics.", show_default=False)
     ] = None,
 ) -> int:
     """Explain a topic: fields, beta, modes, coordinates, formats, output, ci, python, and more.

@@ -12,14 +12,16 @@ Axis = Annotated[
     str | None,
     options.option(
         options.INPUT,
-        "Names the axis, or several, along which slices may sum to 1. Default: the last; the last two of heatmaps.",
+        "Chooses the axis, or several, along which slices may sum to 1. Default: the last; for heatmaps the last two.",
         metavar="N[,N...]",
     ),
 ]
-Quick = Annotated[bool, options.option(options.INPUT, "Reads the head of the file only.", "--quick")]
+Quick = Annotated[bool, options.option(options.INPUT, "Reads only the beginning of the file.", "--quick")]
 Format = Annotated[
     Literal["table", "json"],
-    options.option(options.OUTPUT, "Chooses table, or json: an object a line. Default: table.", metavar="FORMAT"),
+    options.option(
+        options.OUTPUT, "Chooses table, or json with one object on each line. Default: table.", metavar="FORMAT"
+    ),
 ]
 
 
@@ -34,7 +36,7 @@ def inspect(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Show what is in files: shape and kind, range and gaps of the numbers, and the run command to try next.
+    """Show what files hold: shape, dtype, range, NaN, and the run command to try next.
 
     \b
     softargmax inspect data.npy

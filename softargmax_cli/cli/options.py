@@ -34,32 +34,34 @@ def _show_all(context: typer.Context, wanted: bool) -> None:
 
 HelpAll = Annotated[
     bool,
-    typer.Option("--help-all", help="Shows the rarer options, too.", callback=_show_all, is_eager=True),
+    typer.Option("--help-all", help="Shows all options.", callback=_show_all, is_eager=True),
 ]
 Input = Annotated[
     str,
-    typer.Argument(metavar="INPUT", help="Names a file or a Zarr store; - is stdin.", show_default=False),
+    typer.Argument(metavar="INPUT", help="A file or a Zarr store; - is stdin.", show_default=False),
 ]
 Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Names files, folders, patterns; - is stdin.",
+        help="Files, folders, patterns; - is stdin.",
         show_default=False,
     ),
 ]
-Axis = Annotated[str, option(REDUCTION, "Names the axis to reduce, or several. Default: -1.", metavar="N[,N...]")]
+Axis = Annotated[str, option(REDUCTION, "Chooses the axis, or several. Default: -1.", metavar="N[,N...]")]
 Kind = Annotated[
     Literal["scores", "probs", "cost"],
     option(
-        REDUCTION, "Says what numbers are: scores, probs (weights as they are) or cost (for argmin).", metavar="KIND"
+        REDUCTION,
+        "Says what the numbers are: scores, probs (weights already) or cost (soft argmin). Default: scores.",
+        metavar="KIND",
     ),
 ]
 Coords = Annotated[
     str,
     option(
         REDUCTION,
-        "Sets the unit: index, corners (-1 to 1), centers or circular; one, or one an axis.",
+        "Sets coordinates: index (default), corners (-1 to 1), centers or circular; one, or one for each axis.",
         metavar="UNIT",
         callback=kinds,
         autocompletion=lambda: [*KINDS],
@@ -67,26 +69,32 @@ Coords = Annotated[
 ]
 Values = Annotated[
     str | None,
-    option(
-        REDUCTION, "Gives each index a coordinate: a file, or START:STOP:STEP; one, or one an axis.", metavar="FILE"
-    ),
+    option(REDUCTION, "Gives each index a coordinate: a file or START:STOP:STEP, one for each axis.", metavar="FILE"),
 ]
 Period = Annotated[
     str | None,
-    option(MORE, "Sets one turn of circular --values, as 360; one, or one an axis.", metavar="P", callback=periods),
+    option(
+        MORE,
+        "Sets the length of a full circle of --values, such as 360; one for each axis.",
+        metavar="P",
+        callback=periods,
+    ),
 ]
 Window = Annotated[
-    int | None, option(REDUCTION, "Ignores weights further than R indices from hard.", metavar="R", min=0)
+    int | None, option(REDUCTION, "Ignores entries further than R indices from hard.", metavar="R", min=0)
 ]
 Beta = Annotated[
     float | None,
-    option(REDUCTION, "Sets β: large is near hard, small is smooth. Default: 100.", metavar="B"),
+    option(
+        REDUCTION, "Sets the inverse temperature: a larger β brings soft closer to hard. Default: 100.", metavar="B"
+    ),
 ]
 BetaOrAuto = Annotated[
     str | None,
     option(
         REDUCTION,
-        "Sets β: large is near hard, small is smooth; auto finds the least within --tol. Default: 100.",
+        "Sets the inverse temperature: a larger β brings soft closer to hard. "
+        "auto finds the smallest β within --tol. Default: 100.",
         "--beta",
         metavar="B|auto",
     ),
@@ -95,61 +103,66 @@ AutoTolerance = Annotated[
     float | None,
     option(
         REDUCTION,
-        "Bounds |soft - hard| for auto. Default: 0.01.",
+        "Limits |soft - hard| of auto. Default: 0.01.",
         "--tol",
         metavar="T",
         min=0,
         callback=tolerance,
     ),
 ]
-Temperature = Annotated[float | None, option(MORE, "Sets 1/β, instead of --beta.", metavar="T")]
+Temperature = Annotated[float | None, option(MORE, "Sets the temperature 1/β, in place of --beta.", metavar="T")]
 Nan = Annotated[
     Literal["error", "omit", "propagate"],
-    option(REDUCTION, "Treats NaN: error (default), omit or propagate.", metavar="POLICY"),
+    option(REDUCTION, "Handles NaN: error (default), omit or propagate.", metavar="POLICY"),
 ]
 Precision = Annotated[
     Literal["auto", "single", "double"],
     option(
         MORE,
-        "Sets the precision of the weights: single, double, or auto, which is double for float64 and wide integers.",
+        "Sets the precision: single, double, or auto (default), which is double for float64 and wide integers.",
         metavar="P",
     ),
 ]
 Key = Annotated[
     str | None,
-    option(INPUT, "Names the array in a file that holds several.", metavar="NAME"),
+    option(INPUT, "Chooses an array in a file that holds several.", metavar="NAME"),
 ]
 Select = Annotated[
     str | None,
-    option(INPUT, "Takes a part, as NumPy does: 0,:,3:5 or ...,::2.", metavar="INDEX", callback=taken(selection_of)),
+    option(INPUT, "Selects a part, as NumPy does: 0,:,3:5 or ...,::2.", metavar="INDEX", callback=taken(selection_of)),
 ]
 Delimiter = Annotated[
     str | None,
     option(
         TEXT,
-        "Separates the cells: a character, or tab, space ...; found if not told.",
+        "Sets what separates the cells: a character, or tab, space ...; detected by default.",
         metavar="C",
         callback=taken(delimiter_of),
     ),
 ]
 HasHeader = Annotated[
     bool | None,
-    option(TEXT, "Says whether the first line names the columns; found if not told.", "--header/--no-header"),
+    option(TEXT, "Says whether the first line holds titles; detected by default.", "--header/--no-header"),
 ]
 IdColumn = Annotated[
     str | None,
-    option(INPUT, "Names the column that names the rows.", metavar="NAME"),
+    option(INPUT, "Chooses the column that names the rows.", metavar="NAME"),
 ]
 Columns = Annotated[
     str | None,
-    option(INPUT, "Names the columns of scores: a,b a:c 2: ^id.", metavar="SPEC", callback=taken(columns_of)),
+    option(
+        INPUT,
+        "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id).",
+        metavar="SPEC",
+        callback=taken(columns_of),
+    ),
 ]
-Skip = Annotated[int | None, option(TEXT, "Leaves out the first N lines, whatever they are.", metavar="N", min=0)]
+Skip = Annotated[int | None, option(TEXT, "Skips the first N lines.", metavar="N", min=0)]
 Comment = Annotated[
     str | None,
     option(
         TEXT,
-        "Begins a comment, at the start of a line or after a space; '' for none. Default: #.",
+        "Sets the mark of a comment, which begins a line or follows a space; '' for none. Default: #.",
         metavar="C",
         callback=taken(comment_of),
     ),
@@ -167,7 +180,7 @@ Output = Annotated[
     str | None,
     option(
         OUTPUT,
-        "Writes results here; the suffix names the format. DIR/ takes one file for each input.",
+        "Writes results here; the suffix sets the format. DIR/ takes one file for each input.",
         "--output",
         "-o",
         metavar="FILE|DIR/|-",
@@ -177,39 +190,41 @@ Format = Annotated[
     str | None,
     option(
         OUTPUT,
-        f"Chooses the format: {', '.join(('table', *FORMATS))} or {STORE}. Default: table.",
+        f"Chooses {', '.join(('table', *FORMATS))} or {STORE}. Default: table.",
         metavar="FORMAT",
         callback=taken(known_format),
         autocompletion=lambda: ["table", *FORMATS, STORE],
     ),
 ]
-Rows = Annotated[int, option(OUTPUT, "Limits the table; 0 for all. Default: 20.", metavar="N", min=0)]
+Rows = Annotated[int, option(OUTPUT, "Limits the table; 0 shows all. Default: 20.", metavar="N", min=0)]
 Worst = Annotated[
     int | None,
-    option(OUTPUT, "Lists the N slices with the largest error of soft.", metavar="N", min=1),
+    option(OUTPUT, "Lists the N slices of largest soft error.", metavar="N", min=1),
 ]
 Only = Annotated[
     Literal["disagree", "multimodal", "tied", "undefined"] | None,
-    option(OUTPUT, "Keeps the slices that disagree, or are multimodal, tied or undefined.", metavar="STATE"),
+    option(OUTPUT, "Keeps only slices that disagree, or are multimodal, tied or undefined.", metavar="STATE"),
 ]
 WorstOffsets = Annotated[
     int | None,
-    option(OUTPUT, "Keeps the N slices with the largest |offset|.", "--worst", metavar="N", min=1),
+    option(OUTPUT, "Keeps only the N slices of largest |offset|.", "--worst", metavar="N", min=1),
 ]
 Plot = Annotated[
     str | None,
-    option(OUTPUT, "Draws these slices: .png, .svg or .pdf.", metavar="FILE|DIR/"),
+    option(OUTPUT, "Draws the table's slices: .png, .svg or .pdf.", metavar="FILE|DIR/"),
 ]
 Force = Annotated[bool, option(OUTPUT, "Replaces files that exist.", "--force")]
 Device = Annotated[
     str,
-    option(RUNNING, "Chooses cpu, gpu or gpu:N. Default: cpu.", metavar="DEVICE", callback=taken(device_of)),
+    option(
+        RUNNING, "Chooses the device: cpu, gpu or gpu:N. Default: cpu.", metavar="DEVICE", callback=taken(device_of)
+    ),
 ]
 Memory = Annotated[
     str,
     option(
         RUNNING,
-        "Bounds the blocks held at a time, beside TensorFlow itself. Default: 256MiB.",
+        "Limits the memory for data; TensorFlow itself needs more. Default: 256MiB.",
         metavar="SIZE",
         callback=taken(size_of),
     ),
@@ -218,12 +233,14 @@ Scheduler = Annotated[
     str | None,
     option(
         RUNNING,
-        "Runs on the Dask cluster of this scheduler; for Zarr, HDF5, .npy and .safetensors.",
+        "Runs on the Dask cluster of this scheduler. Inputs are Zarr, HDF5, .npy or .safetensors.",
         metavar="ADDRESS|FILE",
     ),
 ]
 Workers = Annotated[
-    int | None, option(RUNNING, "Runs on a Dask cluster of N processes of this machine.", metavar="N", min=1)
+    int | None, option(RUNNING, "Runs on a Dask cluster of N processes on this machine.", metavar="N", min=1)
 ]
-Quiet = Annotated[bool, option(RUNNING, "Leaves nothing on standard error but errors.", "--quiet", "-q")]
-Verbose = Annotated[bool, option(RUNNING, "Shows TensorFlow's messages, and tracebacks of errors.", "--verbose", "-v")]
+Quiet = Annotated[bool, option(RUNNING, "Prints only errors on standard error.", "--quiet", "-q")]
+Verbose = Annotated[
+    bool, option(RUNNING, "Shows TensorFlow's messages and the traceback of an error.", "--verbose", "-v")
+]

@@ -40,7 +40,7 @@ def run(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
 ) -> int:
-    """Show soft and hard argmax of files side by side, or write them.
+    """Show the soft and the hard argmax of every slice, or write them to a file.
 
     \b
     softargmax run data.npy --beta 100

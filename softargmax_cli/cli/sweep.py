@@ -34,13 +34,13 @@ MOST = 1000
 
 Betas = Annotated[
     str | None,
-    options.option(SWEEP, "Names the β to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13.", metavar="LIST"),
+    options.option(SWEEP, "Lists the β to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13.", metavar="LIST"),
 ]
 Tolerance = Annotated[
     float | None,
     options.option(
         SWEEP,
-        "Limits the distance of soft from hard under the β that is named. Default: 0.01.",
+        "Limits |soft - hard| for the recommended β. Default: 0.01.",
         "--tol",
         metavar="T",
         min=0,
@@ -49,19 +49,23 @@ Tolerance = Annotated[
 ]
 Allow = Annotated[
     str | None,
-    options.option(SWEEP, "Lets N slices, or P in a hundred, lie further off, as check counts them.", metavar="N|P%"),
+    options.option(SWEEP, "Allows N slices, or P percent, beyond --tol. Default: 0.", metavar="N|P%"),
 ]
 Truth = Annotated[
     str | None,
-    options.option(options.TRUTH, "Names the β that brings soft closest to the truth in this file.", metavar="FILE"),
+    options.option(
+        options.TRUTH,
+        "Gives the true positions; sweep then recommends the β that comes closest to them.",
+        metavar="FILE",
+    ),
 ]
 Windows = Annotated[
-    str | None, options.option(options.TRUTH, "Tries every β within each of these windows, too.", metavar="R[,R...]")
+    str | None, options.option(options.TRUTH, "Tries every β with each of these windows.", metavar="R[,R...]")
 ]
 Plot = Annotated[str | None, options.option(options.OUTPUT, "Draws both curves: .png, .svg or .pdf.", metavar="FILE")]
 Format = Annotated[
     Literal["table", "json", "csv", "tsv"] | None,
-    options.option(options.OUTPUT, "Chooses the format: table, json, csv or tsv. Default: table.", metavar="FORMAT"),
+    options.option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
 ]
 Output = Annotated[
     str | None,
@@ -105,7 +109,7 @@ def sweep(
     force: options.Force = False,
     running: RunningOptions,
 ) -> int:
-    """Show what each β does to a file: how far soft lies from hard, and how much gradient is left.
+    """Compare many β: how far soft lies from hard, and how much gradient is left.
 
     \b
     softargmax sweep scores.npy --tol 0.05

@@ -26,7 +26,7 @@ Output = Annotated[
     str,
     options.option(
         options.OUTPUT,
-        "Writes the weights here: .npy, .npz or .zarr; - for .npy in a pipe.",
+        "Writes the weights here: .npy, .npz or .zarr; - writes .npy to a pipe.",
         "--output",
         "-o",
         metavar="FILE|DIR/|-",
@@ -46,7 +46,7 @@ def weights(
     force: options.Force = False,
     running: RunningOptions,
 ) -> int:
-    """Write the weight of every entry, p = softmax(β x) of its slice, in the shape of the input.
+    """Write the weights p = softmax(β x) of every slice, in the shape of the input.
 
     \b
     softargmax weights scores.npy --beta 10 -o weights.npy
