@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -98,17 +97,17 @@ def test_every_dtype(native_runtime: Runtime, dtype: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("all_compiled")
-@pytest.mark.parametrize("dtype", ["u1", "i8", "f2", "f4"])
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_every_way_to_run_it(runtime: Runtime, dtype: str) -> None:
     for kind, x in all_kinds(scores(dtype, 300)).items():
         check(x, runtime, Spec(kind=kind, beta=0.3, nan="omit"))
 
 
 @pytest.mark.parametrize("precision", ["f4", "f8"])
-@pytest.mark.parametrize("n", [1, 2, TILE, TILE + 1, 60_000])
+@pytest.mark.parametrize("n", [1, TILE, TILE + 1, 60_000])
 def test_every_length(native_runtime: Runtime, n: int, precision: str) -> None:
     x = scores(precision, n)
-    for beta in BETAS if n < 1000 else BETAS[1:2]:
+    for beta in BETAS[1::2] if n < 1000 else BETAS[1:2]:
         check(x, native_runtime, Spec(beta=beta))
 
 
@@ -150,7 +149,7 @@ def test_scores_that_a_narrower_type_confuses(
 ) -> None:
     x = np.array([row, row[::-1], row[1:] + row[:1]], dtype)
     blocks_of(16)
-    for kind, beta in (("scores", 2.0**-64), ("scores", 1.0), ("cost", 1.0)):
+    for kind, beta in (("scores", 2.0**-64), ("cost", 1.0)):
         check(x, native_runtime, Spec(kind=kind, beta=beta, precision="single"))  # type: ignore[arg-type]
 
 
@@ -202,8 +201,8 @@ def test_nan_and_infinities_in_compiled_programs(runtime: Runtime, kind: Any) ->
 @pytest.mark.usefixtures("all_compiled")
 def test_a_nan_anywhere_is_noticed(runtime: Runtime) -> None:
     """Whatever a vector unit makes of a comparison with NaN, and XLA of a maximum of nothing."""
-    for kind, rest in itertools.product(("scores", "probs"), (0.0, 1.0)):
-        x = np.full((70, 70), rest if rest or kind == "probs" else -INF, "f4")
+    for kind, rest in (("scores", -INF), ("probs", 0.0)):
+        x = np.full((70, 70), rest, "f4")
         x[np.arange(70), np.arange(70)] = np.nan
         for axis in (0, 1):
             with pytest.raises(UndefinedError, match=r"^70 NaNs, the first at index \(0, 0\)"):

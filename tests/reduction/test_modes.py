@@ -24,7 +24,7 @@ def peak(center: float, sigma: float, height: float = 1.0) -> npt.NDArray[np.flo
     return height * np.exp(-(((INDEX - center) / sigma) ** 2) / 2)
 
 
-@pytest.fixture(params=[30, 10_000])
+@pytest.fixture(params=[30, pytest.param(10_000, marks=pytest.mark.slow)])
 def modes(request: pytest.FixtureRequest, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The ratio of second to peak, and multimodal, of each slice, read in blocks of so many entries."""
 

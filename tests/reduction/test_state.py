@@ -160,18 +160,18 @@ def check(x: npt.NDArray[Any], cuts: Sequence[int], beta: float | None, way: str
 
 @pytest.mark.parametrize("way", WAYS)
 class TestParts:
-    @settings(max_examples=20)
+    @settings(max_examples=12)
     @given(slices_of(FLOATS), CUTS, BETAS, st.randoms(use_true_random=False))
     def test_floats(self, way: str, x: npt.NDArray[np.float64], cuts: list[int], beta: float, shuffle: Any) -> None:
         check(x, cuts, beta, way, shuffle)
 
-    @settings(max_examples=20)
+    @settings(max_examples=12)
     @given(slices_of(WEIGHTS), CUTS, st.randoms(use_true_random=False))
     def test_weights(self, way: str, x: npt.NDArray[np.float64], cuts: list[int], shuffle: Any) -> None:
         """Which have no β: relative to the largest they are quotients."""
         check(x, cuts, None, way, shuffle)
 
-    @settings(max_examples=20)
+    @settings(max_examples=12)
     @given(integer_slices(), CUTS, st.sampled_from([1e-19, 1e-3, 1.0, 1e6]), st.randoms(use_true_random=False))
     def test_integers(self, way: str, x: npt.NDArray[Any], cuts: list[int], beta: float, shuffle: Any) -> None:
         """No score is rounded."""
