@@ -62,9 +62,9 @@ def reduce(
     decimal: str | None = None,
     fields: Iterable[str] | None = None,
 ) -> Result:
-    """Hard and soft argmax of every slice of a file or an array, and how far to trust the difference.
+    """Compute the hard and soft argmax of every slice of a file or an array, as `softargmax run` does.
 
-    (…, n, …) → arrays shaped (…), of several axes (…, a): what `softargmax run` says, as NumPy arrays.
+    (…, n, …) → NumPy arrays shaped (…); for several axes, the coordinates are shaped (…, a).
 
     path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.

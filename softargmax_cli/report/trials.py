@@ -30,13 +30,13 @@ def verdict(trials: Trials, command: Sequence[str], stream: TextIO) -> Iterator[
     signs, best = signs_of(stream), trials.best
     for count, what in ((trials.missing, "truth"), (trials.undefined, "answer")):
         if count:
-            lack = f"has no {what}, and counts" if count == 1 else f"have no {what}, and count"
-            yield f"{count:,} of {trials.slices:,} slices {lack} in no error"
+            lack = f"has no {what} and is" if count == 1 else f"have no {what} and are"
+            yield f"{count:,} of {trials.slices:,} slices {lack} left out of the errors"
     if best is None:
         yield "no slice has both an answer and a truth"
         return
     window = "" if best.window is None else f" within a window of {signs.within}{best.window}"
-    errors = f"mean error {short(best.mean_error)}, of hard {short(trials.hard_error)}"
+    errors = f"mean error {short(best.mean_error)} (hard: {short(trials.hard_error)})"
     yield f"{signs.beta} {best.beta:.10g}{window} comes closest to the truth: {errors}"
     yield f"try: {typed(command, partial(legible, stream=stream))}"
 

@@ -228,7 +228,9 @@ def test_the_beta_and_window_that_come_closest_to_the_truth(inside: Inside, orde
     assert (found["best_beta"], found["best_window"]) == (beta, window)
     table = inside(*given).lines
     assert sum(line.endswith("closest") for line in table) == 1
-    assert table[-4:-2] == [f"1 of 20 slices has no {what}, and counts in no error" for what in ("truth", "answer")]
+    assert table[-4:-2] == [
+        f"1 of 20 slices has no {what} and is left out of the errors" for what in ("truth", "answer")
+    ]
     assert table[-2].startswith(f"β {beta:g} within a window of ±{window} comes closest to the truth: mean error ")
     program, command, *words = shlex.split(table[-1].removeprefix("try: "))
     assert (program, command) == ("softargmax", "run")
