@@ -46,7 +46,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         ("7", [7]),
         ("3\n3\n1", [3, 3, 1]),
         ("# metres\n1\n2", [1, 2]),
-        (gzip.compress(b"1\n2\n"), [1, 2]),
+        (gzip.compress(b"1\n2\n", mtime=0), [1, 2]),
         (np.array([[0, 1, 1]], ">i8"), [0, 1, 1]),
         (np.array([[0], [1.5]], "f2"), [0, 1.5]),
         (np.array([True, False]), [1, 0]),
