@@ -10,7 +10,7 @@ import typer
 from typer.completion import completion_init, install_callback, show_callback  # type: ignore[attr-defined]
 
 from softargmax_cli import __version__
-from softargmax_cli.cli.messages import FAILED, say_error, unhindered
+from softargmax_cli.cli.messages import FAILED, Unhindered, say_error
 from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.cli.usage import Group, explained
 from softargmax_cli.errors import SoftArgmaxError
@@ -81,7 +81,7 @@ def softargmax(
 def main() -> NoReturn:
     """Run the command line and end the process."""
     _open_closed_streams()
-    sys.stderr = unhindered(sys.stderr)
+    sys.stderr = Unhindered(sys.stderr)
     os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's linear algebra, unused here, would start threads
     heed_signals()

@@ -1,38 +1,26 @@
-"""Sweep over an input, and search for the smallest β that is good enough."""
+"""Find the β of an input: the smallest that keeps soft near hard, or the one that comes closest to the truth."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from softargmax_cli.cli.arguments import allowance as parsed_allowance
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Inputs
     from softargmax_cli.files.registry import Replay
-    from softargmax_cli.reduction.check import Allowance
     from softargmax_cli.reduction.result import Run
     from softargmax_cli.reduction.sweep import Swept
+    from softargmax_cli.report.sweep import Sweep
+    from softargmax_cli.report.trials import TrialsReport
 
 LOW, HIGH, COUNT = 0.1, 1e5, 13
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The sweep over one input, and the β that it recommends."""
-
-    run: Run
-    """Without a β."""
-    swept: Swept
-    recommended: float | None
-    """The smallest β within the tolerance; None where there is none."""
-    unbounded: bool
-    """True where smaller ones might do, too."""
-    notes: Sequence[str]
 
 
 def sweep_input(
@@ -42,19 +30,21 @@ def sweep_input(
     betas: Sequence[float] | None,
     tolerance: float,
     *,
-    allowance: Allowance | None = None,
+    allow: str | None = None,
     bar: bool = True,
-) -> Found:
+) -> Sweep:
     """Measure `betas` in one pass, and bisect in a few more for the smallest within the tolerance.
 
-    betas: None for the usual ones, below which it is searched further. allowance: how many slices may fail a check;
-    without one, none that has an answer. The β found has passed the reduction of `run` and `check` itself.
+    betas: None for the usual ones, below which it is searched further. allow: how many slices may fail a check, as it
+    was typed; without it, none that has an answer. The β found has passed the reduction of `run` and `check` itself.
     """
     from softargmax_cli.reduction.check import Allowance, Check, within
     from softargmax_cli.reduction.result import Summary
     from softargmax_cli.reduction.search import Search, spaced
     from softargmax_cli.reduction.sweep import needs_of, sweep
+    from softargmax_cli.report.sweep import Sweep
 
+    allowance = None if allow is None else Allowance(*parsed_allowance(allow))
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
     def measured(wanted: Sequence[float], *, full: bool) -> tuple[Swept, Run, Sequence[str]]:
@@ -87,7 +77,7 @@ def sweep_input(
         if summary.max_abs_offset <= tolerance if allowance is None else check.verdict().passed:
             break
         search.refute(answer)
-    return Found(replace(run, beta=None), swept, answer, search.unbounded, notes)
+    return Sweep(replace(run, beta=None), notes, swept, tolerance, answer, search.unbounded, allow)
 
 
 def found_beta(
@@ -100,7 +90,7 @@ def found_beta(
     found = sweep_input(inputs, name, replay, None, tolerance, bar=bar)
     if found.swept.slices == found.swept.undefined:
         return usual, f"no slice has an answer, so β stays {usual:.10g}"
-    if found.recommended is None:
+    if found.beta is None:
         last = found.swept.betas[-1]
         raise OptionError(
             f"{found.run.input}: {parameter('beta', 'auto')}: no β up to {last.beta:g} keeps soft within {tolerance:g} "
@@ -108,4 +98,27 @@ def found_beta(
             "slices with tied or nearly tied maxima never agree: see softargmax sweep, "
             f"raise {parameter('tol')}, or give a number",
         )
-    return found.recommended, f"β {found.recommended:.10g} keeps soft within {tolerance:g} of hard"
+    return found.beta, f"β {found.beta:.10g} keeps soft within {tolerance:g} of hard"
+
+
+def try_input(
+    inputs: Inputs, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: str
+) -> TrialsReport:
+    """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
+    from softargmax_cli.files.expected import truth as opened_truth
+    from softargmax_cli.files.temporary import scratch
+    from softargmax_cli.reduction.search import spaced
+    from softargmax_cli.reduction.trials import compare, needs_of
+    from softargmax_cli.report.trials import TrialsReport
+
+    tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
+    with inputs.opened(name, {"offset"}, needs=needs_of(tried, windows)) as reduction:
+        run, source = reduction.run, reduction.source
+        with opened_truth(truth, run.kept, run.axes, source.facts.id_column) as stored:
+            if stored.note:
+                reduction.notes.append(f"{parameter('truth')}: {stored.note}")
+            work = partial(compare, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)
+            (trials,) = reduction.through(work, scratch=scratch)
+            stored.end()
+    window = None if len(windows) > 1 else windows[0]
+    return TrialsReport(replace(reduction.run, beta=None, window=window), reduction.notes, trials)

@@ -50,6 +50,16 @@ Format = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Where results go."""
+
+    output: Output = None
+    format: Format = "table"
+    worst: options.Worst = None
+    force: options.Force = False
+
+
 @grouped
 def evaluate(
     inputs: options.Inputs,
@@ -60,10 +70,7 @@ def evaluate(
     beta: options.Beta = None,
     temperature: options.Temperature = None,
     reading: ReadingOptions,
-    output: Output = None,
-    format: Format = "table",
-    worst: options.Worst = None,
-    force: options.Force = False,
+    shown: Shown,
     running: RunningOptions,
 ) -> int:
     """Measure the errors of hard and soft against known positions: mean, median, maximum, PCK.
@@ -77,18 +84,7 @@ def evaluate(
     from softargmax_cli.cli.pipeline import Asked
 
     asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    shown = Shown(output, format, worst, force)
     return _evaluate_all(inputs, truth, distances(within), asked, shown)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Options that say where results go."""
-
-    output: str | None
-    format: str
-    worst: int | None
-    force: bool
 
 
 def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], asked: Asked, shown: Shown) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from softargmax_cli.cli import options
@@ -52,17 +52,14 @@ class RunningOptions:
     verbose: options.Verbose = False
 
 
-GROUPS = (ReductionOptions, ReadingOptions, RunningOptions)
-
-
 def grouped(command: Callable[..., int]) -> Callable[..., int]:
-    """Let a command take groups: a parameter whose type is a group stands for all options of that group."""
+    """Let a command take groups: a parameter whose type is a dataclass stands for an option for each of its fields."""
     hints = get_type_hints(command, include_extras=True)
     parameters: list[inspect.Parameter] = []
-    groups: dict[str, Callable[..., Any]] = {}
+    groups: dict[str, Any] = {}
     for name, parameter in inspect.signature(command).parameters.items():
         group = hints[name]
-        if group not in GROUPS:
+        if not is_dataclass(group):
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=group))
             continue
         groups[name] = group
@@ -76,7 +73,7 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
 
     def called(*, help_all: bool, **given: Any) -> int:
         for name, group in groups.items():
-            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})  # type: ignore[arg-type]
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
         return command(**given)
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import io
+import math
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
+from softargmax_cli.cli.advice import run_command
 from softargmax_cli.cli.arguments import axes
 from softargmax_cli.cli.groups import ReadingOptions, grouped
+from softargmax_cli.cli.messages import FAILED, say_error, say_note
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.report.inspection import Inspection, arrays_of
+from softargmax_cli.report.progress import Progress
+
+if TYPE_CHECKING:
+    from softargmax_cli.files.members import SeveralArraysError
+    from softargmax_cli.files.source import Source
+    from softargmax_cli.reduction.problem import Problem
+    from softargmax_cli.reduction.statistics import Statistics
+
+MEMORY = 256 << 20
+"""Bytes that blocks may take."""
+HEAD = 1000
+"""Rows that a quick look reads of a table."""
+SMALLEST, FLATTEST = 8, 4
+"""Lengths of what looks like a heatmap: at least so many entries, and one at most so many times the other."""
 
 Axis = Annotated[
     str | None,
@@ -44,10 +71,174 @@ def inspect(
     cat data.npy | softargmax inspect - --format json | jq .shape
     softargmax guide formats
     """
-    from softargmax_cli.cli.inspecting import Looked, inspect_all
-    from softargmax_cli.files.reading import Reading
+    from softargmax_cli.cli.inputs import find_inputs
+    from softargmax_cli.files.members import ResultError, SeveralArraysError
 
-    looked = Looked(
-        None if axis is None else axes(axis), quick, Reading(**vars(reading), inspected=True), quiet, verbose
+    read_as, along = Reading(**vars(reading), inspected=True), None if axis is None else axes(axis)
+    found_inputs = find_inputs(inputs)
+    found_inputs.say_notes(quiet=quiet)
+    code, apart = 0, False
+    notes: Sequence[str]
+    for name in found_inputs.names:
+        try:
+            found, notes = _inspected(name, read_as, along, quick=quick, quiet=quiet)
+        except SeveralArraysError as several:
+            found, notes = _listed(name, several, read_as), ()
+        except ResultError as result:
+            facts = {"input": name, "format": result.kind, "bytes": _bytes_on_disk(name), "members": None}
+            compare = ["softargmax", "check", "INPUT", "--expect", name]
+            found, notes = Inspection({**facts, "result": True}, compare), ()
+        except SoftArgmaxError as error:
+            say_error(error, verbose=verbose)
+            code = FAILED
+            continue
+        if format == "json":
+            from softargmax_cli.files.writers.json import json_object
+
+            print(json_object(found.as_dict()), flush=True)
+        else:
+            print("\n" * apart + "\n".join(found.lines(sys.stdout)), flush=True)
+            apart = True
+        for note in () if quiet else notes:
+            say_note(f"{found.facts['input']}: {note}")
+    return code
+
+
+def _inspected(
+    name: str, reading: Reading, along: tuple[int, ...] | None, *, quick: bool, quiet: bool
+) -> tuple[Inspection, Sequence[str]]:
+    """Describe an input, with notes; its numbers too, unless the look is a quick one."""
+    from softargmax_cli.files.registry import open_source
+    from softargmax_cli.files.streams import refusals, watching
+    from softargmax_cli.reduction.problem import Spec
+
+    with closing(open_source(name, reading)) as source, naming(source.name):
+        axes = along or ((-2, -1) if _like_heatmaps(source.shape) else (-1,))
+        problem, why_not, statistics, notes = None, "", None, [*source.notes]
+        try:
+            problem = Spec(axes).resolve(source.shape, source.dtype, frozenset())
+        except InputError as error:  # there is something to see all the same
+            why_not = as_typed(error.what)
+        with watching(source.watch, notes), refusals(source.name):
+            if not quick:
+                statistics = _read(source, problem, io.StringIO() if quiet else None)
+            elif source.shape[:1] == (None,):
+                _read_head(source)
+        shape = source.shape if quick else tuple(source.rows if n is None else n for n in source.shape)
+        found = Inspection(_facts(name, source, shape), version=source.facts.version or "", why_not=why_not)
+        found.facts.update(_numbers(statistics))
+        found.facts["axis"] = [] if problem is None else list(problem.axes)
+        found.facts["slices_checked"] = None if statistics is None else statistics.checked
+        found.facts["sums_to_one"] = None if statistics is None else statistics.sums_to_one
+        found.not_one = 0 if statistics is None else statistics.not_one
+        if problem is not None:
+            length = math.prod(shape[axis] or 0 for axis in problem.axes)
+            found.arguments = [*_suggested(name, source, reading, axes, statistics, length)]
+        return found, notes
+
+
+def _read(source: Source, problem: Problem | None, stream: io.StringIO | None) -> Statistics:
+    """Reduce the numbers of an array; one without slices has at most one number."""
+    from softargmax_cli.reduction.blocks import Block
+    from softargmax_cli.reduction.readable import Buffer
+    from softargmax_cli.reduction.statistics import Statistics, block_statistics, statistics_of
+
+    if problem is not None:
+        try:
+            with Progress(source.nbytes, stream) as progress:
+                return statistics_of(source, problem, memory=MEMORY, advance=progress.advance)
+        except OptionError as error:  # a chunk that takes too much memory
+            raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
+    pending = None if source.shape else source.fetch(Block((), ()))
+    return Statistics() if pending is None else block_statistics(pending.load(Buffer()).values)
+
+
+def _read_head(source: Source) -> None:
+    """Read the first rows of a table in text. Raises InputError where a cell is no number."""
+    from softargmax_cli.reduction import blocks
+    from softargmax_cli.reduction.readable import Buffer
+
+    columns = source.shape[1] or 1
+    pending = source.fetch(next(iter(blocks.rows(columns, HEAD * columns))))
+    if pending is not None:
+        pending.load(Buffer())
+
+
+def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str, object]:
+    """Describe how an array is stored, under the names of JSON."""
+    facts = source.facts
+    described: dict[str, object] = {
+        "input": source.name,
+        "format": facts.format,
+        "shape": list(shape),
+        "dtype": source.stored,
+        "order": source.order if facts.header is None and facts.delimiter is None else None,
+        "bytes": _bytes_on_disk(name),
+        "delimiter": facts.delimiter,
+        "header": None if facts.header is None else list(facts.header),
+        "id_column": facts.id_column,
+        "members": arrays_of(facts.members) if facts.members else None,
+    }
+    if facts.chunks is not None:
+        shards = None if facts.shards is None else list(facts.shards)
+        described |= {"chunks": list(facts.chunks), "shards": shards, "codecs": list(facts.codecs)}
+    return described
+
+
+def _numbers(statistics: Statistics | None) -> dict[str, object]:
+    """Describe numbers under the names of JSON; None for each where they have not been read."""
+    names = {"min": "minimum", "max": "maximum", "mean": "mean", "nan": "nan", "inf": "inf"}
+    names["negative_inf"] = "negative_inf"
+    return {name: None if statistics is None else getattr(statistics, field) for name, field in names.items()}
+
+
+def _like_heatmaps(shape: tuple[int | None, ...]) -> bool:
+    if len(shape) != 4 or None in shape:
+        return False
+    short, long = sorted(n or 0 for n in shape[-2:])
+    return short >= SMALLEST and long <= FLATTEST * short
+
+
+def _bytes_on_disk(name: str) -> int | None:
+    try:
+        status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name)
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _listed(name: str, several: SeveralArraysError, reading: Reading) -> Inspection:
+    """List the arrays of a file where none is named; the first of numbers is tried next."""
+    facts = {
+        "input": "<stdin>" if name == "-" else name,
+        "format": several.kind,
+        "bytes": _bytes_on_disk(name),
+        "members": arrays_of(several.members),
+    }
+    return Inspection(
+        facts,
+        count=several.count,
+        arguments=[*run_command(name, Reading(key=several.first, select=reading.select), (-1,))],
     )
-    return inspect_all(inputs, looked, format)
+
+
+def _suggested(
+    name: str, source: Source, reading: Reading, axes: tuple[int, ...], statistics: Statistics | None, length: int
+) -> Iterator[str]:
+    """Suggest the command to try next, with the options that say something of this format; length: of a slice."""
+
+    facts, kind, nan = source.facts, None, None
+    if statistics is not None:
+        if statistics.sums_to_one and statistics.fractions and (statistics.minimum or 0) >= 0:
+            kind = "probs"
+        if statistics.nan or statistics.negative_inf >= length > 0:  # perhaps all of one slice
+            nan = "omit"
+    id_column = reading.id_column or facts.id_column
+    said = reading if facts.format.startswith("csv") else Reading(select=reading.select)
+    named = replace(
+        said,
+        key=reading.key if facts.members else None,
+        id_column=None if id_column is None else str(id_column),
+        columns=facts.columns,
+    )
+    return run_command(name, named, axes, kind=kind, nan=nan)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import sys
 import traceback
-from typing import TYPE_CHECKING, TextIO
+from contextlib import suppress
+from typing import TextIO
 
 from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, UndefinedError, as_typed, short_of_memory
 from softargmax_cli.report.text import legible
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 FAILED = 2
 """The exit code of wrong use, bad input and failed runs."""
@@ -55,34 +53,21 @@ def _say(text: str) -> None:
     sys.stderr.write(f"softargmax: {legible(text, sys.stderr)}\n")
 
 
-def unhindered(stream: TextIO) -> TextIO:
-    """Wrap a stream so that it raises nothing: what it does not take is lost.
+class Unhindered(io.TextIOWrapper):
+    """Text to a stream that raises nothing: what the stream does not take is lost.
 
     A full disk, or a pipe whose reader has gone, changes neither what is done nor the exit code.
     """
-    binary = io.BufferedWriter(_Unhindered(stream))
-    return io.TextIOWrapper(binary, stream.encoding, stream.errors, line_buffering=True)
-
-
-class _Unhindered(io.RawIOBase):
-    """Raw bytes to a stream; what it does not take counts as written."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream  # it would end its raw stream with itself
-        self._raw = getattr(stream.buffer, "raw", stream.buffer)
+        self._stream = stream  # which would close its file with itself
+        super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=True)
 
-    def write(self, data: ReadableBuffer) -> int:
-        try:
-            written: int | None = self._raw.write(data)
-        except OSError:
-            written = None
-        return memoryview(data).nbytes if written is None else written
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
 
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()

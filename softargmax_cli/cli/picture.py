@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.excerpt import Excerpt
 
 
-def check_axes(axes: tuple[int, ...]) -> None:
-    """Raise OptionError where no picture shows so many axes."""
-    if len(axes) > 2:
-        raise OptionError(
-            f"--plot draws slices along one axis or two, and --axis names {len(axes)}",
-            "leave it out, or reduce fewer axes",
-        )
-
-
 def drawn(rows: int) -> int:
     """Count the slices that a picture shows where a table would show `rows`, 0 for all."""
     from softargmax_cli.report.plots import MOST

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from softargmax_cli.cli.arguments import axes
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.errors import OptionError, SoftArgmaxError
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.report.progress import Progress
 from softargmax_cli.tensorflow.choice import Loader
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions
     from softargmax_cli.cluster.reduction import Workers
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.excerpt import Excerpt
@@ -55,8 +55,6 @@ class Asked:
         cls, reduction: ReductionOptions, reading: ReadingOptions, running: RunningOptions, beta: float = 100.0
     ) -> Asked:
         """Take the groups of options, and β, which commands have options of their own for."""
-        from softargmax_cli.files.reading import Reading
-
         asked = dict(vars(reduction))
         return cls(axes(asked.pop("axis")), beta=beta, reading=Reading(**vars(reading)), **asked, **vars(running))
 

@@ -13,11 +13,70 @@ from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import searched
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.destinations import Destination
     from softargmax_cli.cli.pipeline import Asked, Inputs
-    from softargmax_cli.reduction.choice import State
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where results go, and how much of them."""
+
+    output: options.Output = None
+    format: options.Format = None
+    rows: options.Rows = 20
+    worst: options.WorstOffsets = None
+    only: options.Only = None
+    plot: options.Plot = None
+    force: options.Force = False
+
+    @property
+    def chosen(self) -> bool:
+        """True where only some slices are shown and written."""
+        return self.worst is not None or self.only is not None
+
+    def check(self, destinations: Sequence[Destination], axes: tuple[int, ...]) -> None:
+        """Raise OptionError where slices are chosen that have no place or no offset, or cannot be drawn."""
+        option = parameter("only", self.only) if self.only else parameter("worst", self.worst)
+        if self.chosen and any(destination.format in ("npy", "npz", STORE) for destination in destinations):
+            what = f"{option} chooses slices, and an array has a place for each"
+            raise OptionError(what, "write .csv, .jsonl or .parquet instead")
+        if self.only == "undefined" and self.worst is not None:
+            what = f"{parameter('worst', self.worst)} goes by the offset, which undefined slices have not"
+            raise OptionError(what, "leave it out")
+        if self.plot is not None and len(axes) > 2:
+            what = f"--plot draws slices along one axis or two, and --axis names {len(axes)}"
+            raise OptionError(what, "leave it out, or reduce fewer axes")
+        if self.plot is not None and any(destination.format == STORE for destination in destinations):
+            what = f"{parameter('plot')} draws no run that writes a store"
+            raise OptionError(what, f"draw a part of the input: {parameter('select')}, without -o")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where workers compute."""
+
+    scheduler: options.Scheduler = None
+    workers: options.Workers = None
+
+    @property
+    def wanted(self) -> bool:
+        """True where a cluster is asked for."""
+        return self.scheduler is not None or self.workers is not None
+
+    def check(self, shown: Shown, within: float | None) -> None:
+        """Raise OptionError for options that have no meaning on a cluster."""
+        if self.scheduler is not None and self.workers is not None:
+            what = f"{parameter('scheduler')} and {parameter('workers')} both say where to run"
+            raise OptionError(what, "give one of them")
+        if self.wanted and within is not None:
+            what = f"{parameter('beta', 'auto')} is found on one machine"
+            raise OptionError(what, f"find it there, and give {parameter('beta')} a number here")
+        if self.wanted and shown.plot is not None:
+            what = f"{parameter('plot')} draws scores, which a cluster leaves where they are"
+            raise OptionError(what, "draw them on one machine")
 
 
 @grouped
@@ -29,16 +88,9 @@ def run(
     temperature: options.Temperature = None,
     tol: options.AutoTolerance = None,
     reading: ReadingOptions,
-    output: options.Output = None,
-    format: options.Format = None,
-    rows: options.Rows = 20,
-    worst: options.WorstOffsets = None,
-    only: options.Only = None,
-    plot: options.Plot = None,
-    force: options.Force = False,
+    shown: Shown,
     running: RunningOptions,
-    scheduler: options.Scheduler = None,
-    workers: options.Workers = None,
+    cluster: Cluster,
 ) -> int:
     """Show the soft and the hard argmax of every slice, or write them to a file.
 
@@ -53,70 +105,15 @@ def run(
     from softargmax_cli.cli.pipeline import Asked
 
     number, within = searched(beta, temperature, reduction.kind, tol)
-    asked = Asked.of(reduction, reading, running, number)
-    shown = Shown(output, format, rows, worst, only, plot, force, within)
-    return run_all(inputs, asked, shown, Cluster(scheduler, workers))
+    cluster.check(shown, within)
+    return _run_all(inputs, Asked.of(reduction, reading, running, number), within, shown, cluster)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Where results go, and how much of them."""
+def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Shown, cluster: Cluster) -> int:
+    """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other.
 
-    output: str | None
-    format: str | None
-    rows: int
-    worst: int | None
-    only: State | None
-    plot: str | None
-    force: bool
-    within: float | None
-    """How close soft must come to hard, where β is to be found for that."""
-
-    @property
-    def chosen(self) -> bool:
-        """True where only some slices are shown and written."""
-        return self.worst is not None or self.only is not None
-
-    def check(self, destinations: Sequence[Destination]) -> None:
-        """Raise OptionError where slices are chosen that have no place, or no offset."""
-        option = parameter("only", self.only) if self.only else parameter("worst", self.worst)
-        if self.chosen and any(destination.format in ("npy", "npz", "zarr") for destination in destinations):
-            what = f"{option} chooses slices, and an array has a place for each"
-            raise OptionError(what, "write .csv, .jsonl or .parquet instead")
-        if self.only == "undefined" and self.worst is not None:
-            what = f"{parameter('worst', self.worst)} goes by the offset, which undefined slices have not"
-            raise OptionError(what, "leave it out")
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where workers compute."""
-
-    scheduler: str | None
-    """A scheduler's address, or the file that says it."""
-    workers: int | None
-    """So many processes of this machine instead."""
-
-    @property
-    def wanted(self) -> bool:
-        """True where a cluster is asked for."""
-        return self.scheduler is not None or self.workers is not None
-
-    def check(self, shown: Shown) -> None:
-        """Raise OptionError for options that have no meaning on a cluster."""
-        if self.scheduler is not None and self.workers is not None:
-            what = f"{parameter('scheduler')} and {parameter('workers')} both say where to run"
-            raise OptionError(what, "give one of them")
-        if self.wanted and shown.within is not None:
-            what = f"{parameter('beta', 'auto')} is found on one machine"
-            raise OptionError(what, f"find it there, and give {parameter('beta')} a number here")
-        if self.wanted and shown.plot is not None:
-            what = f"{parameter('plot')} draws scores, which a cluster leaves where they are"
-            raise OptionError(what, "draw them on one machine")
-
-
-def run_all(given: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) -> int:
-    """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other."""
+    within: how close soft must come to hard, where β is to be found for that.
+    """
     from softargmax_cli.cli.answer import Answer
     from softargmax_cli.cli.destinations import (
         choose_destinations,
@@ -128,22 +125,16 @@ def run_all(given: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.messages import say_note
     from softargmax_cli.cli.pipeline import excerpt_of, for_each
-    from softargmax_cli.cli.store import keep, stored
+    from softargmax_cli.cli.store import keep
 
-    cluster.check(shown)
     found = find_inputs(given, shown.output, shown.plot, *asked.files)
     names = found.names
     destinations = choose_destinations(names, shown.output, shown.format, several=found.several)
-    shown.check(destinations)
+    shown.check(destinations, asked.axes)
     pictures = choose_pictures(names, shown.plot)
-    to_stores = stored(destinations, shown.plot)
     results = [destination.path for destination in destinations]
     keep_apart(results, pictures)
     spare_inputs([*results, *pictures], names, *asked.files)
-    if shown.plot is not None:
-        from softargmax_cli.cli.picture import check_axes
-
-        check_axes(asked.axes)
     make_directory(shown.output)
     make_directory(shown.plot, "--plot")
     found.say_notes(quiet=asked.quiet)
@@ -151,27 +142,27 @@ def run_all(given: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
     answer = Answer(several=found.several, quiet=asked.quiet, force=shown.force)
 
     def work(inputs: Inputs, name: str) -> int:
+        from softargmax_cli.reduction.budget import BOXES
+
         destination, picture = next(places)
+        to_store = destination.format == STORE
         # A bar would be drawn into data that goes to the same terminal.
         bar = not (destination.path == "-" and sys.stdout.isatty())
         fields = _fields(destination, picture, shown)
-        needs = None
-        if to_stores:
-            from softargmax_cli.reduction.budget import BOXES
-
-            needs = BOXES
         with ExitStack() as stack:
             replay, beta, why = stack.enter_context(inputs.replayed(name)), None, ""
-            again = shown.within is not None or picture is not None
-            if shown.within is not None:
+            again = within is not None or picture is not None
+            if within is not None:
                 from softargmax_cli.cli.best_beta import found_beta
 
-                beta, why = found_beta(inputs, name, replay, shown.within, asked.beta, bar=bar)
-            opened = inputs.opened(name, fields, bar=bar, needs=needs, replay=replay if again else None, beta=beta)
+                beta, why = found_beta(inputs, name, replay, within, asked.beta, bar=bar)
+            opened = inputs.opened(
+                name, fields, bar=bar, needs=BOXES if to_store else None, replay=replay if again else None, beta=beta
+            )
             reduction = stack.enter_context(opened)
             if why:
                 reduction.notes.append(f"--beta auto: {why}")
-            if destination.path and to_stores:
+            if destination.path and to_store:
                 keep(reduction, destination.path, asked, force=shown.force, several=found.several)
                 return 0
             excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
@@ -196,7 +187,7 @@ def run_all(given: Sequence[str], asked: Asked, shown: Shown, cluster: Cluster) 
 
 def _fields(destination: Destination, picture: str | None, shown: Shown) -> set[str]:
     """Return the fields that a destination shows or holds, a picture says, and a choice is made by."""
-    from softargmax_cli.files.writers import STORE, fields_of
+    from softargmax_cli.files.writers import fields_of
     from softargmax_cli.reduction.fields import NAMES
 
     if destination.format == STORE:

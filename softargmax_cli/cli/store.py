@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
-from softargmax_cli.cli.destinations import Destination
 from softargmax_cli.cli.messages import say_note
 from softargmax_cli.cli.pipeline import Asked, say_notes
-from softargmax_cli.errors import OptionError, parameter
-from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -20,15 +17,6 @@ if TYPE_CHECKING:
     from softargmax_cli.files.writers.zarr import ZarrWriter
     from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.result import Run, Summary
-
-
-def stored(destinations: Sequence[Destination], plot: str | None) -> bool:
-    """Tell whether results go to stores. Raises OptionError where a picture is asked for as well."""
-    stores = all(destination.format == STORE for destination in destinations)
-    if stores and plot is not None:
-        what = f"{parameter('plot')} draws no run that writes a store"
-        raise OptionError(what, f"draw a part of the input: {parameter('select')}, without -o")
-    return stores
 
 
 def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, several: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -19,9 +20,9 @@ from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningO
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.best_beta import Found
     from softargmax_cli.cli.pipeline import Asked, Inputs
-    from softargmax_cli.files.writers.atomic import Target
+    from softargmax_cli.report.sweep import Sweep
+    from softargmax_cli.report.trials import TrialsReport
 
 SWEEP = "Sweep"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -92,6 +93,33 @@ def betas_of(text: str) -> list[float]:
     return betas
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Where results go."""
+
+    plot: Plot = None
+    output: Output = None
+    format: Format = None
+    force: options.Force = False
+
+    @property
+    def data_format(self) -> str:
+        """The format of the numbers, or "table". Raises OptionError where the options contradict each other."""
+        if self.output in (None, "-"):
+            return self.format or "table"
+        if self.format == "table":
+            what = f"{parameter('format', 'table')} goes to standard output"
+            raise OptionError(what, "leave out -o, or choose json, csv or tsv")
+        suffix = os.path.splitext(self.output or "")[1].lower()[1:]
+        if self.format is None and suffix not in NUMBERS:
+            known = " ".join(f".{name}" for name in NUMBERS)
+            raise OptionError(
+                f"{self.output}: its suffix names no output format",
+                f"end the name in one of {known}, or choose {parameter('format')}",
+            )
+        return self.format or suffix
+
+
 @grouped
 def sweep(
     input: options.Input,
@@ -103,10 +131,7 @@ def sweep(
     windows: Windows = None,
     reduction: ReductionOptions,
     reading: ReadingOptions,
-    plot: Plot = None,
-    output: Output = None,
-    format: Format = None,
-    force: options.Force = False,
+    shown: Shown,
     running: RunningOptions,
 ) -> int:
     """Compare many β: how far soft lies from hard, and how much gradient is left.
@@ -118,24 +143,31 @@ def sweep(
     softargmax sweep heatmaps.npy --axis -2,-1 --truth keypoints.csv --windows 2,4,8
     softargmax guide beta
     """
+    from softargmax_cli.cli.best_beta import sweep_input, try_input
     from softargmax_cli.cli.pipeline import Asked
+    from softargmax_cli.cli.references import refuse_same
 
     if reduction.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
-    asked = Asked.of(reduction, reading, running)
-    tried, shown = None if betas is None else betas_of(betas), Shown(output, format, plot, force)
+    asked, tried = Asked.of(reduction, reading, running), None if betas is None else betas_of(betas)
     if truth is None:
         if windows is not None:
             raise OptionError("--windows are compared by their error", "give --truth FILE, or --window for one of them")
-        return sweep_file(input, asked, tried, 0.01 if tol is None else tol, shown, allow)
-    _refuse_beside_truth(**{"--tol": tol, "--allow": allow, "--plot": plot})
+        if allow is not None:
+            allowance(allow)  # which refuses what is neither
+
+        def smallest(inputs: Inputs, name: str) -> Sweep:
+            with inputs.replayed(name) as replay:
+                return sweep_input(inputs, name, replay, tried, 0.01 if tol is None else tol, allow=allow)
+
+        return _sweep_file(input, asked, shown, smallest)
+    _refuse_beside_truth(**{"--tol": tol, "--allow": allow, "--plot": shown.plot})
     if windows is not None and reduction.window is not None:
         raise OptionError("--window and --windows both say how far weights count", "give one of them")
-    from softargmax_cli.cli.trials import try_file
-
-    return try_file(
-        input, asked, tried, (reduction.window,) if windows is None else window_radii(windows), truth, shown
-    )
+    refuse_same("truth", truth, input)
+    radii = (reduction.window,) if windows is None else window_radii(windows)
+    closest = partial(try_input, betas=tried, windows=radii, truth=truth)
+    return _sweep_file(input, replace(asked, window=radii[0]), shown, closest, truth)
 
 
 def _refuse_beside_truth(**given: object) -> None:
@@ -146,44 +178,31 @@ def _refuse_beside_truth(**given: object) -> None:
             raise OptionError(what, f"leave out {option}, or --truth")
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Options that say where results go."""
-
-    output: str | None
-    format: str | None
-    plot: str | None
-    force: bool
-
-
-def sweep_file(
+def _sweep_file(
     name: str,
     asked: Asked,
-    betas: Sequence[float] | None,
-    tolerance: float,
     shown: Shown,
-    allow: str | None,
+    find: Callable[[Inputs, str], Sweep | TrialsReport],
+    truth: str | None = None,
 ) -> int:
-    """Sweep over one input and show it; 0, or 2 where it cannot be used. allow: as it was typed.
+    """Find the β of one input and show it; 0, or 2 where it cannot be used.
 
     Raises OptionError where options contradict each other.
     """
     from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
     from softargmax_cli.cli.pipeline import for_each
 
-    format, allowed = format_of(shown), None if allow is None else allowance(allow)
+    format = shown.data_format
     if shown.plot is not None:
         picture_format_of(shown.plot)
     keep_apart([shown.output], [shown.plot])
-    spare_inputs([shown.output, shown.plot], [name], *asked.files)
+    spare_inputs([shown.output, shown.plot], [name], truth, *asked.files)
 
     def work(inputs: Inputs, name: str) -> int:
-        from softargmax_cli.cli.best_beta import sweep_input
         from softargmax_cli.cli.picture import Picture
+        from softargmax_cli.files.temporary import blaming
         from softargmax_cli.files.writers.atomic import open_target
-        from softargmax_cli.reduction.check import Allowance
 
-        allowance = None if allowed is None else Allowance(*allowed)
         with ExitStack() as stack:
             # Before anything is read, so that what cannot be written is said at once.
             numbers = picture = None
@@ -192,80 +211,49 @@ def sweep_file(
                 stack.callback(numbers.abort)  # of no effect once it is committed
             if shown.plot is not None:
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
-            replay = stack.enter_context(inputs.replayed(name))
-            done = sweep_input(inputs, name, replay, betas, tolerance, allowance=allowance)
+            found = find(inputs, name)
             if picture is not None:
                 from softargmax_cli.report.plots import draw_betas
+                from softargmax_cli.report.sweep import Sweep
 
-                picture.write(draw_betas(done.run, done.swept, tolerance, done.recommended))
+                assert isinstance(found, Sweep)  # beside --truth there is no --plot
+                picture.write(draw_betas(found.run, found.swept, found.tolerance, found.beta))
             if numbers is not None:
-                put(numbers, _text(done, format))
+                with blaming(numbers.name):
+                    numbers.stream.write(_listed(found, format).encode())
+                    numbers.commit()
             if picture is not None:
                 picture.commit()
-        _say(name, done, tolerance, allow, asked, shown, format)
+        _say(name, found, asked, shown, format)
         return 0
 
     return for_each([name], asked, work)
 
 
-def format_of(shown: Shown) -> str:
-    """Return the format of the numbers, or "table". Raises OptionError where the options contradict each other."""
-    if shown.output in (None, "-"):
-        return shown.format or "table"
-    if shown.format == "table":
-        what = f"{parameter('format', 'table')} goes to standard output"
-        raise OptionError(what, "leave out -o, or choose json, csv or tsv")
-    suffix = os.path.splitext(shown.output or "")[1].lower()[1:]
-    if shown.format is None and suffix not in NUMBERS:
-        known = " ".join(f".{name}" for name in NUMBERS)
-        raise OptionError(
-            f"{shown.output}: its suffix names no output format",
-            f"end the name in one of {known}, or choose {parameter('format')}",
-        )
-    return shown.format or suffix
+def _say(name: str, found: Sweep | TrialsReport, asked: Asked, shown: Shown, format: str) -> None:
+    """Print the table; where numbers have been written, its last line alone, to standard error."""
+    from softargmax_cli.cli.advice import run_with
+    from softargmax_cli.cli.messages import say_note
+
+    if not asked.quiet:
+        for note in dict.fromkeys(found.notes):
+            say_note(f"{found.run.input}: {note}")
+    command = [] if found.beta is None else [*run_with(name, replace(asked, window=found.window), found.beta)]
+    if format == "table":
+        found.put(command, sys.stdout)
+    elif shown.output not in (None, "-") and not asked.quiet:
+        for line in found.verdict(command, sys.stderr):
+            print(line, file=sys.stderr)
 
 
-def put(target: Target, text: str) -> None:
-    """Write a whole text, and put it in place."""
-    from softargmax_cli.files.temporary import blaming
-
-    with blaming(target.name):
-        target.stream.write(text.encode())
-        target.commit()
-
-
-def listed(rows: Sequence[dict[str, float | int | None]], format: str, **more: float | int | None) -> str:
+def _listed(found: Sweep | TrialsReport, format: str) -> str:
     """Write a row for each β, in json with what is concluded from them."""
     from softargmax_cli.files.writers.json import json_value
 
+    rows = found.rows
     if format != "json":
         cells = [list(rows[0]), *(["" if n is None else str(n) for n in row.values()] for row in rows)]
         return "".join(DELIMITERS[format].join(row) + "\n" for row in cells)
     objects = (", ".join(f'"{name}": {json_value(n)}' for name, n in row.items()) for row in rows)
-    end = "".join(f',\n "{name}": {json_value(n)}' for name, n in more.items())
+    end = "".join(f',\n "{name}": {json_value(n)}' for name, n in found.conclusions.items())
     return '{"betas": [\n  ' + ",\n  ".join(f"{{{row}}}" for row in objects) + f"\n ]{end}}}\n"
-
-
-def _text(done: Found, format: str) -> str:
-    rows = [asdict(at) for at in done.swept.betas]
-    for row, outside in zip(rows, done.swept.outside, strict=False):
-        row["outside"] = outside
-    return listed(rows, format, recommended_beta=done.recommended)
-
-
-def _say(name: str, done: Found, tolerance: float, allow: str | None, asked: Asked, shown: Shown, format: str) -> None:
-    """Print the table; where numbers have been written, its last line alone, to standard error."""
-    from softargmax_cli.cli.advice import run_with
-    from softargmax_cli.cli.messages import say_note
-    from softargmax_cli.report.sweep import Advice, put_sweep, verdict
-
-    if not asked.quiet:
-        for note in dict.fromkeys(done.notes):
-            say_note(f"{done.run.input}: {note}")
-    command = [] if done.recommended is None else [*run_with(name, asked, done.recommended)]
-    advice = Advice(tolerance, done.recommended, done.unbounded, command, allow)
-    if format == "table":
-        put_sweep(done.run, done.swept, advice, sys.stdout)
-    elif shown.output not in (None, "-") and not asked.quiet:
-        for line in verdict(done.swept, advice, sys.stderr):
-            print(line, file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TextIO
 
@@ -20,82 +20,102 @@ DECADES = 6
 """Powers of ten that the plot shows at most, from the largest value down."""
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """The β to take."""
+Row = dict[str, float | int | None]
 
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The sweep over one input, and the β that it recommends."""
+
+    run: Run
+    """Without a β."""
+    notes: Sequence[str]
+    swept: Swept
     tolerance: float
     """How far soft may lie from hard."""
     beta: float | None
     """The smallest that keeps it so near; None where there is none."""
     unbounded: bool
     """True where smaller ones might do, too."""
-    command: Sequence[str]
-    """The arguments of one that uses it."""
-    allow: str | None = None
+    allow: str | None
     """How many slices may lie further off, as it was typed; none where it was not."""
 
+    @property
+    def window(self) -> int | None:
+        """The window of all β."""
+        return self.run.window
 
-def put_sweep(run: Run, swept: Swept, advice: Advice, file: TextIO) -> None:
-    """Print heading, a row for each β, a plot, and which β to take, to `file`."""
-    signs = signs_of(file)
-    put_heading(run, run.known_shape, file)
-    put_columns(_columns(swept, advice, run, signs), _styles(swept.betas, advice.tolerance), file)
-    plot = list(plotted(swept.betas, advice.tolerance, signs))
-    for line in ["", *plot, *([""] if plot else []), *verdict(swept, advice, file)]:
-        file.write(legible(line, file) + "\n")
+    @property
+    def rows(self) -> list[Row]:
+        """The numbers of each β, by name."""
+        rows = [asdict(at) for at in self.swept.betas]
+        for row, outside in zip(rows, self.swept.outside, strict=False):
+            row["outside"] = outside
+        return rows
 
+    @property
+    def conclusions(self) -> Row:
+        """What is concluded from all β, by name."""
+        return {"recommended_beta": self.beta}
 
-def verdict(swept: Swept, advice: Advice, stream: TextIO) -> Iterator[str]:
-    """Say which β to take, or why none, and the command to try."""
-    betas, signs = swept.betas, signs_of(stream)
-    within = f"within {advice.tolerance:g} of hard"
-    if advice.allow is not None:
-        within += f" in all but {advice.allow} of the slices"
-        if advice.beta is None and swept.slices:
-            fewest, at_beta = min(zip(swept.outside, [at.beta for at in betas], strict=True))
-            least = f"{fewest:,} of {swept.slices:,} lie further off at {at_beta:g}"
-            yield f"no {signs.beta} tried keeps soft {within}: {least}"
+    def put(self, command: Sequence[str], file: TextIO) -> None:
+        """Print heading, a row for each β, a plot, and which β to take. command: the arguments of one that uses it."""
+        betas, signs = self.swept.betas, signs_of(file)
+        put_heading(self.run, self.run.known_shape, file)
+        put_columns(self._columns(signs), _styles(betas, self.tolerance), file)
+        plot = list(plotted(betas, self.tolerance, signs))
+        for line in ["", *plot, *([""] if plot else []), *self.verdict(command, file)]:
+            file.write(legible(line, file) + "\n")
+
+    def verdict(self, command: Sequence[str], stream: TextIO) -> Iterator[str]:
+        """Say which β to take, or why none, and the command to try."""
+        swept, betas, signs = self.swept, self.swept.betas, signs_of(stream)
+        within = f"within {self.tolerance:g} of hard"
+        if self.allow is not None:
+            within += f" in all but {self.allow} of the slices"
+            if self.beta is None and swept.slices:
+                fewest, at_beta = min(zip(swept.outside, [at.beta for at in betas], strict=True))
+                least = f"{fewest:,} of {swept.slices:,} lie further off at {at_beta:g}"
+                yield f"no {signs.beta} tried keeps soft {within}: {least}"
+                return
+        elif swept.undefined:
+            answers = "1 slice has no answer" if swept.undefined == 1 else f"{swept.undefined:,} slices have no answer"
+            yield f"{answers}, and count{'s' if swept.undefined == 1 else ''} in nothing here"
+        if self.beta is None:
+            if swept.slices == swept.undefined:
+                yield f"no slice has an answer, so any {signs.beta} does"
+            else:
+                best = min(betas, key=lambda at: at.max_abs_offset)
+                tried = f"from {betas[0].beta:g} to {betas[-1].beta:g} "
+                least = f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
+                if len(betas) == 1:
+                    tried, least = f"of {best.beta:g} alone ", f"it lies {short(best.max_abs_offset)} off"
+                yield f"no {signs.beta} {tried}keeps soft {within}: {least}"
             return
-    elif swept.undefined:
-        answers = "1 slice has no answer" if swept.undefined == 1 else f"{swept.undefined:,} slices have no answer"
-        yield f"{answers}, and count{'s' if swept.undefined == 1 else ''} in nothing here"
-    if advice.beta is None:
-        if swept.slices == swept.undefined:
-            yield f"no slice has an answer, so any {signs.beta} does"
-        else:
-            best = min(betas, key=lambda at: at.max_abs_offset)
-            tried = f"from {betas[0].beta:g} to {betas[-1].beta:g} "
-            least = f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
-            if len(betas) == 1:
-                tried, least = f"of {best.beta:g} alone ", f"it lies {short(best.max_abs_offset)} off"
-            yield f"no {signs.beta} {tried}keeps soft {within}: {least}"
-        return
-    smallest = "the smallest tried" if advice.unbounded else "the smallest"
-    command = typed(advice.command, partial(legible, stream=stream))
-    yield f"{signs.beta} {advice.beta:.10g} is {smallest} that keeps soft {within}: {command}"
+        smallest = "the smallest tried" if self.unbounded else "the smallest"
+        typed_command = typed(command, partial(legible, stream=stream))
+        yield f"{signs.beta} {self.beta:.10g} is {smallest} that keeps soft {within}: {typed_command}"
 
+    def _columns(self, signs: Signs) -> Iterator[Column]:
+        swept, betas, tolerance = self.swept, self.swept.betas, self.tolerance
+        true = partial(short, bound=self.run.epsilon * min(self.run.steps, default=1.0))
 
-def _columns(swept: Swept, advice: Advice, run: Run, signs: Signs) -> Iterator[Column]:
-    betas, tolerance = swept.betas, advice.tolerance
-    true = partial(short, bound=run.epsilon * min(run.steps, default=1.0))
+        def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = short) -> Column:
+            return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]))
 
-    def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = short) -> Column:
-        return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]))
-
-    yield numbers(signs.beta, [at.beta for at in betas], "{:.10g}".format)
-    yield numbers("max |offset|", [at.max_abs_offset for at in betas], true)
-    yield numbers("mean |offset|", [at.mean_abs_offset for at in betas], true)
-    yield numbers("agreement", [100 * at.agreement for at in betas], "{:.1f} %".format)
-    yield numbers("spread", [at.mean_spread for at in betas], true)
-    yield numbers("gradient", [at.mean_gradient_norm for at in betas])
-    if advice.allow is not None:
-        shares = [100 * n / swept.slices if swept.slices else math.nan for n in swept.outside]
-        yield numbers(f"beyond {tolerance:g}", shares, "{:.2f} %".format)
-        return
-    notes = [f"within {tolerance:g}" if at.max_abs_offset <= tolerance else "" for at in betas]
-    if any(notes):
-        yield Column("", notes, "left")
+        yield numbers(signs.beta, [at.beta for at in betas], "{:.10g}".format)
+        yield numbers("max |offset|", [at.max_abs_offset for at in betas], true)
+        yield numbers("mean |offset|", [at.mean_abs_offset for at in betas], true)
+        yield numbers("agreement", [100 * at.agreement for at in betas], "{:.1f} %".format)
+        yield numbers("spread", [at.mean_spread for at in betas], true)
+        yield numbers("gradient", [at.mean_gradient_norm for at in betas])
+        if self.allow is not None:
+            shares = [100 * n / swept.slices if swept.slices else math.nan for n in swept.outside]
+            yield numbers(f"beyond {tolerance:g}", shares, "{:.2f} %".format)
+            return
+        notes = [f"within {tolerance:g}" if at.max_abs_offset <= tolerance else "" for at in betas]
+        if any(notes):
+            yield Column("", notes, "left")
 
 
 def _styles(betas: Sequence[AtBeta], tolerance: float) -> Iterator[str]:
