@@ -180,6 +180,8 @@ class Table:
         put_heading(run, shape, file)
         if (slices := self._first.slices) is not None:
             self.put_rows(slices, run, file, best=best)
+        elif summary.slices:
+            put_line(file, "no slice to show", "dim")
         if (more := (summary.slices if count is None else count) - self._first.count) > 0:
             put_line(file, f"{signs.more} and {more:,} more slice{'' if more == 1 else 's'}", "dim")
         if summary.slices:

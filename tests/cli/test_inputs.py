@@ -167,6 +167,11 @@ def test_slices_in_a_state(states: Inside) -> None:
     assert chosen(states, "--only", "disagree", "--worst", "1", *nan) == [1]
 
 
+def test_no_slice_in_a_state(inside: Inside) -> None:
+    inside.save("x.npy", [[1.0, 0.0]])
+    assert inside("run", "x.npy", "--only", "tied").lines[2] == "no slice to show"
+
+
 def test_the_worst_slices(states: Inside) -> None:
     done = states("run", "x.npy", "--nan", "omit", "--format", "jsonl")
     rows = [json.loads(line) for line in done.lines]
