@@ -71,9 +71,9 @@ class Writers:
 class Answer:
     """The results of a command's inputs, each shown or written in its place, or all in one file."""
 
-    def __init__(self, *, several: bool, quiet: bool, force: bool) -> None:
-        self._several, self._quiet, self._force = several, quiet, force
-        self._writers = Writers(force=force)
+    def __init__(self, shown: Shown, *, several: bool, quiet: bool) -> None:
+        self._shown, self._several, self._quiet = shown, several, quiet
+        self._writers = Writers(force=shown.force)
         self._total: Summary | None = None
         self._last: Run | None = None
         self._tables, self._piped = 0, False
@@ -90,14 +90,13 @@ class Answer:
         excerpt: Callable[[Sequence[int]], Excerpt | None],
         destination: Destination,
         plot: str | None,
-        shown: Shown,
     ) -> None:
         """Put the slices of one input to their destination. excerpt: reads the scores of some slices again."""
         from softargmax_cli.reduction.choice import Choice
         from softargmax_cli.reduction.result import Summary
         from softargmax_cli.report.summary import First
 
-        summary, writer, drawing = Summary(), None, None
+        shown, summary, writer, drawing = self._shown, Summary(), None, None
         choice = Choice(shown.only, shown.worst) if shown.chosen else None
         takers: list[Callable[[Slices], None]] = []
         with ExitStack() as stack:
@@ -112,7 +111,7 @@ class Answer:
             if plot is not None:
                 from softargmax_cli.cli.picture import Drawing
 
-                drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=self._force))
+                drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=shown.force))
                 takers.append(drawing.add)
             for slices in reduction:
                 summary.add(slices)

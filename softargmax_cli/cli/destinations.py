@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from softargmax_cli.errors import OptionError, OutputError, parameter
@@ -31,14 +31,19 @@ class Destination:
 
 
 def choose_destinations(
-    inputs: Sequence[str], output: str | None, format: str | None, *, usual: str = "csv", several: bool | None = None
+    inputs: Sequence[str],
+    output: str | None,
+    format: str | None,
+    *,
+    several: bool,
+    usual: str = "csv",
+    formats: Collection[str] = (),
 ) -> list[Destination]:
     """Choose a place for each input, in a directory the `usual` format.
 
-    several: whether each result is to say which input it is of; where there are several inputs, if it is not told.
+    several: whether each result is to say which input it is of. formats: those there are, where not all.
     Raises OptionError where two inputs share a place that holds the results of one.
     """
-    several = len(inputs) > 1 if several is None else several
     data = format if format not in (None, "table") else None
     store = names_store(output)
     if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
@@ -49,18 +54,17 @@ def choose_destinations(
         return [Destination(path, data or usual, format == "table") for path in _inside(output, inputs, data or usual)]
     if output is None or output == "-":
         if several and data not in (None, *SHARED):
-            raise OptionError(
-                f"{parameter('format', data)} holds one input only", "use -o DIR/ for one file each, or jsonl"
-            )
+            what = "-o - holds one input only" if formats else f"{parameter('format', data)} holds one input only"
+            raise OptionError(what, "use -o DIR/ for one file each" + ("" if formats else ", or jsonl"))
         return [Destination(None if data is None else "-", data or "", data is None, several)] * len(inputs)
-    if several and (store or (data or format_of(output)) not in SHARED):
+    data = data or format_of(output, formats)
+    if several and (store or data not in SHARED):
         remedy = f"use -o {output}/ for one file each"
         if store:
-            remedy = (
-                "use one run each" if is_url(output) else f"use -o DIR/ {parameter('format', STORE)} for one store each"
-            )
+            folder = f"use -o DIR/ {parameter('format', STORE)} for one store each"
+            remedy = "use one run each" if formats or is_url(output) else folder
         raise OptionError(f"-o {output} holds one input only", remedy)
-    return [Destination(output, data or format_of(output), format == "table", several)] * len(inputs)
+    return [Destination(output, data, format == "table", several)] * len(inputs)
 
 
 def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
@@ -75,21 +79,6 @@ def spare_inputs(destinations: Iterable[str | None], inputs: Sequence[str], *oth
 def same_file(a: str, b: str) -> bool:
     """Tell whether two names mean one file or store."""
     return a == b or (identity(a) is not None and identity(a) == identity(b))
-
-
-def keep_apart(results: Iterable[str | None], pictures: Iterable[str | None]) -> None:
-    """Raise OptionError where a picture would go where results do, by whatever name."""
-    taken = set(map(_place, results)) - {None}
-    for path in pictures:
-        if _place(path) in taken:
-            raise OptionError(f"{parameter('plot', path)}: the results go there", "give the picture a file of its own")
-
-
-def _place(path: str | None) -> str | tuple[int, int] | None:
-    """Identify a regular file, be it there or not; None for what holds none, such as a device."""
-    if path is None or path == "-":
-        return None
-    return identity(path) or (None if os.path.exists(path) else os.path.realpath(path))
 
 
 def _folders(name: str) -> Iterator[str]:

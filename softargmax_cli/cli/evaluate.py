@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import distances, inverse_temperature
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.files.writers import FORMATS
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -90,18 +90,19 @@ def evaluate(
 def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], asked: Asked, shown: Shown) -> int:
     """Evaluate each input, and all together; 0, or 2 where one cannot be used."""
     from softargmax_cli.cli.answer import Writers
-    from softargmax_cli.cli.destinations import make_directory, spare_inputs
+    from softargmax_cli.cli.destinations import choose_destinations
     from softargmax_cli.cli.evaluations import EvaluationReport
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import for_each, say_notes
     from softargmax_cli.cli.references import References
 
     found = find_inputs(given, shown.output, truth, *asked.files)
-    places = _places(found.names, shown.output, several=found.several)
+    if shown.output == "-":
+        raise OptionError("-o -: the errors of slices go to a file", "name one, such as errors.csv")
+    places = choose_destinations(found.names, shown.output, None, several=found.several, formats=FORMATS)
     truths = References("truth", truth, several=found.several)
-    spare_inputs([None if place is None else place.path for place in places], found.names, *truths.files, *asked.files)
-    make_directory(shown.output)
-    found.say_notes(quiet=asked.quiet)
+    results = [place.path for place in places]
+    found.begin(results, shown.output, *truths.files, *asked.files, quiet=asked.quiet)
     report = EvaluationReport(shown.format, several=found.several, listed=shown.worst is not None)
     next_place = iter(places)
     with truths, ExitStack() as stack:
@@ -140,26 +141,12 @@ def _evaluator(within: Sequence[float], stack: ExitStack) -> Evaluator:
     return Evaluator(within, waiting)
 
 
-def _places(names: Sequence[str], output: str | None, *, several: bool) -> Sequence[Destination | None]:
-    """Choose where the errors of each input go. Raises OptionError where that cannot be."""
-    from softargmax_cli.cli.destinations import choose_destinations, names_store
-    from softargmax_cli.files.writers import FORMATS, format_of
-
-    if output is None:
-        return [None] * len(names)
-    if output == "-":
-        raise OptionError("-o -: the errors of slices go to a file", "name one, such as errors.csv")
-    if names_store(output) or not (output.endswith(("/", os.sep)) or os.path.isdir(output)):
-        format_of(output, FORMATS)
-    return choose_destinations(names, output, None, several=several)
-
-
 def _evaluated(
     reduction: Reduction,
     name: str,
     truths: References,
     one: Evaluator,
-    place: Destination | None,
+    place: Destination,
     writers: Writers,
     shown: Shown,
     files: ExitStack,
@@ -179,7 +166,7 @@ def _evaluated(
     if stored.note:
         reduction.notes.append(f"{parameter('truth')}: {stored.note}")
     writer = None
-    if place is not None:
+    if place.path is not None:
         fields = ("hard_error", "soft_error")
         writer = writers.opened(place, replace(run, fields=fields, alone="soft_error"), fields, files)
     worst = Worst(shown.worst or 1)

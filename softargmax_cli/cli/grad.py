@@ -98,7 +98,7 @@ def grad(
     softargmax guide beta
     """
     from softargmax_cli.cli.answer import Writers
-    from softargmax_cli.cli.destinations import choose_destinations, make_directory, spare_inputs
+    from softargmax_cli.cli.destinations import choose_destinations
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
     from softargmax_cli.reduction.slopes import SlopeSummary
@@ -110,10 +110,8 @@ def grad(
     asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
     found = find_inputs(inputs, output, *asked.files)
     files = _files(found.names, output, format, several=found.several)
-    spare_inputs(files, found.names, *asked.files)
     places = iter(zip(files, choose_destinations(found.names, None, format, several=found.several), strict=True))
-    make_directory(output)
-    found.say_notes(quiet=asked.quiet)
+    found.begin([file.path for file in files], output, *asked.files, quiet=asked.quiet)
     tables = 0
     total = SlopeSummary()
 
@@ -123,8 +121,8 @@ def grad(
 
         nonlocal tables
         file, said = next(places)
-        data = file == "-" or said.path == "-"
-        tabled = said.table and (file is None or format is not None)
+        data = "-" in (file.path, said.path)
+        tabled = said.table and (file.path is None or format is not None)
         with opened.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             reduction.run = replace(reduction.run, wrt=wrt, vanished=vanished)
             table = rows if tabled else None
@@ -139,29 +137,20 @@ def grad(
     return code
 
 
-def _files(names: Sequence[str], output: str | None, format: str | None, *, several: bool) -> list[str | None]:
-    """Return where each input's gradient goes; None for nowhere. Raises OptionError where that cannot be."""
-    from softargmax_cli.cli.destinations import choose_destinations, names_store
-    from softargmax_cli.files.writers import array_format_of
+def _files(names: Sequence[str], output: str | None, format: str | None, *, several: bool) -> list[Destination]:
+    """Choose where each input's gradient goes. Raises OptionError where that cannot be."""
+    from softargmax_cli.cli.destinations import choose_destinations
 
-    if output == "-":
-        if several:
-            raise OptionError("-o - holds one gradient only", "use -o DIR/ for one file each")
-        if format is not None:
-            both = f"-o - and {parameter('format', format)} both go to standard output"
-            raise OptionError(both, "write the gradient to a file")
-        return ["-"]
-    if output is not None and names_store(output):
-        array_format_of(output)  # which says that no gradient goes there
-    paths = [destination.path for destination in choose_destinations(names, output, None, usual="npy", several=several)]
-    for path in filter(None, paths):
-        array_format_of(path)
-    return paths
+    if output == "-" and format is not None:
+        both = f"-o - and {parameter('format', format)} both go to standard output"
+        raise OptionError(both, "write the gradient to a file")
+    data = "npy" if output == "-" else None
+    return choose_destinations(names, output, data, several=several, usual="npy", formats=("npy", "npz"))
 
 
 def _show(
     reduction: Reduction,
-    file: str | None,
+    file: Destination,
     said: Destination,
     asked: Asked,
     rows: int | None,
@@ -178,7 +167,7 @@ def _show(
     """
     from softargmax_cli.cli.pipeline import say_notes
     from softargmax_cli.files.temporary import scratch
-    from softargmax_cli.files.writers import array_format_of, open_writer
+    from softargmax_cli.files.writers import open_writer
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import GRADIENT_FIELDS
     from softargmax_cli.reduction.hints import saturation
@@ -196,12 +185,12 @@ def _show(
     written: Writer | None = None
     listed: Writer | None = None
     with ExitStack() as stack:
-        if file is not None and by == "x":
+        if file.path is not None and by == "x":
             shape = (*source.shape, *coordinates)
-            boxes = BoxWriter(file, "gradient", problem.precision, shape, source.order, force=force)
+            boxes = BoxWriter(file.path, "gradient", problem.precision, shape, source.order, force=force)
             stack.enter_context(boxes)
-        elif file is not None:
-            opened = open_writer(file, array_format_of(file), run, {"gradient"}, force=force)
+        elif file.path is not None:
+            opened = open_writer(file.path, file.format, run, {"gradient"}, force=force)
             written = stack.enter_context(opened)
         if said.path is not None:
             listed = writers.opened(said, run, BY_BETA if by == "beta" else BY_SCORES, stack)
@@ -230,5 +219,5 @@ def _show(
         if apart:
             print()
         table.render(reduction.run, known, summary, sys.stdout)
-    elif "-" not in (file, said.path) and not asked.quiet:
+    elif "-" not in (file.path, said.path) and not asked.quiet:
         print(slope_line(summary, reduction.run, signs=signs_of(sys.stderr)), file=sys.stderr)

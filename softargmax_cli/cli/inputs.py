@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from softargmax_cli.cli.destinations import identity
+from softargmax_cli.cli.destinations import identity, make_directory, spare_inputs
 from softargmax_cli.cli.messages import say_note
 from softargmax_cli.errors import InputError
 
@@ -26,6 +26,15 @@ class Found:
         """Say on standard error what was left out."""
         for note in [] if quiet else self.notes:
             say_note(note)
+
+    def begin(self, results: Iterable[str | None], output: str | None, *others: str | None, quiet: bool) -> None:
+        """Make sure that no result replaces what is read, make the directory of `-o DIR/`, and say the notes.
+
+        others: files that are read beside the inputs. Raises OutputError.
+        """
+        spare_inputs(results, self.names, *others)
+        make_directory(output)
+        self.say_notes(quiet=quiet)
 
 
 def find_inputs(given: Sequence[str], *others: str | None) -> Found:

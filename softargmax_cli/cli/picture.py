@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.excerpt import Excerpt
 
 
-def drawn(rows: int) -> int:
-    """Count the slices that a picture shows where a table would show `rows`, 0 for all."""
-    from softargmax_cli.report.plots import MOST
-
-    return min(rows or MOST, MOST)
-
-
 class Picture:
     """The target of `--plot FILE`. Figures are begun and drawn within the `with` block, where the look is ours.
 
@@ -70,10 +63,11 @@ class Drawing(Picture):
     """The picture of the first slices that come; `add` takes slices, `finish` draws them."""
 
     def __init__(self, path: str, rows: int, *, force: bool) -> None:
+        from softargmax_cli.report.plots import MOST
         from softargmax_cli.report.summary import First
 
         super().__init__(path, force=force)
-        self._first, self._asked = First(drawn(rows)), rows
+        self._first, self._asked = First(min(rows or MOST, MOST)), rows
         self.add = self._first.add
 
     def finish(self, reduction: Reduction, count: int, read: Callable[[Sequence[int]], Excerpt | None]) -> None:

@@ -115,13 +115,7 @@ def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Sh
     within: how close soft must come to hard, where β is to be found for that.
     """
     from softargmax_cli.cli.answer import Answer
-    from softargmax_cli.cli.destinations import (
-        choose_destinations,
-        choose_pictures,
-        keep_apart,
-        make_directory,
-        spare_inputs,
-    )
+    from softargmax_cli.cli.destinations import choose_destinations, choose_pictures, make_directory
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.messages import say_note
     from softargmax_cli.cli.pipeline import excerpt_of, for_each
@@ -132,14 +126,11 @@ def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Sh
     destinations = choose_destinations(names, shown.output, shown.format, several=found.several)
     shown.check(destinations, asked.axes)
     pictures = choose_pictures(names, shown.plot)
-    results = [destination.path for destination in destinations]
-    keep_apart(results, pictures)
-    spare_inputs([*results, *pictures], names, *asked.files)
-    make_directory(shown.output)
+    results = [*(destination.path for destination in destinations), *pictures]
+    found.begin(results, shown.output, *asked.files, quiet=asked.quiet)
     make_directory(shown.plot, "--plot")
-    found.say_notes(quiet=asked.quiet)
     places = iter(zip(destinations, pictures, strict=True))
-    answer = Answer(several=found.several, quiet=asked.quiet, force=shown.force)
+    answer = Answer(shown, several=found.several, quiet=asked.quiet)
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.reduction.budget import BOXES
@@ -166,7 +157,7 @@ def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Sh
                 keep(reduction, destination.path, asked, force=shown.force, several=found.several)
                 return 0
             excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
-            answer.put(reduction, excerpt, destination, picture, shown)
+            answer.put(reduction, excerpt, destination, picture)
         sys.stdout.flush()
         return 0
 

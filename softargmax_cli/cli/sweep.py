@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from softargmax_cli.cli.arguments import allowance, tolerance
 from softargmax_cli.cli.arguments import windows as window_radii
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.files.writers import format_of
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Asked, Inputs
@@ -110,14 +110,7 @@ class Shown:
         if self.format == "table":
             what = f"{parameter('format', 'table')} goes to standard output"
             raise OptionError(what, "leave out -o, or choose json, csv or tsv")
-        suffix = os.path.splitext(self.output or "")[1].lower()[1:]
-        if self.format is None and suffix not in NUMBERS:
-            known = " ".join(f".{name}" for name in NUMBERS)
-            raise OptionError(
-                f"{self.output}: its suffix names no output format",
-                f"end the name in one of {known}, or choose {parameter('format')}",
-            )
-        return self.format or suffix
+        return self.format or format_of(self.output or "", NUMBERS)
 
 
 @grouped
@@ -189,13 +182,12 @@ def _sweep_file(
 
     Raises OptionError where options contradict each other.
     """
-    from softargmax_cli.cli.destinations import keep_apart, picture_format_of, spare_inputs
+    from softargmax_cli.cli.destinations import picture_format_of, spare_inputs
     from softargmax_cli.cli.pipeline import for_each
 
     format = shown.data_format
     if shown.plot is not None:
         picture_format_of(shown.plot)
-    keep_apart([shown.output], [shown.plot])
     spare_inputs([shown.output, shown.plot], [name], truth, *asked.files)
 
     def work(inputs: Inputs, name: str) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import inverse_temperature
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
-from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -53,23 +50,23 @@ def weights(
     softargmax weights heatmaps.npy --axis -2,-1 --beta 10 --window 4 -o weights.npz
     softargmax guide output
     """
-    from softargmax_cli.cli.destinations import make_directory, spare_inputs
+    from softargmax_cli.cli.destinations import choose_destinations
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
 
     asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
     found = find_inputs(inputs, output, *asked.files)
-    paths = _paths(found.names, output, several=found.several)
-    spare_inputs(paths, found.names, *asked.files)
-    make_directory(output)
-    found.say_notes(quiet=asked.quiet)
-    places = iter(paths)
+    format = "npy" if output == "-" else None
+    places = choose_destinations(found.names, output, format, several=found.several, usual="npy", formats=FORMATS)
+    paths = [place.path or "-" for place in places]
+    found.begin(paths, output, *asked.files, quiet=asked.quiet)
+    next_path = iter(paths)
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.reduction.fields import FREE
         from softargmax_cli.reduction.weights import WEIGHTS
 
-        path = next(places)
+        path = next(next_path)
         bar = not (path == "-" and sys.stdout.isatty())
         with inputs.opened(name, FREE, bar=bar, needs=WEIGHTS) as opened:
             _write(opened, path, asked, force=force, named=found.several)
@@ -77,20 +74,6 @@ def weights(
         return 0
 
     return for_each(found.names, asked, work)
-
-
-def _paths(names: Sequence[str], output: str, *, several: bool) -> list[str]:
-    """Return where the weights of each input go. Raises OptionError where that cannot be."""
-    from softargmax_cli.cli.destinations import choose_destinations, names_store
-    from softargmax_cli.files.writers import format_of
-
-    folder = not names_store(output) and (output.endswith(("/", os.sep)) or os.path.isdir(output))
-    if several and not folder:
-        raise OptionError(f"-o {output} holds the weights of one input", "use -o DIR/ for one .npy file each")
-    if not folder and output != "-":
-        format_of(output, FORMATS)
-    places = choose_destinations(names, output, "npy" if output == "-" else None, usual="npy", several=several)
-    return [place.path or "-" for place in places]
 
 
 def _write(reduction: Reduction, output: str, asked: Asked, *, force: bool, named: bool) -> None:

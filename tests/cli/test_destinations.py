@@ -18,30 +18,34 @@ TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=
 read_delimiter, read_device, read_size = taken(delimiter_of), taken(device_of), taken(size_of)
 
 
+def chosen(inputs: list[str], output: str | None, format: str | None, several: bool = False) -> list[Destination]:
+    return choose_destinations(inputs, output, format, several=several or len(inputs) > 1)
+
+
 def test_a_table_where_nothing_is_asked_for() -> None:
-    assert choose_destinations(["a.npy"], None, None) == [TABLE]
-    assert choose_destinations(["a.npy", "b.csv"], None, None) == [TABLES, TABLES]
-    assert choose_destinations(["a.npy"], "-", None) == [TABLE]
-    assert choose_destinations(["a.npy", "-"], None, "table") == [TABLES, TABLES]
+    assert chosen(["a.npy"], None, None) == [TABLE]
+    assert chosen(["a.npy", "b.csv"], None, None) == [TABLES, TABLES]
+    assert chosen(["a.npy"], "-", None) == [TABLE]
+    assert chosen(["a.npy", "-"], None, "table") == [TABLES, TABLES]
 
 
 def test_a_format_goes_to_standard_output() -> None:
     for output, format in ((None, "csv"), ("-", "npz")):
-        assert choose_destinations(["a.npy"], output, format) == [Destination("-", format, False)]
+        assert chosen(["a.npy"], output, format) == [Destination("-", format, False)]
 
 
 @pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "parquet"])
 def test_tables_of_several_inputs(format: str) -> None:
     for output, path in ((None, "-"), (f"r.{format}", f"r.{format}")):
         both = Destination(path, format, False, shared=True)
-        assert choose_destinations(["a.npy", "b.npy"], output, format) == [both, both]
-        assert choose_destinations(["a.npy"], output, format, several=True) == [both]
+        assert chosen(["a.npy", "b.npy"], output, format) == [both, both]
+        assert chosen(["a.npy"], output, format, several=True) == [both]
 
 
 @pytest.mark.parametrize("format", ["npy", "npz"])
 def test_arrays_hold_one_input(format: str) -> None:
     with pytest.raises(OptionError, match=f'format="{format}" holds one input only') as caught:
-        choose_destinations(["a.npy", "b.npy"], None, format)
+        chosen(["a.npy", "b.npy"], None, format)
     assert caught.value.remedy == "use -o DIR/ for one file each, or jsonl"
 
 
@@ -58,21 +62,21 @@ def test_arrays_hold_one_input(format: str) -> None:
     ],
 )
 def test_a_file(output: str, format: str | None, destination: Destination) -> None:
-    assert choose_destinations(["a.npy"], output, format) == [destination]
+    assert chosen(["a.npy"], output, format) == [destination]
 
 
 @pytest.mark.parametrize("output", ["r.txt", "r.xlsx", "r", ".csv", "a.csv/r", "r.csv.gz", ""])
 def test_a_suffix_that_names_no_format(output: str) -> None:
     with pytest.raises(OptionError, match="no") as caught:
-        choose_destinations(["a.npy"], output, None)
+        chosen(["a.npy"], output, None)
     assert caught.value.remedy.startswith("end the name in one of .npy .npz .csv .tsv .json .jsonl")
     with pytest.raises(OptionError, match="no"):
-        choose_destinations(["a.npy"], output, "table")
+        chosen(["a.npy"], output, "table")
 
 
 def test_one_file_for_several_inputs() -> None:
     with pytest.raises(OptionError, match=r"-o r\.npy holds one input only") as caught:
-        choose_destinations(["a.npy", "b.npy"], "r.npy", None)
+        chosen(["a.npy", "b.npy"], "r.npy", None)
     assert "-o r.npy/" in caught.value.remedy
 
 
@@ -82,10 +86,10 @@ def test_one_file_for_several_inputs() -> None:
 )
 def test_one_store_for_several_inputs(output: str, remedy: str) -> None:
     with pytest.raises(OptionError, match=f"-o {output} holds one input only") as caught:
-        choose_destinations(["a.npy", "b.npy"], output, None)
+        chosen(["a.npy", "b.npy"], output, None)
     assert remedy in as_typed(caught.value.remedy)
-    assert choose_destinations(["a.npy"], output, None) == [Destination(output, "zarr", False)]
-    found = choose_destinations(["a.npy", "b.npy"], "d/", "zarr")
+    assert chosen(["a.npy"], output, None) == [Destination(output, "zarr", False)]
+    found = chosen(["a.npy", "b.npy"], "d/", "zarr")
     assert found == [Destination("d/a.zarr", "zarr", False), Destination("d/b.zarr", "zarr", False)]
 
 
@@ -93,17 +97,17 @@ def test_one_store_for_several_inputs(output: str, remedy: str) -> None:
 def test_a_url_that_names_no_store(output: str) -> None:
     for inputs in (["a.npy"], ["a.npy", "b.npy"]):
         with pytest.raises(OptionError, match="a URL takes Zarr stores alone"):
-            choose_destinations(inputs, output, None)
+            chosen(inputs, output, None)
 
 
 def test_a_folder(tmp_path: Path) -> None:
     inputs = ["x/a.npy", "b.csv.gz", "frame.0001.npy", "frame.0002.npy", "-", "plain", ".hidden", "ü [1].TSV"]
     stems = ["a", "b", "frame.0001", "frame.0002", "stdin", "plain", ".hidden", "ü [1]"]
     for output in ("new/", str(tmp_path), f"{tmp_path}/"):
-        got = choose_destinations(inputs, output, None)
+        got = chosen(inputs, output, None)
         assert got == [Destination(os.path.join(output, f"{stem}.csv"), "csv", False) for stem in stems]
-    assert choose_destinations(["a.npy"], "d/", "npz") == [Destination("d/a.npz", "npz", False)]
-    assert choose_destinations(["a.npy"], "d/", "table") == [Destination("d/a.csv", "csv", True)]
+    assert chosen(["a.npy"], "d/", "npz") == [Destination("d/a.npz", "npz", False)]
+    assert chosen(["a.npy"], "d/", "table") == [Destination("d/a.csv", "csv", True)]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_a_folder(tmp_path: Path) -> None:
 )
 def test_two_inputs_of_one_name(inputs: list[str], clash: str) -> None:
     with pytest.raises(OptionError, match=f"{clash} would hold the results of several inputs"):
-        choose_destinations(inputs, "d/", None)
+        chosen(inputs, "d/", None)
 
 
 # Options

@@ -192,13 +192,16 @@ def test_several_inputs(inside: Inside) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["x.npy", "-o", "g.csv"], "error: g.csv: what is written there is an array\n  end the name in .npy or .npz\n"),
+        (
+            ["x.npy", "-o", "g.csv"],
+            "error: g.csv: the suffix .csv names no output format\n  end the name in one of .npy .npz\n",
+        ),
         (["x.npy", "-o", "g.npy"], "error: g.npy: the file exists\n  replace it with --force\n"),
         (["x.npy", "-o", "-", "--format", "csv"], "error: -o - and --format csv both go to standard output\n"),
-        (["x.npy", "x.npy", "-o", "-"], "error: -o - holds one gradient only\n"),
+        (["x.npy", "x.npy", "-o", "-"], "error: -o - holds one input only\n"),
         (["x.npy", "--wrt", "beta", "--kind", "probs"], "error: --wrt beta: --kind probs takes weights as they are"),
         (["x.npy", "--vanished", "nan"], "error: Invalid value for '--vanished': "),
-        (["x.npy", "nan.npy", "-o", "g.zarr"], "error: g.zarr: what is written there is an array\n"),
+        (["x.npy", "nan.npy", "-o", "g.zarr"], "error: g.zarr: the suffix .zarr names no output format\n"),
         (["g.npy", "-o", "./g.npy", "--force"], "error: ./g.npy: the result would replace what it is made of\n"),
         (["nan.npy", "-o", "new.npy"], "error: nan.npy: 1 NaN, at index (0, 1)\n"),
         (["x.npy", "--axis", "5", "-o", "new.npy"], "error: x.npy: --axis 5: the array has 2 axes"),

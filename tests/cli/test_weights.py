@@ -157,7 +157,7 @@ def test_several_inputs_into_a_directory(inside: Inside) -> None:
     for name in ("w.npy", "w.zarr", "-"):
         done = inside("weights", "a.npy", "b.npy", "-o", name)
         assert (done.code, done.raw) == (2, b"")
-        assert done.err.startswith(f"softargmax: error: -o {name} holds the weights of one input")
+        assert done.err.startswith(f"softargmax: error: -o {name} holds one input only")
 
 
 @pytest.mark.parametrize(

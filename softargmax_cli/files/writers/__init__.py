@@ -46,14 +46,6 @@ def format_of(path: str, among: Collection[str] = ()) -> str:
     return suffix[1:]
 
 
-def array_format_of(path: str) -> str:
-    """Return the format of a file that holds arrays alone; npy for "-". Raises OptionError for another suffix."""
-    format = "npy" if path == "-" else format_of(path)
-    if format not in ("npy", "npz"):
-        raise OptionError(f"{path}: what is written there is an array", "end the name in .npy or .npz")
-    return format
-
-
 def known_format(name: str | None) -> str | None:
     """Return the name of a format, "table" or None. Raises OptionError for another word."""
     if name not in (None, "table", *FORMATS, STORE):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import OutputError
 from softargmax_cli.files.temporary import NAMES_AT_ONCE, Names, Scratch, blaming
-from softargmax_cli.files.writers import array_format_of
+from softargmax_cli.files.writers import format_of
 from softargmax_cli.files.writers.atomic import Target, Transaction, Writer, open_target
 from softargmax_cli.files.writers.columns import dtype_of
 from softargmax_cli.reduction.blocks import Order, stretches
@@ -162,7 +162,7 @@ class BoxWriter(Transaction):
 
     def __init__(self, path: str, name: str, dtype: np.dtype[Any], shape: Shape, order: Order, *, force: bool) -> None:
         """Open `path`. name: of the array in an .npz; shape: the first length is None where only the end tells it."""
-        self._format, self._name = array_format_of(path), name
+        self._format, self._name = "npy" if path == "-" else format_of(path), name
         super().__init__(open_target(path, force=force))
         direct = self._format == "npy" and self.target.seekable
         try:
