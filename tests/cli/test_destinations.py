@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
-from softargmax_cli.cli.arguments import axes, inverse_temperature, taken
+from softargmax_cli.cli.arguments import inverse_temperature, taken
 from softargmax_cli.cli.destinations import Destination, choose_destinations
 from softargmax_cli.errors import OptionError, as_typed
 
@@ -167,24 +167,3 @@ def test_beta_and_temperature() -> None:
     for beta, temperature in ((100.0, None), (None, 1.0)):
         with pytest.raises(typer.BadParameter, match="--kind probs takes weights as they are: they have no --beta"):
             inverse_temperature(beta, temperature, "probs")
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("-1", (-1,)),
-        ("-2,-1", (-2, -1)),
-        ("1,0", (1, 0)),
-        ("0,0", (0, 0)),
-        (" 3 , -4", (3, -4)),
-        ("9" * 9, (999999999,)),
-    ],
-)
-def test_axes(text: str, named: tuple[int, ...]) -> None:
-    assert axes(text) == named
-
-
-@pytest.mark.parametrize("text", ["", ",", "1,", ",1", "1,,2", "a", "1.0", "1;2", "1 2", "0x1", "--1", "1e0", "\n"])
-def test_axes_that_are_none(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="give an axis as 1, or several as -2,-1"):
-        axes(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +10,6 @@ import pytest
 from matplotlib.image import imread
 
 from softargmax_cli.cli.picture import Picture
-from softargmax_cli.errors import MissingDependencyError, OptionError, OutputError
 from softargmax_cli.report.figure import BLUE, DPI, WIDTH, begin, drawable
 
 pytestmark = pytest.mark.slow
@@ -61,33 +59,9 @@ def test_names_are_text(tmp_path: Path) -> None:
     assert drawable("a$β·−≠日") == r"a$β·−≠\u65e5"
 
 
-def test_a_file_is_replaced_with_force_only(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
-    with pytest.raises(OutputError, match="exists"):
-        draw(path)
-    assert path.read_bytes() == b"old"
-    assert draw(path, force=True) != b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Picture(str(tmp_path / "a.png"), force=False):
         raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("path", "what"), [("-", "goes to a file"), ("a.bmp", "names no format"), ("png", "names no")])
-def test_what_is_no_picture(path: str, what: str) -> None:
-    with pytest.raises(OptionError, match=what):
-        Picture(path, force=False)
-
-
-def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingDependencyError) as raised:
-        Picture(str(tmp_path / "a.png"), force=False)
-    assert raised.value.remedy == "pip install matplotlib\nit is the extra named plot"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from command import Inside
 
-SUFFIXES = ["csv", "tsv", "json", "jsonl", "parquet", "npz", "zarr"]
+SUFFIXES = ["csv", "json", "parquet", "npz", "zarr"]
 SCORES = np.random.default_rng(5).normal(size=(4, 5, 6))
 
 
@@ -39,7 +39,7 @@ def test_a_part_of_a_result_is_read(inside: Inside) -> None:
     assert inside("run", "r.csv", "--columns", "soft,peak").code == 0
 
 
-@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_ids_must_be_the_same(inside: Inside, suffix: str) -> None:
     rows = [f"{name},{k},1" for k, name in enumerate("abcdef")]
     inside.write("x.csv", "\n".join(["name,p,q", *rows]))

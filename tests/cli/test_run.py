@@ -136,7 +136,7 @@ def test_every_format_in_a_file_and_through_a_pipe(tutorial: Inside, format: str
 
 
 def test_stdin(tutorial: Inside) -> None:
-    for name in ("t.npy", "fortran.npy", "t.csv", "t.csv.gz"):
+    for name in ("fortran.npy", "t.csv.gz"):
         with open(tutorial.folder / name, "rb") as file:
             redirected = tutorial("run", "-", stdin=file)
         for done in (redirected, tutorial("run", "-", stdin=tutorial.read(name))):

@@ -56,15 +56,6 @@ def test_every_input_format_gives_the_same_numbers(inside: Inside, format: str) 
     np.testing.assert_allclose([each["soft"] for each in slices], SOFT, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("format", ["npy", "npz", "csv", "tsv", "json", "jsonl"])
-def test_every_output_format_is_written(inside: Inside, format: str) -> None:
-    done = inside("run", inside.save("x.npy", TUTORIAL), "-o", f"out.{format}")
-    assert done.code == 0, done.err
-    assert inside.names() == {"x.npy", f"out.{format}"}
-    if format == "npy":
-        np.testing.assert_allclose(np.load(inside.folder / "out.npy"), SOFT, rtol=0, atol=1e-6)
-
-
 def test_check_passes_and_fails(inside: Inside) -> None:
     name = inside.save("x.npy", TUTORIAL)
     assert inside("check", name, "--tol", "0.001").code == 0

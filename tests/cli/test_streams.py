@@ -48,11 +48,10 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
 # Readers that go
 
 
-@pytest.mark.parametrize("arguments", [["--format", "csv"], ["--rows", "0"]])
 @pytest.mark.slow
-def test_a_reader_that_has_seen_enough(softargmax: Softargmax, arguments: list[str]) -> None:
+def test_a_reader_that_has_seen_enough(softargmax: Softargmax) -> None:
     softargmax.save("long.npy", np.eye(100_000, 2), "float32")
-    with softargmax.started("run", "long.npy", *arguments) as process:
+    with softargmax.started("run", "long.npy", "--format", "csv") as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         process.stdout.close()
@@ -73,7 +72,7 @@ def size_of_temporaries(folder: Path) -> int:
     return sum(sizes) if sizes else -1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 @pytest.mark.slow
 def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax, number: int, code: int) -> None:
     softargmax.write("y.csv", "old")
@@ -267,11 +266,11 @@ def test_a_stream_that_knows_ascii_only(inside: Inside) -> None:
 
 @pytest.mark.slow
 def test_both_runtimes_print_the_same_and_tensorflow_nothing(softargmax: Softargmax) -> None:
-    names = [softargmax.save(f"{dtype}.npy", TUTORIAL, dtype) for dtype in ("float16", "float64", "int64")]
+    names = [softargmax.save(f"{dtype}.npy", TUTORIAL, dtype) for dtype in ("float16", "int64")]
     python, native = (softargmax("run", *names, SOFTARGMAX_RUNTIME=name) for name in ("python", "native"))
     assert (python.code, python.err) == (0, "")
     hard = [int(line.split()[1]) for line in python.lines if re.match(r"    [0-9]  ", line)]
-    assert hard == [0, 1, 2] * 3
+    assert hard == [0, 1, 2] * 2
     if "SOFTARGMAX_RUNTIME=native:" in native.err:
         pytest.skip("this wheel has no C library")
     assert (native.code, native.err) == (0, "")
@@ -295,13 +294,11 @@ def test_verbose_says_what_computes(inside: Inside) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("shape", "axes"), [((150_000, 1_000), "0"), ((150_000, 1_000), "1"), ((2, 1 << 22, 2), "2,0")], ids=str
-)
-def test_memory_is_bounded(softargmax: Softargmax, shape: tuple[int, ...], axes: str) -> None:
+def test_memory_is_bounded(softargmax: Softargmax) -> None:
     """In the last case slices are so short that their results take more than they do."""
     softargmax.save("x.npy", TUTORIAL, "float32")
-    np.lib.format.open_memmap(softargmax.folder / "big.npy", mode="w+", dtype="<f4", shape=shape).flush()
-    usual = softargmax.peak("run", "x.npy", "--memory", "200MB")
-    told = ["run", "big.npy", "--axis", axes, "--format", "npy", "--quiet", "--memory", "200MB"]
-    assert softargmax.peak(*told) <= usual + 200_000_000
+    memory = ["--format", "npy", "--quiet", "--memory", "100MB"]
+    usual = softargmax.peak("run", "x.npy", *memory)
+    for shape, axes in (((75_000, 1_000), "0"), ((2, 1 << 21, 2), "2,0")):
+        np.lib.format.open_memmap(softargmax.folder / "big.npy", mode="w+", dtype="<f4", shape=shape).flush()
+        assert softargmax.peak("run", "big.npy", "--axis", axes, *memory) <= usual + 150_000_000

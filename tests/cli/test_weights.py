@@ -52,17 +52,16 @@ def assert_weights(got: Array, want: Array, dtype: str) -> None:
     np.testing.assert_allclose(got, want.astype(float), rtol=exact, atol=1e-30)
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(
-    ("shape", "axis", "dtype", "options"),
+    ("order", "shape", "axis", "dtype", "options"),
     [
-        ((5, 9), "-1", "f4", {}),
-        ((9, 5), "0", "f8", {"kind": "cost"}),
-        ((4, 6, 7), "2,1", "f2", {"window": 1}),
-        ((6, 4, 7), "0,2", "i4", {"window": 2, "beta": 0.25}),
-        ((2, 3, 2, 3, 2, 3), "0,2,4", "f4", {}),
-        ((5, 9), "1", "u1", {"kind": "probs", "window": 2}),
-        ((7,), "0", "i8", {"beta": 0.5}),
+        ("C", (5, 9), "-1", "f4", {}),
+        ("F", (9, 5), "0", "f8", {"kind": "cost"}),
+        ("C", (4, 6, 7), "2,1", "f2", {"window": 1}),
+        ("F", (6, 4, 7), "0,2", "i4", {"window": 2, "beta": 0.25}),
+        ("F", (2, 3, 2, 3, 2, 3), "0,2,4", "f4", {}),
+        ("C", (5, 9), "1", "u1", {"kind": "probs", "window": 2}),
+        ("C", (7,), "0", "i8", {"beta": 0.5}),
     ],
 )
 def test_files_of_every_order(inside: Inside, order: Any, shape: Any, axis: str, dtype: str, options: Any) -> None:
@@ -79,7 +78,7 @@ def test_files_of_every_order(inside: Inside, order: Any, shape: Any, axis: str,
     assert np.isfortran(got) == (order == "F" and x.ndim > 1)
 
 
-@pytest.mark.parametrize("window", [None, 3000])
+@pytest.mark.parametrize("window", [pytest.param(None, marks=pytest.mark.slow), 3000])
 def test_slices_that_are_longer_than_a_block(inside: Inside, window: int | None) -> None:
     x = np.random.default_rng(2).normal(size=(300_000, 3)).astype("f4")
     np.save(inside.folder / "c.npy", x)
