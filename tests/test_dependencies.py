@@ -17,7 +17,7 @@ def asked_for() -> list[Requirement]:
     lists = re.findall(r"(?ms)^(dependencies|\w+) = \[\n(.*?)^\]", text.partition("[project.scripts]")[0])
     found = []
     for name, body in lists:
-        if name not in ("classifiers", "bench", "gpu"):
+        if name not in ("authors", "keywords", "classifiers", "bench", "gpu"):
             found += [Requirement(line) for line in re.findall(r'(?m)^    "([^"]+)"', body)]
     return [requirement for requirement in found if requirement.name != "softargmax"]
 
