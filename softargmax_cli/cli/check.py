@@ -9,23 +9,28 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import allowance, inverse_temperature, tolerance
 from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.messages import FAILED
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.cli.references import References
-    from softargmax_cli.cli.verdicts import Criterion, VerdictReport
     from softargmax_cli.reduction.check import Verdict
 
 CHECK = "Check"
-NOT_CLOSE, FAILED = 1, 2
-"""The exit codes where a check failed, and where an input cannot be used."""
+NOT_CLOSE = 1
+"""The exit code where a check failed."""
+TOLERANCE = 0.01
+"""How far soft may lie from hard where nobody says it."""
+ABSOLUTE = 1e-6
+"""How far it may lie from what is expected."""
 
 
 Tolerance = Annotated[
@@ -60,24 +65,76 @@ Rows = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Criterion:
+    """When a check passes."""
+
+    tol: Tolerance = None
+    allow: Allow = "0"
+    expect: Expect = None
+    atol: Atol = None
+    rtol: Rtol = None
+    fail_fast: FailFast = False
+
+    def __str__(self) -> str:
+        if self.expect is None:
+            return f"|offset| <= {self.offset:.10g}"
+        atol, rtol = self.closeness
+        relative = f" + {rtol:.10g} |expected|" if rtol else ""
+        return f"{atol:.10g}{relative} of {self.expect}"
+
+    @property
+    def closeness(self) -> tuple[float, float]:
+        """The largest difference from what is expected: in its unit, and relative to it."""
+        return ABSOLUTE if self.atol is None else self.atol, self.rtol or 0.0
+
+    @property
+    def offset(self) -> float:
+        """The largest distance from hard, where nothing is expected."""
+        return TOLERANCE if self.tol is None else self.tol
+
+    @property
+    def allowed(self) -> tuple[float, bool]:
+        """How many slices may fail; True for a percentage."""
+        return allowance(self.allow)
+
+    def check(self) -> None:
+        """Raise BadParameter for an option that says nothing, OptionError for some that do not go together."""
+        _ = self.allowed
+        if self.expect is None:
+            for option, value in (("--atol", self.atol), ("--rtol", self.rtol)):
+                if value is not None:
+                    raise OptionError(
+                        f"{option} says how close to --expect", "give --expect FILE, or --tol for the offset"
+                    )
+            return
+        if self.tol is not None:
+            what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
+            words = [re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:]]
+            both = self.atol is not None
+            raise OptionError(what, "leave out --tol" if both else f"try: {shlex.join(['softargmax', *words])}")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is reported, and where."""
+
+    format: Format = "table"
+    output: Output = None
+    rows: Rows = 20
+    force: options.Force = False
+
+
 @grouped
 def check(
     inputs: options.Inputs,
     *,
-    tol: Tolerance = None,
-    allow: Allow = "0",
-    expect: Expect = None,
-    atol: Atol = None,
-    rtol: Rtol = None,
-    fail_fast: FailFast = False,
+    criterion: Criterion,
     reduction: ReductionOptions,
     beta: options.Beta = None,
     temperature: options.Temperature = None,
     reading: ReadingOptions,
-    format: Format = "table",
-    output: Output = None,
-    rows: Rows = 20,
-    force: options.Force = False,
+    shown: Shown,
     running: RunningOptions,
 ) -> int:
     """Check that soft is close to hard, or to an earlier result. The exit code is 1 if it is not.
@@ -89,55 +146,41 @@ def check(
     softargmax guide ci
     """
     from softargmax_cli.cli.pipeline import Asked
-    from softargmax_cli.cli.verdicts import Criterion, VerdictReport
 
     asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    criterion = Criterion(tol, allowance(allow), expect, atol, rtol, fail_fast)
-    _refuse_contradictions(criterion)
-    return _check_all(inputs, asked, criterion, VerdictReport(format, output, rows), force=force)
+    criterion.check()
+    return _check_all(inputs, asked, criterion, shown)
 
 
-def _refuse_contradictions(criterion: Criterion) -> None:
-    """Raise OptionError for options that do not go together."""
-    if criterion.expect is None:
-        for option, value in (("--atol", criterion.atol), ("--rtol", criterion.rtol)):
-            if value is not None:
-                raise OptionError(f"{option} says how close to --expect", "give --expect FILE, or --tol for the offset")
-        return
-    if criterion.tol is not None:
-        what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
-        words = [re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:]]
-        both = criterion.atol is not None
-        raise OptionError(what, "leave out --tol" if both else f"try: {shlex.join(['softargmax', *words])}")
-
-
-def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report: VerdictReport, *, force: bool) -> int:
+def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: Shown) -> int:
     """Check each input and report; 0, 1 where a check failed, 2 where an input cannot be used."""
     from softargmax_cli.cli.destinations import spare_inputs
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import for_each, say_notes
     from softargmax_cli.cli.references import References
+    from softargmax_cli.cli.verdicts import VerdictReport
     from softargmax_cli.files.temporary import blaming
     from softargmax_cli.files.writers.atomic import open_target
     from softargmax_cli.report.verdict import verdict_line
 
-    found = find_inputs(given, report.output, criterion.expect, *asked.files)
+    report = VerdictReport(shown)
+    found = find_inputs(given, shown.output, criterion.expect, *asked.files)
     names, several = found.names, found.several
     found.say_notes(quiet=asked.quiet)
     with ExitStack() as stack:
         stored = None
         if criterion.expect is not None:
             stored = stack.enter_context(References("expect", criterion.expect, several=several))
-        spare_inputs([report.output], names, *(stored.files if stored else ()), *asked.files)
+        spare_inputs([shown.output], names, *(stored.files if stored else ()), *asked.files)
         target = None
         if report.out is not sys.stdout:
-            target = open_target(report.output or "-", force=force)
+            target = open_target(shown.output or "-", force=shown.force)
             stack.callback(target.abort)
 
         def work(inputs: Inputs, name: str) -> int:
             begun = time.monotonic()
             with inputs.opened(name, report.fields) as reduction:
-                verdict = _judged(reduction, criterion, report.rows, name, stored)
+                verdict = _judged(reduction, criterion, shown.rows, name, stored)
                 report.add(reduction.run, verdict, criterion, time.monotonic() - begun)
             if not asked.quiet:
                 say_notes(reduction)
@@ -156,7 +199,7 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report:
             with blaming(target.name):
                 target.stream.write(report.written())
                 target.commit()
-    if (report.output is not None or report.format in ("junit", "github")) and not asked.quiet:
+    if (shown.output is not None or shown.format in ("junit", "github")) and not asked.quiet:
         for checked in report.checks:
             if checked.passed is not None:  # else it has been said
                 print(verdict_line(checked), file=sys.stderr)
@@ -165,7 +208,6 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, report:
 
 def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, references: References | None) -> Verdict:
     """Judge the slices of an input, named as it was given, by their offset or by what they are compared with."""
-    from softargmax_cli.cli.references import of_run
     from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
 
     run = reduction.run
@@ -176,9 +218,9 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, re
         else:
             from softargmax_cli.files.expected import expected
 
-            stored = stack.enter_context(references.opened(name, run.input, of_run(expected, run.kept, len(run.axes))))
+            stored = stack.enter_context(references.opened(name, run.input, expected, run.kept, len(run.axes)))
             distance = close_to(*criterion.closeness)
-        check = Check(distance, Allowance(*criterion.allow), rows)
+        check = Check(distance, Allowance(*criterion.allowed), rows)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)
         for slices in reduction:
             if stored is not None:

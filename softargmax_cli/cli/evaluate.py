@@ -154,15 +154,13 @@ def _evaluated(
     """Compare all slices of an input with the truth, and write their errors; return the worst of them."""
     import numpy as np
 
-    from softargmax_cli.cli.references import of_run
     from softargmax_cli.files.expected import truth
     from softargmax_cli.reduction.check import Worst
     from softargmax_cli.reduction.fields import TRUTH_FIELDS
     from softargmax_cli.reduction.truth import compared_with_truth
 
     run, source, problem = reduction.run, reduction.source, reduction.problem
-    known = (run.kept, run.axes, source.facts.id_column)
-    stored = files.enter_context(truths.opened(name, run.input, of_run(truth, *known)))
+    stored = files.enter_context(truths.opened(name, run.input, truth, run.kept, run.axes, source.facts.id_column))
     if stored.note:
         reduction.notes.append(f"{parameter('truth')}: {stored.note}")
     writer = None

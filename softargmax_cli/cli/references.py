@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from softargmax_cli.files.expected import Expected
 
-Open = Callable[..., "AbstractContextManager[Expected]"]
-"""Opens a file, as `files.expected.truth` does but for what is known of an input; by_input as there."""
-
 
 class References:
     """A file for one input; for several a folder with a file for each, named like it, or a table that names inputs.
@@ -46,19 +43,22 @@ class References:
         self._files.close()
 
     @contextmanager
-    def opened(self, name: str, shown: str, open: Open) -> Iterator[Reference]:
+    def opened(
+        self, name: str, shown: str, open: Callable[..., AbstractContextManager[Expected]], *known: Any
+    ) -> Iterator[Reference]:
         """Open what an input is compared with. name: of the input as it was given; shown: as results name it.
 
+        open: `files.expected.expected` or `truth`; known: what these ask to know of the input.
         Raises InputError where nothing is there for it, or it does not fit, OptionError where it is the input itself.
         """
         if self._table:
             if self._shared is None:
-                self._shared = self._files.enter_context(open(self._path, by_input=True))
+                self._shared = self._files.enter_context(open(self._path, *known, by_input=True))
             yield Reference(self._shared, shown)
             return
         path = self._like(name) if self._folder else self._path
         refuse_same(self._option, path, name)
-        with open(path) as stored:
+        with open(path, *known) as stored:
             yield Reference(stored)
 
     def end(self) -> None:
@@ -100,8 +100,3 @@ def refuse_same(option: str, path: str, input: str) -> None:
     if same_file(path, input):
         what = f"{parameter(option, path)} is the input itself"
         raise OptionError(what, "name the file that holds what the input is compared with")
-
-
-def of_run(open: Any, *known: Any) -> Open:
-    """Return what opens a file, given what is known of the run: (path, *known, by_input)."""
-    return lambda path, by_input=False: open(path, *known, by_input=by_input)

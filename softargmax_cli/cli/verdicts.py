@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from softargmax_cli.errors import SoftArgmaxError, as_typed
@@ -13,58 +13,24 @@ from softargmax_cli.report.text import legible
 from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
 
 if TYPE_CHECKING:
+    from softargmax_cli.cli.check import Criterion, Shown
     from softargmax_cli.reduction.check import Verdict
     from softargmax_cli.reduction.result import Run
-
-TOLERANCE = 0.01
-"""How far soft may lie from hard where nobody says it."""
-ABSOLUTE = 1e-6
-"""How far it may lie from what is expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """When a check passes."""
-
-    tol: float | None
-    allow: tuple[float, bool]
-    """How many slices may fail; True for a percentage."""
-    expect: str | None
-    atol: float | None
-    rtol: float | None
-    fail_fast: bool
-
-    def __str__(self) -> str:
-        if self.expect is None:
-            return f"|offset| <= {self.offset:.10g}"
-        atol, rtol = self.closeness
-        relative = f" + {rtol:.10g} |expected|" if rtol else ""
-        return f"{atol:.10g}{relative} of {self.expect}"
-
-    @property
-    def closeness(self) -> tuple[float, float]:
-        """The largest difference from what is expected: in its unit, and relative to it."""
-        return ABSOLUTE if self.atol is None else self.atol, self.rtol or 0.0
-
-    @property
-    def offset(self) -> float:
-        """The largest distance from hard, where nothing is expected."""
-        return TOLERANCE if self.tol is None else self.tol
 
 
 class VerdictReport:
     """Verdicts in one of the formats; those for people go to standard output as they come."""
 
-    def __init__(self, format: str, output: str | None, rows: int) -> None:
+    def __init__(self, shown: Shown) -> None:
         from softargmax_cli.reduction.fields import NAMES
         from softargmax_cli.report.summary import TABLE_FIELDS
 
-        self.format, self.output, self.rows = format, output, rows
-        self.fields = frozenset(NAMES if format == "json" else TABLE_FIELDS)
+        self.format = shown.format
+        self.fields = frozenset(NAMES if self.format == "json" else TABLE_FIELDS)
         self.checks: list[Checked] = []
         self._bytes = io.BytesIO()
         self.out: TextIO = sys.stdout
-        if format != "table" or output is not None:  # data are UTF-8 wherever they go, as those of `run` are
+        if self.format != "table" or shown.output is not None:  # data are UTF-8 wherever they go, as those of `run` are
             self.out = io.TextIOWrapper(self._bytes, "utf-8", "backslashreplace", newline="\n")
         self._objects: list[str] = []
         self._slices = self._failed = 0
@@ -115,7 +81,7 @@ class VerdictReport:
         """Judge the slices of all inputs as one."""
         from softargmax_cli.reduction.check import Allowance
 
-        allowed = Allowance(*criterion.allow).of(self._slices)
+        allowed = Allowance(*criterion.allowed).of(self._slices)
         sentence = sentence_of(self._slices, self._failed, allowed, self._furthest, str(criterion), stopped=False)
         return Checked("all inputs", self._failed <= allowed, sentence, ())
 
