@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.messages import say_note
-from softargmax_cli.cli.pipeline import say_notes
+from softargmax_cli.cli.pipeline import say_notes, say_summary
 from softargmax_cli.files.writers import fields_of, open_writer
-from softargmax_cli.report.text import signs_of
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -146,7 +145,7 @@ class Answer:
         elif destination.path == "-":
             self._piped = True
         elif not self._quiet:
-            _say(summary, run, sys.stderr, named=self._several)
+            say_summary(summary, run, sys.stderr, named=self._several)
 
     def end(self, *, complete: bool) -> None:
         """Sum up all inputs. complete: whether all could be used; else a file that they share is left as it was."""
@@ -155,14 +154,7 @@ class Answer:
         whole = replace(self._last, input="all inputs")
         if self._tables:
             print()
-            _say(self._total, whole, sys.stdout, named=True)
+            say_summary(self._total, whole, sys.stdout, named=True)
         elif complete and not (self._piped or self._quiet):
-            _say(self._total, whole, sys.stderr, named=True)
+            say_summary(self._total, whole, sys.stderr, named=True)
         self._writers.commit(self._total, complete=complete)
-
-
-def _say(summary: Summary, run: Run, stream: TextIO, *, named: bool) -> None:
-    """Print what is said of all slices of an input; named: after the input's name."""
-    from softargmax_cli.report.summary import summary_line
-
-    print(summary_line(summary, run, named=named, signs=signs_of(stream)), file=stream)

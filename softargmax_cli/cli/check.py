@@ -159,8 +159,7 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: 
     from softargmax_cli.cli.pipeline import for_each, say_notes
     from softargmax_cli.cli.references import References
     from softargmax_cli.cli.verdicts import VerdictReport
-    from softargmax_cli.files.temporary import blaming
-    from softargmax_cli.files.writers.atomic import open_target
+    from softargmax_cli.files.writers.atomic import Document
     from softargmax_cli.report.verdict import verdict_line
 
     report = VerdictReport(shown)
@@ -172,10 +171,9 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: 
         if criterion.expect is not None:
             stored = stack.enter_context(References("expect", criterion.expect, several=several))
         spare_inputs([shown.output], names, *(stored.files if stored else ()), *asked.files)
-        target = None
+        document = None
         if report.out is not sys.stdout:
-            target = open_target(shown.output or "-", force=shown.force)
-            stack.callback(target.abort)
+            document = stack.enter_context(Document(shown.output or "-", force=shown.force))
 
         def work(inputs: Inputs, name: str) -> int:
             begun = time.monotonic()
@@ -195,10 +193,9 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: 
         if together is not None and not together.passed:
             code = max(code, NOT_CLOSE)
         report.end(together)
-        if target is not None:
-            with blaming(target.name):
-                target.stream.write(report.written())
-                target.commit()
+        if document is not None:
+            document.write(report.written())
+            document.commit()
     if (shown.output is not None or shown.format in ("junit", "github")) and not asked.quiet:
         for checked in report.checks:
             if checked.passed is not None:  # else it has been said

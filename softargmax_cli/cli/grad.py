@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -73,6 +73,16 @@ Format = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Where results go, and how much of them."""
+
+    output: Output = None
+    format: Format = None
+    rows: options.Rows = 20
+    force: options.Force = False
+
+
 @grouped
 def grad(
     inputs: options.Inputs,
@@ -83,10 +93,7 @@ def grad(
     beta: options.Beta = None,
     temperature: options.Temperature = None,
     reading: ReadingOptions,
-    output: Output = None,
-    format: Format = None,
-    rows: options.Rows = 20,
-    force: options.Force = False,
+    shown: Shown,
     running: RunningOptions,
 ) -> int:
     """Show how large the gradient of the soft argmax is in each slice, or write it to a file.
@@ -108,10 +115,10 @@ def grad(
         raise OptionError(what, f"use {parameter('wrt', 'x')}")
 
     asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    found = find_inputs(inputs, output, *asked.files)
-    files = _files(found.names, output, format, several=found.several)
-    places = iter(zip(files, choose_destinations(found.names, None, format, several=found.several), strict=True))
-    found.begin([file.path for file in files], output, *asked.files, quiet=asked.quiet)
+    found = find_inputs(inputs, shown.output, *asked.files)
+    files = _files(found.names, shown.output, shown.format, several=found.several)
+    places = iter(zip(files, choose_destinations(found.names, None, shown.format, several=found.several), strict=True))
+    found.begin([file.path for file in files], shown.output, *asked.files, quiet=asked.quiet)
     tables = 0
     total = SlopeSummary()
 
@@ -122,11 +129,10 @@ def grad(
         nonlocal tables
         file, said = next(places)
         data = "-" in (file.path, said.path)
-        tabled = said.table and (file.path is None or format is not None)
+        tabled = said.table and (file.path is None or shown.format is not None)
         with opened.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
             reduction.run = replace(reduction.run, wrt=wrt, vanished=vanished)
-            table = rows if tabled else None
-            _show(reduction, file, said, asked, table, writers, total, force=force, apart=tables > 0)
+            _show(reduction, file, said, asked, shown, writers, total, tabled=tabled, apart=tables > 0)
         sys.stdout.flush()
         tables += tabled
         return 0
@@ -153,17 +159,16 @@ def _show(
     file: Destination,
     said: Destination,
     asked: Asked,
-    rows: int | None,
+    shown: Shown,
     writers: Writers,
     total: SlopeSummary,
     *,
-    force: bool,
+    tabled: bool,
     apart: bool,
 ) -> None:
     """Write the gradients of one input to their destinations.
 
-    rows: how many a table shows, or None for the summary alone; total: takes the slices of all inputs; apart: whether
-    another table came before.
+    total: takes the slices of all inputs; tabled: whether a table is shown, and apart: whether another came before.
     """
     from softargmax_cli.cli.pipeline import say_notes
     from softargmax_cli.files.temporary import scratch
@@ -180,22 +185,22 @@ def _show(
     source, problem = reduction.source, reduction.problem
     coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
     by: Literal["x", "beta"] = "beta" if run.wrt == "beta" else "x"
-    summary, table = SlopeSummary(), SlopeTable(rows or 0)
+    summary, table = SlopeSummary(), SlopeTable(shown.rows)
     boxes: BoxWriter | None = None
     written: Writer | None = None
     listed: Writer | None = None
     with ExitStack() as stack:
         if file.path is not None and by == "x":
             shape = (*source.shape, *coordinates)
-            boxes = BoxWriter(file.path, "gradient", problem.precision, shape, source.order, force=force)
+            boxes = BoxWriter(file.path, "gradient", problem.precision, shape, source.order, force=shown.force)
             stack.enter_context(boxes)
         elif file.path is not None:
-            opened = open_writer(file.path, file.format, run, {"gradient"}, force=force)
+            opened = open_writer(file.path, file.format, run, {"gradient"}, force=shown.force)
             written = stack.enter_context(opened)
         if said.path is not None:
             listed = writers.opened(said, run, BY_BETA if by == "beta" else BY_SCORES, stack)
         takers: list[Callable[[Slices], None]] = [summary.add, total.add]
-        takers += [table.add] if rows is not None else []
+        takers += [table.add] if tabled else []
         takers += [writer.write for writer in (written, listed) if writer is not None]
         write = None if boxes is None else boxes.write
         for slices in reduction.through(
@@ -215,7 +220,7 @@ def _show(
             written.commit(summary)
         if listed is not None:
             writers.end(listed, summary, known)
-    if rows is not None:
+    if tabled:
         if apart:
             print()
         table.render(reduction.run, known, summary, sys.stdout)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.destinations import picture_format_of
 from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.files.writers.atomic import Document
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from typing_extensions import Self
 
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.excerpt import Excerpt
 
 
-class Picture:
+class Picture(Document):
     """The target of `--plot FILE`. Figures are begun and drawn within the `with` block, where the look is ours.
 
     Raises OptionError where the suffix names no format, MissingDependencyError without matplotlib, OutputError where
@@ -25,38 +25,19 @@ class Picture:
     """
 
     def __init__(self, path: str, *, force: bool) -> None:
-        from softargmax_cli.files.writers.atomic import open_target
         from softargmax_cli.report.figure import look
 
         self._format = picture_format_of(path)
         with ExitStack() as stack:
             stack.enter_context(look())
-            self._target = open_target(path, force=force)
-            stack.callback(self._target.abort)  # of no effect once it is committed
-            self._stack = stack.pop_all()
+            super().__init__(path, force=force)
+            self.files.push(stack.pop_all())
 
-    def write(self, figure: Figure) -> None:
-        """Write all of it beside the file. OutputError where that cannot be done."""
-        from softargmax_cli.files.temporary import blaming
+    def draw(self, figure: Figure) -> None:
+        """Write a figure beside the file; what may fail of it has been done, so results may be committed first."""
         from softargmax_cli.report.figure import rendered
 
-        content = rendered(figure, self._format)
-        with blaming(self._target.name):
-            self._target.stream.write(content)
-            self._target.stream.flush()
-
-    def commit(self) -> None:
-        """Put what was written in place; what may fail of it has been done, so results are committed in between."""
-        from softargmax_cli.files.temporary import blaming
-
-        with blaming(self._target.name):
-            self._target.commit()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._stack.close()
+        self.write(rendered(figure, self._format))
 
 
 class Drawing(Picture):
@@ -86,4 +67,4 @@ class Drawing(Picture):
             what = f"{reduction.run.input}: {parameter('plot')}: its slices lie too far from the beginning"
             raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
         figure = draw_slices(reduction.run, reduction.problem, self._first.slices, count, excerpt)
-        self.write(figure)
+        self.draw(figure)

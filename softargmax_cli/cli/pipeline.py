@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from softargmax_cli.cli.arguments import axes
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
+    from softargmax_cli.reduction.result import Run, Summary
     from softargmax_cli.tensorflow.base import Runtime
 
 
@@ -175,6 +176,14 @@ def say_notes(reduction: Reduction) -> None:
     """Say on standard error what the user should know of an input."""
     for note in reduction.notes:
         say_note(f"{reduction.run.input}: {note}")
+
+
+def say_summary(summary: Summary, run: Run, stream: TextIO, *, named: bool) -> None:
+    """Print what is said of all slices of an input; named: after the input's name."""
+    from softargmax_cli.report.summary import summary_line
+    from softargmax_cli.report.text import signs_of
+
+    print(summary_line(summary, run, named=named, signs=signs_of(stream)), file=stream)
 
 
 def excerpt_of(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]) -> Excerpt | None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.messages import say_note
-from softargmax_cli.cli.pipeline import Asked, say_notes
+from softargmax_cli.cli.pipeline import Asked, say_notes, say_summary
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.writers.zarr import ZarrWriter
     from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.result import Run, Summary
@@ -24,13 +23,11 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, several:
     from softargmax_cli.files.writers.zarr import ZarrWriter
     from softargmax_cli.reduction.budget import BOXES
     from softargmax_cli.reduction.result import Summary
-    from softargmax_cli.report.summary import summary_line
-    from softargmax_cli.report.text import signs_of
 
     run, summary = reduction.run, Summary()
     plan = BOXES.plan(reduction.source, reduction.problem, asked.memory)
     extent = [plan.extent[k] for k in reduction.problem.kept]
-    manifest = asked_of(run, reduction.problem, asked.reading, __version__)
+    manifest = asked_of(run, reduction.problem, asked)
     with ZarrWriter(path, run, extent, manifest, force=force) as store:
         for one in _written(reduction, store):
             summary.join(one)
@@ -40,7 +37,7 @@ def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, several:
     if asked.reading.id_column is not None and 0 in reduction.problem.kept:
         say_note(f"{run.input}: a Zarr store holds no names of slices; -o NAME.npz does")
     say_notes(reduction)
-    print(summary_line(summary, run, named=several, signs=signs_of(sys.stderr)), file=sys.stderr)
+    say_summary(summary, run, sys.stderr, named=several)
 
 
 def _written(reduction: Reduction, store: ZarrWriter) -> Iterator[Summary]:
@@ -61,25 +58,19 @@ def _written(reduction: Reduction, store: ZarrWriter) -> Iterator[Summary]:
         yield summary
 
 
-def asked_of(run: Run, problem: Problem, reading: Reading, version: str) -> dict[str, Any]:
-    """Describe a run for the attributes of its store. version: of softargmax."""
-    import hashlib  # which takes a hundredth of a short run to load
-
-    digest = hashlib.sha256()
-    values = [getattr(along, "values", None) for along in problem.coordinates]
-    for places in values:
-        digest.update(b"" if places is None else places.tobytes())
+def asked_of(run: Run, problem: Problem, asked: Asked) -> dict[str, Any]:
+    """Describe a run for the attributes of its store."""
     return {
-        "version": version,
+        "version": __version__,
         "input": run.input,
-        "select": None if reading.select is None else str(reading.select),
+        "select": None if asked.reading.select is None else str(asked.reading.select),
         "shape": list(run.known_shape),
         "dtype": run.dtype,
         "axis": list(problem.axes),
         "kind": problem.kind,
         "beta": problem.beta,
         "coords": run.coords,
-        "values": None if values[0] is None else f"sha256:{digest.hexdigest()}",
+        "values": asked.values,
         "period": list(problem.periods),
         "window": problem.window,
         "nan": problem.nan,

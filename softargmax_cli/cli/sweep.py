@@ -192,15 +192,13 @@ def _sweep_file(
 
     def work(inputs: Inputs, name: str) -> int:
         from softargmax_cli.cli.picture import Picture
-        from softargmax_cli.files.temporary import blaming
-        from softargmax_cli.files.writers.atomic import open_target
+        from softargmax_cli.files.writers.atomic import Document
 
         with ExitStack() as stack:
             # Before anything is read, so that what cannot be written is said at once.
             numbers = picture = None
             if format != "table":
-                numbers = open_target(shown.output or "-", force=shown.force)
-                stack.callback(numbers.abort)  # of no effect once it is committed
+                numbers = stack.enter_context(Document(shown.output or "-", force=shown.force))
             if shown.plot is not None:
                 picture = stack.enter_context(Picture(shown.plot, force=shown.force))
             found = find(inputs, name)
@@ -209,11 +207,10 @@ def _sweep_file(
                 from softargmax_cli.report.sweep import Sweep
 
                 assert isinstance(found, Sweep)  # beside --truth there is no --plot
-                picture.write(draw_betas(found.run, found.swept, found.tolerance, found.beta))
+                picture.draw(draw_betas(found.run, found.swept, found.tolerance, found.beta))
             if numbers is not None:
-                with blaming(numbers.name):
-                    numbers.stream.write(_listed(found, format).encode())
-                    numbers.commit()
+                numbers.write(_listed(found, format).encode())
+                numbers.commit()
             if picture is not None:
                 picture.commit()
         _say(name, found, asked, shown, format)

@@ -79,14 +79,12 @@ def weights(
 def _write(reduction: Reduction, output: str, asked: Asked, *, force: bool, named: bool) -> None:
     """Write the weights of one input, and say what its slices are like. named: whether with its name."""
     from softargmax_cli.cli.destinations import names_store
-    from softargmax_cli.cli.pipeline import say_notes
+    from softargmax_cli.cli.pipeline import say_notes, say_summary
     from softargmax_cli.files.temporary import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.files.writers.zarr import ZarrBoxWriter
     from softargmax_cli.reduction.result import Summary
     from softargmax_cli.reduction.weights import weigh
-    from softargmax_cli.report.summary import summary_line
-    from softargmax_cli.report.text import signs_of
 
     source, problem, summary = reduction.source, reduction.problem, Summary()
     boxes: BoxWriter | ZarrBoxWriter
@@ -103,7 +101,7 @@ def _write(reduction: Reduction, output: str, asked: Asked, *, force: bool, name
             say_notes(reduction)
         boxes.commit(reduction.run.known_shape)
     if output != "-" and not asked.quiet:
-        print(summary_line(summary, reduction.run, named=named, signs=signs_of(sys.stderr)), file=sys.stderr)
+        say_summary(summary, reduction.run, sys.stderr, named=named)
 
 
 def _chunks(source: Source, problem: Problem, memory: int) -> list[int]:

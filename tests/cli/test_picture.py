@@ -23,7 +23,7 @@ def draw(path: Path, title: str = "title", *, force: bool = False) -> bytes:
         axes = figure.subplots()
         axes.axhspan(0.2, 0.8, color=BLUE)
         axes.set(ylim=(0, 1), title="$x$")
-        picture.write(figure)
+        picture.draw(figure)
         picture.commit()
     return path.read_bytes()
 

@@ -188,6 +188,24 @@ class Transaction:
         self.abort()
 
 
+class Document(Transaction):
+    """A result that is known as a whole before any of it is written. Raises OutputError as `open_target` does."""
+
+    def __init__(self, path: str, *, force: bool) -> None:
+        super().__init__(open_target(path, force=force))
+
+    def write(self, content: bytes) -> None:
+        """Write all of it beside the target, as far as it can be. Raises OutputError."""
+        with blaming(self.target.name):
+            self.target.stream.write(content)
+            self.target.stream.flush()
+
+    def commit(self) -> None:
+        """Put it in place. Raises OutputError."""
+        with blaming(self.target.name):
+            self.target.commit()
+
+
 class Writer(Transaction, ABC):
     """An open result of one format, fed by one thread.
 
