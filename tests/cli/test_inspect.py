@@ -113,8 +113,6 @@ TABLES = [
     (TUTORIAL_CSV, ",", None, None, ""),
     ("a;b\n1;2\n3;\n", ";", ["a", "b"], None, " --nan omit"),
     ("image\tcat\tdog\nx\t1\t2\ny\t3\t4\n", "\t", ["image", "cat", "dog"], "image", " --id-column image"),
-    ("x,1,2.5\ny,3,4\n", ",", None, 1, " --id-column 1"),
-    ("who,p,q\nx,1,2\nNA,3,4\n", ",", ["who", "p", "q"], "who", " --id-column who"),
     ("a name,p,q\nx,0.25,0.75\ny,0.5,0.5\n", ",", ["a name", "p", "q"], 1, " --id-column 1 --kind probs"),
     ("p,q,who\n1,2,x\n3,4,y\n", ",", ["p", "q", "who"], "who", " --id-column who"),
 ]

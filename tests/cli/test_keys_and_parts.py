@@ -35,6 +35,7 @@ def refused(done: Done) -> str:
     return done.err.removeprefix("softargmax: error: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [*ANY_SHAPE, *TABLES])
 def test_the_same_answers_from_every_format(inside: Inside, form: str) -> None:
     name = inside.write("data.bin", {**ANY_SHAPE, **TABLES}[form](VALUES))
@@ -58,7 +59,7 @@ def test_a_window_over_a_split_axis(inside: Inside, form: str, monkeypatch: pyte
     assert_answered(done, "npz", answer(VALUES, 0, 3.0, window=1), single=not form.startswith("csv"))
 
 
-@pytest.mark.parametrize("form", ["npz, packed", "safetensors", "hdf5", "parquet"])
+@pytest.mark.parametrize("form", ["npz, packed", "parquet"])
 def test_pipes(inside: Inside, form: str) -> None:
     content = {**ANY_SHAPE, **TABLES}[form](VALUES)
     done = inside("run", "-", "--beta", "3", "--format", "npz", stdin=content)

@@ -78,7 +78,8 @@ def test_files_of_every_order(inside: Inside, order: Any, shape: Any, axis: str,
     assert np.isfortran(got) == (order == "F" and x.ndim > 1)
 
 
-@pytest.mark.parametrize("window", [pytest.param(None, marks=pytest.mark.slow), 3000])
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [None, 3000])
 def test_slices_that_are_longer_than_a_block(inside: Inside, window: int | None) -> None:
     x = np.random.default_rng(2).normal(size=(300_000, 3)).astype("f4")
     np.save(inside.folder / "c.npy", x)
