@@ -151,3 +151,8 @@ def naming(name: str) -> Iterator[None]:
         if error.file is None and not isinstance(error, OutputError | DeviceError):
             error.file = name
         raise
+
+
+def spelled(input: str) -> str:
+    """Spell the name of an input as results do: bytes that are no UTF-8 with backslashes."""
+    return input.encode("utf-8", "backslashreplace").decode()

@@ -50,9 +50,9 @@ class Writers:
             stack.enter_context(writer)
         return writer
 
-    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
-        """End an input, and put its results in place unless other inputs share them."""
-        writer.end(summary, shape)
+    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...], *, chosen: bool = False) -> None:
+        """End an input, and put its results in place unless other inputs share them. chosen: only some slices came."""
+        writer.end(summary, shape, chosen=chosen)
         if writer is not self._shared:
             writer.commit(summary)
 
@@ -126,7 +126,7 @@ class Answer:
                 say_notes(reduction)
             run = reduction.run
             if writer:
-                self._writers.end(writer, summary, run.known_shape)
+                self._writers.end(writer, summary, run.known_shape, chosen=choice is not None)
             if drawing:
                 drawing.commit()
         self._last, self._total = run, self._total or Summary()
@@ -151,7 +151,7 @@ class Answer:
         """Sum up all inputs. complete: whether all could be used; else a file that they share is left as it was."""
         if self._total is None or self._last is None or not self._several:
             return
-        whole = replace(self._last, input="all inputs")
+        whole = replace(self._last, input="all inputs" if complete else "all other inputs")
         if self._tables:
             print()
             say_summary(self._total, whole, sys.stdout, named=True)

@@ -39,7 +39,7 @@ Tolerance = Annotated[
 ]
 Allow = Annotated[str, options.option(CHECK, "Allows N failed slices, or P percent. Default: 0.", metavar="N|P%")]
 Expect = Annotated[
-    str | None, options.option(CHECK, "Compares soft with this result of run, in place of hard.", metavar="FILE")
+    str | None, options.option(CHECK, "Compares soft with this result of run, in place of hard.", metavar="FILE|DIR/")
 ]
 Atol = Annotated[
     float | None,
@@ -169,7 +169,7 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: 
     with ExitStack() as stack:
         stored = None
         if criterion.expect is not None:
-            stored = stack.enter_context(References("expect", criterion.expect, several=several))
+            stored = References("expect", criterion.expect, several=several)
         spare_inputs([shown.output], names, *(stored.files if stored else ()), *asked.files)
         document = None
         if report.out is not sys.stdout:
@@ -215,7 +215,7 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, re
         else:
             from softargmax_cli.files.expected import expected
 
-            stored = stack.enter_context(references.opened(name, run.input, expected, run.kept, len(run.axes)))
+            stored = stack.enter_context(references.opened(name, run, expected, run.kept, len(run.axes)))
             distance = close_to(*criterion.closeness)
         check = Check(distance, Allowance(*criterion.allowed), rows)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)

@@ -27,7 +27,7 @@ Truth = Annotated[
     options.option(
         options.TRUTH,
         "Gives the true positions: an array shaped like the results, or a table with a column for each axis.",
-        metavar="FILE",
+        metavar="FILE|DIR/",
     ),
 ]
 Within = Annotated[
@@ -41,7 +41,7 @@ Output = Annotated[
         "Writes the errors of each slice: .npy (of soft alone), .npz, .csv, .tsv, .json, .jsonl or .parquet.",
         "--output",
         "-o",
-        metavar="FILE",
+        metavar="FILE|DIR/",
     ),
 ]
 Format = Annotated[
@@ -105,7 +105,7 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
     found.begin(results, shown.output, *truths.files, *asked.files, quiet=asked.quiet)
     report = EvaluationReport(shown.format, several=found.several, listed=shown.worst is not None)
     next_place = iter(places)
-    with truths, ExitStack() as stack:
+    with ExitStack() as stack:
         total = _evaluator(within, stack) if found.several else None
         writers = stack.enter_context(Writers(force=shown.force))
 
@@ -160,7 +160,7 @@ def _evaluated(
     from softargmax_cli.reduction.truth import compared_with_truth
 
     run, source, problem = reduction.run, reduction.source, reduction.problem
-    stored = files.enter_context(truths.opened(name, run.input, truth, run.kept, run.axes, source.facts.id_column))
+    stored = files.enter_context(truths.opened(name, run, truth, run.kept, run.axes, source.facts.id_column))
     if stored.note:
         reduction.notes.append(f"{parameter('truth')}: {stored.note}")
     writer = None

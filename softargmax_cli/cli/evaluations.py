@@ -49,6 +49,9 @@ class EvaluationReport:
             sys.stdout.write('{"inputs": [\n' + ",\n".join(self._objects) + f"],\n {summary}}}\n")
         elif self._objects:
             sys.stdout.write(f"{self._objects[0]}\n")
+        elif total is not None and self._tables:
+            delimiter = DELIMITERS[self._format]
+            sys.stdout.writelines(delimiter.join(["all inputs", *row]) + "\n" for row in _rows(total)[1:])
         sys.stdout.flush()
 
     def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> str:

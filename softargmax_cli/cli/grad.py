@@ -225,4 +225,4 @@ def _show(
             print()
         table.render(reduction.run, known, summary, sys.stdout)
     elif "-" not in (file.path, said.path) and not asked.quiet:
-        print(slope_line(summary, reduction.run, signs=signs_of(sys.stderr)), file=sys.stderr)
+        print(slope_line(summary, reduction.run, named=said.shared, signs=signs_of(sys.stderr)), file=sys.stderr)

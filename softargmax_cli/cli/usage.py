@@ -102,8 +102,13 @@ def explained(error: typer.TyperException) -> OptionError:
     if getattr(error, "param_type", None) == "argument" or str(error).startswith("Missing parameter: input"):
         return OptionError(f"{command}: no input is named", f"name a file, or read standard input with -: {command} -")
     option = getattr(error, "option_name", None)
+    said = error.format_message().replace("Value error, ", "")  # Pydantic's word before one of ours
+    if said.startswith("Got unexpected extra argument"):
+        return OptionError(f"{command} takes one input", help)
     if option is None or not hasattr(error, "possibilities"):
-        return OptionError(error.format_message(), help)
+        return OptionError(said, help)
+    if files := [word for word in sys.argv[1:] if word.startswith("-") and word != "-" and os.path.exists(word)]:
+        return OptionError(f"No such option: {option}", f"for the file, write ./{files[0]}")
     if option == "--input":  # which reads as a file, beside --output
         return OptionError(
             "No such option: --input. Name files without an option; say what their numbers are with --kind.", help

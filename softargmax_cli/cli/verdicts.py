@@ -33,7 +33,7 @@ class VerdictReport:
         if self.format != "table" or shown.output is not None:  # data are UTF-8 wherever they go, as those of `run` are
             self.out = io.TextIOWrapper(self._bytes, "utf-8", "backslashreplace", newline="\n")
         self._objects: list[str] = []
-        self._slices = self._failed = 0
+        self._slices = self._failed = self._refused = 0
         self._furthest = math.nan
 
     def add(self, run: Run, verdict: Verdict, criterion: Criterion, seconds: float) -> None:
@@ -65,6 +65,7 @@ class VerdictReport:
 
     def refuse(self, name: str, error: SoftArgmaxError) -> None:
         """Report an input that cannot be used, where a report is all that is read."""
+        self._refused += 1
         if self.format == "table":
             return
         name = "<stdin>" if name == "-" else name
@@ -83,7 +84,9 @@ class VerdictReport:
 
         allowed = Allowance(*criterion.allowed).of(self._slices)
         sentence = sentence_of(self._slices, self._failed, allowed, self._furthest, str(criterion), stopped=False)
-        return Checked("all inputs", self._failed <= allowed, sentence, ())
+        if self._refused:
+            sentence += f"; {self._refused} input{'' if self._refused == 1 else 's'} could not be used"
+        return Checked("all inputs", self._failed <= allowed and not self._refused, sentence, ())
 
     def end(self, together: Checked | None) -> None:
         """Write what can be written only when all is known. together: the verdict on all of several inputs."""
@@ -104,6 +107,7 @@ class VerdictReport:
             self.out.write('{"inputs": [\n' + ",\n".join(self._objects) + f'],\n "summary": {summary}}}\n')
         elif self.format == "json":
             self.out.write(f"{self._objects[0]}\n")
+        self.out.flush()
 
     def written(self) -> bytes:
         """The report as bytes, where it does not go to standard output at once."""

@@ -21,6 +21,8 @@ from softargmax_cli.reduction.readable import Buffer
 
 Float = npt.NDArray[np.float64]
 Ids = Sequence[str] | None
+Rows = tuple[Float, Ids]
+"""Numbers of some slices, (slices, axes), and what names these."""
 
 BATCH = 1 << 16
 """Numbers read at a time."""
@@ -28,7 +30,7 @@ MEMORY = 16 << 20
 """Bytes that copying may take, where the file has another order than the slices."""
 AGAIN = "make it with: softargmax run INPUT -o FILE"
 AXIS = f"is {parameter('axis')} the same as then?"
-TRUE = "give a number for each slice and axis: an .npy file, or a CSV with a column for each axis"
+TRUE = "give a number for each slice and axis, such as an index from 0: an .npy, or a CSV with a column for each axis"
 ONE = "is of one input, and there are several"
 SEVERAL = "name a folder with a file for each, named like it, or a table with a column input"
 LETTERS = "zyx"
@@ -38,20 +40,25 @@ LETTERS = "zyx"
 class Expected:
     """A stored result, read in the order of the slices, a few at a time. Raises InputError where it does not fit."""
 
-    def __init__(self, name: str, axes: int, rows: Iterator[tuple[Float, Ids]], note: str = "") -> None:
-        self._name, self._rows, self.note = name, rows, note
+    def __init__(self, name: str, axes: int, rows: Iterator[Rows], note: str = "", input: str | None = None) -> None:
+        """input: that whose rows are wanted, of a table that names its inputs."""
+        self._name, self._rows, self.note, self._input = name, rows, note, input
         self._rest: Float = np.zeros((0, axes))
         self._ids: list[str] = []
         self._count = 0
+        self.inputs: set[str] = set()
+        """The inputs that the table has named so far."""
 
     def __call__(self, slices: int, ids: Ids = None) -> Float:
         """Read what is expected of the next slices, (axes, slices), whose ids must be those of the result, if any."""
         parts = [self._rest]
         while sum(map(len, parts)) < slices:
-            part = next(self._rows, None)
+            part = self._next()
             if part is None:
                 held = self._count + sum(map(len, parts))
-                raise InputError(f"holds {held:,} slices, the input has more", file=self._name)
+                of = "" if self._input is None else f" of {self._input}"
+                what = f"holds {held:,} slice{'' if held == 1 else 's'}{of}, the input has more"
+                raise InputError(what, "compare with a result of the same input", self._name)
             parts.append(part[0])
             self._ids += part[1] or ()
         rows: Float = np.concatenate(parts)
@@ -66,15 +73,30 @@ class Expected:
 
     def end(self) -> None:
         """Make sure that nothing is left."""
-        if len(self._rest) or any(len(part) for part, _ in self._rows):
-            raise InputError(f"holds more slices than the input, which has {self._count:,}", file=self._name)
+        left = len(self._rest) > 0
+        while (part := self._next()) is not None:
+            left = left or len(part[0]) > 0
+        if left:
+            what = f"holds more slices than the input, which has {self._count:,}"
+            raise InputError(what, "compare with a result of the same input", self._name)
+
+    def _next(self) -> Rows | None:
+        """Read some rows more, of the input that is wanted."""
+        part = next(self._rows, None)
+        if part is None or self._input is None:
+            return part
+        names = part[1] or ()
+        self.inputs.update(names)
+        return part[0][[name == self._input for name in names]], None
 
 
 @contextmanager
-def expected(path: str, kept: tuple[int | None, ...], axes: int, *, by_input: bool = False) -> Iterator[Expected]:
+def expected(
+    path: str, kept: tuple[int | None, ...], axes: int, input: str | None = None, *, by_input: bool = False
+) -> Iterator[Expected]:
     """Open a stored result of slices shaped `kept`, with a number for each of so many axes.
 
-    by_input: it is a table of several inputs, whose column `input` says which each row is of; see `Expected`.
+    input: the input whose rows are wanted, where a column `input` says which each is of; by_input: there must be one.
 
     An array, or `soft` of several, has shape `kept`, with one more last dimension where axes are several. A table, or
     JSON, has `soft` (`soft_0`, `soft_1`, … where axes are several) as `softargmax run -o` writes it; text may also
@@ -82,15 +104,16 @@ def expected(path: str, kept: tuple[int | None, ...], axes: int, *, by_input: bo
     """
     with ExitStack() as files:
         if _is_json(path):
-            yield Expected(path, axes, _json_rows(path, axes, by_input=by_input))
+            yield _expected_json(path, axes, input, by_input=by_input)
             return
         replay = files.enter_context(Replay(path, Reading(judged=False)))
         source = files.enter_context(closing(_opened(replay, path, axes, AGAIN)))
-        if by_input:
-            source = files.enter_context(closing(_named_by_input(replay, source, path)))
+        if named := _names_inputs(source, path, input, by_input=by_input):
+            source.close()
+            source = files.enter_context(closing(replay.open(Reading(id_column="input", judged=False))))
         with naming(source.name):
             columns = _result_columns(source, axes) if _is_table(source) else _shaped(source, kept, axes, AXIS)
-        yield _expected(files, source, columns, axes)
+        yield _expected(files, source, columns, axes, input=input if named else None)
 
 
 @contextmanager
@@ -99,6 +122,7 @@ def truth(
     kept: tuple[int | None, ...],
     axes: Sequence[int],
     id_column: str | int | None = None,
+    input: str | None = None,
     *,
     by_input: bool = False,
 ) -> Iterator[Expected]:
@@ -106,44 +130,44 @@ def truth(
 
     It may be all that `expected` reads, and a table with a column of numbers for each of `axes`, in their order, or
     titled y and x (z, y and x) in any. Its rows are named by a column titled `id`, or `id_column` as in the input.
-    by_input: as there.
+    input, by_input: as there.
     """
     with ExitStack() as files:
         if _is_json(path):
-            yield Expected(path, len(axes), _json_rows(path, len(axes), by_input=by_input))
+            yield _expected_json(path, len(axes), input, by_input=by_input)
             return
         replay = files.enter_context(Replay(path, Reading(judged=False)))
         source = files.enter_context(closing(_opened(replay, path, len(axes), TRUE)))
-        named = [title for title in (id_column, "id") if title in (source.facts.header or ())]
-        if by_input:
-            source = files.enter_context(closing(_named_by_input(replay, source, path)))
-        elif named and not source.has_ids:
+        by = _names_inputs(source, path, input, by_input=by_input)
+        titles = ["input"] if by else [title for title in (id_column, "id") if title in (source.facts.header or ())]
+        if titles and (by or not source.has_ids):
             source.close()
-            source = files.enter_context(closing(replay.open(Reading(id_column=str(named[0]), judged=False))))
+            source = files.enter_context(closing(replay.open(Reading(id_column=str(titles[0]), judged=False))))
         note = ""
         with naming(source.name):
             if _is_table(source):
                 columns, note = _true_columns(source, axes)
             else:
                 columns = _shaped(source, kept, len(axes), TRUE)
-        yield _expected(files, source, columns, len(axes), note)
+        yield _expected(files, source, columns, len(axes), note, input if by else None)
 
 
-def _expected(files: ExitStack, source: Source, columns: Sequence[int], axes: int, note: str = "") -> Expected:
+def _expected(
+    files: ExitStack, source: Source, columns: Sequence[int], axes: int, note: str = "", input: str | None = None
+) -> Expected:
     """Read a source from its beginning; `files` closes it."""
     with naming(source.name):
         if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
             source = files.enter_context(closing(copied(source, MEMORY)))
-    return Expected(source.name, axes, _rows(source, columns, axes), note)
+    return Expected(source.name, axes, _rows(source, columns, axes), note, input)
 
 
-def _named_by_input(replay: Replay, source: Source, path: str) -> Source:
-    """Open a table again, whose rows are named by the column `input`."""
-    header = source.facts.header or ()
-    source.close()
-    if "input" not in header:
+def _names_inputs(source: Source, path: str, input: str | None, *, by_input: bool) -> bool:
+    """Tell whether a table says which input each row is of. Raises InputError where it must and does not."""
+    named = input is not None and "input" in (source.facts.header or ())
+    if by_input and not named:
         raise InputError(ONE, SEVERAL, path)
-    return replay.open(Reading(id_column="input", judged=False))
+    return named
 
 
 def _titles(axes: int) -> list[str]:
@@ -206,7 +230,7 @@ def _shaped(source: Source, kept: tuple[int | None, ...], axes: int, remedy: str
     return []
 
 
-def _rows(source: Source, columns: Sequence[int], axes: int) -> Iterator[tuple[Float, Ids]]:
+def _rows(source: Source, columns: Sequence[int], axes: int) -> Iterator[Rows]:
     """Read an array or a table from its beginning, (slices, axes) at a time."""
     buffer = Buffer()
     for block in in_order(source, BATCH, "C"):
@@ -227,7 +251,17 @@ def _is_json(path: str) -> bool:
     return False
 
 
-def _json_rows(path: str, axes: int, *, by_input: bool) -> Iterator[tuple[Float, Ids]]:
+def _expected_json(path: str, axes: int, input: str | None, *, by_input: bool) -> Expected:
+    """Open json or jsonl, whose slices say their input where there are several."""
+    with refusals(path), open(path, encoding="utf-8") as file:
+        first = next(_objects(file), ("{}", None))
+    named = input is not None and (first[1] is not None or '"input": ' in first[0])
+    if by_input and not named:
+        raise InputError(ONE, SEVERAL, path)
+    return Expected(path, axes, _json_rows(path, axes, by_input=named), input=input if named else None)
+
+
+def _json_rows(path: str, axes: int, *, by_input: bool) -> Iterator[Rows]:
     """Read the slices of json or jsonl, each on a line of its own, (slices, axes) at a time, with what names them."""
     with refusals(path), open(path, encoding="utf-8") as file:
         objects = _objects(file)
@@ -235,21 +269,23 @@ def _json_rows(path: str, axes: int, *, by_input: bool) -> Iterator[tuple[Float,
             try:  # null becomes NaN
                 read = [json.loads(text) for text, _ in some]
                 numbers = np.array([each["soft"] for each in read], np.float64).reshape(len(some), axes)
-                inputs = [each.get("input", held) for each, (_, held) in zip(read, some, strict=True)]
-                names = inputs if by_input else [each["id"] for each in read] if "id" in read[0] else None
+                names: list[str] | None = None
+                if by_input:
+                    names = [str(each.get("input", held)) for each, (_, held) in zip(read, some, strict=True)]
+                elif "id" in read[0]:
+                    names = [each["id"] for each in read]
+                yield numbers, names
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise InputError(f"an object without {axes} numbers under soft", AGAIN, path) from None
-            if by_input and None in inputs:
-                raise InputError(ONE, SEVERAL, path)
-            yield numbers, names
 
 
 def _objects(file: Iterable[str]) -> Iterator[tuple[str, str | None]]:
     """Yield the object of each slice, and the input that a document of several has named last."""
-    held = None
+    several, held = False, None
     for line in file:
         text = line.strip(" ,\n")
+        several = several or text.startswith('{"inputs": [')
         if text.startswith("{") and text.endswith("}"):
             yield text, held
-        elif text.startswith('{"input": '):
+        elif several and text.startswith('{"input": '):
             held = json.loads(f"{text}}}")["input"]

@@ -63,6 +63,9 @@ A file that is none of these, nor refused, is text."""
 
 TABLES, PLAIN = (".csv", ".tsv"), (".txt", ".dat")
 """Suffixes of text that holds a table, and of text that may hold one."""
+TAIL = 1 << 16
+"""Bytes at the end of a file in which archives and Parquet say what they hold."""
+_RESULTS = re.compile(rb"(?:input[,\t])?index(?:_0)?[,\t](?:[^\n]*[,\t])?hard(?:_0)?[,\t]")
 _WORDS = re.compile(rb"[^\s,;|]+")
 RAW = "name their type and shape once: numpy.save('x.npy', numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
@@ -161,6 +164,20 @@ def promises_array(path: str) -> bool:
         return isinstance(kind, Format)
     words = _WORDS.findall(_unpacked(first) if packed else first)
     return suffix in PLAIN and 2 * sum(map(_is_number, words)) >= len(words) > 0
+
+
+def holds_results(path: str) -> bool:
+    """Tell whether a file looks like results of this program, which a folder may hold beside its arrays."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(LOOK)
+            stream.seek(max(0, os.path.getsize(path) - TAIL))
+            tail = stream.read()
+    except OSError:
+        return False
+    if head.startswith(b"PAR1"):
+        return b"softargmax" in tail
+    return b"agree.npy" in tail if head.startswith(b"PK") else _RESULTS.match(head) is not None
 
 
 def _is_number(word: bytes) -> bool:

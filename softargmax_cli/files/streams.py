@@ -40,7 +40,7 @@ def opened(path: str) -> tuple[BinaryIO, str, int | None]:
     if is_url(path):
         return opened_url(path)
     if os.path.isdir(path):
-        raise InputError(f"{path}: a directory", "name the files in it: softargmax run DIR/*.npy")
+        raise InputError(f"{path}: a directory", "name a file in it")
     try:
         stream = open(path, "rb")  # noqa: SIM115 - the source closes it
         status = os.fstat(stream.fileno())

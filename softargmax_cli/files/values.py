@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -67,7 +68,7 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
         what = f"{parameter('values', path)}: standard input is for the scores, not for coordinates"
         raise OptionError(what, "name a file")
     with (
-        _naming(),
+        _naming(path),
         closing(open_source(path, Reading(judged=False))) as opened,
         closing(copied(opened, MEMORY)) as source,
     ):
@@ -88,7 +89,7 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
 
 
 @contextmanager
-def _naming() -> Iterator[None]:
+def _naming(path: str) -> Iterator[None]:
     """Put the option before errors, and replace advice that is meant for the file that is reduced."""
     try:
         yield
@@ -97,4 +98,6 @@ def _naming() -> Iterator[None]:
         remedy = as_typed(error.remedy)
         if "--" in remedy or "NaN" in remedy or "softargmax" in remedy:
             error.remedy = REMEDY
+        if not os.path.exists(path) and (":" in path or not path):
+            error.remedy = REMEDY_RANGE
         raise

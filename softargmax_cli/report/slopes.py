@@ -11,7 +11,7 @@ import numpy as np
 from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.reduction.slopes import SlopeSummary
 from softargmax_cli.report.table import Column, Table, numbers_of, places_of, put_columns, soft_of
-from softargmax_cli.report.text import FULL, Signs, brief, signs_of
+from softargmax_cli.report.text import FULL, Signs, brief, printable, signs_of
 
 
 def put_slopes(slices: Slices, run: Run, file: TextIO, *, best: None = None) -> None:
@@ -19,8 +19,11 @@ def put_slopes(slices: Slices, run: Run, file: TextIO, *, best: None = None) -> 
     put_columns(_columns(slices, run, file), _styles(slices), file)
 
 
-def slope_line(summary: Summary, run: Run, *, signs: Signs = FULL) -> str:
-    """Say how many slices there are, how large their gradients are, how many of these have vanished."""
+def slope_line(summary: Summary, run: Run, *, named: bool = False, signs: Signs = FULL) -> str:
+    """Say how many slices there are, how large their gradients are, how many of these have vanished.
+
+    named: after the input's name.
+    """
     assert isinstance(summary, SlopeSummary)
     parts = [f"{summary.slices:,} slice{'' if summary.slices == 1 else 's'}"]
     if not math.isnan(summary.max_norm):
@@ -28,7 +31,8 @@ def slope_line(summary: Summary, run: Run, *, signs: Signs = FULL) -> str:
     parts.append(f"{summary.vanished:,} vanished (norm below {run.vanished:g})")
     if summary.undefined:
         parts.append(f"{summary.undefined:,} undefined")
-    return signs.dot.join(parts)
+    line = signs.dot.join(parts)
+    return f"{printable(run.input)}: {line}" if named else line
 
 
 class SlopeTable(Table):

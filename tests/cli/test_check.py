@@ -480,7 +480,7 @@ def test_an_error_of_one_input_leaves_the_others_their_report(files: Inside, for
     assert "softargmax: error: none.npy: " in done.err
     if format == "table":
         lines = [line.split(": ")[:2] for line in done.lines if ": " in line]
-        assert lines == [["FAILED", "halves.npy"], ["passed", "sharp.npy"]]
+        assert lines == [["FAILED", "halves.npy"], ["passed", "sharp.npy"], ["FAILED", "all inputs"]]
     elif format == "json":
         found = verdict(done)
         assert list(found) == ["inputs", "summary"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet
@@ -40,7 +41,7 @@ def test_a_folder_is_its_arrays_by_name(folder: Inside) -> None:
     assert done.code == 0
     rows = list(csv.DictReader(done.lines))
     assert [{"input": r["input"], "index": int(r["index"]), "hard": int(r["hard"])} for r in rows] == expected()
-    assert done.err == "softargmax: note: d: left out readme.txt, which holds no array\n"
+    assert done.err == "softargmax: note: d: left out readme.txt: no array of scores\n"
 
 
 @pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "json", "parquet"])
@@ -102,7 +103,7 @@ def test_other_columns_cannot_share_a_table(folder: Inside) -> None:
     np.save(folder.folder / "d" / "z.npy", np.zeros((2, 2, 3)))
     done = folder("run", "d", "-o", "all.parquet")
     assert done.code == 2
-    assert "error: d/z.npy: its results have the columns input, index_0, index_1, hard" in done.err
+    assert "d/z.npy: its slices have other columns (index_0, index_1) than those of d/c.csv (index)" in done.err
     assert "note: all.parquet is not written, since an input could not be used" in done.err
     assert not (folder.folder / "all.parquet").exists()
     assert folder("run", "d", "--format", "jsonl", "--quiet").code == 0
@@ -169,7 +170,16 @@ def test_slices_in_a_state(states: Inside) -> None:
 
 def test_no_slice_in_a_state(inside: Inside) -> None:
     inside.save("x.npy", [[1.0, 0.0]])
+    inside.save("y.npy", [[1.0, 1.0]])
     assert inside("run", "x.npy", "--only", "tied").lines[2] == "no slice to show"
+    for format, found in (("csv", 1), ("jsonl", 0)):
+        done = inside("run", "x.npy", "--only", "tied", "--format", format)
+        assert (done.code, len(done.lines)) == (0, found), done.err
+    assert json.loads(inside("run", "x.npy", "--only", "tied", "--worst", "3", "--format", "json").raw)["slices"] == []
+    done = inside("run", "x.npy", "y.npy", "--only", "tied", "--format", "jsonl")
+    assert [json.loads(line)["input"] for line in done.lines] == ["y.npy"]
+    assert inside("run", "x.npy", "--only", "tied", "-o", "none.parquet").code == 0
+    assert pyarrow.parquet.read_table(inside.folder / "none.parquet").num_rows == 0
 
 
 def test_the_worst_slices(states: Inside) -> None:
@@ -222,9 +232,18 @@ def test_check_reads_what_run_wrote_of_several_inputs(folder: Inside, format: st
     assert [line.split(":")[0] for line in done.lines if line.startswith(("passed", "FAILED"))] == [
         *("passed", "FAILED", "passed", "FAILED")
     ]
+    np.save(folder.folder / "d" / "b.npy", ROWS["b"])
+    assert folder("check", "d/c.csv", "d/b.npy", "d/a.npz", "--expect", f"all.{format}", "--quiet").code == 0
+    assert folder("check", "d/b.npy", "--expect", f"all.{format}", "--quiet").code == 0  # its rows alone
     done = folder("check", "d/b.npy", "d/a.npz", "--expect", f"all.{format}")
+    assert (done.code, done.err.count("\n")) == (2, 2)
+    assert f"all.{format}: holds slices of d/c.csv, which is not compared" in done.err
+    np.save(folder.folder / "d" / "new.npy", ROWS["b"])
+    done = folder("check", "d", "--expect", f"all.{format}", "--quiet")
     assert done.code == 2
-    assert f"all.{format}: slice 0 is 'd/a.npz[scores]' there and 'd/b.npy' in the input" in done.err
+    assert f"all.{format}: holds 0 slices of d/new.npy, the input has more" in done.err
+    assert done.lines[-1].startswith("FAILED: all inputs: ")
+    assert done.lines[-1].endswith("1 input could not be used")
 
 
 def test_a_folder_of_results_is_matched_by_name(folder: Inside) -> None:
@@ -247,3 +266,33 @@ def test_a_truth_of_several_inputs_is_a_table_with_their_names(folder: Inside) -
     folder.write("truth.csv", "\n".join(["x", *(row.split(",")[1] for row in rows)]))
     done = folder("evaluate", "d", "--truth", "truth.csv", "--quiet")
     assert (done.code, "truth.csv: is of one input, and there are several" in done.err) == (2, True), done.err
+
+
+def test_one_name_in_two_folders_is_compared_once(folder: Inside) -> None:
+    folder.write("soft.csv", "soft\n2\n")
+    (folder.folder / "e").mkdir()
+    (folder.folder / "soft").mkdir()
+    np.save(folder.folder / "e" / "b.npy", ROWS["b"])
+    np.save(folder.folder / "soft" / "b.npy", [2.0])
+    done = folder("check", "d/b.npy", "e/b.npy", "--expect", "soft", "--quiet")
+    assert done.code == 2
+    assert "error: e/b.npy: --expect soft/b.npy was compared with d/b.npy" in done.err
+    assert folder("check", "d/b.npy", "--expect", "soft", "--quiet").code == 0
+
+
+def test_results_beside_their_inputs_are_no_inputs(folder: Inside) -> None:
+    (folder.folder / "d" / "c.csv").rename(folder.folder / "d" / "c.txt")
+    for format in ("csv", "tsv", "jsonl", "parquet"):
+        for _ in range(2):
+            done = folder("run", "d", "-o", "d/", "--format", format, "--force")
+            assert done.code == 0, done.err
+    assert folder("run", "d/c.txt", "-o", "d/r.npz", "--quiet").code == 0
+    assert len(folder("run", "d", "--format", "jsonl", "--quiet").lines) == 5
+
+
+def test_an_odd_name_comes_back(folder: Inside) -> None:
+    os.rename(folder.folder / "d" / "b.npy", os.fsencode(folder.folder) + b"/d/n\xff.npy")
+    for format in ("csv", "parquet", "jsonl"):
+        assert folder("run", "d", "-o", f"all.{format}", "--quiet").code == 0
+        done = folder("check", "d", "--expect", f"all.{format}", "--quiet")
+        assert done.code == 0, done.err

@@ -219,8 +219,6 @@ class Writer(Transaction, ABC):
         """The run whose slices come."""
         self.count = 0
         """How many slices of it came."""
-        self._chosen = False
-        """True where only some slices of each input come."""
 
     def start(self, run: Run) -> None:
         """Take the slices of an input from now on; of more than one only where there are several."""
@@ -230,18 +228,17 @@ class Writer(Transaction, ABC):
 
     def write(self, slices: Slices) -> None:
         """Take the next slices: in row-major order without gaps, or a choice, which has numbers."""
-        self._chosen = slices.numbers is not None
-        if slices.start != self.count and not self._chosen:
+        if slices.start != self.count and slices.numbers is None:
             raise RuntimeError(f"slice {slices.start} came where slice {self.count} was due")
         with blaming(self.target.name):
             self.put(slices)
             self.target.flush()
         self.count += len(slices)
 
-    def end(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        """End an input; `shape` is its shape, of which every length is now known."""
+    def end(self, summary: Summary, shape: tuple[int, ...], *, chosen: bool = False) -> None:
+        """End an input; `shape` is its shape, of which every length is now known. chosen: only some slices came."""
         due = math.prod(n for k, n in enumerate(shape) if k not in self.run.axes)
-        if due != self.count and not self._chosen:
+        if due != self.count and not chosen:
             raise RuntimeError(f"{self.count} slices came where {due} were due")
         with blaming(self.target.name):
             self.finish(summary, shape)

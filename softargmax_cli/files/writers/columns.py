@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.errors import InputError, spelled
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices
 
@@ -57,15 +57,16 @@ class Columns:
     def refuse_unlike(self, before: Columns) -> None:
         """Raise InputError where an input has other columns than those before it."""
         if self.names != before.names:
-            what = f"its results have the columns {', '.join(self.names)}; those of {before._run.input} have others"
-            remedy = f"write a file for each input, -o DIR/, or {parameter('format', 'jsonl')}"
-            raise InputError(f"{self._run.input}: {what}: {', '.join(before.names)}", remedy)
+            mine = ", ".join(name for name in self.names if name not in before.names) or "none more"
+            others = ", ".join(name for name in before.names if name not in self.names) or "none more"
+            what = f"its slices have other columns ({mine}) than those of {before._run.input} ({others})"
+            raise InputError(what, "write a file for each input: -o DIR/", self._run.input)
 
     def of(self, slices: Slices) -> list[Column]:
         """Return the values of each column: an array, or a list of texts, in which None stands for no label."""
         run, columns = self._run, list[Column]()
         if self._name_input:
-            columns.append([run.input] * len(slices))
+            columns.append([spelled(run.input)] * len(slices))
         columns += slices.positions(run.kept)
         if run.has_ids:
             if slices.ids is None:

@@ -26,17 +26,20 @@ class ParquetWriter(Writer):
     _columns: Columns | None = None
 
     def begin(self) -> None:
-        before, self._columns = self._columns, Columns(self.run, self.fields, name_input=self.several)
+        columns, before = Columns(self.run, self.fields, name_input=self.several), self._columns
         if before is not None:
-            self._columns.refuse_unlike(before)
+            columns.refuse_unlike(before)
+        self._columns = columns
+        if before is not None:
             return
-        types = [_type(name) for name, width in self._columns.widths.items() for _ in range(width)]
+        types = [_type(name) for name, width in columns.widths.items() for _ in range(width)]
         run = self.run
         asked: dict[str, Any] = {"version": version("softargmax"), "axis": run.axes, "beta": run.beta, "kind": run.kind}
         asked |= {"coords": run.coords, "window": run.window, "dtype": run.dtype, "device": run.device}
         asked |= {"period": run.periods} if run.periods else {}
-        columns = zip(self._columns.names, types, strict=True)
-        self._schema = pyarrow.schema(columns, metadata={"softargmax": json_object(asked)})
+        self._schema = pyarrow.schema(
+            zip(columns.names, types, strict=True), metadata={"softargmax": json_object(asked)}
+        )
         self._waiting: list[Any] = []
         sink = _Sink(self.target.stream)
         self._table = pyarrow.parquet.ParquetWriter(sink, self._schema)

@@ -25,9 +25,11 @@ class CsvWriter(Writer):
     _columns: Columns | None = None
 
     def begin(self) -> None:
-        before, self._columns = self._columns, Columns(self.run, self.fields, name_input=self.several)
+        columns, before = Columns(self.run, self.fields, name_input=self.several), self._columns
         if before is not None:
-            self._columns.refuse_unlike(before)
+            columns.refuse_unlike(before)
+        self._columns = columns
+        if before is not None:
             return
         self._lines = _Lines()
         # csv.writer quotes a lone \r only where the line end holds one (until Python 3.13), so it gets \r\n.
