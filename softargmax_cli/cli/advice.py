@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.cli.groups import ReductionOptions
+from softargmax_cli.cli.options import ReductionOptions
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Asked

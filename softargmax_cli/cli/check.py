@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import allowance, inverse_temperature, tolerance
-from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.cli.messages import FAILED
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import distances, inverse_temperature
-from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import FORMATS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,9 @@ class EvaluationReport:
         else:
             rows = _rows(evaluation)
             if self._several:
-                rows = [["input", *rows[0]], *([_quoted(run.input), *row] for row in rows[1:])]
-            delimiter = DELIMITERS[self._format]
-            sys.stdout.writelines(delimiter.join(row) + "\n" for row in rows[self._tables > 0 :])
+                rows = [["input", *rows[0]], *([run.input, *row] for row in rows[1:])]
+            table = csv.writer(sys.stdout, delimiter=DELIMITERS[self._format], lineterminator="\n")
+            table.writerows(rows[self._tables > 0 :])
         self._tables += 1
         sys.stdout.flush()
 
@@ -87,8 +88,3 @@ def _rows(evaluation: Evaluation) -> list[list[str]]:
         numbers = [*(getattr(errors, name) for name in NUMBERS), *errors.within.values()]
         rows.append([errors.name, *map(str, numbers)])
     return rows
-
-
-def _quoted(name: str) -> str:
-    """Write a name as a cell of delimited text."""
-    return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\t\r\n') else name

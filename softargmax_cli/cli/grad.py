@@ -14,7 +14,7 @@ import typer
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import inverse_temperature
-from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:

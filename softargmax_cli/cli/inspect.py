@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from softargmax_cli.cli import options
 from softargmax_cli.cli.advice import run_command
 from softargmax_cli.cli.arguments import axes
-from softargmax_cli.cli.groups import ReadingOptions, grouped
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
+from softargmax_cli.cli.options import ReadingOptions, grouped
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.report.inspection import Inspection, arrays_of

@@ -1,11 +1,14 @@
-"""Every option that commands share, declared once; `groups` says which commands take together.
+"""Every option that commands share, declared once, and the groups of options that they take together.
 
 The text of an option is a sentence of which the option is the subject: "--window leaves out weights ...".
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -244,3 +247,72 @@ Quiet = Annotated[bool, option(RUNNING, "Prints only errors on standard error.",
 Verbose = Annotated[
     bool, option(RUNNING, "Shows TensorFlow's messages and the traceback of an error.", "--verbose", "-v")
 ]
+
+
+@dataclass(frozen=True)
+class ReductionOptions:
+    """Options that say what is computed."""
+
+    axis: Axis = "-1"
+    kind: Kind = "scores"
+    coords: Coords = "index"
+    values: Values = None
+    period: Period = None
+    window: Window = None
+    nan: Nan = "error"
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """Options that say how an input is read, under the names of `files.reading.Reading`."""
+
+    key: Key = None
+    select: Select = None
+    delimiter: Delimiter = None
+    header: HasHeader = None
+    id_column: IdColumn = None
+    columns: Columns = None
+    skip: Skip = None
+    comment: Comment = None
+    decimal: Decimal = None
+
+
+@dataclass(frozen=True)
+class RunningOptions:
+    """Options that say where and how a command runs."""
+
+    device: Device = "cpu"
+    memory: Memory = "256MiB"
+    quiet: Quiet = False
+    verbose: Verbose = False
+
+
+def grouped(command: Callable[..., int]) -> Callable[..., int]:
+    """Let a command take groups: a parameter whose type is a dataclass stands for an option for each of its fields."""
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        group = hints[name]
+        if not is_dataclass(group):
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=group))
+            continue
+        groups[name] = group
+        types = get_type_hints(group, include_extras=True)
+        for field in fields(group):
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(field.name, kind, default=field.default, annotation=types[field.name]))
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters.append(inspect.Parameter("help_all", kind, default=False, annotation=HelpAll))
+
+    def called(*, help_all: bool, **given: Any) -> int:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        return command(**given)
+
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return called

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions
+    from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions
     from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.budget import Needs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import searched
-from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
@@ -114,12 +114,11 @@ def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Sh
 
     within: how close soft must come to hard, where β is to be found for that.
     """
-    from softargmax_cli.cli.answer import Answer
+    from softargmax_cli.cli.answer import Answer, keep
     from softargmax_cli.cli.destinations import choose_destinations, choose_pictures, make_directory
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.messages import say_note
     from softargmax_cli.cli.pipeline import excerpt_of, for_each
-    from softargmax_cli.cli.store import keep
 
     found = find_inputs(given, shown.output, shown.plot, *asked.files)
     names = found.names
@@ -153,8 +152,8 @@ def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Sh
             reduction = stack.enter_context(opened)
             if why:
                 reduction.notes.append(f"--beta auto: {why}")
-            if destination.path and to_store:
-                keep(reduction, destination.path, asked, force=shown.force, several=found.several)
+            if to_store:
+                keep(reduction, destination.path or "", asked, force=shown.force, several=found.several)
                 return 0
             excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
             answer.put(reduction, excerpt, destination, picture)

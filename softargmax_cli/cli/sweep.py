@@ -15,7 +15,7 @@ import typer
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import allowance, tolerance
 from softargmax_cli.cli.arguments import windows as window_radii
-from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import format_of
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.arguments import inverse_temperature
-from softargmax_cli.cli.groups import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
