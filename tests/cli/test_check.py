@@ -508,15 +508,6 @@ def test_an_error_of_one_input_leaves_the_others_their_report(files: Inside, for
 # The process
 
 
-def test_a_stream_that_knows_ascii_only(inside: Inside) -> None:
-    inside.write("x.csv", "name,é,b\n日,5,5\nx,nan,1\n")
-    done = inside("check", "x.csv", *ID, "--nan", "propagate", PYTHONIOENCODING="ascii")
-    assert (done.code, done.err) == (1, "")
-    text = done.raw.decode("ascii")
-    assert "? undefined" in text
-    assert text.splitlines()[-1].split()[1:4] == ["\\u65e5", "0", "\\xe9"]
-
-
 def test_quiet_keeps_the_verdict(files: Inside) -> None:
     loud, quiet = files("check", "halves.npy"), files("check", "halves.npy", "--quiet")
     assert (quiet.code, quiet.raw, quiet.err) == (1, loud.raw, "")

@@ -312,20 +312,6 @@ def test_any_axis_of_an_array(inside: Inside) -> None:
         assert [int(row["hard"]) for row in found] == x.argmax(axis).ravel().tolist()
 
 
-def test_several_kept_axes_in_other_formats(inside: Inside) -> None:
-    x = np.random.default_rng(8).normal(size=(2, 3, 4))
-    np.save(inside.folder / "x.npy", np.asfortranarray(x))
-    first = json.loads(inside("run", "x.npy", "--beta", "3", "--format", "jsonl").lines[-1])
-    assert first["index"] == [1, 2]
-    arrays = read_arrays(inside("run", "x.npy", "--beta", "3", "--format", "npz").raw)
-    assert arrays["hard"].tolist() == x.argmax(-1).tolist()
-    np.testing.assert_allclose(arrays["soft"], soft_of(x, 3.0), rtol=0, atol=1e-11)
-    table = inside("run", "x.npy", "--beta", "3")
-    assert [line.strip().split("  ")[0] for line in table.lines[4:10]] == [
-        f"{i}, {j}" for i in range(2) for j in range(3)
-    ]
-
-
 def test_one_axis(inside: Inside) -> None:
     inside.save("v.npy", np.arange(4))
     want = 2.4926527345857696  # from SciPy's documented softmax of arange(4)
@@ -516,15 +502,6 @@ def test_infinities(inside: Inside) -> None:
 # Several inputs
 
 
-def test_one_table_each(tutorial: Inside) -> None:
-    names = ["t.npy", "t.csv", "big_endian.npy"]
-    together = tutorial("run", *names)
-    assert (together.code, together.err) == (0, "")
-    apart = "\n".join(tutorial("run", name).out for name in names)
-    assert together.out.startswith(apart)
-    assert together.out.removeprefix(apart).strip().startswith("all inputs: 9 slices · ")
-
-
 def test_the_good_ones_are_done(inside: Inside) -> None:
     inside.save("good.npy", TUTORIAL)
     inside.save("nan.npy", [[math.nan, 1]])
@@ -562,22 +539,6 @@ def test_a_folder_of_results(inside: Inside) -> None:
     assert (again.code, again.raw, again.err.count("the file exists")) == (2, b"", 3)
     again = inside("run", *names, "-o", "out/", "--quiet", "--force")
     assert (again.code, again.raw, again.err) == (0, b"", "")
-
-
-def test_results_of_several_inputs_are_never_mixed(tutorial: Inside) -> None:
-    before = tutorial.names()
-    for arguments, error in {
-        "--format npz": "--format npz holds one input only",
-        "-o both.npy": "-o both.npy holds one input only",
-        "-o ./": "./t.csv would hold the results of several inputs",
-    }.items():
-        done = tutorial("run", "t.npy", "t.csv", *arguments.split(), "--force")
-        assert (done.code, done.raw) == (2, b"")
-        first, remedy = done.err.splitlines()
-        assert first == f"softargmax: error: {error}"
-        assert "one" in remedy
-    assert tutorial.names() == before
-    assert tutorial.read("t.csv") == TUTORIAL_CSV.encode()
 
 
 # Files written
