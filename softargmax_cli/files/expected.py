@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, OptionError, naming, parameter
+from softargmax_cli.errors import InputError, OptionError, naming, parameter, spelled
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.source import Source
@@ -85,7 +85,7 @@ class Expected:
         part = next(self._rows, None)
         if part is None or self._input is None:
             return part
-        names = part[1] or ()
+        names = [spelled(name) for name in part[1] or ()]
         self.inputs.update(names)
         return part[0][[name == self._input for name in names]], None
 

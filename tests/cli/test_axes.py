@@ -359,7 +359,7 @@ REMEDY = "write a finite number for each index, all on one line or each on its o
         (["--values", "words.csv"], "--values words.csv: no column of numbers: text is in column 1", None),
         (["--values", "four.cvs"], "--values four.cvs: no such file", "did you mean four.csv?"),
         (["--values", "no/four.csv"], "--values no/four.csv: no such file", "there is no directory no"),
-        (["--values", "."], "--values .: a directory", REMEDY),
+        (["--values", "."], "--values .: a directory", "name a file in it"),
         (["--values", ""], "--values : no such file", None),
         (["--values", "-"], "--values -: standard input is for the scores, not for coordinates", "name a file"),
         (["--values", "four.csv,-", "--axis", "1,2"], "--values -: standard input is for the scores, ", "name a file"),

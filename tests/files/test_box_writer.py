@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softargmax_cli.errors import OptionError, OutputError
+from softargmax_cli.errors import OutputError
 from softargmax_cli.files.writers.npy import BoxWriter
 from softargmax_cli.reduction import blocks
 
@@ -93,11 +93,6 @@ def test_what_is_given_up_leaves_what_was_there(tmp_path: Path, suffix: str) -> 
             file.commit((2, 3))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == [path.name]
-
-
-def test_other_formats_hold_no_array() -> None:
-    with pytest.raises(OptionError, match=r"y\.csv: what is written there is an array"):
-        BoxWriter("y.csv", "gradient", np.dtype("f4"), (2, 3), "C", force=False)
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:

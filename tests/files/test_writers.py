@@ -322,9 +322,7 @@ def test_names_come_back_unchanged(tmp_path: Path, format: str) -> None:
     if format in ("json", "jsonl"):
         text = path.read_bytes().decode("utf-8")
         assert not any(sign in text for sign in "\x1b\x85\x9b\u202e")
-        assert (rows[0] if format == "jsonl" else json.loads(text))["input"] == (
-            "%s\\udcff\x1b" if format == "jsonl" else run.input
-        )
+        assert (rows[0] if format == "jsonl" else json.loads(text))["input"] == run.input
     assert [row["id"] for row in rows] == HOSTILE
     assert {row["label"] for row in rows} == {'x,"\n\r\t%d\x85'}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, spelled
+from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices
 
@@ -66,7 +66,7 @@ class Columns:
         """Return the values of each column: an array, or a list of texts, in which None stands for no label."""
         run, columns = self._run, list[Column]()
         if self._name_input:
-            columns.append([spelled(run.input)] * len(slices))
+            columns.append([run.input] * len(slices))
         columns += slices.positions(run.kept)
         if run.has_ids:
             if slices.ids is None:

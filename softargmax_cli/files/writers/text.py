@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from softargmax_cli.errors import spelled
 from softargmax_cli.files.writers.atomic import Writer
 from softargmax_cli.files.writers.columns import Column, Columns, batches
 from softargmax_cli.reduction.result import Slices
@@ -25,7 +27,8 @@ class CsvWriter(Writer):
     _columns: Columns | None = None
 
     def begin(self) -> None:
-        columns, before = Columns(self.run, self.fields, name_input=self.several), self._columns
+        run = replace(self.run, input=spelled(self.run.input))
+        columns, before = Columns(run, self.fields, name_input=self.several), self._columns
         if before is not None:
             columns.refuse_unlike(before)
         self._columns = columns
