@@ -208,18 +208,17 @@ def test_refusals(arguments: list[str], said: str, inside: Inside) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows lets few make links")
-@pytest.mark.parametrize("command", ["run", "sweep"])
-def test_a_picture_goes_nowhere_else(command: str, inside: Inside) -> None:
+def test_a_picture_goes_nowhere_else(inside: Inside) -> None:
     """Where it cannot be written, there are no results either."""
     inside.save("v.npy", np.ones((2, 2)))
     for link, to in (("link.png", "new.png"), ("full.png", "/dev/full")):
         (inside.folder / link).symlink_to(to)
     before = inside.names()
     if os.path.exists("/dev/full"):
-        done = inside(command, "v.npy", "--quiet", "-o", "o.csv", "--plot", "full.png")
+        done = inside("sweep", "v.npy", "--quiet", "-o", "o.csv", "--plot", "full.png")
         assert (done.code, done.err.splitlines()[0]) == (2, "softargmax: error: full.png: No space left on device")
         assert inside.names() == before
-    done = inside(command, "v.npy", "--quiet", "-o", "o.csv", "--plot", "link.png")
+    done = inside("sweep", "v.npy", "--quiet", "-o", "o.csv", "--plot", "link.png")
     assert (done.code, done.err, inside.names()) == (0, "", {*before, "o.csv", "new.png"})
 
 

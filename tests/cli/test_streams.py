@@ -72,17 +72,16 @@ def size_of_temporaries(folder: Path) -> int:
     return sum(sizes) if sizes else -1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 @pytest.mark.slow
-def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax, number: int, code: int) -> None:
+def test_a_signal_leaves_the_target_as_it_was(softargmax: Softargmax) -> None:
     softargmax.write("y.csv", "old")
     with softargmax.started("run", "-", "-o", "y.csv", "--force", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(header((1 << 24, 1024)) + bytes(32 << 20))
         process.stdin.flush()
         until(process, lambda: size_of_temporaries(softargmax.folder) >= 1)
-        process.send_signal(number)
-        assert ended(process) == (code, "")
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (130, "")
         assert process.stdout is not None
         assert process.stdout.read() == b""
     assert softargmax.read("y.csv") == b"old"
@@ -158,8 +157,6 @@ def test_closed_streams(softargmax: Softargmax) -> None:
     done = closed(softargmax, ">&-", "x.npy")
     assert (done.code, done.raw) == (2, b"")
     assert done.err == "softargmax: error: <stdout>: Bad file descriptor\n  write elsewhere, as with -o FILE\n"
-    done = closed(softargmax, "2>&-", "missing.npy")
-    assert (done.code, done.raw, done.err) == (2, b"", "")
     done = closed(softargmax, "<&- >&- 2>&-", "x.npy", "-o", "y.csv")  # nor does one get into the file
     assert (done.code, softargmax.read("y.csv")) == (
         0,
