@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-IMPORT_TENSORFLOW = {"test_function.py", "test_gradient.py", "test_layer.py"}
+IMPORT_TENSORFLOW = {"test_circles.py", "test_function.py", "test_gradient.py", "test_layer.py"}
 """All of whose tests are slow, since the import takes seconds; they are not even collected without those."""
 
 

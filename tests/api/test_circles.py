@@ -14,6 +14,8 @@ from oracle import softargmax as exact
 
 from softargmax_cli import SoftArgmax, reduce, softargmax
 
+pytestmark = pytest.mark.slow
+
 Array = npt.NDArray[Any]
 DEGREES = np.sort(np.random.default_rng(7).uniform(-180, 170, 72))
 WAYS: dict[str, dict[str, Any]] = {

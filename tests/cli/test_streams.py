@@ -298,4 +298,4 @@ def test_memory_is_bounded(softargmax: Softargmax) -> None:
     usual = softargmax.peak("run", "x.npy", *memory)
     for shape, axes in (((75_000, 1_000), "0"), ((2, 1 << 21, 2), "2,0")):
         np.lib.format.open_memmap(softargmax.folder / "big.npy", mode="w+", dtype="<f4", shape=shape).flush()
-        assert softargmax.peak("run", "big.npy", "--axis", axes, *memory) <= usual + 150_000_000
+        assert softargmax.peak("run", "big.npy", "--axis", axes, *memory) <= usual + 200_000_000
