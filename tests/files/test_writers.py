@@ -15,6 +15,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal
 
+import duckdb
 import numpy as np
 import polars as pl
 import pyarrow.parquet
@@ -279,7 +280,7 @@ def test_infinity_is_null_in_json_only(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.jsonl").read_text())["soft"] is None
 
 
-def test_parquet_as_pyarrow_and_polars_see_it(tmp_path: Path) -> None:
+def test_parquet_as_pyarrow_polars_and_duckdb_see_it(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     run = run_over((None, 2), (1,), has_ids=True, labels=["cat", "dog"])
     save(path, run, [slices_of([1.0], ids=["x"]), slices_of([NAN], 1, ids=["a\udcffb"])], (2, 2))
@@ -295,10 +296,15 @@ def test_parquet_as_pyarrow_and_polars_see_it(tmp_path: Path) -> None:
     assert table.column_names == ["index", "id", "hard", "label", *NAMES[1:]]
     said = json.loads(table.schema.metadata[b"softargmax"])
     assert (said["axis"], said["beta"], said["kind"], said["version"]) == ([1], 100.0, "scores", __version__)
-    first, second = pl.read_parquet(path).rows(named=True)
-    assert (first["id"], first["label"], first["hard"], first["soft"], first["agree"]) == ("x", "dog", 1, 1.0, True)
-    assert (second["id"], second["label"], second["hard"]) == ("a\\udcffb", None, -1)
-    assert math.isnan(second["soft"])
+    read = duckdb.sql(f"SELECT * FROM '{path}'")
+    for rows in (
+        pl.read_parquet(path).rows(named=True),
+        [dict(zip(read.columns, row, strict=True)) for row in read.fetchall()],
+    ):
+        first, second = rows
+        assert (first["id"], first["label"], first["hard"], first["soft"], first["agree"]) == ("x", "dog", 1, 1.0, True)
+        assert (second["id"], second["label"], second["hard"]) == ("a\\udcffb", None, -1)
+        assert math.isnan(second["soft"])
 
 
 # Names
