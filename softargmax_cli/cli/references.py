@@ -12,6 +12,9 @@ from softargmax_cli.errors import InputError, OptionError, parameter, spelled
 from softargmax_cli.files.remote import is_store
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from softargmax_cli.files.expected import Expected
     from softargmax_cli.reduction.result import Run
 
@@ -27,8 +30,9 @@ class References:
         self._folder = os.path.isdir(path) and not is_store(path)
         if several and not os.path.exists(path):
             raise InputError("no such file, and no folder", "name what inputs are compared with", path)
-        self._named: set[str] = set()
-        """The inputs that a table has rows of."""
+        self._table: dict[str, npt.NDArray[np.float64]] | None = None
+        """The numbers of each input, where a table holds those of several: it is read once, and held."""
+        self._note = ""
         self._compared: dict[str, str] = {}
         """The inputs that were compared, by their file, or by their name in a table."""
 
@@ -51,13 +55,23 @@ class References:
         key = path if self._folder else shown
         if self._several and (other := self._compared.setdefault(key, name)) != name:
             raise InputError(f"{parameter(self._option, path)} was compared with {other}", "compare one of them", name)
-        with open(path, *known, shown, by_input=self._several and not self._folder) as stored:
-            yield stored
-            self._named |= stored.inputs
+        if not self._several or self._folder:
+            with open(path, *known, shown) as stored:
+                yield stored
+            return
+        from softargmax_cli.files.expected import Expected
+
+        if self._table is None:
+            with open(path, *known, shown, by_input=True) as stored:
+                self._table, self._note = stored.by_input(), stored.note
+            if not self._table:
+                raise InputError("holds no slices", "name a table with slices of each input", path)
+        numbers = self._table.get(shown, next(iter(self._table.values()))[:0])
+        yield Expected(path, numbers.shape[1], iter([(numbers, None)]), self._note, shown)
 
     def end(self) -> None:
         """Make sure that a table names no other inputs. Raises InputError."""
-        if self._several and (left := sorted(self._named - set(self._compared))):
+        if self._table is not None and (left := sorted(set(self._table) - set(self._compared))):
             more = f" and {len(left) - 1:,} other inputs" if len(left) > 1 else ""
             what = f"holds slices of {left[0]}{more}, which {'are' if more else 'is'} not compared"
             raise InputError(what, "name the same inputs, spelled in the same way", self._path)

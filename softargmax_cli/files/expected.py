@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from itertools import islice
+from itertools import groupby, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,6 @@ class Expected:
         self._rest: Float = np.zeros((0, axes))
         self._ids: list[str] = []
         self._count = 0
-        self.inputs: set[str] = set()
-        """The inputs that the table has named so far."""
 
     def __call__(self, slices: int, ids: Ids = None) -> Float:
         """Read what is expected of the next slices, (axes, slices), whose ids must be those of the result, if any."""
@@ -80,14 +78,23 @@ class Expected:
             what = f"holds more slices than the input, which has {self._count:,}"
             raise InputError(what, "compare with a result of the same input", self._name)
 
+    def by_input(self) -> dict[str, Float]:
+        """Read all that there is of a table that names its inputs: the numbers of each, (slices, axes)."""
+        parts: dict[str, list[Float]] = {}
+        for numbers, names in self._rows:
+            start = 0
+            for name, run in groupby(map(spelled, names or ())):
+                stop = start + sum(1 for _ in run)
+                parts.setdefault(name, []).append(numbers[start:stop])
+                start = stop
+        return {name: np.concatenate(some) for name, some in parts.items()}
+
     def _next(self) -> Rows | None:
         """Read some rows more, of the input that is wanted."""
         part = next(self._rows, None)
-        if part is None or self._input is None:
+        if part is None or part[1] is None or self._input is None:
             return part
-        names = [spelled(name) for name in part[1] or ()]
-        self.inputs.update(names)
-        return part[0][[name == self._input for name in names]], None
+        return part[0][[spelled(name) == self._input for name in part[1]]], None
 
 
 @contextmanager
