@@ -95,7 +95,7 @@ def found_beta(
         raise OptionError(
             f"{found.run.input}: {parameter('beta', 'auto')}: no β up to {last.beta:g} keeps soft within {tolerance:g} "
             f"of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off",
-            "slices with tied or nearly tied maxima never agree: see softargmax sweep, "
+            "slices with tied or nearly tied maxima never agree (softargmax guide beta): "
             f"raise {parameter('tol')}, or give a number",
         )
     return found.beta, f"β {found.beta:.10g} keeps soft within {tolerance:g} of hard"

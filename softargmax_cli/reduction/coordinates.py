@@ -184,7 +184,9 @@ def check_kinds(
     shown = tuple(int(each) if each.is_integer() else each for each in periods)
     period = parameter("period", shown if len(shown) != 1 else shown[0])
     if not circles:
-        raise OptionError(f"{period}: no axis goes round", f"add {parameter('coords', Circular.name)}")
+        raise OptionError(
+            f"{period}: no axis goes round", f"add {parameter('coords', Circular.name)}: softargmax guide coordinates"
+        )
     if values is None:
         what = f"{period}: the period of circular indices is their number"
         raise OptionError(what, f"leave it out, or give {parameter('values')} as well")
