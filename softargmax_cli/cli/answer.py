@@ -95,12 +95,14 @@ class Answer:
         plot: str | None,
     ) -> None:
         """Put the slices of one input to their destination. excerpt: reads the scores of some slices again."""
-        from softargmax_cli.reduction.choice import Choice
         from softargmax_cli.reduction.result import Summary
         from softargmax_cli.report.summary import First
 
-        shown, summary, writer, drawing = self._shown, Summary(), None, None
-        choice = Choice(shown.only, shown.worst) if shown.chosen else None
+        shown, summary, writer, drawing, choice = self._shown, Summary(), None, None, None
+        if shown.chosen:
+            from softargmax_cli.reduction.choice import Choice
+
+            choice = Choice(shown.only, shown.worst)
         takers: list[Callable[[Slices], None]] = []
         with ExitStack() as stack:
             if destination.table:
@@ -153,15 +155,16 @@ class Answer:
 
     def end(self, *, complete: bool) -> None:
         """Sum up all inputs. complete: whether all could be used; else a file that they share is left as it was."""
-        if self._total is None or self._last is None or not self._several:
-            return
-        whole = replace(self._last, input="all inputs" if complete else "all other inputs")
-        if self._tables:
-            print()
-            say_summary(self._total, whole, sys.stdout, named=True)
-        elif complete and not (self._piped or self._quiet):
-            say_summary(self._total, whole, sys.stderr, named=True)
-        self._writers.commit(self._total, complete=complete)
+        from softargmax_cli.reduction.result import Summary
+
+        if self._last is not None and self._total is not None and self._several:
+            whole = replace(self._last, input="all inputs" if complete else "all other inputs")
+            if self._tables:
+                print()
+                say_summary(self._total, whole, sys.stdout, named=True)
+            elif complete and not (self._piped or self._quiet):
+                say_summary(self._total, whole, sys.stderr, named=True)
+        self._writers.commit(self._total or Summary(), complete=complete)
 
 
 def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, several: bool) -> None:

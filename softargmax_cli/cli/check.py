@@ -49,7 +49,7 @@ Rtol = Annotated[
     float | None,
     options.option(CHECK, "Limits it relative to |expected|. Default: 0.", metavar="R", min=0, callback=tolerance),
 ]
-FailFast = Annotated[bool, options.option(CHECK, "Stops reading as soon as the check has failed.", "--fail-fast")]
+FailFast = Annotated[bool, options.option(CHECK, "Stops reading an input whose check has failed.", "--fail-fast")]
 Format = Annotated[
     Literal["table", "json", "github", "junit"],
     options.option(options.OUTPUT, "Chooses table, json, github or junit. Default: table.", metavar="FORMAT"),

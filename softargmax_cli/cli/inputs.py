@@ -68,10 +68,11 @@ def _is_pattern(name: str) -> bool:
 
 
 def _matching(pattern: str, taken: Iterable[object]) -> list[str]:
-    names = [name for name in sorted(glob.glob(pattern, recursive=True)) if not _is_folder(name)]
+    found = sorted(glob.glob(pattern, recursive=True))
+    names = [name for name in found if not _is_folder(name) and identity(name) not in taken]
     if not names:
-        raise InputError(f"{pattern}: no file matches the pattern", "name files that exist")
-    return [name for name in names if identity(name) not in taken]
+        raise InputError(f"{pattern}: no input matches the pattern", "name files that exist")
+    return names
 
 
 def _inside(folder: str, taken: Iterable[object], notes: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from softargmax_cli.cli.options import RARE
 from softargmax_cli.errors import OptionError
+from softargmax_cli.files.writers import FORMATS, STORE
 from softargmax_cli.report.text import PLAIN, signs_of
 
 LETTERS = str.maketrans({"β": "beta", "·": "*", "…": "...", "−": "-", "×": "x", "–": "-"})
@@ -24,6 +25,8 @@ OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "
 """Names that other programs have for our options."""
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
 """Names of commands, each of a function in a module of its own, which is loaded for it."""
+KNOWN = ("table", *FORMATS, STORE, "github", "junit")
+"""Every word that some `--format` takes."""
 NEAR = 0.65
 """How alike two words are, from 0 to 1, where one may be meant by the other."""
 
@@ -53,7 +56,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # as completion is
             _refuse_split_axes(args)
-            _, _, given = self.make_parser(ctx).parse_args([*args])
+            several = sum(word.startswith("-") for word in args) > 1  # else nothing can be given twice
+            given = self.make_parser(ctx).parse_args([*args])[2] if several else []
             for param in given:
                 if given.count(param) > 1 and not getattr(param, "multiple", True):
                     _refuse_twice(param, args)
@@ -133,7 +137,8 @@ def explained(error: typer.TyperException) -> OptionError:
 
 def _formats(command: Any) -> list[str]:
     """The words that `--format` may take, as its help says them."""
-    return [word for param in command.params if param.name == "format" for word in re.findall(r"\w+", param.help)]
+    helps = [param.help for param in command.params if param.name == "format"]
+    return [word for help in helps for word in re.findall(r"\w+", help) if word in KNOWN]
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:

@@ -85,7 +85,8 @@ def test_a_pattern_that_matches_one_file_names_it(folder: Inside) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["d/deeper/*.csv"], "d/deeper/*.csv: no file matches the pattern"),
+        (["d/deeper/*.csv"], "d/deeper/*.csv: no input matches the pattern"),
+        (["d/c.*", "-o", "d/c.csv"], "d/c.*: no input matches the pattern"),
         (["empty"], "empty: the folder holds no array"),
         (["d", "--format", "npy"], "--format npy holds one input only"),
         (["d", "-o", "all.npz"], "-o all.npz holds one input only"),
@@ -122,6 +123,15 @@ def test_an_input_that_fails_midway_leaves_a_document_that_can_be_read(folder: I
     np.save(folder.folder / "d" / "b.npy", np.where(np.arange(30_000) == 29_999, np.nan, 0.0).reshape(-1, 3))
     done = folder("run", "d", "--format", "json", "--memory", "16MiB")
     assert (done.code, json.loads(done.raw)["summary"]["slices"]) == (2, 4)
+
+
+def test_a_document_of_inputs_that_all_fail_can_be_read(inside: Inside) -> None:
+    for name in ("x.npy", "y.npy"):
+        inside.save(name, [[np.nan, 1.0]])
+    done = inside("run", "x.npy", "y.npy", "--format", "json")
+    assert (done.code, [each["slices"] for each in json.loads(done.raw)["inputs"]]) == (2, [[], []])
+    assert inside("run", "x.npy", "y.npy", "-o", "all.csv").err.endswith("since an input could not be used\n")
+    assert not (inside.folder / "all.csv").exists()
 
 
 def test_check_judges_each_and_all(folder: Inside) -> None:
