@@ -18,6 +18,8 @@ COMMANDS = [
     "check gaps.npy --tol 0.5 --nan omit --format json",
     "sweep t.csv --betas 1,9 --tol 2 --format json",
     "grad maps.npy --axis 0 --format json",
+    "evaluate gaps.npy --nan omit --truth truth.npy --within 0.5,3 --worst 3 --format json",
+    "weights maps.npy --axis 0,2 --window 2 -o -",
     "inspect p.npy",
 ]
 
@@ -35,6 +37,7 @@ def files(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
     gaps = random.normal(size=(20, 30))
     gaps[3, 4], gaps[15, 2], gaps[11] = np.nan, np.inf, -np.inf
     inside.save("gaps.npy", gaps)
+    inside.save("truth.npy", random.uniform(0, 30, 20))
     lines = [",".join(f"{x:.4f}" for x in row) for row in random.normal(size=(300, 12))]
     inside.write("t.csv", "\n".join(lines) + "\n")
     inside.write("tall.csv", "\n".join(lines[:90]) + "\n")
