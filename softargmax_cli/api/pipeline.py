@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from softargmax_cli.errors import UndefinedError, naming
 from softargmax_cli.files.streams import refusals, watching
-from softargmax_cli.files.temporary import scratch
+from softargmax_cli.files.writers.atomic import scratch
 from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Uniformity

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.destinations import Destination
     from softargmax_cli.cli.run import Shown
-    from softargmax_cli.files.writers.atomic import Writer
+    from softargmax_cli.files.writers import Writer
     from softargmax_cli.files.writers.zarr import ZarrWriter
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.problem import Problem
@@ -54,9 +54,9 @@ class Writers:
             stack.enter_context(writer)
         return writer
 
-    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...], *, chosen: bool = False) -> None:
-        """End an input, and put its results in place unless other inputs share them. chosen: only some slices came."""
-        writer.end(summary, shape, chosen=chosen)
+    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
+        """End an input, and put its results in place unless other inputs share them."""
+        writer.end(summary, shape)
         if writer is not self._shared:
             writer.commit(summary)
 
@@ -64,7 +64,7 @@ class Writers:
         """Put what inputs share in place, if all of them are in it; a pipe has got all there is."""
         if self._shared is None:
             return
-        name = self._shared.target.name
+        name = self._shared.name
         if complete or name == "<stdout>":
             self._shared.commit(total)
         else:
@@ -132,7 +132,7 @@ class Answer:
                 say_notes(reduction)
             run = reduction.run
             if writer:
-                self._writers.end(writer, summary, run.known_shape, chosen=choice is not None)
+                self._writers.end(writer, summary, run.known_shape)
             if drawing:
                 drawing.commit()
         self._last, self._total = run, self._total or Summary()

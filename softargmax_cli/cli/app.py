@@ -112,7 +112,7 @@ def _exit_code() -> int:
     except SoftArgmaxError as error:
         code = _fail(error)
     except OSError as error:  # of standard output itself
-        from softargmax_cli.files.temporary import refused
+        from softargmax_cli.files.writers.atomic import refused
 
         code = _fail(refused("<stdout>", error))
     except Exception as error:

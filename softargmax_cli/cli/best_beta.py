@@ -106,7 +106,7 @@ def try_input(
 ) -> TrialsReport:
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
     from softargmax_cli.files.expected import truth as opened_truth
-    from softargmax_cli.files.temporary import scratch
+    from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.reduction.search import spaced
     from softargmax_cli.reduction.trials import compare, needs_of
     from softargmax_cli.report.trials import TrialsReport

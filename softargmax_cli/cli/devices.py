@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any, Literal
 
@@ -32,9 +31,9 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
         failure = error
     facts = _facts(notes)
     if format == "json":
-        from softargmax_cli.files.writers.json import escaped
+        from softargmax_cli.files.writers.json import json_text
 
-        text = escaped(json.dumps(facts, ensure_ascii=False, indent=1))
+        text = json_text(facts, indent=1)
     else:
         from softargmax_cli.report.text import listed
 

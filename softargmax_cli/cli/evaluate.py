@@ -95,6 +95,7 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import for_each, say_notes
     from softargmax_cli.cli.references import References
+    from softargmax_cli.files.writers.atomic import ROOM, blaming
 
     found = find_inputs(given, shown.output, truth, *asked.files)
     if shown.output == "-":
@@ -112,13 +113,15 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
         def work(inputs: Inputs, name: str) -> int:
             place = next(next_place)
             with inputs.opened(name, {"second", "spread"} if shown.worst else set()) as reduction, ExitStack() as files:
-                one = _evaluator(within, files)
-                worst = _evaluated(reduction, name, truths, one, place, writers, shown, files)
+                with blaming("temporary file", ROOM):
+                    one = _evaluator(within, files)
+                    worst = _evaluated(reduction, name, truths, one, place, writers, shown, files)
+                    evaluation = one.evaluation()
+                    if total is not None:
+                        total.join(one)
                 if not asked.quiet:
                     say_notes(reduction)
-                report.add(reduction.run, one.evaluation(), worst)
-                if total is not None:
-                    total.join(one)
+                report.add(reduction.run, evaluation, worst)
             return 0
 
         code = for_each(found.names, asked, work)
@@ -132,12 +135,12 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
 
 def _evaluator(within: Sequence[float], stack: ExitStack) -> Evaluator:
     """Return an evaluator whose errors wait in files that `stack` closes."""
-    from softargmax_cli.files.temporary import Scratch
+    from softargmax_cli.files.writers.atomic import discard, temporary_file
     from softargmax_cli.reduction.truth import ESTIMATES, Evaluator
 
-    waiting = [Scratch() for _ in ESTIMATES]
-    for scratch in waiting:
-        stack.callback(scratch.close)
+    waiting = [temporary_file() for _ in ESTIMATES]
+    for file in waiting:
+        stack.callback(discard, file)
     return Evaluator(within, waiting)
 
 

@@ -56,9 +56,9 @@ class EvaluationReport:
         sys.stdout.flush()
 
     def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> str:
-        from softargmax_cli.files.writers.json import JsonObjects, json_string
+        from softargmax_cli.files.writers.json import JsonObjects, json_text
 
-        text = f'"input": {json_string(run.input)}, ' * self._several + _numbers(evaluation)
+        text = f'"input": {json_text(run.input)}, ' * self._several + _numbers(evaluation)
         if self._listed:
             batches = [] if worst is None else JsonObjects(run, run.fields).of(worst)
             text += ',\n "worst": [' + ",\n  ".join(each for batch in batches for each in batch) + "]"
@@ -67,13 +67,13 @@ class EvaluationReport:
 
 def _numbers(evaluation: Evaluation) -> str:
     """Write what an evaluation says as the items of a JSON object."""
-    from softargmax_cli.files.writers.json import json_value
+    from softargmax_cli.files.writers.json import json_text
     from softargmax_cli.reduction.truth import NUMBERS
 
     estimates = []
     for errors in evaluation.estimates:
-        numbers = [f'"{name}": {json_value(getattr(errors, name))}' for name in NUMBERS]
-        within = ", ".join(f'"{limit:.10g}": {json_value(share)}' for limit, share in errors.within.items())
+        numbers = [f'"{name}": {json_text(getattr(errors, name))}' for name in NUMBERS]
+        within = ", ".join(f'"{limit:.10g}": {json_text(share)}' for limit, share in errors.within.items())
         estimates.append(f'{{"name": "{errors.name}", {", ".join(numbers)}, "within": {{{within}}}}}')
     counts = ", ".join(f'"{name}": {getattr(evaluation, name)}' for name in ("slices", "missing", "undefined"))
     return f'{counts},\n "estimates": [\n  ' + ",\n  ".join(estimates) + "\n ]"

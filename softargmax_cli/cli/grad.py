@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from softargmax_cli.cli.answer import Writers
     from softargmax_cli.cli.destinations import Destination
     from softargmax_cli.cli.pipeline import Asked, Inputs
-    from softargmax_cli.files.writers.atomic import Writer
+    from softargmax_cli.files.writers import Writer
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.result import Slices
     from softargmax_cli.reduction.slopes import SlopeSummary
@@ -171,8 +171,8 @@ def _show(
     total: takes the slices of all inputs; tabled: whether a table is shown, and apart: whether another came before.
     """
     from softargmax_cli.cli.pipeline import say_notes
-    from softargmax_cli.files.temporary import scratch
     from softargmax_cli.files.writers import open_writer
+    from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import GRADIENT_FIELDS
     from softargmax_cli.reduction.hints import saturation

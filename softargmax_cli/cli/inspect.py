@@ -93,9 +93,9 @@ def inspect(
             code = FAILED
             continue
         if format == "json":
-            from softargmax_cli.files.writers.json import json_object
+            from softargmax_cli.files.writers.json import json_text
 
-            print(json_object(found.as_dict()), flush=True)
+            print(json_text(found.as_dict()), flush=True)
         else:
             print("\n" * apart + "\n".join(found.lines(sys.stdout)), flush=True)
             apart = True

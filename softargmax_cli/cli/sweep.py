@@ -237,12 +237,12 @@ def _say(name: str, found: Sweep | TrialsReport, asked: Asked, shown: Shown, for
 
 def _listed(found: Sweep | TrialsReport, format: str) -> str:
     """Write a row for each β, in json with what is concluded from them."""
-    from softargmax_cli.files.writers.json import json_value
+    from softargmax_cli.files.writers.json import json_text
 
     rows = found.rows
     if format != "json":
         cells = [list(rows[0]), *(["" if n is None else str(n) for n in row.values()] for row in rows)]
         return "".join(DELIMITERS[format].join(row) + "\n" for row in cells)
-    objects = (", ".join(f'"{name}": {json_value(n)}' for name, n in row.items()) for row in rows)
-    end = "".join(f',\n "{name}": {json_value(n)}' for name, n in found.conclusions.items())
+    objects = (", ".join(f'"{name}": {json_text(n)}' for name, n in row.items()) for row in rows)
+    end = "".join(f',\n "{name}": {json_text(n)}' for name, n in found.conclusions.items())
     return '{"betas": [\n  ' + ",\n  ".join(f"{{{row}}}" for row in objects) + f"\n ]{end}}}\n"

@@ -149,6 +149,6 @@ def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
 
 def _object(values: dict[str, Any], end: str = ",\n ") -> str:
     """Write values as a JSON object, a line each."""
-    from softargmax_cli.files.writers.json import json_object
+    from softargmax_cli.files.writers.json import json_text
 
-    return "{" + end.join(json_object({name: value})[1:-1] for name, value in values.items()) + "}"
+    return "{" + end.join(json_text({name: value})[1:-1] for name, value in values.items()) + "}"

@@ -80,7 +80,7 @@ def _write(reduction: Reduction, output: str, asked: Asked, *, force: bool, name
     """Write the weights of one input, and say what its slices are like. named: whether with its name."""
     from softargmax_cli.cli.destinations import names_store
     from softargmax_cli.cli.pipeline import say_notes, say_summary
-    from softargmax_cli.files.temporary import scratch
+    from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.files.writers.zarr import ZarrBoxWriter
     from softargmax_cli.reduction.result import Summary

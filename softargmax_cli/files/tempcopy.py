@@ -6,28 +6,28 @@ source whose blocks come in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import threading
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import numpy as np
 
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Loaded, Source
 from softargmax_cli.files.streams import refusals, watching
-from softargmax_cli.files.temporary import PIECE, Names, Scratch
+from softargmax_cli.files.writers.atomic import PIECE, blaming, discard, temporary_file
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
 
 BLOCK = 4 << 20
 """Bytes of numbers copied at a time, where memory allows."""
+WHAT = "cannot be copied to a temporary file"
 REMEDY = "set TMPDIR to a directory with more room, or give the input as an .npy file, which needs no copy"
-
-
-def _scratch(name: str) -> Scratch:
-    return Scratch(what=f"{name}: cannot be copied to ", remedy=REMEDY)
 
 
 def copied_stream(stream: BinaryIO, name: str) -> BinaryIO:
@@ -38,19 +38,20 @@ def copied_stream(stream: BinaryIO, name: str) -> BinaryIO:
     """
     if stream.seekable() and stream.tell() == 0:
         return stream
-    with ExitStack() as undo:
-        copy = _scratch(name)
-        undo.callback(copy.close)
-        while True:
-            with refusals(name):
-                piece = stream.read(PIECE)
-            if not piece:
-                break
+    with ExitStack() as files, blaming(f"{name}: {WHAT}", REMEDY):
+        copy = temporary_file()
+        files.callback(discard, copy)
+        while piece := _read(stream, name):
             copy.write(piece)
         copy.seek(0)
-        undo.pop_all()
+        files.pop_all()
     stream.close()
-    return cast(BinaryIO, copy.file)
+    return cast(BinaryIO, copy)
+
+
+def _read(stream: BinaryIO, name: str) -> bytes:
+    with refusals(name):
+        return stream.read(PIECE)
 
 
 def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda nbytes: None) -> Source:
@@ -65,29 +66,28 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
     # A block is there up to four times: read, decoded, turned and, as text, before all that.
     elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
     notes, buffer, rows = [*source.notes], Buffer(), 0
-    with ExitStack() as undo:
-        scratch, names = _scratch(source.name), Names() if source.has_ids else None
-        undo.callback(scratch.close)
-        if names is not None:
-            undo.callback(names.close)
+    with ExitStack() as files, blaming(f"{source.name}: {WHAT}", REMEDY):
+        file, names = temporary_file(), Names(temporary_file()) if source.has_ids else None
+        for each in (file, names.file) if names else (file,):
+            files.callback(discard, each)
         with watching(source.watch, notes):
             for block in in_order(source, elements, source.order):
                 pending = source.fetch(block)
                 if pending is None:
                     break
                 loaded = pending.load(buffer)
-                scratch.write(np.ravel(loaded.values, source.order).data)
+                file.write(np.ravel(loaded.values, source.order).data)
                 rows += loaded.values.shape[0] if loaded.values.ndim else 0
                 if names is not None:
                     # A row that is longer than a block comes in several, with its name in each.
                     known = 0 if source.shape[0] is None else names.count - block.start[0]
                     names.add((loaded.ids or ())[known:])
                 advance(pending.nbytes)
-        scratch.seek(0)
+        for each in (file, names.file) if names else (file,):
+            each.seek(0)
         source.notes = tuple(notes)
         shape = tuple(rows if n is None else n for n in source.shape)
-        undo.pop_all()
-        return Copy(source, shape, scratch, names)
+        return Copy(source, shape, file, names, files.pop_all())
 
 
 def in_order(source: Source, elements: int, order: Order) -> Iterator[Block]:
@@ -101,15 +101,52 @@ def in_order(source: Source, elements: int, order: Order) -> Iterator[Block]:
     return iter(blocks.plan(lengths, (fastest,), order, elements, contiguous=True))
 
 
-class Copy(NpySource):
-    """The numbers of a source in native byte order, and the names of its rows; else it is like the source."""
+class Names:
+    """A long list of texts that waits in a file, a line of JSON for each batch of them."""
 
-    def __init__(self, source: Source, shape: tuple[int, ...], scratch: Scratch, names: Names | None) -> None:
-        super().__init__(cast(BinaryIO, scratch.file), source.name, Header(shape, source.dtype, source.order, 0))
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self._lock, self.count = file, threading.Lock(), 0
+        self._firsts: list[int] = []
+        """The position of the first name of each batch."""
+        self._places: list[int] = []
+        """Where each batch lies in the file."""
+
+    def add(self, names: Sequence[str]) -> None:
+        """Append a batch of names."""
+        if names:
+            self._firsts.append(self.count)
+            self._places.append(self.file.tell())
+            self.file.write(json.dumps([*names]).encode() + b"\n")
+            self.count += len(names)
+
+    def read(self, positions: range) -> list[str]:
+        """Read the names at some positions, in their order; any thread may ask, when all have been added."""
+        names: list[str] = []
+        first, batch = 0, list[str]()
+        for at in positions:
+            if not first <= at < first + len(batch):
+                number = bisect(self._firsts, at) - 1
+                with self._lock:
+                    self.file.seek(self._places[number])
+                    first, batch = self._firsts[number], json.loads(self.file.readline())
+            names.append(batch[at - first])
+        return names
+
+
+class Copy(NpySource):
+    """The numbers of a source in native byte order, and the names of its rows; else it is like the source.
+
+    files: closes the temporary files.
+    """
+
+    def __init__(
+        self, source: Source, shape: tuple[int, ...], file: IO[bytes], names: Names | None, files: ExitStack
+    ) -> None:
+        super().__init__(cast(BinaryIO, file), source.name, Header(shape, source.dtype, source.order, 0))
         self.appear_as(source)
         self.rows = shape[0] if shape else 0
         self.names, self.has_ids = names, names is not None
-        self._copied = source
+        self._copied, self._files = source, files
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         loaded = super().read(block, buffer)
@@ -118,8 +155,6 @@ class Copy(NpySource):
         return replace(loaded, ids=self.names.read(range(block.start[0], block.stop[0])))
 
     def close(self) -> None:
-        with ExitStack() as closing:
-            closing.callback(self._copied.close)
-            if self.names is not None:
-                closing.callback(self.names.close)
-            closing.callback(super().close)
+        super().close()
+        self._files.close()
+        self._copied.close()

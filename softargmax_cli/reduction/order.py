@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import IO, Any
 
@@ -15,8 +16,8 @@ from softargmax_cli.reduction.result import Slices
 
 RUN = 1 << 16
 """Slices handed on at a time."""
-Scratch = Callable[[int], IO[bytes]]
-"""Opens a file for so many bytes that are not wanted for long, all of which have a place on the disk."""
+Scratch = Callable[[int], AbstractContextManager[IO[bytes]]]
+"""Lends a file for so many bytes that are not wanted for long, all of which have a place on the disk."""
 
 
 def logical(slices: Slices, shape: Sequence[int], order: Order) -> Slices:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, Any, Protocol
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +21,6 @@ ESTIMATES = ("hard", "soft")
 PERCENTILES = (50, 95)
 NUMBERS = ("mean_error", "median_error", "rmse", "p95_error", "max_error")
 """The numbers of `Errors`."""
-
-
-class Scratch(Protocol):
-    """A file of its own for errors that wait."""
-
-    file: IO[bytes]
-
-    def write(self, data: Any) -> None:
-        """Append the bytes of a buffer."""
-
-    def copy_to(self, stream: IO[bytes]) -> None:
-        """Append everything to `stream`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +76,7 @@ class Evaluator(Summary):
     percentiles.
     """
 
-    def __init__(self, within: Sequence[float], scratch: Sequence[Scratch]) -> None:
+    def __init__(self, within: Sequence[float], scratch: Sequence[IO[bytes]]) -> None:
         super().__init__()
         self._missing = 0
         self._tallies = [_Tally(name, within, file) for name, file in zip(ESTIMATES, scratch, strict=True)]
@@ -124,7 +113,7 @@ class Evaluator(Summary):
 class _Tally:
     """The errors of one estimate."""
 
-    def __init__(self, name: str, within: Sequence[float], scratch: Scratch) -> None:
+    def __init__(self, name: str, within: Sequence[float], scratch: IO[bytes]) -> None:
         self.name, self._scratch = name, scratch
         self._within = dict.fromkeys(within, 0)
         self._count, self._sum, self._squares, self._largest = 0, 0.0, 0.0, math.nan
@@ -143,7 +132,8 @@ class _Tally:
             self._within[limit] += int(np.count_nonzero(errors <= limit))
 
     def join(self, other: _Tally) -> None:
-        other._scratch.copy_to(self._scratch.file)
+        other._scratch.seek(0)
+        shutil.copyfileobj(other._scratch, self._scratch)
         self._count += other._count
         self._sum += other._sum
         self._squares += other._squares
@@ -154,8 +144,8 @@ class _Tally:
     def errors(self, known: int) -> Errors:
         count, percentiles = self._count, [math.nan, math.nan]
         if count:
-            self._scratch.file.flush()
-            waiting = np.memmap(self._scratch.file, np.float64, "r+", shape=(count,))
+            self._scratch.flush()
+            waiting = np.memmap(self._scratch, np.float64, "r+", shape=(count,))
             with np.errstate(invalid="ignore"):
                 percentiles = np.percentile(waiting, PERCENTILES, overwrite_input=True).tolist()
         shares = {limit: n / known if known else math.nan for limit, n in self._within.items()}

@@ -189,7 +189,7 @@ CAPPED = "the picture shows the first 3 slices only"
     [
         (["v.npy", "--plot", "p.bmp"], "names no format of pictures"),
         (["v.npy", "--plot", "old.png"], "the file exists"),
-        (["v.npy", "--plot", "no/p.png"], "there is no directory no"),
+        (["v.npy", "--plot", "no/p.png"], "no/p.png: No such file or directory"),
         (["v.npy", "--axis", "0,1,2", "--plot", "p.png"], "one axis or two, and --axis names 3"),
         (["v.npy", "v.npy", "--plot", "p.png"], "holds one input only"),
         (["v.npy", "v.npy", "--plot", "d/"], "would hold the results of several inputs"),

@@ -170,7 +170,7 @@ def test_several_inputs_into_a_directory(inside: Inside) -> None:
         ),
         (["x.npy", "-o", "x.npy", "--force"], "x.npy: the result would replace what it is made of"),
         (["x.npy", "-o", "there.npy"], "there.npy: the file exists"),
-        (["x.npy", "-o", "none/w.npy"], "none/w.npy: there is no directory none"),
+        (["x.npy", "-o", "none/w.npy"], "none/w.npy: No such file or directory"),
         (["none.npy", "-o", "w.npy"], "none.npy: no such file"),
         (["x.npy", "-o", "w.npy", "--beta", "-1"], "β = -1"),
         (["x.npy", "-o", "w.npy", "--kind", "probs", "--beta", "1"], "--kind probs takes weights as they are"),

@@ -178,7 +178,6 @@ def test_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
         return made[-1]
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    monkeypatch.setattr(tempfile, "tempdir", "/some/where")
     for size in (3, 300_000):
         with (
             piped(npy(np.zeros(size))) as path,
@@ -186,7 +185,7 @@ def test_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
             pytest.raises(OutputError) as caught,
         ):
             copied(source, MIB)
-        where = "cannot be copied to a temporary file in /some/where"
+        where = "cannot be copied to a temporary file"
         assert caught.value.what == f"{source.name}: {where}: {os.strerror(errno.ENOSPC)}"
         assert "TMPDIR" in caught.value.remedy
         assert made[-1].closed

@@ -16,7 +16,7 @@ from reductions import EVERYTHING, MEMORY, ONE_PASS, Array, File, Pipe, Ready, T
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import NpySource
-from softargmax_cli.files.temporary import scratch
+from softargmax_cli.files.writers.atomic import scratch
 from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION

@@ -1,20 +1,21 @@
 """Results to files and streams, one module a format; loaded when a format is used.
 
-A new format is one module here, with one class derived from `atomic.Writer`, and one line in `FORMATS`.
+A new format is one module here, with one class derived from `Writer`, and one line in `FORMATS`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.files.writers.atomic import Output, blaming
 
 if TYPE_CHECKING:
-    from softargmax_cli.files.writers.atomic import Writer
-    from softargmax_cli.reduction.result import Run
+    from softargmax_cli.reduction.result import Run, Slices, Summary
 
 FORMATS = {
     "npy": "npy.NpyWriter",
@@ -30,6 +31,60 @@ SHARED = ("csv", "tsv", "json", "jsonl", "parquet")
 """Formats of which one file holds the results of several inputs."""
 STORE = "zarr"
 """The format of a store, which is a directory and takes its results in any order."""
+
+
+class Writer(Output, ABC):
+    """An open result of one format, fed by one thread.
+
+    Methods raise OutputError where the target cannot be written, BrokenPipeError where the reader of a pipe has gone.
+    """
+
+    run: Run
+    """The run whose slices come."""
+    count: int
+    """How many slices of it came."""
+
+    def __init__(self, path: str, fields: Sequence[str], *, several: bool, force: bool) -> None:
+        """Open a path as `Output` does. several: there may be more inputs, and each slice says its own."""
+        super().__init__(path, force=force)
+        self.fields, self.several = fields, several
+
+    def start(self, run: Run) -> None:
+        """Take the slices of an input from now on; of more than one only where there are several."""
+        self.run, self.count = run, 0
+        with blaming(self.name):
+            self.begin()
+
+    def write(self, slices: Slices) -> None:
+        """Take the next slices: in row-major order without gaps, or a choice, which has numbers."""
+        with blaming(self.name):
+            self.put(slices)
+            self.stream.flush()  # the reader of a pipe sees what there is so far
+        self.count += len(slices)
+
+    def end(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        """End an input; `shape` is its shape, of which every length is now known."""
+        with blaming(self.name):
+            self.finish(summary, shape)
+
+    def commit(self, total: Summary) -> None:
+        """Put the result in place. total: the summary of all inputs."""
+        with self, blaming(self.name):
+            self.close(total)
+            self._put_in_place()
+
+    def begin(self) -> None:
+        """Write what precedes the first slice of an input."""
+
+    @abstractmethod
+    def put(self, slices: Slices) -> None:
+        """Write the next slices."""
+
+    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        """Write what follows the last slice of an input."""
+
+    def close(self, total: Summary) -> None:
+        """Write what follows the last input."""
 
 
 def format_of(path: str, among: Collection[str] = ()) -> str:
@@ -63,16 +118,13 @@ def open_writer(
 ) -> Writer:
     """Open a path, or standard output for "-", for results in one of `FORMATS`.
 
-    run: of the first input. fields: those that the slices will hold. several: there may be more inputs, and each slice
-    says its own. Raises OutputError where the target
-    cannot be written, or exists without `force`; nothing is changed then.
+    run: of the first input. fields: those that the slices will hold. several: as of `Writer`. Raises OutputError where
+    the target cannot be written, or exists without `force`; nothing is changed then.
     """
-    from softargmax_cli.files.writers.atomic import open_target
-
     module, _, name = FORMATS[format].rpartition(".")
     kind: type[Writer] = getattr(import_module(f"{__name__}.{module}"), name)
     wanted = tuple(field for field in fields_of(format, run.fields, run.alone) if field in fields)
-    writer = kind(open_target(target, force=force), wanted, several=several)
+    writer = kind(target, wanted, several=several, force=force)
     try:
         writer.start(run)
     except BaseException:

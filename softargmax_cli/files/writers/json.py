@@ -8,34 +8,27 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from softargmax_cli.files.writers.atomic import Writer
-from softargmax_cli.files.writers.columns import Column, Columns, batches
+from softargmax_cli.files.writers import Writer
+from softargmax_cli.files.writers.text import Column, Columns, batches
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
 # What json.dumps leaves bare and a terminal would obey, or UTF-8 cannot hold; escaped, it is the same text to a parser.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def escaped(document: str) -> str:
-    """Escape what would control a terminal in a JSON document."""
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Write plain Python objects as JSON: null for infinities and NaN, nothing that controls a terminal."""
+    document = json.dumps(_finite(value), ensure_ascii=False, indent=indent)
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
-def json_string(text: str) -> str:
-    """Write `text` as a JSON string in which nothing controls a terminal."""
-    return escaped(json.dumps(text, ensure_ascii=False))
-
-
-def json_object(names: dict[str, Any]) -> str:
-    """Write a dictionary as JSON on one line; no number in it may be infinite or NaN."""
-    return escaped(json.dumps(names, ensure_ascii=False, allow_nan=False))
-
-
-def json_value(value: float | int | None) -> str:
-    """Write a number as JSON; null for what is no finite number."""
-    return "null" if value is None or not math.isfinite(value) else json.dumps(value)
+def _finite(value: Any) -> Any:
+    """Put None for infinities and NaN."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class JsonObjects:
@@ -43,8 +36,11 @@ class JsonObjects:
 
     def __init__(self, run: Run, fields: Sequence[str], *, name_input: bool = False) -> None:
         self._columns = Columns(run, fields, name_input=name_input)
-        items = (f'"{name}": {_blank(name, width)}' for name, width in self._columns.widths.items())
-        self._template = "{" + ", ".join(items) + "}"
+        blanks = {
+            name: "%s" if width == 1 and name != "index" else f"[{', '.join(['%s'] * width)}]"
+            for name, width in self._columns.widths.items()
+        }
+        self._template = "{" + ", ".join(f'"{name}": {blank}' for name, blank in blanks.items()) + "}"
 
     def of(self, slices: Slices, before: str = "", after: str = "") -> Iterator[list[str]]:
         """Yield the objects in batches, each between two texts."""
@@ -54,22 +50,12 @@ class JsonObjects:
             yield [template % row for row in rows]
 
 
-def _blank(name: str, width: int) -> str:
-    """Return room for a number, or for a list of them."""
-    return "%s" if width == 1 and name != "index" else f"[{', '.join(['%s'] * width)}]"
-
-
 def _cells(column: Column) -> Sequence[Any]:
     """Return cells whose `str` is their JSON."""
-    if isinstance(column, Sequence):
-        return ["null" if text is None else json_string(text) for text in column]
-    if column.dtype == bool:
-        return ["true" if value else "false" for value in column.tolist()]
+    if isinstance(column, Sequence) or column.dtype == bool:
+        return [json_text(cell) for cell in (column if isinstance(column, Sequence) else column.tolist())]
     cells: list[Any] = column.tolist()
-    if column.dtype.kind == "f":
-        for k in np.flatnonzero(~np.isfinite(column)).tolist():
-            cells[k] = "null"
-    return cells
+    return [cell if math.isfinite(cell) else "null" for cell in cells]
 
 
 class JsonLinesWriter(Writer):
@@ -80,7 +66,7 @@ class JsonLinesWriter(Writer):
 
     def put(self, slices: Slices) -> None:
         for batch in self._objects.of(slices, after="\n"):
-            self.target.stream.write("".join(batch).encode())
+            self.stream.write("".join(batch).encode())
 
 
 class JsonWriter(Writer):
@@ -92,39 +78,27 @@ class JsonWriter(Writer):
     _inputs, _open = 0, False
 
     def begin(self) -> None:
-        self._objects = JsonObjects(self.run, self.fields)
+        run = self.run
+        self._objects = JsonObjects(run, self.fields)
         self._leave()
         if self.several:
             self._put(",\n" if self._inputs else '{"inputs": [\n')
         self._inputs, self._open = self._inputs + 1, True
-        run = self.run
-        head: dict[str, Any] = {
-            "input": run.input,
-            "dtype": run.dtype,
-            "axis": run.axes[0] if len(run.axes) == 1 else run.axes,
-            "beta": run.beta,
-            "kind": run.kind,
-            "coords": run.coords,
-            **({"period": run.periods[0] if len(run.periods) == 1 else run.periods} if run.periods else {}),
-            "window": run.window,
-            "device": run.device,
-        }
-        if run.wrt is not None:
-            head["wrt"] = run.wrt
-        items = "".join(
-            f'"{name}": {escaped(json.dumps(value, ensure_ascii=False))},\n ' for name, value in head.items()
-        )
+        head = {"input": run.input, "dtype": run.dtype, "axis": _one(run.axes), "beta": run.beta, "kind": run.kind}
+        head |= {"coords": run.coords, **({"period": _one(run.periods)} if run.periods else {})}
+        head |= {"window": run.window, "device": run.device, **({"wrt": run.wrt} if run.wrt is not None else {})}
+        items = "".join(f'"{name}": {json_text(value)},\n ' for name, value in head.items())
         self._put("{" + items + '"slices": [')
-        self._begun = False
 
     def put(self, slices: Slices) -> None:
+        first = self.count == 0
         for batch in self._objects.of(slices, before=",\n  "):
-            self._put("".join(batch).removeprefix("" if self._begun else ","))
-            self._begun = True
+            self._put("".join(batch).removeprefix("," if first else ""))
+            first = False
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
         end, self._open = "\n " if self.count else "", False
-        self._put(f'{end}],\n "shape": {json.dumps([int(n) for n in shape])},\n "summary": {_numbers(summary)}}}')
+        self._put(f'{end}],\n "shape": {json_text([*map(int, shape)])},\n "summary": {json_text(summary.as_dict())}}}')
 
     def _leave(self) -> None:
         """End the object of an input that failed, so that a document in a pipe can be read."""
@@ -134,12 +108,11 @@ class JsonWriter(Writer):
 
     def close(self, total: Summary) -> None:
         self._leave()
-        self._put(f'],\n "summary": {_numbers(total)}}}\n' if self.several else "\n")
+        self._put(f'],\n "summary": {json_text(total.as_dict())}}}\n' if self.several else "\n")
 
     def _put(self, text: str) -> None:
-        self.target.stream.write(text.encode())
+        self.stream.write(text.encode())
 
 
-def _numbers(summary: Summary) -> str:
-    """Write a summary as an object."""
-    return "{" + ", ".join(f'"{name}": {json_value(value)}' for name, value in summary.as_dict().items()) + "}"
+def _one(values: Sequence[Any]) -> Any:
+    return values[0] if len(values) == 1 else values

@@ -1,55 +1,118 @@
-"""Results as csv and tsv: a header, then a row a slice; every number reads back as it was."""
+"""Slices as named columns, in the order that every table of results has, and as csv and tsv."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import io
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from softargmax_cli.errors import spelled
-from softargmax_cli.files.writers.atomic import Writer
-from softargmax_cli.files.writers.columns import Column, Columns, batches
-from softargmax_cli.reduction.result import Slices
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.errors import InputError, spelled
+from softargmax_cli.files.writers import Writer
+from softargmax_cli.reduction.fields import BY_NAME
+from softargmax_cli.reduction.result import Run, Slices
+
+BATCH = 1 << 15
+"""Rows that are Python objects at one time, however many slices come at once."""
+
+Column = npt.NDArray[Any] | Sequence[Any]
 
 
-class _Lines(list[str]):
-    """A list that a csv writer writes to, a row an entry."""
+def batches(slices: Slices) -> Iterator[Slices]:
+    """Split slices into runs that may be Python objects at one time."""
+    for start in range(0, len(slices), BATCH):
+        yield slices.part(start, start + BATCH)
 
-    write = list.append
+
+class Columns:
+    """The columns of one run: `input`, positions along the axes that stay, `id`, then the fields, `label` after `hard`.
+
+    A field with a number for each reduced axis takes a column for each, side by side.
+    """
+
+    def __init__(self, run: Run, fields: Sequence[str], *, name_input: bool = False) -> None:
+        self._run, self._name_input = run, name_input
+        self._fields = [field for field in run.fields if field in fields]
+        self.widths: dict[str, int] = {"input": 1} if name_input else {}
+        """The names that are listed, and how many columns each takes."""
+        self.widths["index"] = len(run.kept)
+        if run.has_ids:
+            self.widths["id"] = 1
+        for field in self._fields:
+            self.widths[field] = len(run.axes) if BY_NAME[field].per_axis else 1
+            if field == "hard" and run.labels is not None:
+                self.widths["label"] = 1
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each column: `soft`, or `soft_0`, `soft_1` where it takes several."""
+        return [name if width == 1 else f"{name}_{k}" for name, width in self.widths.items() for k in range(width)]
+
+    def refuse_unlike(self, before: Columns) -> None:
+        """Raise InputError where an input has other columns than those before it."""
+        if self.names != before.names:
+            mine = ", ".join(name for name in self.names if name not in before.names) or "none more"
+            others = ", ".join(name for name in before.names if name not in self.names) or "none more"
+            what = f"its slices have other columns ({mine}) than those of {before._run.input} ({others})"
+            raise InputError(what, "write a file for each input: -o DIR/", self._run.input)
+
+    def of(self, slices: Slices) -> list[Column]:
+        """Return the values of each column: an array, or a list of texts, in which None stands for no label."""
+        run, columns = self._run, list[Column]()
+        if self._name_input:
+            columns.append([run.input] * len(slices))
+        columns += slices.positions(run.kept)
+        if run.has_ids:
+            assert slices.ids is not None
+            columns.append(slices.ids)
+        for field in self._fields:
+            columns += list(np.atleast_2d(slices.column(field)))
+            if field == "hard" and run.labels is not None:
+                columns.append([run.label(hard) for hard in slices.hard[0].tolist()])
+        return columns
 
 
-class CsvWriter(Writer):
+class TableWriter(Writer):
+    """A table with the columns of its first input, which all others must have."""
+
+    columns: Columns | None = None
+
+    def begin(self) -> None:
+        run = replace(self.run, input=spelled(self.run.input))
+        columns, before = Columns(run, self.fields, name_input=self.several), self.columns
+        self.columns = columns
+        if before is None:
+            self.begin_table(columns)
+        else:
+            columns.refuse_unlike(before)
+
+    @abstractmethod
+    def begin_table(self, columns: Columns) -> None:
+        """Write what precedes the first row."""
+
+
+class CsvWriter(TableWriter):
     """Text in UTF-8 with `\\n` line ends; bytes of the input that were no UTF-8 come out as they came in."""
 
     delimiter = ","
 
-    _columns: Columns | None = None
-
-    def begin(self) -> None:
-        run = replace(self.run, input=spelled(self.run.input))
-        columns, before = Columns(run, self.fields, name_input=self.several), self._columns
-        if before is not None:
-            columns.refuse_unlike(before)
-        self._columns = columns
-        if before is not None:
-            return
-        self._lines = _Lines()
-        # csv.writer quotes a lone \r only where the line end holds one (until Python 3.13), so it gets \r\n.
-        self._rows = csv.writer(self._lines, delimiter=self.delimiter, lineterminator="\r\n")
-        self._rows.writerow(self._columns.names)
-        self._emit()
+    def begin_table(self, columns: Columns) -> None:
+        self._rows([columns.names])
 
     def put(self, slices: Slices) -> None:
-        assert self._columns is not None
+        assert self.columns is not None
         for batch in batches(slices):
-            self._rows.writerows(zip(*map(_cells, self._columns.of(batch)), strict=True))
-            self._emit()
+            self._rows(zip(*map(_cells, self.columns.of(batch)), strict=True))
 
-    def _emit(self) -> None:
-        text = "".join([line[:-2] + "\n" for line in self._lines])
-        self._lines.clear()
-        self.target.stream.write(text.encode("utf-8", "surrogateescape"))
+    def _rows(self, rows: Any) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, delimiter=self.delimiter, lineterminator="\n").writerows(rows)
+        self.stream.write(text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 class TsvWriter(CsvWriter):
@@ -62,7 +125,5 @@ def _cells(column: Column) -> Sequence[Any]:
     """Return cells for a csv writer, which spells numbers itself and leaves None empty."""
     if isinstance(column, Sequence):
         return column
-    if column.dtype == bool:
-        return ["true" if value else "false" for value in column.tolist()]
     cells: list[Any] = column.tolist()
-    return cells
+    return ["true" if cell else "false" for cell in cells] if column.dtype == bool else cells
