@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.errors import UndefinedError, naming
 from softargmax_cli.files.streams import refusals, watching
@@ -21,29 +21,13 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Slices
 
 Made = TypeVar("Made")
+Progress = Callable[["int | None"], AbstractContextManager[Callable[[int], None]]]
+"""Opens a bar for so many bytes, None where their number is not known, and returns what counts them."""
 
 
-class Bar(Protocol):
-    """Shows how far a pass over an input has come."""
-
-    def advance(self, nbytes: int) -> None:
-        """Count so many bytes more."""
-
-
-Progress = Callable[["int | None"], AbstractContextManager[Bar]]
-"""Opens a bar for so many bytes; None where their number is not known."""
-
-
-class NoBar:
-    """A bar that shows nothing."""
-
-    def advance(self, nbytes: int) -> None:
-        """Count nothing."""
-
-
-def silent(nbytes: int | None) -> AbstractContextManager[Bar]:
+def silent(nbytes: int | None) -> AbstractContextManager[Callable[[int], None]]:
     """Show no progress."""
-    return nullcontext(NoBar())
+    return nullcontext(lambda nbytes: None)
 
 
 @contextmanager
@@ -57,47 +41,50 @@ def reduction_of(
     needs: Needs = REDUCTION,
     progress: Progress = silent,
 ) -> Iterator[Reduction]:
-    """Make an open source ready to be reduced, and close it in the end.
+    """Make an open source ready to be reduced; stop what still runs, and close it, in the end.
 
     fields: those wanted of each slice. memory: bytes that blocks may take. computer: makes what computes, a runtime or
     the workers of a cluster, when the input has been found fit. needs: what the kind of reduction asks of its input; a
     source whose order will not do is copied first.
     Raises OptionError and InputError where the input is not what the spec wants.
     """
-    with ExitStack() as files:
-        files.enter_context(closing(source))
+    with ExitStack() as stack:
+        stack.enter_context(closing(source))
         wanted, name = frozenset(fields), source.name
         with naming(name):
             problem = spec.resolve(source.shape, source.dtype, wanted)
             if source.sequential and needs.must_seek(source, problem, memory):
                 from softargmax_cli.files.tempcopy import copied
 
-                with progress(source.nbytes) as bar:
-                    source = files.enter_context(closing(copied(source, memory, bar.advance)))
+                with progress(source.nbytes) as advance:
+                    source = stack.enter_context(closing(copied(source, memory, advance)))
                 problem = spec.resolve(source.shape, source.dtype, wanted)
             passes = needs.passes(source, problem, memory)
         made = computer()  # what is wrong with TensorFlow is not the file's fault
-        files.enter_context(naming(name))
-        reduction = Reduction(source, problem, made, memory, progress, passes)
-        files.callback(reduction.close)
-        yield reduction
+        stack.enter_context(naming(name))
+        run, notes = described(source, problem, made.device), [*source.notes]
+        yield Reduction(source, problem, made, memory, progress, passes, stack, run, notes)
 
 
+@dataclass
 class Reduction:
     """One input on its way through the reduction; iterate over it once."""
 
-    def __init__(
-        self, source: Source, problem: Problem, computer: Any, memory: int, progress: Progress = silent, passes: int = 1
-    ) -> None:
-        self.source, self.problem, self.memory = source, problem, memory
-        self.reduce: Callable[..., Iterator[Slices]] = reduce
-        """The engine of this process, or that of a cluster."""
-        self.on_cluster = False
-        self._computer, self._progress, self._passes = computer, progress, passes
-        self.run = described(source, problem, computer.device)
-        self.notes = [*source.notes]
-        """Notes for the user; there may be more at the end."""
-        self._running: list[Generator[Any, None, None]] = []
+    source: Source
+    problem: Problem
+    computer: Any
+    memory: int
+    progress: Progress
+    passes: int
+    """How often all of the input is read."""
+    stack: ExitStack
+    """Stops all threads, and removes the progress bar, wherever the reduction is."""
+    run: Run
+    notes: list[str]
+    """Notes for the user; there may be more at the end."""
+    reduce: Callable[..., Iterator[Slices]] = field(default=reduce)
+    """The engine of this process, or that of a cluster."""
+    on_cluster: bool = False
 
     def __iter__(self) -> Iterator[Slices]:
         uniformity = Uniformity(self.problem)
@@ -110,29 +97,20 @@ class Reduction:
 
     def through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Iterator[Made]:
         """Yield what `reduce`, called as `engine.reduce` is, makes of the input."""
-        made = self._through(reduce, **more)
-        self._running.append(made)
-        return made
-
-    def close(self) -> None:
-        """Stop all threads, and remove the progress bar, wherever the reduction is."""
-        for made in self._running:
-            made.close()
+        return self.stack.enter_context(closing(self._through(reduce, **more)))
 
     def _through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Generator[Made, None, None]:
         source = self.source
-        nbytes = None if source.nbytes is None else self._passes * source.nbytes
+        nbytes = None if source.nbytes is None else self.passes * source.nbytes
         with (
-            self._progress(nbytes) as bar,
+            self.progress(nbytes) as advance,
             naming(source.name),
             watching(source.watch, self.notes),
             refusals(source.name),
         ):
-            note = self.notes.append
+            given: dict[str, Any] = {"memory": self.memory, "advance": advance, "note": self.notes.append, **more}
             try:
-                yield from reduce(
-                    source, self.problem, self._computer, memory=self.memory, advance=bar.advance, note=note, **more
-                )
+                yield from reduce(source, self.problem, self.computer, **given)
             except UndefinedError as error:
                 if error.missing and (places := source.missing()):
                     more_of_them = f"{error.missing:,} NaNs, the first" if error.missing > 1 else "1 NaN,"
@@ -145,7 +123,6 @@ class Reduction:
 
 def described(source: Source, problem: Problem, device: str) -> Run:
     """Collect the facts of a run that are known before its first slice."""
-    last = len(source.shape) - 1
     names_of_rows, names_of_columns = source.has_ids, source.labels is not None
     return Run(
         input=source.name,
@@ -161,5 +138,5 @@ def described(source: Source, problem: Problem, device: str) -> Run:
         epsilon=problem.epsilon,
         steps=tuple(problem.along(axis).step(problem.shape[axis] or 1) for axis in problem.axes),
         has_ids=(problem.keeps_rows and names_of_rows) or (problem.keeps_columns and names_of_columns),
-        labels=source.labels if problem.axes == (last,) else None,
+        labels=source.labels if problem.axes == (len(source.shape) - 1,) else None,
     )

@@ -108,7 +108,7 @@ class Answer:
             if destination.table:
                 first = First(shown.worst or shown.rows)
                 takers.append(first.add)
-                Thread(target=import_module, args=["softargmax_cli.report.table"]).start()  # while TensorFlow computes
+                Thread(target=import_module, args=["softargmax_cli.report.slices"]).start()  # while TensorFlow computes
             if destination.path:
                 fields = fields_of(destination.format, reduction.run.fields)
                 writer = self._writers.opened(destination, reduction.run, fields, stack)
@@ -138,15 +138,14 @@ class Answer:
         self._last, self._total = run, self._total or Summary()
         self._total.join(summary)
         if destination.table:
-            from softargmax_cli.report.sparkline import sparkling
-            from softargmax_cli.report.table import Table
+            from softargmax_cli.report.slices import put_table, sparkling
 
-            scores = excerpt(first.numbers) if sparkling(run.known_shape, run.axes, first.count) else None
+            scores = excerpt(first.numbers) if sparkling(run, first.count) else None
             if self._tables:
                 print()
             best = scores.best(run.kind) if scores else None
             count = None if choice is None else choice.count
-            Table(first).render(run, run.known_shape, summary, sys.stdout, best=best, count=count)
+            put_table(first, run, summary, sys.stdout, best=best, count=count)
             self._tables += 1
         elif destination.path == "-":
             self._piped = True

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.result import Run
     from softargmax_cli.reduction.sweep import Swept
-    from softargmax_cli.report.sweep import Sweep
-    from softargmax_cli.report.trials import TrialsReport
+    from softargmax_cli.report.sweep import Sweep, TrialsReport
 
 LOW, HIGH, COUNT = 0.1, 1e5, 13
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
@@ -109,7 +108,7 @@ def try_input(
     from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.reduction.search import spaced
     from softargmax_cli.reduction.trials import compare, needs_of
-    from softargmax_cli.report.trials import TrialsReport
+    from softargmax_cli.report.sweep import TrialsReport
 
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
     with inputs.opened(name, {"offset"}, needs=needs_of(tried, windows)) as reduction:

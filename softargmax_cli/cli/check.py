@@ -160,6 +160,7 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: 
     from softargmax_cli.cli.references import References
     from softargmax_cli.cli.verdicts import VerdictReport
     from softargmax_cli.files.writers.atomic import Document
+    from softargmax_cli.report.text import legible
     from softargmax_cli.report.verdict import verdict_line
 
     report = VerdictReport(shown)
@@ -199,7 +200,7 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: 
     if (shown.output is not None or shown.format in ("junit", "github")) and not asked.quiet:
         for checked in report.checks:
             if checked.passed is not None:  # else it has been said
-                print(verdict_line(checked), file=sys.stderr)
+                print(legible(verdict_line(checked), sys.stderr), file=sys.stderr)
     return code
 
 

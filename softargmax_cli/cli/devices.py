@@ -35,11 +35,11 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
 
         text = json_text(facts, indent=1)
     else:
-        from softargmax_cli.report.text import listed
+        from softargmax_cli.report.text import legible, listed
 
         several = {name: fact if isinstance(fact, list) else [fact] for name, fact in facts.items()}
         entries = [(name, ["none" if one is None else str(one) for one in several[name] or [None]]) for name in facts]
-        text = "\n".join(listed(entries, sys.stdout))
+        text = "\n".join(legible(line, sys.stdout) for line in listed(entries))
     print(text, flush=True)
     if failure is None:
         return 0

@@ -170,22 +170,22 @@ def _show(
 
     total: takes the slices of all inputs; tabled: whether a table is shown, and apart: whether another came before.
     """
-    from softargmax_cli.cli.pipeline import say_notes
+    from softargmax_cli.cli.pipeline import say_notes, say_summary
     from softargmax_cli.files.writers import open_writer
     from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import GRADIENT_FIELDS
     from softargmax_cli.reduction.hints import saturation
     from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary, differentiate
-    from softargmax_cli.report.slopes import SlopeTable, slope_line
-    from softargmax_cli.report.text import signs_of
+    from softargmax_cli.report.slices import put_table
+    from softargmax_cli.report.summary import First
 
     run = replace(reduction.run, fields=tuple(field.name for field in GRADIENT_FIELDS), alone="gradient")
     reduction.run = run
     source, problem = reduction.source, reduction.problem
     coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
     by: Literal["x", "beta"] = "beta" if run.wrt == "beta" else "x"
-    summary, table = SlopeSummary(), SlopeTable(shown.rows)
+    summary, first = SlopeSummary(), First(shown.rows)
     boxes: BoxWriter | None = None
     written: Writer | None = None
     listed: Writer | None = None
@@ -200,7 +200,7 @@ def _show(
         if said.path is not None:
             listed = writers.opened(said, run, BY_BETA if by == "beta" else BY_SCORES, stack)
         takers: list[Callable[[Slices], None]] = [summary.add, total.add]
-        takers += [table.add] if tabled else []
+        takers += [first.add] if tabled else []
         takers += [writer.write for writer in (written, listed) if writer is not None]
         write = None if boxes is None else boxes.write
         for slices in reduction.through(
@@ -223,6 +223,6 @@ def _show(
     if tabled:
         if apart:
             print()
-        table.render(reduction.run, known, summary, sys.stdout)
+        put_table(first, reduction.run, summary, sys.stdout)
     elif "-" not in (file.path, said.path) and not asked.quiet:
-        print(slope_line(summary, reduction.run, named=said.shared, signs=signs_of(sys.stderr)), file=sys.stderr)
+        say_summary(summary, reduction.run, sys.stderr, named=said.shared)

@@ -19,12 +19,13 @@ from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.cli.options import ReadingOptions, grouped
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.report.inspection import Inspection, arrays_of
-from softargmax_cli.report.progress import Progress
+from softargmax_cli.report.inspection import Inspection
+from softargmax_cli.report.progress import progress
+from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.files.members import SeveralArraysError
-    from softargmax_cli.files.source import Source
+    from softargmax_cli.files.source import Member, Source
     from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.statistics import Statistics
 
@@ -97,7 +98,7 @@ def inspect(
 
             print(json_text(found.as_dict()), flush=True)
         else:
-            print("\n" * apart + "\n".join(found.lines(sys.stdout)), flush=True)
+            print("\n" * apart + "\n".join(legible(line, sys.stdout) for line in found.lines()), flush=True)
             apart = True
         for note in () if quiet else notes:
             say_note(f"{found.facts['input']}: {note}")
@@ -145,8 +146,8 @@ def _read(source: Source, problem: Problem | None, stream: io.StringIO | None) -
 
     if problem is not None:
         try:
-            with Progress(source.nbytes, stream) as progress:
-                return statistics_of(source, problem, memory=MEMORY, advance=progress.advance)
+            with progress(source.nbytes, stream) as advance:
+                return statistics_of(source, problem, memory=MEMORY, advance=advance)
         except OptionError as error:  # a chunk that takes too much memory
             raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
     pending = None if source.shape else source.fetch(Block((), ()))
@@ -177,12 +178,25 @@ def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str
         "delimiter": facts.delimiter,
         "header": None if facts.header is None else list(facts.header),
         "id_column": facts.id_column,
-        "members": arrays_of(facts.members) if facts.members else None,
+        "members": _members(facts.members) if facts.members else None,
     }
     if facts.chunks is not None:
         shards = None if facts.shards is None else list(facts.shards)
         described |= {"chunks": list(facts.chunks), "shards": shards, "codecs": list(facts.codecs)}
     return described
+
+
+def _members(members: Sequence[Member]) -> list[dict[str, object]]:
+    """Describe the arrays of a file under the names of JSON."""
+    return [
+        {
+            "name": each.name,
+            "shape": None if each.shape is None else list(each.shape),
+            "dtype": each.dtype or None,
+            "why_not": each.why_not or None,
+        }
+        for each in members
+    ]
 
 
 def _numbers(statistics: Statistics | None) -> dict[str, object]:
@@ -213,7 +227,7 @@ def _listed(name: str, several: SeveralArraysError, reading: Reading) -> Inspect
         "input": "<stdin>" if name == "-" else name,
         "format": several.kind,
         "bytes": _bytes_on_disk(name),
-        "members": arrays_of(several.members),
+        "members": _members(several.members),
     }
     return Inspection(
         facts,

@@ -13,7 +13,7 @@ from softargmax_cli.cli.arguments import axes
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.report.progress import Progress
+from softargmax_cli.report.progress import progress
 from softargmax_cli.tensorflow.choice import Loader
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Inputs:
             asked.memory,
             partial(self._computer, name),
             needs=needs or (REDUCTION if self._client is None else BOXES),
-            progress=lambda nbytes: Progress(nbytes, stream),
+            progress=lambda nbytes: progress(nbytes, stream),
         )
         with opened as reduction:
             if self._client is not None:
@@ -181,9 +181,9 @@ def say_notes(reduction: Reduction) -> None:
 def say_summary(summary: Summary, run: Run, stream: TextIO, *, named: bool) -> None:
     """Print what is said of all slices of an input; named: after the input's name."""
     from softargmax_cli.report.summary import summary_line
-    from softargmax_cli.report.text import signs_of
+    from softargmax_cli.report.text import legible
 
-    print(summary_line(summary, run, named=named, signs=signs_of(stream)), file=stream)
+    print(legible(summary_line(summary, run, named=named), stream), file=stream)
 
 
 def excerpt_of(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]) -> Excerpt | None:

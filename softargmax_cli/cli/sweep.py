@@ -21,8 +21,7 @@ from softargmax_cli.files.writers import format_of
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Asked, Inputs
-    from softargmax_cli.report.sweep import Sweep
-    from softargmax_cli.report.trials import TrialsReport
+    from softargmax_cli.report.sweep import Sweep, TrialsReport
 
 SWEEP = "Sweep"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -223,16 +222,18 @@ def _say(name: str, found: Sweep | TrialsReport, asked: Asked, shown: Shown, for
     """Print the table; where numbers have been written, its last line alone, to standard error."""
     from softargmax_cli.cli.advice import run_with
     from softargmax_cli.cli.messages import say_note
+    from softargmax_cli.report.sweep import put_findings
+    from softargmax_cli.report.text import legible
 
     if not asked.quiet:
         for note in dict.fromkeys(found.notes):
             say_note(f"{found.run.input}: {note}")
     command = [] if found.beta is None else [*run_with(name, replace(asked, window=found.window), found.beta)]
     if format == "table":
-        found.put(command, sys.stdout)
+        put_findings(found, command, sys.stdout)
     elif shown.output not in (None, "-") and not asked.quiet:
-        for line in found.verdict(command, sys.stderr):
-            print(line, file=sys.stderr)
+        for line in found.verdict(command):
+            print(legible(line, sys.stderr), file=sys.stderr)
 
 
 def _listed(found: Sweep | TrialsReport, format: str) -> str:

@@ -17,10 +17,10 @@ from typer.core import TyperCommand, TyperGroup
 from softargmax_cli.cli.options import RARE
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import FORMATS, STORE
-from softargmax_cli.report.text import PLAIN, signs_of
+from softargmax_cli.report.text import encodable
 
-LETTERS = str.maketrans({"β": "beta", "·": "*", "…": "...", "−": "-", "×": "x", "–": "-"})
-"""Spellings for streams without these letters; put in before lines are broken, so that frames stay straight."""
+LETTERS = "β·…−×–"
+"""Letters of the help beyond ASCII, which are replaced before lines are broken, so that frames stay straight."""
 OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
 """Names that other programs have for our options."""
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
@@ -204,8 +204,8 @@ def _refuse_twice(param: Any, args: Sequence[str]) -> None:
 
 def _spell(command: TyperCommand | TyperGroup) -> None:
     """Write help with the letters that standard output has."""
-    if signs_of(sys.stdout) is PLAIN:
+    if encodable(LETTERS, sys.stdout) != LETTERS:
         listed = map(command_of, COMMANDS) if isinstance(command, TyperGroup) else ()
         for each in (command, *command.params, *listed):
             if text := getattr(each, "help", None):
-                setattr(each, "help", text.translate(LETTERS))  # noqa: B010 - not every parameter has one
+                setattr(each, "help", encodable(text, sys.stdout))  # noqa: B010 - not every parameter has one

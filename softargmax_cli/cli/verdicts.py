@@ -119,7 +119,7 @@ def _put_worst(run: Run, verdict: Verdict, file: TextIO) -> None:
     """Print the worst slices, with the names of the columns and a rule above them."""
     if verdict.worst is None:
         return
-    from softargmax_cli.report.table import put_rows
+    from softargmax_cli.report.slices import put_rows
 
     put_rows(verdict.worst, run, file)
     if more := verdict.failed - len(verdict.worst):

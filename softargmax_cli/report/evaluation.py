@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TextIO
 
 from softargmax_cli.reduction.result import Run, Slices
 from softargmax_cli.reduction.truth import NUMBERS, Evaluation
-from softargmax_cli.report.table import (
-    Column,
-    coordinates,
-    numbers_of,
-    places_of,
-    put_columns,
-    put_heading,
-    put_line,
-    soft_of,
-)
-from softargmax_cli.report.text import FULL, Signs, short, signs_of
+from softargmax_cli.report.slices import places, put_heading
+from softargmax_cli.report.summary import DOT, error_bound
+from softargmax_cli.report.table import Column, numbers, put_columns, put_line
+from softargmax_cli.report.text import counted
 
 
 def put_evaluation(evaluation: Evaluation, worst: Slices | None, run: Run, file: TextIO) -> None:
     """Print heading, a row for each estimate and the counts of slices to `file`; then the worst, if any."""
-    put_heading(run, run.known_shape, file)
-    _put_estimates(evaluation, run.epsilon * min(run.steps, default=1.0), file)
+    put_heading(run, file)
+    _put_estimates(evaluation, error_bound(run), file)
     if worst is not None:
         put_line(file, "")
-        put_columns(_worst_columns(worst, run, file), [""] * len(worst), file)
+        errors = (("truth", 0), ("hard_error", 1), ("soft_error", 0))
+        columns = [numbers(name, worst.column(name), spare=spare) for name, spare in errors]
+        put_columns([*places(worst, run), *columns], file)
 
 
 def put_total(evaluation: Evaluation, file: TextIO) -> None:
@@ -40,38 +34,19 @@ def put_total(evaluation: Evaluation, file: TextIO) -> None:
 
 def _put_estimates(evaluation: Evaluation, bound: float, file: TextIO) -> None:
     """Print a row for each estimate, and the counts of slices. bound: that of the error of soft itself."""
-    signs = signs_of(file)
-    put_columns(_columns(evaluation, bound, signs), [""] * len(evaluation.estimates), file)
+    put_columns(_columns(evaluation, bound), file)
     put_line(file, "")
-    put_line(file, evaluation_line(evaluation, signs))
-
-
-def evaluation_line(evaluation: Evaluation, signs: Signs = FULL) -> str:
-    """Count the slices, and those that could not be compared."""
-    parts = [f"{evaluation.slices:,} slice{'' if evaluation.slices == 1 else 's'}"]
+    parts = [counted(evaluation.slices)]
     parts += [f"{evaluation.missing:,} without a truth"] * (evaluation.missing > 0)
     parts += [f"{evaluation.undefined:,} undefined"] * (evaluation.undefined > 0)
-    return signs.dot.join(parts)
+    put_line(file, DOT.join(parts))
 
 
-def _columns(evaluation: Evaluation, bound: float, signs: Signs) -> Iterator[Column]:
+def _columns(evaluation: Evaluation, bound: float) -> Iterator[Column]:
     estimates = evaluation.estimates
-
-    def spelt(number: float) -> str:
-        return signs.none if math.isnan(number) else short(number, bound)
-
     yield Column("estimate", [errors.name for errors in estimates], "left")
     for name in NUMBERS:
-        yield Column(name.removesuffix("_error"), coordinates([[spelt(getattr(errors, name)) for errors in estimates]]))
+        yield numbers(name.removesuffix("_error"), [getattr(errors, name) for errors in estimates], bounds=bound)
     for spare, limit in enumerate(estimates[0].within, 1):
-        shares = [errors.within[limit] for errors in estimates]
-        cells = [signs.none if math.isnan(share) else f"{100 * share:.1f} %" for share in shares]
-        yield Column(f"within {limit:.10g}", cells, spare=spare)
-
-
-def _worst_columns(worst: Slices, run: Run, file: TextIO) -> Iterator[Column]:
-    signs = signs_of(file)
-    yield from places_of(worst, run, file)
-    yield soft_of(worst, run, signs)
-    for spare, name in ((0, "truth"), (1, "hard_error"), (0, "soft_error")):
-        yield numbers_of(worst, name, signs, spare=spare)
+        shares = [100 * errors.within[limit] for errors in estimates]
+        yield numbers(f"within {limit:.10g}", shares, "{:.1f} %".format, spare=spare)

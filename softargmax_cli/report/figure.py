@@ -1,7 +1,7 @@
-"""How every picture looks, how a figure begins, and its bytes at the end.
+"""The look of every picture, the header of a figure, and its bytes.
 
-The look is set here and nowhere else: a matplotlibrc on the machine changes nothing. Text is text, never TeX, as names
-come from files. Colours are those of Okabe and Ito, which everyone can tell apart. The same picture is the same bytes.
+A matplotlibrc on the machine changes nothing. Text is never TeX, as names come from files. Colours are those of Okabe
+and Ito, which everyone can tell apart. The same picture is the same bytes.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _LOOK: Any = {  # of rcParams; which names there are depends on the release
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.formatter.use_mathtext": False,
+    "axes.formatter.useoffset": False,
     "grid.color": FAINT,
     "xtick.color": RULE,
     "ytick.color": RULE,

@@ -1,13 +1,12 @@
-"""Print what is in a file, for people and as JSON."""
+"""Describe what is in a file, for people and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol, TextIO
+from typing import Any
 
-from softargmax_cli.report.text import Signs, legible, listed, nbytes_text, printable, signs_of, typed
+from softargmax_cli.report.text import counted, listed, nbytes_text, typed
 
 FORMATS = {
     "npy": ".npy",
@@ -23,28 +22,11 @@ FORMATS = {
 }
 ORDERS = {"C": "C (the last axis is contiguous)", "F": "Fortran (the first axis is contiguous)"}
 DELIMITERS = {"\t": "tab", " ": "space"}
-FEW = 8
-"""Names of columns that are shown."""
-MANY = 20
-"""Arrays of a file that are shown."""
-LONGEST = 40
-"""Characters of one that are."""
+FEW, MANY, LONGEST = 8, 20, 40
+"""Names of columns and arrays of a file that are shown, and characters of one."""
 
 Entries = Iterator[tuple[str, Sequence[str]]]
 """A name and its lines."""
-
-
-class Array(Protocol):
-    """An array of a file that holds several."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...] | None: ...
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def why_not(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -66,30 +48,34 @@ class Inspection:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
-        return {**self.facts, "suggestion": None if self.arguments is None else typed(self.arguments, printable)}
+        return {**self.facts, "suggestion": None if self.arguments is None else typed(self.arguments)}
 
-    def lines(self, stream: TextIO) -> Iterator[str]:
-        """Yield the input's name, and below it aligned lines that `stream` can show."""
-        yield legible(self.facts["input"], stream)
-        for line in listed([*self._stored(signs_of(stream)), *self._numbers(), *self._next(stream)], stream):
+    def lines(self) -> Iterator[str]:
+        """Yield the input's name, and below it aligned lines."""
+        yield self.facts["input"]
+        entries = [*self._stored(), *self._numbers()]
+        if self.why_not:
+            entries.append(("run", [f"cannot reduce it: {self.why_not}"]))
+        elif self.arguments is not None:
+            entries.append(("try", [typed(self.arguments)]))
+        for line in listed(entries):
             yield f"  {line}"
 
-    def _stored(self, signs: Signs) -> Entries:
+    def _stored(self) -> Entries:
         facts = self.facts
         yield "format", [f"{FORMATS.get(facts['format'], facts['format'])} {self.version}".rstrip()]
         if "shape" in facts:
             shape = facts["shape"]
-            lengths = ["?" if n is None else f"{n:,}" for n in shape]
-            yield "shape", [signs.times.join(lengths) or "() a single number"]
+            yield "shape", [_size(shape) or "() a single number"]
             if len(shape) > 1:
-                yield "axes", [f"{k}: {n}" for k, n in enumerate(lengths)]
+                yield "axes", [f"{k}: {_size([n])}" for k, n in enumerate(shape)]
             yield "dtype", [facts["dtype"]]
             if facts["order"] is not None and len(shape) > 1 and "chunks" not in facts:
                 yield "order", [ORDERS[facts["order"]]]
             if "chunks" in facts and shape:
                 for name in ("chunks", "shards"):
                     if facts[name] is not None:
-                        yield name, [signs.times.join(f"{n:,}" for n in facts[name])]
+                        yield name, [_size(facts[name])]
                 yield "packed", [", ".join(facts["codecs"]) or "no"]
         if facts["bytes"] is not None:
             exact = f" ({facts['bytes']:,} bytes)" if facts["bytes"] >= 1024 and "shape" in facts else ""
@@ -97,12 +83,12 @@ class Inspection:
         if facts.get("result"):
             yield "holds", ["a result of softargmax, not scores"]
         if facts["members"]:
-            yield "holds", _arrays(facts["members"], self.count or len(facts["members"]), signs)
+            yield "holds", _arrays(facts["members"], self.count or len(facts["members"]))
         delimiter, header = facts.get("delimiter"), facts.get("header")
         if delimiter is not None:
             yield "delimiter", [DELIMITERS.get(delimiter, delimiter)]
         if delimiter is not None or header is not None:
-            yield "header", [_few(header, signs) if header is not None else "none"]
+            yield "header", [_few(header) if header is not None else "none"]
             yield "id column", ["none" if facts["id_column"] is None else str(facts["id_column"])[:LONGEST]]
 
     def _numbers(self) -> Entries:
@@ -121,49 +107,32 @@ class Inspection:
     def _sums(self) -> str:
         facts = self.facts
         along = f"along {'axis' if len(facts['axis']) == 1 else 'axes'} {', '.join(map(str, facts['axis']))}"
-        count, infinite = facts["slices_checked"], facts["inf"] or facts["negative_inf"]
-        if not count:
+        if not facts["slices_checked"]:
             return f"not checked {along}"
-        slices = f"{count:,} slice{'' if count == 1 else 's'} {along}"
+        slices = f"{counted(facts['slices_checked'])} {along}"
         if self.not_one:
             return f"no: {self.not_one:,} of {slices} do not"
-        if infinite:
+        if facts["inf"] or facts["negative_inf"]:
             return f"no {along}: infinite"
         return f"yes, all {slices}" + (", but some are negative" if facts["min"] < 0 else "")
 
-    def _next(self, stream: TextIO) -> Entries:
-        if self.why_not:
-            yield "run", [f"cannot reduce it: {self.why_not}"]
-        elif self.arguments is not None:
-            yield "try", [typed(self.arguments, partial(legible, stream=stream))]
+
+def _size(shape: Sequence[int | None]) -> str:
+    return " × ".join("?" if n is None else f"{n:,}" for n in shape)
 
 
-def arrays_of(members: Sequence[Array]) -> list[dict[str, Any]]:
-    """Describe the arrays of a file under the names of JSON."""
-    return [
-        {
-            "name": each.name,
-            "shape": None if each.shape is None else list(each.shape),
-            "dtype": each.dtype or None,
-            "why_not": each.why_not or None,
-        }
-        for each in members
-    ]
-
-
-def _arrays(members: Sequence[dict[str, Any]], count: int, signs: Signs) -> list[str]:
+def _arrays(members: Sequence[dict[str, Any]], count: int) -> list[str]:
     lines = []
     for each in members[:MANY]:
-        size = signs.times.join(f"{n:,}" for n in each["shape"] or ()) or "a single number"
-        what = each["why_not"] or f"{each['dtype']} {size}"
-        lines.append(f"{_cut(each['name'], signs)}  {what}")
-    return lines + ([f"{signs.more} {count - MANY:,} more"] if count > MANY else [])
+        what = each["why_not"] or f"{each['dtype']} {_size(each['shape'] or ()) or 'a single number'}"
+        lines.append(f"{_cut(each['name'])}  {what}")
+    return lines + ([f"… {count - MANY:,} more"] if count > MANY else [])
 
 
-def _few(names: Sequence[str], signs: Signs) -> str:
-    shown = ", ".join(_cut(name, signs) for name in names[:FEW])
-    return shown + (f" {signs.more} ({len(names):,} in all)" if len(names) > FEW else "")
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(map(_cut, names[:FEW]))
+    return shown + (f" … ({len(names):,} in all)" if len(names) > FEW else "")
 
 
-def _cut(name: str, signs: Signs) -> str:
-    return name if len(name) <= LONGEST else name[:LONGEST] + signs.more
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"

@@ -16,8 +16,7 @@ from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Run, Slices
 from softargmax_cli.reduction.sweep import Swept
 from softargmax_cli.report.figure import BLUE, FAINT, FOOT, GREY, HEADER, INK, ORANGE, SKY, WIDTH, begin, drawable
-from softargmax_cli.report.summary import heading, marks, settings
-from softargmax_cli.report.text import FULL, printable
+from softargmax_cli.report.summary import DOT, heading, marks, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,16 +29,11 @@ SHADES = ("#fafbfc", "#8793a0", "#2a3642")
 """Colours of a map of scores, from what weighs least to what weighs most."""
 LARGEST = 1e290
 """The largest number on an axis that matplotlib is able to scale."""
-STEPS = [1, 2, 2.5, 5, 10]
-"""Round steps between the numbers beside an axis."""
 
 _RING: Any = {"marker": "o", "linestyle": "none", "color": ORANGE, "markerfacecolor": "none", "markeredgewidth": 1.6}
 _DOT: Any = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 4.5}
 
 Float = npt.NDArray[np.float64]
-
-
-# Slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,7 @@ class Panel:
 def draw_slices(run: Run, problem: Problem, slices: Slices | None, total: int, excerpt: Excerpt) -> Figure:
     """Draw the first of `total` slices: along one axis scores above weights, along two as maps side by side."""
     shown = 0 if slices is None else len(slices)
-    title, *about = [*heading(run, run.known_shape, FULL, printable), *settings(run, FULL)]
+    title, *about = [*heading(run), *settings(run)]
     if shown < total:
         about.append(f"first {shown:,} of {total:,} slices")
     panels = [] if slices is None else _panels(run, problem, slices, excerpt)
@@ -80,7 +74,7 @@ def draw_slices(run: Run, problem: Problem, slices: Slices | None, total: int, e
         height, width = (len(places) for places in panels[0].places) if panels else (1, 1)
         tall = 0.5 + min(max((WIDTH / columns / (2 if both else 1) - 0.5) * height / width, 1.0), 4.0)
     rows = max(1, -(-shown // columns))
-    figure, header = begin(HEADER + FOOT + rows * tall, title, FULL.dot.join(about))
+    figure, header = begin(HEADER + FOOT + rows * tall, title, DOT.join(about))
     grid = figure.add_gridspec(rows, columns)
     for number, panel in enumerate(panels):
         cell = grid[divmod(number, columns)]
@@ -102,10 +96,10 @@ def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> lis
     places = tuple(placed(axis, at) for axis, at in zip(problem.ascending, middles, strict=True))
     best, array_order, panels = excerpt.best(run.kind), np.argsort(problem.axes), []
     positions = list(zip(*(along.tolist() for along in slices.positions(run.kept)), strict=True)) or [()]
-    for k, (position, mark) in enumerate(zip(positions, marks(slices, FULL), strict=True)):
+    for k, (position, mark) in enumerate(zip(positions, marks(slices), strict=True)):
         name = ", ".join(map(str, position)) if position else "all"
         if slices.ids is not None:
-            name += f"{FULL.dot}{slices.ids[k]}"
+            name += f"{DOT}{slices.ids[k]}"
         weighed, hard, soft, window = np.zeros_like(best[k]), None, None, None
         if slices.hard[0, k] >= 0:
             index = slices.hard[array_order, k].tolist()
@@ -114,12 +108,12 @@ def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> lis
             hard = tuple(float(placed(axis, np.array(at))) for axis, at in zip(problem.ascending, index, strict=True))
             if (radius := run.window) is not None:
                 window, near = [], []
-                for axis, at, edges in zip(problem.ascending, index, excerpt.edges, strict=True):
+                for axis, at, edges, middle in zip(problem.ascending, index, excerpt.edges, middles, strict=True):
                     ends = [max(at - radius, 0) - 0.5, min(at + radius, edges[-1] - 1) + 0.5]
                     window.append(tuple(placed(axis, np.array(ends)).tolist()))
-                    near.append((edges[1:] > at - radius) & (edges[:-1] <= at + radius))
-                    for turn in (-edges[-1], edges[-1]) if problem.along(axis).round else ():
-                        near[-1] |= (edges[1:] > at + turn - radius) & (edges[:-1] <= at + turn + radius)
+                    apart = np.abs(middle - at)
+                    apart = np.minimum(apart, edges[-1] - apart) if problem.along(axis).round else apart
+                    near.append(apart <= radius + (np.diff(edges) - 1) / 2)
                 weighed = np.where(functools.reduce(np.logical_and.outer, near), weighed, 0.0)
         bounds = None if window is None else tuple(window)
         panels.append(Panel(name, mark, excerpt.low[k], excerpt.high[k], best[k], weighed, places, hard, soft, bounds))
@@ -163,7 +157,7 @@ def _put_curves(figure: Figure, cell: SubplotSpec, panel: Panel, run: Run, probl
         above.margins(y=0.14)
         above.set_ylim(above.get_ylim())  # as it is
         above.tick_params(axis="x", labelbottom=False, length=0)
-        _spell_numbers(above.yaxis, 3)
+        above.locator_params(axis="y", nbins=3)
         if not np.isfinite(panel.best).any():
             above.set_yticks([])
     for each in axes if panel.window else ():
@@ -176,11 +170,11 @@ def _put_curves(figure: Figure, cell: SubplotSpec, panel: Panel, run: Run, probl
         below.plot(panel.hard[0], top, markersize=7, **_RING, **free)
         below.plot(panel.soft[0], 0, **_DOT, **free)
     if run.labels is not None and problem.along(problem.axes[0]).name == "index" and len(run.labels) <= 12:
-        names = [drawable(name if len(name) <= 12 else name[:11] + FULL.more) for name in run.labels]
+        names = [drawable(name if len(name) <= 12 else f"{name[:11]}…") for name in run.labels]
         tilted = max(map(len, names)) * len(names) > 36
         below.set_xticks(panel.places[0], names, rotation=40 if tilted else 0, ha="right" if tilted else "center")
     else:
-        _spell_numbers(below.xaxis, 5, 6, integer=run.coords == "index")
+        below.locator_params(axis="x", nbins=5, integer=run.coords == "index")
     return axes
 
 
@@ -222,8 +216,8 @@ def _put_maps(figure: Figure, cell: SubplotSpec, panel: Panel, kind: str) -> lis
             each.plot(*panel.soft[::-1], clip_on=False, markeredgewidth=1.4, **cross)
         each.set(xlim=(edges[1][0], edges[1][-1]), ylim=(edges[0][-1], edges[0][0]))
         each.set_box_aspect(min(max(len(edges[0]) / len(edges[1]), 0.2), 3.0))
-        _spell_numbers(each.xaxis, 3, 6)
-        _spell_numbers(each.yaxis, 4, 6)
+        each.locator_params(axis="x", nbins=3)
+        each.locator_params(axis="y", nbins=4)
         each.tick_params(axis="y", labelleft=number == 0, left=number == 0)
         each.spines[["top", "right"]].set_visible(True)
         axes.append(each)
@@ -267,17 +261,6 @@ def _put_legend(figure: Figure, kind: str, one: bool, windowed: bool, header: fl
     legend.set_in_layout(False)
 
 
-def _spell_numbers(axis: Any, count: int, digits: int = 3, *, integer: bool = False) -> None:
-    """Write about `count` plain numbers beside an axis, with a true minus sign, never TeX."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    def text(value: float, position: Any) -> str:
-        return "0" if math.isclose(value, 0, abs_tol=1e-12) else f"{value:,.{digits}g}".replace("-", "−")
-
-    axis.set_major_locator(MaxNLocator(count, steps=STEPS, integer=integer))
-    axis.set_major_formatter(FuncFormatter(text))
-
-
 def _finite(values: Float) -> Float:
     """Replace infinities, which have no place on an axis, by NaN."""
     return np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), np.nan)
@@ -297,15 +280,12 @@ def _borders(places: Float) -> Float:
     return np.concatenate([[2 * places[0] - between[0]], between, [2 * places[-1] - between[-1]]])
 
 
-# The sweep
-
-
 def draw_betas(run: Run, swept: Swept, tolerance: float, recommended: float | None) -> Figure:
     """Draw the largest offset and the mean gradient of each β, the tolerance, and the β to take."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    name, *rest = [*heading(run, run.known_shape, FULL, printable), *settings(run, FULL)]
-    figure, _ = begin(4.2, name, FULL.dot.join(rest), header=0.62)
+    name, *rest = [*heading(run), *settings(run)]
+    figure, _ = begin(4.2, name, DOT.join(rest), header=0.62)
     axes, unit = figure.add_subplot(), "indices" if run.coords == "index" else "coordinates"
     betas = [at.beta for at in swept.betas]
     curves: Sequence[tuple[list[float], dict[str, str]]] = (

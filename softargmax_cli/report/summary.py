@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from softargmax_cli.reduction.result import Run, Slices, Summary
-from softargmax_cli.report.text import FULL, Signs, brief, printable
+from softargmax_cli.report.text import brief, counted
 
 TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree", "multimodal")
 """The fields that the table shows, or marks slices by."""
+DOT = " · "
 
 
 class First:
@@ -43,77 +44,76 @@ class First:
         return list(range(len(slices))) if slices.numbers is None else slices.numbers.tolist()
 
 
-def heading(run: Run, shape: tuple[int, ...], signs: Signs, show: Callable[[str], str]) -> list[str]:
-    """Name the input, its dtype and `shape`, the axes, and β if there is one; `show` makes foreign text fit."""
-    size = signs.times.join(map(str, shape))
+def heading(run: Run) -> list[str]:
+    """Name the input, its dtype and shape, the axes, and β if there is one."""
+    size = " × ".join(map(str, run.known_shape))
     axes = f"{'axis' if len(run.axes) == 1 else 'axes'} {', '.join(map(str, run.axes))}"
-    parts = [show(run.input), f"{show(run.dtype)} {size}", axes]
-    if run.beta is not None:
-        parts.append(f"{signs.beta} {run.beta:.10g} (temperature {1 / run.beta:.6g})")
-    return parts
+    beta = [] if run.beta is None else [f"β {run.beta:.10g} (temperature {1 / run.beta:.6g})"]
+    return [run.input, f"{run.dtype} {size}", axes, *beta]
 
 
-def settings(run: Run, signs: Signs) -> list[str]:
+def settings(run: Run) -> list[str]:
     """Say each option that is not at its default."""
     words = {
         "cost": "cost: soft argmin",
         "probs": "probs: weights as they are",
-        "corners": f"corners: {signs.minus}1 to 1 at the end indices",
-        "centers": f"centers: (2i + 1)/n {signs.minus} 1",
+        "corners": "corners: −1 to 1 at the end indices",
+        "centers": "centers: (2i + 1)/n − 1",
         "values": "values: coordinates as given",
     }
     parts = [words[name] for name in (run.kind, run.coords) if name in words]
     if any(run.periods):
         parts.append(f"{run.coords}: period {', '.join(f'{period:.10g}' for period in run.periods if period)}")
     if run.window is not None:
-        parts.append(f"window {signs.within}{run.window}")
+        parts.append(f"window ±{run.window}")
     if run.wrt is not None:
-        by = signs.beta if run.wrt == "beta" else "x"
-        parts.append(f"gradient: {signs.partial}soft/{signs.partial}{by}")
+        parts.append(f"gradient: ∂soft/∂{'β' if run.wrt == 'beta' else 'x'}")
     return parts
 
 
-def multimodal(slices: Slices) -> list[bool]:
-    """Say of each slice whether it has a second mode."""
-    return [False] * len(slices) if slices.multimodal is None else slices.multimodal.tolist()
-
-
-def marks(slices: Slices, signs: Signs) -> Iterator[str]:
+def marks(slices: Slices) -> Iterator[str]:
     """Yield a sign and a word for each slice that wants a second look, and nothing for the others."""
-    ties = [0] * len(slices) if slices.ties is None else slices.ties.tolist()
-    lost = np.isnan(slices.soft).any(axis=0).tolist()
-    for undefined, agree, modes, tied in zip(lost, slices.agree.tolist(), multimodal(slices), ties, strict=True):
-        if undefined:
-            yield f"{signs.undefined} undefined"
-            continue
-        said = [] if agree else [f"{signs.differs} disagrees"]
-        if modes:
-            said.append(f"{signs.modes} two modes")
-        if tied > 1:
-            said.append(f"= {tied:,} tied")
-        yield "  ".join(said)
+    undefined = np.isnan(slices.soft).any(axis=0)
+    if slices.vanished is not None:
+        for lost, vanished in zip(undefined, slices.vanished, strict=True):
+            yield "∅ undefined" if lost else "≈ 0 vanished" if vanished else ""
+        return
+    modes = np.zeros(len(slices), bool) if slices.multimodal is None else slices.multimodal
+    ties = np.zeros(len(slices), int) if slices.ties is None else slices.ties
+    for lost, agree, two, tied in zip(undefined, slices.agree, modes, ties, strict=True):
+        said = ["≠ disagrees"] * (not agree) + ["∩∩ two modes"] * bool(two) + [f"= {tied:,} tied"] * bool(tied > 1)
+        yield "∅ undefined" if lost else "  ".join(said)
 
 
-def summary_line(summary: Summary, run: Run, *, named: bool = False, signs: Signs = FULL) -> str:
-    """Count the slices, say how far soft lies from hard and how often both agree; offsets in coordinate units.
+def summary_line(summary: Summary, run: Run, *, named: bool = False) -> str:
+    """Count the slices, and say how far soft lies from hard and how often both agree, or how large gradients are.
 
-    `named` puts the input's name before it, for when several inputs are summarised one after the other.
-    Parts that are not known, or say nothing, are left out.
+    Offsets are in coordinate units. Parts that are not known, or say nothing, are left out. named: after the input's
+    name, for when several inputs are summarised one after the other.
     """
-    parts = [f"{summary.slices:,} slice{'' if summary.slices == 1 else 's'}"]
-    if not math.isnan(summary.max_abs_offset):
-        bound = run.epsilon * min(run.steps, default=1.0)
-        parts.append(f"max |offset| {brief(summary.max_abs_offset, bound)}")
-        parts.append(f"mean |offset| {brief(summary.mean_abs_offset, bound)}")
-        parts.append(f"agreement {_percent(summary.agreement)}")
-    if summary.tied is not None:
-        parts.append(f"{summary.tied:,} tied")
-    if summary.multimodal is not None:
-        parts.append(f"{summary.multimodal:,} multi-modal")
-    if summary.undefined:
-        parts.append(f"{summary.undefined:,} undefined")
-    line = signs.dot.join(parts)
-    return f"{printable(run.input)}: {line}" if named else line
+    parts = [counted(summary.slices)]
+    if run.wrt is not None:
+        from softargmax_cli.reduction.slopes import SlopeSummary
+
+        assert isinstance(summary, SlopeSummary)
+        if not math.isnan(summary.max_norm):
+            parts += [f"max norm {brief(summary.max_norm)}", f"mean norm {brief(summary.mean_norm)}"]
+        parts.append(f"{summary.vanished:,} vanished (norm below {run.vanished:g})")
+    else:
+        if not math.isnan(summary.max_abs_offset):
+            bound = error_bound(run)
+            parts.append(f"max |offset| {brief(summary.max_abs_offset, bound)}")
+            parts.append(f"mean |offset| {brief(summary.mean_abs_offset, bound)}")
+            parts.append(f"agreement {_percent(summary.agreement)}")
+        parts += [] if summary.tied is None else [f"{summary.tied:,} tied"]
+        parts += [] if summary.multimodal is None else [f"{summary.multimodal:,} multi-modal"]
+    parts += [f"{summary.undefined:,} undefined"] if summary.undefined else []
+    return f"{run.input}: {DOT.join(parts)}" if named else DOT.join(parts)
+
+
+def error_bound(run: Run) -> float:
+    """Bound the error of soft in a sharp slice; an offset below it is 0."""
+    return run.epsilon * min(run.steps, default=1.0)
 
 
 def _percent(fraction: float) -> str:

@@ -1,24 +1,26 @@
-"""Print a sweep over β as a table and a plot."""
+"""Print what several β do to a file as a table: how far soft lies from hard, with a plot, or from the truth."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TextIO
+
+import numpy as np
 
 from softargmax_cli.reduction.result import Run
 from softargmax_cli.reduction.sweep import AtBeta, Swept
-from softargmax_cli.report.table import Column, coordinates, put_columns, put_heading
-from softargmax_cli.report.text import Signs, legible, short, signs_of, typed
+from softargmax_cli.reduction.trials import Trials
+from softargmax_cli.report.slices import put_heading
+from softargmax_cli.report.summary import error_bound
+from softargmax_cli.report.table import Column, numbers, put_columns
+from softargmax_cli.report.text import legible, short, typed
 
 WIDTH, TALLEST = 61, 15
 """Columns and rows of the plot."""
 DECADES = 6
 """Powers of ten that the plot shows at most, from the largest value down."""
-
 
 Row = dict[str, float | int | None]
 
@@ -58,110 +60,154 @@ class Sweep:
         """What is concluded from all β, by name."""
         return {"recommended_beta": self.beta}
 
-    def put(self, command: Sequence[str], file: TextIO) -> None:
-        """Print heading, a row for each β, a plot, and which β to take. command: the arguments of one that uses it."""
-        betas, signs = self.swept.betas, signs_of(file)
-        put_heading(self.run, self.run.known_shape, file)
-        put_columns(self._columns(signs), _styles(betas, self.tolerance), file)
-        plot = list(plotted(betas, self.tolerance, signs))
-        for line in ["", *plot, *([""] if plot else []), *self.verdict(command, file)]:
-            file.write(legible(line, file) + "\n")
-
-    def verdict(self, command: Sequence[str], stream: TextIO) -> Iterator[str]:
+    def verdict(self, command: Sequence[str]) -> Iterator[str]:
         """Say which β to take, or why none, and the command to try."""
-        swept, betas, signs = self.swept, self.swept.betas, signs_of(stream)
+        swept, betas = self.swept, self.swept.betas
         within = f"within {self.tolerance:g} of hard"
         if self.allow is not None:
             within += f" in all but {self.allow} of the slices"
             if self.beta is None and swept.slices:
                 fewest, at_beta = min(zip(swept.outside, [at.beta for at in betas], strict=True))
                 least = f"{fewest:,} of {swept.slices:,} lie further off at {at_beta:g}"
-                yield f"no {signs.beta} tried keeps soft {within}: {least}"
+                yield f"no β tried keeps soft {within}: {least}"
                 return
         elif swept.undefined:
             answers = "1 slice has no answer" if swept.undefined == 1 else f"{swept.undefined:,} slices have no answer"
             yield f"{answers}, and count{'s' if swept.undefined == 1 else ''} in nothing here"
-        if self.beta is None:
-            if swept.slices == swept.undefined:
-                yield f"no slice has an answer, so any {signs.beta} does"
-            else:
-                best = min(betas, key=lambda at: at.max_abs_offset)
-                tried = f"from {betas[0].beta:g} to {betas[-1].beta:g} "
-                least = f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
-                if len(betas) == 1:
-                    tried, least = f"of {best.beta:g} alone ", f"it lies {short(best.max_abs_offset)} off"
-                yield f"no {signs.beta} {tried}keeps soft {within}: {least}"
-            return
-        smallest = "the smallest tried" if self.unbounded else "the smallest"
-        typed_command = typed(command, partial(legible, stream=stream))
-        yield f"{signs.beta} {self.beta:.10g} is {smallest} that keeps soft {within}: {typed_command}"
+        if self.beta is not None:
+            smallest = "the smallest tried" if self.unbounded else "the smallest"
+            yield f"β {self.beta:.10g} is {smallest} that keeps soft {within}: {typed(command)}"
+        elif swept.slices == swept.undefined:
+            yield "no slice has an answer, so any β does"
+        else:
+            best = min(betas, key=lambda at: at.max_abs_offset)
+            tried = f"from {betas[0].beta:g} to {betas[-1].beta:g} "
+            least = f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
+            if len(betas) == 1:
+                tried, least = f"of {best.beta:g} alone ", f"it lies {short(best.max_abs_offset)} off"
+            yield f"no β {tried}keeps soft {within}: {least}"
 
-    def _columns(self, signs: Signs) -> Iterator[Column]:
-        swept, betas, tolerance = self.swept, self.swept.betas, self.tolerance
-        true = partial(short, bound=self.run.epsilon * min(self.run.steps, default=1.0))
-
-        def numbers(name: str, values: Sequence[float], spell: Callable[[float], str] = short) -> Column:
-            return Column(name, coordinates([[signs.none if math.isnan(n) else spell(n) for n in values]]))
-
-        yield numbers(signs.beta, [at.beta for at in betas], "{:.10g}".format)
-        yield numbers("max |offset|", [at.max_abs_offset for at in betas], true)
-        yield numbers("mean |offset|", [at.mean_abs_offset for at in betas], true)
+    def columns(self) -> Iterator[Column]:
+        """Yield the columns of the table."""
+        swept, betas, bound = self.swept, self.swept.betas, error_bound(self.run)
+        yield numbers("β", [at.beta for at in betas], "{:.10g}".format)
+        yield numbers("max |offset|", [at.max_abs_offset for at in betas], bounds=bound)
+        yield numbers("mean |offset|", [at.mean_abs_offset for at in betas], bounds=bound)
         yield numbers("agreement", [100 * at.agreement for at in betas], "{:.1f} %".format)
-        yield numbers("spread", [at.mean_spread for at in betas], true)
+        yield numbers("spread", [at.mean_spread for at in betas], bounds=bound)
         yield numbers("gradient", [at.mean_gradient_norm for at in betas])
         if self.allow is not None:
             shares = [100 * n / swept.slices if swept.slices else math.nan for n in swept.outside]
-            yield numbers(f"beyond {tolerance:g}", shares, "{:.2f} %".format)
+            yield numbers(f"beyond {self.tolerance:g}", shares, "{:.2f} %".format)
+        else:
+            yield Column("", [f"within {self.tolerance:g}" if style else "" for style in self.styles()], "left")
+
+    def styles(self) -> list[str]:
+        """Return the style of each row."""
+        return ["green" if at.max_abs_offset <= self.tolerance else "" for at in self.swept.betas]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialsReport:
+    """The trials of one input against its truth."""
+
+    run: Run
+    """Without a β, and without a window where several were tried."""
+    notes: Sequence[str]
+    trials: Trials
+
+    @property
+    def beta(self) -> float | None:
+        """The β that comes closest; None where no slice can be compared."""
+        return None if self.trials.best is None else self.trials.best.beta
+
+    @property
+    def window(self) -> int | None:
+        """The window that comes closest."""
+        return None if self.trials.best is None else self.trials.best.window
+
+    @property
+    def rows(self) -> list[Row]:
+        """The numbers of each β and window, by name."""
+        return [asdict(trial) for trial in self.trials.trials]
+
+    @property
+    def conclusions(self) -> Row:
+        """What is concluded from all, by name."""
+        return {"hard_error": self.trials.hard_error, "best_beta": self.beta, "best_window": self.window}
+
+    def verdict(self, command: Sequence[str]) -> Iterator[str]:
+        """Say which β and window come closest, beside the hard argmax, and the command to try."""
+        trials, best = self.trials, self.trials.best
+        for count, what in ((trials.missing, "truth"), (trials.undefined, "answer")):
+            if count:
+                lack = f"has no {what} and is" if count == 1 else f"have no {what} and are"
+                yield f"{count:,} of {trials.slices:,} slices {lack} left out of the errors"
+        if best is None:
+            yield "no slice has both an answer and a truth"
             return
-        notes = [f"within {tolerance:g}" if at.max_abs_offset <= tolerance else "" for at in betas]
-        if any(notes):
-            yield Column("", notes, "left")
+        window = "" if best.window is None else f" within a window of ±{best.window}"
+        errors = f"mean error {short(best.mean_error)} (hard: {short(trials.hard_error)})"
+        yield f"β {best.beta:.10g}{window} comes closest to the truth: {errors}"
+        yield f"try: {typed(command)}"
+
+    def columns(self) -> Iterator[Column]:
+        """Yield the columns of the table."""
+        tried, bound = self.trials.trials, error_bound(self.run)
+        if self.run.window is None and tried[0].window is not None:
+            yield Column("window", [str(trial.window) for trial in tried])
+        yield numbers("β", [trial.beta for trial in tried], "{:.10g}".format)
+        yield numbers("mean error", [trial.mean_error for trial in tried], bounds=bound)
+        yield numbers("max |offset|", [trial.max_abs_offset for trial in tried], bounds=bound, spare=3)
+        yield numbers("mean |offset|", [trial.mean_abs_offset for trial in tried], bounds=bound, spare=2)
+        yield numbers("agreement", [100 * trial.agreement for trial in tried], "{:.1f} %".format, spare=1)
+        yield Column("", ["closest" if style else "" for style in self.styles()], "left")
+
+    def styles(self) -> list[str]:
+        """Return the style of each row."""
+        return ["green" if trial == self.trials.best else "" for trial in self.trials.trials]
 
 
-def _styles(betas: Sequence[AtBeta], tolerance: float) -> Iterator[str]:
-    for at in betas:
-        yield "green" if at.max_abs_offset <= tolerance else ""
+def put_findings(found: Sweep | TrialsReport, command: Sequence[str], file: TextIO) -> None:
+    """Print heading, a row for each β, a plot, and which β to take. command: the arguments of one that uses it."""
+    put_heading(found.run, file)
+    put_columns(found.columns(), file, found.styles())
+    plot = plotted(found.swept.betas, found.tolerance) if isinstance(found, Sweep) else ()
+    for line in ["", *plot, *found.verdict(command)]:
+        print(legible(line, file), file=file)
 
 
-def plotted(betas: Sequence[AtBeta], tolerance: float, signs: Signs) -> Iterator[str]:
-    """Largest offset and mean gradient over β, all axes logarithmic; nothing where there is no curve to draw."""
-    offsets = [(at.beta, at.max_abs_offset) for at in betas if at.max_abs_offset > 0]
-    gradients = [(at.beta, at.mean_gradient_norm) for at in betas if at.mean_gradient_norm > 0]
-    values = [value for _, value in offsets + gradients]
-    if len(betas) < 2 or not values:
+def plotted(betas: Sequence[AtBeta], tolerance: float) -> Iterator[str]:
+    """Draw the largest offset and the mean gradient over β, all logarithmic; nothing where there is no curve."""
+    at = np.log10([each.beta for each in betas])
+    values = np.array([[each.max_abs_offset, each.mean_gradient_norm] for each in betas]).T
+    drawn = values[values > 0]
+    if len(betas) < 2 or not drawn.size:
         return
-    top = math.ceil(math.log10(max(values)))
-    bottom = max(min(math.floor(math.log10(min([*values, tolerance or math.inf]))), top - 1), top - DECADES)
-    height = 1 + (top - bottom) * max(1, TALLEST // (top - bottom + 1))
-    left, right = math.log10(betas[0].beta), math.log10(betas[-1].beta)
+    top = math.ceil(math.log10(drawn.max()))
+    lowest = min(float(drawn.min()), tolerance or math.inf)
+    bottom = max(min(math.floor(math.log10(lowest)), top - 1), top - DECADES)
+    step = max(1, TALLEST // (top - bottom + 1))
+    grid = [[" "] * WIDTH for _ in range(1 + (top - bottom) * step)]
 
-    def row(value: float) -> int:
-        return round((top - math.log10(value)) / (top - bottom) * (height - 1))
+    def row(log: float) -> int:
+        return round((top - log) * step)
 
-    grid = [[" "] * WIDTH for _ in range(height)]
-    if tolerance > 0 and 0 <= row(tolerance) < height:
-        grid[row(tolerance)] = [signs.level] * WIDTH
-    for sign, points in ((signs.offset, offsets), (signs.gradient, gradients)):
-        for column in range(WIDTH):
-            value = _between(points, left + (right - left) * column / (WIDTH - 1))
-            if value is not None and 0 <= (y := row(value)) < height:
-                grid[y][column] = signs.both if grid[y][column] in (signs.offset, signs.both) else sign
-    step = (height - 1) // (top - bottom)
-    names = {k * step: f"{10.0 ** (top - k):g}" for k in range(top - bottom + 1)}
-    margin = max(map(len, names.values()))
-    for y, cells in enumerate(grid):
-        yield f"{names.get(y, ''):>{margin}} {signs.side}{''.join(cells)}".rstrip()
-    yield " " * (margin + 1) + signs.corner + signs.rule * WIDTH
+    if tolerance > 0 and 0 <= (level := row(math.log10(tolerance))) < len(grid):
+        grid[level] = ["╌"] * WIDTH
+    for sign, curve in zip("●○", values, strict=True):
+        if not (known := curve > 0).any():
+            continue
+        logs = np.interp(np.linspace(at[0], at[-1], WIDTH), at[known], np.log10(curve[known]), math.nan, math.nan)
+        for column, log in enumerate(logs.tolist()):
+            if not math.isnan(log) and (y := row(log)) < len(grid):
+                grid[y][column] = "◉" if grid[y][column] == "●" and sign == "○" else sign
+    names = [f"{10.0 ** (top - y // step):g}" if y % step == 0 else "" for y in range(len(grid))]
+    margin = max(map(len, names))
+    for name, cells in zip(names, grid, strict=True):
+        yield f"{name:>{margin}} │{''.join(cells)}".rstrip()
+    yield " " * (margin + 1) + "└" + "─" * WIDTH
     first, last = f"{betas[0].beta:g}", f"{betas[-1].beta:g}"
-    middle = f"{signs.beta}   {signs.offset} max |offset|   {signs.gradient} gradient"
-    middle += f"   {signs.level} --tol {tolerance:g}" if tolerance > 0 else ""
+    middle = "β   ● max |offset|   ○ gradient" + (f"   ╌ --tol {tolerance:g}" if tolerance > 0 else "")
     yield " " * (margin + 2) + first + middle.center(WIDTH - len(first) - len(last)) + last
-
-
-def _between(points: Sequence[tuple[float, float]], log_beta: float) -> float | None:
-    """The value at a β on the straight lines between points, both logarithmic; None outside of them."""
-    for (a, low), (b, high) in itertools.pairwise(points):
-        if math.log10(a) - 1e-9 <= log_beta <= math.log10(b) + 1e-9:
-            part = (log_beta - math.log10(a)) / (math.log10(b) - math.log10(a))
-            return float(10 ** (math.log10(low) + part * (math.log10(high) - math.log10(low))))
-    return None
+    yield ""

@@ -1,18 +1,42 @@
-"""Make text from outside fit for a terminal, and write numbers with the digits that are true."""
+"""Make text fit for a terminal and its encoding, and write numbers with the digits that are true."""
 
 from __future__ import annotations
 
+import codecs
 import math
 import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
 from typing import TextIO
 
 from softargmax_cli.quoting import escaped
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Hindi and emoji are spelt."""
+_PLAIN = {"…": "...", "β": "beta", "±": "+/-", "│": "|"}
+_PLAIN |= dict(zip("·×─−≠∩∅≈∂–●○◉╌└", "-x--!^?~d-ox*.+", strict=True))
+"""Stand-ins for the signs of reports, where a stream cannot encode them."""
+
+
+def _stand_ins(error: UnicodeError) -> tuple[str, int]:
+    """Handle what an encoding does not hold, as `codecs.register_error` asks."""
+    assert isinstance(error, UnicodeEncodeError)
+    characters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in characters), error.end
+
+
+codecs.register_error("softargmax", _stand_ins)
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """Return `text` in characters that a stream can encode: with stand-ins for signs, escapes for other letters."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "softargmax").decode(encoding)
+
+
+def legible(text: str, stream: TextIO) -> str:
+    """Show `text` from outside as `printable` does, in characters that a stream can encode."""
+    return encodable(printable(text), stream)
 
 
 def printable(text: str) -> str:
@@ -35,86 +59,22 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """The signs of a report; `PLAIN` holds what to write where a stream knows ASCII only."""
-
-    dot: str = " · "
-    times: str = " × "
-    beta: str = "β"
-    rule: str = "─"
-    minus: str = "−"
-    within: str = "±"
-    differs: str = "≠"
-    modes: str = "∩∩"
-    undefined: str = "∅"
-    vanished: str = "≈ 0"
-    partial: str = "∂"
-    none: str = "–"
-    more: str = "…"
-    levels: str = "▁▂▃▄▅▆▇█"
-    """From low to high; none where there are none."""
-    offset: str = "●"
-    gradient: str = "○"
-    both: str = "◉"
-    level: str = "╌"
-    side: str = "│"
-    corner: str = "└"
+def typed(arguments: Sequence[str]) -> str:
+    """Write a command as a shell reads it, in printable characters."""
+    return " ".join(shlex.quote(word) if word.isprintable() else escaped(word) for word in arguments)
 
 
-FULL = Signs()
-PLAIN = Signs(
-    dot=", ",
-    times=" x ",
-    beta="beta",
-    rule="-",
-    minus="-",
-    within="+/-",
-    differs="!",
-    modes="^^",
-    undefined="?",
-    vanished="~ 0",
-    partial="d",
-    none="-",
-    more="...",
-    levels="",
-    offset="o",
-    gradient="x",
-    both="*",
-    level=".",
-    side="|",
-    corner="+",
-)
-
-
-def signs_of(stream: TextIO) -> Signs:
-    """Return the signs that a stream can encode; a stream of text without an encoding takes all."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        "".join(astuple(FULL)).encode(encoding)
-    except UnicodeEncodeError:
-        return PLAIN
-    return FULL
-
-
-def legible(text: str, stream: TextIO) -> str:
-    """Show `text` from outside as `printable` does, in characters that a stream can encode."""
-    text = printable(text)
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def typed(arguments: Sequence[str], show: Callable[[str], str]) -> str:
-    """Write a command as a shell reads it, in characters that `show` leaves as they are."""
-    return " ".join(shlex.quote(word) if show(word) == word else escaped(word) for word in arguments)
-
-
-def listed(entries: Sequence[tuple[str, Sequence[str]]], stream: TextIO) -> Iterator[str]:
-    """List names and their values, a line for each value, in characters that `stream` can show."""
+def listed(entries: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    """List names and their values, a line for each value."""
     width = max((len(name) for name, _ in entries), default=0)
     for name, values in entries:
         for number, value in enumerate(values):
-            yield f"{'' if number else name:{width}}  {legible(value, stream)}".rstrip()
+            yield f"{'' if number else name:{width}}  {value}".rstrip()
+
+
+def counted(number: int, noun: str = "slice") -> str:
+    """Write a number of things, "1 slice" or "2,000 slices"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def nbytes_text(nbytes: int) -> str:

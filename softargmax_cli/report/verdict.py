@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from softargmax_cli.report.text import printable
+from softargmax_cli.report.text import counted, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Checked:
 
 def sentence_of(slices: int, failed: int, allowed: int, furthest: float, criterion: str, *, stopped: bool) -> str:
     """Say how many of the slices fail, how many may, and how far the worst is off."""
-    seen = f"{slices:,} slice{'' if slices == 1 else 's'}" + (" so far" if stopped else "")
+    seen = counted(slices) + (" so far" if stopped else "")
     worst = "" if math.isnan(furthest) else f" (largest: {furthest:.4g})"
     if not failed:
         return f"{seen}, all within {criterion}{worst}"
@@ -35,7 +35,7 @@ def sentence_of(slices: int, failed: int, allowed: int, furthest: float, criteri
 
 def verdict_line(checked: Checked) -> str:
     """Say that an input passed, or FAILED, and why, in one line."""
-    return f"{'passed' if checked.passed else 'FAILED'}: {printable(checked.name)}: {printable(checked.sentence)}"
+    return f"{'passed' if checked.passed else 'FAILED'}: {checked.name}: {checked.sentence}"
 
 
 def annotation(checked: Checked) -> str:
@@ -45,17 +45,10 @@ def annotation(checked: Checked) -> str:
     """
     if checked.passed:
         return ""
-    message = _escaped("\n".join(map(printable, [checked.sentence, *checked.details])))
-    properties = f"file={_property(printable(checked.name))},title={_property('softargmax check')}"
-    return f"::error {properties}::{message}\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+    message = "\n".join(map(printable, [checked.sentence, *checked.details]))
+    name, message = (text.replace("%", "%25").replace("\n", "%0A") for text in (printable(checked.name), message))
+    name = name.replace(":", "%3A").replace(",", "%2C")
+    return f"::error file={name},title=softargmax check::{message}\n"
 
 
 def junit(checks: Sequence[Checked]) -> str:

@@ -62,7 +62,7 @@ def test_a_table_is_the_same_at_every_width(inside: Inside) -> None:
     for where in ("ascii",):
         lines = printed[where].raw.decode("ascii").splitlines()
         assert lines[2].split() == ["slice", "hard", "soft", "offset", "peak", "second", "spread"]
-        assert lines[0] == "v.npy, float64 2 x 4, axis 1, beta 1 (temperature 1), CPU"
+        assert lines[0] == "v.npy - float64 2 x 4 - axis 1 - beta 1 (temperature 1) - CPU"
         assert len(lines) == len(printed["80"].lines)
 
 

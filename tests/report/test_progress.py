@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from softargmax_cli.report.progress import INTERVAL, PATIENCE, Progress
+from softargmax_cli.report.progress import INTERVAL, PATIENCE, progress
 
 
 class Terminal(io.StringIO):
@@ -32,21 +32,21 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_short_work_shows_nothing() -> None:
     stream, clock = Terminal(), Clock()
-    with Progress(100, stream, clock=clock) as progress:
+    with progress(100, stream, clock=clock) as advance:
         clock.now += PATIENCE / 2
-        progress.advance(100)
+        advance(100)
     assert stream.getvalue() == ""
 
 
 def test_long_work_shows_a_bar_and_erases_it() -> None:
     stream, clock = Terminal(), Clock()
-    with Progress(100_000_000, stream, clock=clock) as progress:
+    with progress(100_000_000, stream, clock=clock) as advance:
         clock.now += PATIENCE
-        progress.advance(50_000_000)
+        advance(50_000_000)
         clock.now += 1
-        progress.advance(5_000_000)
+        advance(5_000_000)
         clock.now += 1
-        progress.advance(5_000_000)
+        advance(5_000_000)
         shown = stream.getvalue()
     assert "50.0/100.0 MB" in shown
     assert "60.0/100.0 MB" in shown
@@ -59,59 +59,45 @@ def test_long_work_shows_a_bar_and_erases_it() -> None:
 
 def test_advancing_between_two_pictures_draws_nothing() -> None:
     stream, clock = Terminal(), Clock()
-    with Progress(100, stream, clock=clock) as progress:
+    with progress(100, stream, clock=clock) as advance:
         clock.now += PATIENCE
-        progress.advance(1)
+        advance(1)
         shown = stream.getvalue()
         clock.now += INTERVAL / 2
-        progress.advance(1)
+        advance(1)
         assert stream.getvalue() == shown
         clock.now += INTERVAL
-        progress.advance(1)
+        advance(1)
         assert stream.getvalue() != shown
 
 
 def test_unknown_total_pulses() -> None:
     stream, clock = Terminal(), Clock()
-    with Progress(None, stream, clock=clock) as progress:
+    with progress(None, stream, clock=clock) as advance:
         clock.now += PATIENCE
-        progress.advance(5_000_000)
+        advance(5_000_000)
         assert "5.0/? MB" in stream.getvalue()
 
 
 def test_no_bar_in_a_pipe_nor_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, pipe, dumb = Clock(), io.StringIO(), Terminal()
     monkeypatch.setenv("FORCE_COLOR", "1")
-    in_pipe = Progress(100, pipe, clock=clock)
-    monkeypatch.setenv("TERM", "dumb")
-    on_dumb = Progress(100, dumb, clock=clock)
-    clock.now += 10 * PATIENCE
-    for progress in (in_pipe, on_dumb):
-        progress.advance(50)
-        progress.close()
+    with progress(100, pipe, clock=clock) as in_pipe:
+        monkeypatch.setenv("TERM", "dumb")
+        with progress(100, dumb, clock=clock) as on_dumb:
+            clock.now += 10 * PATIENCE
+            in_pipe(50)
+            on_dumb(50)
     assert pipe.getvalue() == dumb.getvalue() == ""
-
-
-def test_closed_twice_and_advanced_after() -> None:
-    stream, clock = Terminal(), Clock()
-    progress = Progress(100, stream, clock=clock)
-    clock.now += PATIENCE
-    progress.advance(1)
-    progress.close()
-    end = stream.getvalue()
-    clock.now += 1
-    progress.advance(1)
-    progress.close()
-    assert stream.getvalue() == end
 
 
 def test_an_error_erases_the_bar_too() -> None:
     stream, clock = Terminal(), Clock()
 
     def work() -> None:
-        with Progress(100, stream, clock=clock) as progress:
+        with progress(100, stream, clock=clock) as advance:
             clock.now += PATIENCE
-            progress.advance(1)
+            advance(1)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -121,8 +107,8 @@ def test_an_error_erases_the_bar_too() -> None:
 
 def test_rich_is_imported_only_for_a_bar() -> None:
     program = (
-        "import sys; from softargmax_cli.report.progress import Progress\n"
-        "with Progress(9) as p: p.advance(9)\n"
+        "import sys; from softargmax_cli.report.progress import progress\n"
+        "with progress(9) as advance: advance(9)\n"
         "sys.exit('rich' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=False).returncode == 0

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import io
 import math
-import re
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import pytest
 from results import made
 
 from softargmax_cli.reduction.fields import GRADIENT_FIELDS
 from softargmax_cli.reduction.result import Run
 from softargmax_cli.reduction.slopes import SlopeSummary
-from softargmax_cli.report.slopes import SlopeTable
+from softargmax_cli.report.slices import put_table
+from softargmax_cli.report.summary import First
 
 NAN = math.nan
-ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 FIELDS = tuple(field.name for field in GRADIENT_FIELDS)
 RUN = Run("x.npy", (3, 4), "float32", (1,), 100.0, "CPU", fields=FIELDS, wrt="x", vanished=1e-6)
 
@@ -37,25 +35,20 @@ SLOPES = made(
 )
 
 
-class Terminal(io.TextIOWrapper):
-    def isatty(self) -> bool:
-        return True
-
-
-def printed(run: Run, *, rows: int = 20, color: bool = False, encoding: str = "utf-8") -> str:
-    table, summary = SlopeTable(rows), SlopeSummary()
+def printed(run: Run, rows: int, encoding: str) -> list[str]:
+    first, summary = First(rows), SlopeSummary()
     for part in (SLOPES.part(0, 1), SLOPES.part(1, 3)):
-        table.add(part)
+        first.add(part)
         summary.add(part)
     raw = io.BytesIO()
-    file = (Terminal if color else io.TextIOWrapper)(raw, encoding=encoding, newline="\n")
-    table.render(run, (3, 4), summary, file)
+    file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+    put_table(first, run, summary, file)
     file.flush()
-    return raw.getvalue().decode(encoding)
+    return raw.getvalue().decode(encoding).splitlines()
 
 
 def test_by_scores() -> None:
-    assert printed(RUN).splitlines() == [
+    assert printed(RUN, 20, "utf-8") == [
         "x.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU",
         "gradient: ∂soft/∂x",
         "",
@@ -70,24 +63,12 @@ def test_by_scores() -> None:
 
 
 def test_by_beta() -> None:
-    run = Run("x.npy", (3, 4), "float32", (1,), 2.0, "CPU", window=3, fields=FIELDS, wrt="beta", vanished=0.5)
-    lines = printed(run, rows=1, encoding="ascii").splitlines()
-    assert lines[1] == "window +/-3, gradient: dsoft/dbeta"
+    lines = printed(replace(RUN, beta=2.0, window=3, wrt="beta", vanished=0.5), 1, "ascii")
+    assert lines[1] == "window +/-3 - gradient: dsoft/dbeta"
     assert lines[3].split() == ["slice", "id", "hard", "soft", "gradient"]
     assert lines[5].split() == ["0", "a", "0", "0.000000", "2.50e-09", "~", "0", "vanished"]
     assert lines[6:] == [
         "... and 2 more slices",
         "",
-        "3 slices, max norm 35.25, mean norm 17.63, 1 vanished (norm below 0.5), 1 undefined",
+        "3 slices - max norm 35.25 - mean norm 17.63 - 1 vanished (norm below 0.5) - 1 undefined",
     ]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_colour_changes_nothing_but_colour(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    plain, colored = printed(RUN, encoding=encoding), printed(RUN, color=True, encoding=encoding)
-    assert [line.rstrip() for line in ESCAPES.sub("", colored).splitlines()] == plain.splitlines()
-    styled: Any = {line for line in colored.splitlines() if "\x1b[1;31m" in line}
-    assert [ESCAPES.sub("", line).split()[1] for line in styled] == ["a"]

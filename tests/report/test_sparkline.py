@@ -10,9 +10,8 @@ import pytest
 from results import made
 
 from softargmax_cli.reduction.result import Run, Summary
-from softargmax_cli.report.sparkline import MOST, UNKNOWN, sparklines, sparkling
-from softargmax_cli.report.table import Table
-from softargmax_cli.report.text import FULL, PLAIN, signs_of
+from softargmax_cli.report.slices import MOST, put_table, sparklines, sparkling
+from softargmax_cli.report.summary import First
 
 NAN, INF = math.nan, math.inf
 
@@ -36,7 +35,7 @@ NAN, INF = math.nan, math.inf
     ],
 )
 def test_a_line(scores: list[float], kind: str, line: str) -> None:
-    assert sparklines(np.array([scores], float), kind, FULL.levels) == [line]
+    assert sparklines(np.array([scores], float), kind) == [line]
 
 
 @pytest.mark.parametrize("cells", [17, 100, 1024, 1999])
@@ -46,22 +45,21 @@ def test_a_lone_peak_is_seen_wherever_it_is(cells: int, kind: str) -> None:
     rows = np.zeros((len(places), cells))
     rows[np.arange(len(places)), places] = 1 if kind == "scores" else -1
     peak, rest = ("█", "▁") if kind == "scores" else ("▁", "█")
-    for place, line in zip(places, sparklines(rows, kind, FULL.levels), strict=True):
+    for place, line in zip(places, sparklines(rows, kind), strict=True):
         assert sorted(line) == sorted([peak, *[rest] * 15])
         assert abs(line.index(peak) - place / cells * 16) <= 1
 
 
 def test_only_what_costs_nothing_is_looked_at() -> None:
-    assert sparkling((1000, 10), (1,), 20) == 20
-    assert sparkling((3, 10), (1,), 20) == 3
-    assert sparkling((1000, 10), (1,), 0) == 1000
-    assert sparkling((2, MOST), (1,), 1) == 1
-    assert sparkling((2, MOST), (1,), 2) == 0
-    assert sparkling((None, 10), (1,), 20) == 20
-    assert sparkling((None, MOST // UNKNOWN + 1), (0,), 0) == 0
-    assert sparkling((None, 10), (1,), 0) == UNKNOWN
-    assert sparkling((4, 5, 6), (1, 2), 20) == 0
-    assert sparkling((7,), (0,), 20) == 1
+    def seen(shape: tuple[int, ...], axes: tuple[int, ...], count: int) -> bool:
+        return sparkling(Run("x", shape, "float32", axes, 1.0, "CPU"), count)
+
+    assert seen((1000, 10), (1,), 20)
+    assert seen((7,), (0,), 1)
+    assert seen((2, MOST), (1,), 1)
+    assert not seen((2, MOST), (1,), 2)
+    assert not seen((4, 5, 6), (1, 2), 4)
+    assert not seen((0, 6), (1,), 0)
 
 
 def table(name: str, encoding: str, kind: str = "scores") -> list[str]:
@@ -74,13 +72,13 @@ def table(name: str, encoding: str, kind: str = "scores") -> list[str]:
         agree=np.array([True, False]),
         ids=[name, "b"],
     )
-    shown, summary = Table(), Summary()
-    shown.add(slices)
+    first, summary = First(20), Summary()
+    first.add(slices)
     summary.add(slices)
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     run = Run("a.csv", (2, 3), "float64", (1,), 1.0, "CPU", kind=kind, has_ids=True)
-    shown.render(run, (2, 3), summary, file, best=np.array([[2, 1, 1], [1, 2, 2.0]]))
+    put_table(first, run, summary, file, best=np.array([[2, 1, 1], [1, 2, 2.0]]))
     file.flush()
     return raw.getvalue().decode(encoding).splitlines()
 
@@ -98,4 +96,3 @@ def test_the_column_stands_before_the_marks() -> None:
 def test_no_column_where_it_cannot_be_written(encoding: str) -> None:
     assert table("a", encoding)[2].split()[-1] == "peak"
     assert "?" not in "".join(table("a", encoding))
-    assert signs_of(io.TextIOWrapper(io.BytesIO(), encoding=encoding)) is PLAIN

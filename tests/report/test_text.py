@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.report.text import FULL, PLAIN, legible, printable, signs_of
+from softargmax_cli.report.text import legible, printable
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,9 @@ def test_legible_encodes(text: str, encoding: str) -> None:
     legible(text, io.TextIOWrapper(io.BytesIO(), encoding=encoding)).encode(encoding)
 
 
-def test_signs_of() -> None:
-    assert signs_of(io.StringIO()) is FULL
-    assert signs_of(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")) is FULL
-    for encoding in ("ascii", "latin-1", "cp1252"):
-        assert signs_of(io.TextIOWrapper(io.BytesIO(), encoding=encoding)) is PLAIN
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("utf-8", "β ≠ ± ü 日"), ("latin-1", r"beta ! ± ü \u65e5"), ("ascii", r"beta ! +/- \xfc \u65e5")],
+)
+def test_signs_have_stand_ins(encoding: str, shown: str) -> None:
+    assert legible("β ≠ ± ü 日", io.TextIOWrapper(io.BytesIO(), encoding=encoding)) == shown

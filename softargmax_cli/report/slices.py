@@ -1,0 +1,143 @@
+"""The slices of a run as a table, with the shape of their scores as sparklines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.reduction.result import Run, Slices, Summary
+from softargmax_cli.report.summary import DOT, First, heading, marks, settings, summary_line
+from softargmax_cli.report.table import Column, coordinates, numbers, put_columns, put_line
+from softargmax_cli.report.text import decimals, encodable, fixed
+
+STYLES = {"∅": "yellow", "≠": "bold red", "≈": "bold red", "∩": "magenta"}
+"""Styles of the rows whose mark begins so."""
+SPARKLINE = {"scores": "scores", "cost": "costs", "probs": "weights"}
+"""Names of the column of sparklines."""
+LEVELS = "▁▂▃▄▅▆▇█"
+WIDEST = 16
+"""Characters of a sparkline, of one for each index where there are fewer."""
+MOST = 1 << 18
+"""Scores that are looked at for sparklines: more would be felt in the time that a run takes."""
+
+Float = npt.NDArray[np.float64]
+
+
+def put_heading(run: Run, file: TextIO) -> None:
+    """Print what was reduced, and how; below it an empty line."""
+    put_line(file, DOT.join([*heading(run), run.device]), "bold")
+    if said := settings(run):
+        put_line(file, DOT.join(said))
+    put_line(file, "")
+
+
+def put_table(
+    first: First, run: Run, summary: Summary, file: TextIO, *, best: Float | None = None, count: int | None = None
+) -> None:
+    """Print heading, the first slices and the summary of a run.
+
+    count: how many slices there were to show, where it is not all of them.
+    best: what weighs most in each cell of the slices shown, for their sparklines.
+    """
+    put_heading(run, file)
+    if (slices := first.slices) is not None:
+        put_rows(slices, run, file, best=best)
+    elif summary.slices:
+        put_line(file, "no slice to show", "dim")
+    if (more := (summary.slices if count is None else count) - first.count) > 0:
+        put_line(file, f"… and {more:,} more slice{'' if more == 1 else 's'}", "dim")
+    if summary.slices:
+        put_line(file, "")
+    put_line(file, summary_line(summary, run))
+
+
+def put_rows(slices: Slices, run: Run, file: TextIO, *, best: Float | None = None) -> None:
+    """Print the names of the columns, a rule, and a row for each slice; `best` as for `put_table`."""
+    noted = [*marks(slices)]
+    columns = [*(_columns(slices, run) if run.wrt is None else _gradients(slices, run))]
+    if best is not None and encodable(LEVELS, file) == LEVELS:
+        columns.append(Column(SPARKLINE[run.kind], sparklines(best[: len(slices)], run.kind), "left", spare=5))
+    put_columns([*columns, Column("", noted, "left")], file, [STYLES.get(mark[:1], "") for mark in noted])
+
+
+def places(slices: Slices, run: Run) -> Iterator[Column]:
+    """Yield the columns that say which slices they are, and where their hard and soft argmax is."""
+    if run.kept:
+        yield numbers("slice", slices.positions(run.kept), "{:.0f}".format)
+    if slices.ids is not None:
+        yield Column("id", slices.ids, "left")
+    yield numbers("hard", np.where(slices.hard < 0, math.nan, slices.hard), "{:.0f}".format)
+    if run.labels is not None:
+        yield Column("label", [run.label(index) or "" for index in slices.hard[0].tolist()], "left")
+    yield _true(slices, run, "soft")
+
+
+def _columns(slices: Slices, run: Run) -> Iterator[Column]:
+    """Yield the columns of a reduction."""
+    bounds = _bounds(slices, run)
+    weight: Callable[[float, float], str] = "{:.4f}".format
+    yield from places(slices, run)
+    if slices.expected is not None:
+        yield _true(slices, run, "expected")
+        yield numbers("difference", slices.difference)
+    yield numbers("offset", slices.offset, bounds=bounds, spare=1)
+    yield numbers("peak", slices.peak, weight, spare=2)
+    if slices.second is not None:
+        yield numbers("second", slices.second, weight, spare=4)
+    if slices.spread is not None:
+        yield numbers("spread", slices.spread, bounds=bounds, spare=3)
+
+
+def _gradients(slices: Slices, run: Run) -> Iterator[Column]:
+    """Yield the columns of slices with gradients."""
+    yield from places(slices, run)
+    for field in ("gradient",) if run.wrt == "beta" else ("norm", "min", "max"):
+        yield numbers(field, slices.column(field))
+
+
+def _true(slices: Slices, run: Run, field: str) -> Column:
+    """Make a column of places: all numbers of an axis with as many decimals as are true of the least certain soft."""
+    axes = []
+    for values, bounds in zip(slices.column(field).tolist(), _bounds(slices, run), strict=True):
+        spelt = fixed(values, decimals(bounds.max()))
+        axes.append(["–" if math.isnan(number) else spelt(number) for number in values])
+    return Column(field, coordinates(axes))
+
+
+def _bounds(slices: Slices, run: Run) -> Float:
+    """Bound the error of soft, shape (axes, slices): it grows with the spread, and where a resultant is short."""
+    steps = np.reshape(run.steps or [1.0] * len(run.axes), (-1, 1))
+    spread = np.zeros(slices.soft.shape) if slices.spread is None else np.nan_to_num(slices.spread)
+    bounds: Float = run.epsilon * (steps + spread)
+    for bound, along, period in zip(bounds, spread, run.periods, strict=False):
+        bound *= 1.0 if period is None else np.exp((2 * math.pi * along / period) ** 2 / 2)  # 1 / R
+    return bounds
+
+
+def sparkling(run: Run, count: int) -> bool:
+    """Tell whether the first `count` slices have sparklines: along one axis, and where reading them costs little."""
+    return len(run.axes) == 1 and 0 < count * run.known_shape[run.axes[0]] <= MOST
+
+
+def sparklines(best: Float, kind: str) -> list[str]:
+    """Draw each slice as a line of characters from its lowest score to its highest.
+
+    best: shape (slices, cells), of each cell what weighs most: the largest score, the least cost. Cells that share a
+    character show the best of them. Weights begin at 0. A blank stands for NaN.
+    """
+    cells = best.shape[1]
+    starts = np.arange(min(WIDEST, cells)) * cells // min(WIDEST, cells)
+    choose: Callable[..., Float] = (np.fmin if kind == "cost" else np.fmax).reduceat
+    row = choose(best, starts, axis=1)
+    finite = np.where(np.isfinite(row), row, math.nan) / 2  # halves, whose difference is finite, too
+    low, high = (extreme.reduce(finite, axis=1, keepdims=True) for extreme in (np.fmin, np.fmax))
+    low = np.minimum(low, 0) if kind == "probs" else low
+    with np.errstate(invalid="ignore", divide="ignore"):
+        heights = np.where(np.isinf(row), row > 0, (row / 2 - low) / (high - low))
+    levels = np.clip(np.nan_to_num(heights) * len(LEVELS), 0, len(LEVELS) - 1).astype(int)
+    lines = np.where(np.isnan(row), " ", np.array([*LEVELS])[levels])
+    return ["".join(line) for line in lines]
