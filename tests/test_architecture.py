@@ -35,7 +35,7 @@ MAY_IMPORT = {
         "quoting",
         "report",
         *RESULTS,
-        *(f"reduction.{m}" for m in ("slopes", "sweep", "truth", "trials", "problem", "excerpt")),
+        *(f"reduction.{m}" for m in ("gradient", "sweep", "truth", "problem", "excerpt")),
     ],
     "cluster": ["errors", "files", "reduction", "tensorflow", "cluster"],
     "api": ["errors", "files", "reduction", "tensorflow", "api"],

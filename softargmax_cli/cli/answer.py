@@ -100,7 +100,7 @@ class Answer:
 
         shown, summary, writer, drawing, choice = self._shown, Summary(), None, None, None
         if shown.chosen:
-            from softargmax_cli.reduction.choice import Choice
+            from softargmax_cli.reduction.check import Choice
 
             choice = Choice(shown.only, shown.worst)
         takers: list[Callable[[Slices], None]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Inputs
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.result import Run
-    from softargmax_cli.reduction.sweep import Swept
+    from softargmax_cli.reduction.sweep import Trials
     from softargmax_cli.report.sweep import Sweep, TrialsReport
 
 LOW, HIGH, COUNT = 0.1, 1e5, 13
@@ -39,43 +38,41 @@ def sweep_input(
     """
     from softargmax_cli.reduction.check import Allowance, Check, within
     from softargmax_cli.reduction.result import Summary
-    from softargmax_cli.reduction.search import Search, spaced
-    from softargmax_cli.reduction.sweep import needs_of, sweep
+    from softargmax_cli.reduction.sweep import Search, needs_of, spaced, sweep
     from softargmax_cli.report.sweep import Sweep
 
     allowance = None if allow is None else Allowance(*parsed_allowance(allow))
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
-    def measured(wanted: Sequence[float], *, full: bool) -> tuple[Swept, Run, Sequence[str]]:
-        with inputs.opened(name, {"offset"}, bar=bar, needs=needs_of(wanted, full=full), replay=replay) as reduction:
-            limit = None if allowance is None else tolerance
-            (swept,) = reduction.through(partial(sweep, betas=wanted, full=full, tolerance=limit))
+    def measured(wanted: Sequence[float], *, full: bool) -> tuple[Trials, Run, Sequence[str]]:
+        needs = needs_of(len(wanted), full=full)
+        with inputs.opened(name, {"offset"}, bar=bar, needs=needs, replay=replay) as reduction:
+            (swept,) = reduction.through(partial(sweep, betas=wanted, full=full, tolerance=tolerance))
             return swept, reduction.run, reduction.notes
 
-    def largest(swept: Swept) -> dict[float, float]:
-        """Return the largest |offset| at each β, of which those count as 0 that are allowed."""
+    def good(swept: Trials) -> dict[float, bool]:
+        """Tell at which β no more slices than may lie further off."""
         if allowance is None:
-            return {at.beta: at.max_abs_offset for at in swept.betas}
-        may = allowance.of(swept.slices)
-        return {at.beta: 0.0 if n <= may else math.inf for at, n in zip(swept.betas, swept.outside, strict=True)}
+            return {trial.beta: trial.max_abs_offset <= tolerance for trial in swept.trials}
+        return {trial.beta: trial.outside <= allowance.of(swept.slices) for trial in swept.trials}
 
     swept, run, notes = measured(tried, full=True)
-    search = Search(largest(swept), tolerance, below=betas is None)
+    search = Search(good(swept), below=betas is None)
     while True:
         while wanted := search.wanted():
             more, _, _ = measured(wanted, full=False)
-            search.learn(largest(more))
+            search.learn(good(more))
         answer = search.answer
         if answer is None:
             break
-        summary, check = Summary(), Check(within(tolerance), allowance or Allowance(), 1)
+        summary, check = Summary(), Check(partial(within, tolerance=tolerance), allowance or Allowance(), 1)
         with inputs.opened(name, {"offset"}, bar=bar, replay=replay, beta=answer) as reduction:
             for slices in reduction:
                 summary.add(slices)
                 check.add(slices)
-        if summary.max_abs_offset <= tolerance if allowance is None else check.verdict().passed:
+        if summary.max_abs_offset <= tolerance if allowance is None else check.passed:
             break
-        search.refute(answer)
+        search.learn({answer: False})
     return Sweep(replace(run, beta=None), notes, swept, tolerance, answer, search.unbounded, allow)
 
 
@@ -90,7 +87,7 @@ def found_beta(
     if found.swept.slices == found.swept.undefined:
         return usual, f"no slice has an answer, so β stays {usual:.10g}"
     if found.beta is None:
-        last = found.swept.betas[-1]
+        last = found.swept.trials[-1]
         raise OptionError(
             f"{found.run.input}: {parameter('beta', 'auto')}: no β up to {last.beta:g} keeps soft within {tolerance:g} "
             f"of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off",
@@ -106,12 +103,11 @@ def try_input(
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
     from softargmax_cli.files.expected import truth as opened_truth
     from softargmax_cli.files.writers.atomic import scratch
-    from softargmax_cli.reduction.search import spaced
-    from softargmax_cli.reduction.trials import compare, needs_of
+    from softargmax_cli.reduction.sweep import compare, needs_of, spaced
     from softargmax_cli.report.sweep import TrialsReport
 
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
-    with inputs.opened(name, {"offset"}, needs=needs_of(tried, windows)) as reduction:
+    with inputs.opened(name, {"offset"}, needs=needs_of(len(tried) * len(windows))) as reduction:
         run, source = reduction.run, reduction.source
         with opened_truth(truth, run.kept, run.axes, source.facts.id_column) as stored:
             if stored.note:

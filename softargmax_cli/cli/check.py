@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.cli.references import References
-    from softargmax_cli.reduction.check import Verdict
+    from softargmax_cli.reduction.check import Check
 
 CHECK = "Check"
 NOT_CLOSE = 1
@@ -204,7 +205,7 @@ def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: 
     return code
 
 
-def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, references: References | None) -> Verdict:
+def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, references: References | None) -> Check:
     """Judge the slices of an input, named as it was given, by their offset or by what they are compared with."""
     from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
 
@@ -212,20 +213,22 @@ def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, re
     with ExitStack() as stack:
         stored = None
         if references is None:
-            distance = within(criterion.offset)
+            distance = partial(within, tolerance=criterion.offset)
         else:
             from softargmax_cli.files.expected import expected
 
             stored = stack.enter_context(references.opened(name, run, expected, run.kept, len(run.axes)))
-            distance = close_to(*criterion.closeness)
-        check = Check(distance, Allowance(*criterion.allowed), rows)
+            atol, rtol = criterion.closeness
+            distance = partial(close_to, atol=atol, rtol=rtol)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)
+        check = Check(distance, Allowance(*criterion.allowed), rows, total)
         for slices in reduction:
             if stored is not None:
                 slices = compared(slices, stored(len(slices), slices.ids), reduction.problem.geometries)
             check.add(slices)
-            if criterion.fail_fast and check.settled(total):
-                return check.verdict(total, stopped=True)
+            if criterion.fail_fast and check.settled:
+                check.stopped = check.slices != total
+                return check
         if stored is not None:
             stored.end()
-        return check.verdict()
+        return check

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.cli.references import References
     from softargmax_cli.reduction.result import Slices
-    from softargmax_cli.reduction.truth import Evaluator
+    from softargmax_cli.reduction.truth import Evaluation
 
 Truth = Annotated[
     str,
@@ -116,39 +116,38 @@ def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], ask
                 with blaming("temporary file", ROOM):
                     one = _evaluator(within, files)
                     worst = _evaluated(reduction, name, truths, one, place, writers, shown, files)
-                    evaluation = one.evaluation()
                     if total is not None:
                         total.join(one)
                 if not asked.quiet:
                     say_notes(reduction)
-                report.add(reduction.run, evaluation, worst)
+                report.add(reduction.run, one, worst)
             return 0
 
         code = for_each(found.names, asked, work)
         if not code:
             truths.end()
-        report.end(None if total is None else total.evaluation())
+        report.end(total)
         if total is not None:
             writers.commit(total, complete=code == 0)
     return code
 
 
-def _evaluator(within: Sequence[float], stack: ExitStack) -> Evaluator:
+def _evaluator(within: Sequence[float], stack: ExitStack) -> Evaluation:
     """Return an evaluator whose errors wait in files that `stack` closes."""
     from softargmax_cli.files.writers.atomic import discard, temporary_file
-    from softargmax_cli.reduction.truth import ESTIMATES, Evaluator
+    from softargmax_cli.reduction.truth import ESTIMATES, Evaluation
 
     waiting = [temporary_file() for _ in ESTIMATES]
     for file in waiting:
         stack.callback(discard, file)
-    return Evaluator(within, waiting)
+    return Evaluation(within, waiting)
 
 
 def _evaluated(
     reduction: Reduction,
     name: str,
     truths: References,
-    one: Evaluator,
+    one: Evaluation,
     place: Destination,
     writers: Writers,
     shown: Shown,
@@ -182,4 +181,4 @@ def _evaluated(
     if writer is not None:
         writers.end(writer, one, reduction.run.known_shape)
     reduction.run = replace(reduction.run, fields=tuple(field.name for field in TRUTH_FIELDS))
-    return worst.found()[0]
+    return worst.found()

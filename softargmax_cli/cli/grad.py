@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.files.writers import Writer
     from softargmax_cli.files.writers.npy import BoxWriter
+    from softargmax_cli.reduction.gradient import SlopeSummary
     from softargmax_cli.reduction.result import Slices
-    from softargmax_cli.reduction.slopes import SlopeSummary
 
 GRADIENT = "Gradient"
 
@@ -108,7 +108,7 @@ def grad(
     from softargmax_cli.cli.destinations import choose_destinations
     from softargmax_cli.cli.inputs import find_inputs
     from softargmax_cli.cli.pipeline import Asked, for_each
-    from softargmax_cli.reduction.slopes import SlopeSummary
+    from softargmax_cli.reduction.gradient import SlopeSummary
 
     if wrt == "beta" and reduction.kind == "probs":
         what = f"{parameter('wrt', wrt)}: {parameter('kind', reduction.kind)} takes weights as they are, without β"
@@ -124,7 +124,7 @@ def grad(
 
     def work(opened: Inputs, name: str) -> int:
         from softargmax_cli.reduction.fields import FREE
-        from softargmax_cli.reduction.slopes import GRADIENT
+        from softargmax_cli.reduction.gradient import GRADIENT
 
         nonlocal tables
         file, said = next(places)
@@ -175,8 +175,8 @@ def _show(
     from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+    from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, SlopeSummary, differentiate
     from softargmax_cli.reduction.hints import saturation
-    from softargmax_cli.reduction.slopes import BY_BETA, BY_SCORES, SlopeSummary, differentiate
     from softargmax_cli.report.slices import put_table
     from softargmax_cli.report.summary import First
 

@@ -188,7 +188,7 @@ def _fields(destination: Destination, picture: str | None, shown: Shown) -> set[
 
         fields.update(TABLE_FIELDS)
     if shown.chosen:
-        from softargmax_cli.reduction.choice import Choice
+        from softargmax_cli.reduction.check import Choice
 
         fields |= Choice(shown.only, shown.worst).fields
     return fields

@@ -75,7 +75,7 @@ Output = Annotated[
 
 def betas_of(text: str) -> list[float]:
     """The β that `--betas` names, ascending."""
-    from softargmax_cli.reduction.search import spaced
+    from softargmax_cli.reduction.sweep import spaced
 
     hint = "give some as 1,10,100, or so many in equal ratios as 0.1:1000:9"
     try:

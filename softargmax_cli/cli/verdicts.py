@@ -14,7 +14,7 @@ from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_o
 
 if TYPE_CHECKING:
     from softargmax_cli.cli.check import Criterion, Shown
-    from softargmax_cli.reduction.check import Verdict
+    from softargmax_cli.reduction.check import Check
     from softargmax_cli.reduction.result import Run
 
 
@@ -36,7 +36,7 @@ class VerdictReport:
         self._slices = self._failed = self._refused = 0
         self._furthest = math.nan
 
-    def add(self, run: Run, verdict: Verdict, criterion: Criterion, seconds: float) -> None:
+    def add(self, run: Run, verdict: Check, criterion: Criterion, seconds: float) -> None:
         """Report the verdict on one input."""
         self._slices, self._failed = self._slices + verdict.slices, self._failed + verdict.failed
         known = [far for far in (self._furthest, verdict.furthest) if not math.isnan(far)]
@@ -115,7 +115,7 @@ class VerdictReport:
         return self._bytes.getvalue()
 
 
-def _put_worst(run: Run, verdict: Verdict, file: TextIO) -> None:
+def _put_worst(run: Run, verdict: Check, file: TextIO) -> None:
     """Print the worst slices, with the names of the columns and a rule above them."""
     if verdict.worst is None:
         return
@@ -126,7 +126,7 @@ def _put_worst(run: Run, verdict: Verdict, file: TextIO) -> None:
         file.write(f"and {more:,} more\n")
 
 
-def _json(run: Run, verdict: Verdict, criterion: Criterion) -> str:
+def _json(run: Run, verdict: Check, criterion: Criterion) -> str:
     from softargmax_cli.files.writers.json import JsonObjects
     from softargmax_cli.reduction.fields import EXPECTED_FIELDS
 

@@ -30,8 +30,8 @@ from softargmax_cli.files.source import Source
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import BOXES, FAN_IN
+from softargmax_cli.reduction.finish import Scratch, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
-from softargmax_cli.reduction.order import Scratch, in_row_major_order
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.undefined import Undefined

@@ -10,7 +10,6 @@ from dask.core import flatten
 from softargmax_cli.cluster.session import Job, session
 from softargmax_cli.files.remote import share_threads
 from softargmax_cli.reduction.finish import finish_block
-from softargmax_cli.reduction.order import logical, numbered
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import Misfit
 from softargmax_cli.reduction.result import Slices, Summary
@@ -104,10 +103,7 @@ def finished(part: Part, job: Job) -> Column:
     """Finish a column: results from its state, written from here where the job says so."""
     assert part.state is not None
     block = job.plan.at(part.column, job.plan.parts - 1)
-    slices = finish_block(part.state, job.problem, block)
-    kept = job.problem.kept
-    slices = logical(slices, [block.shape[k] for k in kept], job.plan.order)
-    slices = numbered(slices, block, kept, job.plan.shape)
+    slices = finish_block(part.state, job.problem, block, job.plan.order)
     summary = Summary()
     summary.add(slices)
     if job.chunks is not None:

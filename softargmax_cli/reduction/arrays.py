@@ -14,12 +14,12 @@ from functools import partial
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer, Derive
 from softargmax_cli.reduction.budget import Needs
-from softargmax_cli.reduction.gradient import Slope, joined
-from softargmax_cli.reduction.order import Scratch
+from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, Reducer
 from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.state import Slope, joined
 from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
 
 Write = Callable[[Sequence[int], Array], None]

@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
-from softargmax_cli.reduction.gradient import Slope, joined
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import Misfit, Reducer
-from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.state import Slope, State, added, joined, merge
 
 Array = npt.NDArray[Any]
 Said = TypeVar("Said", State, Slope)

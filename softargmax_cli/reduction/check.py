@@ -1,10 +1,11 @@
-"""Judge results: how many slices are off, and which are the worst."""
+"""Judge slices: how many are off, which are the worst, and which are shown."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,25 @@ from softargmax_cli.reduction.moments import Geometry, Line
 from softargmax_cli.reduction.result import Slices
 
 Float = npt.NDArray[np.float64]
-Distance = Callable[[Slices], tuple[Float, npt.NDArray[np.bool_]]]
-"""How far each slice is off, (m,), NaN where that cannot be said, and which of them fail."""
+Which = npt.NDArray[np.bool_]
+Distance = Callable[[Slices], tuple[Float, Which]]
+"""Tells how far each slice is off, (m,), NaN where that cannot be said, and which of them fail."""
+State = Literal["disagree", "multimodal", "tied", "undefined"]
+
+
+def within(slices: Slices, tolerance: float) -> tuple[Float, Which]:
+    """Fail slices whose soft lies further than that from hard along any axis, and those without an answer."""
+    furthest: Float = np.abs(slices.offset).max(axis=0)
+    return furthest, ~(furthest <= tolerance)
+
+
+def close_to(slices: Slices, atol: float, rtol: float) -> tuple[Float, Which]:
+    """Fail `compared` slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN."""
+    apart = np.abs(slices.difference)
+    with np.errstate(invalid="ignore"):
+        bound = np.where(np.isinf(slices.expected), 0.0, atol + rtol * np.abs(slices.expected))
+        failing = ~((apart <= bound) | (apart == 0))
+    return apart.max(axis=0), failing.any(axis=0)
 
 
 def compared(slices: Slices, expected: Float, shapes: Sequence[Geometry] | None = None) -> Slices:
@@ -42,110 +60,75 @@ class Allowance:
         return math.floor(slices * self.number / 100 + 1e-9) if self.percent else int(self.number)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The result of a check."""
+class Worst:
+    """Keep the slices that are furthest off, `rows` of them, 0 for all; NaN is as bad as can be."""
 
-    slices: int
-    """How many were looked at."""
-    failed: int
-    allowed: int
-    furthest: float
-    """The largest distance; NaN where there is none."""
-    worst: Slices | None
-    """Slices that failed, the worst first, as many as were asked for."""
-    distances: Float
-    """How far each of the worst is off."""
-    stopped: bool
-    """True where it was settled before the end of the input."""
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._kept: list[tuple[Slices, Float]] = []
+
+    def add(self, slices: Slices, distances: Float, which: npt.NDArray[np.intp]) -> None:
+        """Take those of the next slices that `which` names; distances: of all of them, (m,)."""
+        if len(which):
+            which = which[_worst_first(distances[which], self._rows)]
+            self._kept.append((slices.take(which), distances[which]))
+            if self._rows:
+                self.found()
+
+    def found(self) -> Slices | None:
+        """Return what is kept, the worst first."""
+        if not self._kept:
+            return None
+        parts, distances = zip(*self._kept, strict=True)
+        distance = np.concatenate(distances)
+        order = _worst_first(distance, self._rows)
+        self._kept = [(Slices.joined(parts).take(order), distance[order])]
+        return self._kept[0][0]
+
+
+class Check:
+    """Judge slices block by block, and keep the `rows` worst of those that fail, 0 for all.
+
+    total: how many slices there are, where that is known.
+    """
+
+    def __init__(self, distance: Distance, allowance: Allowance, rows: int, total: int | None = None) -> None:
+        self._distance, self._allowance, self._worst, self._total = distance, allowance, Worst(rows), total
+        self.slices = self.failed = 0
+        self.furthest = math.nan
+        """The largest distance; NaN where there is none."""
+        self.stopped = False
+        """True where it was settled before the end of the input."""
+
+    def add(self, slices: Slices) -> None:
+        """Judge the next slices."""
+        self.slices += len(slices)
+        distance, failing = self._distance(slices)
+        with np.errstate(invalid="ignore"):
+            self.furthest = float(np.fmax(self.furthest, np.fmax.reduce(distance, initial=math.nan)))
+        which = np.flatnonzero(failing)
+        self.failed += len(which)
+        self._worst.add(slices, distance, which)
+
+    @property
+    def allowed(self) -> int:
+        """How many slices may fail."""
+        return self._allowance.of(self.slices if self._total is None else self._total)
 
     @property
     def passed(self) -> bool:
         """True where no more failed than may."""
         return self.failed <= self.allowed
 
+    @property
+    def settled(self) -> bool:
+        """True where it has failed, whatever is to come."""
+        return not self.passed and not (self._allowance.percent and self._total is None)
 
-class Worst:
-    """Keep the slices that are furthest off, `rows` of them, 0 for all; NaN is as bad as can be."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._slices: list[Slices] = []
-        self._distances: list[Float] = []
-
-    def add(self, slices: Slices, distances: Float, which: npt.NDArray[np.intp]) -> None:
-        """Take those of the next slices that `which` names; distances: of all of them, (m,)."""
-        if len(which):
-            which = which[_worst_first(distances[which], self._rows)]
-            self._slices.append(slices.take(which))
-            self._distances.append(distances[which])
-            if self._rows:
-                self.found()
-
-    def found(self) -> tuple[Slices | None, Float]:
-        """Return what is kept, the worst first, and how far each is off, (m,)."""
-        if not self._slices:
-            return None, np.zeros(0)
-        distances = np.concatenate(self._distances)
-        order = _worst_first(distances, self._rows)
-        self._slices = [Slices.joined(self._slices).take(order)]
-        self._distances = [distances[order]]
-        return self._slices[0], self._distances[0]
-
-
-class Check:
-    """Take slices block by block and keep the `rows` worst of those that fail, 0 for all."""
-
-    def __init__(self, distance: Distance, allowance: Allowance, rows: int) -> None:
-        self._distance, self._allowance, self._worst = distance, allowance, Worst(rows)
-        self._slices = self._failed = 0
-        self._furthest = math.nan
-
-    def add(self, slices: Slices) -> None:
-        """Judge the next slices."""
-        self._slices += len(slices)
-        distance, failing = self._distance(slices)
-        with np.errstate(invalid="ignore"):
-            self._furthest = float(np.fmax(self._furthest, np.fmax.reduce(distance, initial=math.nan)))
-        which = np.flatnonzero(failing)
-        self._failed += len(which)
-        self._worst.add(slices, distance, which)
-
-    def settled(self, slices: int | None) -> bool:
-        """True where it has failed, whatever is to come; `slices` is how many there are in all, where that is known."""
-        if self._allowance.percent and slices is None:
-            return False
-        return self._failed > self._allowance.of(slices or 0)
-
-    def verdict(self, slices: int | None = None, *, stopped: bool = False) -> Verdict:
-        """Conclude from all that was added; `slices` in all, where that is known and not all were looked at."""
-        allowed = self._allowance.of(self._slices if slices is None else slices)
-        worst, distances = self._worst.found()
-        stopped = stopped and self._slices != slices
-        return Verdict(self._slices, self._failed, allowed, self._furthest, worst, distances, stopped)
-
-
-def within(tolerance: float) -> Distance:
-    """Fail slices whose soft lies further than that from hard along any axis, and those without an answer."""
-
-    def distance(slices: Slices) -> tuple[Float, npt.NDArray[np.bool_]]:
-        furthest: Float = np.abs(slices.offset).max(axis=0)
-        return furthest, ~(furthest <= tolerance)
-
-    return distance
-
-
-def close_to(atol: float, rtol: float) -> Distance:
-    """Fail `compared` slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN."""
-
-    def distance(slices: Slices) -> tuple[Float, npt.NDArray[np.bool_]]:
-        apart = np.abs(slices.difference)
-        with np.errstate(invalid="ignore"):
-            bound = np.where(np.isinf(slices.expected), 0.0, atol + rtol * np.abs(slices.expected))
-            failing = ~((apart <= bound) | (apart == 0))
-        return apart.max(axis=0), failing.any(axis=0)
-
-    return distance
+    @property
+    def worst(self) -> Slices | None:
+        """Slices that failed, the worst first, as many as were asked for."""
+        return self._worst.found()
 
 
 def _worst_first(distances: Float, rows: int) -> npt.NDArray[np.intp]:
@@ -155,3 +138,54 @@ def _worst_first(distances: Float, rows: int) -> npt.NDArray[np.intp]:
     if 0 < rows < len(order):  # sorting all of them would take as long as reducing them
         places = np.flatnonzero(order >= np.partition(order, -rows)[-rows])
     return places[np.argsort(-order[places], kind="stable")][: rows or None]
+
+
+def _undefined(slices: Slices) -> Which:
+    undefined: Which = np.isnan(slices.soft).any(axis=0)
+    return undefined
+
+
+STATES: dict[State, tuple[str, Callable[[Slices], Which]]] = {
+    "disagree": ("agree", lambda slices: ~slices.agree & ~_undefined(slices)),
+    "multimodal": ("multimodal", lambda slices: slices.column("multimodal").astype(bool)),
+    "tied": ("ties", lambda slices: slices.column("ties") > 1),
+    "undefined": ("soft", _undefined),
+}
+"""The field that each state is read from, and which slices are in it."""
+
+
+class Choice:
+    """Take all slices of an input and choose those that are shown.
+
+    state: that of the slices chosen; None for any. worst: how many of them, by |offset|, the largest first; None for
+    all in their order.
+    """
+
+    def __init__(self, state: State | None, worst: int | None) -> None:
+        self._state = state
+        self._worst = None if worst is None else Worst(worst)
+        self.count = 0
+        """How many were chosen."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that it reads."""
+        return frozenset({"soft", "offset"} | ({STATES[self._state][0]} if self._state else set()))
+
+    def of(self, slices: Slices) -> Slices | None:
+        """Choose among the next slices; None where none is, or where that is known at the end alone."""
+        which = np.arange(len(slices))
+        if self._state is not None:
+            which = np.flatnonzero(STATES[self._state][1](slices))
+        if self._worst is not None:
+            distances = np.abs(slices.offset).max(axis=0)
+            self._worst.add(slices, distances, which[~np.isnan(distances[which])])
+            return None
+        self.count += len(which)
+        return slices.take(which) if len(which) else None
+
+    def last(self) -> Slices | None:
+        """Return what could be chosen only at the end."""
+        found = None if self._worst is None else self._worst.found()
+        self.count += 0 if found is None else len(found)
+        return found

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import BOXES
-from softargmax_cli.reduction.order import Scratch
+from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import BlockReducer

@@ -6,7 +6,7 @@ Neighbours share a cell, which remembers the least and the largest of them: a sl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,52 +65,53 @@ def read_excerpt(source: Readable, problem: Problem, numbers: Sequence[int]) -> 
     head = _head(source, problem, max(numbers, default=0) + 1) if source.sequential else None
     if source.sequential and head is None:
         return None
-    shape = [n or 0 for n in source.shape] if head is None else list(head.shape)
+    shape = [n or 0 for n in (problem.shape if head is None else head.shape)]
     kept, axes = problem.kept, problem.ascending
-    if problem.shape[0] is not None:
-        shape = [n or 0 for n in problem.shape]
     widths = [max(1, -(-shape[axis] // CELLS[len(axes)])) for axis in axes]
     edges = [np.append(np.arange(0, shape[axis], width), shape[axis]) for axis, width in zip(axes, widths, strict=True)]
-    slices = [shape[k] for k in kept]
-    lows, highs = [], []
-    for start, stop in boxes(slices, numbers):
-        lengths = [b - a for a, b in zip(start, stop, strict=True)]
-        size = math.prod(lengths) * math.prod(shape[axis] for axis in axes[1:])
+
+    def cells(start: Sequence[int], stop: Sequence[int]) -> tuple[Float, Float]:
+        """Read a box of slices piece by piece along the first of their axes; return the extremes of its cells."""
+        place = {**dict(zip(kept, zip(start, stop, strict=True), strict=True)), **{k: (0, shape[k]) for k in axes}}
+        size = math.prod(b - a for k, (a, b) in place.items() if k != axes[0])
         step = max(1, ROOM // max(1, size) // widths[0]) * widths[0]
         parts = []
         for first in range(0, shape[axes[0]], step):
-            place = {**dict(zip(kept, zip(start, stop, strict=True), strict=True)), **{k: (0, shape[k]) for k in axes}}
             place[axes[0]] = (first, min(first + step, shape[axes[0]]))
             block = Block(*(tuple(place[k][end] for k in range(len(shape))) for end in (0, 1)))
             values = _read(source, block) if head is None else head[tuple(map(slice, block.start, block.stop))]
-            parts.append(_thinned(values.transpose(*kept, *axes).reshape(-1, *(values.shape[k] for k in axes)), widths))
-        low, high = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
-        lows.append(low)
-        highs.append(high)
-    count = len(numbers)
-    return Excerpt(np.concatenate(lows)[:count], np.concatenate(highs)[:count], tuple(edges))
+            parts.append(_thinned(values.transpose(*kept, *axes), len(kept), widths))
+        low, high = (np.concatenate(side, axis=len(kept)) for side in zip(*parts, strict=True))
+        return low, high
+
+    if not len(numbers):
+        nothing = np.zeros((0, *(len(each) - 1 for each in edges)))
+        return Excerpt(nothing, nothing, tuple(edges))
+    places = np.array(np.unravel_index(numbers, [shape[k] for k in kept])) if kept else np.zeros((0, 1), np.int64)
+    together = math.prod(np.ptp(places, axis=1) + 1) * math.prod(shape[k] for k in axes) <= ROOM
+    found = []
+    for group in [places] if together else np.split(places, len(numbers), axis=1):
+        first = group.min(axis=1)
+        boxes = cells(first, group.max(axis=1) + 1)
+        found.append([box[tuple(group - first[:, None])] if kept else box[None] for box in boxes])
+    low, high = (np.concatenate(side) for side in zip(*found, strict=True))
+    return Excerpt(low, high, tuple(edges))
 
 
 def _head(source: Readable, problem: Problem, count: int) -> Array | None:
     """Read the beginning of a source that can only be read in order; None where that takes too much."""
-    shape = problem.shape
-    if 0 in problem.axes:
-        rows = shape[0]
-    else:
-        rows = -(-count // max(1, math.prod(shape[k] or 0 for k in problem.kept[1:])))
-        rows = rows if shape[0] is None else min(rows, shape[0])
+    shape, rows = problem.shape, problem.shape[0]
+    if 0 not in problem.axes and (source.order == "C" or len(shape) == 1):
+        needed = -(-count // max(1, math.prod(shape[k] or 0 for k in problem.kept[1:])))
+        rows = needed if rows is None else min(rows, needed)
     beside = max(1, math.prod(n or 0 for n in shape[1:]))
-    if source.order == "F" and len(shape) > 1:
-        rows = shape[0]
     if rows is not None and rows * beside > ROOM:
         return None
     if shape[0] is not None:
         return _read(source, Block((0,) * len(shape), (rows or 0, *(n or 0 for n in shape[1:]))))
-    parts, read = [np.empty((0, shape[1] or 0))], 0
-    for block in blocks.rows(shape[1] or 1, ROOM if rows is None else rows * beside):
-        if rows is not None and read >= rows:
-            break
-        pending = source.fetch(block)
+    parts, read = [np.empty((0, beside))], 0
+    for block in blocks.rows(beside, ROOM if rows is None else rows * beside):
+        pending = None if rows is not None and read >= rows else source.fetch(block)
         if pending is None:
             break
         parts.append(np.array(pending.load(Buffer()).values))
@@ -128,28 +129,11 @@ def _read(source: Readable, block: Block) -> Array:
     return pending.load(Buffer()).values
 
 
-def _thinned(scores: Array, widths: Sequence[int]) -> tuple[Float, Float]:
-    """Make the least and the largest of each cell of (m, …) scores; a cell begins with each."""
+def _thinned(scores: Array, first: int, widths: Sequence[int]) -> tuple[Float, Float]:
+    """Make the least and the largest of each cell of scores, whose axes from the `first` on are cut into cells."""
     low = high = scores.astype(np.float64)
-    for axis, width in enumerate(widths, 1):
+    for axis, width in enumerate(widths, first):
         if width > 1:
             starts = np.arange(0, low.shape[axis], width)
             low, high = np.fmin.reduceat(low, starts, axis=axis), np.fmax.reduceat(high, starts, axis=axis)
     return low, high
-
-
-def boxes(lengths: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Yield boxes (start, stop) that hold the positions of these numbers in their order; at least one box.
-
-    The first positions share a box, which may hold some more behind them.
-    """
-    if [*numbers] != [*range(len(numbers))]:
-        for number in numbers:
-            start = tuple(map(int, np.unravel_index(number, lengths)))
-            yield start, tuple(k + 1 for k in start)
-        return
-    stop, room = [], len(numbers)
-    for length in reversed(lengths):
-        stop.append(min(length, room))
-        room = -(-room // max(1, length))
-    yield (0,) * len(lengths), tuple(reversed(stop))

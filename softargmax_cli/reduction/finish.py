@@ -1,15 +1,17 @@
-"""From the sums of complete slices to their results."""
+"""From the sums of complete slices to their results, in row-major order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.coordinates import Coordinates
 from softargmax_cli.reduction.fields import FIELDS, needed_sums
 from softargmax_cli.reduction.moments import Geometry
@@ -18,7 +20,11 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Float, State
 
 Array = npt.NDArray[Any]
+Scratch = Callable[[int], AbstractContextManager[IO[bytes]]]
+"""Lends a file for so many bytes that are not wanted for long, all of which have a place on the disk."""
 
+RUN = 1 << 16
+"""Slices handed on at a time."""
 MULTIMODAL = 0.25
 """The part of the peak from which on a second mode makes a slice multimodal."""
 
@@ -100,12 +106,39 @@ def finish(
     return Slices(start, columns, ids)
 
 
-def finish_block(state: State, problem: Problem, block: Block, ids: Sequence[str] | None = None) -> Slices:
-    """Finish the slices that end with a block, in the order of their states."""
-    first, shape = 0, [n or 0 for n in problem.shape]
-    for k in problem.kept:
-        first = first * shape[k] + block.start[k]
-    return finish(state, problem, [block.stop[axis] for axis in problem.axes], first, ids)
+def finish_block(
+    state: State,
+    problem: Problem,
+    block: Block,
+    order: Order,
+    ids: Sequence[str] | None = None,
+    more: Callable[[Slices], Slices] = lambda slices: slices,
+) -> Slices:
+    """Finish the slices that end with a block, and put them into row-major order from that of the file.
+
+    more: what else is to be done with slices while they are in the order of the file. They are numbered where they do
+    not follow each other.
+    """
+    first, kept = 0, problem.kept
+    for k in kept:
+        first = first * (problem.shape[k] or 0) + block.start[k]
+    slices = more(finish(state, problem, [block.stop[axis] for axis in problem.axes], first, ids))
+    lengths = [block.shape[k] for k in kept]
+    if order == "F" and len(kept) > 1:
+        slices = replace(slices, columns={name: _turned(part, lengths) for name, part in slices.columns.items()})
+    wide = [place for place, n in enumerate(lengths) if n > 1]
+    if not wide or all(block.shape[k] == problem.shape[k] for k in kept[wide[0] + 1 :]):
+        return slices
+    numbers = np.zeros((), np.int64)
+    for k in kept:
+        numbers = np.add.outer(numbers * (problem.shape[k] or 0), np.arange(block.start[k], block.stop[k]))
+    return replace(slices, numbers=numbers.ravel())
+
+
+def _turned(part: Array, shape: Sequence[int]) -> Array:
+    """Turn (m,) or (a, m) into row-major order of `shape` from column-major."""
+    box = part.T.reshape((*shape, *part.shape[:-1]), order="F")
+    return np.ascontiguousarray(box.reshape(-1, *part.shape[:-1]).T)
 
 
 def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
@@ -130,3 +163,45 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
 def _mean(state: State, row: int, geometry: Geometry, mass: Float, least: float) -> Float:
     second = None if state.second_moment is None else state.second_moment[row]
     return geometry.mean(state.moment[row], second, mass, least)
+
+
+def in_row_major_order(
+    parts: Iterator[tuple[Block, Sequence[Slices]]],
+    kept: Sequence[int],
+    lengths: Sequence[int],
+    memory: int,
+    scratch: Scratch | None = None,
+) -> Iterator[list[Slices]]:
+    """Collect the slices of blocks in any order, then yield all in row-major order.
+
+    parts: a block and its slices, or those of several problems. kept: the axes that stay, of `lengths`. What takes more
+    than `memory` bytes is kept in files, where there are any.
+    """
+    whole: list[dict[str, npt.NDArray[Any]]] = []
+    for block, answers in parts:
+        whole = whole or [{} for _ in answers]
+        box: tuple[Any, ...] = (..., *(slice(block.start[k], block.stop[k]) for k in kept))
+        inner = [block.stop[k] - block.start[k] for k in kept]
+        for columns, slices in zip(whole, answers, strict=True):
+            share = memory // (len(answers) * len(slices.columns))
+            for name, part in slices.columns.items():
+                if name not in columns:
+                    columns[name] = _space([*part.shape[:-1], *lengths], part.dtype, share, scratch)
+                columns[name][box] = part.reshape(*part.shape[:-1], *inner)
+    flat = [
+        {name: array.reshape(*array.shape[: array.ndim - len(kept)], -1) for name, array in columns.items()}
+        for columns in whole
+    ]
+    for start in range(0, math.prod(lengths) if whole else 0, RUN):
+        yield [
+            Slices(start, {name: np.array(array[..., start : start + RUN]) for name, array in columns.items()})
+            for columns in flat
+        ]
+
+
+def _space(shape: Sequence[int], dtype: np.dtype[Any], memory: int, scratch: Scratch | None) -> npt.NDArray[Any]:
+    nbytes = math.prod(shape) * dtype.itemsize
+    if scratch is None or nbytes <= memory:
+        return np.empty(shape, dtype)
+    with scratch(nbytes) as file:  # the mapping outlives the descriptor
+        return np.memmap(file, dtype, "r+", shape=tuple(shape))

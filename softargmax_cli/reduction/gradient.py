@@ -1,4 +1,4 @@
-"""Differentiate the soft argmax over a block, or a box of blocks, by automatic differentiation of the kernel.
+"""Differentiate the soft argmax block by block, by automatic differentiation of the kernel.
 
 The soft argmax of a slice is a place plus a function of mass and moments, which are sums of the kernel about a maximum
 and a place that are constants to the gradient. On a line
@@ -7,24 +7,33 @@ and a place that are constants to the gradient. On a line
 
 or, written out, ∂soft/∂xⱼ = β pⱼ (cⱼ − soft). Each block of a slice has its share of that, once the sums of the whole
 slice are known: the derivatives of the block's own sums, with those of the function as seeds (`Geometry.slopes`).
+Soft depends on β x alone, so that ∂soft/∂β = Σ (xⱼ − max x) ∂soft/∂xⱼ / β.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.arrays import ArrayStream, Write
+from softargmax_cli.reduction.box_reducer import Derived
+from softargmax_cli.reduction.budget import Needs, bytes_reduced
+from softargmax_cli.reduction.fields import FREE
+from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
+from softargmax_cli.reduction.layout import F8, Layout, exact_dtype
 from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
-from softargmax_cli.reduction.state import State
+from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.state import Slope, State
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -33,103 +42,105 @@ By = Literal["x", "beta"]
 """The variable that soft is differentiated by: each score, or β."""
 Float = npt.NDArray[np.float64]
 
+VANISHED = 1e-6
+"""The norm below which a gradient is said to have vanished, in the unit of soft for 1 in the scores, or in β.
 
-def block_slopes(
-    ops: Any,
-    x: Tensor,
-    beta: Tensor,
-    layout: Layout,
-    places: Sequence[Tensor],
-    known: Sequence[Tensor],
-    seeds: Sequence[Tensor],
+To first order, a step of length 1 then moves soft by less than a result in single precision may be off: nothing that a
+training does to the scores can be seen in it.
+"""
+BY_SCORES = ("hard", "soft", "norm", "min", "max", "vanished")
+BY_BETA = ("hard", "soft", "gradient", "vanished")
+"""The fields of slices whose soft argmax is differentiated by its scores, and by β."""
+
+
+@dataclass(slots=True)
+class SlopeSummary(Summary):
+    """Sum up the gradients of all slices."""
+
+    max_norm: float = math.nan
+    total_norm: float = 0.0
+    vanished: int = 0
+
+    def add(self, slices: Slices) -> None:
+        """Take a run of slices into account, which must have gradients."""
+        Summary.add(self, slices)
+        norm = slices.column("norm")
+        self.max_norm = float(np.fmax.reduce(norm, initial=self.max_norm))
+        self.total_norm += float(np.nansum(norm))
+        self.vanished += int(np.count_nonzero(slices.column("vanished")))
+
+    @property
+    def mean_norm(self) -> float:
+        """Return the mean over the slices that have an answer; NaN when none has."""
+        defined = self.slices - self.undefined
+        return self.total_norm / defined if defined else math.nan
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Return the summary under its public names, what is no finite number as None."""
+        norms = {"max_norm": self.max_norm, "mean_norm": self.mean_norm}
+        finite = {name: n if math.isfinite(n) else None for name, n in norms.items()}
+        return {"slices": self.slices, **finite, "vanished": self.vanished, "undefined": self.undefined}
+
+
+def differentiate(
+    source: Readable,
+    problem: Problem,
+    runtime: Runtime,
+    *,
     by: By,
-    keep: bool,
-) -> list[Tensor]:
-    """Return the derivatives of soft by what a block holds, for s slices and a coordinates.
+    memory: int,
+    write: Write | None = None,
+    vanished: float = VANISHED,
+    advance: Callable[[int], None] = lambda nbytes: None,
+    note: Callable[[str], None] = lambda text: None,
+    scratch: Scratch | None = None,
+) -> Iterator[Slices]:
+    """Yield what the gradients of all slices are like, in row-major order; `write` is given the gradients by x.
 
-    x, places, known: as for `block_sums` of a layout where maximum and hard are known; beta: scalar, float64 where it
-    is what soft is differentiated by; seeds, (a, s) each, float64: of the outputs of the layout, which are `mass` and
-    one or both moments of a row an axis.
-
-    By "x": for each coordinate the gradient, shaped as x, in the precision of the weights (only with `keep`), then
-    (a, s) each, float64: the sums of its squares over the slice, its least, its largest. By "beta": (a, s), float64.
+    Boxes come in the order of the file, from the caller's thread, as arrays of their shape, with one more last axis
+    where there are several coordinates. `vanished`: the norm below which a gradient has. The rest, and the errors, are
+    those of `engine.reduce`. The source must not be `sequential` where `GRADIENT` says `must_seek`.
     """
-    x, top, layout, sign = _real(ops, x, known[0], layout)
-    block = Formulas(ops, layout)
-    source = x
-    if by == "beta":  # each slice has a β of its own; widened in float64, in which the slice is summed on the way back
-        kept = [1 if k in layout.axes else n for k, n in enumerate(layout.shape)]
-        source = ops.BroadcastTo(input=beta, shape=np.array(kept, I4))
-        wide = ops.BroadcastTo(input=source, shape=np.array(layout.shape, I4))
-        beta = wide if layout.precision == F8 else ops.Cast(x=wide, DstT=layout.precision)
-    sums = block_sums(ops, x, beta, layout, places, [top, *known[1:]])
-    sums = [ops.Cast(x=part, DstT=F8) for part in sums]
+    reducer = BlockDifferentiator(problem, runtime)
 
-    gradients = []
-    for k in range(len(layout.axes)):
-        row = np.eye(len(layout.axes))[:, k : k + 1]
-        of_mass = ops.GatherV2(params=seeds[0], indices=np.int32(k), axis=np.int32(0))
-        (slope,) = ops.gradients(sums, [source], [of_mass, *(ops.Mul(x=seed, y=row) for seed in seeds[1:])])
-        gradients.append(ops.Neg(x=slope) if sign < 0 and by == "x" else slope)
-    if by == "beta":
-        return [block.stack([block.flat(slope) for slope in gradients])]
-    gradients = [ops.Cast(x=slope, DstT=layout.precision) for slope in gradients]
-    least, largest = (
-        block.stack([block.flat(extreme(input=slope, axis=block.axes, keep_dims=True)) for slope in gradients])
-        for extreme in (ops.Min, ops.Max)
-    )
-    return [
-        *(gradients if keep else []),
-        block.stack([block.flat(_sum_of_squares(ops, slope, block.axes)) for slope in gradients]),
-        ops.Cast(x=least, DstT=F8),
-        ops.Cast(x=largest, DstT=F8),
-    ]
+    def derive(values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
+        return reducer.slope(values, start, known, by, keep=write is not None, compiled=compiled)
+
+    finish = partial(_with, vanished=vanished)
+    stream = ArrayStream(source, problem, reducer, memory, advance, note, scratch, GRADIENT, derive, write, finish)
+    for (slices,) in stream.slices():
+        yield slices
 
 
-def _sum_of_squares(ops: Any, x: Tensor, axes: Array) -> Tensor:
-    """Return Σ x² in float64, in which the square of no float32 is lost."""
-    x = ops.Cast(x=x, DstT=F8)
-    # As in Formulas.product: the maximum, of no effect, keeps XLA from its slow rule for sums of products.
-    return ops.Sum(input=ops.Maximum(x=ops.Mul(x=x, y=x), y=np.zeros(())), axis=axes, keep_dims=True)
+def _with(slope: Slope | None, slices: Slices, vanished: float) -> Slices:
+    """Add to slices, in the order of the file, what their gradients are like."""
+    assert slope is not None
+    columns = {name: slices.columns[name] for name in FREE}
+    if slope.by_beta is None:
+        least, largest = slope.least, slope.largest
+        norm = np.maximum(np.sqrt(slope.squares), np.maximum(-least, largest))  # whose square may be lost
+    else:
+        norm = np.sqrt((slope.by_beta**2).sum(axis=0))
+        least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
+        columns["gradient"] = slope.by_beta
+    return replace(slices, columns=columns | {"norm": norm, "min": least, "max": largest, "vanished": norm < vanished})
 
 
-def _real(ops: Any, x: Tensor, top: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Layout, int]:
-    """Return scores, maximum and layout in floats, which alone have derivatives, and the sign of soft's by these.
-
-    No float holds all 64-bit integers: of these it is the distances from the maximum.
-    """
-    exact = exact_dtype(layout.dtype, layout.precision)
-    if exact.kind == "f":
-        x = x if exact == layout.dtype else ops.Cast(x=x, DstT=exact)
-        return x, top, replace(layout, dtype=exact), 1
-    real = replace(layout, dtype=layout.precision)
-    if layout.kind == "probs":
-        return ops.Cast(x=x, DstT=layout.precision), ops.Cast(x=top, DstT=layout.precision), real, 1
-    block = Formulas(ops, layout)
-    x = block.gap(block.comparable(x), block.unflat(top))
-    none = ops.ZerosLike(x=ops.Cast(x=top, DstT=layout.precision))
-    return x, none, replace(real, kind="scores"), -1 if layout.kind == "cost" else 1
+def _bytes_differentiated(source: Readable, problem: Problem) -> int:
+    """Return the bytes that an element takes while its block is differentiated."""
+    # The way back takes as many arrays as the way there; the gradient itself is there twice, and waits to be written.
+    return 2 * bytes_reduced(source, problem) + 4 * len(problem.axes) * problem.precision.itemsize
 
 
-@dataclass(frozen=True, slots=True)
-class Slope:
-    """Norms and extremes of the gradients of `s` slices over a part of them; coordinates in the order asked for."""
-
-    squares: Float
-    """(s,): the sum of the squares of all entries."""
-    least: Float
-    largest: Float
-    """(s,): over all entries."""
-    by_beta: Float | None = None
-    """(a, s): ∂soft/∂β, of which the others say nothing."""
+def _times_differentiated(source: Readable, problem: Problem) -> int:
+    """Return how many times as large as a box its gradient is, which waits to be written while the next is made."""
+    return -(-2 * len(problem.axes) * problem.precision.itemsize // source.dtype.itemsize)
 
 
-def joined(a: Slope | None, b: Slope | None) -> Slope | None:
-    """Join what is known of both parts of the same slices."""
-    if a is None or b is None:
-        return a or b
-    by_beta = None if a.by_beta is None or b.by_beta is None else a.by_beta + b.by_beta
-    return Slope(a.squares + b.squares, np.minimum(a.least, b.least), np.maximum(a.largest, b.largest), by_beta)
+GRADIENT = Needs(
+    _bytes_differentiated, lambda problem: 2 if problem.window is None else 3, of_results=_times_differentiated
+)
+"""The memory and passes that `differentiate` needs."""
 
 
 class BlockDifferentiator(BlockReducer):
@@ -165,25 +176,19 @@ class BlockDifferentiator(BlockReducer):
             rows=tuple(replace(row, squared=row.geometry.both) for row in layout.rows[: len(axes)]),
             precision=problem.precision,
             known=True,
-            careful=by == "beta" or needs_care(values, known),
+            careful=needs_care(values, known),
         )
         places, centers = self.places(layout, start), self.centers(layout, known)
-        beta = np.asarray(problem.beta or 0, F8) if by == "beta" else np.asarray(problem.beta or 0, problem.precision)
         maximum = known.maximum.astype(exact_dtype(layout.dtype, layout.precision), copy=False)
-        inputs = [x, beta, *places, maximum, *about.astype(problem.precision), *centers, *seeds]
-        results = self._derive(layout, by, keep, len(places), inputs, compiled)
-        turn = problem.order
+        inputs = [x, self._beta.astype(problem.precision), *places, maximum, *about.astype(problem.precision)]
+        results = self._derive(layout, by, keep, len(places), [*inputs, *centers, *seeds], compiled)
+        turn, nothing = problem.order, np.zeros(defined.shape[1])
         if by == "beta":
-            by_beta = np.where(defined, results[0], np.nan)[turn]
-            nothing = np.zeros(defined.shape[1])
+            by_beta = np.where(defined, results[0] / (problem.beta or 1), np.nan)[turn]
             return Slope(nothing, nothing, nothing, by_beta), None
         *gradients, squares, least, largest = results
-        whole = defined.all(axis=0)
-        slope = Slope(
-            np.where(whole, squares.sum(axis=0), np.nan),
-            np.where(whole, least.min(axis=0), np.nan),
-            np.where(whole, largest.max(axis=0), np.nan),
-        )
+        nothing = np.where(defined.all(axis=0), 0.0, np.nan)
+        slope = Slope(nothing + squares.sum(axis=0), nothing + least.min(axis=0), nothing + largest.max(axis=0))
         return slope, self._boxed([gradients[k] for k in turn], values, axes, defined[turn]) if keep else None
 
     def _boxed(
@@ -226,3 +231,68 @@ class BlockDifferentiator(BlockReducer):
 
         described = [(array.shape, array.dtype) for array in inputs]
         return self._runtime.function(body, described, compiled=compiled, key=(layout, by, keep))(*inputs)
+
+
+def block_slopes(
+    ops: Any,
+    x: Tensor,
+    beta: Tensor,
+    layout: Layout,
+    places: Sequence[Tensor],
+    known: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+    by: By,
+    keep: bool,
+) -> list[Tensor]:
+    """Return the derivatives of soft by what a block holds, for s slices and a coordinates.
+
+    x, beta, places, known: as for `block_sums` of a layout where maximum and hard are known; seeds, (a, s) each,
+    float64: of the outputs of the layout, which are `mass` and one or both moments of a row an axis.
+
+    By "x": for each coordinate the gradient, shaped as x, in the precision of the weights (only with `keep`), then
+    (a, s) each, float64: the sums of its squares over the slice, its least, its largest. By "beta": (a, s), float64,
+    β times the derivative.
+    """
+    x, top, layout, sign = _real(ops, x, known[0], layout)
+    block = Formulas(ops, layout)
+    sums = block_sums(ops, x, beta, layout, places, [top, *known[1:]])
+    sums = [ops.Cast(x=part, DstT=F8) for part in sums]
+
+    def over_slices(reduced: Callable[..., Tensor], parts: Sequence[Tensor]) -> Tensor:
+        return block.stack([block.flat(reduced(input=part, axis=block.axes, keep_dims=True)) for part in parts])
+
+    gradients = []
+    for k in range(len(layout.axes)):
+        row = np.eye(len(layout.axes))[:, k : k + 1]
+        of_mass = ops.GatherV2(params=seeds[0], indices=np.int32(k), axis=np.int32(0))
+        (slope,) = ops.gradients(sums, [x], [of_mass, *(ops.Mul(x=seed, y=row) for seed in seeds[1:])])
+        gradients.append(slope)
+    if by == "beta":
+        gap = block.gap(block.comparable(x), block.unflat(top))
+        gap = ops.Cast(x=ops.Neg(x=gap) if layout.kind == "cost" else gap, DstT=F8)
+        # Beside infinite scores and NaN a gap is infinite or NaN, and the gradient 0.
+        return [over_slices(ops.Sum, [ops.MulNoNan(x=gap, y=ops.Cast(x=slope, DstT=F8)) for slope in gradients])]
+    gradients = [ops.Cast(x=ops.Neg(x=each) if sign < 0 else each, DstT=layout.precision) for each in gradients]
+    wide = [ops.Cast(x=slope, DstT=F8) for slope in gradients]  # in which the square of no float32 is lost
+    # As in Formulas.product: the maximum, of no effect, keeps XLA from its slow rule for sums of products.
+    squares = [ops.Maximum(x=ops.Mul(x=slope, y=slope), y=np.zeros(())) for slope in wide]
+    extremes = [ops.Cast(x=over_slices(extreme, gradients), DstT=F8) for extreme in (ops.Min, ops.Max)]
+    return [*(gradients if keep else []), over_slices(ops.Sum, squares), *extremes]
+
+
+def _real(ops: Any, x: Tensor, top: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Layout, int]:
+    """Return scores, maximum and layout in floats, which alone have derivatives, and the sign of soft's by these.
+
+    No float holds all 64-bit integers: of these it is the distances from the maximum.
+    """
+    exact = exact_dtype(layout.dtype, layout.precision)
+    if exact.kind == "f":
+        x = x if exact == layout.dtype else ops.Cast(x=x, DstT=exact)
+        return x, top, replace(layout, dtype=exact), 1
+    real = replace(layout, dtype=layout.precision)
+    if layout.kind == "probs":
+        return ops.Cast(x=x, DstT=layout.precision), ops.Cast(x=top, DstT=layout.precision), real, 1
+    block = Formulas(ops, layout)
+    x = block.gap(block.comparable(x), block.unflat(top))
+    none = ops.ZerosLike(x=ops.Cast(x=top, DstT=layout.precision))
+    return x, none, replace(real, kind="scores"), -1 if layout.kind == "cost" else 1

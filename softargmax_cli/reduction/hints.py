@@ -27,23 +27,15 @@ SHORTEST = 8
 """Entries of the shortest slice of which weights are said to be nearly uniform."""
 VANISHED = 1e-6
 """The norm of a gradient that has vanished."""
-SAMPLE = 256
-"""Slices of a block that are looked at, or fewer where they are long."""
-ELEMENTS = 1 << 16
-"""Entries of a block that are looked at, and one slice at least."""
-ROUNDED = 5e-4
-"""How far each probability may be off: those in text files have few digits."""
-FURTHEST = 0.02
-"""How far from 1 their sum may be in the end."""
 
 
 def tolerance(count: int) -> float:
-    """How far from 1 the sum of so many probabilities may be."""
-    return min(ROUNDED * count, FURTHEST) + 1e-6
+    """Return how far from 1 the sum of so many probabilities may be: those in text files have few digits."""
+    return min(5e-4 * count, 0.02) + 1e-6
 
 
 class Lookalike:
-    """Tell scores from probabilities, which are not negative, with sum 1, in every block that is looked at.
+    """Tell scores from probabilities, which are not negative, with sum 1, in every block.
 
     Where all of them are zeros and a one, they are labels, and it makes no difference. Any thread may look at any
     block: what is found does not depend on the order. After the first block of others, looking costs nothing.
@@ -67,29 +59,20 @@ class Lookalike:
         self._furthest = max(self._furthest, other._furthest)
 
     def look(self, values: npt.NDArray[Any], axes: Sequence[int]) -> None:
-        """Look at the first slices of a block, reduced over `axes`."""
+        """Look at a block of whole slices, reduced over `axes`."""
         if self._refuted:
             return
         count = math.prod(values.shape[axis] for axis in axes)
-        if values.dtype.kind != "f" or count < 2:
-            self._refuted = True
-            return
-        kept = values.ndim - len(axes)
-        slices = np.moveaxis(values, axes, range(kept, values.ndim))
-        room = min(SAMPLE, max(1, ELEMENTS // count))
-        for k in reversed(range(kept)):
-            slices = slices[(slice(None),) * k + (slice(room),)]
-            room = max(1, room // max(1, slices.shape[k]))
-        slices = slices.reshape(-1, *slices.shape[kept:])
         with np.errstate(invalid="ignore", over="ignore"):  # a file's NaN may be a signalling one
-            slices = slices.astype(np.float64)
-            sums = slices.sum(axis=tuple(range(1, slices.ndim)))
-            furthest = abs(sums - 1).max(initial=0.0)
-            if not ((slices >= 0).all() and furthest <= tolerance(count)):
+            if values.dtype.kind != "f" or count < 2 or not values.min(initial=0) >= 0:
                 self._refuted = True
                 return
-            self._furthest = max(self._furthest, float(furthest))
-            if ((slices > 0) & (slices < 1)).any():
+            furthest = float(abs(values.sum(axis=tuple(axes), dtype=np.float64) - 1).max(initial=0.0))
+            if not furthest <= tolerance(count):
+                self._refuted = True
+                return
+            self._furthest = max(self._furthest, furthest)
+            if not self._fractions and ((values > 0) & (values < 1)).any():
                 self._fractions = True
 
 

@@ -14,6 +14,9 @@ from softargmax_cli.reduction.fields import BY_NAME, NAMES
 
 Array = npt.NDArray[Any]
 
+ENDLESS = 1 << 62
+"""Stands for a length that is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slices:
@@ -48,6 +51,11 @@ class Slices:
             raise LookupError(f"the field {field!r} was not computed")
         return self.columns[field]
 
+    @property
+    def places(self) -> npt.NDArray[np.int64]:
+        """The row-major number of each slice, (m,)."""
+        return np.arange(self.start, self.start + len(self)) if self.numbers is None else self.numbers
+
     def part(self, start: int, stop: int) -> Slices:
         """Return slices `start` to `stop`, counted from the first one here; views, not copies."""
         ids = None if self.ids is None else self.ids[start:stop]
@@ -58,8 +66,8 @@ class Slices:
     def take(self, which: npt.NDArray[np.intp]) -> Slices:
         """Return some of these slices, by their places here, in any order; copies."""
         ids = None if self.ids is None else [self.ids[k] for k in which.tolist()]
-        numbers = self.start + which if self.numbers is None else self.numbers[which]
-        return Slices(self.start, {name: column[..., which] for name, column in self.columns.items()}, ids, numbers)
+        columns = {name: column[..., which] for name, column in self.columns.items()}
+        return Slices(self.start, columns, ids, self.places[which])
 
     @classmethod
     def joined(cls, parts: Sequence[Slices]) -> Slices:
@@ -67,28 +75,15 @@ class Slices:
         first = parts[0]
         columns = {name: np.concatenate([part.columns[name] for part in parts], axis=-1) for name in first.columns}
         ids = None if first.ids is None else [name for part in parts for name in part.ids or ()]
-        numbers = None
-        if first.numbers is not None:
-            numbers = np.concatenate([part.numbers for part in parts if part.numbers is not None])
+        numbers = None if first.numbers is None else np.concatenate([part.places for part in parts])
         return cls(first.start, columns, ids, numbers)
 
     def positions(self, kept: Sequence[int | None]) -> list[npt.NDArray[np.int64]]:
         """Return where each slice lies along each of the axes that stay, one array of shape (m,) an axis.
 
-        `kept` holds the lengths of those axes; the first one may be unknown, as rows of a table are.
+        kept: the lengths of those axes; that of a single one may be unknown, as rows of a table are.
         """
-        rest = self.numbers
-        if rest is None:
-            rest = np.arange(self.start, self.start + len(self), dtype=np.int64)
-        columns: list[npt.NDArray[np.int64]] = []
-        for length in reversed(kept[1:]):
-            if length is None:
-                raise LookupError("only the length of the first axis may be unknown")
-            rest, position = np.divmod(rest, length)
-            columns.append(position)
-        if kept:
-            columns.append(rest)
-        return columns[::-1]
+        return [*np.unravel_index(self.places, [ENDLESS if n is None else n for n in kept])] if kept else []
 
 
 @dataclass(slots=True)
@@ -109,18 +104,15 @@ class Summary:
 
     def add(self, slices: Slices) -> None:
         """Take a run of slices into account."""
-        self.slices += len(slices)
         distance = np.abs(slices.offset)
-        total = float(distance.sum())
-        if math.isnan(total):
+        if math.isnan(distance.sum()):
             distance = distance[:, ~np.isnan(distance).any(axis=0)]
-            total = float(distance.sum())
+        self.slices += len(slices)
         self.undefined += len(slices) - distance.shape[1]
         self.agreeing += int(np.count_nonzero(slices.agree))
-        if distance.size:
-            self.max_abs_offset = float(np.fmax(self.max_abs_offset, distance.max()))
-            self.total_abs_offset += total
-            self.offsets += distance.size
+        self.max_abs_offset = float(np.fmax.reduce(distance, axis=None, initial=self.max_abs_offset))
+        self.total_abs_offset += float(distance.sum())
+        self.offsets += distance.size
         if slices.ties is not None:
             self.tied = (self.tied or 0) + int(np.count_nonzero(slices.ties > 1))
         if slices.multimodal is not None:
@@ -128,16 +120,10 @@ class Summary:
 
     def join(self, other: Summary) -> None:
         """Take into account the slices of another summary."""
-        self.slices += other.slices
-        self.undefined += other.undefined
-        self.agreeing += other.agreeing
+        for name in ("slices", "undefined", "agreeing", "total_abs_offset", "offsets", "tied", "multimodal"):
+            if (more := getattr(other, name)) is not None:
+                setattr(self, name, (getattr(self, name) or 0) + more)
         self.max_abs_offset = float(np.fmax(self.max_abs_offset, other.max_abs_offset))
-        self.total_abs_offset += other.total_abs_offset
-        self.offsets += other.offsets
-        if other.tied is not None:
-            self.tied = (self.tied or 0) + other.tied
-        if other.multimodal is not None:
-            self.multimodal = (self.multimodal or 0) + other.multimodal
 
     @property
     def mean_abs_offset(self) -> float:
@@ -152,15 +138,8 @@ class Summary:
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Return the summary under its public names, NaN as None."""
-        numbers: dict[str, float | int | None] = {
-            "slices": self.slices,
-            "max_abs_offset": self.max_abs_offset,
-            "mean_abs_offset": self.mean_abs_offset,
-            "agreement": self.agreement,
-            "tied": self.tied,
-            "multimodal": self.multimodal,
-            "undefined": self.undefined,
-        }
+        names = ("slices", "max_abs_offset", "mean_abs_offset", "agreement", "tied", "multimodal", "undefined")
+        numbers = {name: getattr(self, name) for name in names}
         return {name: None if isinstance(n, float) and math.isnan(n) else n for name, n in numbers.items()}
 
 

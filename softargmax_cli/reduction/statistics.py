@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction import blocks
-from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.hints import tolerance
 from softargmax_cli.reduction.problem import Problem
@@ -54,46 +54,27 @@ class Statistics:
 
     def merge(self, other: Statistics) -> None:
         """Take the numbers of another one into account."""
-        self.count += other.count
-        self.nan += other.nan
-        self.inf += other.inf
-        self.negative_inf += other.negative_inf
-        if other.count:
-            self.minimum = min(n for n in (self.minimum, other.minimum) if n is not None)
-            self.maximum = max(n for n in (self.maximum, other.maximum) if n is not None)
+        for name in ("count", "nan", "inf", "negative_inf", "checked", "not_one", "total"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.minimum = min((n for n in (self.minimum, other.minimum) if n is not None), default=None)
+        self.maximum = max((n for n in (self.maximum, other.maximum) if n is not None), default=None)
         self.fractions |= other.fractions
-        self.checked += other.checked
-        self.not_one += other.not_one
-        self.total += other.total
-
-    def judge(self, sums: npt.NDArray[np.float64], length: int) -> None:
-        """Count the sums of slices of a length that are 1, and those that are not."""
-        known = sums[~np.isnan(sums)]  # with NaN in it a slice says nothing
-        self.checked += known.size
-        self.not_one += int(np.count_nonzero(~(abs(known - 1) <= tolerance(length))))
 
 
 def block_statistics(values: npt.NDArray[Any]) -> Statistics:
     """Reduce one block of real numbers, of any shape and memory order; sums are NumPy's, pairwise."""
-    flat = np.ravel(values, "K")
-    found = Statistics()
-    if not flat.size:
-        return found
+    flat, found, floats = np.ravel(values, "K"), Statistics(), values.dtype.kind == "f"
     with np.errstate(invalid="ignore", over="ignore"):
-        least, most = flat.min(), flat.max()
-        if flat.dtype.kind == "f" and not (np.isfinite(least) and np.isfinite(most)):
+        if floats and not (finite := np.isfinite(flat)).all():
             found.nan = int(np.count_nonzero(np.isnan(flat)))
             found.inf = int(np.count_nonzero(flat == np.inf))
             found.negative_inf = int(np.count_nonzero(flat == -np.inf))
-            flat = flat[np.isfinite(flat)]
-            if not flat.size:
-                return found
-            least, most = flat.min(), flat.max()
-        number = float if flat.dtype.kind == "f" else int
-        found.count, found.minimum, found.maximum = flat.size, number(least), number(most)
-        if flat.dtype.kind == "f" and least >= 0:
-            found.fractions = bool(((flat > 0) & (flat < 1)).any())
-        found.total = float(flat.sum(dtype=np.float64))
+            flat = flat[finite]
+        if flat.size:
+            number = float if floats else int
+            found.count, found.minimum, found.maximum = flat.size, number(flat.min()), number(flat.max())
+            found.fractions = floats and found.minimum >= 0 and bool(((flat > 0) & (flat < 1)).any())
+            found.total = float(flat.sum(dtype=np.float64))
     return found
 
 
@@ -108,12 +89,8 @@ def statistics_of(
     if source.sequential and REDUCTION.must_seek(source, problem, memory):
         axes, problem = (), replace(problem, axes=(0,) if source.order == "F" else (len(shape) - 1,))
     workers, elements = REDUCTION.fit(source, problem, memory)
-    plan: Plan | None = None
-    planned: Iterable[Block]
-    if shape[0] is None:
-        planned = blocks.rows(shape[1] or 1, elements)
-    else:
-        planned = plan = REDUCTION.plan(source, problem, memory)
+    plan = None if shape[0] is None else REDUCTION.plan(source, problem, memory)
+    planned: Iterable[Block] = blocks.rows(shape[1] or 1, elements) if plan is None else plan
     space = threading.local()
 
     def work(task: tuple[Block, Pending]) -> tuple[Block, int, int, Statistics, npt.NDArray[np.float64]]:
@@ -125,25 +102,30 @@ def statistics_of(
             sums = np.asarray(values.sum(axis=axes, dtype=np.float64)) if axes else np.zeros(0)
         return block, pending.nbytes, len(values), block_statistics(values), sums
 
-    whole, rows, unfinished = Statistics(), 0, None
-    fetched = _fetched(source, planned)
+    whole, rows, unfinished = Statistics(), 0, np.zeros(())
     length = math.prod(shape[axis] or 1 for axis in axes)
-    for block, nbytes, count, found, sums in in_order(work, fetched, threads=workers):
+    for block, nbytes, count, found, sums in in_order(work, _fetched(source, planned), threads=workers):
         whole.merge(found)
         advance(nbytes)
         rows += count
-        unfinished = sums if unfinished is None else unfinished + sums
-        if plan.completes(block) if plan is not None else 0 not in axes:
-            whole.judge(unfinished, length)
-            unfinished = None
-    if unfinished is not None:  # of a table, along its rows
-        whole.judge(unfinished, length * rows)
+        unfinished = unfinished + sums
+        if 0 not in axes if plan is None else plan.completes(block):
+            _judge(whole, unfinished, length)
+            unfinished = np.zeros(())
+    if plan is None and 0 in axes and rows:
+        _judge(whole, unfinished, length * rows)
     return whole
 
 
 def _fetched(source: Readable, planned: Iterable[Block]) -> Iterator[tuple[Block, Pending]]:
     for block in planned:
-        pending = source.fetch(block)
-        if pending is None:
+        if (pending := source.fetch(block)) is None:
             return
         yield block, pending
+
+
+def _judge(whole: Statistics, sums: npt.NDArray[np.float64], length: int) -> None:
+    """Count the sums of slices of a length that are 1, and those that are not; with NaN in it a slice says nothing."""
+    known = sums[~np.isnan(sums)]
+    whole.checked += known.size
+    whole.not_one += int(np.count_nonzero(~(abs(known - 1) <= tolerance(length))))

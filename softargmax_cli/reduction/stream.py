@@ -22,9 +22,8 @@ from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Needs
-from softargmax_cli.reduction.finish import finish_block
+from softargmax_cli.reduction.finish import Scratch, finish_block, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
-from softargmax_cli.reduction.order import Scratch, in_row_major_order, logical, numbered
 from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable, fetch
 from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, padded
@@ -289,16 +288,8 @@ class Stream:
         ids = ids if self.problem.keeps_rows else None
         if self.problem.keeps_columns and self.source.labels is not None:
             ids = self.source.labels[block.start[-1] : block.stop[-1]]
-        return [
-            self._placed(more(finish_block(state, problem, block, ids)), block)
-            for state, problem in zip(states, self.problems, strict=True)
-        ]
-
-    def _placed(self, slices: Slices, block: Block) -> Slices:
-        """Put the slices of a block into row-major order, from that of the file, and number them."""
-        kept, shape = self.problem.kept, self.problem.shape
-        slices = logical(slices, [block.shape[k] for k in kept], self.source.order)
-        return numbered(slices, block, kept, shape)
+        order, pairs = self.source.order, zip(states, self.problems, strict=True)
+        return [finish_block(state, problem, block, order, ids, more) for state, problem in pairs]
 
 
 def concerns(block: Block, found: State, problem: Problem) -> bool:

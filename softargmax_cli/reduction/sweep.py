@@ -1,11 +1,12 @@
-"""Conclude what each β does to a file: how far soft lies from hard, and how much gradient is left."""
+"""Try several β, and windows: how far soft lies from hard, or from the truth, and how much gradient is left."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,55 +17,92 @@ from softargmax_cli.reduction.engine import reduce_several
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.truth import compared_with_truth
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
 
 Float = npt.NDArray[np.float64]
 
+CLOSE = 1.05
+"""How far, as a ratio, the answer of a search may lie above a β that is not good enough."""
+BETWEEN = 5
+"""How many β a search tries at a time between two."""
+LEAST = 1e-6
+"""No search goes below this β."""
+DIGITS = 3
+"""Significant digits of the β between two."""
 
-@dataclass(frozen=True, slots=True)
-class AtBeta:
-    """One β, and what it does to all slices; NaN where no slice has an answer, and where nobody asked.
+
+@dataclass(slots=True)
+class Trial(Summary):
+    """One β and window, and what they do to all slices; NaN where no slice has an answer, and where nobody asked.
 
     Offset and spread are in coordinate units, over all axes; the gradient is that of soft by the scores of its slice.
     """
 
-    beta: float
-    max_abs_offset: float
-    mean_abs_offset: float
-    agreement: float
-    mean_spread: float
-    mean_gradient_norm: float
-    """Mean of ‖∂soft/∂x‖; with several axes that is the Frobenius norm of the Jacobian."""
+    beta: float = math.nan
+    window: int | None = None
+    outside: int = 0
+    """Slices whose soft lies further from hard than the tolerance, or that have no answer."""
+    total_spread: float = math.nan
+    total_gradient_norm: float = math.nan
+    total_error: float = 0.0
+    errors: int = 0
+    """Slices with an answer and a truth."""
+
+    @property
+    def mean_spread(self) -> float:
+        """The mean over the slices that have an answer, and their axes."""
+        return self.total_spread * self._share
+
+    @property
+    def mean_gradient_norm(self) -> float:
+        """The mean of ‖∂soft/∂x‖; with several axes that is the Frobenius norm of the Jacobian."""
+        return self.total_gradient_norm * self._share
+
+    @property
+    def mean_error(self) -> float:
+        """The mean distance of soft from the truth."""
+        return self.total_error / self.errors if self.errors else math.nan
+
+    @property
+    def _share(self) -> float:
+        """The part of the total that one slice is."""
+        defined = self.slices - self.undefined
+        return 1 / defined if defined else math.nan
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """The results of several β over a file."""
+class Trials:
+    """The results of several β and windows over a file."""
 
-    betas: Sequence[AtBeta]
-    slices: int
-    undefined: int
-    """Slices without an answer, which count in nothing else."""
-    outside: Sequence[int] = ()
-    """For each β, how many slices fail a `check`; where nobody asked there are none."""
+    trials: Sequence[Trial]
+    hard_error: float = math.nan
+    """The mean distance of hard from the truth."""
+    missing: int = 0
+    """Slices without a truth."""
+
+    @property
+    def slices(self) -> int:
+        """All slices of the file."""
+        return self.trials[0].slices
+
+    @property
+    def undefined(self) -> int:
+        """Slices without an answer, which count in nothing else."""
+        return self.trials[0].undefined
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial whose mean error is least, the first of those alike; None where no slice can be compared."""
+        known = [trial for trial in self.trials if not math.isnan(trial.mean_error)]
+        return min(known, key=lambda trial: trial.mean_error, default=None)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Sums over slices at one β."""
-
-    summary: Summary = field(default_factory=Summary)
-    spread: float = 0.0
-    """Over all axes."""
-    gradient_norm: float = 0.0
-    outside: int = 0
-
-
-def needs_of(betas: Sequence[float], *, full: bool) -> Needs:
-    """Tell what a `sweep` over these β asks of memory and of its input."""
-    return replace(REDUCTION, states=len(betas) * (2 if full else 1))
+def needs_of(count: int, *, full: bool = False) -> Needs:
+    """Tell what so many trials ask of memory and of their input; full: as for `sweep`."""
+    return replace(REDUCTION, states=count * (2 if full else 1))
 
 
 def sweep(
@@ -73,58 +111,78 @@ def sweep(
     runtime: Runtime,
     *,
     betas: Sequence[float],
-    full: bool,
-    tolerance: float | None = None,
+    full: bool = False,
+    tolerance: float = math.inf,
     memory: int,
     advance: Callable[[int], None] = lambda nbytes: None,
     note: Callable[[str], None] = lambda text: None,
-) -> Iterator[Swept]:
+) -> Iterator[Trials]:
     """Yield once what every β, in the order of `betas`, does to all slices, found in one pass.
 
-    full: whether spread and gradient are wanted beside the offset; tolerance: of a check whose failures are counted.
+    full: whether spread and gradient are wanted beside the offset; tolerance: of the slices that count as outside.
     Else as `engine.reduce`, with `needs_of`.
     """
     fields = frozenset({"offset", "spread"} if full else {"offset"})
     problems = [replace(problem, beta=beta, fields=fields) for beta in betas]
     if full:
-        problems += [replace(squared(problem), beta=2 * beta, fields=fields) for beta in betas]
-    tallies = [_Tally() for _ in betas]
+        problems += [replace(_squared(problem), beta=2 * beta, fields=fields) for beta in betas]
+    start = 0.0 if full else math.nan
+    trials = [Trial(beta=beta, total_spread=start, total_gradient_norm=start) for beta in betas]
     for answers in reduce_several(source, problems, runtime, memory=memory, advance=advance, note=note, ordered=False):
-        for k, (beta, tally) in enumerate(zip(betas, tallies, strict=True)):
-            tally.summary.add(answers[k])
-            if tolerance is not None:
-                tally.outside += int(np.count_nonzero(within(tolerance)(answers[k])[1]))
+        for k, (trial, slices) in enumerate(zip(trials, answers, strict=False)):
+            trial.add(slices)
+            trial.outside += int(np.count_nonzero(within(slices, tolerance)[1]))
             if full:
-                tally.spread += float(np.nansum(answers[k].spread))
-                norm = gradient_norm(problem, beta, answers[k], answers[len(betas) + k])
-                tally.gradient_norm += float(np.nansum(norm))
-    found = []
-    for beta, tally in zip(betas, tallies, strict=True):
-        summary = tally.summary
-        defined = summary.slices - summary.undefined if full else 0
-        found.append(
-            AtBeta(
-                beta,
-                summary.max_abs_offset,
-                summary.mean_abs_offset,
-                summary.agreement,
-                tally.spread / (defined * len(problem.axes)) if defined else math.nan,
-                tally.gradient_norm / defined if defined else math.nan,
-            )
-        )
-    total = tallies[0].summary
-    outside = [] if tolerance is None else [tally.outside for tally in tallies]
-    yield Swept(found, total.slices, total.undefined, outside)
+                trial.total_spread += float(np.nansum(slices.spread.mean(axis=0)))
+                norm = _gradient_norm(problem, trial.beta, slices, answers[len(betas) + k])
+                trial.total_gradient_norm += float(np.nansum(norm))
+    yield Trials(trials)
 
 
-def squared(problem: Problem) -> Problem:
+def compare(
+    source: Readable,
+    problem: Problem,
+    runtime: Runtime,
+    *,
+    betas: Sequence[float],
+    windows: Sequence[int | None],
+    truth: Callable[[int, Sequence[str] | None], Float],
+    rows: Callable[[], int],
+    **given: Any,
+) -> Iterator[Trials]:
+    """Yield once how far soft lies from the truth at every β within every window, found in one pass.
+
+    truth: reads that of the next slices, with these ids, (a, m); rows: tells the length of a table's first axis at its
+    end; given: as for `engine.reduce`, with `needs_of`; the window of `problem` is one of those tried.
+    """
+    trials = [Trial(beta=beta, window=window) for window in windows for beta in betas]
+    problems = [replace(problem, beta=trial.beta, window=trial.window) for trial in trials]
+    of_hard, missing = Trial(), 0
+    for answers in reduce_several(source, problems, runtime, **given):
+        true = truth(len(answers[0]), answers[0].ids)
+        missing += int(np.count_nonzero(np.isnan(true).any(axis=0)))
+        for trial, slices in zip(trials, answers, strict=True):
+            compared = compared_with_truth(slices, true, problem, rows())
+            trial.add(slices)
+            _add_errors(trial, compared.soft_error)
+            if trial is trials[0]:
+                _add_errors(of_hard, compared.hard_error)
+    yield Trials(trials, of_hard.mean_error, missing)
+
+
+def _add_errors(trial: Trial, errors: Float) -> None:
+    trial.errors += int(np.count_nonzero(~np.isnan(errors)))
+    trial.total_error += float(np.nansum(errors))
+
+
+def _squared(problem: Problem) -> Problem:
     """Return what is to be reduced at 2β for the gradients at β: on a circle the second moments of the sine."""
     pairs = zip(problem.coordinates, problem.axes, strict=True)
     return replace(problem, coordinates=tuple(along.doubled(problem.shape[axis] or 0) for along, axis in pairs))
 
 
-def gradient_norm(problem: Problem, beta: float, slices: Slices, twice: Slices) -> Float:
-    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and those of the `squared` problem at 2β.
+def _gradient_norm(problem: Problem, beta: float, slices: Slices, twice: Slices) -> Float:
+    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and those of the `_squared` problem at 2β.
 
     ∂soft/∂xᵢ = β pᵢ (cᵢ − soft). The weights at 2β are the squares of those at β, relative to the maximum, whose sums
     are 1/peak; so Σ pᵢ² (cᵢ − soft)² is peak² times the mean of (cᵢ − soft)² at 2β, over the peak there.
@@ -147,3 +205,54 @@ def _mean_square(period: float | None, mean: Float, spread: Float, of_twice: Flo
     sines: Float = (-np.expm1(-lost) + np.exp(-lost) * 2 * np.sin(angle / 2) ** 2) / 2
     sines = np.where(np.isnan(of_twice) & ~np.isnan(mean), 0.5, sines)
     return sines * radian**2 * np.exp((spread / radian) ** 2)
+
+
+class Search:
+    """Search for the smallest β that is good enough: told which are, it says what to try next.
+
+    below: whether the answer may lie below the first β. What is good enough need not rise with β: the answer is good
+    enough, and no more than `CLOSE` times a β that is not.
+    """
+
+    def __init__(self, good: Mapping[float, bool], *, below: bool) -> None:
+        self._good, self._below, self._lowest = dict(good), below, min(good)
+
+    def learn(self, good: Mapping[float, bool]) -> None:
+        """Take more β into account."""
+        self._good.update(good)
+
+    @property
+    def answer(self) -> float | None:
+        """The smallest β known to be good enough; the lowest of the first, where none below is known not to be."""
+        high = min((beta for beta, is_good in self._good.items() if is_good), default=None)
+        return self._lowest if high is not None and self.unbounded else high
+
+    @property
+    def unbounded(self) -> bool:
+        """True where the smallest β tried is good enough, so that smaller ones may be, too."""
+        return self._good[min(self._good)]
+
+    def wanted(self) -> list[float]:
+        """Choose the β to try next, ascending; none where the answer is known."""
+        high = min((beta for beta, is_good in self._good.items() if is_good), default=None)
+        if high is None:
+            return []
+        if self.unbounded:
+            return [beta for k in (3, 2, 1) if self._below and (beta := _rounded(high / 10**k, DIGITS)) >= LEAST]
+        low = max(beta for beta in self._good if beta < high)
+        return [] if high / low <= CLOSE else spaced(low, high, BETWEEN + 2)[1:-1]
+
+
+def spaced(low: float, high: float, count: int) -> list[float]:
+    """Space `count` β, 2 or more, from `low` to `high` in equal ratios but for their rounding to few digits."""
+    exact = [low * (high / low) ** (k / (count - 1)) for k in range(count)]
+    for digits in range(DIGITS, 17):
+        few = [low, *(_rounded(beta, digits) for beta in exact[1:-1]), high]
+        if all(a < b for a, b in itertools.pairwise(few)):
+            return few
+    return exact
+
+
+def _rounded(beta: float, digits: int) -> float:
+    """Round β to few digits, as people write it."""
+    return float(f"{beta:.{digits - 1}e}")

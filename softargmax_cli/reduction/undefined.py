@@ -9,12 +9,10 @@ import numpy as np
 from softargmax_cli.errors import UndefinedError, parameter
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import NAN, NEGATIVE, Misfit
-from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.result import ENDLESS, Slices
 
 POLICIES = f"use {parameter('nan', 'omit')} to leave them out, or {parameter('nan', 'propagate')} to mark their slices"
 SIGNS = f"probabilities are 0 or more; {parameter('kind', 'scores')} takes any numbers"
-ENDLESS = 1 << 62
-"""Stands for a length that is not known."""
 
 
 class Undefined:
@@ -45,21 +43,18 @@ class Undefined:
     def check(self) -> None:
         """Raise UndefinedError where anything was noted."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
-            if name in self._counts:
-                count = self._counts[name]
+            if count := self._counts.get(name, 0):
                 what = f"1 {name}," if count == 1 else f"{count:,} {name}s, the first"
-                raise UndefinedError(
-                    f"{what} at index {index_text(self._firsts[name])}", remedy, missing=count * (name == NAN)
-                )
+                missing = count if name == NAN else 0
+                raise UndefinedError(f"{what} at index {_index_text(self._firsts[name])}", remedy, missing=missing)
         if self._slices:
             raise UndefinedError(self._without_weight(), POLICIES)
 
     def _without_weight(self) -> str:
-        problem = self._problem
-        lengths = [ENDLESS if (n := problem.shape[k]) is None else n for k in problem.kept]
-        place = np.unravel_index(self._first_slice, lengths) if lengths else ()
-        where = f"; the first is slice {index_text(tuple(map(int, place)))}" if lengths else ""
-        one = self._slices == 1
+        problem, one = self._problem, self._slices == 1
+        kept = [ENDLESS if (n := problem.shape[k]) is None else n for k in problem.kept]
+        place = tuple(map(int, np.unravel_index(self._first_slice, kept))) if kept else ()
+        where = f"; the first is slice {_index_text(place)}" if place else ""
         count = "1 slice" if one else f"{self._slices:,} slices"
         if problem.kind == "probs":
             return f"{count} {'sums' if one else 'sum'} to 0, so there is nothing to normalise by{where}"
@@ -72,10 +67,9 @@ def lacking(slices: Slices) -> tuple[int, int]:
     if not math.isnan(slices.peak.sum()):
         return 0, 0
     missing = np.flatnonzero(np.isnan(slices.peak))
-    first = int(missing[0])
-    return len(missing), slices.start + first if slices.numbers is None else int(slices.numbers[first])
+    return len(missing), int(slices.places[missing[0]])
 
 
-def index_text(index: tuple[int, ...]) -> str:
+def _index_text(index: tuple[int, ...]) -> str:
     """Return a position as a person reads it: "7", "(7, 2)"."""
     return str(index[0]) if len(index) == 1 else f"({', '.join(map(str, index))})"

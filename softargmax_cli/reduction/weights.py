@@ -11,7 +11,7 @@ import numpy as np
 from softargmax_cli.reduction.arrays import ArrayStream, Write
 from softargmax_cli.reduction.box_reducer import Derived
 from softargmax_cli.reduction.budget import Needs, bytes_reduced
-from softargmax_cli.reduction.order import Scratch
+from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold

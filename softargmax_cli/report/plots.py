@@ -14,7 +14,7 @@ import numpy.typing as npt
 from softargmax_cli.reduction.excerpt import Excerpt, weights
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Run, Slices
-from softargmax_cli.reduction.sweep import Swept
+from softargmax_cli.reduction.sweep import Trials
 from softargmax_cli.report.figure import BLUE, FAINT, FOOT, GREY, HEADER, INK, ORANGE, SKY, WIDTH, begin, drawable
 from softargmax_cli.report.summary import DOT, heading, marks, settings
 
@@ -280,17 +280,18 @@ def _borders(places: Float) -> Float:
     return np.concatenate([[2 * places[0] - between[0]], between, [2 * places[-1] - between[-1]]])
 
 
-def draw_betas(run: Run, swept: Swept, tolerance: float, recommended: float | None) -> Figure:
+def draw_betas(run: Run, swept: Trials, tolerance: float, recommended: float | None) -> Figure:
     """Draw the largest offset and the mean gradient of each β, the tolerance, and the β to take."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     name, *rest = [*heading(run), *settings(run)]
     figure, _ = begin(4.2, name, DOT.join(rest), header=0.62)
     axes, unit = figure.add_subplot(), "indices" if run.coords == "index" else "coordinates"
-    betas = [at.beta for at in swept.betas]
+    trials = swept.trials
+    betas = [at.beta for at in trials]
     curves: Sequence[tuple[list[float], dict[str, str]]] = (
-        ([at.max_abs_offset for at in swept.betas], {"color": ORANGE, "marker": "o", "label": f"max |offset|, {unit}"}),
-        ([at.mean_gradient_norm for at in swept.betas], {"color": BLUE, "marker": "s", "label": "mean gradient norm"}),
+        ([at.max_abs_offset for at in trials], {"color": ORANGE, "marker": "o", "label": f"max |offset|, {unit}"}),
+        ([at.mean_gradient_norm for at in trials], {"color": BLUE, "marker": "s", "label": "mean gradient norm"}),
     )
     for values, style in curves:
         axes.plot(betas, [value if value > 0 else math.nan for value in values], markersize=4.5, **style)  # type: ignore[arg-type]

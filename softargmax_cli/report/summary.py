@@ -39,9 +39,7 @@ class First:
     def numbers(self) -> list[int]:
         """The numbers of those slices, in row-major order of the axes that stay."""
         slices = self.slices
-        if slices is None:
-            return []
-        return list(range(len(slices))) if slices.numbers is None else slices.numbers.tolist()
+        return [] if slices is None else slices.places.tolist()
 
 
 def heading(run: Run) -> list[str]:
@@ -93,7 +91,7 @@ def summary_line(summary: Summary, run: Run, *, named: bool = False) -> str:
     """
     parts = [counted(summary.slices)]
     if run.wrt is not None:
-        from softargmax_cli.reduction.slopes import SlopeSummary
+        from softargmax_cli.reduction.gradient import SlopeSummary
 
         assert isinstance(summary, SlopeSummary)
         if not math.isnan(summary.max_norm):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TextIO
 
 import numpy as np
 
 from softargmax_cli.reduction.result import Run
-from softargmax_cli.reduction.sweep import AtBeta, Swept
-from softargmax_cli.reduction.trials import Trials
+from softargmax_cli.reduction.sweep import Trial, Trials
 from softargmax_cli.report.slices import put_heading
 from softargmax_cli.report.summary import error_bound
 from softargmax_cli.report.table import Column, numbers, put_columns
@@ -22,6 +21,10 @@ WIDTH, TALLEST = 61, 15
 DECADES = 6
 """Powers of ten that the plot shows at most, from the largest value down."""
 
+NAMES = ("beta", "max_abs_offset", "mean_abs_offset", "agreement", "mean_spread", "mean_gradient_norm")
+"""The numbers of each β."""
+TRIED = ("beta", "window", "mean_error", "max_abs_offset", "mean_abs_offset", "agreement")
+"""The numbers of each β and window beside a truth."""
 Row = dict[str, float | int | None]
 
 
@@ -32,7 +35,7 @@ class Sweep:
     run: Run
     """Without a β."""
     notes: Sequence[str]
-    swept: Swept
+    swept: Trials
     tolerance: float
     """How far soft may lie from hard."""
     beta: float | None
@@ -50,10 +53,8 @@ class Sweep:
     @property
     def rows(self) -> list[Row]:
         """The numbers of each β, by name."""
-        rows = [asdict(at) for at in self.swept.betas]
-        for row, outside in zip(rows, self.swept.outside, strict=False):
-            row["outside"] = outside
-        return rows
+        names = [*NAMES, *(["outside"] if self.allow is not None else [])]
+        return [{name: getattr(at, name) for name in names} for at in self.swept.trials]
 
     @property
     def conclusions(self) -> Row:
@@ -62,12 +63,12 @@ class Sweep:
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
         """Say which β to take, or why none, and the command to try."""
-        swept, betas = self.swept, self.swept.betas
+        swept, betas = self.swept, self.swept.trials
         within = f"within {self.tolerance:g} of hard"
         if self.allow is not None:
             within += f" in all but {self.allow} of the slices"
             if self.beta is None and swept.slices:
-                fewest, at_beta = min(zip(swept.outside, [at.beta for at in betas], strict=True))
+                fewest, at_beta = min((at.outside, at.beta) for at in betas)
                 least = f"{fewest:,} of {swept.slices:,} lie further off at {at_beta:g}"
                 yield f"no β tried keeps soft {within}: {least}"
                 return
@@ -89,7 +90,7 @@ class Sweep:
 
     def columns(self) -> Iterator[Column]:
         """Yield the columns of the table."""
-        swept, betas, bound = self.swept, self.swept.betas, error_bound(self.run)
+        swept, betas, bound = self.swept, self.swept.trials, error_bound(self.run)
         yield numbers("β", [at.beta for at in betas], "{:.10g}".format)
         yield numbers("max |offset|", [at.max_abs_offset for at in betas], bounds=bound)
         yield numbers("mean |offset|", [at.mean_abs_offset for at in betas], bounds=bound)
@@ -97,14 +98,14 @@ class Sweep:
         yield numbers("spread", [at.mean_spread for at in betas], bounds=bound)
         yield numbers("gradient", [at.mean_gradient_norm for at in betas])
         if self.allow is not None:
-            shares = [100 * n / swept.slices if swept.slices else math.nan for n in swept.outside]
+            shares = [100 * at.outside / swept.slices if swept.slices else math.nan for at in betas]
             yield numbers(f"beyond {self.tolerance:g}", shares, "{:.2f} %".format)
         else:
             yield Column("", [f"within {self.tolerance:g}" if style else "" for style in self.styles()], "left")
 
     def styles(self) -> list[str]:
         """Return the style of each row."""
-        return ["green" if at.max_abs_offset <= self.tolerance else "" for at in self.swept.betas]
+        return ["green" if at.max_abs_offset <= self.tolerance else "" for at in self.swept.trials]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class TrialsReport:
     @property
     def rows(self) -> list[Row]:
         """The numbers of each β and window, by name."""
-        return [asdict(trial) for trial in self.trials.trials]
+        return [{name: getattr(trial, name) for name in TRIED} for trial in self.trials.trials]
 
     @property
     def conclusions(self) -> Row:
@@ -165,19 +166,19 @@ class TrialsReport:
 
     def styles(self) -> list[str]:
         """Return the style of each row."""
-        return ["green" if trial == self.trials.best else "" for trial in self.trials.trials]
+        return ["green" if trial is self.trials.best else "" for trial in self.trials.trials]
 
 
 def put_findings(found: Sweep | TrialsReport, command: Sequence[str], file: TextIO) -> None:
     """Print heading, a row for each β, a plot, and which β to take. command: the arguments of one that uses it."""
     put_heading(found.run, file)
     put_columns(found.columns(), file, found.styles())
-    plot = plotted(found.swept.betas, found.tolerance) if isinstance(found, Sweep) else ()
+    plot = plotted(found.swept.trials, found.tolerance) if isinstance(found, Sweep) else ()
     for line in ["", *plot, *found.verdict(command)]:
         print(legible(line, file), file=file)
 
 
-def plotted(betas: Sequence[AtBeta], tolerance: float) -> Iterator[str]:
+def plotted(betas: Sequence[Trial], tolerance: float) -> Iterator[str]:
     """Draw the largest offset and the mean gradient over β, all logarithmic; nothing where there is no curve."""
     at = np.log10([each.beta for each in betas])
     values = np.array([[each.max_abs_offset, each.mean_gradient_norm] for each in betas]).T

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from results import made
 
-from softargmax_cli.reduction.check import Allowance, Check, Verdict, close_to, compared, within
+from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
 from softargmax_cli.reduction.result import Slices
 
 Numbers = npt.NDArray[Any]
@@ -30,14 +31,14 @@ def slices_of(offset: Any, start: int = 0, *, ids: bool = False) -> Slices:
     return made(start, hard, hard + offset, offset, peak, np.abs(offset).max(0) < 0.5, ids=names)
 
 
-def checked(offset: Numbers, tolerance: float, rows: int, sizes: Sequence[int]) -> Verdict:
-    check = Check(within(tolerance), Allowance(), rows)
+def checked(offset: Numbers, tolerance: float, rows: int, sizes: Sequence[int]) -> Check:
+    check = Check(partial(within, tolerance=tolerance), Allowance(), rows)
     start, turn = 0, 0
     while start < offset.shape[-1]:
         size = sizes[turn % len(sizes)]
         check.add(slices_of(offset[..., start : start + size], start, ids=True))
         start, turn = start + size, turn + 1
-    return check.verdict()
+    return check
 
 
 def worst_of(offset: Numbers, tolerance: float, rows: int) -> tuple[list[int], int]:
@@ -63,7 +64,6 @@ def test_the_worst_in_any_blocks(offsets: list[float], tolerance: float, rows: i
     np.testing.assert_equal(verdict.furthest, np.abs(defined).max() if len(defined) else math.nan)
     if not want:
         assert verdict.worst is None
-        assert len(verdict.distances) == 0
         return
     worst = verdict.worst
     assert worst is not None
@@ -71,7 +71,6 @@ def test_the_worst_in_any_blocks(offsets: list[float], tolerance: float, rows: i
     assert worst.numbers.tolist() == worst.hard[0].tolist() == want
     assert worst.ids == [f"n{k}" for k in want]
     np.testing.assert_array_equal(worst.offset[0], offset[want])
-    np.testing.assert_array_equal(verdict.distances, np.abs(offset[want]))
 
 
 def test_many_blocks_and_two_axes() -> None:
@@ -89,28 +88,26 @@ def test_many_blocks_and_two_axes() -> None:
 
 
 def test_what_is_kept_is_no_view_of_the_blocks() -> None:
-    check = Check(within(0.1), Allowance(), 2)
+    check = Check(partial(within, tolerance=0.1), Allowance(), 2)
     slices = slices_of([1.0, 2.0, 3.0])
     check.add(slices)
     slices.offset[:] = 0
-    assert check.verdict().distances.tolist() == [3.0, 2.0]
-    worst = check.verdict().worst
-    assert worst is not None
-    assert worst.offset.tolist() == [[3.0, 2.0]]
+    assert check.worst is not None
+    assert check.worst.offset.tolist() == [[3.0, 2.0]]
 
 
 @pytest.mark.parametrize(
     ("offset", "fails"), [(0.25, False), (-0.25, False), (np.nextafter(0.25, 1), True), (0, False)]
 )
 def test_the_tolerance_itself_passes(offset: float, fails: bool) -> None:
-    distance, failing = within(0.25)(slices_of([offset]))
+    distance, failing = within(slices_of([offset]), 0.25)
     assert (distance.tolist(), failing.tolist()) == ([abs(offset)], [fails])
 
 
 def test_no_tolerance_and_all() -> None:
     offset = [0.0, -0.0, 5e-324, math.nan]
-    assert within(0.0)(slices_of(offset))[1].tolist() == [False, False, True, True]
-    assert within(math.inf)(slices_of(offset))[1].tolist() == [False, False, False, True]
+    assert within(slices_of(offset), 0.0)[1].tolist() == [False, False, True, True]
+    assert within(slices_of(offset), math.inf)[1].tolist() == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -149,33 +146,28 @@ def test_allowances(number: float, percent: bool, slices: int, want: int) -> Non
     ],
 )
 def test_when_it_is_settled(allowance: Allowance, total: int | None, after: int | None) -> None:
-    check = Check(within(0.5), allowance, 5)
+    check = Check(partial(within, tolerance=0.5), allowance, 5, total)
     settled = []
     for k in range(4):
-        assert not check.settled(total) or settled
+        assert not check.settled or settled
         check.add(slices_of([0.0, 1.0 if k else 0.0], 2 * k))
-        if check.settled(total):
+        if check.settled:
             settled.append(k + 1)
     assert (settled[0] if settled else None) == after
 
 
 def test_a_verdict_before_the_end() -> None:
-    check = Check(within(0.5), Allowance(20, True), 5)
-    check.add(slices_of([1.0, 1.0, 1.0]))
-    early = check.verdict(10, stopped=True)
-    assert (early.slices, early.failed, early.allowed, early.passed, early.stopped) == (3, 3, 2, False, True)
-    assert check.verdict(None, stopped=True).stopped
-    assert not check.verdict(3, stopped=True).stopped  # nothing was left
-    assert not check.verdict().stopped
+    early = Check(partial(within, tolerance=0.5), Allowance(20, True), 5, 10)
+    early.add(slices_of([1.0, 1.0, 1.0]))
+    assert (early.slices, early.failed, early.allowed, early.passed) == (3, 3, 2, False)
 
 
 def test_nothing() -> None:
-    verdict = Check(within(0.0), Allowance(), 0).verdict()
-    assert (verdict.slices, verdict.failed, verdict.passed, verdict.worst) == (0, 0, True, None)
-    assert math.isnan(verdict.furthest)
-    check = Check(within(0.0), Allowance(), 0)
+    check = Check(partial(within, tolerance=0.0), Allowance(), 0)
+    assert (check.slices, check.failed, check.passed, check.worst) == (0, 0, True, None)
+    assert math.isnan(check.furthest)
     check.add(slices_of(np.zeros((2, 0))))
-    assert check.verdict().passed
+    assert check.passed
 
 
 @pytest.mark.parametrize(
@@ -196,7 +188,7 @@ def test_nothing() -> None:
     ],
 )
 def test_close_to(soft: float, want: float, atol: float, rtol: float, distance: float, fails: bool) -> None:
-    got, failing = close_to(atol, rtol)(compared(slices_of([soft]), np.array([[want]])))
+    got, failing = close_to(compared(slices_of([soft]), np.array([[want]])), atol, rtol)
     np.testing.assert_array_equal(got, [distance])
     assert failing.tolist() == [fails]
 
@@ -205,10 +197,10 @@ def test_close_to_on_every_axis() -> None:
     soft = np.array([[0.0, 0, 0, math.nan], [0, 1, 0, math.nan]])
     slices = slices_of(soft)
     want = slices.soft + np.array([[0.0, 0, 0.5, 0], [0, 0.25, 0, 0]])
-    distance, failing = close_to(0.3, 0)(compared(slices, want))
+    distance, failing = close_to(compared(slices, want), 0.3, 0)
     assert distance.tolist() == [0, 0.25, 0.5, 0]
     assert failing.tolist() == [False, False, True, False]
     want[0, 0] = math.nan  # where one axis alone is undefined
-    distance, failing = close_to(0.3, 0)(compared(slices, want))
+    distance, failing = close_to(compared(slices, want), 0.3, 0)
     assert math.isnan(distance[0])
     assert failing[0]

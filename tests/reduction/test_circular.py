@@ -18,9 +18,9 @@ from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.coordinates import LONGEST_CIRCLE
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.gradient import differentiate
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.slopes import differentiate
 from softargmax_cli.reduction.sweep import sweep
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -195,7 +195,7 @@ def test_a_sweep_measures_the_same_gradients(native_runtime: Runtime) -> None:
     x = np.random.default_rng(0).normal(size=(4, 9))
     problem = Spec(coords="circular").resolve(x.shape, x.dtype, frozenset())
     (swept,) = sweep(ArraySource(x), problem, native_runtime, betas=[0.1, 2.0, 60.0], full=True, memory=MEMORY)
-    for at in swept.betas:
+    for at in swept.trials:
         norm = np.sqrt((sine_formula(x, at.beta) ** 2).sum(1))
         assert at.mean_gradient_norm == pytest.approx(norm.mean(), rel=1e-11)
 

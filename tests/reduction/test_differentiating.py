@@ -16,9 +16,9 @@ from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.fields import FREE
+from softargmax_cli.reduction.gradient import GRADIENT, SlopeSummary, differentiate
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.slopes import GRADIENT, SlopeSummary, differentiate
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]

@@ -14,7 +14,7 @@ from oracle import Answer, answer_to
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.memory import ArraySource
 from softargmax_cli.reduction.problem import Spec
-from softargmax_cli.reduction.sweep import AtBeta, sweep
+from softargmax_cli.reduction.sweep import Trial, sweep
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
@@ -22,11 +22,11 @@ Array = npt.NDArray[Any]
 BETAS = (0.1, 1.0, 7.3, 100.0, 1e5)
 
 
-def swept(x: Array, spec: Spec, runtime: Runtime) -> Sequence[AtBeta]:
+def swept(x: Array, spec: Spec, runtime: Runtime) -> Sequence[Trial]:
     problem = spec.resolve(x.shape, x.dtype, frozenset({"offset"}))
     (made,) = sweep(ArraySource(x), problem, runtime, betas=BETAS, full=True, memory=1 << 28)
     assert made.slices == x.size // np.prod([x.shape[axis] for axis in spec.axes])
-    return made.betas
+    return made.trials
 
 
 def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
@@ -60,7 +60,7 @@ def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
     return float(np.mean(norms)) if norms else math.nan
 
 
-def assert_right(got: Sequence[AtBeta], x: Array, spec: Spec, *, single: bool) -> None:
+def assert_right(got: Sequence[Trial], x: Array, spec: Spec, *, single: bool) -> None:
     """Every number of every β is the oracle's."""
     unit = 1e-6 if single else 1e-11
     assert tuple(at.beta for at in got) == BETAS
@@ -138,7 +138,7 @@ def test_betas_in_any_order_and_twice(native_runtime: Runtime) -> None:
     problem = Spec().resolve(x.shape, x.dtype, frozenset())
     betas = [9.0, 1.0, 9.0]
     (made,) = sweep(ArraySource(x), problem, native_runtime, betas=betas, full=False, memory=1 << 28)
-    first, second, third = made.betas
-    assert [at.beta for at in made.betas] == betas
+    first, second, third = made.trials
+    assert [at.beta for at in made.trials] == betas
     assert first.max_abs_offset == third.max_abs_offset < second.max_abs_offset
     assert math.isnan(first.mean_spread)

@@ -10,8 +10,8 @@ import numpy as np
 from results import made
 
 from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+from softargmax_cli.reduction.gradient import SlopeSummary
 from softargmax_cli.reduction.result import Run
-from softargmax_cli.reduction.slopes import SlopeSummary
 from softargmax_cli.report.slices import put_table
 from softargmax_cli.report.summary import First
 
