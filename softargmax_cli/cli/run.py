@@ -164,12 +164,11 @@ def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Sh
         if not cluster.wanted:
             code = for_each(names, asked, work)
         else:
-            from softargmax_cli.cluster.connection import compare_versions, connected, described
+            from softargmax_cli.cluster.connection import connected, described
 
             with connected(cluster.scheduler, cluster.workers or 1) as client:
-                notes = compare_versions(client)
-                for note in [*notes * (not asked.quiet), *[described(client)] * asked.verbose]:
-                    say_note(note)
+                if asked.verbose:
+                    say_note(described(client))
                 code = for_each(names, asked, work, client=client)
         answer.end(complete=code == 0)
     return code

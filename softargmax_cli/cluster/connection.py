@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 ANSWER = 20
 """Seconds that a scheduler may take to answer."""
 PATIENCE = 60
-"""Seconds that workers may take to start, or to start again."""
-PACKAGES = {"softargmax": "softargmax", "tensorflow": "TensorFlow", "numpy": "NumPy"}
-"""Packages whose versions are compared, and their names: the first must be equal, others are noted."""
+"""Seconds that workers may take to start."""
 
 
 @contextmanager
 def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     """Connect to a scheduler, given by its address or file, or start `workers` processes that share the cores.
 
-    Raises MissingDependencyError, and ClusterError where no scheduler answers or none of its workers.
+    Raises MissingDependencyError, and ClusterError where no scheduler answers or none of its workers, or where one of
+    these has another version of softargmax.
     """
     try:
         from distributed import Client
@@ -60,25 +59,13 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
             client.wait_for_workers(1 if scheduler else workers, timeout=PATIENCE)
         except asyncio.TimeoutError:
             raise ClusterError(f"{where}: no worker in {PATIENCE} s", "start one with: dask worker ADDRESS") from None
-        yield client
-
-
-def compare_versions(client: Client) -> list[str]:
-    """Note the packages that workers have in other versions; ClusterError where that is softargmax."""
-    notes: dict[str, None] = {}
-    for package, name in PACKAGES.items():
-        ours = version(package)
-        for address, theirs in client.run(version, package, on_error="return").items():
-            if theirs == ours:
-                continue
-            found = f"no {name}" if isinstance(theirs, Exception) else f"{name} {theirs}"
-            if package == "softargmax":
+        ours = version("softargmax")
+        for address, theirs in client.run(version, "softargmax", on_error="return").items():
+            if theirs != ours:
+                found = "no softargmax" if isinstance(theirs, Exception) else f"softargmax {theirs}"
                 what = f"the worker {address} has {found}, this machine {ours}"
-                raise ClusterError(
-                    what, f"install version {ours} there, with the extra named cluster, as it was installed here"
-                )
-            notes[f"workers have {found}, this machine {ours}"] = None
-    return [*notes]
+                raise ClusterError(what, f"install version {ours} there, with the extra named cluster")
+        yield client
 
 
 def described(client: Client) -> str:

@@ -7,7 +7,6 @@ the slices that share it. `da.map_blocks` maps and finishes, `da.reduction` merg
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import uuid
@@ -20,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softargmax_cli.cluster import connection, tasks
-from softargmax_cli.cluster.session import Job, end
-from softargmax_cli.cluster.tasks import Column
+from softargmax_cli.cluster import tasks
+from softargmax_cli.cluster.tasks import Column, Job
 from softargmax_cli.errors import ClusterError, InputError, OutputError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_url
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 """How often Dask tries a task again that failed, as those of a network may."""
-LOOK = 5
-"""Seconds between two looks at whether there are workers."""
 FETCHED = 1 << 18
 """Slices that the client fetches at a time, or one column of them."""
 META = np.empty((0, 0), object)
@@ -65,14 +61,7 @@ class Workers:
 
 
 def reduce(
-    source: Source,
-    problem: Problem,
-    workers: Workers,
-    *,
-    memory: int,
-    advance: Callable[[int], None],
-    note: Callable[[str], None],
-    scratch: Scratch | None = None,
+    source: Source, problem: Problem, workers: Workers, *, memory: int, scratch: Scratch | None = None, **told: Any
 ) -> Iterator[Slices]:
     """Yield all slices in row-major order, as `engine.reduce` does; `memory` (bytes) is that of each worker.
 
@@ -81,9 +70,9 @@ def reduce(
     plan, kept, undefined = BOXES.plan(source, problem, memory), problem.kept, Undefined(problem)
 
     def boxes() -> Iterator[tuple[Block, Sequence[Slices]]]:
-        for column in _columns(source, problem, workers, memory, None, undefined, advance, note):
+        for number, column in enumerate(_columns(source, problem, workers, undefined, memory, **told)):
             assert column.slices is not None
-            yield plan.at(column.number, 0), [column.slices]
+            yield plan.at(number, 0), [column.slices]
 
     runs: Iterator[Sequence[Slices]] = (answers for _, answers in boxes())
     if not plan.in_order:
@@ -95,18 +84,11 @@ def reduce(
 
 
 def write(
-    source: Source,
-    problem: Problem,
-    workers: Workers,
-    *,
-    chunks: Chunks,
-    memory: int,
-    advance: Callable[[int], None],
-    note: Callable[[str], None],
+    source: Source, problem: Problem, workers: Workers, *, memory: int, chunks: Chunks, **told: Any
 ) -> Iterator[Summary]:
-    """Have workers write the results to a store; yield the summary of each column of slices."""
+    """Have workers write the results to a store; yield the summary of each column of slices. Raises as `reduce`."""
     undefined = Undefined(problem)
-    for column in _columns(source, problem, workers, memory, chunks, undefined, advance, note):
+    for column in _columns(source, problem, workers, undefined, memory, chunks, **told):
         undefined.note_slices(*column.lacking)
         yield column.summary
     undefined.check()
@@ -116,9 +98,10 @@ def _columns(
     source: Source,
     problem: Problem,
     workers: Workers,
-    memory: int,
-    chunks: Chunks | None,
     undefined: Undefined,
+    memory: int,
+    chunks: Chunks | None = None,
+    *,
     advance: Callable[[int], None],
     note: Callable[[str], None],
 ) -> Iterator[Column]:
@@ -132,7 +115,7 @@ def _columns(
     job = Job(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
     nbytes = BOXES.passes(source, problem, memory) * (source.nbytes or 0) // max(1, plan.columns)
     try:
-        with _in_words(client, job):
+        with _in_words(client):
             _open(client, job, (source.shape, source.stored))
             for column in _results(client, job):
                 advance(nbytes)
@@ -141,7 +124,7 @@ def _columns(
                 yield column
     finally:
         if client.status == "running":
-            for one in client.run(end, number, on_error="ignore").values():
+            for one in client.run(tasks.ended, number, on_error="ignore").values():
                 lookalike.join(one)
     if hint := lookalike.hint():
         note(hint)
@@ -160,53 +143,37 @@ def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) ->
 
 def _results(client: Client, job: Job) -> Iterator[Column]:
     """Send the graph; yield what comes back, in order."""
-    from distributed import wait
-
-    # Only the futures hold what is computed: it is let go of when it is fetched.
-    futures = deque(_futures(client, job))
+    if not job.plan.columns:
+        return
+    persisted = client.persist(_graph(job), retries=RETRIES)
+    graph = persisted.__dask_graph__()
+    futures = deque(graph[row[0]] for row in persisted.__dask_keys__())
+    del persisted, graph  # only the futures hold what is computed: it is let go of when it is fetched
     size = max(1, FETCHED // max(1, math.prod(job.plan.extent[k] for k in job.problem.kept)))
     while futures:
         some = [futures.popleft() for _ in range(min(size, len(futures)))]
-        while True:
-            try:
-                wait(some, timeout=LOOK)
-                break
-            except asyncio.TimeoutError:
-                client.wait_for_workers(1, timeout=connection.PATIENCE)
         found = client.gather(some)
         del some
         yield from found
 
 
 @contextmanager
-def _in_words(client: Client, job: Job) -> Iterator[None]:
+def _in_words(client: Client) -> Iterator[None]:
     """Turn what Dask raises into a ClusterError."""
     from distributed import KilledWorker
 
-    address = client.scheduler.address
     try:
         yield
     except SoftArgmaxError:
         raise
-    except KilledWorker as error:
-        what = f"{error.allowed_failures + 1} workers died over one box, perhaps for want of memory"
+    except KilledWorker:
+        what = "workers died over one box again and again, perhaps for want of memory"
         raise ClusterError(what, "give workers more memory or fewer threads, and run again") from None
-    except asyncio.TimeoutError:
-        raise ClusterError(f"all workers of {address} are gone", "start workers, and run again") from None
     except Exception as error:
-        if client.status != "running":
-            raise ClusterError(f"the scheduler {address} is gone", "start it again, and run again") from None
         what = f"a worker failed: {' '.join(str(error).split())} ({type(error).__name__})"
+        if client.status != "running":
+            what = f"the scheduler {client.scheduler.address} is gone"
         raise ClusterError(what, "run again") from error
-
-
-def _futures(client: Client, job: Job) -> list[Any]:
-    """Send the graph; return a future of each `Column`, in their order."""
-    if not job.plan.columns:
-        return []
-    persisted = client.persist(_graph(job), retries=RETRIES)
-    graph = persisted.__dask_graph__()
-    return [graph[row[0]] for row in persisted.__dask_keys__()]
 
 
 def _graph(job: Job) -> Any:
@@ -232,23 +199,12 @@ def _graph(job: Job) -> Any:
 
 
 def _tree(parts: Any, both: Callable[[Any], Any], name: str) -> Any:
+    """Merge the parts of each column, `FAN_IN` at a time."""
     import dask.array as da
 
-    combine = partial(_without_axes, both)
-    return da.reduction(
-        parts,
-        chunk=lambda part, axis, keepdims: part,
-        combine=combine,
-        aggregate=combine,
-        axis=1,
-        keepdims=True,
-        dtype=object,
-        split_every=FAN_IN,
-        concatenate=False,
-        name=name,
-        meta=META,
-    )
+    def combine(parts: Any, axis: Any, keepdims: bool) -> Any:
+        return both(parts)
 
-
-def _without_axes(both: Callable[[Any], Any], parts: Any, axis: Any, keepdims: bool) -> Any:
-    return both(parts)
+    given: dict[str, Any] = {"keepdims": True, "dtype": object, "concatenate": False, "meta": META, "name": name}
+    steps = {"chunk": lambda part, axis, keepdims: part, "combine": combine, "aggregate": combine}
+    return da.reduction(parts, **steps, **given, axis=1, split_every=FAN_IN)

@@ -2,20 +2,120 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy.typing as npt
 from dask.core import flatten
 
-from softargmax_cli.cluster.session import Job, session
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.remote import share_threads
+from softargmax_cli.files.writers.zarr import Chunks
+from softargmax_cli.reduction.blocks import Block, Plan
+from softargmax_cli.reduction.box_reducer import BoxReducer
+from softargmax_cli.reduction.budget import BOXES, cores
 from softargmax_cli.reduction.finish import finish_block
+from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
-from softargmax_cli.reduction.reducer import Misfit
+from softargmax_cli.reduction.readable import Buffer, fetch
+from softargmax_cli.reduction.reducer import BlockReducer, Misfit
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.state import State, added, folded, merge
-from softargmax_cli.reduction.stream import concerns
+from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.stream import worth_compiling
 from softargmax_cli.reduction.undefined import lacking
+from softargmax_cli.tensorflow.choice import shared, tune
+
+KEPT = 4
+"""Jobs that stay open in a worker at most; those of a client that ended without a word are closed by later ones."""
+ENVIRONMENT = {
+    # A worker's threads run tasks side by side; pools within each of them would multiply.
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    # As on one machine, to the same bits.
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
+"""Variables of TensorFlow that a worker sets where they are not set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input and what is asked of it, sent to each worker once."""
+
+    number: str
+    """Unique."""
+    name: str
+    """The input as the user named it."""
+    input: str
+    """The path or URL by which every worker finds it."""
+    reading: Reading
+    problem: Problem
+    plan: Plan
+    memory: int
+    """Bytes, of each worker."""
+    device: str
+    chunks: Chunks | None
+    """Where workers write results; None where results go back to the client."""
+
+    @property
+    def twice(self) -> bool:
+        """True where boxes are read a second time, when the maximum of their slices is known."""
+        return self.problem.looks_back and self.plan.parts > 1
+
+
+class Session:
+    """A job in this process: the open input and TensorFlow. Raises InputError where the input cannot be read here."""
+
+    def __init__(self, job: Job) -> None:
+        self.lookalike = Lookalike()
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        self.source = open_source(job.input, job.reading)
+        weakref.finalize(self, self.source.close)  # when the last task is done with it
+        self.source.name = job.name
+        runtime = shared(job.device)
+        tune(runtime.version)
+        boxes = BOXES.boxes(self.source, job.problem, job.memory)
+        self._room = threading.Semaphore(boxes.threads(cores(), job.memory) if boxes else 1)
+        _, elements = BOXES.fit(self.source, job.problem, job.memory)
+        self.reducer = BoxReducer(BlockReducer(job.problem, runtime), job.problem, self.source.order, elements)
+        self.compiled = worth_compiling(job.plan, self.source.dtype.itemsize)
+
+    @contextmanager
+    def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:
+        """Lend the values of a box; threads wait where the memory holds fewer boxes than there are threads."""
+        with self._room:
+            pending = fetch(self.source, block)
+            assert pending is not None
+            yield pending.load(Buffer()).values
+
+
+_lock = threading.Lock()
+_sessions: dict[str, Session] = {}
+"""Sessions by the number of their job, the one used last at the end."""
+
+
+def session(job: Job) -> Session:
+    """Return the job's session in this process, which its first task opens."""
+    with _lock:
+        found = _sessions.pop(job.number, None) or Session(job)
+        _sessions[job.number] = found
+        if len(_sessions) > KEPT:
+            del _sessions[next(iter(_sessions))]
+        return found
+
+
+def ended(number: str) -> Lookalike:
+    """Let go of a job's session; return what its scores look like."""
+    with _lock:
+        found = _sessions.pop(number, None)
+    return Lookalike() if found is None else found.lookalike
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +123,7 @@ class Part:
     """The state of a column of slices over some of its boxes."""
 
     column: int
-    state: State | None
-    """None where the boxes have nothing to say in a second pass."""
+    state: State
     misfits: tuple[Misfit, ...] = ()
     """With positions in the whole array."""
 
@@ -33,7 +132,6 @@ class Part:
 class Column:
     """The results of a column of slices, as the client gets them."""
 
-    number: int
     slices: Slices | None
     """None where the worker has written them."""
     summary: Summary
@@ -45,18 +143,18 @@ class Column:
 def opened(job: Job, dask_worker: Any = None) -> tuple[tuple[int | None, ...], str]:
     """Open a job on a worker, which Dask passes; return the shape and the dtype of the input as it is seen there."""
     share_threads(dask_worker.state.nthreads)
-    with session(job) as here:
-        if job.chunks is not None:
-            job.chunks.open()
-        return here.source.shape, here.source.stored
+    source = session(job).source
+    if job.chunks is not None:
+        job.chunks.open()
+    return source.shape, source.stored
 
 
 def mapped(number: Any, job: Job) -> Part:
     """Reduce one box, which is the only number in an array, to its state."""
     column, part = divmod(int(number.item()), job.plan.parts)
-    block, problem = job.plan.at(column, part), job.problem
-    with session(job) as here, here.loaded(block) as values:
-        reducer, compiled = here.reducer, here.compiled[block.shape]
+    block, problem, here = job.plan.at(column, part), job.problem, session(job)
+    reducer, compiled = here.reducer, here.compiled[block.shape]
+    with here.loaded(block) as values:
         if job.plan.parts == 1:
             if problem.kind == "scores":
                 here.lookalike.look(values, problem.axes)
@@ -73,17 +171,11 @@ def merged(parts: Any, problem: Problem) -> Part:
 
 
 def again(found: Part, number: Any, job: Job) -> Part:
-    """Reduce one box in a second pass, about what the first found; nothing where the box is too far from that."""
-    assert found.state is not None
+    """Reduce one box in a second pass, about what the first found."""
     column, part = divmod(int(number.item()), job.plan.parts)
-    plan, problem, known = job.plan, job.problem, found.state
-    block = plan.at(column, part)
-    # Beside NaN, hard is nowhere and no box is near: then the last one stands for all.
-    others = (concerns(plan.at(column, k), known, problem) for k in range(plan.parts))
-    if not concerns(block, known, problem) and (part < plan.parts - 1 or any(others)):
-        return Part(column, None)
-    with session(job) as here, here.loaded(problem.read_again(block)) as values:
-        return Part(column, here.reducer.about(values, block, known, compiled=here.compiled[block.shape]))
+    block, here = job.plan.at(column, part), session(job)
+    with here.loaded(job.problem.read_again(block)) as values:
+        return Part(column, here.reducer.about(values, block, found.state, compiled=here.compiled[block.shape]))
 
 
 def added_up(parts: Any) -> Part:
@@ -93,27 +185,22 @@ def added_up(parts: Any) -> Part:
 
 def completed(found: Part, sums: Part, job: Job) -> Column:
     """Finish a column from the sums of both passes."""
-    assert found.state is not None
-    assert sums.state is not None
     state = found.state.completed(sums.state, job.problem.window is not None)
     return finished(replace(found, state=state), job)
 
 
 def finished(part: Part, job: Job) -> Column:
     """Finish a column: results from its state, written from here where the job says so."""
-    assert part.state is not None
     block = job.plan.at(part.column, job.plan.parts - 1)
-    slices = finish_block(part.state, job.problem, block, job.plan.order)
-    summary = Summary()
+    slices, summary = finish_block(part.state, job.problem, block, job.plan.order), Summary()
     summary.add(slices)
     if job.chunks is not None:
         job.chunks.write(block, slices)
     back = slices if job.chunks is None else None
-    return Column(part.column, back, summary, part.misfits, lacking(slices))
+    return Column(back, summary, part.misfits, lacking(slices))
 
 
 def _folded(parts: Any, both: Any) -> Part:
     several = list(flatten(parts if isinstance(parts, list) else [parts]))
-    state = folded((part.state for part in several), both)
     misfits = tuple(misfit for part in several for misfit in part.misfits)
-    return Part(several[0].column, state, misfits)
+    return Part(several[0].column, functools.reduce(both, (part.state for part in several)), misfits)
