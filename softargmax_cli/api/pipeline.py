@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.errors import UndefinedError, naming
-from softargmax_cli.files.streams import refusals, watching
+from softargmax_cli.files.streams import refusals
 from softargmax_cli.files.writers.atomic import scratch
 from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.engine import reduce
@@ -102,12 +102,7 @@ class Reduction:
     def _through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Generator[Made, None, None]:
         source = self.source
         nbytes = None if source.nbytes is None else self.passes * source.nbytes
-        with (
-            self.progress(nbytes) as advance,
-            naming(source.name),
-            watching(source.watch, self.notes),
-            refusals(source.name),
-        ):
+        with self.progress(nbytes) as advance, naming(source.name), refusals(source.name):
             given: dict[str, Any] = {"memory": self.memory, "advance": advance, "note": self.notes.append, **more}
             try:
                 yield from reduce(source, self.problem, self.computer, **given)
@@ -118,6 +113,8 @@ class Reduction:
                     located.details = tuple(places) if len(places) > 1 else ()
                     raise located from None
                 raise
+            source.watch.check()
+        self.notes += [note for note in source.notes if note not in self.notes]  # some only the end of a pipe tells
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 
 

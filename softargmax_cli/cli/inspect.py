@@ -110,21 +110,22 @@ def _inspected(
 ) -> tuple[Inspection, Sequence[str]]:
     """Describe an input, with notes; its numbers too, unless the look is a quick one."""
     from softargmax_cli.files.registry import open_source
-    from softargmax_cli.files.streams import refusals, watching
+    from softargmax_cli.files.streams import refusals
     from softargmax_cli.reduction.problem import Spec
 
     with closing(open_source(name, reading)) as source, naming(source.name):
         axes = along or ((-2, -1) if _like_heatmaps(source.shape) else (-1,))
-        problem, why_not, statistics, notes = None, "", None, [*source.notes]
+        problem, why_not, statistics = None, "", None
         try:
             problem = Spec(axes).resolve(source.shape, source.dtype, frozenset())
         except InputError as error:  # there is something to see all the same
             why_not = as_typed(error.what)
-        with watching(source.watch, notes), refusals(source.name):
+        with refusals(source.name):
             if not quick:
                 statistics = _read(source, problem, io.StringIO() if quiet else None)
             elif source.shape[:1] == (None,):
                 _read_head(source)
+        source.watch.check()
         shape = source.shape if quick else tuple(source.rows if n is None else n for n in source.shape)
         found = Inspection(_facts(name, source, shape), version=source.facts.version or "", why_not=why_not)
         found.facts.update(_numbers(statistics))
@@ -135,7 +136,7 @@ def _inspected(
         if problem is not None:
             length = math.prod(shape[axis] or 0 for axis in problem.axes)
             found.arguments = [*_suggested(name, source, reading, axes, statistics, length)]
-        return found, notes
+        return found, source.notes
 
 
 def _read(source: Source, problem: Problem | None, stream: io.StringIO | None) -> Statistics:

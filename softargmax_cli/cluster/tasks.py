@@ -16,7 +16,6 @@ from dask.core import flatten
 
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
-from softargmax_cli.files.remote import share_threads
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
@@ -140,12 +139,11 @@ class Column:
     """How many slices have no answer, and the row-major number of the first."""
 
 
-def opened(job: Job, dask_worker: Any = None) -> tuple[tuple[int | None, ...], str]:
-    """Open a job on a worker, which Dask passes; return the shape and the dtype of the input as it is seen there."""
-    share_threads(dask_worker.state.nthreads)
+def opened(job: Job) -> tuple[tuple[int | None, ...], str]:
+    """Open a job on a worker; return the shape and the dtype of the input as it is seen there."""
     source = session(job).source
     if job.chunks is not None:
-        job.chunks.open()
+        _ = job.chunks.arrays
     return source.shape, source.stored
 
 

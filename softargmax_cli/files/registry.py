@@ -92,9 +92,9 @@ def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading:
     The source closes the stream, as an error does. Raises as `open_source`.
     """
     try:
-        watch = Watch(stream, path, name)
-        with watch.explaining(), refusals(name):
-            stream, first = looked_at(stream)
+        watch = Watch(path)
+        with refusals(name):
+            stream, first = looked_at(stream, name)
             source = _recognised(stream, first, name, size, reading)
         source.watch = watch
     except BaseException:

@@ -111,7 +111,7 @@ class Source(ABC):
     notes: tuple[str, ...] = ()
     """Remarks for the user on a file that can be read all the same."""
     facts: Facts = Facts()
-    watch: Watch | None = None
+    watch: Watch = Watch("-")
     """Tells whether a file is still what it was when it was opened; set by `open_source`."""
     closed: bool = False
 

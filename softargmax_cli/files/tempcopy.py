@@ -18,7 +18,7 @@ import numpy as np
 
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Loaded, Source
-from softargmax_cli.files.streams import refusals, watching
+from softargmax_cli.files.streams import refusals
 from softargmax_cli.files.writers.atomic import PIECE, blaming, discard, temporary_file
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
@@ -65,27 +65,26 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
         return source
     # A block is there up to four times: read, decoded, turned and, as text, before all that.
     elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
-    notes, buffer, rows = [*source.notes], Buffer(), 0
+    buffer, rows = Buffer(), 0
     with ExitStack() as files, blaming(f"{source.name}: {WHAT}", REMEDY):
         file, names = temporary_file(), Names(temporary_file()) if source.has_ids else None
         for each in (file, names.file) if names else (file,):
             files.callback(discard, each)
-        with watching(source.watch, notes):
-            for block in in_order(source, elements, source.order):
-                pending = source.fetch(block)
-                if pending is None:
-                    break
-                loaded = pending.load(buffer)
-                file.write(np.ravel(loaded.values, source.order).data)
-                rows += loaded.values.shape[0] if loaded.values.ndim else 0
-                if names is not None:
-                    # A row that is longer than a block comes in several, with its name in each.
-                    known = 0 if source.shape[0] is None else names.count - block.start[0]
-                    names.add((loaded.ids or ())[known:])
-                advance(pending.nbytes)
+        for block in in_order(source, elements, source.order):
+            pending = source.fetch(block)
+            if pending is None:
+                break
+            loaded = pending.load(buffer)
+            file.write(np.ravel(loaded.values, source.order).data)
+            rows += loaded.values.shape[0] if loaded.values.ndim else 0
+            if names is not None:
+                # A row that is longer than a block comes in several, with its name in each.
+                known = 0 if source.shape[0] is None else names.count - block.start[0]
+                names.add((loaded.ids or ())[known:])
+            advance(pending.nbytes)
+        source.watch.check()
         for each in (file, names.file) if names else (file,):
             each.seek(0)
-        source.notes = tuple(notes)
         shape = tuple(rows if n is None else n for n in source.shape)
         return Copy(source, shape, file, names, files.pop_all())
 

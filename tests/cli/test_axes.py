@@ -358,7 +358,7 @@ REMEDY = "write a finite number for each index, all on one line or each on its o
         (["--values", "empty.csv"], "--values empty.csv: empty", None),
         (["--values", "words.csv"], "--values words.csv: no column of numbers: text is in column 1", None),
         (["--values", "four.cvs"], "--values four.cvs: no such file", "did you mean four.csv?"),
-        (["--values", "no/four.csv"], "--values no/four.csv: no such file", "there is no directory no"),
+        (["--values", "no/four.csv"], "--values no/four.csv: no such file", "check the name"),
         (["--values", "."], "--values .: a directory", "name a file in it"),
         (["--values", ""], "--values : no such file", None),
         (["--values", "-"], "--values -: standard input is for the scores, not for coordinates", "name a file"),

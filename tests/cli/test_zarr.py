@@ -93,7 +93,6 @@ def test_results_are_a_group_that_says_how(inside: Inside, axes: tuple[int, ...]
         assert {key: said[key] for key in wanted} == wanted
         assert said["summary"]["slices"] == len(found.peak)
         assert said["version"]
-        assert said["complete"] is True
     assert inside.names() == {"x.zarr", "x.npy", "out.zarr"}
 
 
@@ -134,15 +133,11 @@ def test_nothing_is_left_of_a_run_that_fails(inside: Inside) -> None:
     assert done.err.startswith("softargmax: error: x.zarr: [2:4, 3:5, 4:8]: cannot be read: ")
     assert inside.names() == {"x.zarr"}
     chunk.write_bytes(whole)
-    shutil.copytree(inside.folder / "x.zarr", inside.folder / "out.zarr.partial" / "hard")  # as a killed run leaves one
+    shutil.copytree(inside.folder / "x.zarr", inside.folder / "out.zarr.partial" / "hard")  # as after kill -9
     refused = inside(*asked)
     assert "out.zarr.partial is unfinished: another run writes it, or one was killed" in refused.err
     assert refused.err.splitlines()[1:] == ["  wait, or begin anew with --force"]
-    for name in ("out.zarr", "out.zarr/"):
-        for command in ("run", "inspect"):
-            refused = inside(command, name)
-            assert (refused.code, refused.out) == (2, "")
-            assert f"{name}: no results yet, as the run that writes them has not come to its end" in refused.err
+    assert "out.zarr: no such file" in inside("run", "out.zarr").err
     assert inside(*asked, "--force").code == 0
     assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
     assert inside.names() == {"x.zarr", "out.zarr"}
@@ -275,7 +270,7 @@ def test_stores_by_links_and_in_directories_that_are_not_there(inside: Inside) -
     for target in ("no/d.zarr", "no/deeper/d.zarr"):
         done = inside("run", "x.npy", "-o", target)
         assert (done.code, done.out) == (2, "")
-        assert done.err.splitlines()[1:] == ["  make the directory above it first"]
+        assert done.err.splitlines()[1:] == ["  check the name, the directory above it, and who may use it"]
     assert inside.names() == {"x.npy", "far", "l.zarr", "x"}
     assert {path.name for path in (inside.folder / "far").iterdir()} == {"sub", "a.zarr", "b.zarr", "c.zarr"}
 
@@ -307,13 +302,8 @@ def test_with_packages_that_are_too_old(inside: Inside, monkeypatch: pytest.Monk
         patch.delattr(zarr, "create_array")
         done = inside("run", "x.zarr")
     assert done.code == 2
-    assert done.err.splitlines() == [
-        f"softargmax: error: Zarr needs zarr-python 3; this is {zarr.__version__}",
+    assert done.err.startswith("softargmax: error: Zarr needs zarr-python 3 and fsspec: ")
+    assert done.err.splitlines()[1:] == [
         "  pip install 'zarr>=3.1.4' fsspec",
-        "  they are in the extra named cluster",
+        "  they are in the extra named cluster, and need Python 3.11",
     ]
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "version_info", (3, 10, 0))
-        done = inside("run", "x.zarr")
-    assert done.code == 2
-    assert done.err.splitlines()[1:] == ["  run it with a newer Python"], done.err

@@ -26,7 +26,7 @@ USES: list[tuple[str, str, str]] = [
         (f"{typed} tutorail.npy", "tutorail.npy: no such file", "did you mean tutorial.npy?")
         for typed in ("run", "check", "sweep", "grad", "inspect")
     ),
-    (f"run nowhere/tutorial.npy {READING}", "nowhere/tutorial.npy: no such file", "there is no directory nowhere"),
+    (f"run nowhere/tutorial.npy {READING}", "nowhere/tutorial.npy: no such file", "check the name"),
     (f"run something.else {READING}", "something.else: no such file", "check the name"),
     (f"run scores.npy {READING}", "scores.npy: no such file", r"did you mean sco\x1bres.npy?"),
     (f"run x{LONG} {READING}", f"x{LONG}: cannot be read: ", "check the name"),

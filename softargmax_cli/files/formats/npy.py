@@ -140,10 +140,10 @@ class NpySource(BoxSource):
         values = np.empty(math.prod(block.shape), self._held)
         self._fill(_bytes(values))
         self._left -= values.nbytes
-        if not self._left and self.watch is not None:
+        if not self._left:
             with refusals(self.name):
                 if self._stream.read(1):  # waits for the writer to end, whose second array would else go unseen
-                    self.watch.notes = ("bytes after the array are ignored",)
+                    self.notes += ("bytes after the array are ignored",)
         nbytes = values.size * self.dtype.itemsize
         return Pending(nbytes, lambda buffer: Loaded(self.native(values, block)))
 

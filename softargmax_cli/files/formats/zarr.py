@@ -15,7 +15,7 @@ from softargmax_cli.errors import InputError, InputMissingError, OptionError, So
 from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.members import MOST, chosen, few, shown, unapplied
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.remote import DOCUMENTS, PARTIAL, UNFINISHED, blaming, files_of, located, zarr_python
+from softargmax_cli.files.remote import blaming, files_of, located, zarr_python
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
@@ -192,14 +192,8 @@ def _folders(files: Any, root: str, above: str) -> Iterator[str]:
 
 def _absent(zarr: Any, place: str) -> SoftArgmaxError:
     """Say that no node has that name, and what is there instead."""
-    files, root = files_of(place)
     above, _, last = place.rstrip("/").rpartition("/")
     inner = bool(above and not above.endswith("/") and last)
-    for folder in (root, f"{root}{PARTIAL}", *[root.rpartition("/")[0]] * inner):
-        begun = any(files.exists(f"{folder}/{part}") for part in UNFINISHED)
-        if begun and not files.exists(f"{folder}/{DOCUMENTS[0]}"):
-            what = f"{place}: no results yet, as the run that writes them has not come to its end"
-            return InputError(what, "wait for it, or run it again")
     found: list[str] = []
     with suppress(Exception):  # whatever it is, there is nothing to choose from
         found = sorted(_names(_node(zarr, above), above)) if inner else []

@@ -28,21 +28,27 @@ _REMEDIES = {
 }
 """Advice for what the system refuses."""
 
-_unfinished: set[str] = set()
-"""Temporary files of this process that have a name."""
+unfinished: set[str] = set()
+"""Files and folders of this process that are to be renamed when they are complete."""
 
 
 def remove_unfinished() -> None:
-    """Remove the temporary files of this process, which is about to end."""
-    for name in [*_unfinished]:
-        _remove(name)
+    """Remove what this process, which is about to end, has not completed."""
+    for name in [*unfinished]:
+        remove(name)
 
 
-def _remove(name: str) -> None:
-    if name in _unfinished:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        _unfinished.discard(name)
+def remove(name: str) -> None:
+    """Remove a file or a folder if it is unfinished."""
+    if name not in unfinished:
+        return
+    if os.path.isdir(name):
+        import shutil
+
+        shutil.rmtree(name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.unlink(name)
+    unfinished.discard(name)
 
 
 @contextlib.contextmanager
@@ -128,8 +134,8 @@ class Output:
                 self._refuse_to_replace()
                 folder, base = os.path.split(self._path)
                 self._temporary = os.path.join(folder, f".{base[:40]}.{os.urandom(4).hex()}.softargmax-tmp")
-                _unfinished.add(self._temporary)  # before a signal may come
-                self.files.callback(_remove, self._temporary)
+                unfinished.add(self._temporary)  # before a signal may come
+                self.files.callback(remove, self._temporary)
                 self.stream = self._until_the_end(open(self._temporary, "xb", 1 << 18))  # noqa: SIM115
                 if os.path.exists(path):
                     os.chmod(self._temporary, stat.S_IMODE(os.stat(path).st_mode))
@@ -161,7 +167,7 @@ class Output:
             self.stream.close()
             self._refuse_to_replace()
             os.replace(self._temporary, self._path)
-            _unfinished.discard(self._temporary)
+            unfinished.discard(self._temporary)
 
     def abort(self) -> None:
         """Give up: the target is as it was before, and no temporary file stays. After a commit it does nothing."""

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import OutputError, parameter
-from softargmax_cli.files.remote import DOCUMENTS, PARTIAL, UNFINISHED, blaming, files_of, is_url, located, zarr_python
+from softargmax_cli.files.remote import DOCUMENTS, blaming, files_of, is_url, located, zarr_python
+from softargmax_cli.files.writers.atomic import remove, unfinished
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
@@ -27,45 +29,35 @@ from softargmax_cli.reduction.result import Run, Slices, Summary
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Shape = tuple[int | None, ...]
 
-
+@dataclass(frozen=True)
 class Chunks:
     """The arrays of a store that is being written; may be sent to other machines that see the same `place`."""
 
-    def __init__(self, place: str, kept: tuple[int, ...]) -> None:
-        """kept: the axes of the input that stay."""
-        self.place, self._kept = place, kept
+    place: str
+    kept: tuple[int, ...]
+    """The axes of the input that stay."""
 
-    def __reduce__(self) -> Any:
-        return Chunks, (self.place, self._kept)
-
-    def open(self) -> None:
-        """Open the arrays. Raises OutputError where they are not seen from here."""
+    @cached_property
+    def arrays(self) -> Mapping[str, Any]:
+        """The arrays, opened. Raises OutputError where they are not seen from here."""
         with blaming(self.place, "written", OutputError):
-            _ = self._arrays
+            return {field: zarr_python().open_array(located(f"{self.place}/{field}"), mode="r+") for field in NAMES}
 
     def write(self, block: Block, slices: Slices) -> None:
         """Write the slices that end with a block, in row-major order of the kept axes. Raises OutputError."""
-        inner = [block.shape[k] for k in self._kept]
+        inner = [block.shape[k] for k in self.kept]
+        box = (*(slice(block.start[k], block.stop[k]) for k in self.kept), ...)
+        arrays = self.arrays
 
         def put(field: str) -> None:
             values = slices.column(field)
             single = values.ndim == 1 or len(values) == 1
-            shaped: npt.NDArray[Any] = values.reshape(inner) if single else values.T.reshape(*inner, len(values))
-            self._arrays[field][self._region(block)] = shaped
+            arrays[field][box] = values.reshape(inner) if single else values.T.reshape(*inner, len(values))
 
         # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
         with blaming(self.place, "written", OutputError), ThreadPoolExecutor(len(NAMES)) as threads:
             list(threads.map(put, NAMES))
-
-    def _region(self, block: Block) -> tuple[Any, ...]:
-        return (*(slice(block.start[k], block.stop[k]) for k in self._kept), ...)
-
-    @cached_property
-    def _arrays(self) -> Mapping[str, Any]:
-        zarr = zarr_python()
-        return {field: zarr.open_array(located(f"{self.place}/{field}"), mode="r+") for field in NAMES}
 
 
 class _Store:
@@ -75,89 +67,103 @@ class _Store:
     already, but for a store that `force` replaces.
     """
 
-    def __init__(self, target: str, *, force: bool) -> None:
-        zarr_python()
-        self._name, self._force, self._open = target, force, True
-        self._url = is_url(target)
-        with blaming(target, "written", OutputError):
-            self._target = target.rstrip("/") if self._url else os.path.realpath(target.rstrip(os.sep))
-            self._place = self._target if self._url else self._target + PARTIAL
-            self._files, self._root = files_of(self._place)
+    def __init__(self, target: str, arrays: Mapping[str, Mapping[str, Any]], *, force: bool) -> None:
+        """arrays: the name of each, and how zarr creates it."""
+        self._name, self._force, self._url = target, force, is_url(target)
+        self._target = target.rstrip("/") if self._url else os.path.realpath(target)
+        self.place = self._target if self._url else f"{self._target}.partial"
+        zarr = zarr_python()
+        with blaming(target, "written", OutputError), contextlib.ExitStack() as self._undo:
+            self._refuse_to_replace(arrays)
+            self._make_room()
+            self._undo.callback(self._remove)
+            self.arrays = {
+                name: zarr.create_array(located(f"{self.place}/{name}"), **given) for name, given in arrays.items()
+            }
+            self._undo = self._undo.pop_all()
 
-    def _begin(self) -> None:
-        """Make room for the group."""
-        old, begun = _found(self._target), _found(self._place)
-        for name, found in ((self._name, old), (self._place, begun)):
-            if found == "other":
-                raise OutputError(f"{name}: is in the way, and no Zarr store", "move it, or choose another name")
-        self._refuse(old)
-        if begun != "nothing" and not (self._url and begun == "store") and not self._force:
-            what = f"{self._name}: {self._place} is unfinished: another run writes it, or one was killed"
-            raise OutputError(what, f"wait, or begin anew with {parameter('force')}")
-        if self._files.exists(self._root):
-            self._files.rm(self._root, recursive=True)
+    def _refuse_to_replace(self, arrays: Mapping[str, Any]) -> None:
+        files, root = files_of(self._target)
+        files.invalidate_cache()
+        if any(files.exists(f"{root}/{part}") for part in (*DOCUMENTS, *(f"{name}/zarr.json" for name in arrays))):
+            if not self._force:
+                raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
+        elif files.exists(root) and files.ls(root):
+            raise OutputError(f"{self._name}: is in the way, and no Zarr store", "move it, or choose another name")
+
+    def _make_room(self) -> None:
+        if self._url:
+            files, root = files_of(self.place)
+            if files.exists(root):
+                files.rm(root, recursive=True)
+            return
+        if os.path.lexists(self.place):
+            if not self._force:
+                what = f"{self._name}: {self.place} is unfinished: another run writes it, or one was killed"
+                raise OutputError(what, f"wait, or begin anew with {parameter('force')}")
+            shutil.rmtree(self.place)
+        os.mkdir(self.place)
+        unfinished.add(self.place)
+
+    def _remove(self) -> None:
         if not self._url:
-            os.mkdir(self._place)
-
-    def _refuse(self, old: str) -> None:
-        if old == "store" and not self._force:
-            raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
-
-    def _commit(self, attributes: Mapping[str, Any]) -> None:
-        """Make a group of the arrays and put it in place. Raises OutputError."""
-        target = self._target
-        with blaming(self._name, "written", OutputError):
-            zarr_python().open_group(located(self._place), mode="a", attributes={"softargmax": attributes})
-            if not self._url:
-                self._refuse(_found(target))
-                aside = tempfile.mkdtemp(prefix=".softargmax-", dir=os.path.dirname(target))
-                if os.path.lexists(target):
-                    os.rename(target, os.path.join(aside, "old"))
-                os.rename(self._place, target)
-                shutil.rmtree(aside, ignore_errors=True)
-        self._open = False
-
-    def abort(self) -> None:
-        """Remove what is written."""
-        self._open = False
+            remove(self.place)
+            return
         with contextlib.suppress(Exception):  # it is in nobody's way but for its space
-            self._files.rm(self._root, recursive=True)
+            files, root = files_of(self.place)
+            files.rm(root, recursive=True)
+
+    def _commit(self, attributes: Mapping[str, Any] | None = None) -> None:
+        """Make a group of the arrays and put it in place. Raises OutputError."""
+        said = {} if attributes is None else {"softargmax": attributes}
+        with blaming(self._name, "written", OutputError):
+            zarr_python().open_group(located(self.place), mode="a", attributes=said)
+            if not self._url:
+                self._refuse_to_replace(self.arrays)
+                above = os.path.dirname(self._target)
+                with tempfile.TemporaryDirectory(prefix=".softargmax-", dir=above, ignore_cleanup_errors=True) as aside:
+                    if os.path.lexists(self._target):
+                        os.rename(self._target, os.path.join(aside, "old"))
+                    os.rename(self.place, self._target)
+                unfinished.discard(self.place)
+        self._undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self._open:
-            self.abort()
+        self._undo.close()
 
 
 class ZarrBoxWriter(_Store):
     """One array that is written box by box."""
 
     def __init__(
-        self, target: str, name: str, dtype: np.dtype[Any], shape: Shape, chunks: Sequence[int], *, force: bool
+        self,
+        target: str,
+        name: str,
+        dtype: np.dtype[Any],
+        shape: Sequence[int | None],
+        chunks: Sequence[int],
+        *,
+        force: bool,
     ) -> None:
         """Open `target`. name: of the array; shape: the first length is None where only the end tells it."""
-        super().__init__(target, force=force)
-        with blaming(target, "written", OutputError):
-            self._begin()
-            lengths = tuple(n or 0 for n in shape)
-            given: dict[str, Any] = {"shape": lengths, "chunks": tuple(chunks), "dtype": dtype}
-            self._array = zarr_python().create_array(located(f"{self._place}/{name}"), **given)
+        lengths = tuple(n or 0 for n in shape)
+        super().__init__(target, {name: {"shape": lengths, "chunks": tuple(chunks), "dtype": dtype}}, force=force)
+        self._array = self.arrays[name]
 
     def write(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
         """Write a box that begins at `start`; no two may overlap."""
         stop = [first + n for first, n in zip(start, values.shape, strict=True)]
-        with blaming(self._place, "written", OutputError):
+        with blaming(self.place, "written", OutputError):
             if stop and stop[0] > self._array.shape[0]:
                 self._array.resize((stop[0], *self._array.shape[1:]))
             self._array[tuple(map(slice, start, stop))] = values
 
     def commit(self, shape: tuple[int, ...]) -> None:
-        """Put the result in place; `shape` is the array's, of which every length is now known."""
-        if self._array.shape != shape:
-            raise RuntimeError(f"an array of shape {self._array.shape} was written where {shape} was due")
-        self._commit({"complete": True})
+        """Put the result in place; `shape` is that of all boxes together."""
+        self._commit()
 
 
 class ZarrWriter(_Store):
@@ -169,28 +175,15 @@ class ZarrWriter(_Store):
     def __init__(
         self, target: str, run: Run, extent: Sequence[int], asked: Mapping[str, Any], *, force: bool = False
     ) -> None:
-        super().__init__(target, force=force)
-        self._asked = {**asked, "chunks": list(extent)}
-        self.chunks = Chunks(self._place, tuple(k for k in range(len(run.shape)) if k not in run.axes))
-        shape = [n for k, n in enumerate(run.known_shape) if k not in run.axes]
-        with blaming(target, "written", OutputError):
-            self._begin()
-            for field in FIELDS:
-                axes = [len(run.axes)] if field.per_axis and len(run.axes) > 1 else []
-                given: dict[str, Any] = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": field.dtype}
-                zarr_python().create_array(located(f"{self._place}/{field.name}"), **given)
+        self._asked = asked
+        kept = tuple(k for k in range(len(run.shape)) if k not in run.axes)
+        shape, arrays = [run.known_shape[k] for k in kept], {}
+        for field in FIELDS:
+            axes = [len(run.axes)] if field.per_axis and len(run.axes) > 1 else []
+            arrays[field.name] = {"shape": (*shape, *axes), "chunks": (*extent, *axes), "dtype": field.dtype}
+        super().__init__(target, arrays, force=force)
+        self.chunks = Chunks(self.place, kept)
 
     def commit(self, summary: Summary) -> None:
         """Make a group of the arrays and put it in place. Raises OutputError."""
-        self._commit({**self._asked, "complete": True, "summary": summary.as_dict()})
-
-
-def _found(place: str) -> str:
-    """Tell what lies at a place: a "store", an "unfinished" one, something "other" or "nothing"."""
-    files, root = files_of(place)
-    files.invalidate_cache()
-    if any(files.exists(f"{root}/{document}") for document in DOCUMENTS):
-        return "store"
-    if any(files.exists(f"{root}/{part}") for part in UNFINISHED):
-        return "unfinished"
-    return "other" if files.exists(root) and (files.isfile(root) or files.ls(root)) else "nothing"
+        self._commit({**self._asked, "summary": summary.as_dict()})
