@@ -53,7 +53,7 @@ def soft_argmax(x: Tensor, beta: float | Tensor, problem: Problem) -> Tensor:
     soft = []
     for k, (axis, marginal) in enumerate(zip(axes, marginals, strict=True)):
         length = problem.shape[axis] or 0
-        places = problem.coordinates[k].at(np.arange(length), length)
+        places = problem.coordinates[k].at(np.arange(length))
         place, rest = _parts(_along(axis, rank, places), ops.dtype(x))
         if (period := problem.periods[k]) is not None:
             one = _on_circle(marginal, place, rest, axis, period, problem.epsilon * mass)

@@ -133,7 +133,7 @@ def described(source: Source, problem: Problem, device: str) -> Run:
         window=problem.window,
         periods=problem.periods if any(problem.periods) else (),
         epsilon=problem.epsilon,
-        steps=tuple(problem.along(axis).step(problem.shape[axis] or 1) for axis in problem.axes),
+        steps=tuple(along.step for along in problem.coordinates),
         has_ids=(problem.keeps_rows and names_of_rows) or (problem.keeps_columns and names_of_columns),
         labels=source.labels if problem.axes == (len(source.shape) - 1,) else None,
     )

@@ -103,7 +103,7 @@ def try_input(
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
     from softargmax_cli.files.expected import truth as opened_truth
     from softargmax_cli.files.writers.atomic import scratch
-    from softargmax_cli.reduction.sweep import compare, needs_of, spaced
+    from softargmax_cli.reduction.sweep import needs_of, spaced, sweep
     from softargmax_cli.report.sweep import TrialsReport
 
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
@@ -112,7 +112,7 @@ def try_input(
         with opened_truth(truth, run.kept, run.axes, source.facts.id_column) as stored:
             if stored.note:
                 reduction.notes.append(f"{parameter('truth')}: {stored.note}")
-            work = partial(compare, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)
+            work = partial(sweep, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)
             (trials,) = reduction.through(work, scratch=scratch)
             stored.end()
     window = None if len(windows) > 1 else windows[0]

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.moments import Geometry, Line
+from softargmax_cli.reduction.coordinates import Geometry
 from softargmax_cli.reduction.result import Slices
 
 Float = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ def compared(slices: Slices, expected: Float, shapes: Sequence[Geometry] | None 
     shapes: what the coordinates of each axis lie on; a line if not told.
     """
     with np.errstate(invalid="ignore"):
-        pairs = zip(shapes or [Line()] * len(expected), slices.soft - expected, strict=True)
+        pairs = zip(shapes or [Geometry()] * len(expected), slices.soft - expected, strict=True)
         apart = np.array([shape.shorter(row) for shape, row in pairs])
         same = (np.isnan(slices.soft) & np.isnan(expected)) | (slices.soft == expected)
         difference = np.where(same, 0.0, apart)

@@ -1,83 +1,173 @@
-"""The coordinate of each index along a reduced axis: one class for each kind.
+"""The coordinate of each index along a reduced axis: one class for each kind, and the line or circle they lie on.
 
 To add a kind, write a class here, add it to `KINDS`, and its name to `problem.Coords` and `api/arguments.py`. What a
-state sums of coordinates, how sums merge and what becomes of them follows from the `Geometry` that a kind names
-(`reduction/moments.py`).
+state sums of coordinates, how sums merge and what becomes of them follows from the `Geometry` that a kind names. These
+are two sums of each coordinate about that of hard, so that nothing large is ever subtracted:
+
+    line    Σ w d        and Σ w d²
+    circle  Σ w sin θ    and Σ w (1 − cos θ), as 2 sin²(θ/2);  θ = 2π d / period
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import OptionError, parameter
-from softargmax_cli.reduction.moments import Circle, Geometry, Line
 
 Float = npt.NDArray[np.float64]
+Tensor = Any
 
 LARGEST_VALUE = 1e150
-"""The largest coordinate, of either sign."""
+"""The largest coordinate, of either sign: its square is finite."""
 LONGEST_CIRCLE = 1 << 23
 """The most indices of an axis that goes round: distances along it are exact in float32."""
 
 
-class Coordinates(ABC):
-    """Coordinates along an axis of n indices."""
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The line that coordinates lie on, whose mean is Σ c p. Equal geometries share compiled programs.
 
-    name: ClassVar[str]
+    `terms` are what the kernel sums; the rest is NumPy. Each first and second moment is an array (s,), as are mass and
+    what is returned.
+    """
+
+    both: ClassVar[bool] = False
+    """True where the mean takes the second moment as well as the first, which is else None where nobody asked."""
+
+    def terms(self, ops: Any, distance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is summed for the two moments, of distances from hard, float64."""
+        return distance, ops.Mul(x=distance, y=distance)
+
+    def moved(self, first: Float, second: Any, mass: Float, by: Float) -> tuple[Float, Any]:
+        """Return the moments about a place that lies `by` before the one they are about."""
+        moved = first + by * mass
+        return moved, None if second is None else second + by * (first + moved)
+
+    def mean(self, first: Float, second: Any, mass: Float, least: float) -> Float:
+        """Return how far the mean lies from hard; NaN where the resultant is below `least`."""
+        return first / mass
+
+    def spread(self, first: Float, second: Float, mass: Float, least: float) -> Float:
+        """Return the standard deviation; NaN where the mean is."""
+        return np.sqrt(np.maximum(second / mass - (first / mass) ** 2, 0.0))
+
+    def slopes(self, first: Float, second: Any, mass: Float) -> tuple[Float, Float, Float]:
+        """Differentiate the mean by mass, first and second moment."""
+        return -first / mass**2, 1 / mass, np.zeros_like(mass)
+
+    def wrapped(self, coordinate: Float) -> Float:
+        """Return coordinates as they are written."""
+        return coordinate
+
+    def shorter(self, difference: Float) -> Float:
+        """Return the difference of coordinates by the shorter way, from that of their numbers."""
+        return difference
+
+
+@dataclass(frozen=True, slots=True)
+class Circle(Geometry):
+    """A circle: the mean is the angle of the resultant Σ p exp(iθ), whose length R tells how much there is of one.
+
+    Its spread is that of `scipy.stats.circstd`, sqrt(−2 ln R). See Mardia & Jupp, Directional Statistics, 2.2 and 2.3.
+    """
+
+    both = True
+    period: float
+
+    def terms(self, ops: Any, distance: Tensor) -> tuple[Tensor, Tensor]:
+        period = np.float64(self.period)
+        turns = ops.Rint(x=ops.Div(x=distance, y=period))
+        half = ops.Mul(x=ops.Sub(x=distance, y=ops.Mul(x=turns, y=period)), y=np.float64(math.pi / self.period))
+        sine = ops.Sin(x=half)
+        twice = ops.Mul(x=sine, y=np.float64(2))
+        return ops.Mul(x=twice, y=ops.Cos(x=half)), ops.Mul(x=twice, y=sine)
+
+    def moved(self, first: Float, second: Any, mass: Float, by: Float) -> tuple[Float, Any]:
+        half = self.shorter(by) * (math.pi / self.period)
+        sine, versine = np.sin(2 * half), 2 * np.sin(half) ** 2
+        along = mass - second  # Σ w cos θ
+        return first + along * sine - first * versine, second + along * versine + first * sine
+
+    def mean(self, first: Float, second: Any, mass: Float, least: float) -> Float:
+        along = mass - second
+        angle: Float = np.where(np.hypot(first, along) < least * mass, np.nan, np.arctan2(first, along))
+        return angle * self._radian
+
+    def spread(self, first: Float, second: Float, mass: Float, least: float) -> Float:
+        sine, versine = first / mass, second / mass
+        resultant = np.hypot(sine, 1 - versine)
+        near = -np.log1p(-np.clip(2 * versine - versine**2 - sine**2, 0.0, 0.9))  # −ln R², exact where R is close to 1
+        spread: Float = np.sqrt(np.where(resultant > 0.5, near, -2 * np.log(resultant))) * self._radian
+        return np.where(resultant < least, np.nan, spread)
+
+    def slopes(self, first: Float, second: Any, mass: Float) -> tuple[Float, Float, Float]:
+        along = mass - second
+        scale = self._radian / (first**2 + along**2)
+        return -first * scale, along * scale, first * scale
+
+    def wrapped(self, coordinate: Float) -> Float:
+        inside: Float = np.mod(coordinate, self.period)
+        return np.where(inside >= self.period, 0.0, inside)  # the remainder of what is just below 0 may be the period
+
+    def shorter(self, difference: Float) -> Float:
+        return difference - self.period * np.rint(difference / self.period)
+
+    @property
+    def _radian(self) -> float:
+        """The length of one radian."""
+        return self.period / (2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """Coordinates along an axis: here the index itself, 0 to n − 1."""
+
+    length: int
+    """The number of indices, n; 0 where it is not known yet."""
+
+    name: ClassVar[str] = "index"
     round: ClassVar[bool] = False
     """True where the last index is a neighbour of the first."""
     placed: ClassVar[bool] = False
     """True where moments are summed of the coordinates themselves; else of indices, which are `step` apart."""
 
-    @abstractmethod
-    def at(self, index: npt.NDArray[Any], length: int) -> Float:
-        """Return the coordinates of indices, (…,) → (…,), along an axis of `length`."""
+    def at(self, index: npt.NDArray[Any]) -> Float:
+        """Return the coordinates of indices, (…,) → (…,)."""
+        return index.astype(np.float64)
 
-    @abstractmethod
-    def step(self, length: int) -> float:
-        """Return the largest distance from one coordinate to the next along an axis of `length`; 0 where n is 1."""
+    @property
+    def step(self) -> float:
+        """The largest distance from one coordinate to the next; 0 where there is one that is 0, or n is not known."""
+        return 1.0
 
-    def geometry(self, length: int) -> Geometry:
-        """Return what the coordinates of an axis of `length` lie on."""
-        return Line()
+    @property
+    def geometry(self) -> Geometry:
+        """What the coordinates lie on."""
+        return Geometry()
 
-    def unit(self, length: int) -> float:
-        """Return the coordinates for one unit of the moments."""
-        return 1.0 if self.placed else self.step(length)
+    @property
+    def unit(self) -> float:
+        """The coordinates for one unit of the moments."""
+        return 1.0 if self.placed else self.step
 
-    def distance(self, index: npt.NDArray[np.int64], origin: npt.NDArray[np.int64], length: int) -> Float:
+    def distance(self, index: npt.NDArray[np.int64], origin: npt.NDArray[np.int64]) -> Float:
         """Return how far indices lie beyond others, (…,) each, in the unit of the moments."""
-        if self.placed:
-            return self.at(index, length) - self.at(origin, length)
-        return (index - origin).astype(np.float64)
-
-    def doubled(self, length: int) -> Coordinates:
-        """Return coordinates of half the period, where there is one: those of twice the angle."""
-        return self
+        return self.at(index) - self.at(origin) if self.placed else (index - origin).astype(np.float64)
 
     @property
     def indices(self) -> Coordinates:
         """The coordinates by which hard and soft agree: those of indices, on a line or a circle as these are."""
         return self
 
-
-class Index(Coordinates):
-    """The index itself, 0 to n − 1."""
-
-    name = "index"
-
-    def at(self, index: npt.NDArray[Any], length: int) -> Float:
-        return index.astype(np.float64)
-
-    def step(self, length: int) -> float:
-        return 1.0
+    def of(self, length: int) -> Coordinates:
+        """Return such coordinates along an axis of `length`."""
+        return replace(self, length=length)
 
 
 class Corners(Coordinates):
@@ -85,11 +175,13 @@ class Corners(Coordinates):
 
     name = "corners"
 
-    def at(self, index: npt.NDArray[Any], length: int) -> Float:
-        return np.zeros(index.shape) if length == 1 else (2.0 * index - (length - 1)) / (length - 1)
+    def at(self, index: npt.NDArray[Any]) -> Float:
+        n = self.length
+        return np.zeros(index.shape) if n == 1 else (2.0 * index - (n - 1)) / (n - 1)
 
-    def step(self, length: int) -> float:
-        return 0.0 if length == 1 else 2 / (length - 1)
+    @property
+    def step(self) -> float:
+        return 2 / (self.length - 1) if self.length > 1 else 0.0
 
 
 class Centers(Coordinates):
@@ -97,14 +189,15 @@ class Centers(Coordinates):
 
     name = "centers"
 
-    def at(self, index: npt.NDArray[Any], length: int) -> Float:
-        return np.zeros(index.shape) if length == 1 else (2.0 * index + (1 - length)) / length
+    def at(self, index: npt.NDArray[Any]) -> Float:
+        return np.zeros(index.shape) if self.length == 1 else (2.0 * index + (1 - self.length)) / self.length
 
-    def step(self, length: int) -> float:
-        return 0.0 if length == 1 else 2 / length
+    @property
+    def step(self) -> float:
+        return 2 / self.length if self.length > 1 else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Values(Coordinates):
     """A coordinate given for each index, (n,), at whatever distances."""
 
@@ -113,80 +206,80 @@ class Values(Coordinates):
 
     values: Float
 
-    def at(self, index: npt.NDArray[Any], length: int) -> Float:
+    def at(self, index: npt.NDArray[Any]) -> Float:
         if index.dtype.kind in "iu":
             return self.values.take(index, mode="clip")
-        placed: Float = np.interp(index, np.arange(length), self.values)
+        placed: Float = np.interp(index, np.arange(len(self.values)), self.values)
         return placed
 
-    def step(self, length: int) -> float:
+    @property
+    def step(self) -> float:
         return float(np.abs(np.diff(self.values)).max(initial=0.0))
 
     @property
     def indices(self) -> Coordinates:
-        return Index()
+        return Coordinates(self.length)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Circular(Coordinates):
-    """Angles that go round: the index, whose period is n, or values given for each index, (n,), within one period."""
+    """The index along an axis that goes round after n."""
 
     name = "circular"
     round = True
     placed = True
 
-    values: Float | None = None
-    period: float | None = None
+    @property
+    def geometry(self) -> Geometry:
+        return Circle(self.length)
 
-    def at(self, index: npt.NDArray[Any], length: int) -> Float:
-        return index.astype(np.float64) if self.values is None else Values(self.values).at(index, length)
 
-    def step(self, length: int) -> float:
-        if self.values is None or self.period is None:
-            return 1.0
+@dataclass(frozen=True, eq=False)
+class CircularValues(Values):
+    """Values that go round, within one period."""
+
+    name = "circular"
+    round = True
+
+    period: float
+
+    @property
+    def step(self) -> float:
         apart = np.abs(np.diff(self.values, append=self.values[:1]))
         return float(np.minimum(apart, self.period - apart).max())
 
-    def geometry(self, length: int) -> Geometry:
-        return Circle(length if self.period is None else self.period)
-
-    def doubled(self, length: int) -> Coordinates:
-        return Circular(self.values, (self.period or length) / 2)
+    @property
+    def geometry(self) -> Geometry:
+        return Circle(self.period)
 
     @property
     def indices(self) -> Coordinates:
-        return self if self.values is None else Circular()
+        return Circular(self.length)
 
 
-KINDS: dict[str, Coordinates] = {kind.name: kind for kind in (Index(), Corners(), Centers(), Circular())}
+KINDS: dict[str, type[Coordinates]] = {kind.name: kind for kind in (Coordinates, Corners, Centers, Circular)}
 """The kinds that may be asked for by name."""
 
 
 def check_kinds(
-    coords: str | Sequence[str], axes: int, values: Sequence[Float] | None, periods: Sequence[float] | None
-) -> tuple[str, ...]:
-    """Return the kind of coordinates along each of so many axes.
-
-    Raises OptionError where kinds, values and periods do not belong together.
-    """
-    kinds, asked = (coords,) * axes if isinstance(coords, str) else tuple(coords), parameter("coords", coords)
-    circles = sum(kind == Circular.name for kind in kinds)
+    kinds: Sequence[str], axes: int, values: Sequence[Float] | None, periods: Sequence[float] | None
+) -> None:
+    """Raise OptionError where the kinds of coordinates along so many axes, values and periods do not fit together."""
+    coords = parameter("coords", kinds[0] if len({*kinds}) == 1 else kinds)
+    circles = kinds.count(Circular.name)
     if len(kinds) != axes:
-        what = f"{asked}: {len(kinds)} kinds for {_axes(axes)}"
-        raise OptionError(what, "give one for each axis, or one for all")
-    if values is not None and not {*kinds} <= {"index", Circular.name}:
-        raise OptionError(f"{parameter('values')} and {asked} both give coordinates", "give one of them")
+        raise OptionError(f"{coords}: {len(kinds)} kinds for {_axes(axes)}", "give one for each axis, or one for all")
+    if values is not None and not {*kinds} <= {Coordinates.name, Circular.name}:
+        raise OptionError(f"{parameter('values')} and {coords} both give coordinates", "give one of them")
     if periods is None:
         if circles and values is not None:
-            what = f"{parameter('values')} with {asked}: the values of one turn are not known"
+            what = f"{parameter('values')} with {coords}: the values of one turn are not known"
             raise OptionError(what, f"give the period as well: {parameter('period', 360)} for degrees")
-        return kinds
-    shown = tuple(int(each) if each.is_integer() else each for each in periods)
-    period = parameter("period", shown if len(shown) != 1 else shown[0])
+        return
+    numbers = tuple(int(each) if each.is_integer() else each for each in periods)
+    period = parameter("period", numbers if len(numbers) != 1 else numbers[0])
     if not circles:
-        raise OptionError(
-            f"{period}: no axis goes round", f"add {parameter('coords', Circular.name)}: softargmax guide coordinates"
-        )
+        round = parameter("coords", Circular.name)
+        raise OptionError(f"{period}: no axis goes round", f"add {round}: softargmax guide coordinates")
     if values is None:
         what = f"{period}: the period of circular indices is their number"
         raise OptionError(what, f"leave it out, or give {parameter('values')} as well")
@@ -195,7 +288,6 @@ def check_kinds(
     if len(periods) not in (1, circles):
         what = f"{period}: {len(periods)} periods for {_axes(circles, 'circular ')}"
         raise OptionError(what, "give one for each circular axis, or one for all")
-    return kinds
 
 
 def coordinates_of(
@@ -211,55 +303,44 @@ def coordinates_of(
     files: those of the values, for errors. Raises OptionError for an axis that is too long to go round, and for values
     that are not as many as its indices, not finite, or not within one period.
     """
-    if values is not None:
-        check_values(values, axes, shape, files)
-    turns, made = list(periods or ()), []
+    if values is not None and len(values) != len(axes):
+        what = f"{parameter('values')}: {len(values)} file{'s' * (len(values) != 1)} for {_axes(len(axes))}"
+        raise OptionError(what, "give one for each axis, comma separated")
+    turns, made = list(periods or ()), list[Coordinates]()
     for number, (kind, axis) in enumerate(zip(kinds, axes, strict=True)):
-        places, period = None if values is None else values[number], None
+        length = shape[axis] or 0
+        if kind == Circular.name and length > LONGEST_CIRCLE:
+            what = f"{parameter('coords', kind)}: axis {axis} has {length:,} indices"
+            raise OptionError(what, f"an axis that goes round has up to {LONGEST_CIRCLE:,}")
+        if values is None:
+            made.append(KINDS[kind](length))
+            continue
+        places, given = values[number], parameter("values", files[number] if files else None)
+        _check_values(places, shape[axis], axis, given)
         if kind == Circular.name:
-            if (shape[axis] or 0) > LONGEST_CIRCLE:
-                what = f"{parameter('coords', kind)}: axis {axis} has {shape[axis]:,} indices"
-                raise OptionError(what, f"an axis that goes round has up to {LONGEST_CIRCLE:,}")
-            if places is not None:
-                period = turns.pop(0) if len(turns) > 1 else turns[0]
-                _check_turn(places, period, files[number] if files else None)
-        made.append(
-            KINDS[kind] if places is None else Circular(places, period) if kind == Circular.name else Values(places)
-        )
+            period = turns.pop(0) if len(turns) > 1 else turns[0]
+            _check_turn(places, period, given)
+            made.append(CircularValues(length, places, period))
+        else:
+            made.append(Values(length, places))
     return tuple(made)
 
 
-def _check_turn(values: Float, period: float, file: str | None) -> None:
-    """Raise OptionError where values are not within one period."""
-    least, largest = float(values.min()), float(values.max())
-    if largest - least >= period:
-        given = parameter("values", file)
-        what = f"{given}: {least:.10g} to {largest:.10g} are not within one period of {period:.10g}"
-        longer = f"give a longer {parameter('period')}, or values from 0 up to it"
-        again = "leave out the last, which is the first again"
-        raise OptionError(what, again if largest - least == period else longer)
+def _check_values(places: Float, length: int | None, axis: int, given: str) -> None:
+    fit = np.abs(places) <= LARGEST_VALUE
+    if not fit.all():
+        number = int(np.argmin(fit))
+        what = f"{given}: the coordinate of index {number} is {places[number]:g}"
+        raise OptionError(what, f"give a finite number for each index, none beyond {LARGEST_VALUE:g}")
+    if length not in (None, len(places)):
+        what = f"{given}: {len(places):,} values for the {length:,} indices of axis {axis}"
+        raise OptionError(what, "give one coordinate for each index, or reduce another axis")
 
 
-def check_values(
-    values: Sequence[Float], axes: Sequence[int], shape: Sequence[int | None], names: Sequence[str] = ()
-) -> None:
-    """Raise OptionError, naming the file, where there is not one finite value for each index of each axis."""
-    if len(values) != len(axes):
-        files = "1 file" if len(values) == 1 else f"{len(values)} files"
-        what = f"{parameter('values')}: {files} for {_axes(len(axes))}"
-        raise OptionError(what, "give one for each axis, comma separated")
-    for number, (places, axis) in enumerate(zip(values, axes, strict=True)):
-        given = parameter("values", names[number] if names else None)
-        if not np.isfinite(places).all():
-            what = f"{given}: the coordinate of index {int(np.argmin(np.isfinite(places)))} is not finite"
-            raise OptionError(what, "give a number for each index")
-        if np.abs(places).max(initial=0) > LARGEST_VALUE:
-            largest = places[np.argmax(np.abs(places))]
-            what = f"{given}: {largest:g} is too large to be squared for the spread"
-            raise OptionError(what, f"choose a larger unit, in which none is beyond {LARGEST_VALUE:g}")
-        if shape[axis] not in (None, len(places)):
-            what = f"{given}: {len(places):,} values for the {shape[axis]:,} indices of axis {axis}"
-            raise OptionError(what, "give one coordinate for each index, or reduce another axis")
+def _check_turn(places: Float, period: float, given: str) -> None:
+    if places.max() - places.min() >= period:
+        what = f"{given}: {places.min():.10g} to {places.max():.10g} are not within one period of {period:.10g}"
+        raise OptionError(what, f"give a longer {parameter('period')}, or leave out the last, which is the first again")
 
 
 def _axes(count: int, kind: str = "") -> str:

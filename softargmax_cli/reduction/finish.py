@@ -14,7 +14,6 @@ import numpy.typing as npt
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.coordinates import Coordinates
 from softargmax_cli.reduction.fields import FIELDS, needed_sums
-from softargmax_cli.reduction.moments import Geometry
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Float, State
@@ -34,8 +33,8 @@ class Sums:
     """The sums of `m` complete slices over `a` reduced axes, in the order of the coordinates."""
 
     state: State
-    axes: Sequence[tuple[Coordinates, int, int]]
-    """For each axis its coordinates, its length, and the row of their moments."""
+    axes: Sequence[tuple[Coordinates, int]]
+    """For each axis its coordinates, and the row of their moments."""
     least: float
     """The least resultant of a mean on a circle."""
     mass: Float
@@ -50,16 +49,13 @@ class Sums:
     def soft(self) -> Float:
         """Return the mean coordinate, (a, m)."""
         along = zip(self.axes, self.hard, self.offset, strict=True)
-        return np.array([c.geometry(n).wrapped(c.at(hard, n) + offset) for (c, n, _), hard, offset in along])
+        return np.array([c.geometry.wrapped(c.at(hard) + offset) for (c, _), hard, offset in along])
 
     def spread(self) -> Float:
         """Return the standard deviation of the coordinate, (a, m)."""
         first, second = self.state.moment, self.state.second_moment
         assert second is not None
-        spreads = [
-            c.geometry(n).spread(first[k], second[k], self.mass, self.least) * c.unit(n) for c, n, k in self.axes
-        ]
-        return np.array(spreads)
+        return np.array([c.geometry.spread(first[k], second[k], self.mass, self.least) * c.unit for c, k in self.axes])
 
     def entropy(self) -> Float:
         """Return −Σ p ln p in nats, (m,)."""
@@ -144,25 +140,24 @@ def _turned(part: Array, shape: Sequence[int]) -> Array:
 def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
     """Put the axes into the order of the coordinates, and express the mean in coordinates."""
     order = problem.order
-    turn: Any = slice(None) if order == sorted(order) else order
-    mass, hard = state.mass, state.hard[turn]
+    mass, hard = state.mass, state.hard if order == sorted(order) else state.hard[order]
     defined = mass > 0
     if not defined.all():
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
-    axes = [*zip(problem.coordinates, lengths, order, strict=True)]
+    seconds = state.moment if state.second_moment is None else state.second_moment
+
+    def mean(row: int, along: Coordinates) -> Float:
+        return along.geometry.mean(state.moment[row], seconds[row], mass, problem.epsilon)
+
+    axes = [(along.of(n), row) for along, n, row in zip(problem.coordinates, lengths, order, strict=True)]
     indices = {moment.axis: row for row, moment in enumerate(problem.moments)}  # which come after coordinates
-    distance, offset = [], []
-    for along, n, row in axes:
-        mean = _mean(state, row, along.geometry(n), mass, problem.epsilon)
-        offset.append(mean * along.unit(n))
-        by = indices[row]
-        distance.append(mean if by == row else _mean(state, by, along.indices.geometry(n), mass, problem.epsilon))
-    return Sums(state, axes, problem.epsilon, mass, hard, np.array(distance), np.array(offset))
-
-
-def _mean(state: State, row: int, geometry: Geometry, mass: Float, least: float) -> Float:
-    second = None if state.second_moment is None else state.second_moment[row]
-    return geometry.mean(state.moment[row], second, mass, least)
+    means = [mean(row, along) for along, row in axes]
+    offset = np.array([each * along.unit for each, (along, _) in zip(means, axes, strict=True)])
+    distance = [
+        each if indices[row] == row else mean(indices[row], along.indices)
+        for each, (along, row) in zip(means, axes, strict=True)
+    ]
+    return Sums(state, axes, problem.epsilon, mass, hard, np.array(distance), offset)
 
 
 def in_row_major_order(

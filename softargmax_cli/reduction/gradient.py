@@ -219,7 +219,7 @@ class BlockDifferentiator(BlockReducer):
                     by = (known.hard[k] - about[k]).astype(np.float64)
                     first, second = moment.geometry.moved(first, second, known.mass, by)
                 slopes = moment.geometry.slopes(first, second, known.mass)
-                seeds[:, k] = np.where(defined[k], slopes, 0.0) * moment.along.unit(moment.length)
+                seeds[:, k] = np.where(defined[k], slopes, 0.0) * moment.along.unit
         return [*seeds[: 3 if any(row.geometry.both for row in rows) else 2]], defined
 
     def _derive(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from softargmax_cli.reduction.moments import Geometry
+from softargmax_cli.reduction.coordinates import Geometry
 
 Kind = Literal["scores", "probs", "cost"]
 F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))

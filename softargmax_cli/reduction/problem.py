@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.coordinates import Coordinates, check_kinds, coordinates_of
+from softargmax_cli.reduction.coordinates import Circle, Coordinates, Geometry, check_kinds, coordinates_of
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.layout import Kind, Row
-from softargmax_cli.reduction.moments import Circle, Geometry
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]
@@ -63,10 +62,15 @@ class Spec:
             what = f"β = {self.beta:g}: the inverse temperature must be a finite number above 0"
             raise OptionError(what, f"give {parameter('beta')} a number such as 100")
         if self.window is not None and self.window < 0:
-            raise OptionError(
-                f"{parameter('window', self.window)}: a distance from the hard argmax is 0 or more indices"
-            )
-        check_kinds(self.coords, len(self.axes), self.values, self.period)
+            what = f"{parameter('window', self.window)}: a distance from the hard argmax is 0 or more indices"
+            raise OptionError(what)
+        if not self.axes:
+            raise OptionError(f"{parameter('axis')}: name at least one axis")
+        check_kinds(self._kinds, len(self.axes), self.values, self.period)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return (self.coords,) * len(self.axes) if isinstance(self.coords, str) else tuple(self.coords)
 
     def resolve(self, shape: tuple[int | None, ...], dtype: np.dtype[Any], fields: frozenset[str]) -> Problem:
         """Resolve for an array of `shape` and `dtype`, of whose slices `fields` are wanted.
@@ -74,64 +78,38 @@ class Spec:
         Raises OptionError for an axis that the array has not, InputError for an array with nothing along it.
         """
         axes = self._axes(shape)
-        kinds = check_kinds(self.coords, len(axes), self.values, self.period)
-        coordinates = coordinates_of(kinds, self.values, self.period, axes, shape, self.files)
+        coordinates = coordinates_of(self._kinds, self.values, self.period, axes, shape, self.files)
         longest = max(shape[axis] or 0 for axis in axes)
         if self.window is not None and min(self.window, longest) > WIDEST:
             what = f"{parameter('window', self.window)}: {WIDEST:,} indices are the widest on an axis of {longest:,}"
             raise OptionError(what, "leave it out to count all of them")
         moderate = self.kind == "probs" or MODERATE_BETA[0] <= self.beta <= MODERATE_BETA[1]
-        single = dtype in SINGLE and moderate
-        if self.precision == "double":
-            single = False
-        elif self.precision == "single":
-            if not moderate:
-                raise OptionError(
-                    f"{parameter('precision', 'single')} does not hold β = {self.beta:g}",
-                    f"use {parameter('precision', 'double')}",
-                )
-            single = True
-        return Problem(
-            shape,
-            axes,
-            self.kind,
-            None if self.kind == "probs" else self.beta,
-            coordinates,
-            self.window,
-            self.nan,
-            np.dtype("float32" if single else "float64"),
-            fields,
-        )
+        if self.precision == "single" and not moderate:
+            what = f"{parameter('precision', 'single')} does not hold β = {self.beta:g}"
+            raise OptionError(what, f"use {parameter('precision', 'double')}")
+        single = self.precision == "single" or (self.precision == "auto" and moderate and dtype in SINGLE)
+        beta, precision = None if self.kind == "probs" else self.beta, np.dtype("float32" if single else "float64")
+        return Problem(shape, axes, self.kind, beta, coordinates, self.window, self.nan, precision, fields)
 
     def _axes(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the axes counted from 0, in the order asked for."""
         if not shape:
-            raise InputError(
-                "the array has no axis (shape ()), so there is nothing to reduce", "give one of several numbers"
-            )
-        asked = parameter("axis", self.axes if len(self.axes) > 1 else self.axes[0] if self.axes else None)
-        if not self.axes:
-            raise OptionError(f"{asked}: name at least one axis")
-        for axis in self.axes:
-            if not -len(shape) <= axis < len(shape):
-                raise OptionError(
-                    f"{asked}: the array has {len(shape)} axes (shape {shape_text(shape)})",
-                    f"use an axis from {-len(shape)} to {len(shape) - 1}",
-                )
-        if len(self.axes) > MOST_AXES:
-            raise OptionError(
-                f"{asked}: {len(self.axes)} axes; {MOST_AXES} can be reduced together",
-                "make neighbouring axes one: array.reshape",
-            )
+            what = "the array has no axis (shape ()), so there is nothing to reduce"
+            raise InputError(what, "give one of several numbers")
+        asked = parameter("axis", self.axes if len(self.axes) > 1 else self.axes[0])
+        if not all(-len(shape) <= axis < len(shape) for axis in self.axes):
+            what = f"{asked}: the array has {len(shape)} axes (shape {shape_text(shape)})"
+            raise OptionError(what, f"use an axis from {-len(shape)} to {len(shape) - 1}")
         axes = tuple(axis % len(shape) for axis in self.axes)
         if len(set(axes)) < len(axes):
             raise OptionError(f"{asked}: names one axis twice (shape {shape_text(shape)})", "name each axis once")
+        if len(axes) > MOST_AXES:
+            what = f"{asked}: {len(axes)} axes; {MOST_AXES} can be reduced together"
+            raise OptionError(what, "make neighbouring axes one: array.reshape")
         for axis in axes:
             if shape[axis] == 0:
-                raise InputError(
-                    f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it",
-                    f"choose another axis with {parameter('axis')}, or leave such files out",
-                )
+                what = f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it"
+                raise InputError(what, f"choose another axis with {parameter('axis')}, or leave such files out")
         return axes
 
 
@@ -190,15 +168,14 @@ class Problem:
         return names[0] if len(set(names)) == 1 else ",".join(names)
 
     @property
-    def periods(self) -> tuple[float | None, ...]:
-        """The period along each of `axes` that goes round; None along others."""
-        return tuple(shape.period if isinstance(shape, Circle) else None for shape in self.geometries)
-
-    @property
     def geometries(self) -> tuple[Geometry, ...]:
         """What the coordinates along each of `axes` lie on."""
-        pairs = zip(self.coordinates, self.axes, strict=True)
-        return tuple(along.geometry(self.shape[axis] or 0) for along, axis in pairs)
+        return tuple(along.geometry for along in self.coordinates)
+
+    @property
+    def periods(self) -> tuple[float | None, ...]:
+        """The period along each of `axes` that goes round; None along others."""
+        return tuple(each.period if isinstance(each, Circle) else None for each in self.geometries)
 
     @property
     def rounds(self) -> tuple[int | None, ...]:
@@ -213,13 +190,11 @@ class Problem:
     @property
     def moments(self) -> tuple[Moment, ...]:
         """What moments are summed: of the coordinates of each of the `ascending` axes, then of indices where needed."""
-        squared, found = "second_moment" in needed_sums(self.fields), []
-        alongs = [(k, self.along(axis), self.shape[axis] or 0) for k, axis in enumerate(self.ascending)]
-        found = [Moment(k, along, length, squared or along.geometry(length).both) for k, along, length in alongs]
-        for k, along, length in alongs:
-            if (indices := along.indices) is not along:
-                found.append(Moment(k, indices, length, indices.geometry(length).both))
-        return tuple(found)
+        squared = "second_moment" in needed_sums(self.fields)
+        alongs = [*enumerate(map(self.along, self.ascending))]
+        indices = [(k, along.indices) for k, along in alongs if along.indices is not along]
+        found = [Moment(k, along, squared or along.geometry.both) for k, along in alongs]
+        return (*found, *(Moment(k, along, along.geometry.both) for k, along in indices))
 
     @property
     def epsilon(self) -> float:
@@ -249,20 +224,18 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One row of the moments of a state: see `reduction/moments.py`."""
+    """One row of the moments of a state: see `reduction/coordinates.py`."""
 
     axis: int
     """The number of its axis among the `ascending` ones."""
     along: Coordinates
-    length: int
-    """The length of the axis, 0 where it is not known yet."""
     squared: bool
     """True where the second moment is wanted."""
 
     @property
     def geometry(self) -> Geometry:
         """What the coordinates lie on."""
-        return self.along.geometry(self.length)
+        return self.along.geometry
 
     @property
     def row(self) -> Row:

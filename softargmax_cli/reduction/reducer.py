@@ -112,12 +112,12 @@ class BlockReducer:
         for moment in self._placed(layout):
             first = start[self._problem.ascending[moment.axis]]
             indices = np.arange(first, first + layout.shape[layout.axes[moment.axis]])
-            placed.append(moment.along.at(indices, moment.length))
+            placed.append(moment.along.at(indices))
         return placed
 
     def centers(self, layout: Layout, known: State) -> list[Array]:
         """Return the coordinates at `hard`, (s,), for each row of moments that is placed."""
-        return [moment.along.at(known.hard[moment.axis], moment.length) for moment in self._placed(layout)]
+        return [moment.along.at(known.hard[moment.axis]) for moment in self._placed(layout)]
 
     def _placed(self, layout: Layout) -> list[Moment]:
         return [moment for moment in self._problem.moments[: len(layout.rows)] if moment.along.placed]

@@ -33,7 +33,7 @@ class State:
     """(s,): Σ w, w = exp(β(x − maximum)), or x / maximum of weights. 0 where no score has any weight, NaN where the
     slice is spoilt."""
     moment: Float
-    """(r, s): the first moments about `hard` of each of `Problem.moments` (see `reduction/moments.py`); none where a
+    """(r, s): the first moments about `hard` of each of `Problem.moments` (see `coordinates.Geometry`); none where a
     second pass will find them."""
     second_moment: Float | None = None
     """(r, s): the second moments, 0 where there is none."""
@@ -102,7 +102,7 @@ def _move(part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], p
     if part.second_moment is not None:
         second_moment = np.zeros_like(part.moment)
     for k, row in enumerate(problem.moments[: len(moment)]):
-        by = row.along.distance(part.hard[row.axis], hard[row.axis], row.length)
+        by = row.along.distance(part.hard[row.axis], hard[row.axis])
         second = part.second_moment[k] if row.squared and part.second_moment is not None else None
         moment[k], second = row.geometry.moved(part.moment[k], second, part.mass, by)
         if second is not None and second_moment is not None:

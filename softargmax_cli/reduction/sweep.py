@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
 
 Float = npt.NDArray[np.float64]
+Truth = Callable[[int, Sequence[str] | None], Float]
+"""Reads the truth of the next slices, with these ids, (a, m)."""
 
 CLOSE = 1.05
 """How far, as a ratio, the answer of a search may lie above a β that is not good enough."""
@@ -50,6 +52,11 @@ class Trial(Summary):
     total_error: float = 0.0
     errors: int = 0
     """Slices with an answer and a truth."""
+
+    def add_errors(self, errors: Float) -> None:
+        """Take the distances of more slices from the truth into account; NaN where either is not known."""
+        self.errors += int(np.count_nonzero(~np.isnan(errors)))
+        self.total_error += float(np.nansum(errors))
 
     @property
     def mean_spread(self) -> float:
@@ -111,100 +118,55 @@ def sweep(
     runtime: Runtime,
     *,
     betas: Sequence[float],
+    windows: Sequence[int | None] | None = None,
     full: bool = False,
     tolerance: float = math.inf,
-    memory: int,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
+    truth: Truth | None = None,
+    rows: Callable[[], int] = lambda: 0,
+    **given: Any,
 ) -> Iterator[Trials]:
-    """Yield once what every β, in the order of `betas`, does to all slices, found in one pass.
+    """Yield once what every β within every window does to all slices, found in one pass.
 
-    full: whether spread and gradient are wanted beside the offset; tolerance: of the slices that count as outside.
-    Else as `engine.reduce`, with `needs_of`.
+    windows: that of `problem` if not told, else it is one of them; full: whether spread and gradient are wanted, of the
+    latter only on lines; tolerance: of the slices that count as outside; truth: what soft is compared with; rows: tells
+    the length of a table's first axis at its end; given: as for `engine.reduce`, with `needs_of`.
     """
     fields = frozenset({"offset", "spread"} if full else {"offset"})
-    problems = [replace(problem, beta=beta, fields=fields) for beta in betas]
-    if full:
-        problems += [replace(_squared(problem), beta=2 * beta, fields=fields) for beta in betas]
-    start = 0.0 if full else math.nan
-    trials = [Trial(beta=beta, total_spread=start, total_gradient_norm=start) for beta in betas]
-    for answers in reduce_several(source, problems, runtime, memory=memory, advance=advance, note=note, ordered=False):
+    norms, of_hard, missing = full and not any(problem.periods), Trial(), 0
+    pairs = [(beta, window) for window in windows or [problem.window] for beta in betas]
+    spread, norm = 0.0 if full else math.nan, 0.0 if norms else math.nan
+    trials = [Trial(beta=b, window=w, total_spread=spread, total_gradient_norm=norm) for b, w in pairs]
+    problems = [replace(problem, beta=trial.beta, window=trial.window, fields=fields) for trial in trials]
+    if norms:
+        problems += [replace(one, beta=2 * trial.beta) for one, trial in zip(problems, trials, strict=True)]
+    for answers in reduce_several(source, problems, runtime, ordered=truth is not None, **given):
+        true = None if truth is None else truth(len(answers[0]), answers[0].ids)
         for k, (trial, slices) in enumerate(zip(trials, answers, strict=False)):
             trial.add(slices)
             trial.outside += int(np.count_nonzero(within(slices, tolerance)[1]))
             if full:
                 trial.total_spread += float(np.nansum(slices.spread.mean(axis=0)))
-                norm = _gradient_norm(problem, trial.beta, slices, answers[len(betas) + k])
-                trial.total_gradient_norm += float(np.nansum(norm))
-    yield Trials(trials)
-
-
-def compare(
-    source: Readable,
-    problem: Problem,
-    runtime: Runtime,
-    *,
-    betas: Sequence[float],
-    windows: Sequence[int | None],
-    truth: Callable[[int, Sequence[str] | None], Float],
-    rows: Callable[[], int],
-    **given: Any,
-) -> Iterator[Trials]:
-    """Yield once how far soft lies from the truth at every β within every window, found in one pass.
-
-    truth: reads that of the next slices, with these ids, (a, m); rows: tells the length of a table's first axis at its
-    end; given: as for `engine.reduce`, with `needs_of`; the window of `problem` is one of those tried.
-    """
-    trials = [Trial(beta=beta, window=window) for window in windows for beta in betas]
-    problems = [replace(problem, beta=trial.beta, window=trial.window) for trial in trials]
-    of_hard, missing = Trial(), 0
-    for answers in reduce_several(source, problems, runtime, **given):
-        true = truth(len(answers[0]), answers[0].ids)
-        missing += int(np.count_nonzero(np.isnan(true).any(axis=0)))
-        for trial, slices in zip(trials, answers, strict=True):
-            compared = compared_with_truth(slices, true, problem, rows())
-            trial.add(slices)
-            _add_errors(trial, compared.soft_error)
-            if trial is trials[0]:
-                _add_errors(of_hard, compared.hard_error)
+            if norms:
+                each = _gradient_norm(trial.beta, slices, answers[len(trials) + k])
+                trial.total_gradient_norm += float(np.nansum(each))
+            if true is not None:
+                compared = compared_with_truth(slices, true, problem, rows())
+                trial.add_errors(compared.soft_error)
+                if k == 0:
+                    of_hard.add_errors(compared.hard_error)
+                    missing += int(np.count_nonzero(np.isnan(true).any(axis=0)))
     yield Trials(trials, of_hard.mean_error, missing)
 
 
-def _add_errors(trial: Trial, errors: Float) -> None:
-    trial.errors += int(np.count_nonzero(~np.isnan(errors)))
-    trial.total_error += float(np.nansum(errors))
-
-
-def _squared(problem: Problem) -> Problem:
-    """Return what is to be reduced at 2β for the gradients at β: on a circle the second moments of the sine."""
-    pairs = zip(problem.coordinates, problem.axes, strict=True)
-    return replace(problem, coordinates=tuple(along.doubled(problem.shape[axis] or 0) for along, axis in pairs))
-
-
-def _gradient_norm(problem: Problem, beta: float, slices: Slices, twice: Slices) -> Float:
-    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and those of the `_squared` problem at 2β.
+def _gradient_norm(beta: float, slices: Slices, twice: Slices) -> Float:
+    """Find ‖∂soft/∂x‖ of each slice on a line, (m,), from its results at β and at 2β.
 
     ∂soft/∂xᵢ = β pᵢ (cᵢ − soft). The weights at 2β are the squares of those at β, relative to the maximum, whose sums
     are 1/peak; so Σ pᵢ² (cᵢ − soft)² is peak² times the mean of (cᵢ − soft)² at 2β, over the peak there.
     """
-    rows = zip(problem.periods, slices.offset, slices.spread, twice.offset, twice.spread, strict=True)
-    squares = sum(_mean_square(*row) for row in rows)
+    squares = (twice.spread**2 + (twice.offset - slices.offset) ** 2).sum(axis=0)
     norm: Float = beta * slices.peak * np.sqrt(squares / twice.peak)
     return norm
-
-
-def _mean_square(period: float | None, mean: Float, spread: Float, of_twice: Float, spread_of_twice: Float) -> Float:
-    """Return the mean square of the distance from `mean`, (m,), or on a circle of (sin θ) period / 2πR.
-
-    There `of_twice` are those of 2θ, and mean sin² θ is half of 1 − the mean of cos 2θ.
-    """
-    if period is None:
-        return spread_of_twice**2 + (of_twice - mean) ** 2
-    radian = period / (2 * math.pi)
-    lost, angle = (2 * spread_of_twice / radian) ** 2 / 2, 2 * (of_twice - mean) / radian
-    sines: Float = (-np.expm1(-lost) + np.exp(-lost) * 2 * np.sin(angle / 2) ** 2) / 2
-    sines = np.where(np.isnan(of_twice) & ~np.isnan(mean), 0.5, sines)
-    return sines * radian**2 * np.exp((spread / radian) ** 2)
 
 
 class Search:

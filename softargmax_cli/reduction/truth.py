@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.moments import Geometry
+from softargmax_cli.reduction.coordinates import Geometry
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices, Summary
 
@@ -28,10 +28,9 @@ def compared_with_truth(slices: Slices, truth: Float, problem: Problem, rows: in
 
     rows: the length of a table's first axis, which only its end tells.
     """
-    lengths = [rows if (n := problem.shape[axis]) is None else n for axis in problem.axes]
-    along = [*zip(problem.coordinates, slices.hard, lengths, strict=True)]
-    hard = np.array([np.where(at < 0, np.nan, coords.at(at, n)) for coords, at, n in along])
-    shapes = [coords.geometry(n) for coords, _, n in along]
+    along = [c if c.length else c.of(rows) for c in problem.coordinates]
+    hard = np.array([np.where(at < 0, np.nan, c.at(at)) for c, at in zip(along, slices.hard, strict=True)])
+    shapes = [c.geometry for c in along]
     errors = {"hard_error": _distance(hard, truth, shapes), "soft_error": _distance(slices.soft, truth, shapes)}
     return replace(slices, columns={**slices.columns, "truth": truth, **errors})
 

@@ -90,7 +90,7 @@ def draw_slices(run: Run, problem: Problem, slices: Slices | None, total: int, e
 
 def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> list[Panel]:
     def placed(axis: int, index: Float) -> Float:
-        return problem.along(axis).at(index, run.known_shape[axis])
+        return problem.along(axis).of(run.known_shape[axis]).at(index)
 
     middles = [(edges[:-1] + edges[1:] - 1) / 2 for edges in excerpt.edges]
     places = tuple(placed(axis, at) for axis, at in zip(problem.ascending, middles, strict=True))

@@ -21,7 +21,6 @@ from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.gradient import differentiate
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.sweep import sweep
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
@@ -189,15 +188,6 @@ def test_gradients(block: int, native_runtime: Runtime, monkeypatch: pytest.Monk
     assert np.isnan(got[3]).all()
     by_beta = Slices.joined([*differentiate(ArraySource(x), problem, native_runtime, by="beta", memory=MEMORY)])
     np.testing.assert_allclose(by_beta.column("gradient")[0, :3], (want * x[:3] / 2.0).sum(1), rtol=1e-11)
-
-
-def test_a_sweep_measures_the_same_gradients(native_runtime: Runtime) -> None:
-    x = np.random.default_rng(0).normal(size=(4, 9))
-    problem = Spec(coords="circular").resolve(x.shape, x.dtype, frozenset())
-    (swept,) = sweep(ArraySource(x), problem, native_runtime, betas=[0.1, 2.0, 60.0], full=True, memory=MEMORY)
-    for at in swept.trials:
-        norm = np.sqrt((sine_formula(x, at.beta) ** 2).sum(1))
-        assert at.mean_gradient_norm == pytest.approx(norm.mean(), rel=1e-11)
 
 
 @pytest.mark.parametrize(

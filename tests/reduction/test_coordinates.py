@@ -43,7 +43,7 @@ def exact(coords: str, length: int, index: int) -> Fraction:
     ],
 )
 def test_literals(coords: Any, length: int, places: list[float]) -> None:
-    got = KINDS[coords].at(np.arange(length), length)
+    got = KINDS[coords](length).at(np.arange(length))
     assert got.dtype == np.float64
     assert got.tolist() == places
 
@@ -60,24 +60,24 @@ def test_literals(coords: Any, length: int, places: list[float]) -> None:
     ],
 )
 def test_steps(coords: Any, length: int, one: float) -> None:
-    assert KINDS[coords].step(length) == one
+    assert KINDS[coords](length).step == one
 
 
 @given(st.sampled_from(COORDS), LENGTHS, st.data())
 def test_the_nearest_floats(coords: Any, length: int, data: Any) -> None:
     index = data.draw(st.integers(0, length - 1))
-    got = KINDS[coords].at(np.array([index]), length)[0]
+    got = KINDS[coords](length).at(np.array([index]))[0]
     want = exact(coords, length, index)
     assert abs(Fraction(got) - want) <= Fraction(np.spacing(abs(float(want)))) / 2
     if length > 1:
         apart = exact(coords, length, 1) - exact(coords, length, 0)
-        assert KINDS[coords].step(length) == float(apart)
+        assert KINDS[coords](length).step == float(apart)
 
 
 @given(st.sampled_from(["corners", "centers"]), LENGTHS, st.data())
 def test_ends_mirror_each_other(coords: Any, length: int, data: Any) -> None:
     index = np.array([data.draw(st.integers(0, length - 1))])
-    assert KINDS[coords].at(index, length) == -KINDS[coords].at(length - 1 - index, length)
+    assert KINDS[coords](length).at(index) == -KINDS[coords](length).at(length - 1 - index)
 
 
 def test_names_are_the_same_everywhere() -> None:
@@ -87,7 +87,7 @@ def test_names_are_the_same_everywhere() -> None:
 @pytest.mark.parametrize("coords", COORDS)
 def test_any_shape(coords: Any) -> None:
     index = np.array([[0, 3], [2, 1]])
-    got = KINDS[coords].at(index, 4)
+    got = KINDS[coords](4).at(index)
     assert got.shape == (2, 2)
-    np.testing.assert_array_equal(got, KINDS[coords].at(np.arange(4), 4)[index])
-    assert KINDS[coords].at(index * 0, 1).shape == (2, 2)
+    np.testing.assert_array_equal(got, KINDS[coords](4).at(np.arange(4))[index])
+    assert KINDS[coords](1).at(index * 0).shape == (2, 2)

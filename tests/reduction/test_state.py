@@ -47,7 +47,7 @@ def state_of(x: npt.NDArray[Any], start: int, problem: Problem) -> State:
     weight, log_weight = _weights(x, top, problem.beta)
     moments = []
     for moment in problem.moments:
-        at = moment.along.at(start + np.arange(x.shape[1]), moment.length)
+        at = moment.along.at(start + np.arange(x.shape[1]))
         away = at - at[hard][:, None]
         terms = (away, away**2)
         if moment.geometry.both:
