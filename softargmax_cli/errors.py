@@ -54,12 +54,20 @@ def as_called(text: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word as a shell reads it."""
+    """Quote a word for a shell."""
     import shlex
 
-    from softargmax_cli.quoting import escaped
-
     return shlex.quote(word) if word.isprintable() else escaped(word)
+
+
+def escaped(word: str) -> str:
+    """Write a word in ANSI-C quotes, which bash, zsh and POSIX shells since 2024 read, whatever characters it has."""
+    try:
+        raw = word.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a half of a character, as JSON may hold one; nobody can type it
+        raw = word.encode("utf-8", "replace")
+    # Octal, as it has three digits at most, whatever follows.
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in raw) + "'"
 
 
 class SoftArgmaxError(Exception):

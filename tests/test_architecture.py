@@ -25,14 +25,12 @@ TOP_LEVEL = {"LICENSE", "README.md", "pyproject.toml", "samples", PACKAGE, "test
 GEOMETRY = ("reduction.blocks", "reduction.readable")
 RESULTS = ("reduction.fields", "reduction.result")
 MAY_IMPORT = {
-    "errors": ["quoting"],
-    "quoting": [],
+    "errors": [],
     "tensorflow": ["errors", "tensorflow"],
     "reduction": ["errors", "reduction"],
-    "files": ["errors", "quoting", "files", *GEOMETRY, *RESULTS],
+    "files": ["errors", "files", *GEOMETRY, *RESULTS],
     "report": [
         "errors",
-        "quoting",
         "report",
         *RESULTS,
         *(f"reduction.{m}" for m in ("gradient", "sweep", "truth", "problem", "excerpt")),
@@ -52,7 +50,6 @@ EXCEPTIONS = {"reduction.engine": ["tensorflow"]}
 KNOWS_TENSORFLOW = {"tensorflow", "api"}
 ONLY_OUTSIDERS = {
     "errors": set(),
-    "quoting": set(),
     "tensorflow": {"numpy", "tensorflow"},
     "reduction": {"numpy"},
     "cluster": {"numpy", "dask", "distributed"},
@@ -62,6 +59,8 @@ ONLY_OUTSIDERS = {
 
 LIGHT_OUTSIDERS = {"typer"}
 """What the package itself and the command line may load before a command runs."""
+LATE = {"cli.answer"}
+"""Modules of the command line that are loaded when a command runs."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def breaches(root: Path) -> list[str]:
                 lines.append(f"{where}: knows TensorFlow")
             elif part in ONLY_OUTSIDERS and top not in ONLY_OUTSIDERS[part] | sys.stdlib_module_names:
                 lines.append(f"{where}: imports {top}")
-        if part in ("", "cli"):
+        if part in ("", "cli") and module not in LATE:
             welcome = LIGHT_OUTSIDERS if part == "cli" else set()
             for through, outsider in loaded_outsiders(module, known, set()):
                 if outsider not in welcome:

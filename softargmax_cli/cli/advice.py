@@ -1,14 +1,11 @@
-"""Commands that an answer suggests to try next, as arguments."""
+"""The command that an answer suggests to try next, as arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.cli.options import ReductionOptions
-
 if TYPE_CHECKING:
-    from softargmax_cli.cli.pipeline import Asked
     from softargmax_cli.files.reading import Reading
 
 NAMES = {"\t": "tab", " ": "space"}
@@ -28,11 +25,3 @@ def run_command(name: str, reading: Reading, axes: tuple[int, ...], **options: o
             yield ",".join(f"{each:.10g}" if isinstance(each, float) else str(each) for each in several)
     if reading.header is not None:
         yield "--header" if reading.header else "--no-header"
-
-
-def run_with(name: str, asked: Asked, beta: float) -> Iterator[str]:
-    """Repeat all that was asked of a reduction, as `softargmax run` with another β."""
-    usual = ReductionOptions()
-    names = ("kind", "coords", "values", "period", "window", "nan", "precision")
-    given = {each: getattr(asked, each) for each in names if getattr(asked, each) != getattr(usual, each)}
-    yield from run_command(name, asked.reading, asked.axes, **given, beta=beta)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,72 +12,34 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
-from softargmax_cli.cli.messages import say_note
-from softargmax_cli.cli.pipeline import Asked, say_notes, say_summary
-from softargmax_cli.files.writers import fields_of, open_writer
+from softargmax_cli.cli.outputs import Drawing, Outputs
+from softargmax_cli.cli.pipeline import Job, excerpt_of
+from softargmax_cli.files.writers import STORE, fields_of
+from softargmax_cli.reduction.budget import BOXES
+from softargmax_cli.reduction.result import Run, Summary
+from softargmax_cli.report.summary import First, summary_line
+from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.destinations import Destination
+    from softargmax_cli.cli.paths import Destination
     from softargmax_cli.cli.run import Shown
-    from softargmax_cli.files.writers import Writer
-    from softargmax_cli.files.writers.zarr import ZarrWriter
+    from softargmax_cli.reduction.check import Choice
     from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.problem import Problem
-    from softargmax_cli.reduction.result import Run, Slices, Summary
+    from softargmax_cli.reduction.result import Slices
 
-
-class Writers:
-    """The writers of results: one for each input, or one that several inputs share."""
-
-    def __init__(self, *, force: bool) -> None:
-        self._force = force
-        self._shared: Writer | None = None
-
-    def __enter__(self) -> Writers:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self._shared is not None:
-            self._shared.abort()
-
-    def opened(self, destination: Destination, run: Run, fields: Collection[str], stack: ExitStack) -> Writer:
-        """Open a writer for an input, or let the one that inputs share go on with it. stack: closes the former."""
-        if self._shared is not None:
-            self._shared.start(run)
-            return self._shared
-        path, format = destination.path or "-", destination.format
-        writer = open_writer(path, format, run, fields, force=self._force, several=destination.shared)
-        if destination.shared:
-            self._shared = writer
-        else:
-            stack.enter_context(writer)
-        return writer
-
-    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
-        """End an input, and put its results in place unless other inputs share them."""
-        writer.end(summary, shape)
-        if writer is not self._shared:
-            writer.commit(summary)
-
-    def commit(self, total: Summary, *, complete: bool) -> None:
-        """Put what inputs share in place, if all of them are in it; a pipe has got all there is."""
-        if self._shared is None:
-            return
-        name = self._shared.name
-        if complete or name == "<stdout>":
-            self._shared.commit(total)
-        else:
-            say_note(f"{name} is not written, since an input could not be used")
+Read = Callable[[Sequence[int]], "Excerpt | None"]
+"""Reads the scores of slices with these numbers again."""
 
 
 class Answer:
     """The results of a command's inputs, each shown or written in its place, or all in one file."""
 
-    def __init__(self, shown: Shown, *, several: bool, quiet: bool) -> None:
-        self._shown, self._several, self._quiet = shown, several, quiet
-        self._writers = Writers(force=shown.force)
-        self._total: Summary | None = None
+    def __init__(self, job: Job, shown: Shown, within: float | None) -> None:
+        """within: how close soft must come to hard, where β is to be found for that."""
+        self._job, self._shown, self._within = job, shown, within
+        self._outputs = Outputs(force=shown.force)
+        self._total = Summary()
         self._last: Run | None = None
         self._tables, self._piped = 0, False
 
@@ -85,142 +47,151 @@ class Answer:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._writers.__exit__(*raised)
+        self._outputs.__exit__(*raised)
 
-    def put(
-        self,
-        reduction: Reduction,
-        excerpt: Callable[[Sequence[int]], Excerpt | None],
-        destination: Destination,
-        plot: str | None,
-    ) -> None:
-        """Put the slices of one input to their destination. excerpt: reads the scores of some slices again."""
-        from softargmax_cli.reduction.result import Summary
-        from softargmax_cli.report.summary import First
+    def put(self, name: str, place: Destination, plot: str | None) -> None:
+        """Reduce an input, and put its slices where they belong."""
+        with ExitStack() as stack:
+            replay, beta, why = stack.enter_context(self._job.replayed(name)), None, ""
+            again = self._within is not None or plot is not None
+            if self._within is not None:
+                from softargmax_cli.cli.sweep import found_beta
 
-        shown, summary, writer, drawing, choice = self._shown, Summary(), None, None, None
-        if shown.chosen:
-            from softargmax_cli.reduction.check import Choice
+                beta, why = found_beta(self._job, name, replay, self._within)
+            needs = BOXES if place.format == STORE else None
+            given: dict[str, Any] = {"needs": needs, "replay": replay if again else None, "beta": beta}
+            reduction = stack.enter_context(self._job.opened(name, self._fields(place, plot), **given))
+            if why:
+                reduction.notes.append(f"--beta auto: {why}")
+            if place.format == STORE:
+                summary = self._store(reduction, place.path or "")
+            else:
+                read = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
+                summary = self._write(reduction, read, place, plot)
+            self._total.join(summary)
+            self._last = reduction.run
+            if place.path not in (None, "-") and not place.table:
+                self._job.say_summary(summary, reduction.run)
 
-            choice = Choice(shown.only, shown.worst)
+    def _fields(self, place: Destination, plot: str | None) -> set[str]:
+        """Return the fields that a destination shows or holds, a picture says, and a choice is made by."""
+        from softargmax_cli.reduction.fields import NAMES
+
+        fields = set(fields_of(place.format, NAMES)) if place.path else set()
+        if place.table or plot is not None:
+            from softargmax_cli.report.summary import TABLE_FIELDS
+
+            fields.update(TABLE_FIELDS)
+        choice = self._choice()
+        return fields if choice is None else fields | choice.fields
+
+    def _choice(self) -> Choice | None:
+        if not self._shown.chosen:
+            return None
+        from softargmax_cli.reduction.check import Choice
+
+        return Choice(self._shown.only, self._shown.worst)
+
+    def _write(self, reduction: Reduction, read: Read, place: Destination, plot: str | None) -> Summary:
+        """Show and write the slices of one input."""
+        shown, summary, choice, drawing = self._shown, Summary(), self._choice(), None
+        first = First(shown.worst or shown.rows)
         takers: list[Callable[[Slices], None]] = []
         with ExitStack() as stack:
-            if destination.table:
-                first = First(shown.worst or shown.rows)
+            if place.table:
                 takers.append(first.add)
                 Thread(target=import_module, args=["softargmax_cli.report.slices"]).start()  # while TensorFlow computes
-            if destination.path:
-                fields = fields_of(destination.format, reduction.run.fields)
-                writer = self._writers.opened(destination, reduction.run, fields, stack)
+            fields = fields_of(place.format, reduction.run.fields)
+            if writer := stack.enter_context(self._outputs.opened(place, reduction.run, fields)):
                 takers.append(writer.write)
             if plot is not None:
-                from softargmax_cli.cli.picture import Drawing
-
                 drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=shown.force))
                 takers.append(drawing.add)
-            for slices in reduction:
-                summary.add(slices)
-                if (chosen := slices if choice is None else choice.of(slices)) is not None:
-                    for take in takers:
-                        take(chosen)
-            if choice is not None and (chosen := choice.last()) is not None:
+            for slices in _chosen(reduction, choice, summary):
                 for take in takers:
-                    take(chosen)
+                    take(slices)
+            count = summary.slices if choice is None else choice.count
             if drawing:
-                drawing.finish(reduction, summary.slices if choice is None else choice.count, excerpt)
-            if not self._quiet:
-                say_notes(reduction)
-            run = reduction.run
+                drawing.finish(reduction, count, read)
             if writer:
-                self._writers.end(writer, summary, run.known_shape)
+                self._outputs.end(writer, summary, reduction.run.known_shape)
             if drawing:
                 drawing.commit()
-        self._last, self._total = run, self._total or Summary()
-        self._total.join(summary)
-        if destination.table:
-            from softargmax_cli.report.slices import put_table, sparkling
+        if place.table:
+            self._show(reduction.run, first, summary, count, read)
+        self._piped = self._piped or place.path == "-"
+        return summary
 
-            scores = excerpt(first.numbers) if sparkling(run, first.count) else None
-            if self._tables:
-                print()
-            best = scores.best(run.kind) if scores else None
-            count = None if choice is None else choice.count
-            put_table(first, run, summary, sys.stdout, best=best, count=count)
-            self._tables += 1
-        elif destination.path == "-":
-            self._piped = True
-        elif not self._quiet:
-            say_summary(summary, run, sys.stderr, named=self._several)
+    def _show(self, run: Run, first: First, summary: Summary, count: int, read: Read) -> None:
+        """Print the table of one input."""
+        from softargmax_cli.report.slices import put_table, sparkling
 
-    def end(self, *, complete: bool) -> None:
-        """Sum up all inputs. complete: whether all could be used; else a file that they share is left as it was."""
-        from softargmax_cli.reduction.result import Summary
+        scores = read(first.numbers) if sparkling(run, first.count) else None
+        if self._tables:
+            print()
+        best = scores.best(run.kind) if scores else None
+        put_table(first, run, summary, sys.stdout, best=best, count=count)
+        self._tables += 1
 
-        if self._last is not None and self._total is not None and self._several:
+    def _store(self, reduction: Reduction, path: str) -> Summary:
+        """Write one input into a Zarr store, box by box as each is found."""
+        from softargmax_cli.files.writers.zarr import ZarrWriter
+        from softargmax_cli.reduction.engine import reduce_boxes
+
+        summary, problem = Summary(), reduction.problem
+        plan = BOXES.plan(reduction.source, problem, self._job.memory)
+        extent = [plan.extent[k] for k in problem.kept]
+        with ZarrWriter(path, reduction.run, extent, self._manifest(reduction), force=self._shown.force) as store:
+            if reduction.on_cluster:
+                from softargmax_cli.cluster.reduction import write
+
+                for one in reduction.through(partial(write, chunks=store.chunks)):
+                    summary.join(one)
+            else:
+                for block, slices in reduction.through(reduce_boxes):
+                    store.chunks.write(block, slices)
+                    summary.add(slices)
+            store.commit(summary)
+        if self._job.reading.id_column is not None and 0 in problem.kept:
+            reduction.notes.append("a Zarr store holds no names of slices; -o NAME.npz does")
+        return summary
+
+    def _manifest(self, reduction: Reduction) -> dict[str, Any]:
+        """Describe a run for the attributes of its store."""
+        job, run, problem = self._job, reduction.run, reduction.problem
+        select = job.reading.select
+        return {
+            **vars(job.asked),
+            "version": __version__,
+            "input": run.input,
+            "select": None if select is None else str(select),
+            "shape": list(run.known_shape),
+            "dtype": run.dtype,
+            "axis": list(problem.axes),
+            "beta": problem.beta,
+            "coords": run.coords,
+            "period": list(problem.periods),
+            "precision": problem.precision.name,
+        }
+
+    def end(self) -> None:
+        """Sum up all inputs; a file that they share is left as it was unless all could be used."""
+        complete = self._job.code == 0
+        if self._last is not None and self._job.several:
             whole = replace(self._last, input="all inputs" if complete else "all other inputs")
             if self._tables:
-                print()
-                say_summary(self._total, whole, sys.stdout, named=True)
-            elif complete and not (self._piped or self._quiet):
-                say_summary(self._total, whole, sys.stderr, named=True)
-        self._writers.commit(self._total or Summary(), complete=complete)
+                print("\n" + legible(summary_line(self._total, whole, named=True), sys.stdout))
+            elif complete and not self._piped:
+                self._job.say_summary(self._total, whole)
+        self._outputs.commit(self._total, complete=complete)
 
 
-def keep(reduction: Reduction, path: str, asked: Asked, *, force: bool, several: bool) -> None:
-    """Reduce one input into a Zarr store, box by box as each is found, and print the summary."""
-    from softargmax_cli.files.writers.zarr import ZarrWriter
-    from softargmax_cli.reduction.budget import BOXES
-    from softargmax_cli.reduction.result import Summary
-
-    run, summary = reduction.run, Summary()
-    plan = BOXES.plan(reduction.source, reduction.problem, asked.memory)
-    extent = [plan.extent[k] for k in reduction.problem.kept]
-    manifest = asked_of(run, reduction.problem, asked)
-    with ZarrWriter(path, run, extent, manifest, force=force) as store:
-        for one in _written(reduction, store):
-            summary.join(one)
-        store.commit(summary)
-    if asked.quiet:
-        return
-    if asked.reading.id_column is not None and 0 in reduction.problem.kept:
-        say_note(f"{run.input}: a Zarr store holds no names of slices; -o NAME.npz does")
-    say_notes(reduction)
-    say_summary(summary, run, sys.stderr, named=several)
-
-
-def _written(reduction: Reduction, store: ZarrWriter) -> Iterator[Summary]:
-    """Write all slices; yield summaries of them, one after the other."""
-    from softargmax_cli.reduction.result import Summary
-
-    if reduction.on_cluster:
-        from softargmax_cli.cluster.reduction import write
-
-        yield from reduction.through(partial(write, chunks=store.chunks))
-        return
-    from softargmax_cli.reduction.engine import reduce_boxes
-
-    for block, slices in reduction.through(reduce_boxes):
-        store.chunks.write(block, slices)
-        summary = Summary()
+def _chosen(reduction: Reduction, choice: Choice | None, summary: Summary) -> Iterator[Slices]:
+    """Sum up all slices of an input, and yield those that are chosen."""
+    for slices in reduction:
         summary.add(slices)
-        yield summary
-
-
-def asked_of(run: Run, problem: Problem, asked: Asked) -> dict[str, Any]:
-    """Describe a run for the attributes of its store."""
-    return {
-        "version": __version__,
-        "input": run.input,
-        "select": None if asked.reading.select is None else str(asked.reading.select),
-        "shape": list(run.known_shape),
-        "dtype": run.dtype,
-        "axis": list(problem.axes),
-        "kind": problem.kind,
-        "beta": problem.beta,
-        "coords": run.coords,
-        "values": asked.values,
-        "period": list(problem.periods),
-        "window": problem.window,
-        "nan": problem.nan,
-        "precision": problem.precision.name,
-    }
+        chosen = slices if choice is None else choice.of(slices)
+        if chosen is not None:
+            yield chosen
+    if choice is not None and (last := choice.last()) is not None:
+        yield last

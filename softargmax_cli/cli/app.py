@@ -1,9 +1,11 @@
-"""The program: its commands, and how it ends."""
+"""The program: its commands, and how it ends, also at a signal: at once, with nothing left behind."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -11,11 +13,12 @@ from typer.completion import completion_init, install_callback, show_callback  #
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.messages import FAILED, Unhindered, say_error
-from softargmax_cli.cli.signals import INTERRUPTED, heed_signals
 from softargmax_cli.cli.usage import Group, explained
 from softargmax_cli.errors import SoftArgmaxError
 
-BROKEN_PIPE = 141
+BROKEN_PIPE, INTERRUPTED = 141, 130
+SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": 143, "SIGHUP": 129}
+"""Signals that end the program, and their exit codes: 128 and the signal's number, as a shell has it."""
 
 app = typer.Typer(
     name="softargmax",
@@ -34,35 +37,23 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Shell = Literal["bash", "zsh", "fish", "powershell", "pwsh"]
+SHELLS = Literal["bash", "zsh", "fish", "powershell", "pwsh"]
+INSTALL_HELP = "Installs completion for bash, zsh, fish, powershell or pwsh."
+Install = Annotated[
+    SHELLS | None,
+    typer.Option(metavar="SHELL", help=INSTALL_HELP, callback=install_callback, is_eager=True, show_default=False),
+]
+SHOW_HELP = "Prints the script that completion installs."
+Show = Annotated[
+    SHELLS | None,
+    typer.Option(metavar="SHELL", help=SHOW_HELP, callback=show_callback, is_eager=True, show_default=False),
+]
+Version = Annotated[bool, typer.Option("--version", "-V", help="Shows the version.", callback=_version, is_eager=True)]
 
 
 @app.callback(invoke_without_command=True)
 def softargmax(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", "-V", help="Shows the version.", callback=_version, is_eager=True)
-    ] = False,
-    install_completion: Annotated[
-        Shell | None,
-        typer.Option(
-            metavar="SHELL",
-            help="Installs completion for bash, zsh, fish, powershell or pwsh.",
-            callback=install_callback,
-            is_eager=True,
-            show_default=False,
-        ),
-    ] = None,
-    show_completion: Annotated[
-        Shell | None,
-        typer.Option(
-            metavar="SHELL",
-            help="Prints the script that completion installs.",
-            callback=show_callback,
-            is_eager=True,
-            show_default=False,
-        ),
-    ] = None,
+    context: typer.Context, version: Version = False, install_completion: Install = None, show_completion: Show = None
 ) -> None:
     """Compare the soft and the hard argmax of array files.
 
@@ -84,7 +75,8 @@ def main() -> NoReturn:
     sys.stderr = Unhindered(sys.stderr)
     os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's linear algebra, unused here, would start threads
-    heed_signals()
+    for number in _heeded():
+        signal.signal(number, _end)
     code = _exit_code()
     # The interpreter's own way out would unload TensorFlow, a tenth of a short run, and try again to write
     # what could not be written.
@@ -120,6 +112,29 @@ def _exit_code() -> int:
     return code if isinstance(code, int) else 0
 
 
+def _fail(error: Exception) -> int:
+    say_error(error, verbose=not {"--verbose", "-v"}.isdisjoint(sys.argv))
+    return FAILED
+
+
+def _heeded() -> dict[int, int]:
+    """Return the signals that end the program, and its exit codes; none that the caller ignores, as nohup does."""
+    known = {getattr(signal, name): code for name, code in SIGNALS.items() if hasattr(signal, name)}
+    return {number: code for number, code in known.items() if signal.getsignal(number) != signal.SIG_IGN}
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End at a signal. An exception would do that, too, but may come where it does harm, and waits for every thread."""
+    for other in _heeded():
+        signal.signal(other, signal.SIG_IGN)  # the impatient press Ctrl-C twice
+    try:
+        for module, clean in (("files.writers.atomic", "remove_unfinished"), ("report.progress", "restore_terminals")):
+            if loaded := sys.modules.get(f"softargmax_cli.{module}"):
+                getattr(loaded, clean)()
+    finally:
+        os._exit({getattr(signal, name, 0): code for name, code in SIGNALS.items()}[number])
+
+
 def _open_closed_streams() -> None:
     """Put the null device where the caller closed a standard stream.
 
@@ -132,8 +147,3 @@ def _open_closed_streams() -> None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
-
-
-def _fail(error: Exception) -> int:
-    say_error(error, verbose=not {"--verbose", "-v"}.isdisjoint(sys.argv))
-    return FAILED

@@ -2,68 +2,51 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import typer
+
 from softargmax_cli.cli import options
-from softargmax_cli.cli.arguments import allowance, inverse_temperature, tolerance
-from softargmax_cli.cli.messages import FAILED
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
 from softargmax_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.cli.references import References
-    from softargmax_cli.reduction.check import Check
+    from softargmax_cli.reduction.check import Allowance, Check
 
 CHECK = "Check"
 NOT_CLOSE = 1
 """The exit code where a check failed."""
-TOLERANCE = 0.01
-"""How far soft may lie from hard where nobody says it."""
-ABSOLUTE = 1e-6
-"""How far it may lie from what is expected."""
-
 
 Tolerance = Annotated[
     float | None,
-    options.option(CHECK, "Limits |soft - hard|. Default: 0.01.", "--tol", metavar="T", min=0, callback=tolerance),
+    option(CHECK, "Limits |soft - hard|. Default: 0.01.", "--tol", metavar="T", min=0, callback=options.number),
 ]
-Allow = Annotated[str, options.option(CHECK, "Allows N failed slices, or P percent. Default: 0.", metavar="N|P%")]
-Expect = Annotated[
-    str | None, options.option(CHECK, "Compares soft with this result of run, in place of hard.", metavar="FILE|DIR/")
-]
-Atol = Annotated[
-    float | None,
-    options.option(CHECK, "Limits |soft - expected|. Default: 1e-06.", metavar="A", min=0, callback=tolerance),
-]
-Rtol = Annotated[
-    float | None,
-    options.option(CHECK, "Limits it relative to |expected|. Default: 0.", metavar="R", min=0, callback=tolerance),
-]
-FailFast = Annotated[bool, options.option(CHECK, "Stops reading an input whose check has failed.", "--fail-fast")]
+Allow = Annotated[str, option(CHECK, "Allows N failed slices, or P percent. Default: 0.", metavar="N|P%")]
+EXPECT_HELP = "Compares soft with this result of run, in place of hard."
+Expect = Annotated[str | None, option(CHECK, EXPECT_HELP, metavar="FILE|DIR/")]
+ATOL_HELP = "Limits |soft - expected|. Default: 1e-06."
+Atol = Annotated[float | None, option(CHECK, ATOL_HELP, metavar="A", min=0, callback=options.number)]
+RTOL_HELP = "Limits it relative to |expected|. Default: 0."
+Rtol = Annotated[float | None, option(CHECK, RTOL_HELP, metavar="R", min=0, callback=options.number)]
+FailFast = Annotated[bool, option(CHECK, "Stops reading an input whose check has failed.", "--fail-fast")]
 Format = Annotated[
     Literal["table", "json", "github", "junit"],
-    options.option(options.OUTPUT, "Chooses table, json, github or junit. Default: table.", metavar="FORMAT"),
+    option(options.OUTPUT, "Chooses table, json, github or junit. Default: table.", metavar="FORMAT"),
 ]
-Output = Annotated[
-    str | None, options.option(options.OUTPUT, "Writes the report here.", "--output", "-o", metavar="FILE")
-]
-Rows = Annotated[
-    int,
-    options.option(
-        options.OUTPUT, "Limits the report to the N worst slices; 0 shows all. Default: 20.", metavar="N", min=0
-    ),
-]
+Output = Annotated[str | None, option(options.OUTPUT, "Writes the report here.", "--output", "-o", metavar="FILE")]
+ROWS_HELP = "Limits the report to the N worst slices; 0 shows all. Default: 20."
+Rows = Annotated[int, option(options.OUTPUT, ROWS_HELP, metavar="N", min=0)]
 
 
 @dataclass(frozen=True)
@@ -77,6 +60,16 @@ class Criterion:
     rtol: Rtol = None
     fail_fast: FailFast = False
 
+    @property
+    def offset(self) -> float:
+        """The largest distance from hard, where nothing is expected."""
+        return 0.01 if self.tol is None else self.tol
+
+    @property
+    def closeness(self) -> tuple[float, float]:
+        """The largest difference from what is expected: in its unit, and relative to it."""
+        return 1e-6 if self.atol is None else self.atol, self.rtol or 0.0
+
     def __str__(self) -> str:
         if self.expect is None:
             return f"|offset| <= {self.offset:.10g}"
@@ -84,36 +77,15 @@ class Criterion:
         relative = f" + {rtol:.10g} |expected|" if rtol else ""
         return f"{atol:.10g}{relative} of {self.expect}"
 
-    @property
-    def closeness(self) -> tuple[float, float]:
-        """The largest difference from what is expected: in its unit, and relative to it."""
-        return ABSOLUTE if self.atol is None else self.atol, self.rtol or 0.0
-
-    @property
-    def offset(self) -> float:
-        """The largest distance from hard, where nothing is expected."""
-        return TOLERANCE if self.tol is None else self.tol
-
-    @property
-    def allowed(self) -> tuple[float, bool]:
-        """How many slices may fail; True for a percentage."""
-        return allowance(self.allow)
-
     def check(self) -> None:
-        """Raise BadParameter for an option that says nothing, OptionError for some that do not go together."""
-        _ = self.allowed
-        if self.expect is None:
-            for option, value in (("--atol", self.atol), ("--rtol", self.rtol)):
-                if value is not None:
-                    raise OptionError(
-                        f"{option} says how close to --expect", "give --expect FILE, or --tol for the offset"
-                    )
-            return
-        if self.tol is not None:
-            what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
+        """Raise OptionError for options that do not go together."""
+        for name, value in (("--atol", self.atol), ("--rtol", self.rtol)):
+            if self.expect is None and value is not None:
+                raise OptionError(f"{name} says how close to --expect", "give --expect FILE, or --tol for the offset")
+        if self.expect is not None and self.tol is not None:
             words = [re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:]]
-            both = self.atol is not None
-            raise OptionError(what, "leave out --tol" if both else f"try: {shlex.join(['softargmax', *words])}")
+            again = "leave out --tol" if self.atol is not None else f"try: {shlex.join(['softargmax', *words])}"
+            raise OptionError("--tol is a distance from hard; how close to --expect, --atol and --rtol say", again)
 
 
 @dataclass(frozen=True)
@@ -146,89 +118,84 @@ def check(
     softargmax check scores.csv --format junit -o report.xml
     softargmax guide ci
     """
-    from softargmax_cli.cli.pipeline import Asked
-
-    asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    criterion.check()
-    return _check_all(inputs, asked, criterion, shown)
-
-
-def _check_all(given: Sequence[str], asked: Asked, criterion: Criterion, shown: Shown) -> int:
-    """Check each input and report; 0, 1 where a check failed, 2 where an input cannot be used."""
-    from softargmax_cli.cli.destinations import spare_inputs
-    from softargmax_cli.cli.inputs import find_inputs
-    from softargmax_cli.cli.pipeline import for_each, say_notes
+    from softargmax_cli.cli.pipeline import Job
     from softargmax_cli.cli.references import References
-    from softargmax_cli.cli.verdicts import VerdictReport
     from softargmax_cli.files.writers.atomic import Document
-    from softargmax_cli.report.text import legible
-    from softargmax_cli.report.verdict import verdict_line
 
-    report = VerdictReport(shown)
-    found = find_inputs(given, shown.output, criterion.expect, *asked.files)
-    names, several = found.names, found.several
-    found.say_notes(quiet=asked.quiet)
+    number, (most, percent) = options.beta_of(beta, temperature, reduction.kind), allowance_of(criterion.allow)
+    criterion.check()
+    job = Job(inputs, reduction, reading, running, number, others=[shown.output, criterion.expect])
     with ExitStack() as stack:
         stored = None
         if criterion.expect is not None:
-            stored = References("expect", criterion.expect, several=several)
-        spare_inputs([shown.output], names, *(stored.files if stored else ()), *asked.files)
-        document = None
-        if report.out is not sys.stdout:
+            stored = References("expect", criterion.expect, several=job.several)
+        stack.enter_context(job.begun([shown.output], reads=stored.files if stored else ()))
+        from softargmax_cli.cli.verdicts import VerdictReport
+        from softargmax_cli.reduction.check import Allowance
+        from softargmax_cli.reduction.fields import NAMES
+        from softargmax_cli.report.summary import TABLE_FIELDS
+
+        document, text = None, io.StringIO()
+        if shown.format != "table" or shown.output is not None:
             document = stack.enter_context(Document(shown.output or "-", force=shown.force))
-
-        def work(inputs: Inputs, name: str) -> int:
-            begun = time.monotonic()
-            with inputs.opened(name, report.fields) as reduction:
-                verdict = _judged(reduction, criterion, shown.rows, name, stored)
-                report.add(reduction.run, verdict, criterion, time.monotonic() - begun)
-            if not asked.quiet:
-                say_notes(reduction)
-            return 0 if verdict.passed else NOT_CLOSE
-
-        code = for_each(names, asked, work, report.refuse)
+        allowance, distance = Allowance(most, percent), f"max_abs_{'difference' if criterion.expect else 'offset'}"
+        report = VerdictReport(shown.format, str(criterion), allowance, text if document else sys.stdout)
+        for name in job.names:
+            with job.trying(name, report.refuse):
+                begun = time.monotonic()
+                with job.opened(name, NAMES if shown.format == "json" else TABLE_FIELDS) as opened:
+                    verdict = _judged(opened, criterion, allowance, shown.rows, name, stored)
+                    report.add(opened.run, verdict, distance, time.monotonic() - begun)
+                job.code = max(job.code, 0 if verdict.passed else NOT_CLOSE)
         if not report.checks:  # an empty report would look like one in which nothing failed
-            return code
-        if stored is not None and code != FAILED:
+            return job.code
+        if stored is not None and job.code < 2:
             stored.end()
-        together = report.together(criterion) if several else None
-        if together is not None and not together.passed:
-            code = max(code, NOT_CLOSE)
-        report.end(together)
+        if not report.end(several=job.several) and job.several:
+            job.code = max(job.code, NOT_CLOSE)
         if document is not None:
-            document.write(report.written())
+            document.write(text.getvalue().encode("utf-8", "backslashreplace"))
             document.commit()
-    if (shown.output is not None or shown.format in ("junit", "github")) and not asked.quiet:
+    if (shown.output is not None or shown.format in ("junit", "github")) and not job.quiet:
+        from softargmax_cli.report.text import legible
+
         for checked in report.checks:
             if checked.passed is not None:  # else it has been said
-                print(legible(verdict_line(checked), sys.stderr), file=sys.stderr)
-    return code
+                print(legible(checked.line, sys.stderr), file=sys.stderr)
+    return job.code
 
 
-def _judged(reduction: Reduction, criterion: Criterion, rows: int, name: str, references: References | None) -> Check:
+def allowance_of(text: str) -> tuple[float, bool]:
+    """Parse `--allow`: how many slices may fail, and True where that is a percentage."""
+    found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
+    if found is None or (found[2] and float(found[2]) > 100):
+        raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")
+    return (float(found[2]), True) if found[2] else (int(found[1]), False)
+
+
+def _judged(
+    reduction: Reduction, criterion: Criterion, allowance: Allowance, rows: int, name: str, stored: References | None
+) -> Check:
     """Judge the slices of an input, named as it was given, by their offset or by what they are compared with."""
-    from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
+    from softargmax_cli.files.expected import expected
+    from softargmax_cli.reduction.check import Check, close_to, compared, within
 
     run = reduction.run
     with ExitStack() as stack:
-        stored = None
-        if references is None:
-            distance = partial(within, tolerance=criterion.offset)
-        else:
-            from softargmax_cli.files.expected import expected
-
-            stored = stack.enter_context(references.opened(name, run, expected, run.kept, len(run.axes)))
+        known, distance = None, partial(within, tolerance=criterion.offset)
+        if stored is not None:
+            known = stack.enter_context(stored.opened(name, run, expected, run.kept, len(run.axes)))
             atol, rtol = criterion.closeness
             distance = partial(close_to, atol=atol, rtol=rtol)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)
-        check = Check(distance, Allowance(*criterion.allowed), rows, total)
+        check = Check(distance, allowance, rows, total)
         for slices in reduction:
-            if stored is not None:
-                slices = compared(slices, stored(len(slices), slices.ids), reduction.problem.geometries)
+            if known is not None:
+                slices = compared(slices, known(len(slices), slices.ids), reduction.problem.geometries)
             check.add(slices)
             if criterion.fail_fast and check.settled:
                 check.stopped = check.slices != total
                 return check
-        if stored is not None:
-            stored.end()
+        if known is not None:
+            known.end()
         return check

@@ -11,8 +11,7 @@ from softargmax_cli.errors import SoftArgmaxError
 from softargmax_cli.tensorflow.choice import Loader
 
 Format = Annotated[
-    Literal["table", "json"],
-    options.option(options.OUTPUT, "Chooses table or json. Default: table.", metavar="FORMAT"),
+    Literal["table", "json"], options.option(options.OUTPUT, "Chooses table or json. Default: table.", metavar="FORMAT")
 ]
 
 

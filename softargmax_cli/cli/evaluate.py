@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
+import csv
+import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import typer
+
 from softargmax_cli.cli import options
-from softargmax_cli.cli.arguments import distances, inverse_temperature
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import FORMATS
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.answer import Writers
-    from softargmax_cli.cli.destinations import Destination
-    from softargmax_cli.cli.pipeline import Asked, Inputs
     from softargmax_cli.cli.references import References
-    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.files.expected import Expected
+    from softargmax_cli.files.writers import Writer
+    from softargmax_cli.reduction.result import Run, Slices
     from softargmax_cli.reduction.truth import Evaluation
 
-Truth = Annotated[
-    str,
-    options.option(
-        options.TRUTH,
-        "Gives the true positions: an array shaped like the results, or a table with a column for each axis.",
-        metavar="FILE|DIR/",
-    ),
-]
-Within = Annotated[
-    str,
-    options.option(options.TRUTH, "Counts the slices whose error is at most D. Default: 1,2,4.", metavar="D[,D...]"),
-]
-Output = Annotated[
-    str | None,
-    options.option(
-        options.OUTPUT,
-        "Writes the errors of each slice: .npy (of soft alone), .npz, .csv, .tsv, .json, .jsonl or .parquet.",
-        "--output",
-        "-o",
-        metavar="FILE|DIR/",
-    ),
-]
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+ERRORS = ("hard_error", "soft_error")
+"""The fields that are written of each slice."""
+
+TRUTH_HELP = "Gives the true positions: an array shaped like the results, or a table with a column for each axis."
+Truth = Annotated[str, option(options.TRUTH, TRUTH_HELP, metavar="FILE|DIR/")]
+WITHIN_HELP = "Counts the slices whose error is at most D. Default: 1,2,4."
+Within = Annotated[str, option(options.TRUTH, WITHIN_HELP, metavar="D[,D...]")]
+OUTPUT_HELP = "Writes the errors of each slice: .npy (of soft alone), .npz, .csv, .tsv, .json, .jsonl or .parquet."
+Output = Annotated[str | None, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|DIR/")]
 Format = Annotated[
     Literal["table", "json", "csv", "tsv"],
-    options.option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
+    option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
 ]
+Worst = Annotated[int | None, option(options.OUTPUT, "Lists the N slices of largest soft error.", metavar="N", min=1)]
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class Shown:
 
     output: Output = None
     format: Format = "table"
-    worst: options.Worst = None
+    worst: Worst = None
     force: options.Force = False
 
 
@@ -81,59 +72,57 @@ def evaluate(
     softargmax evaluate volume.npy --axis 0 --kind cost --truth disparity.npy -o errors.npz
     softargmax guide beta
     """
-    from softargmax_cli.cli.pipeline import Asked
-
-    asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    return _evaluate_all(inputs, truth, distances(within), asked, shown)
-
-
-def _evaluate_all(given: Sequence[str], truth: str, within: Sequence[float], asked: Asked, shown: Shown) -> int:
-    """Evaluate each input, and all together; 0, or 2 where one cannot be used."""
-    from softargmax_cli.cli.answer import Writers
-    from softargmax_cli.cli.destinations import choose_destinations
-    from softargmax_cli.cli.evaluations import EvaluationReport
-    from softargmax_cli.cli.inputs import find_inputs
-    from softargmax_cli.cli.pipeline import for_each, say_notes
+    from softargmax_cli.cli.outputs import Outputs
+    from softargmax_cli.cli.paths import choose_destinations
+    from softargmax_cli.cli.pipeline import Job
     from softargmax_cli.cli.references import References
     from softargmax_cli.files.writers.atomic import ROOM, blaming
 
-    found = find_inputs(given, shown.output, truth, *asked.files)
+    limits, number = _distances(within), options.beta_of(beta, temperature, reduction.kind)
+    job = Job(inputs, reduction, reading, running, number, others=[shown.output, truth])
     if shown.output == "-":
         raise OptionError("-o -: the errors of slices go to a file", "name one, such as errors.csv")
-    places = choose_destinations(found.names, shown.output, None, several=found.several, formats=FORMATS)
-    truths = References("truth", truth, several=found.several)
-    results = [place.path for place in places]
-    found.begin(results, shown.output, *truths.files, *asked.files, quiet=asked.quiet)
-    report = EvaluationReport(shown.format, several=found.several, listed=shown.worst is not None)
-    next_place = iter(places)
+    places = choose_destinations(job.names, shown.output, None, several=job.several, formats=FORMATS)
+    truths = References("truth", truth, several=job.several)
+    report = Report(shown, several=job.several)
     with ExitStack() as stack:
-        total = _evaluator(within, stack) if found.several else None
-        writers = stack.enter_context(Writers(force=shown.force))
-
-        def work(inputs: Inputs, name: str) -> int:
-            place = next(next_place)
-            with inputs.opened(name, {"second", "spread"} if shown.worst else set()) as reduction, ExitStack() as files:
+        stack.enter_context(job.begun([place.path for place in places], [shown.output], truths.files))
+        outputs = stack.enter_context(Outputs(force=shown.force))
+        total = _evaluation(limits, stack)
+        for name, place in zip(job.names, places, strict=True):
+            with job.trying(name), ExitStack() as files:
+                opened = files.enter_context(job.opened(name, {"second", "spread"} if shown.worst else set()))
+                stored = files.enter_context(_truth(truths, name, opened))
+                facts = replace(opened.run, fields=ERRORS, alone="soft_error")
+                writer = files.enter_context(outputs.opened(place, facts, ERRORS))
                 with blaming("temporary file", ROOM):
-                    one = _evaluator(within, files)
-                    worst = _evaluated(reduction, name, truths, one, place, writers, shown, files)
-                    if total is not None:
+                    one = _evaluation(limits, files)
+                    worst = _compare(opened, stored, one, writer, shown.worst)
+                    if job.several:
                         total.join(one)
-                if not asked.quiet:
-                    say_notes(reduction)
-                report.add(reduction.run, one, worst)
-            return 0
-
-        code = for_each(found.names, asked, work)
-        if not code:
+                if writer:
+                    outputs.end(writer, one, opened.run.known_shape)
+                report.add(opened.run, one, worst)
+        if job.code == 0:
             truths.end()
         report.end(total)
-        if total is not None:
-            writers.commit(total, complete=code == 0)
-    return code
+        outputs.commit(total, complete=job.code == 0)
+    return job.code
 
 
-def _evaluator(within: Sequence[float], stack: ExitStack) -> Evaluation:
-    """Return an evaluator whose errors wait in files that `stack` closes."""
+def _distances(text: str) -> tuple[float, ...]:
+    """Parse `--within`: distances, ascending."""
+    try:
+        limits = sorted(set(map(float, text.split(","))))
+    except ValueError:
+        limits = [-1.0]
+    if not all(0 <= limit < float("inf") for limit in limits):
+        raise typer.BadParameter(f"--within {text!r}: give distances as 1,2,4")
+    return tuple(limits)
+
+
+def _evaluation(within: Sequence[float], stack: ExitStack) -> Evaluation:
+    """Return an evaluation whose errors wait in files that `stack` closes."""
     from softargmax_cli.files.writers.atomic import discard, temporary_file
     from softargmax_cli.reduction.truth import ESTIMATES, Evaluation
 
@@ -143,42 +132,109 @@ def _evaluator(within: Sequence[float], stack: ExitStack) -> Evaluation:
     return Evaluation(within, waiting)
 
 
-def _evaluated(
-    reduction: Reduction,
-    name: str,
-    truths: References,
-    one: Evaluation,
-    place: Destination,
-    writers: Writers,
-    shown: Shown,
-    files: ExitStack,
+def _truth(truths: References, name: str, reduction: Reduction) -> AbstractContextManager[Expected]:
+    """Open what is true of an input."""
+    from softargmax_cli.files.expected import truth
+
+    run = reduction.run
+    return truths.opened(name, run, truth, run.kept, run.axes, reduction.source.facts.id_column)
+
+
+def _compare(
+    reduction: Reduction, stored: Expected, one: Evaluation, writer: Writer | None, rows: int | None
 ) -> Slices | None:
-    """Compare all slices of an input with the truth, and write their errors; return the worst of them."""
+    """Compare all slices of an input with the truth, and write their errors; return the `rows` worst of them."""
     import numpy as np
 
-    from softargmax_cli.files.expected import truth
     from softargmax_cli.reduction.check import Worst
-    from softargmax_cli.reduction.fields import TRUTH_FIELDS
     from softargmax_cli.reduction.truth import compared_with_truth
 
-    run, source, problem = reduction.run, reduction.source, reduction.problem
-    stored = files.enter_context(truths.opened(name, run, truth, run.kept, run.axes, source.facts.id_column))
     if stored.note:
         reduction.notes.append(f"{parameter('truth')}: {stored.note}")
-    writer = None
-    if place.path is not None:
-        fields = ("hard_error", "soft_error")
-        writer = writers.opened(place, replace(run, fields=fields, alone="soft_error"), fields, files)
-    worst = Worst(shown.worst or 1)
+    worst = Worst(rows or 1)
     for slices in reduction:
-        compared = compared_with_truth(slices, stored(len(slices), slices.ids), problem, source.rows)
+        true = stored(len(slices), slices.ids)
+        compared = compared_with_truth(slices, true, reduction.problem, reduction.source.rows)
         one.add(compared)
-        if shown.worst is not None:
+        if rows is not None:
             worst.add(compared, compared.soft_error, np.flatnonzero(~np.isnan(compared.soft_error)))
         if writer is not None:
             writer.write(compared)
     stored.end()
-    if writer is not None:
-        writers.end(writer, one, reduction.run.known_shape)
-    reduction.run = replace(reduction.run, fields=tuple(field.name for field in TRUTH_FIELDS))
     return worst.found()
+
+
+class Report:
+    """Evaluations of several inputs; tables are printed as they come, numbers in the end."""
+
+    def __init__(self, shown: Shown, *, several: bool) -> None:
+        self._format, self._listed, self._several = shown.format, shown.worst is not None, several
+        self._rows: list[list[str]] = []
+        self._objects: list[str] = []
+        self._count = 0
+
+    def add(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> None:
+        """Report on one input."""
+        if self._format == "table":
+            from softargmax_cli.report.evaluation import put_evaluation
+
+            sys.stdout.write("\n" * (self._count > 0))
+            put_evaluation(evaluation, worst, run, sys.stdout)
+        elif self._format == "json":
+            self._objects.append(self._object(run, evaluation, worst))
+        else:
+            self._add_rows(run.input, evaluation)
+        self._count += 1
+
+    def end(self, total: Evaluation) -> None:
+        """Report on all inputs together, where there are several."""
+        if not self._count:
+            return
+        if self._format == "json":
+            document = '{"inputs": [\n' + ",\n".join(self._objects) + f'],\n "summary": {{{_numbers(total)}}}}}'
+            print(document if self._several else self._objects[0])
+        elif self._format != "table":
+            if self._several:
+                self._add_rows("all inputs", total)
+            csv.writer(sys.stdout, delimiter=DELIMITERS[self._format], lineterminator="\n").writerows(self._rows)
+        elif self._several:
+            from softargmax_cli.report.evaluation import put_total
+
+            put_total(total, sys.stdout)
+        sys.stdout.flush()
+
+    def _add_rows(self, name: str, evaluation: Evaluation) -> None:
+        """Take a row for each estimate, the first time below a header."""
+        from softargmax_cli.reduction.truth import NUMBERS
+
+        if not self._rows:
+            limits = [f"within_{limit:.10g}" for limit in evaluation.estimates[0].within]
+            self._rows.append(["input"] * self._several + ["name", *NUMBERS, *limits])
+        for errors in evaluation.estimates:
+            numbers = [*(getattr(errors, number) for number in NUMBERS), *errors.within.values()]
+            self._rows.append([name] * self._several + [errors.name, *map(str, numbers)])
+
+    def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> str:
+        from softargmax_cli.files.writers.json import JsonObjects, json_text
+        from softargmax_cli.reduction.fields import TRUTH_FIELDS
+
+        text = f'"input": {json_text(run.input)}, ' * self._several + _numbers(evaluation)
+        if self._listed:
+            fields = tuple(field.name for field in TRUTH_FIELDS)
+            batches = [] if worst is None else JsonObjects(replace(run, fields=fields), fields).of(worst)
+            text += ',\n "worst": [' + ",\n  ".join(each for batch in batches for each in batch) + "]"
+        return f"{{{text}}}"
+
+
+def _numbers(evaluation: Evaluation) -> str:
+    """Write what an evaluation says as the items of a JSON object."""
+    from softargmax_cli.files.writers.json import json_text
+    from softargmax_cli.reduction.truth import NUMBERS
+
+    estimates = []
+    for errors in evaluation.estimates:
+        numbers = [f'"{name}": {json_text(getattr(errors, name))}' for name in NUMBERS]
+        within = ", ".join(f'"{limit:.10g}": {json_text(share)}' for limit, share in errors.within.items())
+        estimates.append(f'{{"name": "{errors.name}", {", ".join(numbers)}, "within": {{{within}}}}}')
+    counts = ", ".join(f'"{name}": {getattr(evaluation, name)}' for name in ("slices", "missing", "undefined"))
+    return f'{counts},\n "estimates": [\n  ' + ",\n  ".join(estimates) + "\n ]"

@@ -2,81 +2,47 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from softargmax_cli.cli import options
-from softargmax_cli.cli.arguments import inverse_temperature
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
 from softargmax_cli.errors import OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.answer import Writers
-    from softargmax_cli.cli.destinations import Destination
-    from softargmax_cli.cli.pipeline import Asked, Inputs
-    from softargmax_cli.files.writers import Writer
-    from softargmax_cli.files.writers.npy import BoxWriter
+    from softargmax_cli.cli.outputs import Outputs
+    from softargmax_cli.cli.paths import Destination
+    from softargmax_cli.cli.pipeline import Job
     from softargmax_cli.reduction.gradient import SlopeSummary
     from softargmax_cli.reduction.result import Slices
 
 GRADIENT = "Gradient"
 
-
-def _threshold(value: float) -> float:
-    """Refuse NaN, which is not below the least."""
-    if math.isnan(value):
-        raise typer.BadParameter("nan is no norm")
-    return value
-
-
 Wrt = Annotated[
     Literal["x", "beta"],
-    options.option(
-        GRADIENT, "Differentiates soft with respect to the scores, x, or to beta. Default: x.", metavar="x|beta"
-    ),
+    option(GRADIENT, "Differentiates soft with respect to the scores, x (default), or to beta.", metavar="x|beta"),
 ]
-Vanished = Annotated[
-    float,
-    options.option(
-        GRADIENT,
-        "Sets the norm below which a gradient has vanished. Default: 1e-06.",
-        metavar="N",
-        min=0,
-        callback=_threshold,
-    ),
-]
-Output = Annotated[
-    str | None,
-    options.option(
-        options.OUTPUT,
-        "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input.",
-        "--output",
-        "-o",
-        metavar="FILE|DIR/|-",
-    ),
-]
+VANISHED_HELP = "Sets the norm below which a gradient has vanished. Default: 1e-06."
+Vanished = Annotated[float, option(GRADIENT, VANISHED_HELP, metavar="N", min=0, callback=options.number)]
+OUTPUT_HELP = "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input."
+Output = Annotated[str | None, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|DIR/|-")]
+FORMAT_HELP = "Lists the slices as table, csv, tsv, json or jsonl. Default: table; nothing with -o."
 Format = Annotated[
-    Literal["table", "csv", "tsv", "json", "jsonl"] | None,
-    options.option(
-        options.OUTPUT,
-        "Lists the slices as table, csv, tsv, json or jsonl. Default: table; nothing with -o.",
-        metavar="FORMAT",
-    ),
+    Literal["table", "csv", "tsv", "json", "jsonl"] | None, option(options.OUTPUT, FORMAT_HELP, metavar="FORMAT")
 ]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Where results go, and how much of them."""
+    """What is differentiated by, where results go, and how much of them."""
 
+    wrt: Wrt = "x"
+    vanished: Vanished = 1e-6
     output: Output = None
     format: Format = None
     rows: options.Rows = 20
@@ -87,8 +53,6 @@ class Shown:
 def grad(
     inputs: options.Inputs,
     *,
-    wrt: Wrt = "x",
-    vanished: Vanished = 1e-6,
     reduction: ReductionOptions,
     beta: options.Beta = None,
     temperature: options.Temperature = None,
@@ -104,125 +68,102 @@ def grad(
     softargmax grad scores.csv --wrt beta --format csv
     softargmax guide beta
     """
-    from softargmax_cli.cli.answer import Writers
-    from softargmax_cli.cli.destinations import choose_destinations
-    from softargmax_cli.cli.inputs import find_inputs
-    from softargmax_cli.cli.pipeline import Asked, for_each
-    from softargmax_cli.reduction.gradient import SlopeSummary
+    from softargmax_cli.cli.outputs import Outputs
+    from softargmax_cli.cli.paths import choose_destinations
+    from softargmax_cli.cli.pipeline import Job
 
-    if wrt == "beta" and reduction.kind == "probs":
-        what = f"{parameter('wrt', wrt)}: {parameter('kind', reduction.kind)} takes weights as they are, without β"
+    if shown.wrt == "beta" and reduction.kind == "probs":
+        what = f"{parameter('wrt', shown.wrt)}: {parameter('kind', 'probs')} takes weights as they are, without β"
         raise OptionError(what, f"use {parameter('wrt', 'x')}")
-
-    asked = Asked.of(reduction, reading, running, inverse_temperature(beta, temperature, reduction.kind))
-    found = find_inputs(inputs, shown.output, *asked.files)
-    files = _files(found.names, shown.output, shown.format, several=found.several)
-    places = iter(zip(files, choose_destinations(found.names, None, shown.format, several=found.several), strict=True))
-    found.begin([file.path for file in files], shown.output, *asked.files, quiet=asked.quiet)
-    tables = 0
-    total = SlopeSummary()
-
-    def work(opened: Inputs, name: str) -> int:
+    if shown.output == "-" and shown.format is not None:
+        both = f"-o - and {parameter('format', shown.format)} both go to standard output"
+        raise OptionError(both, "write the gradient to a file")
+    number = options.beta_of(beta, temperature, reduction.kind)
+    job = Job(inputs, reduction, reading, running, number, others=[shown.output])
+    data, several = "npy" if shown.output == "-" else None, job.several
+    files = choose_destinations(job.names, shown.output, data, several=several, usual="npy", formats=("npy", "npz"))
+    lists = choose_destinations(job.names, None, shown.format, several=several)
+    results = [place.path for place in (*files, *lists)]
+    with job.begun(results, [shown.output]), Outputs(force=shown.force) as outputs:
         from softargmax_cli.reduction.fields import FREE
         from softargmax_cli.reduction.gradient import GRADIENT
 
-        nonlocal tables
-        file, said = next(places)
-        data = "-" in (file.path, said.path)
-        tabled = said.table and (file.path is None or shown.format is not None)
-        with opened.opened(name, FREE, bar=not (data and sys.stdout.isatty()), needs=GRADIENT) as reduction:
-            reduction.run = replace(reduction.run, wrt=wrt, vanished=vanished)
-            _show(reduction, file, said, asked, shown, writers, total, tabled=tabled, apart=tables > 0)
-        sys.stdout.flush()
-        tables += tabled
-        return 0
-
-    with Writers(force=False) as writers:
-        code = for_each(found.names, asked, work)
-        writers.commit(total, complete=code == 0)
-    return code
+        gradients = Gradients(job, shown, outputs)
+        for name, file, listed in zip(job.names, files, lists, strict=True):
+            with job.trying(name), job.opened(name, FREE, needs=GRADIENT) as opened:
+                gradients.put(opened, file, listed)
+        outputs.commit(gradients.total, complete=job.code == 0)
+    return job.code
 
 
-def _files(names: Sequence[str], output: str | None, format: str | None, *, several: bool) -> list[Destination]:
-    """Choose where each input's gradient goes. Raises OptionError where that cannot be."""
-    from softargmax_cli.cli.destinations import choose_destinations
+class Gradients:
+    """The gradients of a command's inputs, each written to its file and listed."""
 
-    if output == "-" and format is not None:
-        both = f"-o - and {parameter('format', format)} both go to standard output"
-        raise OptionError(both, "write the gradient to a file")
-    data = "npy" if output == "-" else None
-    return choose_destinations(names, output, data, several=several, usual="npy", formats=("npy", "npz"))
+    def __init__(self, job: Job, shown: Shown, outputs: Outputs) -> None:
+        from softargmax_cli.reduction.gradient import SlopeSummary
 
+        self._job, self._shown, self._outputs = job, shown, outputs
+        self.total = SlopeSummary()
+        self._tables = 0
 
-def _show(
-    reduction: Reduction,
-    file: Destination,
-    said: Destination,
-    asked: Asked,
-    shown: Shown,
-    writers: Writers,
-    total: SlopeSummary,
-    *,
-    tabled: bool,
-    apart: bool,
-) -> None:
-    """Write the gradients of one input to their destinations.
+    def put(self, reduction: Reduction, file: Destination, listed: Destination) -> None:
+        """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
+        from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+        from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, SlopeSummary
+        from softargmax_cli.reduction.hints import saturation
+        from softargmax_cli.report.slices import put_table
+        from softargmax_cli.report.summary import First
 
-    total: takes the slices of all inputs; tabled: whether a table is shown, and apart: whether another came before.
-    """
-    from softargmax_cli.cli.pipeline import say_notes, say_summary
-    from softargmax_cli.files.writers import open_writer
-    from softargmax_cli.files.writers.atomic import scratch
-    from softargmax_cli.files.writers.npy import BoxWriter
-    from softargmax_cli.reduction.fields import GRADIENT_FIELDS
-    from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, SlopeSummary, differentiate
-    from softargmax_cli.reduction.hints import saturation
-    from softargmax_cli.report.slices import put_table
-    from softargmax_cli.report.summary import First
-
-    run = replace(reduction.run, fields=tuple(field.name for field in GRADIENT_FIELDS), alone="gradient")
-    reduction.run = run
-    source, problem = reduction.source, reduction.problem
-    coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
-    by: Literal["x", "beta"] = "beta" if run.wrt == "beta" else "x"
-    summary, first = SlopeSummary(), First(shown.rows)
-    boxes: BoxWriter | None = None
-    written: Writer | None = None
-    listed: Writer | None = None
-    with ExitStack() as stack:
-        if file.path is not None and by == "x":
-            shape = (*source.shape, *coordinates)
-            boxes = BoxWriter(file.path, "gradient", problem.precision, shape, source.order, force=shown.force)
-            stack.enter_context(boxes)
-        elif file.path is not None:
-            opened = open_writer(file.path, file.format, run, {"gradient"}, force=shown.force)
-            written = stack.enter_context(opened)
-        if said.path is not None:
-            listed = writers.opened(said, run, BY_BETA if by == "beta" else BY_SCORES, stack)
-        takers: list[Callable[[Slices], None]] = [summary.add, total.add]
-        takers += [first.add] if tabled else []
-        takers += [writer.write for writer in (written, listed) if writer is not None]
-        write = None if boxes is None else boxes.write
-        for slices in reduction.through(
-            partial(differentiate, by=by, vanished=run.vanished, write=write, scratch=scratch)
-        ):
-            for take in takers:
-                take(slices)
-        if by == "x" and (hint := saturation(summary, summary.max_norm, problem)):
+        shown, summary, first = self._shown, SlopeSummary(), First(self._shown.rows)
+        names = tuple(field.name for field in GRADIENT_FIELDS)
+        run = replace(reduction.run, wrt=shown.wrt, vanished=shown.vanished, fields=names, alone="gradient")
+        reduction.run = run
+        fields = BY_BETA if shown.wrt == "beta" else BY_SCORES
+        takers: list[Callable[[Slices], None]] = [summary.add, self.total.add, first.add]
+        with self._outputs.opened(listed, run, fields) as writer:
+            takers += [writer.write] if writer else []
+            self._differentiate(reduction, file, takers, summary)
+            if writer:
+                self._outputs.end(writer, summary, reduction.run.known_shape)
+        if shown.wrt == "x" and (hint := saturation(summary, summary.max_norm, reduction.problem)):
             reduction.notes.append(hint)
-        if not asked.quiet:
-            say_notes(reduction)
-        known = reduction.run.known_shape
-        if boxes is not None:
-            boxes.commit((*known, *coordinates))
-        if written is not None:
-            written.end(summary, known)
-            written.commit(summary)
-        if listed is not None:
-            writers.end(listed, summary, known)
-    if tabled:
-        if apart:
-            print()
-        put_table(first, reduction.run, summary, sys.stdout)
-    elif "-" not in (file.path, said.path) and not asked.quiet:
-        say_summary(summary, reduction.run, sys.stderr, named=said.shared)
+        if listed.table and (file.path is None or shown.format is not None):
+            if self._tables:
+                print()
+            put_table(first, reduction.run, summary, sys.stdout)
+            self._tables += 1
+        elif "-" not in (file.path, listed.path):
+            self._job.say_summary(summary, reduction.run)
+
+    def _differentiate(
+        self,
+        reduction: Reduction,
+        file: Destination,
+        takers: list[Callable[[Slices], None]],
+        summary: SlopeSummary,
+    ) -> None:
+        """Compute the gradients of all slices, whose lengths takers are told, and write them."""
+        from softargmax_cli.files.writers.atomic import scratch
+        from softargmax_cli.files.writers.npy import BoxWriter
+        from softargmax_cli.reduction.gradient import differentiate
+
+        shown, source, problem = self._shown, reduction.source, reduction.problem
+        coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
+        boxes = None
+        with ExitStack() as stack:
+            if file.path is not None and shown.wrt == "x":
+                shape = (*source.shape, *coordinates)
+                boxes = BoxWriter(file.path, "gradient", problem.precision, shape, source.order, force=shown.force)
+                stack.enter_context(boxes)
+            by_beta = file if shown.wrt == "beta" else replace(file, path=None)
+            writer = stack.enter_context(self._outputs.opened(by_beta, reduction.run, {"gradient"}))
+            takers = [*takers, writer.write] if writer else takers
+            write = None if boxes is None else boxes.write
+            work = partial(differentiate, by=shown.wrt, vanished=shown.vanished, write=write, scratch=scratch)
+            for slices in reduction.through(work):
+                for take in takers:
+                    take(slices)
+            if boxes is not None:
+                boxes.commit((*reduction.run.known_shape, *coordinates))
+            if writer is not None:
+                self._outputs.end(writer, summary, reduction.run.known_shape)

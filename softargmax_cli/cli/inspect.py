@@ -7,27 +7,22 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.advice import run_command
-from softargmax_cli.cli.arguments import axes
-from softargmax_cli.cli.messages import FAILED, say_error, say_note
-from softargmax_cli.cli.options import ReadingOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, grouped, option
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
-from softargmax_cli.files.reading import Reading
-from softargmax_cli.report.inspection import Inspection
-from softargmax_cli.report.progress import progress
-from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.files.members import SeveralArraysError
+    from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.source import Member, Source
     from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.statistics import Statistics
+    from softargmax_cli.report.inspection import Inspection
 
 MEMORY = 256 << 20
 """Bytes that blocks may take."""
@@ -35,22 +30,14 @@ HEAD = 1000
 """Rows that a quick look reads of a table."""
 SMALLEST, FLATTEST = 8, 4
 """Lengths of what looks like a heatmap: at least so many entries, and one at most so many times the other."""
+NUMBERS = {"min": "minimum", "max": "maximum", "mean": "mean", "nan": "nan", "inf": "inf"}
+"""Names of statistics in JSON, and here."""
 
-Axis = Annotated[
-    str | None,
-    options.option(
-        options.INPUT,
-        "Chooses the axis, or several, along which slices may sum to 1. Default: the last; for heatmaps the last two.",
-        metavar="N[,N...]",
-    ),
-]
-Quick = Annotated[bool, options.option(options.INPUT, "Reads only the beginning of the file.", "--quick")]
-Format = Annotated[
-    Literal["table", "json"],
-    options.option(
-        options.OUTPUT, "Chooses table, or json with one object on each line. Default: table.", metavar="FORMAT"
-    ),
-]
+AXIS_HELP = "Chooses the axis, or several, along which slices may sum to 1. Default: -1; for heatmaps -2,-1."
+Axis = Annotated[str | None, option(options.INPUT, AXIS_HELP, metavar="N[,N...]")]
+Quick = Annotated[bool, option(options.INPUT, "Reads only the beginning of the file.", "--quick")]
+FORMAT_HELP = "Chooses table, or json with one object on each line. Default: table."
+Format = Annotated[Literal["table", "json"], option(options.OUTPUT, FORMAT_HELP, metavar="FORMAT")]
 
 
 @grouped
@@ -72,46 +59,49 @@ def inspect(
     cat data.npy | softargmax inspect - --format json | jq .shape
     softargmax guide formats
     """
-    from softargmax_cli.cli.inputs import find_inputs
+    from softargmax_cli.cli.messages import FAILED, say_error, say_note
+    from softargmax_cli.cli.paths import find_inputs
     from softargmax_cli.files.members import ResultError, SeveralArraysError
+    from softargmax_cli.files.reading import Reading
+    from softargmax_cli.files.writers.json import json_text
+    from softargmax_cli.report.inspection import Inspection
+    from softargmax_cli.report.text import legible
 
-    read_as, along = Reading(**vars(reading), inspected=True), None if axis is None else axes(axis)
-    found_inputs = find_inputs(inputs)
-    found_inputs.say_notes(quiet=quiet)
-    code, apart = 0, False
-    notes: Sequence[str]
-    for name in found_inputs.names:
+    read_as, along = Reading(**vars(reading), inspected=True), None if axis is None else options.axes_of(axis)
+    inputs_found, code, apart = find_inputs(inputs), 0, ""
+    for note in [] if quiet else inputs_found.notes:
+        say_note(note)
+    for name in inputs_found.names:
+        notes: list[str] = []
         try:
-            found, notes = _inspected(name, read_as, along, quick=quick, quiet=quiet)
+            found = _inspected(name, read_as, along, notes, quick=quick, quiet=quiet)
         except SeveralArraysError as several:
-            found, notes = _listed(name, several, read_as), ()
+            found = _listed(name, several, read_as)
         except ResultError as result:
             facts = {"input": name, "format": result.kind, "bytes": _bytes_on_disk(name), "members": None}
-            compare = ["softargmax", "check", "INPUT", "--expect", name]
-            found, notes = Inspection({**facts, "result": True}, compare), ()
+            found = Inspection({**facts, "result": True}, ["softargmax", "check", "INPUT", "--expect", name])
         except SoftArgmaxError as error:
             say_error(error, verbose=verbose)
             code = FAILED
             continue
         if format == "json":
-            from softargmax_cli.files.writers.json import json_text
-
             print(json_text(found.as_dict()), flush=True)
         else:
-            print("\n" * apart + "\n".join(legible(line, sys.stdout) for line in found.lines()), flush=True)
-            apart = True
-        for note in () if quiet else notes:
+            print(apart + "\n".join(legible(line, sys.stdout) for line in found.lines()), flush=True)
+            apart = "\n"
+        for note in [] if quiet else notes:
             say_note(f"{found.facts['input']}: {note}")
     return code
 
 
 def _inspected(
-    name: str, reading: Reading, along: tuple[int, ...] | None, *, quick: bool, quiet: bool
-) -> tuple[Inspection, Sequence[str]]:
-    """Describe an input, with notes; its numbers too, unless the look is a quick one."""
+    name: str, reading: Reading, along: tuple[int, ...] | None, notes: list[str], *, quick: bool, quiet: bool
+) -> Inspection:
+    """Describe an input; its numbers too, unless the look is a quick one. notes: takes what the user should know."""
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.streams import refusals
     from softargmax_cli.reduction.problem import Spec
+    from softargmax_cli.report.inspection import Inspection
 
     with closing(open_source(name, reading)) as source, naming(source.name):
         axes = along or ((-2, -1) if _like_heatmaps(source.shape) else (-1,))
@@ -122,32 +112,35 @@ def _inspected(
             why_not = as_typed(error.what)
         with refusals(source.name):
             if not quick:
-                statistics = _read(source, problem, io.StringIO() if quiet else None)
+                statistics = _read(source, problem, quiet=quiet)
             elif source.shape[:1] == (None,):
                 _read_head(source)
         source.watch.check()
+        notes += source.notes
         shape = source.shape if quick else tuple(source.rows if n is None else n for n in source.shape)
         found = Inspection(_facts(name, source, shape), version=source.facts.version or "", why_not=why_not)
-        found.facts.update(_numbers(statistics))
+        for fact, field in {**NUMBERS, "negative_inf": "negative_inf"}.items():
+            found.facts[fact] = None if statistics is None else getattr(statistics, field)
         found.facts["axis"] = [] if problem is None else list(problem.axes)
         found.facts["slices_checked"] = None if statistics is None else statistics.checked
         found.facts["sums_to_one"] = None if statistics is None else statistics.sums_to_one
         found.not_one = 0 if statistics is None else statistics.not_one
         if problem is not None:
             length = math.prod(shape[axis] or 0 for axis in problem.axes)
-            found.arguments = [*_suggested(name, source, reading, axes, statistics, length)]
-        return found, source.notes
+            found.arguments = _suggested(name, source, reading, axes, statistics, length)
+        return found
 
 
-def _read(source: Source, problem: Problem | None, stream: io.StringIO | None) -> Statistics:
+def _read(source: Source, problem: Problem | None, *, quiet: bool) -> Statistics:
     """Reduce the numbers of an array; one without slices has at most one number."""
     from softargmax_cli.reduction.blocks import Block
     from softargmax_cli.reduction.readable import Buffer
     from softargmax_cli.reduction.statistics import Statistics, block_statistics, statistics_of
+    from softargmax_cli.report.progress import progress
 
     if problem is not None:
         try:
-            with progress(source.nbytes, stream) as advance:
+            with progress(source.nbytes, io.StringIO() if quiet else None) as advance:
                 return statistics_of(source, problem, memory=MEMORY, advance=advance)
         except OptionError as error:  # a chunk that takes too much memory
             raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
@@ -166,10 +159,10 @@ def _read_head(source: Source) -> None:
         pending.load(Buffer())
 
 
-def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str, object]:
+def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str, Any]:
     """Describe how an array is stored, under the names of JSON."""
     facts = source.facts
-    described: dict[str, object] = {
+    described: dict[str, Any] = {
         "input": source.name,
         "format": facts.format,
         "shape": list(shape),
@@ -187,7 +180,7 @@ def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str
     return described
 
 
-def _members(members: Sequence[Member]) -> list[dict[str, object]]:
+def _members(members: Sequence[Member]) -> list[dict[str, Any]]:
     """Describe the arrays of a file under the names of JSON."""
     return [
         {
@@ -198,13 +191,6 @@ def _members(members: Sequence[Member]) -> list[dict[str, object]]:
         }
         for each in members
     ]
-
-
-def _numbers(statistics: Statistics | None) -> dict[str, object]:
-    """Describe numbers under the names of JSON; None for each where they have not been read."""
-    names = {"min": "minimum", "max": "maximum", "mean": "mean", "nan": "nan", "inf": "inf"}
-    names["negative_inf"] = "negative_inf"
-    return {name: None if statistics is None else getattr(statistics, field) for name, field in names.items()}
 
 
 def _like_heatmaps(shape: tuple[int | None, ...]) -> bool:
@@ -224,23 +210,24 @@ def _bytes_on_disk(name: str) -> int | None:
 
 def _listed(name: str, several: SeveralArraysError, reading: Reading) -> Inspection:
     """List the arrays of a file where none is named; the first of numbers is tried next."""
+    from softargmax_cli.cli.advice import run_command
+    from softargmax_cli.report.inspection import Inspection
+
     facts = {
         "input": "<stdin>" if name == "-" else name,
         "format": several.kind,
         "bytes": _bytes_on_disk(name),
         "members": _members(several.members),
     }
-    return Inspection(
-        facts,
-        count=several.count,
-        arguments=[*run_command(name, Reading(key=several.first, select=reading.select), (-1,))],
-    )
+    first = type(reading)(key=several.first, select=reading.select)
+    return Inspection(facts, count=several.count, arguments=[*run_command(name, first, (-1,))])
 
 
 def _suggested(
     name: str, source: Source, reading: Reading, axes: tuple[int, ...], statistics: Statistics | None, length: int
-) -> Iterator[str]:
-    """Suggest the command to try next, with the options that say something of this format; length: of a slice."""
+) -> Sequence[str]:
+    """Suggest the command to try next, with the options that say something of this format. length: of a slice."""
+    from softargmax_cli.cli.advice import run_command
 
     facts, kind, nan = source.facts, None, None
     if statistics is not None:
@@ -249,11 +236,11 @@ def _suggested(
         if statistics.nan or statistics.negative_inf >= length > 0:  # perhaps all of one slice
             nan = "omit"
     id_column = reading.id_column or facts.id_column
-    said = reading if facts.format.startswith("csv") else Reading(select=reading.select)
+    said = reading if facts.format.startswith("csv") else type(reading)(select=reading.select)
     named = replace(
         said,
         key=reading.key if facts.members else None,
         id_column=None if id_column is None else str(id_column),
         columns=facts.columns,
     )
-    return run_command(name, named, axes, kind=kind, nan=nan)
+    return [*run_command(name, named, axes, kind=kind, nan=nan)]

@@ -8,25 +8,85 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from softargmax_cli.api.arguments import comment_of, decimal_of, delimiter_of, device_of, size_of
-from softargmax_cli.cli.arguments import KINDS, kinds, periods, taken, tolerance
-from softargmax_cli.files.columns import columns_of
-from softargmax_cli.files.reading import selection_of
-from softargmax_cli.files.writers import FORMATS, STORE, known_format
+from softargmax_cli.errors import OptionError, as_typed
+from softargmax_cli.files.writers import FORMATS, STORE
 
 REDUCTION, INPUT, OUTPUT, TRUTH = "Reduction", "Input", "Output", "Truth"
 MORE, TEXT, RUNNING = "More of the reduction", "Text files", "Running"
 RARE = (MORE, TEXT, RUNNING)
 """Panels that `--help-all` shows, and `--help` does not."""
+COORDS = ("index", "corners", "centers", "circular")
 
 
 def option(panel: str, help: str, *names: str, **more: Any) -> Any:
     """Declare an option. panel: of the help; names: where they are not those of the parameter."""
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+def parsed(parser: str) -> Callable[[str | None], Any]:
+    """Return the callback of an option whose text a parser of Python's arguments takes; Typer names the option.
+
+    parser: its module in the package and its name; it is imported only where the option is given.
+    """
+    module, _, name = parser.rpartition(".")
+
+    def value(text: str | None) -> Any:
+        try:
+            return None if text is None else getattr(import_module(f"softargmax_cli.{module}"), name)(text)
+        except OptionError as error:
+            raise typer.BadParameter(as_typed(f"{error.what}; {error.remedy}")) from None
+
+    return value
+
+
+def axes_of(text: str) -> tuple[int, ...]:
+    """Parse `--axis`."""
+    try:
+        return tuple(int(axis) for axis in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--axis {text!r}: give an axis as 1, or several as -2,-1") from None
+
+
+def coords_of(text: str) -> str | tuple[str, ...]:
+    """Parse `--coords`: one kind of coordinates for all axes, or one for each."""
+    several = tuple(text.split(","))
+    for kind in several:
+        if kind not in COORDS:
+            raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, COORDS))}.")
+    return several if len(several) > 1 else several[0]
+
+
+def periods_of(text: str | None) -> tuple[float, ...] | None:
+    """Parse `--period`."""
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: give a number as 360, or several as 360,24") from None
+
+
+def number(value: float | None) -> float | None:
+    """Refuse NaN, which is not below the least that an option takes."""
+    if value is not None and value != value:
+        raise typer.BadParameter("nan is no number")
+    return value
+
+
+def beta_of(beta: float | None, temperature: float | None, kind: str) -> float:
+    """Return the β that one of two options says, else 100. Raises BadParameter for both."""
+    if kind == "probs" and (beta is not None or temperature is not None):
+        raise typer.BadParameter("--kind probs takes weights as they are: they have no --beta and no --temperature")
+    if temperature is None:
+        return 100.0 if beta is None else beta
+    if beta is not None:
+        raise typer.BadParameter("--beta and --temperature say the same thing; give one of them")
+    if not 0 < temperature < float("inf"):
+        raise typer.BadParameter(f"temperature {temperature:g}: it must be a finite number above 0")
+    return 1 / temperature
 
 
 def _show_all(context: typer.Context, wanted: bool) -> None:
@@ -36,83 +96,32 @@ def _show_all(context: typer.Context, wanted: bool) -> None:
 
 
 HelpAll = Annotated[
-    bool,
-    typer.Option("--help-all", help="Shows all options.", callback=_show_all, is_eager=True),
+    bool, typer.Option("--help-all", help="Shows all options.", callback=_show_all, is_eager=True, show_default=False)
 ]
-Input = Annotated[
-    str,
-    typer.Argument(metavar="INPUT", help="A file or a Zarr store; - is stdin.", show_default=False),
-]
+Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file or a Zarr store; - is stdin.", show_default=False)]
 Inputs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="INPUT",
-        help="Files, folders, patterns; - is stdin.",
-        show_default=False,
-    ),
+    list[str], typer.Argument(metavar="INPUT", help="Files, folders, patterns; - is stdin.", show_default=False)
 ]
 Axis = Annotated[str, option(REDUCTION, "Chooses the axis, or several. Default: -1.", metavar="N[,N...]")]
 Kind = Annotated[
     Literal["scores", "probs", "cost"],
-    option(
-        REDUCTION,
-        "Says what the numbers are: scores, probs (weights already) or cost (soft argmin). Default: scores.",
-        metavar="KIND",
-    ),
+    option(REDUCTION, "Says what the numbers are: scores (default), probs (weights already) or cost.", metavar="KIND"),
 ]
+COORDS_HELP = "Sets coordinates: index (default), corners (-1 to 1), centers or circular; one, or one for each axis."
 Coords = Annotated[
-    str,
-    option(
-        REDUCTION,
-        "Sets coordinates: index (default), corners (-1 to 1), centers or circular; one, or one for each axis.",
-        metavar="UNIT",
-        callback=kinds,
-        autocompletion=lambda: [*KINDS],
-    ),
+    str, option(REDUCTION, COORDS_HELP, metavar="UNIT", callback=coords_of, autocompletion=lambda: [*COORDS])
 ]
 Values = Annotated[
     str | None,
     option(REDUCTION, "Gives each index a coordinate: a file or START:STOP:STEP, one for each axis.", metavar="FILE"),
 ]
-Period = Annotated[
-    str | None,
-    option(
-        MORE,
-        "Sets the length of a full circle of --values, such as 360; one for each axis.",
-        metavar="P",
-        callback=periods,
-    ),
-]
+PERIOD_HELP = "Sets the length of a full circle of --values, such as 360; one for each axis."
+Period = Annotated[str | None, option(MORE, PERIOD_HELP, metavar="P", callback=periods_of)]
 Window = Annotated[
     int | None, option(REDUCTION, "Ignores entries further than R indices from hard.", metavar="R", min=0)
 ]
-Beta = Annotated[
-    float | None,
-    option(
-        REDUCTION, "Sets the inverse temperature: a larger β brings soft closer to hard. Default: 100.", metavar="B"
-    ),
-]
-BetaOrAuto = Annotated[
-    str | None,
-    option(
-        REDUCTION,
-        "Sets the inverse temperature: a larger β brings soft closer to hard. "
-        "auto finds the smallest β within --tol. Default: 100.",
-        "--beta",
-        metavar="B|auto",
-    ),
-]
-AutoTolerance = Annotated[
-    float | None,
-    option(
-        REDUCTION,
-        "Limits |soft - hard| of auto. Default: 0.01.",
-        "--tol",
-        metavar="T",
-        min=0,
-        callback=tolerance,
-    ),
-]
+BETA_HELP = "Sets the inverse temperature: a larger β brings soft closer to hard. Default: 100."
+Beta = Annotated[float | None, option(REDUCTION, BETA_HELP, metavar="B")]
 Temperature = Annotated[float | None, option(MORE, "Sets the temperature 1/β, in place of --beta.", metavar="T")]
 Nan = Annotated[
     Literal["error", "omit", "propagate"],
@@ -120,129 +129,49 @@ Nan = Annotated[
 ]
 Precision = Annotated[
     Literal["auto", "single", "double"],
-    option(
-        MORE,
-        "Sets the precision: single, double, or auto (default), which is double for float64 and wide integers.",
-        metavar="P",
-    ),
+    option(MORE, "Sets single or double precision; auto (default) goes by the numbers.", metavar="P"),
 ]
-Key = Annotated[
-    str | None,
-    option(INPUT, "Chooses an array in a file that holds several.", metavar="NAME"),
-]
+Key = Annotated[str | None, option(INPUT, "Chooses an array in a file that holds several.", metavar="NAME")]
+SELECT_HELP = "Selects a part, as NumPy does: 0,:,3:5 or ...,::2."
 Select = Annotated[
-    str | None,
-    option(INPUT, "Selects a part, as NumPy does: 0,:,3:5 or ...,::2.", metavar="INDEX", callback=taken(selection_of)),
+    str | None, option(INPUT, SELECT_HELP, metavar="INDEX", callback=parsed("files.reading.selection_of"))
 ]
+DELIMITER_HELP = "Sets what separates the cells: a character, or tab, space ...; detected by default."
 Delimiter = Annotated[
-    str | None,
-    option(
-        TEXT,
-        "Sets what separates the cells: a character, or tab, space ...; detected by default.",
-        metavar="C",
-        callback=taken(delimiter_of),
-    ),
+    str | None, option(TEXT, DELIMITER_HELP, metavar="C", callback=parsed("api.arguments.delimiter_of"))
 ]
 HasHeader = Annotated[
     bool | None,
     option(TEXT, "Says whether the first line holds titles; detected by default.", "--header/--no-header"),
 ]
-IdColumn = Annotated[
-    str | None,
-    option(INPUT, "Chooses the column that names the rows.", metavar="NAME"),
-]
+IdColumn = Annotated[str | None, option(INPUT, "Chooses the column that names the rows.", metavar="NAME")]
+COLUMNS_HELP = "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id)."
 Columns = Annotated[
-    str | None,
-    option(
-        INPUT,
-        "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id).",
-        metavar="SPEC",
-        callback=taken(columns_of),
-    ),
+    str | None, option(INPUT, COLUMNS_HELP, metavar="SPEC", callback=parsed("files.columns.columns_of"))
 ]
 Skip = Annotated[int | None, option(TEXT, "Skips the first N lines.", metavar="N", min=0)]
-Comment = Annotated[
-    str | None,
-    option(
-        TEXT,
-        "Sets the mark of a comment, which begins a line or follows a space; '' for none. Default: #.",
-        metavar="C",
-        callback=taken(comment_of),
-    ),
-]
-Decimal = Annotated[
-    str | None,
-    option(
-        TEXT,
-        "Sets the decimal mark: a point, or a comma with points between thousands. Default: a point.",
-        metavar="C",
-        callback=taken(decimal_of),
-    ),
-]
-Output = Annotated[
-    str | None,
-    option(
-        OUTPUT,
-        "Writes results here; the suffix sets the format. DIR/ takes one file for each input.",
-        "--output",
-        "-o",
-        metavar="FILE|DIR/|-",
-    ),
-]
+COMMENT_HELP = "Sets the mark of a comment, which begins a line or follows a space; '' for none. Default: #."
+Comment = Annotated[str | None, option(TEXT, COMMENT_HELP, metavar="C", callback=parsed("api.arguments.comment_of"))]
+DECIMAL_HELP = "Sets the decimal mark: a point, or a comma with points between thousands. Default: a point."
+Decimal = Annotated[str | None, option(TEXT, DECIMAL_HELP, metavar="C", callback=parsed("api.arguments.decimal_of"))]
 Format = Annotated[
     str | None,
     option(
         OUTPUT,
         f"Chooses {', '.join(('table', *FORMATS))} or {STORE}. Default: table.",
         metavar="FORMAT",
-        callback=taken(known_format),
+        callback=parsed("files.writers.known_format"),
         autocompletion=lambda: ["table", *FORMATS, STORE],
     ),
 ]
 Rows = Annotated[int, option(OUTPUT, "Limits the table; 0 shows all. Default: 20.", metavar="N", min=0)]
-Worst = Annotated[
-    int | None,
-    option(OUTPUT, "Lists the N slices of largest soft error.", metavar="N", min=1),
-]
-Only = Annotated[
-    Literal["disagree", "multimodal", "tied", "undefined"] | None,
-    option(OUTPUT, "Keeps only slices that disagree, or are multimodal, tied or undefined.", metavar="STATE"),
-]
-WorstOffsets = Annotated[
-    int | None,
-    option(OUTPUT, "Keeps only the N slices of largest |offset|.", "--worst", metavar="N", min=1),
-]
-Plot = Annotated[
-    str | None,
-    option(OUTPUT, "Draws the table's slices: .png, .svg or .pdf.", metavar="FILE|DIR/"),
-]
 Force = Annotated[bool, option(OUTPUT, "Replaces files that exist.", "--force")]
+DEVICE_HELP = "Chooses the device: cpu, gpu or gpu:N. Default: cpu."
 Device = Annotated[
-    str,
-    option(
-        RUNNING, "Chooses the device: cpu, gpu or gpu:N. Default: cpu.", metavar="DEVICE", callback=taken(device_of)
-    ),
+    str | None, option(RUNNING, DEVICE_HELP, metavar="DEVICE", callback=parsed("api.arguments.device_of"))
 ]
-Memory = Annotated[
-    str,
-    option(
-        RUNNING,
-        "Limits the memory for data; TensorFlow itself needs more. Default: 256MiB.",
-        metavar="SIZE",
-        callback=taken(size_of),
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    option(
-        RUNNING,
-        "Runs on the Dask cluster of this scheduler. Inputs are Zarr, HDF5, .npy or .safetensors.",
-        metavar="ADDRESS|FILE",
-    ),
-]
-Workers = Annotated[
-    int | None, option(RUNNING, "Runs on a Dask cluster of N processes on this machine.", metavar="N", min=1)
-]
+MEMORY_HELP = "Limits the memory for data; TensorFlow itself needs more. Default: 256MiB."
+Memory = Annotated[str | None, option(RUNNING, MEMORY_HELP, metavar="SIZE", callback=parsed("api.arguments.size_of"))]
 Quiet = Annotated[bool, option(RUNNING, "Prints only errors on standard error.", "--quiet", "-q")]
 Verbose = Annotated[
     bool, option(RUNNING, "Shows TensorFlow's messages and the traceback of an error.", "--verbose", "-v")
@@ -282,34 +211,31 @@ class ReadingOptions:
 class RunningOptions:
     """Options that say where and how a command runs."""
 
-    device: Device = "cpu"
-    memory: Memory = "256MiB"
+    device: Device = None
+    memory: Memory = None
     quiet: Quiet = False
     verbose: Verbose = False
 
 
 def grouped(command: Callable[..., int]) -> Callable[..., int]:
     """Let a command take groups: a parameter whose type is a dataclass stands for an option for each of its fields."""
-    hints = get_type_hints(command, include_extras=True)
+    hints, alone = get_type_hints(command, include_extras=True), inspect.Parameter.KEYWORD_ONLY
     parameters: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
     for name, parameter in inspect.signature(command).parameters.items():
         group = hints[name]
-        if not is_dataclass(group):
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=group))
-            continue
-        groups[name] = group
-        types = get_type_hints(group, include_extras=True)
-        for field in fields(group):
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(inspect.Parameter(field.name, kind, default=field.default, annotation=types[field.name]))
-
-    kind = inspect.Parameter.KEYWORD_ONLY
-    parameters.append(inspect.Parameter("help_all", kind, default=False, annotation=HelpAll))
+        if is_dataclass(group):
+            groups[name], types = group, get_type_hints(group, include_extras=True)
+            for each in fields(group):
+                one = inspect.Parameter(each.name, alone, default=each.default, annotation=types[each.name])
+                parameters.append(one)
+        else:
+            parameters.append(parameter.replace(kind=alone, annotation=group))
+    parameters.append(inspect.Parameter("help_all", alone, default=False, annotation=HelpAll))
 
     def called(*, help_all: bool, **given: Any) -> int:
         for name, group in groups.items():
-            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
         return command(**given)
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__

@@ -3,109 +3,142 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, cast
 
-from softargmax_cli.cli.arguments import axes
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
+from softargmax_cli.cli.options import axes_of
+from softargmax_cli.cli.paths import Found, find_inputs, make_directory, spare_inputs
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.report.progress import progress
-from softargmax_cli.tensorflow.choice import Loader
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions
-    from softargmax_cli.cluster.reduction import Workers
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.layout import Kind
-    from softargmax_cli.reduction.problem import Coords, NanPolicy, Precision, Spec
+    from softargmax_cli.reduction.problem import Spec
     from softargmax_cli.reduction.result import Run, Summary
-    from softargmax_cli.tensorflow.base import Runtime
+    from softargmax_cli.tensorflow.choice import Loader
+
+MEMORY = 256 << 20
+"""Bytes that blocks may take where nobody says it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The options of every command that reduces."""
+class Job:
+    """The inputs of a command, and what is asked of each of them:
 
-    axes: tuple[int, ...]
-    kind: Kind
-    beta: float
-    coords: Coords | tuple[Coords, ...]
-    values: str | None
-    """Names of files, or ranges: see `files`."""
-    period: tuple[float, ...] | None
-    window: int | None
-    nan: NanPolicy
-    precision: Precision
-    reading: Reading
-    device: str
-    memory: int
-    quiet: bool
-    verbose: bool
+    with job.begun(results):
+        for name in job.names:
+            with job.trying(name), job.opened(name, fields) as reduction:
+                for slices in reduction: ...
+    return job.code
+    """
 
-    @classmethod
-    def of(
-        cls, reduction: ReductionOptions, reading: ReadingOptions, running: RunningOptions, beta: float = 100.0
-    ) -> Asked:
-        """Take the groups of options, and β, which commands have options of their own for."""
-        asked = dict(vars(reduction))
-        return cls(axes(asked.pop("axis")), beta=beta, reading=Reading(**vars(reading)), **asked, **vars(running))
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        reduction: ReductionOptions,
+        reading: ReadingOptions,
+        running: RunningOptions,
+        beta: float = 100.0,
+        *,
+        others: Sequence[str | None] = (),
+        single: bool = False,
+    ) -> None:
+        """others: files that a folder or a pattern does not stand for; single: the name is one file's.
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The files or ranges of `values`, one for each axis; of one axis it is a file, whose name may hold a comma."""
+        Raises BadParameter or InputError where the inputs cannot be found.
+        """
+        self.asked, self.beta, self.axes = reduction, beta, axes_of(reduction.axis)
+        self.reading = Reading(**vars(reading))
+        self.device, self.memory = running.device or "cpu", cast(int, running.memory or MEMORY)
+        self.quiet, self.verbose = running.quiet, running.verbose
+        self.values = self._values()
+        """The files or ranges of `--values`, one for each axis."""
+        self.found = Found([*inputs], False) if single else find_inputs(inputs, *others, *self.values)
+        self.names, self.several = self.found.names, self.found.several
+        self.code = 0
+        """The exit code, as far as it is known."""
+        self._bar = True
+        self._loader: Loader | None = None
+        self._client: Client | None = None
+        self._spec: Spec
+
+    def _values(self) -> tuple[str, ...]:
+        values = self.asked.values
+        if values is None:
+            return ()
         from softargmax_cli.files.values import is_range
 
-        if self.values is None:
-            return ()
-        several = tuple(self.values.split(","))
-        return several if len(self.axes) > 1 or all(map(is_range, several)) else (self.values,)
+        several = tuple(values.split(","))  # the name of the one file of one axis may hold a comma
+        return several if len(self.axes) > 1 or all(map(is_range, several)) else (values,)
 
+    @contextmanager
+    def begun(
+        self,
+        results: Sequence[str | None],
+        folders: Sequence[str | None] = (),
+        reads: Sequence[str | None] = (),
+        connect: Callable[[], AbstractContextManager[Client]] | None = None,
+    ) -> Iterator[None]:
+        """Make sure that no result replaces what is read, make folders for results, and load TensorFlow beside.
 
-def for_each(
-    names: Sequence[str],
-    asked: Asked,
-    work: Callable[[Inputs, str], int],
-    refused: Callable[[str, SoftArgmaxError], None] = lambda name, error: None,
-    client: Client | None = None,
-) -> int:
-    """Do `work` for one input after the other; the largest of its results, or 2 where an input cannot be used.
+        reads: files that are read beside the inputs. connect: connects with the cluster that computes, if any.
+        Raises OutputError, and OptionError where options contradict each other.
+        """
+        spare_inputs(results, self.names, *reads, *self.values)
+        for folder in folders:
+            make_directory(folder)
+        for note in [] if self.quiet else self.found.notes:
+            say_note(note)
+        self._bar = not ("-" in results and sys.stdout.isatty())  # else it would be drawn into data
+        with ExitStack() as stack:
+            stack.callback(self.release)
+            if connect is not None:
+                self._client = stack.enter_context(connect())
+            else:
+                from softargmax_cli.tensorflow.choice import Loader
 
-    What is wrong with one is said on standard error, and `refused` is told. client: of the cluster that computes, or
-    None. Raises OptionError where options contradict each other.
-    """
-    code = 0
-    with closing(Inputs(asked, client)) as inputs:
-        for name in names:
-            try:
-                code = max(code, work(inputs, name))
-            except SoftArgmaxError as error:
-                inputs.close()  # for something is to be said on standard error
-                say_error(error, verbose=asked.verbose)
-                refused(name, error)
-                code = FAILED
-    return code
+                self._loader = Loader(self.device, verbose=self.verbose)
+            self._spec = self._specified()
+            yield
 
+    def _specified(self) -> Spec:
+        """Return the specification that holds for every input."""
+        from softargmax_cli.reduction.problem import Spec
 
-class Inputs:
-    """Open inputs, while TensorFlow is loaded beside, unless a cluster computes."""
+        asked: dict[str, Any] = {**vars(self.asked), "axes": self.axes, "beta": self.beta, "files": self.values}
+        del asked["axis"]
+        if self.values:
+            from softargmax_cli.files.values import read_values
 
-    def __init__(self, asked: Asked, client: Client | None = None) -> None:
-        self._asked, self._client = asked, client
-        self._loader = Loader(asked.device, verbose=asked.verbose) if client is None else None
+            asked["values"] = tuple(map(read_values, self.values))
+        return Spec(**asked)
+
+    def release(self) -> None:
+        """Wait for TensorFlow to be loaded, and stop holding standard error back."""
+        if self._loader is not None:
+            self._loader.close()
+
+    @contextmanager
+    def trying(self, name: str, refused: Callable[[str, SoftArgmaxError], None] | None = None) -> Iterator[None]:
+        """Say what is wrong with an input, and go on with the next; the exit code is 2 then. refused: is told, too."""
         try:
-            self._spec = spec_of(asked)
-        except BaseException:
-            self.close()
-            raise
+            yield
+            sys.stdout.flush()
+        except SoftArgmaxError as error:
+            self.release()  # for something is to be said on standard error
+            say_error(error, verbose=self.verbose)
+            if refused is not None:
+                refused(name, error)
+            self.code = FAILED
 
     @contextmanager
     def opened(
@@ -113,24 +146,26 @@ class Inputs:
         name: str,
         fields: Collection[str],
         *,
-        bar: bool = True,
         needs: Needs | None = None,
         replay: Replay | None = None,
         beta: float | None = None,
+        notes: bool = True,
     ) -> Iterator[Reduction]:
-        """Open an input whose slices will have `fields`; `bar` says whether a progress bar may be drawn.
+        """Open an input whose slices will have `fields`, and say its notes in the end.
 
-        needs: the needs of the work, where it is more than a reduction.
-        replay: opens the input, where it is opened more than once; beta: instead of the one asked for.
+        needs: what the work asks of its input, where it is more than a reduction.
+        replay: opens the input, where it is opened more than once; beta: in place of the one asked for.
         """
+        from dataclasses import replace
+
         from softargmax_cli.api.pipeline import reduction_of
         from softargmax_cli.files.registry import open_source
         from softargmax_cli.reduction.budget import BOXES, REDUCTION
+        from softargmax_cli.report.progress import progress
 
-        asked = self._asked
         spec = self._spec if beta is None else replace(self._spec, beta=beta)
-        stream = None if bar and not asked.quiet else io.StringIO()
-        source = open_source(name, asked.reading) if replay is None else replay.open()
+        stream = None if self._bar and not self.quiet else io.StringIO()
+        source = open_source(name, self.reading) if replay is None else replay.open()
         if self._client is not None and source.sequential:
             source.close()
             what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
@@ -139,7 +174,7 @@ class Inputs:
             source,
             spec,
             fields,
-            asked.memory,
+            self.memory,
             partial(self._computer, name),
             needs=needs or (REDUCTION if self._client is None else BOXES),
             progress=lambda nbytes: progress(nbytes, stream),
@@ -150,48 +185,37 @@ class Inputs:
 
                 reduction.reduce, reduction.on_cluster = reduce, True
             yield reduction
+            for note in reduction.notes if notes and not self.quiet else []:
+                say_note(f"{reduction.run.input}: {note}")
 
-    def _computer(self, name: str) -> Runtime | Workers:
+    def _computer(self, name: str) -> Any:
         """Return what computes: the runtime of this process, or the workers of a cluster."""
         if self._loader is not None:
-            return self._loader.runtime(say_note if self._asked.verbose else lambda text: None)
+            return self._loader.runtime(say_note if self.verbose else lambda text: None)
         from softargmax_cli.cluster.reduction import Workers
 
         assert self._client is not None
-        return Workers(self._client, name, self._asked.reading, self._asked.device)
+        return Workers(self._client, name, self.reading, self.device)
 
     def replayed(self, name: str) -> Replay:
         """Return a replay, which opens an input as often as is wanted."""
         from softargmax_cli.files.registry import Replay
 
-        return Replay(name, self._asked.reading)
+        return Replay(name, self.reading)
 
-    def close(self) -> None:
-        """Wait for TensorFlow to be loaded, and stop holding standard error back."""
-        if self._loader is not None:
-            self._loader.close()
+    def say_summary(self, summary: Summary, run: Run) -> None:
+        """Print the summary of what was written on standard error."""
+        if not self.quiet:
+            from softargmax_cli.report.summary import summary_line
+            from softargmax_cli.report.text import legible
 
-
-def say_notes(reduction: Reduction) -> None:
-    """Say on standard error what the user should know of an input."""
-    for note in reduction.notes:
-        say_note(f"{reduction.run.input}: {note}")
-
-
-def say_summary(summary: Summary, run: Run, stream: TextIO, *, named: bool) -> None:
-    """Print what is said of all slices of an input; named: after the input's name."""
-    from softargmax_cli.report.summary import summary_line
-    from softargmax_cli.report.text import legible
-
-    print(legible(summary_line(summary, run, named=named), stream), file=stream)
+            print(legible(summary_line(summary, run, named=self.several), sys.stderr), file=sys.stderr)
 
 
 def excerpt_of(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]) -> Excerpt | None:
-    """Read the scores of slices again; None where that cannot be done, or would take reading too much.
+    """Read the scores of some slices again, by their row-major numbers; None where it would take too much reading.
 
-    numbers: those of the slices, in row-major order of the axes that stay.
-
-    replay: opens the input once more, where it can be opened.
+    replay: opens the input once more, where that can be done.
     """
     from softargmax_cli.reduction.excerpt import read_excerpt
 
@@ -203,26 +227,3 @@ def excerpt_of(reduction: Reduction, replay: Replay | None, numbers: Sequence[in
         return None
     with closing(replay.open()) as source:
         return read_excerpt(source, reduction.problem, numbers)
-
-
-def spec_of(asked: Asked) -> Spec:
-    """Return the specification that holds for every input."""
-    from softargmax_cli.reduction.problem import Spec
-
-    values = None
-    if asked.files:
-        from softargmax_cli.files.values import read_values
-
-        values = tuple(map(read_values, asked.files))
-    return Spec(
-        asked.axes,
-        asked.kind,
-        asked.beta,
-        asked.coords,
-        values,
-        asked.window,
-        asked.nan,
-        asked.precision,
-        files=asked.files,
-        period=asked.period,
-    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.cli.destinations import same_file, stem_of
+from softargmax_cli.cli.paths import same_file, stem_of
 from softargmax_cli.errors import InputError, OptionError, parameter, spelled
 from softargmax_cli.files.remote import is_store
 
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
 
 class References:
-    """A file, a folder with a file for each input, named like it, or a table that names its inputs.
-
-    option: its name, for errors.
-    """
+    """A file, a folder with a file for each input, named like it, or a table that names its inputs."""
 
     def __init__(self, option: str, path: str, *, several: bool) -> None:
+        """option: its name, for errors."""
         self._option, self._path, self._several = option, path, several
         self._folder = os.path.isdir(path) and not is_store(path)
         if several and not os.path.exists(path):
@@ -72,19 +70,18 @@ class References:
     def end(self) -> None:
         """Make sure that a table names no other inputs. Raises InputError."""
         if self._table is not None and (left := sorted(set(self._table) - set(self._compared))):
-            more = f" and {len(left) - 1:,} other inputs" if len(left) > 1 else ""
-            what = f"holds slices of {left[0]}{more}, which {'are' if more else 'is'} not compared"
+            what = f"holds slices of {', '.join(left[:3])}, not compared"
             raise InputError(what, "name the same inputs, spelled in the same way", self._path)
 
     def _like(self, name: str) -> str:
         """Return the file of the folder that is named like an input."""
         stem, folder = stem_of(name), parameter(self._option, self._path)
         files = [each for each in sorted(os.listdir(self._path)) if stem_of(each) == stem and not each.startswith(".")]
-        if not files:
-            raise InputError(f"{folder} has no file for it", f"name it {stem}.npy or {stem}.csv there", name)
-        if len(files) > 1:
+        if len(files) == 1:
+            return os.path.join(self._path, files[0])
+        if files:
             raise InputError(f"{folder} has {' and '.join(files[:2])} for it", "keep one of them", name)
-        return os.path.join(self._path, files[0])
+        raise InputError(f"{folder} has no file for it", f"name it {stem}.npy or {stem}.csv there", name)
 
 
 def refuse_same(option: str, path: str, input: str) -> None:

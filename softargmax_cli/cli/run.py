@@ -1,35 +1,75 @@
-"""`softargmax run`: soft and hard argmax of files, as tables or data."""
+"""`softargmax run`: soft and hard argmax of files, as tables, pictures or data."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.arguments import searched
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.destinations import Destination
-    from softargmax_cli.cli.pipeline import Asked, Inputs
+    from distributed import Client
+
+    from softargmax_cli.cli.paths import Destination
+
+Beta = Annotated[
+    str | None,
+    option(options.REDUCTION, f"{options.BETA_HELP} auto: the smallest within --tol.", "--beta", metavar="B|auto"),
+]
+Tolerance = Annotated[
+    float | None,
+    option(
+        options.REDUCTION,
+        "Limits |soft - hard| of auto. Default: 0.01.",
+        "--tol",
+        metavar="T",
+        min=0,
+        callback=options.number,
+    ),
+]
+Output = Annotated[
+    str | None,
+    option(
+        options.OUTPUT,
+        "Writes results here; the suffix sets the format. DIR/ takes one file for each input.",
+        "--output",
+        "-o",
+        metavar="FILE|DIR/|-",
+    ),
+]
+Worst = Annotated[
+    int | None, option(options.OUTPUT, "Keeps only the N slices of largest |offset|.", "--worst", metavar="N", min=1)
+]
+Only = Annotated[
+    Literal["disagree", "multimodal", "tied", "undefined"] | None,
+    option(options.OUTPUT, "Keeps only slices that disagree, or are multimodal, tied or undefined.", metavar="STATE"),
+]
+Plot = Annotated[
+    str | None, option(options.OUTPUT, "Draws the table's slices: .png, .svg or .pdf.", metavar="FILE|DIR/")
+]
+SCHEDULER_HELP = "Runs on the Dask cluster of this scheduler. Inputs are Zarr, HDF5, .npy or .safetensors."
+Scheduler = Annotated[str | None, option(options.RUNNING, SCHEDULER_HELP, metavar="ADDRESS|FILE")]
+WORKERS_HELP = "Runs on a Dask cluster of N processes on this machine."
+Workers = Annotated[int | None, option(options.RUNNING, WORKERS_HELP, metavar="N", min=1)]
 
 
 @dataclass(frozen=True)
 class Shown:
     """Where results go, and how much of them."""
 
-    output: options.Output = None
+    output: Output = None
     format: options.Format = None
     rows: options.Rows = 20
-    worst: options.WorstOffsets = None
-    only: options.Only = None
-    plot: options.Plot = None
+    worst: Worst = None
+    only: Only = None
+    plot: Plot = None
     force: options.Force = False
 
     @property
@@ -58,8 +98,8 @@ class Shown:
 class Cluster:
     """Where workers compute."""
 
-    scheduler: options.Scheduler = None
-    workers: options.Workers = None
+    scheduler: Scheduler = None
+    workers: Workers = None
 
     @property
     def wanted(self) -> bool:
@@ -78,15 +118,26 @@ class Cluster:
             what = f"{parameter('plot')} draws scores, which a cluster leaves where they are"
             raise OptionError(what, "draw them on one machine")
 
+    @contextmanager
+    def connected(self, running: RunningOptions) -> Iterator[Client]:
+        """Connect with the cluster, and say what should be known of it."""
+        from softargmax_cli.cli.messages import say_note
+        from softargmax_cli.cluster.connection import connected, described
+
+        with connected(self.scheduler, self.workers or 1) as client:
+            if running.verbose:
+                say_note(described(client))
+            yield client
+
 
 @grouped
 def run(
     inputs: options.Inputs,
     *,
     reduction: ReductionOptions,
-    beta: options.BetaOrAuto = None,
+    beta: Beta = None,
     temperature: options.Temperature = None,
-    tol: options.AutoTolerance = None,
+    tol: Tolerance = None,
     reading: ReadingOptions,
     shown: Shown,
     running: RunningOptions,
@@ -102,92 +153,38 @@ def run(
     softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     softargmax guide fields
     """
-    from softargmax_cli.cli.pipeline import Asked
+    from softargmax_cli.cli.paths import choose_destinations, choose_pictures
+    from softargmax_cli.cli.pipeline import Job
 
-    number, within = searched(beta, temperature, reduction.kind, tol)
+    number, within = _beta_of(beta, temperature, reduction.kind, tol)
     cluster.check(shown, within)
-    return _run_all(inputs, Asked.of(reduction, reading, running, number), within, shown, cluster)
+    job = Job(inputs, reduction, reading, running, number, others=[shown.output, shown.plot])
+    places = choose_destinations(job.names, shown.output, shown.format, several=job.several)
+    shown.check(places, job.axes)
+    pictures = choose_pictures(job.names, shown.plot)
+    results = [*(place.path for place in places), *pictures]
+    connect = (lambda: cluster.connected(running)) if cluster.wanted else None
+    with ExitStack() as stack:
+        stack.enter_context(job.begun(results, [shown.output, shown.plot], connect=connect))
+        from softargmax_cli.cli.answer import Answer
+
+        answer = stack.enter_context(Answer(job, shown, within))
+        for name, place, picture in zip(job.names, places, pictures, strict=True):
+            with job.trying(name):
+                answer.put(name, place, picture)
+        answer.end()
+    return job.code
 
 
-def _run_all(given: Sequence[str], asked: Asked, within: float | None, shown: Shown, cluster: Cluster) -> int:
-    """Run each input; 0, or 2 where one of them failed. Raises OptionError where options contradict each other.
-
-    within: how close soft must come to hard, where β is to be found for that.
-    """
-    from softargmax_cli.cli.answer import Answer, keep
-    from softargmax_cli.cli.destinations import choose_destinations, choose_pictures, make_directory
-    from softargmax_cli.cli.inputs import find_inputs
-    from softargmax_cli.cli.messages import say_note
-    from softargmax_cli.cli.pipeline import excerpt_of, for_each
-
-    found = find_inputs(given, shown.output, shown.plot, *asked.files)
-    names = found.names
-    destinations = choose_destinations(names, shown.output, shown.format, several=found.several)
-    shown.check(destinations, asked.axes)
-    pictures = choose_pictures(names, shown.plot)
-    results = [*(destination.path for destination in destinations), *pictures]
-    found.begin(results, shown.output, *asked.files, quiet=asked.quiet)
-    make_directory(shown.plot, "--plot")
-    places = iter(zip(destinations, pictures, strict=True))
-    answer = Answer(shown, several=found.several, quiet=asked.quiet)
-
-    def work(inputs: Inputs, name: str) -> int:
-        from softargmax_cli.reduction.budget import BOXES
-
-        destination, picture = next(places)
-        to_store = destination.format == STORE
-        # A bar would be drawn into data that goes to the same terminal.
-        bar = not (destination.path == "-" and sys.stdout.isatty())
-        fields = _fields(destination, picture, shown)
-        with ExitStack() as stack:
-            replay, beta, why = stack.enter_context(inputs.replayed(name)), None, ""
-            again = within is not None or picture is not None
-            if within is not None:
-                from softargmax_cli.cli.best_beta import found_beta
-
-                beta, why = found_beta(inputs, name, replay, within, asked.beta, bar=bar)
-            opened = inputs.opened(
-                name, fields, bar=bar, needs=BOXES if to_store else None, replay=replay if again else None, beta=beta
-            )
-            reduction = stack.enter_context(opened)
-            if why:
-                reduction.notes.append(f"--beta auto: {why}")
-            if to_store:
-                keep(reduction, destination.path or "", asked, force=shown.force, several=found.several)
-                return 0
-            excerpt = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
-            answer.put(reduction, excerpt, destination, picture)
-        sys.stdout.flush()
-        return 0
-
-    with answer:
-        if not cluster.wanted:
-            code = for_each(names, asked, work)
-        else:
-            from softargmax_cli.cluster.connection import connected, described
-
-            with connected(cluster.scheduler, cluster.workers or 1) as client:
-                if asked.verbose:
-                    say_note(described(client))
-                code = for_each(names, asked, work, client=client)
-        answer.end(complete=code == 0)
-    return code
-
-
-def _fields(destination: Destination, picture: str | None, shown: Shown) -> set[str]:
-    """Return the fields that a destination shows or holds, a picture says, and a choice is made by."""
-    from softargmax_cli.files.writers import fields_of
-    from softargmax_cli.reduction.fields import NAMES
-
-    if destination.format == STORE:
-        return set(NAMES)
-    fields = set(fields_of(destination.format, NAMES)) if destination.path else set()
-    if destination.table or picture is not None:
-        from softargmax_cli.report.summary import TABLE_FIELDS
-
-        fields.update(TABLE_FIELDS)
-    if shown.chosen:
-        from softargmax_cli.reduction.check import Choice
-
-        fields |= Choice(shown.only, shown.worst).fields
-    return fields
+def _beta_of(beta: str | None, temperature: float | None, kind: str, tol: float | None) -> tuple[float, float | None]:
+    """Return β, and the tolerance where β is to be found instead."""
+    if beta == "auto":
+        options.beta_of(1.0, temperature, kind)
+        return 100.0, 0.01 if tol is None else tol
+    if tol is not None:
+        raise typer.BadParameter("--tol says how close --beta auto must come; give both")
+    try:
+        number = None if beta is None else float(beta)
+    except ValueError:
+        raise typer.BadParameter(f"--beta {beta!r}: give a number above 0, or auto") from None
+    return options.beta_of(number, temperature, kind), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,83 +13,51 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.arguments import allowance, tolerance
-from softargmax_cli.cli.arguments import windows as window_radii
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.check import allowance_of
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import format_of
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.pipeline import Asked, Inputs
+    from softargmax_cli.cli.pipeline import Job
+    from softargmax_cli.files.registry import Replay
+    from softargmax_cli.reduction.result import Run
+    from softargmax_cli.reduction.sweep import Trials
     from softargmax_cli.report.sweep import Sweep, TrialsReport
 
 SWEEP = "Sweep"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-NUMBERS = ("json", *DELIMITERS)
-"""Formats that hold numbers, not a table for people."""
 WIDEST = (1e-30, 1e30)
 """Outside of these single precision cannot hold β times a difference of scores."""
 MOST = 1000
 """How many β may be asked for."""
+LOW, HIGH, COUNT = 0.1, 1e5, 13
+"""The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
 
-Betas = Annotated[
-    str | None,
-    options.option(SWEEP, "Lists the β to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13.", metavar="LIST"),
-]
+BETAS_HELP = "Lists the β to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."
+Betas = Annotated[str | None, option(SWEEP, BETAS_HELP, metavar="LIST")]
 Tolerance = Annotated[
     float | None,
-    options.option(
+    option(
         SWEEP,
         "Limits |soft - hard| for the recommended β. Default: 0.01.",
         "--tol",
         metavar="T",
         min=0,
-        callback=tolerance,
+        callback=options.number,
     ),
 ]
-Allow = Annotated[
-    str | None,
-    options.option(SWEEP, "Allows N slices, or P percent, beyond --tol. Default: 0.", metavar="N|P%"),
-]
-Truth = Annotated[
-    str | None,
-    options.option(
-        options.TRUTH,
-        "Gives the true positions; sweep then recommends the β that comes closest to them.",
-        metavar="FILE",
-    ),
-]
-Windows = Annotated[
-    str | None, options.option(options.TRUTH, "Tries every β with each of these windows.", metavar="R[,R...]")
-]
-Plot = Annotated[str | None, options.option(options.OUTPUT, "Draws both curves: .png, .svg or .pdf.", metavar="FILE")]
+Allow = Annotated[str | None, option(SWEEP, "Allows N slices, or P percent, beyond --tol. Default: 0.", metavar="N|P%")]
+TRUTH_HELP = "Gives the true positions; sweep then recommends the β that comes closest to them."
+Truth = Annotated[str | None, option(options.TRUTH, TRUTH_HELP, metavar="FILE")]
+Windows = Annotated[str | None, option(options.TRUTH, "Tries every β with each of these windows.", metavar="R[,R...]")]
+Plot = Annotated[str | None, option(options.OUTPUT, "Draws both curves: .png, .svg or .pdf.", metavar="FILE")]
 Format = Annotated[
     Literal["table", "json", "csv", "tsv"] | None,
-    options.option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
+    option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
 ]
-Output = Annotated[
-    str | None,
-    options.option(options.OUTPUT, "Writes the numbers here: .json, .csv or .tsv.", "--output", "-o", metavar="FILE|-"),
-]
-
-
-def betas_of(text: str) -> list[float]:
-    """The β that `--betas` names, ascending."""
-    from softargmax_cli.reduction.sweep import spaced
-
-    hint = "give some as 1,10,100, or so many in equal ratios as 0.1:1000:9"
-    try:
-        if ":" in text:
-            low, high, count = text.split(":")
-            first, last, number = float(low), float(high), int(count)
-            betas = spaced(first, last, number) if 2 <= number <= MOST and 0 < first < last < math.inf else []
-        else:
-            betas = sorted(set(map(float, text.split(","))))
-    except ValueError:
-        raise typer.BadParameter(f"--betas {text!r}: {hint}") from None
-    if not 0 < len(betas) <= MOST or not all(WIDEST[0] <= beta <= WIDEST[1] for beta in betas):
-        raise typer.BadParameter(f"--betas {text!r}: {hint}; at most {MOST}, from 1e-30 to 1e30, from low to high")
-    return betas
+OUTPUT_HELP = "Writes the numbers here: .json, .csv or .tsv."
+Output = Annotated[str | None, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|-")]
 
 
 @dataclass(frozen=True)
@@ -109,7 +77,7 @@ class Shown:
         if self.format == "table":
             what = f"{parameter('format', 'table')} goes to standard output"
             raise OptionError(what, "leave out -o, or choose json, csv or tsv")
-        return self.format or format_of(self.output or "", NUMBERS)
+        return self.format or format_of(self.output or "", ("json", *DELIMITERS))
 
 
 @grouped
@@ -135,105 +103,199 @@ def sweep(
     softargmax sweep heatmaps.npy --axis -2,-1 --truth keypoints.csv --windows 2,4,8
     softargmax guide beta
     """
-    from softargmax_cli.cli.best_beta import sweep_input, try_input
-    from softargmax_cli.cli.pipeline import Asked
+    from softargmax_cli.cli.outputs import Picture
+    from softargmax_cli.cli.paths import picture_format_of
+    from softargmax_cli.cli.pipeline import Job
     from softargmax_cli.cli.references import refuse_same
+    from softargmax_cli.files.writers.atomic import Document
 
     if reduction.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
-    asked, tried = Asked.of(reduction, reading, running), None if betas is None else betas_of(betas)
-    if truth is None:
-        if windows is not None:
-            raise OptionError("--windows are compared by their error", "give --truth FILE, or --window for one of them")
-        if allow is not None:
-            allowance(allow)  # which refuses what is neither
-
-        def smallest(inputs: Inputs, name: str) -> Sweep:
-            with inputs.replayed(name) as replay:
-                return sweep_input(inputs, name, replay, tried, 0.01 if tol is None else tol, allow=allow)
-
-        return _sweep_file(input, asked, shown, smallest)
-    _refuse_beside_truth(**{"--tol": tol, "--allow": allow, "--plot": shown.plot})
-    if windows is not None and reduction.window is not None:
-        raise OptionError("--window and --windows both say how far weights count", "give one of them")
-    refuse_same("truth", truth, input)
-    radii = (reduction.window,) if windows is None else window_radii(windows)
-    closest = partial(try_input, betas=tried, windows=radii, truth=truth)
-    return _sweep_file(input, replace(asked, window=radii[0]), shown, closest, truth)
-
-
-def _refuse_beside_truth(**given: object) -> None:
-    """Raise OptionError for options that speak of the distance from hard."""
-    for option, value in given.items():
-        if value is not None:
-            what = f"{option} is about the distance from hard, and --truth about that from the truth"
-            raise OptionError(what, f"leave out {option}, or --truth")
-
-
-def _sweep_file(
-    name: str,
-    asked: Asked,
-    shown: Shown,
-    find: Callable[[Inputs, str], Sweep | TrialsReport],
-    truth: str | None = None,
-) -> int:
-    """Find the β of one input and show it; 0, or 2 where it cannot be used.
-
-    Raises OptionError where options contradict each other.
-    """
-    from softargmax_cli.cli.destinations import picture_format_of, spare_inputs
-    from softargmax_cli.cli.pipeline import for_each
-
+    tried, radii = None if betas is None else _betas_of(betas), [reduction.window]
+    if allow is not None:
+        allowance_of(allow)  # which refuses what is none
+    if truth is None and windows is not None:
+        raise OptionError("--windows are compared by their error", "give --truth FILE, or --window for one of them")
+    if truth is not None:
+        for name, value in (("--tol", tol), ("--allow", allow), ("--plot", shown.plot)):
+            if value is not None:
+                what = f"{name} is about the distance from hard, and --truth about that from the truth"
+                raise OptionError(what, f"leave out {name}, or --truth")
+        refuse_same("truth", truth, input)
+    if windows is not None:
+        if reduction.window is not None:
+            raise OptionError("--window and --windows both say how far weights count", "give one of them")
+        radii = [*_windows_of(windows)]
+        reduction = replace(reduction, window=radii[0])
     format = shown.data_format
     if shown.plot is not None:
         picture_format_of(shown.plot)
-    spare_inputs([shown.output, shown.plot], [name], truth, *asked.files)
-
-    def work(inputs: Inputs, name: str) -> int:
-        from softargmax_cli.cli.picture import Picture
-        from softargmax_cli.files.writers.atomic import Document
-
-        with ExitStack() as stack:
-            # Before anything is read, so that what cannot be written is said at once.
-            numbers = picture = None
-            if format != "table":
-                numbers = stack.enter_context(Document(shown.output or "-", force=shown.force))
-            if shown.plot is not None:
-                picture = stack.enter_context(Picture(shown.plot, force=shown.force))
-            found = find(inputs, name)
+    job = Job([input], reduction, reading, running, single=True)
+    with job.begun([shown.output, shown.plot], reads=[truth]), job.trying(input), ExitStack() as stack:
+        # Before anything is read, so that what cannot be written is said at once.
+        numbers = picture = None
+        if format != "table":
+            numbers = stack.enter_context(Document(shown.output or "-", force=shown.force))
+        if shown.plot is not None:
+            picture = stack.enter_context(Picture(shown.plot, force=shown.force))
+        found: Sweep | TrialsReport
+        if truth is None:
+            replay = stack.enter_context(job.replayed(input))
+            found = sweep_input(job, input, replay, tried, 0.01 if tol is None else tol, allow)
             if picture is not None:
                 from softargmax_cli.report.plots import draw_betas
-                from softargmax_cli.report.sweep import Sweep
 
-                assert isinstance(found, Sweep)  # beside --truth there is no --plot
                 picture.draw(draw_betas(found.run, found.swept, found.tolerance, found.beta))
-            if numbers is not None:
-                numbers.write(_listed(found, format).encode())
-                numbers.commit()
-            if picture is not None:
-                picture.commit()
-        _say(name, found, asked, shown, format)
-        return 0
+        else:
+            found = _try_input(job, input, tried, radii, truth)
+        if numbers is not None:
+            numbers.write(_listed(found, format).encode())
+            numbers.commit()
+        if picture is not None:
+            picture.commit()
+        from softargmax_cli.report.sweep import put_findings
+        from softargmax_cli.report.text import legible
 
-    return for_each([name], asked, work)
+        command = _command(job, input, found)
+        if format == "table":
+            put_findings(found, command, sys.stdout)
+        elif shown.output not in (None, "-") and not job.quiet:
+            for line in found.verdict(command):
+                print(legible(line, sys.stderr), file=sys.stderr)
+    return job.code
 
 
-def _say(name: str, found: Sweep | TrialsReport, asked: Asked, shown: Shown, format: str) -> None:
-    """Print the table; where numbers have been written, its last line alone, to standard error."""
-    from softargmax_cli.cli.advice import run_with
-    from softargmax_cli.cli.messages import say_note
-    from softargmax_cli.report.sweep import put_findings
-    from softargmax_cli.report.text import legible
+def _betas_of(text: str) -> list[float]:
+    """Parse `--betas`: the β to try, ascending."""
+    from softargmax_cli.reduction.sweep import spaced
 
-    if not asked.quiet:
-        for note in dict.fromkeys(found.notes):
-            say_note(f"{found.run.input}: {note}")
-    command = [] if found.beta is None else [*run_with(name, replace(asked, window=found.window), found.beta)]
-    if format == "table":
-        put_findings(found, command, sys.stdout)
-    elif shown.output not in (None, "-") and not asked.quiet:
-        for line in found.verdict(command):
-            print(legible(line, sys.stderr), file=sys.stderr)
+    hint = "give some as 1,10,100, or so many in equal ratios as 0.1:1000:9"
+    try:
+        if ":" in text:
+            low, high, count = text.split(":")
+            first, last, number = float(low), float(high), int(count)
+            betas = spaced(first, last, number) if 2 <= number <= MOST and 0 < first < last < math.inf else []
+        else:
+            betas = sorted(set(map(float, text.split(","))))
+    except ValueError:
+        raise typer.BadParameter(f"--betas {text!r}: {hint}") from None
+    if not 0 < len(betas) <= MOST or not all(WIDEST[0] <= beta <= WIDEST[1] for beta in betas):
+        raise typer.BadParameter(f"--betas {text!r}: {hint}; at most {MOST}, from 1e-30 to 1e30, from low to high")
+    return betas
+
+
+def _windows_of(text: str) -> list[int]:
+    """Parse `--windows`: distances from hard, ascending."""
+    words = text.replace(" ", "").split(",")
+    if not all(word.isascii() and word.isdecimal() and len(word) < 19 for word in words):
+        raise typer.BadParameter(f"--windows {text!r}: give distances from the hard argmax in indices, as 2,4,8")
+    return sorted(set(map(int, words)))
+
+
+def sweep_input(
+    job: Job,
+    name: str,
+    replay: Replay,
+    betas: Sequence[float] | None,
+    tolerance: float,
+    allow: str | None = None,
+    *,
+    notes: bool = True,
+) -> Sweep:
+    """Measure `betas` in one pass, and bisect in a few more for the smallest within the tolerance.
+
+    betas: None for the usual ones, below which it is searched further. allow: how many slices may fail a check, as it
+    was typed; without it, none that has an answer. notes: whether those of the input are said.
+    The β found has passed the reduction of `run` and `check` itself.
+    """
+    from softargmax_cli.reduction.check import Allowance, Check, within
+    from softargmax_cli.reduction.result import Summary
+    from softargmax_cli.reduction.sweep import Search, needs_of, spaced, sweep
+    from softargmax_cli.report.sweep import Sweep
+
+    allowance = None if allow is None else Allowance(*allowance_of(allow))
+    tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
+
+    def measured(wanted: Sequence[float], *, full: bool) -> tuple[Trials, Run]:
+        needs = needs_of(len(wanted), full=full)
+        with job.opened(name, {"offset"}, needs=needs, replay=replay, notes=notes and full) as reduction:
+            (swept,) = reduction.through(partial(sweep, betas=wanted, full=full, tolerance=tolerance))
+            return swept, reduction.run
+
+    def good(swept: Trials) -> dict[float, bool]:
+        """Tell at which β no more slices than may lie further off."""
+        if allowance is None:
+            return {trial.beta: trial.max_abs_offset <= tolerance for trial in swept.trials}
+        return {trial.beta: trial.outside <= allowance.of(swept.slices) for trial in swept.trials}
+
+    swept, run = measured(tried, full=True)
+    search = Search(good(swept), below=betas is None)
+    while True:
+        while wanted := search.wanted():
+            search.learn(good(measured(wanted, full=False)[0]))
+        answer = search.answer
+        if answer is None:
+            break
+        summary, check = Summary(), Check(partial(within, tolerance=tolerance), allowance or Allowance(), 1)
+        with job.opened(name, {"offset"}, replay=replay, beta=answer, notes=False) as reduction:
+            for slices in reduction:
+                summary.add(slices)
+                check.add(slices)
+        if summary.max_abs_offset <= tolerance if allowance is None else check.passed:
+            break
+        search.learn({answer: False})
+    return Sweep(replace(run, beta=None), swept, tolerance, answer, search.unbounded, allow)
+
+
+def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[float, str]:
+    """Find the smallest β within the tolerance, and say so; the usual one where no slice has an answer.
+
+    Raises OptionError where there is none.
+    """
+    found = sweep_input(job, name, replay, None, tolerance, notes=False)
+    if found.swept.slices == found.swept.undefined:
+        return job.beta, f"no slice has an answer, so β stays {job.beta:.10g}"
+    if found.beta is None:
+        last = found.swept.trials[-1]
+        what = f"{found.run.input}: {parameter('beta', 'auto')}: no β up to {last.beta:g} keeps soft within "
+        what += f"{tolerance:g} of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off"
+        never = "slices with tied or nearly tied maxima never agree (softargmax guide beta)"
+        raise OptionError(what, f"{never}: raise {parameter('tol')}, or give a number")
+    return found.beta, f"β {found.beta:.10g} keeps soft within {tolerance:g} of hard"
+
+
+def _try_input(
+    job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: str
+) -> TrialsReport:
+    """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
+    from softargmax_cli.files.expected import truth as opened_truth
+    from softargmax_cli.files.writers.atomic import scratch
+    from softargmax_cli.reduction.sweep import needs_of, spaced, sweep
+    from softargmax_cli.report.sweep import TrialsReport
+
+    tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
+    with job.opened(name, {"offset"}, needs=needs_of(len(tried) * len(windows))) as reduction:
+        run, source = reduction.run, reduction.source
+        with opened_truth(truth, run.kept, run.axes, source.facts.id_column) as stored:
+            if stored.note:
+                reduction.notes.append(f"{parameter('truth')}: {stored.note}")
+            work = partial(sweep, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)
+            (trials,) = reduction.through(work, scratch=scratch)
+            stored.end()
+    window = None if len(windows) > 1 else windows[0]
+    return TrialsReport(replace(reduction.run, beta=None, window=window), trials)
+
+
+def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
+    """Repeat all that was asked, as `softargmax run` with the β and the window that were found."""
+    from softargmax_cli.cli.advice import run_command
+
+    if found.beta is None:
+        return []
+    given = {**vars(job.asked), "window": found.window, "beta": found.beta}
+    usual = vars(ReductionOptions())
+    changed = {option: value for option, value in given.items() if option != "axis" and value != usual.get(option)}
+    return [*run_command(name, job.reading, job.axes, **changed)]
 
 
 def _listed(found: Sweep | TrialsReport, format: str) -> str:

@@ -21,8 +21,6 @@ from softargmax_cli.report.text import encodable
 
 LETTERS = "β·…−×–"
 """Letters of the help beyond ASCII, which are replaced before lines are broken, so that frames stay straight."""
-OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
-"""Names that other programs have for our options."""
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
 """Names of commands, each of a function in a module of its own, which is loaded for it."""
 KNOWN = ("table", *FORMATS, STORE, "github", "junit")
@@ -53,15 +51,22 @@ class Command(TyperCommand):
         _spell(self)
         return super().get_help(ctx)
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:  # as completion is
-            _refuse_split_axes(args)
-            several = sum(word.startswith("-") for word in args) > 1  # else nothing can be given twice
-            given = self.make_parser(ctx).parse_args([*args])[2] if several else []
-            for param in given:
-                if given.count(param) > 1 and not getattr(param, "multiple", True):
-                    _refuse_twice(param, args)
-        return super().parse_args(ctx, args)
+    def make_parser(self, ctx: Any) -> Any:
+        parser = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_once(args: list[str]) -> Any:
+            if not ctx.resilient_parsing:  # as completion is
+                _refuse_split_axes(args)
+            words = [*args]  # which parsing uses up
+            options, rest, order = parse(args)
+            for param in [] if ctx.resilient_parsing else order:
+                if order.count(param) > 1 and not getattr(param, "multiple", True):
+                    _refuse_twice(param, words)
+            return options, rest, order
+
+        parser.parse_args = parse_once  # type: ignore[method-assign]
+        return parser
 
 
 class Group(TyperGroup):
@@ -102,43 +107,31 @@ def explained(error: typer.TyperException) -> OptionError:
     """Turn what Typer says of wrong use into an error with what may have been meant, and where to read on."""
     context: Any = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "softargmax"
-    help = f"try: {command} --help"
+    help, option = f"try: {command} --help", getattr(error, "option_name", None)
+    said = error.format_message().replace("Value error, ", "")  # Pydantic's word before one of ours
     if getattr(error, "param_type", None) == "argument" or str(error).startswith("Missing parameter: input"):
         return OptionError(f"{command}: no input is named", f"name a file, or read standard input with -: {command} -")
-    option = getattr(error, "option_name", None)
-    said = error.format_message().replace("Value error, ", "")  # Pydantic's word before one of ours
     if said.startswith("Got unexpected extra argument"):
         return OptionError(f"{command} takes one input", help)
     if option is None or not hasattr(error, "possibilities"):
         return OptionError(said, help)
     if files := [word for word in sys.argv[1:] if word.startswith("-") and word != "-" and os.path.exists(word)]:
         return OptionError(f"No such option: {option}", f"for the file, write ./{files[0]}")
-    if option == "--input":  # which reads as a file, beside --output
-        return OptionError(
-            "No such option: --input. Name files without an option; say what their numbers are with --kind.", help
-        )
-    params = context.command.params
-    known = [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")]
-    formats = _formats(context.command)
+    known = [name for param in context.command.params for name in (*param.opts, *param.secondary_opts)]
+    formats = [param.help for param in context.command.params if param.name == "format"]
     elsewhere = [name for name in COMMANDS if any(option in param.opts for param in command_of(name).params)]
     said = f"No such option: {option}"
-    if option.startswith("--") and option[2:] in formats:
+    if option == "--input":  # which reads as a file, beside --output
+        said += ". Name files without an option; say what their numbers are with --kind."
+    elif option[2:] in KNOWN and option[2:] in re.findall(r"\w+", " ".join(formats)):
         said += f".{_meant([f'--format {option[2:]}'])}"
-    elif OTHERS.get(option) in known:
-        said += f".{_meant([OTHERS[option]])}"
     elif elsewhere:
         said += f": it belongs to {', '.join(elsewhere)}"
         if isinstance(context.command, Group):
             help = f"write it after the command: softargmax {elsewhere[0]} INPUT {option} ..."
-    elif meant := near(option, known):
+    elif meant := near(option, [name for name in known if name.startswith("--")]):
         said += f".{_meant(meant)}"
     return OptionError(said, help)
-
-
-def _formats(command: Any) -> list[str]:
-    """The words that `--format` may take, as its help says them."""
-    helps = [param.help for param in command.params if param.name == "format"]
-    return [word for help in helps for word in re.findall(r"\w+", help) if word in KNOWN]
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:

@@ -34,7 +34,6 @@ class Sweep:
 
     run: Run
     """Without a β."""
-    notes: Sequence[str]
     swept: Trials
     tolerance: float
     """How far soft may lie from hard."""
@@ -114,7 +113,6 @@ class TrialsReport:
 
     run: Run
     """Without a β, and without a window where several were tried."""
-    notes: Sequence[str]
     trials: Trials
 
     @property

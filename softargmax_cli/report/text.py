@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from softargmax_cli.quoting import escaped
+from softargmax_cli.errors import escaped
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Hindi and emoji are spelt."""

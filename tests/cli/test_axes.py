@@ -275,7 +275,8 @@ def test_scores_that_look_like_weights(folder: Inside) -> None:
         assert folder("run", "probabilities.npy", *more, "--format", "csv").err == ""
     assert folder("run", "probabilities.npy", "--quiet", "--format", "csv").raw == noted.raw
     into_a_file = folder("run", "probabilities.npy", "-o", "y.npy", "--force")
-    assert into_a_file.err.startswith(f"{NOTE.format('probabilities.npy', WITHIN)}7 slices · ")
+    assert into_a_file.err.startswith("7 slices · ")
+    assert into_a_file.err.endswith(NOTE.format("probabilities.npy", WITHIN))
 
 
 def test_scores_that_do_not_look_like_weights(inside: Inside) -> None:

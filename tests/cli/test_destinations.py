@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import typer
 
-from softargmax_cli.api.arguments import delimiter_of, device_of, size_of
-from softargmax_cli.cli.arguments import inverse_temperature, taken
-from softargmax_cli.cli.destinations import Destination, choose_destinations
+from softargmax_cli.cli.options import beta_of, parsed
+from softargmax_cli.cli.paths import Destination, choose_destinations
 from softargmax_cli.errors import OptionError, as_typed
 
 TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=True)
 
-read_delimiter, read_device, read_size = taken(delimiter_of), taken(device_of), taken(size_of)
+read_delimiter, read_device, read_size = (
+    parsed(f"api.arguments.{name}_of") for name in ("delimiter", "device", "size")
+)
 
 
 def chosen(inputs: list[str], output: str | None, format: str | None, several: bool = False) -> list[Destination]:
@@ -46,7 +47,7 @@ def test_tables_of_several_inputs(format: str) -> None:
 def test_arrays_hold_one_input(format: str) -> None:
     with pytest.raises(OptionError, match=f'format="{format}" holds one input only') as caught:
         chosen(["a.npy", "b.npy"], None, format)
-    assert caught.value.remedy == "use -o DIR/ for one file each, or jsonl"
+    assert caught.value.remedy == "use -o DIR/ for one file each"
 
 
 @pytest.mark.parametrize(
@@ -155,15 +156,15 @@ def test_sizes_devices_and_delimiters() -> None:
 
 def test_beta_and_temperature() -> None:
     kind = "scores"
-    assert inverse_temperature(None, None, kind) == 100.0
-    assert inverse_temperature(7.0, None, kind) == 7.0
-    assert inverse_temperature(None, 0.25, kind) == 4.0
+    assert beta_of(None, None, kind) == 100.0
+    assert beta_of(7.0, None, kind) == 7.0
+    assert beta_of(None, 0.25, kind) == 4.0
     with pytest.raises(typer.BadParameter, match="give one of them"):
-        inverse_temperature(1.0, 1.0, kind)
+        beta_of(1.0, 1.0, kind)
     for temperature in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(typer.BadParameter, match="a finite number above 0"):
-            inverse_temperature(None, temperature, kind)
-    assert inverse_temperature(None, None, "probs") == 100.0  # which nothing uses
+            beta_of(None, temperature, kind)
+    assert beta_of(None, None, "probs") == 100.0  # which nothing uses
     for beta, temperature in ((100.0, None), (None, 1.0)):
         with pytest.raises(typer.BadParameter, match="--kind probs takes weights as they are: they have no --beta"):
-            inverse_temperature(beta, temperature, "probs")
+            beta_of(beta, temperature, "probs")

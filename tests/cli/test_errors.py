@@ -61,7 +61,7 @@ def folder(shared_inside: Inside) -> Inside:
             r"r\.xlsx: the suffix \.xlsx names no output format",
             "end the name in one of .*",
         ),
-        (["good.npy", "-o", "a_directory/x/x/"], r"-o a_directory/x/x/: the directory cannot be made: .*", "make .*"),
+        (["good.npy", "-o", "a_directory/x/x/"], r"a_directory/x/x/: the directory cannot be made: .*", "make .*"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -87,7 +87,6 @@ def test_a_table_is_the_same_at_every_width(inside: Inside) -> None:
         ("run --id a", "No such option: --id. Did you mean --id-column?", "try: softargmax run --help"),
         ("run --temp 3", "No such option: --temp. Did you mean --temperature?", "try: softargmax run --help"),
         ("run --tolerance 3", "No such option: --tolerance. Did you mean --tol?", "try: softargmax run --help"),
-        ("run --sep ;", "No such option: --sep. Did you mean --delimiter?", "try: softargmax run --help"),
         ("run --json", "No such option: --json. Did you mean --format json?", "try: softargmax run --help"),
         ("run --jsonl", "No such option: --jsonl. Did you mean --format jsonl?", "try: softargmax run --help"),
         ("run --csv", "No such option: --csv. Did you mean --format csv?", "try: softargmax run --help"),

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from softargmax_cli.report.verdict import Checked, annotation, junit, sentence_of, verdict_line
+from softargmax_cli.cli.verdicts import Checked, annotation, junit, sentence_of
 
 HOSTILE = "a\nb\r%0A::error::x,y: <&\"']]>\x00\x1b[31m\x85\u2028\u202e\ud800\udcff\ufffe\uffff é.npy"
 
@@ -30,8 +30,8 @@ def test_sentences(arguments: tuple[int, int, int, float, bool], want: str) -> N
 
 
 def test_a_line() -> None:
-    assert verdict_line(Checked("a.npy", True, "fine", [])) == "passed: a.npy: fine"
-    assert verdict_line(Checked("a.npy", False, "bad", [])) == "FAILED: a.npy: bad"
+    assert Checked("a.npy", True, "fine").line == "passed: a.npy: fine"
+    assert Checked("a.npy", False, "bad").line == "FAILED: a.npy: bad"
 
 
 def test_annotations() -> None:

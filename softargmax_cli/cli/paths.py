@@ -1,0 +1,220 @@
+"""Names on the command line: the inputs that they stand for, and the files where results and pictures go."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from softargmax_cli.errors import InputError, OptionError, OutputError, parameter
+from softargmax_cli.files.remote import is_store, is_url
+from softargmax_cli.files.writers import SHARED, STORE, format_of
+
+PICTURES = ("png", "svg", "pdf")
+"""Formats of pictures, named by a file's suffix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The inputs of a command, found."""
+
+    names: list[str]
+    several: bool
+    """True for more than one path, a folder or a pattern: each result says then which input it is of."""
+    notes: list[str] = field(default_factory=list)
+
+
+def find_inputs(given: Sequence[str], *others: str | None) -> Found:
+    """Find the files that names, folders and patterns stand for.
+
+    others: files that the command writes, or compares with, which no folder and no pattern stands for.
+    Raises InputError where a folder holds no array, or a pattern matches no file.
+    """
+    found = Found([], len(given) > 1 or any(_is_folder(name) or _is_pattern(name) for name in given))
+    taken = {identity(name) for name in others} - {None}
+    for name in given:
+        if _is_folder(name):
+            found.names.extend(_inside(name, taken, found.notes))
+        elif _is_pattern(name):
+            files = [each for each in sorted(glob.glob(name, recursive=True)) if not _is_folder(each)]
+            matching = [each for each in files if identity(each) not in taken]
+            if not matching:
+                raise InputError(f"{name}: no input matches the pattern", "name files that exist")
+            found.names.extend(matching)
+        else:
+            found.names.append(name)
+    return found
+
+
+def _is_folder(name: str) -> bool:
+    return name != "-" and os.path.isdir(name) and not is_store(name)
+
+
+def _is_pattern(name: str) -> bool:
+    return re.search(r"[*?[]", name) is not None and not os.path.lexists(name) and not is_url(name)
+
+
+def _inside(folder: str, taken: Collection[object], notes: list[str]) -> list[str]:
+    """List the arrays of a folder, by name; hidden files are passed over, and what is no array is noted."""
+    from softargmax_cli.files.registry import holds_results, promises_array
+
+    try:
+        paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read: {error.strerror}") from None
+    files = [path for path in paths if not _is_folder(path) and identity(path) not in taken]
+    names = [path for path in files if promises_array(path) and not holds_results(path)]
+    if not names:
+        raise InputError(f"{folder}: the folder holds no array", "name a file, or a folder with files that can be read")
+    if left_out := [os.path.basename(path) for path in files if path not in names]:
+        more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+        notes.append(f"{folder}: left out {left_out[0]}{more}: no array of scores")
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The place of one input's results."""
+
+    path: str | None
+    """"-" for standard output, None for nowhere."""
+    format: str
+    table: bool
+    """True where a table is shown."""
+    shared: bool = False
+    """True where it takes the results of several inputs."""
+
+
+def choose_destinations(
+    inputs: Sequence[str],
+    output: str | None,
+    format: str | None,
+    *,
+    several: bool,
+    usual: str = "csv",
+    formats: Collection[str] = (),
+) -> list[Destination]:
+    """Choose a place for each input, in a directory the `usual` format.
+
+    several: whether each result is to say which input it is of. formats: those there are, where not all.
+    Raises OptionError where two inputs share a place that holds the results of one.
+    """
+    data, store = None if format == "table" else format, names_store(output)
+    if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
+        raise OptionError("a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone")
+    if output is None or output == "-":
+        if several and data not in (None, *SHARED):
+            what = "-o -" if formats else parameter("format", data)
+            raise OptionError(f"{what} holds one input only", "use -o DIR/ for one file each")
+        return [Destination(None if data is None else "-", data or "", data is None, several)] * len(inputs)
+    if is_url(output) and not store:
+        raise OptionError(f"-o {output}: a URL takes Zarr stores alone", "end it in .zarr, or write a file and copy it")
+    if _names_folder(output) and not store:
+        suffix = data or usual
+        return [Destination(path, suffix, format == "table") for path in _one_each(output, inputs, suffix)]
+    data = data or format_of(output, formats)
+    if several and data not in SHARED:
+        remedy = f"use -o {output}/ for one file each"
+        if store:
+            one_each = f"use -o DIR/ {parameter('format', STORE)} for one store each"
+            remedy = "use one run each" if formats or is_url(output) else one_each
+        raise OptionError(f"-o {output} holds one input only", remedy)
+    return [Destination(output, data, format == "table", several)] * len(inputs)
+
+
+def choose_pictures(inputs: Sequence[str], plot: str | None) -> list[str | None]:
+    """Choose a place for each picture, by the rules of results. Raises OptionError where two share a place."""
+    if plot is None:
+        return [None] * len(inputs)
+    if _names_folder(plot):
+        return [*_one_each(plot, inputs, "png")]
+    if len(inputs) > 1:
+        remedy = f"use {parameter('plot', plot + '/')} for one picture each"
+        raise OptionError(f"{parameter('plot', plot)} holds one input only", remedy)
+    picture_format_of(plot)
+    return [plot]
+
+
+def picture_format_of(path: str) -> str:
+    """Return the format of a picture that a path's suffix names. Raises OptionError where it names none."""
+    option, suffix = parameter("plot", path), os.path.splitext(path)[1].lower()
+    if path == "-":
+        raise OptionError(f"{option}: a picture goes to a file", f"name one: {parameter('plot', 'FILE.png')}")
+    if suffix[1:] not in PICTURES:
+        known = " ".join(f".{name}" for name in PICTURES)
+        raise OptionError(f"{option}: the suffix names no format of pictures", f"end the name in one of {known}")
+    return suffix[1:]
+
+
+def names_store(output: str | None) -> bool:
+    """Tell whether a name promises a Zarr store, which is made with its directory."""
+    return output is not None and os.path.splitext(output.rstrip("/" + os.sep))[1].lower() == f".{STORE}"
+
+
+def _names_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or os.path.isdir(output)
+
+
+def _one_each(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
+    """Name a file for each input. Raises OptionError where two would have one name."""
+    paths = [os.path.join(directory, f"{stem_of(name)}.{suffix}") for name in inputs]
+    path, count = max(Counter(paths).items(), key=lambda item: item[1])
+    if count > 1:
+        remedy = "write them into different directories, one run each"
+        raise OptionError(f"{path} would hold the results of several inputs", remedy)
+    return paths
+
+
+def stem_of(name: str) -> str:
+    """Return an input's name without its directory and suffix, or suffixes where it is compressed."""
+    if name == "-":
+        return "stdin"
+    stem, suffix = os.path.splitext(os.path.basename(name.rstrip("/")))
+    return os.path.splitext(stem)[0] if suffix.lower() == ".gz" else stem
+
+
+def make_directory(output: str | None) -> None:
+    """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
+    if output is not None and output.endswith(("/", os.sep)) and not (os.path.isdir(output) or names_store(output)):
+        try:
+            os.mkdir(output)
+        except OSError as error:
+            remedy = "make the one above it first, or name another directory"
+            raise OutputError(f"{output}: the directory cannot be made: {error.strerror}", remedy) from None
+
+
+def spare_inputs(results: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
+    """Raise OutputError where a result would replace an input, or another file that is read, by whatever name."""
+    above = (folder for name in inputs for folder in _folders(name))  # of an array in a store
+    read = {identity(name) for name in (*inputs, *others, *above)} - {None}
+    for path in results:
+        if path != "-" and identity(path) in read:
+            raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
+
+
+def _folders(name: str) -> Iterator[str]:
+    """Yield the directories that an input lies in, from the innermost."""
+    folder = os.path.dirname(os.path.abspath(name))
+    while name != "-" and folder != os.path.dirname(folder):
+        yield folder
+        folder = os.path.dirname(folder)
+
+
+def same_file(a: str, b: str) -> bool:
+    """Tell whether two names mean one file or store."""
+    return a == b or (identity(a) is not None and identity(a) == identity(b))
+
+
+def identity(name: str | None) -> tuple[int, int] | None:
+    """Identify a regular file or a directory, "-" being standard input; None for what is neither."""
+    try:
+        status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
+    except (OSError, ValueError, AttributeError):  # it is somebody else's affair to say so
+        return None
+    kind = stat.S_IFMT(status.st_mode)  # a directory is a store
+    return (status.st_dev, status.st_ino) if kind in (stat.S_IFREG, stat.S_IFDIR) else None
