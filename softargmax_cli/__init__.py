@@ -10,10 +10,9 @@ Importing this package alone loads nothing else; each name is imported when it i
 TYPE_CHECKING = False  # as of typing, which would take longer to import than Ctrl-C may go without an answer
 
 if TYPE_CHECKING:
-    from softargmax_cli.api.answers import Result
     from softargmax_cli.api.function import softargmax
     from softargmax_cli.api.layer import SoftArgmax
-    from softargmax_cli.api.reduce import reduce
+    from softargmax_cli.api.reduce import Result, reduce
 
 __version__ = "0.2.0"
 
@@ -30,7 +29,7 @@ def __getattr__(name: str) -> object:
     elif name == "reduce":
         from softargmax_cli.api.reduce import reduce as value
     elif name == "Result":
-        from softargmax_cli.api.answers import Result as value
+        from softargmax_cli.api.reduce import Result as value
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

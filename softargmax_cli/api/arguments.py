@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from softargmax_cli.errors import InputError, OptionError, parameter
+from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.reading import NAMED_DELIMITERS
 
 if TYPE_CHECKING:
-    from softargmax_cli.reduction.problem import Arrays, Problem, Spec
+    from softargmax_cli.reduction.problem import Arrays, Spec
 
 Axis = int | tuple[int, ...] | list[int]
 KindOfCoords = Literal["index", "corners", "centers", "circular"]
@@ -33,45 +33,40 @@ def spec_of(
     nan: Any = "propagate",
     precision: Any = "auto",
 ) -> Spec:
-    """Return what is asked of any array. Raises OptionError for an argument that has no meaning."""
+    """Return what is asked of any array. Raises OptionError or TypeError for an argument that has no meaning."""
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.problem import NanPolicy, Precision, Spec
 
-    axes = axes_of(axis)
+    axes = tuple(map(operator.index, axis if isinstance(axis, Iterable) else [axis]))
+    several = period if period is None or isinstance(period, tuple | list) else [period]
     return Spec(
         axes,
         one_of("kind", kind, get_args(Kind)),
         beta,
         coords_of(coords, get_args(KindOfCoords)),
         _values(values, len(axes)),
-        window_of(window),
+        None if window is None else operator.index(window),
         one_of("nan", nan, get_args(NanPolicy)),
         one_of("precision", precision, get_args(Precision)),
-        period=period_of(period),
+        period=None if several is None else tuple(map(float, several)),
     )
 
 
-def resolved(spec: Spec, shape: tuple[int | None, ...], dtype: str) -> Problem:
-    """Return what is asked of one tensor, of which the reduced axes must have known lengths.
-
-    Raises OptionError for an axis that it has not, or for values that are not as many as its indices; InputError for
-    a length that is 0 or not known, and for slices whose positions float32 does not tell apart.
-    """
+def _values(values: Any, axes: int) -> Arrays | None:
+    """Return the coordinate of each index, one array for each axis."""
     import numpy as np
 
-    from softargmax_cli.reduction.problem import shape_text
-
-    problem = spec.resolve(shape, np.dtype(dtype), frozenset())
-    for axis in problem.axes:
-        if shape[axis] is None:
-            raise InputError(
-                f"the length of axis {axis} is not known (shape {shape_text(shape)})",
-                "set it: only axes that stay may have any length",
-            )
-    positions = math.prod(shape[axis] or 1 for axis in problem.axes)
-    if positions >= 1 << 24:
-        raise InputError(f"a slice of {positions:,} scores is too long for a tensor", "pass the array to reduce")
-    return problem
+    if values is None:
+        return None
+    several = [values] if axes == 1 else list(values)
+    if len(several) != axes:
+        raise OptionError(f"values: {len(several)} for {axes} axes", "give a sequence with one array for each axis")
+    arrays = tuple(np.array(each, np.float64) for each in several)
+    for array in arrays:
+        if array.ndim != 1 or not array.size:
+            what = f"values: shape {array.shape}: an axis has one coordinate for each index, (n,)"
+            raise OptionError(what, "" if axes == 1 else "give a sequence with one array for each axis")
+    return arrays
 
 
 def beta_of(beta: Any, temperature: Any) -> Any:
@@ -94,39 +89,9 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
 
 def coords_of(coords: Any, kinds: Sequence[str]) -> Any:
     """Return one kind of coordinates, or a tuple of one for each axis. Raises OptionError for any other."""
-    if isinstance(coords, tuple | list) and len(coords) > 1:
-        return tuple(one_of("coords", each, kinds) for each in coords)
-    return one_of("coords", coords[0] if isinstance(coords, tuple | list) and coords else coords, kinds)
-
-
-def period_of(period: Any) -> tuple[float, ...] | None:
-    """Return the period of each circular axis, or one for all. Raises OptionError for what is no number."""
-    if period is None:
-        return None
-    try:
-        return tuple(map(float, period)) if isinstance(period, tuple | list) else (float(period),)
-    except (TypeError, ValueError):
-        raise OptionError(f"period={period!r}: a period is a number, several are a tuple of them") from None
-
-
-def axes_of(axis: Any) -> tuple[int, ...]:
-    """Return the axes named by an integer or by several. Raises OptionError for anything else."""
-    try:
-        return (operator.index(axis),)
-    except TypeError:
-        pass
-    try:
-        return tuple(operator.index(each) for each in axis)
-    except TypeError:
-        raise OptionError(f"axis={axis!r}: an axis is an integer, several are a tuple of them") from None
-
-
-def window_of(window: Any) -> int | None:
-    """Return a distance in indices; None for none. Raises OptionError for what is no integer."""
-    try:
-        return None if window is None else operator.index(window)
-    except TypeError:
-        raise OptionError(f"window={window!r}: a distance from the hard argmax is 0 or more indices") from None
+    several = coords if isinstance(coords, tuple | list) and coords else (coords,)
+    checked = tuple(one_of("coords", each, kinds) for each in several)
+    return checked if len(checked) > 1 else checked[0]
 
 
 def size_of(size: int | str) -> int:
@@ -182,28 +147,6 @@ def decimal_of(decimal: str | None) -> str | None:
 
 def skip_of(skip: int | None) -> int | None:
     """Return how many lines to leave out. Raises OptionError where it is no number of lines."""
-    if skip is not None and (isinstance(skip, bool) or operator.index(skip) < 0):
+    if skip is not None and operator.index(skip) < 0:
         raise OptionError(f"skip={skip!r}: a number of lines is 0 or more")
     return skip
-
-
-def _values(values: Any, axes: int) -> Arrays | None:
-    """Return the coordinate of each index, one array for each axis."""
-    import numpy as np
-
-    if values is None:
-        return None
-    several = [values] if axes == 1 else list(values)
-    if len(several) != axes:
-        raise OptionError(f"values: {len(several)} for {axes} axes", "give a sequence with one array for each axis")
-    arrays = []
-    for each in several:
-        try:
-            array = np.array(each, np.float64)
-        except (TypeError, ValueError) as error:
-            raise OptionError(f"values: not a number for each index: {error}") from None
-        if array.ndim != 1 or not array.size:
-            many = "" if axes == 1 else ", and there is one such array for each axis"
-            raise OptionError(f"values: shape {array.shape}: an axis has one coordinate for each index, (n,){many}")
-        arrays.append(array)
-    return tuple(arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -9,9 +10,10 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 from keras import ops
 
-from softargmax_cli.api.arguments import Axis, Coords, beta_of, resolved, spec_of
+from softargmax_cli.api.arguments import Axis, Coords, beta_of, spec_of
 from softargmax_cli.api.formula import soft_argmax
-from softargmax_cli.errors import OptionError, naming
+from softargmax_cli.errors import InputError, OptionError, naming
+from softargmax_cli.reduction.problem import Problem, Spec, shape_text
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -88,6 +90,23 @@ def softargmax(
         held = np.finfo(precision)
         beta = min(max(spec.beta, float(held.tiny)), float(held.max))
     return ops.cast(soft_argmax(ops.cast(x, precision), beta, problem), kept)
+
+
+def resolved(spec: Spec, shape: tuple[int | None, ...], dtype: str) -> Problem:
+    """Return what is asked of one tensor, of which the reduced axes must have known lengths.
+
+    Raises OptionError for an axis that it has not, or for values that are not as many as its indices; InputError for
+    a length that is 0 or not known, and for slices whose positions float32 does not tell apart.
+    """
+    problem = spec.resolve(shape, np.dtype(dtype), frozenset())
+    for axis in problem.axes:
+        if shape[axis] is None:
+            what = f"the length of axis {axis} is not known (shape {shape_text(shape)})"
+            raise InputError(what, "set it: only axes that stay may have any length")
+    positions = math.prod(shape[axis] or 1 for axis in problem.axes)
+    if positions >= 1 << 24:
+        raise InputError(f"a slice of {positions:,} scores is too long for a tensor", "pass the array to reduce")
+    return problem
 
 
 def _tensor(x: Any) -> Any:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import keras  # type: ignore[import-untyped]
 from keras import ops
 
-from softargmax_cli.api.arguments import Axis, Coords, beta_of, resolved, spec_of
-from softargmax_cli.api.function import softargmax
+from softargmax_cli.api.arguments import Axis, Coords, beta_of, spec_of
+from softargmax_cli.api.function import resolved, softargmax
 from softargmax_cli.errors import OptionError, naming
 
 

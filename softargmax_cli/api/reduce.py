@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.api.answers import Collector, Result
 from softargmax_cli.api.arguments import (
     Axis,
     Coords,
@@ -32,8 +32,43 @@ from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected
 from softargmax_cli.files.source import Source
-from softargmax_cli.reduction.fields import FREE, NAMES
+from softargmax_cli.reduction.fields import BY_NAME, FREE, NAMES
+from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.tensorflow.choice import shared
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The results of a reduction as arrays, shaped as the axes that stay.
+
+    `hard`, `soft`, `offset` and `spread` have, where several axes are reduced, one more last dimension with a number
+    for each, in the order given. Offsets and spreads are in the unit of the coordinates, entropies in nats. A slice
+    without an answer has hard −1, ties 0, agree False, else NaN. Fields that nobody asked for are None.
+    """
+
+    fields: Mapping[str, npt.NDArray[Any]]
+    """The fields by their names (see `softargmax guide fields`), which are attributes, too: `result.soft`."""
+    ids: list[str] | None
+    """The name of each slice, where the file has names for them."""
+    labels: list[str] | None
+    """The name of each position along the reduced axis, as `labels[hard]`, where the file has names for them."""
+    summary: Summary
+    run: Run
+    """The question and where it was answered: input, shape, dtype, axes, beta, kind, coords, window, device."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field, or None where nobody asked for it."""
+        if name not in NAMES:
+            raise AttributeError(name)
+        return self.fields.get(name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *NAMES]
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        found = f"largest |offset| {summary.max_abs_offset:.3g}; {summary.agreement:.0%} agree"
+        return f"Result({self.peak.shape} slices of {self.run.input}; {found}; {summary.undefined} undefined)"
 
 
 def reduce(
@@ -101,12 +136,27 @@ def reduce(
     )
     source = _opened(path_or_array, reading)
     with reduction_of(source, spec, wanted, room, lambda: shared(device)) as reduction:
-        collector = Collector(reduction.run, wanted)
+        parts: dict[str, list[npt.NDArray[Any]]] = {field: [] for field in NAMES if field in wanted}
+        ids: list[str] = []
+        summary = Summary()
         for slices in reduction:
-            collector.add(slices)
+            summary.add(slices)
+            ids += slices.ids or ()
+            for field, found in parts.items():
+                found.append(slices.column(field))
     for note in reduction.notes:
         warnings.warn(f"{source.name}: {as_called(note)}", stacklevel=2)
-    return collector.result(reduction.run)
+    run = reduction.run
+    arrays = {field: _joined(field, parts.pop(field), run) for field in [*parts]}
+    return Result(arrays, ids if run.has_ids else None, None if run.labels is None else [*run.labels], summary, run)
+
+
+def _joined(field: str, columns: list[npt.NDArray[Any]], run: Run) -> npt.NDArray[Any]:
+    """Join the columns of a field, (m,) or (a, m) each, to an array of the axes that stay."""
+    axes, kept = len(run.axes), [n or 0 for n in run.kept]
+    none = np.empty((axes, 0) if BY_NAME[field].per_axis else 0, BY_NAME[field].dtype)
+    whole = np.concatenate([none, *columns], axis=-1)
+    return np.ascontiguousarray(whole.T).reshape(*kept, axes) if axes > 1 and whole.ndim > 1 else whole.reshape(kept)
 
 
 def _opened(path_or_array: Any, reading: Reading) -> Source:

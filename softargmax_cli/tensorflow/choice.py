@@ -1,28 +1,29 @@
-"""Choose how TensorFlow is run, the same for the commands, for `reduce` and for the workers of a cluster.
+"""Choose how TensorFlow is run, the same for the commands, for `reduce` and for the workers of a cluster, and start it.
 
 On the CPU its C library computes where that can be loaded, as it loads in a tenth of the time of `import tensorflow`.
-GPUs and plug-in devices take `import tensorflow`, and so does a process that has imported it already.
+GPUs and plug-in devices take `import tensorflow`, and so does a process that has imported it already. Messages that
+TensorFlow's C++ code writes straight to file descriptor 2 meanwhile are held back.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from softargmax_cli.errors import MORE_MEMORY, DeviceError, OptionError, parameter, short_of_memory
-from softargmax_cli.tensorflow.chatter import Chatter
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
 
 VARIABLE = "SOFTARGMAX_RUNTIME"
 """Environment variable that forces a runtime: "native" or "python"."""
-TRIED = "2.21"
-"""The newest minor release of TensorFlow that this program was tried with; pyproject.toml says the oldest admitted."""
+TUNED = "2.21"
+"""The minor release of TensorFlow whose XLA is tuned: it ends the process over a flag that it does not know."""
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512 --xla_cpu_enable_concurrency_optimized_scheduler=false"
 """XLA halves the vectors of processors that have 512 bits, for the sake of their clock, and keeps more arrays at once,
 to do more in parallel, than a core's cache has room for. Either costs up to a tenth."""
@@ -48,7 +49,8 @@ def chosen(device: str) -> str:
 def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime:
     """Start the runtime that was chosen, and note why where it is not the native one.
 
-    Raises NoSuchDeviceError or DeviceError where the device cannot be had, OptionError where it is the forced runtime.
+    alone: nobody else uses TensorFlow in this process. Raises NoSuchDeviceError or DeviceError where the device cannot
+    be had, OptionError where it is the forced runtime.
     """
     if name != "python":
         from softargmax_cli.tensorflow.capi import load
@@ -59,9 +61,8 @@ def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime
             if why := short_of_memory(failure):  # the other way takes more
                 raise DeviceError(f"TensorFlow cannot be loaded: {why}", MORE_MEMORY) from failure
             if name == "native":
-                raise OptionError(
-                    f"{VARIABLE}=native: {failure}", f"unset {VARIABLE}, or set it to python"
-                ) from failure
+                remedy = f"unset {VARIABLE}, or set it to python"
+                raise OptionError(f"{VARIABLE}=native: {failure}", remedy) from failure
             notes.append(f"TensorFlow's C library cannot be used: {failure}")
         else:
             from softargmax_cli.tensorflow.native import NativeRuntime
@@ -75,6 +76,12 @@ def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime
     return PythonRuntime(device, alone=alone)
 
 
+def tune(version: str) -> None:
+    """Set XLA's flags where nobody has, before it compiles anything; `version` is TensorFlow's."""
+    if version.startswith(f"{TUNED}."):
+        os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+
+
 class Loader:
     """Starts TensorFlow for a command, its C library in a thread while the command reads its input's header.
 
@@ -85,12 +92,11 @@ class Loader:
     def __init__(self, device: str, *, verbose: bool = False) -> None:
         self._device, self._name = device, chosen(device)
         self._runtime: Runtime | None = None
-        self._chatter: Chatter | None = None
         # oneDNN replaces none of the operations used here, and looking for them takes time.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
         if not verbose:
             os.environ.setdefault(LOG_LEVEL, "1")
-            self._chatter = Chatter()
+        self._chatter = None if verbose else Chatter()
         self._thread = threading.Thread(target=_load, name="load-tensorflow")
         if self._name != "python":
             self._thread.start()
@@ -108,16 +114,12 @@ class Loader:
         notes: list[str] = []
         try:
             made = started(self._device, self._name, notes, alone=True)
-            tune(made.version)
         except Exception:
             self.close(show=self._device == "cpu")  # errors of a GPU quote what matters
             raise
         self.close()
+        tune(made.version)
         if self._runtime is None:
-            if not tried(made.version):
-                notes.append(
-                    f"TensorFlow {made.version} was not tried with this program, which tunes XLA of {TRIED} only"
-                )
             kind = f"TensorFlow {made.version}, {made.name} runtime on {made.device}"
             for text in (*notes, f"{kind} (force one: {VARIABLE}=native|python)"):
                 note(text)
@@ -142,20 +144,6 @@ def _load() -> None:
         load()
 
 
-def tried(version: str) -> bool:
-    """Tell that this program was tried with a version of TensorFlow."""
-    return version.startswith(f"{TRIED}.")
-
-
-def tune(version: str) -> None:
-    """Set XLA's flags where nobody has, before it compiles anything; `version` is TensorFlow's.
-
-    XLA ends the process over a flag that it does not know, so other releases go without.
-    """
-    if tried(version):
-        os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
-
-
 def shared(device: str) -> Runtime:
     """Return the runtime on `device` that all reductions share in a process that is not ours, started where needed.
 
@@ -168,25 +156,20 @@ def shared(device: str) -> Runtime:
         runtime = _shared.get((device, name))
         if runtime is None or runtime.worn:
             with _environment():
-                chatter = Chatter()
+                chatter, show = Chatter(), device == "cpu"
                 try:
                     runtime = _shared[device, name] = started(device, name, [], alone=False)
-                except Exception:
-                    chatter.release(show=device == "cpu")
-                    raise
+                    show = False
                 finally:
-                    chatter.release(show=False)
+                    chatter.release(show=show)
         return runtime
 
 
 @contextmanager
 def _environment() -> Iterator[None]:
     """Set variables that TensorFlow reads once, where they are not set, and unset them again."""
-    wanted = {
-        LOG_LEVEL: "1",
-        # Else the first session's number of threads, one, would be that of all the process: also of `tf` in Python.
-        "TF_OVERRIDE_GLOBAL_THREADPOOL": "1",
-    }
+    # Without the second, the threads of the first session, one, would be those of all the process: also of `tf`.
+    wanted = {LOG_LEVEL: "1", "TF_OVERRIDE_GLOBAL_THREADPOOL": "1"}
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(missing)
     try:
@@ -194,3 +177,42 @@ def _environment() -> Iterator[None]:
     finally:
         for name in missing:
             os.environ.pop(name, None)
+
+
+class Chatter:
+    """Keeps what is written to standard error between `hold` and `release`, each of which may be called twice.
+
+    The descriptor belongs to the whole process: nothing else may be said on standard error meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._saved: int | None = None
+        self.hold()
+
+    def hold(self) -> None:
+        """Begin to keep messages, as the constructor does."""
+        if sys.stderr is None or self._saved is not None:
+            return
+        sys.stderr.flush()
+        self._kept = _file()
+        self._saved = os.dup(2)
+        os.dup2(self._kept.fileno(), 2)
+
+    def release(self, *, show: bool) -> None:
+        """Let standard error through again; first what was kept, if `show`."""
+        if self._saved is None:
+            return
+        os.dup2(self._saved, 2)
+        os.close(self._saved)
+        self._saved = None
+        with self._kept as kept:
+            if show:
+                kept.seek(0)
+                sys.stderr.write(kept.read().decode(errors="replace"))
+
+
+def _file() -> IO[bytes]:
+    """Open a temporary file, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    return tempfile.TemporaryFile()

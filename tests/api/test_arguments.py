@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softargmax_cli.api.arguments import axes_of, size_of, window_of
+from softargmax_cli.api.arguments import size_of, spec_of
 from softargmax_cli.errors import InputError, OptionError, as_called, as_typed, naming, parameter
 
 
@@ -41,21 +41,16 @@ def test_an_error_names_its_file_once() -> None:
     [(-1, (-1,)), (np.int64(2), (2,)), ([0, 1], (0, 1)), (np.array([1, 0]), (1, 0)), (range(2), (0, 1))],
 )
 def test_ways_to_name_axes(axis: Any, axes: tuple[int, ...]) -> None:
-    assert axes_of(axis) == axes
-    assert all(type(each) is int for each in axes_of(axis))
+    spec = spec_of(axis, 1.0, "scores", "index", None, None, np.uint8(3))
+    assert (spec.axes, spec.window) == (axes, 3)
+    assert all(type(each) is int for each in spec.axes)
 
 
-@pytest.mark.parametrize("axis", ["-1", 1.0, None, (0, "1")])
-def test_what_names_no_axis(axis: Any) -> None:
-    with pytest.raises(OptionError, match="an axis is an integer"):
-        axes_of(axis)
-
-
-def test_windows() -> None:
-    assert window_of(None) is None
-    assert window_of(np.uint8(3)) == 3
-    with pytest.raises(OptionError, match=r"window='3'"):
-        window_of("3")
+@pytest.mark.parametrize("wrong", ["-1", 1.0, (0, "1")])
+def test_what_is_no_integer(wrong: Any) -> None:
+    for axis, window in ((wrong, None), (-1, wrong)):
+        with pytest.raises(TypeError, match="integer"):
+            spec_of(axis, 1.0, "scores", "index", None, None, window)
 
 
 def test_sizes() -> None:

@@ -16,7 +16,7 @@ import pytest
 from softargmax_cli.errors import DeviceError, OptionError, as_typed
 from softargmax_cli.tensorflow import capi, choice, native
 from softargmax_cli.tensorflow.base import Runtime
-from softargmax_cli.tensorflow.choice import TRIED, VARIABLE, XLA_FLAGS, Loader, chosen
+from softargmax_cli.tensorflow.choice import TUNED, VARIABLE, XLA_FLAGS, Loader, chosen
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,9 +59,9 @@ def test_the_c_library_where_it_can_be(forced: str | None, told: list[str], monk
 @pytest.mark.parametrize(
     ("before", "version", "after"),
     [
-        (None, f"{TRIED}.0", XLA_FLAGS),
-        ("--xla_dump_to=x", f"{TRIED}.1", "--xla_dump_to=x"),
-        (None, f"{TRIED}0.0", None),
+        (None, f"{TUNED}.0", XLA_FLAGS),
+        ("--xla_dump_to=x", f"{TUNED}.1", "--xla_dump_to=x"),
+        (None, f"{TUNED}0.0", None),
         (None, "2.99.0", None),
     ],
 )
@@ -74,17 +74,6 @@ def test_xla_is_tuned_where_it_knows_the_flags_and_nobody_has_set_any(
     choice.tune(version)
     assert os.environ.get("XLA_FLAGS") == after
     monkeypatch.setenv("XLA_FLAGS", "")
-
-
-@pytest.mark.usefixtures("library")
-def test_a_release_that_was_not_tried_is_used_and_named(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "TRIED", "2.0")
-    made = Loader("cpu").runtime(told.append)
-    assert made.name == "native"
-    assert told == [
-        f"TensorFlow {made.version} was not tried with this program, which tunes XLA of 2.0 only",
-        said_of(made),
-    ]
 
 
 @pytest.mark.usefixtures("library")
