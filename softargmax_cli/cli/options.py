@@ -147,7 +147,7 @@ HasHeader = Annotated[
 IdColumn = Annotated[str | None, option(INPUT, "Chooses the column that names the rows.", metavar="NAME")]
 COLUMNS_HELP = "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id)."
 Columns = Annotated[
-    str | None, option(INPUT, COLUMNS_HELP, metavar="SPEC", callback=parsed("files.columns.columns_of"))
+    str | None, option(INPUT, COLUMNS_HELP, metavar="SPEC", callback=parsed("files.reading.columns_of"))
 ]
 Skip = Annotated[int | None, option(TEXT, "Skips the first N lines.", metavar="N", min=0)]
 COMMENT_HELP = "Sets the mark of a comment, which begins a line or follows a space; '' for none. Default: #."

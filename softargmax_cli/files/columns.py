@@ -1,21 +1,30 @@
-"""Columns of a table by their titles and numbers, as --id-column and --columns take them. Loads nothing."""
+"""The columns of a table, of text or Parquet: which hold scores, and which one names the rows.
+
+A column of names that is taken for scores gives answers that look right, so signs of one are an error until an option
+says what it is.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from softargmax_cli.errors import OptionError, parameter
+import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from softargmax_cli.errors import InputError, OptionError, parameter
+from softargmax_cli.files.members import FEW, ResultError, is_result
+from softargmax_cli.files.reading import Reading, column_ranges, quoted
 
-FEW = 8
-"""Titles that an error or a note lists."""
-_ITEM = re.compile(r'(?P<title>"(?:[^"]|"")*"|[^",:]+)|(?P<mark>[,:])')
+SAMPLE = 1000
+"""Rows from the first on that tell what the columns of a table hold."""
+_NAMES = frozenset(
+    "id ids uid uuid guid index idx frame frames row rows line label labels class classes target targets y time times "  # noqa: SIM905
+    "timestamp datetime date day year key keys number no nr num unnamed rank rowid rownum".split()
+)
+"""Titles of columns that name rows."""
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,164 +32,208 @@ class Table:
     """The first rows of a table, as its format sees them."""
 
     name: str
-    """The file's, for errors."""
+    """The file's."""
+    kind: str
+    """The file's format."""
     width: int
     titles: Sequence[str] | None
     texts: Collection[int]
-    """Positions of the columns that hold no numbers."""
+    """Positions of the columns that hold text."""
     names: Sequence[int]
     """Positions of the columns of which the file itself says that they name the rows."""
     values: Callable[[Sequence[int]], npt.NDArray[np.float64]]
-    """The numbers of the first rows in some columns, (rows, columns), NaN where there are none."""
-    idle: Collection[int] = ()
-    """Positions of columns in which there is nothing at all."""
-    kind: str = "csv"
-    """The file's format."""
+    """Take the numbers of the first rows in some columns, (rows, columns), NaN where there are none."""
 
 
-def position(table: Table, id_column: str) -> int:
-    """The position of the column that a number from 1, or else a title, means. Raises OptionError for neither."""
-    if id_column.isascii() and id_column.isdecimal() and 1 <= int(id_column) <= table.width:
-        return int(id_column) - 1
-    return _titled(table, id_column, "id_column")
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that are read, by their positions from 0."""
+
+    scores: Sequence[int]
+    """In the order of the file."""
+    id_at: int | None
+    """The one that names the rows."""
+    notes: tuple[str, ...]
+    spec: str | None
+    """The columns of scores as --columns takes them, where the file alone does not tell."""
 
 
-def _titled(table: Table, title: str, name: str) -> int:
-    """The position of the one column of a title."""
-    here = parameter(name)
-    if table.titles is None:
-        raise OptionError(
-            f"{table.name}: no column {shown(title)}: the file has no header",
-            f"pass {here} with a number from 1 to {table.width}, or {parameter('header', True)} if line 1 has titles",
-        )
-    places = [at for at, each in enumerate(table.titles) if each == title]
-    if len(places) == 1:
-        return places[0]
-    if places:
-        numbers = ", ".join(str(at + 1) for at in places[:FEW]) + (", ..." if len(places) > FEW else "")
-        first = places[0] + 1
-        raise OptionError(
-            f"{table.name}: columns {numbers} are all named {shown(title)}",
-            f"pass the column's number: {parameter(name, first if name == 'id_column' else str(first))}",
-        )
-    few = ", ".join(shown(each) for each in table.titles[:FEW]) + (", ..." if table.width > FEW else "")
-    remedy = f"pass one of these to {here}, or a number from 1 to {table.width}"
-    raise OptionError(f"{table.name}: no column {shown(title)} among {few}", remedy)
+def choose(table: Table, reading: Reading) -> Columns:
+    """Decide which columns are scores and which one names the rows, by the options and by the first rows.
+
+    Raises OptionError where an option does not fit the table, InputError where no column of numbers is left, or where
+    one looks like names and `reading` asks for a judgement. An inspection never fails so: it leaves such columns out.
+    """
+    spec, titles, notes = reading.columns, table.titles or (), list[str]()
+    if reading.judged and spec is None and is_result(titles):
+        raise ResultError(table.name, table.kind, f"or take columns of it with {parameter('columns')}")
+    told = spec is not None and not spec.startswith("^")
+    chosen = range(table.width) if spec is None else selected(table, spec)
+    id_at = None if reading.id_column is None else position(table, reading.id_column, "id_column")
+    names = [at for at in table.names if not (told and at in chosen)]
+    if not reading.judged and told and "id" in titles:
+        names = [list(titles).index("id"), *names]
+    if id_at is None and names:
+        id_at = names[0]
+        if id_at not in table.texts and not (titles or ("",))[id_at]:
+            way = parameter("columns", ":")
+            notes.append(
+                f"column {id_at + 1} has no title, so it names the rows; if all columns are scores, pass {way}"
+            )
+    texts = [at for at in chosen if at in table.texts and at != id_at]
+    if reading.inspected and id_at is None and spec is None and len(texts) == 1:
+        id_at = texts.pop()
+    others = {id_at, *names, *texts}
+    scores = [at for at in chosen if at not in others]
+    if not scores:
+        raise _none_left(table, texts, id_at, reading)
+    if texts:
+        way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
+        notes.append(f"text is left out: {_listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
+    for at in suspects(table, scores) if reading.judged and not told else ():
+        if not reading.inspected:
+            raise _suspected(table, at, scores, id_at, spec)
+        notes.append(f"left out, as it looks like names: {called(table, at)}")
+        scores.remove(at)
+        if id_at is None:
+            id_at = at
+        else:
+            spec = _without(table, spec, at)
+    return Columns(tuple(scores), id_at, tuple(notes), spec)
 
 
-def selected(table: Table, spec: str) -> tuple[Sequence[int], frozenset[int]]:
-    """The positions that --columns means, in the order of the file, and those that are named one by one.
+def suspects(table: Table, scores: Sequence[int]) -> list[int]:
+    """Find the columns of whole numbers that look like names of rows, where other columns hold decimals.
+
+    A column looks so by its title, or where its numbers count upwards by one; a first column without a title, too.
+    """
+    values = table.values(scores) if len(scores) > 1 else np.empty((0, 0))
+    if not len(values):
+        return []
+    with np.errstate(invalid="ignore"):
+        known, steps = np.isfinite(values), np.diff(values, axis=0)
+        whole = np.all((values == np.floor(values)) | ~known, axis=0) & np.any(known, axis=0)
+        rising, counting = np.all(steps > 0, axis=0), np.all(steps == 1, axis=0)
+    found = []
+    for k, at in enumerate(scores):
+        title = table.titles[at] if table.titles else ""
+        if _is_of_names(title):
+            looks = whole[k] or (rising[k] and len(values) > 2 and re.search("time|date", title, re.IGNORECASE))
+        else:
+            begins = at == 0 and values[0, k] in (0, 1)
+            looks = whole[k] and counting[k] and len(values) > (1 if begins else 2) and (title or at == 0)
+        if looks:
+            found.append(at)
+    return found if any(not whole[k] for k, at in enumerate(scores) if at not in found) else []
+
+
+def _is_of_names(title: str) -> bool:
+    """Tell the title of a column that names rows: "frame", "user_id", "imageID", "Unnamed: 0"."""
+    words = _WORD.findall(title) or [""]
+    return title.lower() in _NAMES or words[-1].lower() in ("id", "idx", "index") or words[0] == "Unnamed"
+
+
+def _suspected(table: Table, at: int, scores: Sequence[int], id_at: int | None, spec: str | None) -> InputError:
+    """Say that a column looks like names, and the ways on."""
+    names = f"{parameter('id_column', option_value(table, at))} if it names the rows, " if id_at is None else ""
+    leave, every = parameter("columns", _without(table, spec, at)), parameter("columns", _ranges(table, scores))
+    shows = ", ".join(f"{value:g}" for value in table.values([at])[:3, 0])
+    what = f"{called(table, at)} holds {shows} ..., which may be names beside the decimals of scores"
+    return InputError(what, f"pass {names}{leave} to leave it out, or {every} if all are scores")
+
+
+def _none_left(table: Table, texts: Sequence[int], id_at: int | None, reading: Reading) -> InputError:
+    remedy = "is it the file that was meant?"
+    if reading.delimiter is not None and table.width == 1:
+        remedy = f"pass another {parameter('delimiter')}, if it is not {shown(reading.delimiter)}"
+    elif reading.columns is not None:
+        remedy = f"name columns of numbers with {parameter('columns')}"
+    beside = f" beside {called(table, id_at)}" if id_at is not None else ""
+    text = f": text is in {_listed(table, texts)}" if texts else ""
+    return InputError(f"no column of numbers{beside}{text}", remedy)
+
+
+def selected(table: Table, spec: str) -> Sequence[int]:
+    """Find the columns that --columns means, in the order of the file.
 
     spec: titles, numbers from 1, ranges of either, both ends included, or ^ and what is to be left out. Raises
     OptionError where it names nothing of the table, or a column twice.
     """
-    exclusive = spec.startswith("^")
     found: list[int] = []
-    single: list[int] = []
-    for ends in items(spec.removeprefix("^")):
-        first, last = ends[0], ends[-1]
-        begin = 0 if first is None else _place(table, first)
-        end = table.width - 1 if last is None else _place(table, last)
-        if begin > end:
-            raise OptionError(f"{table.name}: {_range(ends)} runs backwards", "name the first column of a range first")
-        if len(ends) == 1:
-            single.append(begin)
+    for first, last in column_ranges(spec.removeprefix("^")):
+        begin = 0 if first is None else position(table, first, "columns")
+        end = table.width - 1 if last is None else position(table, last, "columns")
         found += range(begin, end + 1)
-    if len(set(found)) < len(found):
+    taken = set(found)
+    if len(taken) < len(found):
         twice = next(at for at in found if found.count(at) > 1)
-        what = f"{table.name}: {called(table, twice)} is named twice in {parameter('columns', spec)}"
+        what = f"{called(table, twice)} is named twice in {parameter('columns', spec)}"
         raise OptionError(what, "name each column once")
-    if exclusive:
-        out = set(found)
-        return [at for at in range(table.width) if at not in out], frozenset()
-    return sorted(found), frozenset(single)
+    return [at for at in range(table.width) if (at in taken) != spec.startswith("^")]
 
 
-def _place(table: Table, cell: str) -> int:
-    """The position of a title, or else of a number from 1."""
-    titles = table.titles or ()
-    if cell not in titles and cell.isascii() and cell.isdecimal():
-        if 1 <= int(cell) <= table.width:
-            return int(cell) - 1
-        what = f"{table.name}: no column {cell}: the table has {table.width}"
-        raise OptionError(what, f"pass {parameter('columns')} with numbers from 1 to {table.width}, or titles")
-    return _titled(table, cell, "columns")
-
-
-def items(spec: str) -> list[tuple[str | None, ...]]:
-    """The parts of --columns between commas: (title,) or the two ends of a range, None for an open one.
-
-    Raises OptionError where it cannot be read.
-    """
-    parts: list[list[str | None]] = [[None]]
-    at = 0
-    for found in _ITEM.finditer(spec):
-        if found.start() != at or (found["title"] and parts[-1][-1] is not None):
-            break
-        at = found.end()
-        if found["mark"] == ",":
-            parts.append([None])
-        elif found["mark"] == ":":
-            parts[-1].append(None)
-        else:
-            parts[-1][-1] = _unquoted(found["title"])
-    if at != len(spec) or any(len(part) > 2 or part == [None] for part in parts):
-        raise OptionError(
-            f"{parameter('columns', spec)} cannot be read",
-            'write a,b or a:c or 2: or ^id with titles or numbers from 1; a title with , : or ^ in quotes: "a,b"',
-        )
-    return [tuple(part) for part in parts]
-
-
-def _unquoted(title: str) -> str:
-    return title[1:-1].replace('""', '"') if title.startswith('"') else title.strip()
-
-
-def quoted(title: str) -> str:
-    """A title as --columns takes it."""
-    plain = not set(title) & set(',:^"') and title == title.strip() and title
-    return title if plain else '"' + title.replace('"', '""') + '"'
-
-
-def _range(ends: Sequence[str | None]) -> str:
-    return ":".join("" if each is None else quoted(each) for each in ends)
+def position(table: Table, cell: str, option: str) -> int:
+    """Find the column that a title, or else a number from 1, means. Raises OptionError for neither."""
+    titles, here = table.titles or (), parameter(option)
+    places = [at for at, title in enumerate(titles) if title == cell]
+    if not places and cell.isascii() and cell.isdecimal() and 1 <= int(cell) <= table.width:
+        return int(cell) - 1
+    if len(places) == 1:
+        return places[0]
+    if places:
+        numbers = ", ".join(str(at + 1) for at in places[:FEW])
+        raise OptionError(f"columns {numbers} are all named {shown(cell)}", f"pass one of these numbers to {here}")
+    ways = f"pass {here} with a number from 1 to {table.width}"
+    if not titles:
+        remedy = f"{ways}, or {parameter('header', True)} if line 1 has titles"
+        raise OptionError(f"no column {shown(cell)}: the file has no header", remedy)
+    few = ", ".join(map(shown, titles[:FEW])) + (", ..." if table.width > FEW else "")
+    raise OptionError(f"no column {shown(cell)} among {few}", f"{ways}, or one of these")
 
 
 def option_value(table: Table, at: int) -> str | int:
-    """A column as an option takes it: its title where that is one plain word of its own, else its number from 1."""
-    title = table.titles[at] if table.titles else ""
-    plain = re.fullmatch(r"\w[\w.-]*", title) and not title.isdigit() and len(title) <= 40
-    return title if plain and table.titles and list(table.titles).count(title) == 1 else at + 1
+    """Name a column as --id-column takes it: by a title that is one plain word of its own, else by its number from 1.
+
+    By its title, too, where that number is another column's title.
+    """
+    titles = list(table.titles or ())
+    title = titles[at] if titles else ""
+    plain = re.fullmatch(r"\w[\w.-]{0,39}", title) or (title and str(at + 1) in titles)
+    return title if plain and titles.count(title) == 1 else at + 1
 
 
-def item(table: Table, at: int) -> str:
-    """A column as --columns takes it: as `option_value`, but a number that is another column's title means that one."""
+def _item(table: Table, at: int) -> str:
+    """Name a column as --columns takes it."""
     value = option_value(table, at)
-    title = table.titles[at] if table.titles else ""
-    return quoted(title) if title and str(value) in (table.titles or ()) else str(value)
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def _without(table: Table, spec: str | None, at: int) -> str:
+    """Write the value of --columns that leaves out a column, and those that `spec` leaves out."""
+    return (f"{spec}," if spec else "^") + _item(table, at)
+
+
+def _ranges(table: Table, positions: Sequence[int]) -> str:
+    """Write positions as --columns takes them: 1:3,5."""
+    parts: list[list[int]] = []
+    for at in positions:
+        if parts and parts[-1][1] == at - 1:
+            parts[-1][1] = at
+        else:
+            parts.append([at, at])
+    return ",".join(_item(table, a) + (f":{_item(table, b)}" if b > a else "") for a, b in parts)
 
 
 def called(table: Table, at: int) -> str:
-    """A column for an error: column 2 ('b')."""
+    """Name a column for an error: column 2 ('b')."""
     title = table.titles[at] if table.titles else ""
     return f"column {at + 1}" + (f" ({shown(title)})" if title else "")
 
 
-def listed(table: Table, positions: Sequence[int]) -> str:
-    """Some columns for a note."""
+def _listed(table: Table, positions: Sequence[int]) -> str:
     return ", ".join(called(table, at) for at in positions[:FEW]) + (", ..." if len(positions) > FEW else "")
 
 
 def shown(cell: str) -> str:
-    """A cell for an error: quoted, control characters escaped, cut to about 40 characters."""
+    """Quote a cell for an error, with control characters escaped, cut to about 40 characters."""
     return repr(cell if len(cell) <= 40 else cell[:37] + "...")
-
-
-def columns_of(columns: Any) -> str | None:
-    """Take --columns as text, or as a sequence of titles and numbers. Raises OptionError for what is neither."""
-    if columns is None:
-        return None
-    if not isinstance(columns, str):
-        columns = ",".join(str(each) if isinstance(each, int) else quoted(each) for each in columns)
-    items(columns.removeprefix("^"))
-    return str(columns)

@@ -14,8 +14,10 @@ from softargmax_cli.errors import OptionError, parameter
 Part = int | slice | EllipsisType
 
 REMEDY = "give integers and slices as in NumPy: 0,:,3:5 or ...,::2"
-_NUMBER = r"[+-]?\d{1,18}"
-_SLICE = re.compile(rf"({_NUMBER})?\s*:\s*({_NUMBER})?\s*(?::\s*({_NUMBER})?)?")
+NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+"""Delimiters of text that may be called by name."""
+_CELL = r'"(?:[^"]|"")*"|[^",:]+'
+_RANGE = re.compile(rf" *({_CELL})?(:)?({_CELL})? *(,|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +67,36 @@ def selection_of(index: Any) -> Selection:
     """Parse "0,:,3:5", or take an index as NumPy does: numpy.s_[0, :, 3:5]. Raises OptionError."""
     if isinstance(index, Selection):
         return index
-    if isinstance(index, str):
-        parts = tuple(_parsed(word.strip(), index) for word in index.split(","))
-    else:
-        parts = tuple(_taken(part) for part in (index if isinstance(index, tuple) else (index,)))
-    if sum(isinstance(part, EllipsisType) for part in parts) > 1:
+    parts = index.split(",") if isinstance(index, str) else index if isinstance(index, tuple) else (index,)
+    try:
+        selection = Selection(tuple(_parsed(part) if isinstance(index, str) else _taken(part) for part in parts))
+    except (TypeError, ValueError):
+        raise OptionError(f"{index!r} is no selection", REMEDY) from None
+    if sum(isinstance(part, EllipsisType) for part in selection.parts) > 1:
         raise OptionError(f"{index!r} has more than one ...", REMEDY)
-    return Selection(parts)
+    return selection
 
 
-def _parsed(word: str, text: str) -> Part:
-    if word == "...":
+def _parsed(word: str) -> Part:
+    if word.strip() == "...":
         return ...
-    if re.fullmatch(_NUMBER, word, re.ASCII):
-        return int(word)
-    found = _SLICE.fullmatch(word)
-    if found is None or not word.isascii():
-        raise OptionError(f"{text!r} is no selection", REMEDY)
-    return _nonzero(slice(*(None if number is None else int(number) for number in found.groups())))
+    numbers = [int(number) if number.strip() else None for number in word.split(":")]
+    return _taken(slice(*numbers) if len(numbers) > 1 else numbers[0])
 
 
 def _taken(part: Any) -> Part:
     """Check a part of an index of NumPy's, to which truth values are masks, and None a new axis."""
     if isinstance(part, EllipsisType):
         return ...
-    try:
-        if isinstance(part, slice):
-            numbers = (part.start, part.stop, part.step)
-            return _nonzero(slice(*(None if number is None else operator.index(number) for number in numbers)))
-        if isinstance(part, bool) or hasattr(part, "__len__"):  # arrays, too
-            raise TypeError
-        return operator.index(part)
-    except TypeError:
-        raise OptionError(f"{part!r} selects nothing: no integer, slice or ...", REMEDY) from None
-
-
-def _nonzero(part: slice) -> slice:
-    if part.step == 0:
-        raise OptionError(f"{_typed(part)!r} has step 0", REMEDY)
-    return part
+    if isinstance(part, slice):
+        numbers = (part.start, part.stop, part.step)
+        checked = slice(*(None if number is None else operator.index(number) for number in numbers))
+        checked.indices(0)  # ValueError for a step of 0
+        return checked
+    if isinstance(part, bool) or hasattr(part, "__len__"):  # arrays, too
+        raise TypeError
+    position: int = operator.index(part)
+    return position
 
 
 def _typed(part: Part) -> str:
@@ -115,8 +108,45 @@ def _typed(part: Part) -> str:
     return ":".join(numbers if numbers[2] else numbers[:2])
 
 
-NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
-"""Delimiters of text that may be called by name."""
+def columns_of(columns: Any) -> str | None:
+    """Take --columns as text, or as a sequence of titles and numbers. Raises OptionError for what is neither."""
+    if columns is None:
+        return None
+    if not isinstance(columns, str):
+        columns = ",".join(str(each) if isinstance(each, int) else quoted(each) for each in columns)
+    column_ranges(columns.removeprefix("^"))
+    return str(columns)
+
+
+def column_ranges(spec: str) -> list[tuple[str | None, str | None]]:
+    """Split --columns at its commas: first and last column of each range, None for an open end; both the same for one.
+
+    Raises OptionError where it cannot be read.
+    """
+    parts: list[tuple[str | None, str | None]] = []
+    found, last = None, ","
+    while last == ",":
+        found = _RANGE.match(spec, found.end() if found else 0)
+        first, colon, second, last = found.groups() if found else (None, None, None, "")
+        if not (first or colon) or (second and not colon):
+            what = f"{parameter('columns', spec)} cannot be read"
+            remedy = "write a,b or a:c or 2: or ^id with titles or numbers from 1"
+            raise OptionError(what, f'{remedy}; a title with , : or ^ in quotes: "a,b"')
+        parts.append((_unquoted(first), _unquoted(second) if colon else _unquoted(first)))
+    return parts
+
+
+def _unquoted(title: str | None) -> str | None:
+    if title is None:
+        return None
+    title = title.strip(" ")
+    return title[1:-1].replace('""', '"') if title.startswith('"') else title
+
+
+def quoted(title: str) -> str:
+    """Write a title as --columns takes it."""
+    plain = not set(title) & set(',:^"') and title == title.strip() and title
+    return title if plain else '"' + title.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +161,19 @@ class Reading:
     """A character; a space stands for any run of spaces and tabs."""
     header: bool | None = None
     id_column: str | None = None
-    """A column's name, or its number from 1."""
+    """A column's title, or its number from 1."""
     columns: str | None = None
     """Columns of a table that hold scores, in the words of --columns."""
     skip: int | None = None
     """Lines of text above the table."""
     comment: str | None = None
-    """Mark that begins a comment in text; empty where nothing does."""
+    """Mark that begins a comment in text, # by default; empty where nothing does."""
     decimal: str | None = None
     """The decimal mark of numbers in text: a point or a comma."""
     inspected: bool = False
     """True to find out what else can be seen: the one column of text as names of rows, the names of all arrays."""
     judged: bool = True
     """True where a column of a table that looks like names is an error; not where no slices are read from it."""
-
-    @property
-    def comment_mark(self) -> str:
-        """Mark that begins a comment."""
-        return "#" if self.comment is None else self.comment
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -11,13 +11,10 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, parameter
-from softargmax_cli.files.foreign import REFUSED, Refused
 from softargmax_cli.files.members import ResultError, is_json_result
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_store
@@ -28,18 +25,20 @@ from softargmax_cli.files.tempcopy import copied_stream
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file that can be read."""
+    """A kind of file that can be read, or is known and refused."""
 
     article: str
     """The format in a sentence: "an .npy file"."""
     signature: bytes
     """Regular expression of the first bytes."""
-    suffixes: tuple[str, ...]
+    remedy: str = ""
+    """Advice where it is refused; FILE stands for the file's name, quoted as in Python."""
+    suffixes: tuple[str, ...] = ()
     """Suffixes of names that promise one."""
-    options: frozenset[str]
+    options: frozenset[str] = frozenset()
     """Fields of `Reading` that say something of one."""
-    opener: str
-    """Module in `formats/` and its function (stream at its start, name, Reading) -> Source; loaded when needed."""
+    opener: str = ""
+    """Module in `formats/` and its function (stream at its start, name, Reading) -> Source; empty where refused."""
     seeks: bool = True
     """True where it must be read at any place, so that a pipe is copied first."""
 
@@ -48,26 +47,72 @@ HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # behind a user block, 
 KEY = frozenset({"key"})
 TABLE = frozenset({"id_column", "columns"})
 SPELLED = frozenset({"delimiter", "header", "skip", "comment", "decimal"})
-TEXT = Format("a CSV", b"", (), TABLE | SPELLED, "csv.source.open_csv", seeks=False)
 FORMATS = (
-    Format("an .npy file", rb"\x93NUMPY", (".npy",), frozenset(), "npy.open_npy", seeks=False),
-    Format("a .safetensors file", rb".{4}\0\0\0\0\{", (".safetensors",), KEY, "safetensors.open_safetensors"),
-    Format("a Parquet file", rb"PAR1", (".parquet", ".pq"), TABLE, "parquet.open_parquet"),
-    Format("an HDF5 file", HDF5, (".h5", ".hdf5", ".hdf"), KEY, "hdf5.open_hdf5"),
-    Format("an .npz file", rb"PK(?:\x03\x04|\x05\x06)", (".npz",), KEY, "npz.open_npz"),
+    Format("an .npy file", rb"\x93NUMPY", "", (".npy",), frozenset(), "npy.open_npy", seeks=False),
+    Format("a .safetensors file", rb".{4}\0\0\0\0\{", "", (".safetensors",), KEY, "safetensors.open_safetensors"),
+    Format("a Parquet file", rb"PAR1", "", (".parquet", ".pq"), TABLE, "parquet.open_parquet"),
+    Format("an HDF5 file", HDF5, "", (".h5", ".hdf5", ".hdf"), KEY, "hdf5.open_hdf5"),
+    Format("an .npz file", rb"PK(?:\x03\x04|\x05\x06)", "", (".npz",), KEY, "npz.open_npz"),
 )
-"""Formats that are read, the last one after what is `REFUSED`: other archives are told apart from it first.
+"""Formats that are read, the last one after what is `REFUSED`: other archives are told apart from it first."""
+TEXT = Format("a CSV", b"", "", (".csv", ".tsv"), TABLE | SPELLED, "csv.open_csv", seeks=False)
+"""Text is what has no signature of another format."""
 
-A file that is none of these, nor refused, is text."""
+SAVE = "save it in Python: numpy.save('x.npy', "
+REFUSED = (
+    Format(
+        "a PyTorch file",
+        rb"PK\x03\x04.{26}[^/\0]{1,200}/data\.pkl",
+        f"{SAVE}torch.load(FILE, 'cpu')['NAME'].numpy())",
+    ),
+    Format(
+        "an office document",
+        rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/|mimetype)|\xd0\xcf\x11\xe0",
+        "save the sheet as CSV",
+    ),
+    Format("a MATLAB file", rb"MATLAB 5\.0", f"{SAVE}scipy.io.loadmat(FILE)['NAME'])"),
+    Format("an Arrow file", rb"ARROW1", "save the table in Python: pandas.read_feather(FILE).to_parquet('x.parquet')"),
+    Format("a FITS file", rb"SIMPLE  =", f"{SAVE}astropy.io.fits.getdata(FILE))"),
+    Format("a netCDF 3 file", rb"CDF[\x01\x02\x05]", "make it netCDF 4, which is HDF5: nccopy -k nc4 OLD NEW.h5"),
+    Format(
+        "a NIfTI image",
+        rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0|(?:\x1c\x02\0\0|\0\0\x02\x1c)n[i+]2\0",
+        f"{SAVE}nibabel.load(FILE).get_fdata())",
+    ),
+    Format("a TIFF image", rb"II[*+]\0|MM\0[*+]", f"{SAVE}tifffile.imread(FILE))"),
+    Format(
+        "a picture",
+        rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0\0\0\0|P[56]\s+(?:#[^\n]*\n)*\d+\s+\d+\s+\d+\s",
+        f"{SAVE}numpy.asarray(PIL.Image.open(FILE)))",
+    ),
+    Format("a PFM image", rb"P[Ff]\s+\d+\s+\d+\s+-?\d", f"{SAVE}cv2.imread(FILE, cv2.IMREAD_UNCHANGED))"),
+    Format("an SQLite database", rb"SQLite format 3", "save the table as CSV: sqlite3 -csv DATABASE 'SELECT …'"),
+    Format("a PDF document", rb"%PDF", "save its table as CSV"),
+    Format("a pointer of Git LFS, not the file itself", rb"version https://git-lfs", "fetch it with: git lfs pull"),
+    Format("packed with xz, zstd or bzip2", rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh\d1AY", "unpack it first"),
+    # Older protocols of pickle have no mark. They begin with a container or a name, and remember it under number 0.
+    Format(
+        "a Python pickle, which is never unpickled",
+        rb"\x80[\x02-\x05]|(?:c[\w.]+\n\w+\n|\(?[ld\]}])(?:p0\n|q\x00)",
+        "save the array with numpy.save in the program that wrote it",
+    ),
+    Format("a web page or XML", rb"(?i)\s*<(?:!doctype|html|\?xml)", "was it downloaded from the right address?"),
+    Format(
+        "JSON lines",
+        rb"\s*\{[^\n]*\}\s*\n\s*\{",
+        "save the numbers as CSV: pandas.read_json(FILE, lines=True).to_csv('x.csv', index=False)",
+    ),
+    Format("JSON", rb"\s*(?:\{\s*[\"}]|\[\s*[-\d\[{])", "save the numbers as CSV or .npy"),
+)
+"""Files that are told apart only to say what they are."""
 
-
-TABLES, PLAIN = (".csv", ".tsv"), (".txt", ".dat")
-"""Suffixes of text that holds a table, and of text that may hold one."""
+PLAIN = (".txt", ".dat")
+"""Suffixes of text that may hold a table."""
 TAIL = 1 << 16
 """Bytes at the end of a file in which archives and Parquet say what they hold."""
 _RESULTS = re.compile(rb"(?:input[,\t])?index(?:_0)?[,\t](?:[^\n]*[,\t])?hard(?:_0)?[,\t]")
 _WORDS = re.compile(rb"[^\s,;|]+")
-RAW = "name their type and shape once: numpy.save('x.npy', numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
+RAW = f"name their type and shape once: {SAVE.partition(': ')[2]}numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
@@ -82,25 +127,35 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     if path != "-" and is_store(path):
         from softargmax_cli.files.formats.zarr import ZarrSource
 
-        return _part(_told(ZarrSource(path, reading), "a Zarr store", KEY, reading), reading)
+        return _part(_noted(ZarrSource(path, reading), "a Zarr store", KEY, reading), reading)
     return source_of(*opened(path), path, reading)
 
 
-def source_of(stream: BinaryIO, name: str, size: int | None, path: str, reading: Reading) -> Source:
-    """Open what a stream holds, from its first byte on; `size` is its number of bytes, where that is known.
-
-    The source closes the stream, as an error does. Raises as `open_source`.
-    """
+def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Source:
+    """Open what a stream holds, from its first byte on. The source closes it, as an error does."""
     try:
         watch = Watch(path)
         with refusals(name):
             stream, first = looked_at(stream, name)
-            source = _recognised(stream, first, name, size, reading)
+            kind = _recognised(first, name)
+            stream = copied_stream(stream, name) if kind.seeks else stream
+            module, _, function = kind.opener.rpartition(".")
+            opener: Any = getattr(importlib.import_module(f"softargmax_cli.files.formats.{module}"), function)
+            source = _noted(cast(Source, opener(stream, name, reading)), kind.article, kind.options, reading)
         source.watch = watch
     except BaseException:
         stream.close()
         raise
     return _part(source, reading)
+
+
+def _noted(source: Source, article: str, options: frozenset[str], reading: Reading) -> Source:
+    """Note the options that say nothing of such a source."""
+    idle = [option for option in reading.given if option not in options]
+    if idle:
+        says = "says" if len(idle) == 1 else "say"
+        source.notes += (f"{' and '.join(map(parameter, idle))} {says} nothing of {article}",)
+    return source
 
 
 def _part(source: Source, reading: Reading) -> Source:
@@ -118,52 +173,67 @@ def _part(source: Source, reading: Reading) -> Source:
         raise
 
 
-def _recognised(stream: BinaryIO, first: bytes, name: str, size: int | None, reading: Reading) -> Source:
-    """Open a stream as the format that its first bytes tell."""
+def _recognised(first: bytes, name: str) -> Format:
+    """Tell the format of a file by its first bytes. Raises InputError where it is none that is read."""
     if not first:
         raise InputError(f"{name}: empty", "is something still to write it?")
-    for kind in _kinds(first):
-        if isinstance(kind, Refused):
-            if kind.article.startswith("JSON") and is_json_result(first):
-                raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
-            raise InputError(f"{name}: {kind.article}; {READABLE} can be read", kind.remedy.replace("FILE", repr(name)))
-        return _opened(kind, stream, name, reading)
-    packed = first.startswith(b"\x1f\x8b")
-    head = _unpacked(first) if packed else first
-    for kind in _kinds(head) if packed else ():
+    packed, head = _unpacked(first)
+    kind = _kind(head)
+    if kind is not None and packed:
         raise InputError(f"{name}: {kind.article}, gzipped; gzipped text can be read", "unpack it with gunzip first")
-    suffix, text = os.path.splitext(name)[1].lower(), _is_text(head)
-    for kind in FORMATS:
-        if suffix in kind.suffixes:
-            held = "text" if text else "bytes of no known format"
-            what = f"not {kind.article}, whatever its name says, but {held}"
+    if kind is not None and kind.opener:
+        return kind
+    if kind is not None:
+        if kind.article.startswith("JSON") and is_json_result(first):
+            raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
+        raise InputError(f"{name}: {kind.article}; {READABLE} can be read", kind.remedy.replace("FILE", repr(name)))
+    for promised in FORMATS:
+        if name.lower().endswith(promised.suffixes):
+            what = f"not {promised.article}, whatever its name says"
             raise InputError(f"{name}: {what}", "write it again, or rename it if it is a table in text")
-    if not text:
+    if not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and 40 * len(_CONTROL.findall(head)) > len(head):
         what = f"{name}: no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
         raise InputError(f"{what}; {READABLE} can be read", RAW.replace("FILE", repr(name)))
-    from softargmax_cli.files.formats.csv.source import open_csv
+    return TEXT
 
-    table = open_csv(stream, name, reading, nbytes=size, compressed=packed)
-    return _told(table, TEXT.article, TEXT.options, reading)
+
+def _kind(first: bytes) -> Format | None:
+    """Find the kind of a file that begins so; None for text, and for what is not known."""
+    kinds = (*FORMATS[:-1], *REFUSED, FORMATS[-1])
+    return next((kind for kind in kinds if re.match(kind.signature, first, re.DOTALL)), None)
+
+
+def _unpacked(first: bytes) -> tuple[bool, bytes]:
+    """Unpack the beginning of a file, as far as it goes, if it is gzipped; tell whether it is."""
+    if not first.startswith(b"\x1f\x8b"):
+        return False, first
+    try:
+        return True, zlib.decompressobj(wbits=31).decompress(first, LOOK)
+    except zlib.error:
+        return True, b""
 
 
 def promises_array(path: str) -> bool:
     """Tell whether a file's name or its first bytes promise an array, as a folder's files are told from others."""
-    stem, suffix = os.path.splitext(path.lower())
-    packed = suffix == ".gz"
-    suffix = os.path.splitext(stem)[1] if packed else suffix
-    if os.path.isdir(path) or suffix in {*TABLES, *(name for kind in FORMATS for name in kind.suffixes)}:
+    suffix = os.path.splitext(path.lower().removesuffix(".gz"))[1]
+    if os.path.isdir(path) or any(suffix in kind.suffixes for kind in (*FORMATS, TEXT)):
         return True
     try:
         with open(path, "rb") as stream:
             first = stream.read(LOOK)
     except OSError:
         return True  # opening it says what is wrong
-    kind = next(_kinds(first), None)
-    if kind is not None:
-        return isinstance(kind, Format)
-    words = _WORDS.findall(_unpacked(first) if packed else first)
-    return suffix in PLAIN and 2 * sum(map(_is_number, words)) >= len(words) > 0
+    kind = _kind(first)
+    words = _WORDS.findall(_unpacked(first)[1])
+    return bool(kind and kind.opener) or (suffix in PLAIN and 2 * sum(map(_is_number, words)) >= len(words) > 0)
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def holds_results(path: str) -> bool:
@@ -180,64 +250,6 @@ def holds_results(path: str) -> bool:
     return b"agree.npy" in tail if head.startswith(b"PK") else _RESULTS.match(head) is not None
 
 
-def _is_number(word: bytes) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _kinds(first: bytes) -> Iterator[Format | Refused]:
-    """Find the kinds of which a file may be that begins so, the surest first."""
-    for kind in (*FORMATS[:-1], *REFUSED, FORMATS[-1]):
-        if re.match(kind.signature, first, re.DOTALL):
-            yield kind
-
-
-def _unpacked(first: bytes) -> bytes:
-    """Unpack the beginning of a gzipped file, as far as it goes."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(first, LOOK)
-    except zlib.error:
-        return b""
-
-
-def _is_text(head: bytes) -> bool:
-    """Tell text, in UTF-8, in UTF-16 or in an 8-bit code, from other bytes by its beginning."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
-    for letters, rest in ((head[::2], head[1::2]), (head[1::2], head[::2])):
-        if not any(rest) and not _CONTROL.search(letters):  # UTF-16 without a mark
-            return True
-    controls = len(_CONTROL.findall(head))
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return not controls
-    return 4 * controls <= len(head)
-
-
-def _told(source: Source, article: str, options: frozenset[str], reading: Reading) -> Source:
-    """Note the options that say nothing of such a source."""
-    idle = [option for option in reading.given if option not in options]
-    if idle:
-        says = "says" if len(idle) == 1 else "say"
-        source.notes += (f"{' and '.join(map(parameter, idle))} {says} nothing of {article}",)
-    return source
-
-
-def _opened(kind: Format, stream: BinaryIO, name: str, reading: Reading) -> Source:
-    stream = copied_stream(stream, name) if kind.seeks else stream
-    try:
-        module, _, function = kind.opener.rpartition(".")
-        opener = getattr(importlib.import_module(f"softargmax_cli.files.formats.{module}"), function)
-        return _told(cast(Source, opener(stream, name, reading)), kind.article, kind.options, reading)
-    except BaseException:
-        stream.close()
-        raise
-
-
 class Replay:
     """Open one input as often as is wanted, one source at a time; a pipe is copied first."""
 
@@ -250,7 +262,13 @@ class Replay:
     @property
     def runs_dry(self) -> bool:
         """True where the input can be read only once, so that a copy is made of it."""
-        return self._path == "-" or _runs_dry(self._path)
+        if self._path == "-":
+            return True
+        try:
+            mode = os.stat(self._path).st_mode
+        except (OSError, ValueError):
+            return False  # opening it says what is wrong
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     def open(self, reading: Reading | None = None) -> Source:
         """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room.
@@ -259,31 +277,19 @@ class Replay:
         """
         reading = reading or self._reading
         if self._copy is None and self.runs_dry:
-            stream, self._name, _ = opened(self._path)
+            stream, self._name = opened(self._path)
             self._copy = copied_stream(stream, self._name)
-        source = open_source(self._path, reading) if self._copy is None else self._copied(self._copy, reading)
+        if self._copy is None:
+            source = open_source(self._path, reading)
+        else:
+            self._copy.seek(0)
+            source = source_of(os.fdopen(os.dup(self._copy.fileno()), "rb"), self._name, "-", reading)
         self._watch = source.watch = self._watch or source.watch
         return source
-
-    def _copied(self, copy: BinaryIO, reading: Reading) -> Source:
-        copy.seek(0)
-        stream = os.fdopen(os.dup(copy.fileno()), "rb")
-        return source_of(stream, self._name, os.fstat(stream.fileno()).st_size, "-", reading)
 
     def __enter__(self) -> Replay:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._copy is not None:
             self._copy.close()
-
-
-def _runs_dry(path: str) -> bool:
-    """Tell whether what is there can be read only once."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return False  # opening it says what is wrong
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

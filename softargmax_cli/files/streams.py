@@ -23,31 +23,30 @@ AHEAD = 8 << 20
 """Bytes that a server is asked for at a time."""
 
 
-def opened(path: str) -> tuple[BinaryIO, str, int | None]:
-    """Open a file, a URL, or standard input for "-": the stream, its name, and its size where that is known."""
+def opened(path: str) -> tuple[BinaryIO, str]:
+    """Open a file, a URL, or standard input for "-": the stream and its name."""
     if path == "-":
         if sys.stdin is not None and sys.stdin.closed:
             raise InputError("<stdin>: read already", "name - once")
         if sys.stdin is None or sys.stdin.isatty():
             what = "<stdin>: closed" if sys.stdin is None else "<stdin>: a terminal, not data"
             raise InputError(what, "give a file, or pipe data in: cat data.npy | softargmax run -")
-        return cast(BinaryIO, sys.stdin.buffer), "<stdin>", None
+        return cast(BinaryIO, sys.stdin.buffer), "<stdin>"
     if is_url(path):
         with blaming(path, "opened"):
             files, place = files_of(path)
             # A server need not know ranges, so of the web a file is one answer.
             file = files.open(place, "rb", block_size=0 if path.startswith("http") else AHEAD)
-        return _piped(b"", file, path), path, getattr(file, "size", None)
+        return _piped(b"", file, path), path
     if os.path.isdir(path):
         raise InputError(f"{path}: a directory", "name a file in it")
     try:
-        stream = open(path, "rb")  # noqa: SIM115 - the source closes it
+        return open(path, "rb"), path
     except FileNotFoundError:
         raise InputMissingError(f"{path}: no such file", _nearest(path)) from None
     except (OSError, ValueError) as error:
         what = f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InputError(what, "check the name, and who may read it: ls -l") from None
-    return stream, path, os.fstat(stream.fileno()).st_size or None
 
 
 def looked_at(stream: BinaryIO, name: str) -> tuple[BinaryIO, bytes]:

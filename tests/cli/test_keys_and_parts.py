@@ -303,7 +303,7 @@ class TestPython:
             softargmax_cli.reduce(tmp_path / "a.npz")
         with pytest.raises(OptionError, match='<array>: select="9": 9 is out of range'):
             softargmax_cli.reduce(VALUES, select=9)
-        with pytest.raises(OptionError, match="True selects nothing"):
+        with pytest.raises(OptionError, match="True is no selection"):
             softargmax_cli.reduce(VALUES, select=True)
         (tmp_path / "b.npz").write_bytes(npz(VALUES)[:-5])
         with pytest.raises(InputError, match="damaged"):

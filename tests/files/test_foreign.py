@@ -34,14 +34,14 @@ def archive(*names: str) -> bytes:
 VALUES = np.random.default_rng(3).random((6, 7), np.float32)
 FOREIGN: dict[str, tuple[bytes, str, str]] = {
     "model.pt": (archive("model/data.pkl", "model/data/0"), "a PyTorch file", "torch.load('"),
-    "table.xlsx": (archive("[Content_Types].xml", "xl/workbook.xml"), "an Excel or Word document", "as CSV"),
-    "table.ods": (archive("mimetype")[:38] + b"application/vnd.oasis", "an OpenDocument file", "as CSV"),
+    "table.xlsx": (archive("[Content_Types].xml", "xl/workbook.xml"), "an office document", "as CSV"),
+    "table.ods": (archive("mimetype")[:38] + b"application/vnd.oasis", "an office document", "as CSV"),
     "a.tif": (b"II*\0\x08\0\0\0" + bytes(90), "a TIFF image", "tifffile.imread('"),
     "a.nii": (b"\x5c\x01\0\0" + bytes(340) + b"n+1\0" + bytes(90), "a NIfTI image", "nibabel.load('"),
-    "a.bmp": (b"BM\x7a\0\0\0\0\0\0\0" + bytes(90), "a BMP image", "PIL.Image.open('"),
-    "a.png": (b"\x89PNG\r\n\x1a\n" + bytes(90), "a PNG image", "PIL.Image.open('"),
+    "a.bmp": (b"BM\x7a\0\0\0\0\0\0\0" + bytes(90), "a picture", "PIL.Image.open('"),
+    "a.png": (b"\x89PNG\r\n\x1a\n" + bytes(90), "a picture", "PIL.Image.open('"),
     "a.pfm": (b"Pf\n4 3\n-1.0\n" + np.arange(12, dtype="f4").tobytes(), "a PFM image", "cv2.imread('"),
-    "a.pgm": (b"P5\n# made\n4 3\n255\n" + bytes(12), "a PGM or PPM image", "PIL.Image.open('"),
+    "a.pgm": (b"P5\n# made\n4 3\n255\n" + bytes(12), "a picture", "PIL.Image.open('"),
     "a.nc": (b"CDF\x01" + bytes(90), "a netCDF 3 file", "nccopy"),
     "rows.jsonl": (b'{"a": [1, 2]}\n{"a": [3, 4]}\n', "JSON lines", "lines=True"),
     "rows.json": (b"[\n  [1, 2],\n  [3, 4]\n]\n", "JSON", "CSV"),
@@ -98,7 +98,7 @@ def test_a_new_format_is_one_module_and_one_line(tmp_path: Path, monkeypatch: py
     module = ModuleType("softargmax_cli.files.formats.triples")
     module.open_triples = open_triples  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    line = registry.Format("a file of triples", b"TRI\n", (".tri",), frozenset(), "triples.open_triples")
+    line = registry.Format("a file of triples", b"TRI\n", "", (".tri",), frozenset(), "triples.open_triples")
     monkeypatch.setattr(registry, "FORMATS", (line, *registry.FORMATS))
     values = np.arange(12, dtype="f4").reshape(4, 3)
     with closing(open_source(written(tmp_path, b"TRI\n" + values.tobytes(), "a.tri"), Reading(key="x"))) as source:

@@ -12,11 +12,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, OptionError, parameter
-from softargmax_cli.files.columns import Table, called, item, option_value, position
-from softargmax_cli.files.members import damaged, few, shown
+from softargmax_cli.errors import InputError, naming, parameter
+from softargmax_cli.files.columns import SAMPLE, Table, called, choose, option_value, shown
+from softargmax_cli.files.members import damaged
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.scores import SAMPLE, choose
 from softargmax_cli.files.source import Facts, Loaded, Pending, Source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
@@ -26,13 +25,12 @@ BUFFER = 64 << 10
 BATCH = 1 << 20
 """Numbers decoded at a time."""
 FLOAT: np.dtype[Any] = np.dtype("f8")
-NUMBERS = "write each number into a column of its own"
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
 """NumPy's names of the floats that pyarrow calls otherwise."""
 
 
 def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
-    """The columns of numbers as one array, shape (rows, columns), from a seekable stream.
+    """Read the columns of numbers as one array, shape (rows, columns), from a seekable stream.
 
     Its dtype is the one that holds all of them; nulls are NaN. `reading.id_column` names the rows. Raises InputError
     where the file is not sound or has other columns, OptionError for an id column that it has not.
@@ -40,7 +38,7 @@ def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
     import pyarrow as pa
     import pyarrow.parquet
 
-    with _damaged(name):
+    with naming(name), _damaged(name):
         file = pyarrow.parquet.ParquetFile(
             pa.PythonFile(stream, "r"), buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True
         )
@@ -59,25 +57,27 @@ class ParquetSource(Source):
     sequential = True
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
+        import pyarrow as pa
+
         self.name, self._stream, self._file = name, stream, file
         schema = file.schema_arrow
         titles = tuple(str(title) for title in schema.names)
         types = [_dtype(field.type) for field in schema]
-        texts = {at for at, kind in enumerate(types) if kind is None and self._may_name(at)}
-        table = Table(name, len(titles), titles, texts, _index(schema, titles), self._first_rows, kind="parquet")
-        if reading.id_column is not None:
-            self._check_names(table, position(table, reading.id_column))
-        if not any(kind is not None for kind in types):
-            raise InputError(f"{name}: no columns of numbers in it{', but ' * bool(titles)}{few(titles)}", NUMBERS)
+        nested = {at for at, field in enumerate(schema) if pa.types.is_nested(field.type)}
+        texts = {at for at, kind in enumerate(types) if kind is None} - nested
+        table = Table(name, "parquet", len(titles), titles, texts, _index(schema, titles), self._first_rows)
         columns = choose(table, reading)
         self._id_at, self._columns, self.notes = columns.id_at, [*columns.scores], columns.notes
+        if wrong := nested & {*self._columns, self._id_at}:
+            at = min(wrong)
+            kind = shown(str(schema[at].type))
+            remedy = f"name another column with {parameter('id_column')}"
+            if at != self._id_at:
+                without = parameter("columns", f"^{option_value(table, at)}")
+                remedy = f"write each number into a column of its own, or pass {without} to leave it out"
+            raise InputError(f"{called(table, at)} holds neither numbers nor text, but {kind}", remedy)
         told = None if self._id_at is None else option_value(table, self._id_at)
         self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)
-        for at in self._columns:
-            if types[at] is None:
-                without = parameter("columns", f"^{item(table, at)}")
-                remedy = f"{NUMBERS}, or pass {without} to leave it out" if reading.columns is None else NUMBERS
-                raise InputError(f"{name}: {called(table, at)} holds no numbers, but {self._kind(at)}", remedy)
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
         rows = int(file.metadata.num_rows)
@@ -89,40 +89,16 @@ class ParquetSource(Source):
         self._first = self._next = 0
         """Rows that the batch begins and ends with."""
 
-    def _check_names(self, table: Table, at: int) -> None:
-        """Raise OptionError where a column cannot name the rows."""
-        if not self._may_name(at):
-            what = f"{self.name}: {called(table, at)} holds {self._kind(at)}, which names no rows"
-            raise OptionError(what, f"name another column, or leave out {parameter('id_column')}")
-
     def _first_rows(self, positions: Sequence[int]) -> npt.NDArray[np.float64]:
-        """The numbers of the first rows in some columns, (rows, columns)."""
+        """Take the numbers of the first rows in some columns, (rows, columns)."""
         import pyarrow as pa
 
-        batch = next(self._file.iter_batches(SAMPLE), None)
-        if batch is None:
-            return np.empty((0, len(positions)))
-        rows = min(SAMPLE, batch.num_rows)
-        values = np.full((rows, len(positions)), np.nan)
-        for k, at in enumerate(positions):
-            column = batch.column(at)
-            if _dtype(column.type) is not None:
-                values[:, k] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)[:rows]
-        return values
-
-    def _may_name(self, at: int) -> bool:
-        """Tell whether the values of a column can be written as text."""
-        import pyarrow as pa
-
-        try:
-            pa.nulls(0, self._file.schema_arrow.field(at).type).cast(pa.string())
-        except pa.ArrowNotImplementedError:
-            return False
-        return True
-
-    def _kind(self, at: int) -> str:
-        """Name the type of a column for an error."""
-        return shown(str(self._file.schema_arrow.field(at).type))
+        batch: Any = next(self._file.iter_batches(SAMPLE), None)
+        values = np.full((0 if batch is None else batch.num_rows, len(positions)), np.nan)
+        for k, at in enumerate(positions if len(values) else ()):
+            if _dtype(batch.column(at).type) is not None:
+                values[:, k] = batch.column(at).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return values[:SAMPLE]
 
     def fetch(self, block: Block) -> Pending:
         self.check_open()
@@ -170,15 +146,7 @@ class ParquetSource(Source):
         import pyarrow as pa
 
         with _damaged(self.name):
-            try:
-                column = part.column(self._id_at).cast(pa.string())
-            except pa.ArrowInvalid as error:
-                if "UTF8" not in str(error):
-                    raise
-                title = shown(part.schema.field(self._id_at).name)
-                what = f"{self.name}: column {title} holds bytes that are not UTF-8, so they name no rows"
-                raise InputError(what, "write the names as text") from None
-            return ["" if each is None else each for each in column.to_pylist()]
+            return ["" if each is None else each for each in part.column(self._id_at).cast(pa.string()).to_pylist()]
 
     def close(self) -> None:
         super().close()

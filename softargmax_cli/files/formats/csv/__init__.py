@@ -1,1 +1,203 @@
-"""Delimited text: cut at record borders, its dialect found, its cells read as numbers."""
+"""Tables of numbers in delimited text: CSV, TSV, what numpy.savetxt writes; plain or gzipped, file or pipe.
+
+A stream is cut into pieces that end where records end (`text`); the first of them tell the layout (`layout`). polars
+cuts a piece into cells and makes numbers of these (`cells`). Where it cannot, csv cuts the piece, cell by cell, and
+polars makes the numbers all the same. A cell that still is no number is an error with its line and column.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import numpy as np
+
+from softargmax_cli.errors import InputError, naming, parameter
+from softargmax_cli.files.columns import called, option_value, shown
+from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, load, numbers, records
+from softargmax_cli.files.formats.csv.layout import Layout, find_layout
+from softargmax_cli.files.formats.csv.text import Piece, Text
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.source import Facts, Loaded, Pending, Source
+from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.reduction.readable import Buffer
+
+_LEAST = 64 << 10
+_MOST = 8 << 20
+"""Bytes of a piece, which has a block's numbers unless they take more."""
+_CELLS = 1 << 13
+"""Numbers of a piece, where blocks have fewer."""
+MISSING = 10
+"""Places of NaN that are told."""
+
+
+def open_csv(stream: io.BufferedReader, name: str, reading: Reading) -> CsvSource:
+    """Open a table of numbers as float64, (rows not known, columns of scores), from a stream at its first byte.
+
+    What `reading` does not say is found from the first rows. Empty cells, NA, N/A, null and nan are NaN. Reading
+    raises InputError with file, line and column; an option that does not fit the file raises OptionError.
+    """
+    with naming(name):
+        load()
+        text = Text(stream, name)
+        return CsvSource(text, name, find_layout(text, name, reading))
+
+
+class CsvSource(Source):
+    """Records in file order; a block's rows say about how many bytes are read, and how many rows come at most."""
+
+    sequential = True
+    stored = "float64"
+
+    def __init__(self, text: Text, name: str, layout: Layout) -> None:
+        table, columns = layout.table, layout.columns
+        self.name, self.nbytes, self.notes = name, text.nbytes, columns.notes
+        self.shape, self.dtype = (None, len(columns.scores)), np.dtype("f8")
+        self.labels = tuple(table.titles[at] for at in columns.scores) if table.titles else None
+        self.has_ids = columns.id_at is not None
+        self.facts = Facts(
+            "csv.gz" if text.packed else "csv",
+            delimiter=layout.dialect.delimiter,
+            header=table.titles,
+            id_column=None if columns.id_at is None else option_value(table, columns.id_at),
+            columns=columns.spec,
+        )
+        self._text, self._layout = text, layout
+        self._counting = threading.Lock()
+        self._first_missing: tuple[Piece, Sequence[Any]] | None = None
+        """The first piece that holds NaN, and the rows and columns of these."""
+
+    def fetch(self, block: Block) -> Pending | None:
+        self.check_open()
+        rows = max(block.shape[0], _CELLS // self._layout.table.width)
+        size = min(max(rows * self._layout.record, _LEAST), _MOST)
+        with naming(self.name):
+            piece = self._text.take(size, rows, self._layout.dialect.delimiter)
+        return None if piece is None else Pending(self._text.moved(), partial(self._load, piece))
+
+    def _load(self, piece: Piece, buffer: Buffer) -> Loaded:
+        with naming(self.name):
+            loaded = parse(piece, self._layout, buffer)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spoilt = bool(np.isnan(loaded.values.sum()))
+        found = np.argwhere(np.isnan(loaded.values))[:MISSING].tolist() if spoilt else []
+        with self._counting:
+            self.rows += len(loaded.values)
+            if found and (self._first_missing is None or piece.line < self._first_missing[0].line):
+                self._first_missing = piece, found
+        return loaded
+
+    def missing(self) -> Sequence[str]:
+        if self._first_missing is None:
+            return ()
+        (piece, found), columns = self._first_missing, self._layout.columns
+        lines, _ = _cut(piece, self._layout)
+        return [f"line {lines[row]}, {called(self._layout.table, columns.scores[at])}" for row, at in found]
+
+    def close(self) -> None:
+        super().close()
+        self._text.close()
+
+
+def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
+    """Make numbers of a piece, (records, columns), in `buffer`; any thread may ask. Raises InputError with a place."""
+    columns, comma = layout.columns, layout.dialect.comma
+    if (frame := _cut_by_polars(piece, layout)) is not None:
+        values, refused = numbers(frame.select(map(str, columns.scores)), comma=comma)
+        if not refused:
+            ids = None if columns.id_at is None else frame.to_series(columns.id_at).fill_null("").to_list()
+            return _loaded(values, ids, buffer)
+    lines, rows = _cut(piece, layout)
+    cells = [row[at] for row in rows for at in columns.scores]
+    values, refused = numbers(frame_of(cells), comma=comma)
+    if refused:
+        row, column = divmod(refused[0][0], len(columns.scores))
+        at = columns.scores[column]
+        _refuse_cell(layout, lines[row], at, rows[row][at].strip(" \t"))
+    ids = None if columns.id_at is None else [row[columns.id_at] for row in rows]
+    return _loaded(values.reshape(len(rows), len(columns.scores)).T, ids, buffer)
+
+
+def _loaded(values: Any, ids: Sequence[str] | None, buffer: Buffer) -> Loaded:
+    space = buffer.array(values.shape, "f8")
+    space[...] = values
+    return Loaded(space.T, ids)
+
+
+def _cut_by_polars(piece: Piece, layout: Layout) -> Any:
+    """Cut a piece into a frame of text, as polars does; None where it may not see the same records as csv."""
+    polars, data, dialect = load(), piece.data, layout.dialect
+    delimiter, width = dialect.delimiter.encode(), layout.table.width + layout.padded
+    if (dialect.comment and dialect.comment.encode() in data) or (b'"' in data and not _quotes_cells(data, delimiter)):
+        return None
+    if data.endswith(delimiter):
+        data += b"\n"  # else polars passes over a last empty cell that is one too many
+    schema = {str(at): polars.String for at in range(width)}  # not the titles: those may occur twice
+    try:
+        frame = polars.read_csv(data, has_header=False, separator=dialect.delimiter, schema=schema)
+    except polars.exceptions.PolarsError:
+        return None
+    nulls = frame.null_count().to_numpy()[0]
+    if frame.height != piece.lines or (layout.padded and nulls[-1] < frame.height):
+        return None
+    if nulls[-1] or (delimiter == b" " and nulls.any()):  # which also stand where a record is short, or blank
+        cells = data.rstrip(b"\n").count(delimiter) + frame.height
+        if width == 1 or delimiter == b" " or b'"' in data or cells != frame.height * width:
+            return None
+    return frame
+
+
+def _quotes_cells(data: bytes, delimiter: bytes) -> bool:
+    """Tell whether each quote begins a cell or ends one, or is doubled inside; at others polars may panic."""
+    text, beside = np.frombuffer(data, np.uint8), list(delimiter + b'\r\n"')
+    quotes = np.flatnonzero(text == ord('"'))
+    opening, closing = quotes[::2], quotes[1::2]
+    before, after = text[opening[opening > 0] - 1], text[closing[closing < len(text) - 1] + 1]
+    return len(quotes) % 2 == 0 and bool(np.isin(before, beside).all() and np.isin(after, beside).all())
+
+
+def _cut(piece: Piece, layout: Layout) -> tuple[list[int], list[list[str]]]:
+    """Cut a piece into records, and tell their lines. Raises InputError where one is not as wide as the others."""
+    lines, rows, width = [], [], layout.table.width
+    text = decoded(piece.data, piece.line)
+    for line, record in records(text, layout.dialect, piece.line):
+        if width > 1 and len(record) < 2 and not "".join(record).strip():
+            continue  # a blank line
+        if layout.padded and len(record) == width + 1 and not record[-1].strip():
+            record.pop()
+        if len(record) != width:
+            _refuse_record(layout, line, record, text.split("\n")[line - piece.line])
+        lines.append(line)
+        rows.append(record)
+    return lines, rows
+
+
+def _refuse_record(layout: Layout, line: int, cells: list[str], raw: str) -> NoReturn:
+    dialect, remedy = layout.dialect, "write NaN where a value is missing"
+    if not cells:
+        raise InputError(f"line {line} is blank", "remove it, or write NaN in it")
+    if dialect.comment and re.search(dialect.comments, raw):
+        remedy += f", or pass {parameter('comment', '')} if {dialect.comment} begins no comment"
+    elif layout.reading.delimiter is None:
+        remedy += f", or pass {parameter('delimiter')} if it is not {dialect.delimiter!r}"
+    found = f"{len(cells)} cell{'s' if len(cells) != 1 else ''}"
+    raise InputError(f"line {line} has {found}, expected {layout.table.width} as in line {layout.top}", remedy)
+
+
+def _refuse_cell(layout: Layout, line: int, at: int, cell: str) -> NoReturn:
+    remedy = "write a number, as 1234.5, or NaN where a value is missing"
+    if layout.reading.delimiter is not None and layout.table.width == 1:
+        remedy = f"pass another {parameter('delimiter')} if it is not {layout.dialect.delimiter!r}, or write a number"
+    elif layout.dialect.comma and ("." in cell or "," in cell):
+        remedy = f"write 1.234,5; leave out {parameter('decimal')} if the point is the decimal mark"
+    elif cell.endswith("%"):
+        remedy = "remove the percent signs, as with: sed 's/%//g' OLD > NEW"
+    elif "," in cell and re.match(COMMA, cell):
+        remedy = f"pass {parameter('decimal', ',')} if the comma is the decimal mark; else write 1234.5"
+    elif layout.table.titles is None and line == layout.line and classified([cell], comma=False)[1] == ["text"]:
+        remedy = f"pass {parameter('header', True)} if line {line} names the columns; else {remedy}"
+    raise InputError(f"line {line}, {called(layout.table, at)}: {shown(cell)} is not a number", remedy)

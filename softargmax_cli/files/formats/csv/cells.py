@@ -1,0 +1,176 @@
+"""Delimited text as records of cells, which csv cuts, and cells as numbers, which polars makes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.errors import InputError, MissingDependencyError
+
+MISSING = ("", "na", "n/a", "null", "nan")
+"""Cells without a value, in lower case, stripped."""
+_EXCEL = r"(?i:N/A|NA\b|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)"
+_MARKS = frozenset({"-", "--", ".", "..", "?", "*", "none", "missing", "nil"})
+"""Marks for a missing number that are refused; those of Excel begin as a comment does."""
+_ODD = re.compile(rf"[+-]?[\d.,'_ \u00a0\u202f]*\d *%?|[+-]?[\d.,]+e[+-]?\d+|#{_EXCEL}", re.ASCII)
+"""Numbers with separators, percent signs, and what Excel writes for none."""
+COMMA = r"(?i)^[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*)(?:,[0-9]*)?(?:e[+-]?[0-9]+)?$"
+"""A number with a decimal comma, perhaps with points between thousands."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the cells of a text are written."""
+
+    delimiter: str
+    """A space stands for any run of spaces and tabs."""
+    comment: str
+    """Mark of a comment, at the start of a line or after a space; empty where nothing does."""
+    comma: bool
+    """True where a comma stands before the decimals, and points between thousands."""
+
+    @cached_property
+    def comments(self) -> str:
+        """The regular expression of a comment."""
+        guard = f"(?!{_EXCEL})" if self.comment == "#" else ""
+        return rf"(?<![^ \t\n]){re.escape(self.comment)}{guard}[^\r\n]*"
+
+    @cached_property
+    def noise(self) -> re.Pattern[str]:
+        """The pattern of what is left out of a line, or replaced by one space; quoted text matches, to be kept."""
+        runs = [r"[ \t]+"] * (self.delimiter == " ")
+        return re.compile("|".join(['"[^"]*"?', *[self.comments] * bool(self.comment), *runs]))
+
+
+def decoded(data: bytes, line: int) -> str:
+    """Decode `data`, which begins at a line of the file. Raises InputError where it is not text in UTF-8."""
+    if (nul := data.find(0)) >= 0:
+        what = f"line {line + data.count(10, 0, nul)}: a NUL byte, so the file is not UTF-8 text"
+        raise InputError(what, "save it as UTF-8 text, or its numbers as .npy")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        what = f"line {line + data.count(10, 0, error.start)}: byte 0x{data[error.start]:02x} is not UTF-8"
+        raise InputError(what, "convert the file, as with: iconv -f LATIN1 -t UTF-8 OLD > NEW") from None
+
+
+def records(text: str, dialect: Dialect, line: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record and the line on which it begins; a blank line is an empty record, one of a comment is none."""
+    lines = _Lines(text, dialect)
+    reader, first = csv.reader(lines, delimiter=dialect.delimiter), line
+    while True:
+        lines.quoted = lines.comment = False  # whatever stray quotes there were, a record ends with its line
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            said = "a carriage return without a line feed" if "new-line" in str(error) else error
+            remedy = "check the delimiter, the line ends, and that every quote is closed"
+            raise InputError(f"line {line}: {said}", remedy) from None
+        if cells or not lines.comment:
+            yield line, cells
+        line = first + reader.line_num
+
+
+class _Lines(Iterator[str]):
+    """The lines of a text without comments and repeated spaces, for csv.reader, which pulls one at a time."""
+
+    def __init__(self, text: str, dialect: Dialect) -> None:
+        self._lines, self._spaces = io.StringIO(text, newline="\n"), dialect.delimiter == " "
+        clean = not self._spaces and (not dialect.comment or dialect.comment not in text)
+        self._noise = None if clean else dialect.noise
+        self.quoted = False
+        """True where the next line begins inside quotes."""
+        self.comment = False
+        """True where the last line was nothing but a comment."""
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if self._noise is None:
+            return line
+        bare = line.rstrip("\r\n")
+        inside, quote, outside = bare.partition('"') if self.quoted else ("", "", bare)
+        plain = self._noise.sub(_without_noise, outside)
+        if self._spaces and not self.quoted:
+            plain = plain.strip(" ")
+        self.comment = bool(bare.strip()) and not (inside or quote or plain.strip())
+        self.quoted ^= (quote + plain).count('"') % 2 == 1
+        return inside + quote + ("" if self.comment else plain) + line[len(bare) :]
+
+
+def _without_noise(found: re.Match[str]) -> str:
+    return found[0] if found[0].startswith('"') else " " if found[0].isspace() else ""
+
+
+def load() -> Any:
+    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can.
+
+    Raises MissingDependencyError where polars cannot be used.
+    """
+    if "polars" not in sys.modules:
+        handler = signal.getsignal(signal.SIGINT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of what is an error here
+            import polars  # noqa: F401
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+    if not sys.modules["polars"].__version__:  # it passes over why its own library cannot be loaded
+        remedy = "give this process more memory (ulimit -v); if there is enough, install polars again"
+        raise MissingDependencyError("polars, which reads CSV files, has no library", remedy)
+    return sys.modules["polars"]
+
+
+def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[tuple[int, int]]]:
+    """Make numbers of a polars frame of text: (columns, rows), NaN where there is none.
+
+    Also list row and column of the cells that are neither numbers nor missing.
+    """
+    polars = load()
+    made = cells.cast(polars.Float64, strict=False)
+    values, refused = np.array(made.to_numpy().T, order="C"), []
+    unsure = made.null_count().to_numpy()[0] > cells.null_count().to_numpy()[0]
+    for column in range(len(values)) if comma else np.flatnonzero(unsure).tolist():
+        text = cells.to_series(column).fill_null("").str.strip_chars(" \t")
+        absent, wrong = text.str.to_lowercase().is_in(list(MISSING)), False
+        if comma:
+            wrong = text.str.contains("[.,]") & ~text.str.contains(COMMA)
+            text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        again = text.cast(polars.Float64, strict=False)
+        values[column] = np.where(wrong, np.nan, again.to_numpy())
+        refused += [(row, column) for row in ((again.is_null() | wrong) & ~absent).arg_true().to_list()]
+    return values, refused
+
+
+def classified(cells: Sequence[str], *, comma: bool) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Make numbers of cells, (n,), NaN where there is none, and tell the kind of each.
+
+    Kinds: "number", "empty", "missing", "odd" (refused, but meant as one of these), "text".
+    """
+    values, refused = numbers(frame_of(cells), comma=comma)
+    rows = {row for row, _ in refused}
+    return values[0], [_kind(cell.strip(" \t").lower(), refused=row in rows) for row, cell in enumerate(cells)]
+
+
+def frame_of(cells: Sequence[str]) -> Any:
+    """Make a polars frame of one column of cells."""
+    polars = load()
+    return polars.DataFrame({"": cells}, schema={"": polars.String})
+
+
+def _kind(cell: str, *, refused: bool) -> str:
+    if refused:
+        return "odd" if cell in _MARKS or _ODD.fullmatch(cell) else "text"
+    return ("missing" if cell else "empty") if cell in MISSING else "number"

@@ -1,0 +1,256 @@
+"""How delimited text is laid out, as options say or its first rows: the delimiter, the header, and the columns."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.files.columns import SAMPLE, Columns, Table, choose
+from softargmax_cli.files.formats.csv.cells import Dialect, classified, decoded, records
+from softargmax_cli.files.formats.csv.text import Text
+from softargmax_cli.files.reading import Reading, column_ranges
+
+DELIMITERS = ",\t;| "
+"""Delimiters that are looked for; of two that explain a file equally well, the first wins."""
+_HEAD = 1 << 20
+"""Bytes of the first rows that are looked at, unless two records have more."""
+_SNIFFED = 10
+"""Records that tell the delimiter."""
+_ENOUGH = 1000
+"""Cells of a record that tell what delimits it."""
+_CELLS = 1 << 16
+"""Cells of the first rows that are looked at, unless two records have more."""
+_YEARS = range(1900, 2101)
+UNTOLD = (
+    f"line 1 is read as numbers; pass {parameter('header', True)} if it names the columns, "
+    f"{parameter('header', False)} if not"
+)
+"""The note on a line 0, 1, 2, as pandas names columns."""
+
+Record = tuple[int, list[str]]
+"""The line on which a record begins, and its cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the records of a text are cut, and what their cells are."""
+
+    reading: Reading
+    dialect: Dialect
+    table: Table
+    columns: Columns
+    padded: bool
+    """True where each record ends with a delimiter, and so with an empty cell more than there are columns."""
+    record: int
+    """About how many bytes a record takes."""
+    line: int
+    """The line of the first record that is no header."""
+    top: int
+    """The line that tells the width."""
+
+
+def find_layout(text: Text, name: str, reading: Reading) -> Layout:
+    """Find the layout of a text at its start, which is left at the first row below the header.
+
+    Raises InputError where there are no rows, or where they may be read in two ways; OptionError where an option does
+    not fit.
+    """
+    text.skip(reading.skip or 0)
+    dialect, sample, size = _first_records(text, reading)
+    if not sample:
+        raise InputError("the file is empty" if not reading.skip else f"{parameter('skip')} leaves nothing of it")
+    (line, first), below = sample[0], sample[1:]
+    cells = Counter(len(record) for _, record in below or sample).most_common(1)[0][0]
+    ends = [record[-1].strip() for _, record in below or sample if len(record) == cells]
+    padded = cells > 1 and not any(ends) and not (len(first) == cells and first[-1].strip())
+    width, names = cells - padded, list[int]()
+    if len(first) == width + 1 and not first[-1].strip():
+        first = first[:-1]
+    first = [cell.strip() for cell in first]
+    if len(first) == width - 1 and reading.header is not False and not _has_numbers(first, dialect):
+        first, names = ["", *first], [0]  # as R writes it
+    if len(first) != width:
+        _refuse_preamble(sample, cells)
+        cells = width = len(first)
+    rows = [record[:width] for _, record in below if len(record) == cells]
+    values, texts = _looked_at(rows or [first], dialect)
+    header = reading.header
+    if header is None:
+        header = bool(names) or _named(reading, first) or _is_header(first, line, rows, values, texts, dialect, reading)
+    if not header and rows:
+        values, texts = _looked_at([first, *rows], dialect)
+    if header and not rows:
+        told = f", and give no {parameter('header', True)} if line {line} is one" if reading.header else ""
+        raise InputError(f"line {line} is a header, and no rows follow it", f"write the rows below it{told}")
+    if header and width > 1 and not first[0]:
+        names = [0]  # as pandas and R write it
+    titles = tuple(first) if header else None
+    table = Table(name, "csv", width, titles, texts, names, lambda positions: values[:, list(positions)])
+    columns = choose(table, reading)
+    if not header and reading.header is None and reading.judged and rows and _integers(first) == [*range(width)] != [0]:
+        columns = replace(columns, notes=(*columns.notes, UNTOLD))
+    if padded:
+        note = f"lines end with {dialect.delimiter!r}, behind which no column is read"
+        columns = replace(columns, notes=(*columns.notes, note))
+    begin = below[0][0] if header else line
+    text.skip(begin - text.line)
+    top = next(line for line, record in sample if len(record) == cells)
+    return Layout(reading, dialect, table, columns, padded, size, begin, top)
+
+
+def _first_records(text: Text, reading: Reading) -> tuple[Dialect, list[Record], int]:
+    """Find the dialect, the first records, at least two unless the text has less, and about how long a record is."""
+    delimiter = reading.delimiter or _separator(text)
+    comment = "#" if reading.comment is None else reading.comment
+    dialect = Dialect(delimiter or ",", comment, comma=reading.decimal == ",")
+    text.fill(_HEAD)
+    while True:
+        # Two records and the begin of a third take as many lines; before that there is no use in looking.
+        if text.ended or text.held.count(b"\n") > 2:
+            head = decoded(text.held if text.ended else text.held[: text.held.rfind(b"\n") + 1], text.line)
+            if delimiter is None:
+                dialect = replace(dialect, delimiter=_sniffed(head, dialect, complete=text.ended))
+            sample = _sample(head, dialect, SAMPLE + 1, text.line, complete=text.ended)
+            if text.ended:  # in a quote that is never closed, what follows would look like a header
+                text.border(dialect.delimiter)
+            if len(sample) > 1 or text.ended:
+                return dialect, sample, len(head) // max(1, head.count("\n"))
+        text.grow()
+
+
+def _separator(text: Text) -> str | None:
+    """Take the line by which Excel tells the delimiter, and return that."""
+    text.fill(16)
+    found = re.match(rb'(?i)"?sep=([^\r\n\x80-\xff])"?\r?\n', text.held)
+    if found is not None:
+        text.skip(1)
+    return found and found[1].decode()
+
+
+def _sample(head: str, dialect: Dialect, most: int, line: int = 1, *, complete: bool) -> list[Record]:
+    """Take the first records that are not blank; where the text goes on, not the last, which may be cut in a quote."""
+    sample: list[Record] = []
+    count = 0
+    for begin, cells in records(head, dialect, line):
+        if len(sample) >= most or (len(sample) >= 2 and count > _CELLS):
+            return sample
+        if len(cells) > 1 or "".join(cells).strip():
+            sample.append((begin, cells))
+            count += len(cells)
+    return sample if complete else sample[:-1]
+
+
+def _sniffed(head: str, dialect: Dialect, *, complete: bool) -> str:
+    """Find the delimiter that explains the first records best: it cuts all into as many cells, and leaves numbers."""
+    best, found = 0.0, ","
+    for delimiter in DELIMITERS:
+        if delimiter not in head.replace("\t", "\t ") or (delimiter == "," and dialect.comma):
+            continue
+        tried = replace(dialect, delimiter=delimiter)
+        try:
+            sample = [cells for _, cells in _sample(head, tried, _SNIFFED, complete=complete)]
+        except InputError:
+            continue  # cells without end: not the delimiter, or the one that is says so
+        width, alike = Counter(map(len, sample)).most_common(1)[0] if sample else (0, 0)
+        if width < 2:
+            continue
+        _, kinds = classified([cell for record in sample[1:] or sample for cell in record[:_ENOUGH]], comma=tried.comma)
+        numbers = len(kinds) - kinds.count("text") - 0.5 * kinds.count("empty")
+        score = alike / len(sample) * (0.01 + numbers / len(kinds))  # a text of only names has no numbers
+        if score > best:
+            best, found = score, delimiter
+    return found
+
+
+def _looked_at(rows: Sequence[list[str]], dialect: Dialect) -> tuple[npt.NDArray[np.float64], frozenset[int]]:
+    """Make numbers of some records, (records, columns), and find the columns that hold text for the most."""
+    values, kinds = classified([*chain.from_iterable(rows)], comma=dialect.comma)
+    found = np.array(kinds).reshape(len(rows), -1)
+    texts = (found == "text").sum(0) > ((found == "number") | (found == "odd")).sum(0)
+    return values.reshape(found.shape), frozenset(np.flatnonzero(texts).tolist())
+
+
+def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
+    """Raise InputError where lines of text stand above a table of so many cells in each record."""
+    begin = next(at for at, (_, record) in enumerate(sample) if len(record) == cells)
+    if cells > 1 and len(sample) > begin + 1 and all(len(record) == cells for _, record in sample[begin:]):
+        (line, first), below = sample[0], sample[begin][0]
+        found = f"{len(first)} cell{'s' if len(first) > 1 else ''}"
+        what = f"line {line} has {found}, expected {cells} as in line {below}"
+        raise InputError(what, f"pass {parameter('skip', below - 1)} if the table begins at line {below}")
+
+
+def _has_numbers(cells: Sequence[str], dialect: Dialect) -> bool:
+    return not {"number", "odd"}.isdisjoint(classified(cells, comma=dialect.comma)[1])
+
+
+def _named(reading: Reading, first: Sequence[str]) -> bool:
+    """Tell whether an option names a column by a title in the first record."""
+    named = {cell for pair in column_ranges((reading.columns or ":").removeprefix("^")) for cell in pair}
+    return any(cell in first and not cell.isdecimal() for cell in {*named, reading.id_column} if cell is not None)
+
+
+def _is_header(
+    first: Sequence[str],
+    line: int,
+    rows: Sequence[list[str]],
+    values: npt.NDArray[np.float64],
+    texts: Collection[int],
+    dialect: Dialect,
+    reading: Reading,
+) -> bool:
+    """Tell whether the first record names the columns.
+
+    It does where there is text and no number over columns of numbers, and where pandas or R wrote it: an empty or a
+    text cell over names or whole numbers, then consecutive whole numbers. Other numbers are a row.
+
+    rows: the records below; values: their numbers, (rows, columns); texts: the columns that hold text. Raises
+    InputError where signs speak for both, if `reading` asks for a judgement.
+    """
+    _, kinds = classified(first, comma=dialect.comma)
+    if not rows:
+        return set(kinds) <= {"text", "empty"}
+    looked = [at for at in range(len(first)) if at not in texts]
+    here = {kinds[at] for at in looked}
+    if "text" in here and here.isdisjoint(("number", "odd")):
+        return True
+    rest = [at for at in looked if at > 0]
+    counted, either = _integers([first[at] for at in rest]), False
+    if kinds[0] in ("empty", "text") and (0 in texts or _whole(values[:, 0])) and _consecutive(counted):
+        if kinds[0] == "empty" or 0 not in texts or not _whole(values[:, rest]):
+            return True
+        either = len(rest) > 1
+    if here == {"number"} and (counted := _integers([first[at] for at in looked])):
+        below = values[:, looked]
+        years = len(counted) > 1 and all(a < b for a, b in pairwise(counted)) and {*counted} <= {*_YEARS}
+        of_years = _whole(below) and bool(((below >= _YEARS[0]) & (below <= _YEARS[-1])).all())
+        either |= (years and not of_years) or (len(counted) > 2 and _consecutive(counted) and not _whole(below))
+    if either and reading.judged:
+        few = ", ".join(first[at] for at in looked[:4]) + (", ..." if len(looked) > 4 else "")
+        what = f"line {line}: {few} may be titles of the columns or numbers of the first row"
+        ways = f"{parameter('header', True)} if they are titles, {parameter('header', False)} if not"
+        raise InputError(what, f"pass {ways}")
+    return False
+
+
+def _integers(cells: Sequence[str]) -> list[int]:
+    """Read cells as whole numbers without a sign; nothing where one is none."""
+    whole = all(cell.isascii() and cell.isdecimal() and len(cell) < 16 for cell in cells)
+    return [int(cell) for cell in cells] if whole else []
+
+
+def _consecutive(counted: Sequence[int]) -> bool:
+    return bool(counted) and all(b - a == 1 for a, b in pairwise(counted))
+
+
+def _whole(numbers: npt.NDArray[np.float64]) -> bool:
+    """Tell whether there are numbers, and whole ones alone."""
+    known = numbers[np.isfinite(numbers)]
+    return bool(known.size) and bool((known % 1 == 0).all())
