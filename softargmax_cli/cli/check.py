@@ -177,14 +177,13 @@ def _judged(
     reduction: Reduction, criterion: Criterion, allowance: Allowance, rows: int, name: str, stored: References | None
 ) -> Check:
     """Judge the slices of an input, named as it was given, by their offset or by what they are compared with."""
-    from softargmax_cli.files.expected import expected
     from softargmax_cli.reduction.check import Check, close_to, compared, within
 
     run = reduction.run
     with ExitStack() as stack:
         known, distance = None, partial(within, tolerance=criterion.offset)
         if stored is not None:
-            known = stack.enter_context(stored.opened(name, run, expected, run.kept, len(run.axes)))
+            known = stack.enter_context(stored.opened(name, run, reduction.source.facts.id_column))
             atol, rtol = criterion.closeness
             distance = partial(close_to, atol=atol, rtol=rtol)
         total = None if None in run.kept else math.prod(n or 0 for n in run.kept)

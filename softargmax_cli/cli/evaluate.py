@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +18,6 @@ from softargmax_cli.files.writers import FORMATS
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.references import References
     from softargmax_cli.files.expected import Expected
     from softargmax_cli.files.writers import Writer
     from softargmax_cli.reduction.result import Run, Slices
@@ -92,7 +91,7 @@ def evaluate(
         for name, place in zip(job.names, places, strict=True):
             with job.trying(name), ExitStack() as files:
                 opened = files.enter_context(job.opened(name, {"second", "spread"} if shown.worst else set()))
-                stored = files.enter_context(_truth(truths, name, opened))
+                stored = files.enter_context(truths.opened(name, opened.run, opened.source.facts.id_column))
                 facts = replace(opened.run, fields=ERRORS, alone="soft_error")
                 writer = files.enter_context(outputs.opened(place, facts, ERRORS))
                 with blaming("temporary file", ROOM):
@@ -130,14 +129,6 @@ def _evaluation(within: Sequence[float], stack: ExitStack) -> Evaluation:
     for file in waiting:
         stack.callback(discard, file)
     return Evaluation(within, waiting)
-
-
-def _truth(truths: References, name: str, reduction: Reduction) -> AbstractContextManager[Expected]:
-    """Open what is true of an input."""
-    from softargmax_cli.files.expected import truth
-
-    run = reduction.run
-    return truths.opened(name, run, truth, run.kept, run.axes, reduction.source.facts.id_column)
 
 
 def _compare(

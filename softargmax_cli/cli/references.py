@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.paths import same_file, stem_of
 from softargmax_cli.errors import InputError, OptionError, parameter, spelled
@@ -40,32 +40,34 @@ class References:
         return [os.path.join(self._path, name) for name in os.listdir(self._path)] if self._folder else [self._path]
 
     @contextmanager
-    def opened(
-        self, name: str, run: Run, open: Callable[..., AbstractContextManager[Expected]], *known: Any
-    ) -> Iterator[Expected]:
+    def opened(self, name: str, run: Run, id_column: str | int | None = None) -> Iterator[Expected]:
         """Open what an input is compared with. name: of the input as it was given; run: its facts.
 
-        open: `files.expected.expected` or `truth`; known: what these ask to know of the input.
         Raises InputError where nothing is there for it, or it does not fit, OptionError where it is the input itself.
         """
+        from softargmax_cli.files.expected import Expected, expected
+
         path, shown = self._like(name) if self._folder else self._path, spelled(run.input)
         refuse_same(self._option, path, name)
         key = path if self._folder else shown
         if self._several and (other := self._compared.setdefault(key, name)) != name:
             raise InputError(f"{parameter(self._option, path)} was compared with {other}", "compare one of them", name)
-        if not self._several or self._folder:
-            with open(path, *known, shown) as stored:
-                yield stored
-            return
-        from softargmax_cli.files.expected import Expected
-
-        if self._table is None:
-            with open(path, *known, shown, by_input=True) as stored:
-                self._table, self._note = stored.by_input(), stored.note
-            if not self._table:
-                raise InputError("holds no slices", "name a table with slices of each input", path)
-        numbers = self._table.get(shown, next(iter(self._table.values()))[:0])
-        yield Expected(path, numbers.shape[1], iter([(numbers, None)]), self._note, shown)
+        together = self._several and not self._folder
+        table, note = self._table, self._note
+        if table is None:
+            with expected(path, run.kept, run.axes, id_column, inputs=True) as stored:
+                if not stored.named and together:
+                    remedy = "name a folder with a file for each, named like it, or a table with a column input"
+                    raise InputError("is of one input, and there are several", remedy, path)
+                if not stored.named:
+                    yield stored
+                    return
+                table, note = stored.by_input(), stored.note
+            if together:
+                self._table, self._note = table, note
+        if shown not in table:
+            raise InputError(f"holds no slices of {shown}", "name the same inputs, spelled in the same way", path)
+        yield Expected(path, len(run.axes), iter([(table[shown], None)]), note)
 
     def end(self) -> None:
         """Make sure that a table names no other inputs. Raises InputError."""

@@ -268,7 +268,7 @@ def _try_input(
     job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: str
 ) -> TrialsReport:
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
-    from softargmax_cli.files.expected import truth as opened_truth
+    from softargmax_cli.files.expected import expected
     from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.reduction.sweep import needs_of, spaced, sweep
     from softargmax_cli.report.sweep import TrialsReport
@@ -276,7 +276,7 @@ def _try_input(
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
     with job.opened(name, {"offset"}, needs=needs_of(len(tried) * len(windows))) as reduction:
         run, source = reduction.run, reduction.source
-        with opened_truth(truth, run.kept, run.axes, source.facts.id_column) as stored:
+        with expected(truth, run.kept, run.axes, source.facts.id_column) as stored:
             if stored.note:
                 reduction.notes.append(f"{parameter('truth')}: {stored.note}")
             work = partial(sweep, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)

@@ -288,7 +288,6 @@ def test_tables_have_results_too(files: Inside) -> None:
         (np.zeros((4, 1)), "shape (4, 1) is not that of the result, (4,)"),
         (b"soft\n0\n0\n", "holds 2 slices, the input has more"),
         (b"soft\n" + b"0.5\n" * 5, "holds more slices than the input, which has 4"),
-        (b"hard\n0\n", "no column soft"),
         (b"", "empty"),
         (b"soft\nx\n", "line 2, column 1 ('soft'): 'x' is not a number"),
         (None, "no such file"),
