@@ -57,9 +57,13 @@ class Geometry:
         """Return the standard deviation; NaN where the mean is."""
         return np.sqrt(np.maximum(second / mass - (first / mass) ** 2, 0.0))
 
-    def slopes(self, first: Float, second: Any, mass: Float) -> tuple[Float, Float, Float]:
-        """Differentiate the mean by mass, first and second moment."""
-        return -first / mass**2, 1 / mass, np.zeros_like(mass)
+    def pull(self, ops: Any, distance: Tensor) -> Tensor:
+        """Return how far a weight draws the mean, per share of all weights and resultant, from so far away of it."""
+        return distance
+
+    def resultant(self, first: Float, second: Any, mass: Float) -> Float:
+        """Return the length of the resultant of weights with sum 1: 1 on a line."""
+        return np.ones_like(mass)
 
     def wrapped(self, coordinate: Float) -> Float:
         """Return coordinates as they are written."""
@@ -95,21 +99,22 @@ class Circle(Geometry):
         return first + along * sine - first * versine, second + along * versine + first * sine
 
     def mean(self, first: Float, second: Any, mass: Float, least: float) -> Float:
-        along = mass - second
-        angle: Float = np.where(np.hypot(first, along) < least * mass, np.nan, np.arctan2(first, along))
+        angle: Float = np.where(self.resultant(first, second, mass) < least, np.nan, np.arctan2(first, mass - second))
         return angle * self._radian
 
     def spread(self, first: Float, second: Float, mass: Float, least: float) -> Float:
-        sine, versine = first / mass, second / mass
-        resultant = np.hypot(sine, 1 - versine)
+        sine, versine, resultant = first / mass, second / mass, self.resultant(first, second, mass)
         near = -np.log1p(-np.clip(2 * versine - versine**2 - sine**2, 0.0, 0.9))  # −ln R², exact where R is close to 1
         spread: Float = np.sqrt(np.where(resultant > 0.5, near, -2 * np.log(resultant))) * self._radian
         return np.where(resultant < least, np.nan, spread)
 
-    def slopes(self, first: Float, second: Any, mass: Float) -> tuple[Float, Float, Float]:
-        along = mass - second
-        scale = self._radian / (first**2 + along**2)
-        return -first * scale, along * scale, first * scale
+    def pull(self, ops: Any, distance: Tensor) -> Tensor:
+        sine = ops.Sin(x=ops.Mul(x=distance, y=np.float64(1 / self._radian)))
+        return ops.Mul(x=sine, y=np.float64(self._radian))
+
+    def resultant(self, first: Float, second: Any, mass: Float) -> Float:
+        resultant: Float = np.hypot(first, mass - second) / mass
+        return resultant
 
     def wrapped(self, coordinate: Float) -> Float:
         inside: Float = np.mod(coordinate, self.period)

@@ -1,13 +1,13 @@
-"""Differentiate the soft argmax block by block, by automatic differentiation of the kernel.
+"""Differentiate the soft argmax block by block, from the weights of the kernel.
 
-The soft argmax of a slice is a place plus a function of mass and moments, which are sums of the kernel about a maximum
-and a place that are constants to the gradient. On a line
+The sums of a whole slice are found first; then each entry of a block has its derivative:
 
-    soft = place + moment / mass,    d soft = (d moment − offset · d mass) / mass
+    line      ∂soft/∂xⱼ = β pⱼ (cⱼ − soft)
+    circle    ∂soft/∂xⱼ = β pⱼ sin(θⱼ − soft) / R, in radians, with the resultant R
+    weights   ∂soft/∂xⱼ = (cⱼ − soft) / Σ x
 
-or, written out, ∂soft/∂xⱼ = β pⱼ (cⱼ − soft). Each block of a slice has its share of that, once the sums of the whole
-slice are known: the derivatives of the block's own sums, with those of the function as seeds (`Geometry.slopes`).
-Soft depends on β x alone, so that ∂soft/∂β = Σ (xⱼ − max x) ∂soft/∂xⱼ / β.
+Soft depends on β x alone, so that ∂soft/∂β = Σ (xⱼ − max x) ∂soft/∂xⱼ / β. The window is constant to all of them; where
+the maximum is infinite they are 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from softargmax_cli.reduction.arrays import ArrayStream, Write
 from softargmax_cli.reduction.box_reducer import Derived
@@ -28,7 +27,7 @@ from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import F8, Layout, exact_dtype
+from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 By = Literal["x", "beta"]
 """The variable that soft is differentiated by: each score, or β."""
-Float = npt.NDArray[np.float64]
 
 VANISHED = 1e-6
 """The norm below which a gradient is said to have vanished, in the unit of soft for 1 in the scores, or in β.
@@ -164,73 +162,57 @@ class BlockDifferentiator(BlockReducer):
         several coordinates, the memory order of `values`, and the precision of the weights; it is NaN in slices that
         have no answer.
         """
-        problem = self._sloped
+        problem, count = self._sloped, len(self._sloped.axes)
         x, axes = collapse(values, problem.axes)
-        # What counts lies within the window about hard; without one, moments may be about any place of the block.
-        place = [start[axis] for axis in problem.ascending]
-        about = near(known.hard, start, values.shape, -1 if problem.window is None else problem.window, problem)
-        seeds, defined = self._seeds(known, about + np.array(place)[:, None])
-        layout = self._layout(x, axes, ["mass", "moment", "second_moment"][: len(seeds)], problem.window)
         layout = replace(
-            layout,
-            rows=tuple(replace(row, squared=row.geometry.both) for row in layout.rows[: len(axes)]),
+            self._layout(x, axes, ["weight"], problem.window),
             precision=problem.precision,
             known=True,
             careful=needs_care(values, known),
+            rows=self._rows[:count],
         )
-        places, centers = self.places(layout, start), self.centers(layout, known)
         maximum = known.maximum.astype(exact_dtype(layout.dtype, layout.precision), copy=False)
-        inputs = [x, self._beta.astype(problem.precision), *places, maximum, *about.astype(problem.precision)]
-        results = self._derive(layout, by, keep, len(places), [*inputs, *centers, *seeds], compiled)
-        turn, nothing = problem.order, np.zeros(defined.shape[1])
-        if by == "beta":
-            by_beta = np.where(defined, results[0] / (problem.beta or 1), np.nan)[turn]
-            return Slope(nothing, nothing, nothing, by_beta), None
-        *gradients, squares, least, largest = results
-        nothing = np.where(defined.all(axis=0), 0.0, np.nan)
-        slope = Slope(nothing + squares.sum(axis=0), nothing + least.min(axis=0), nothing + largest.max(axis=0))
-        return slope, self._boxed([gradients[k] for k in turn], values, axes, defined[turn]) if keep else None
+        hard = near(known.hard, start, values.shape, problem.radius, problem).astype(problem.precision)
+        inputs = [x, self._beta.astype(problem.precision), maximum, *hard, *self._pulls(layout, start, known, by)]
 
-    def _boxed(
-        self, gradients: Sequence[Array], values: Array, axes: tuple[int, ...], defined: npt.NDArray[np.bool_]
-    ) -> Array:
-        """Return gradients, shaped as `collapse` shapes values, in the shape of these values."""
-        if not defined.all():
-            kept = [1 if k in axes else n for k, n in enumerate(gradients[0].shape)]
-            pairs = zip(gradients, defined, strict=True)
-            gradients = [np.where(known.reshape(kept), part, part.dtype.type(math.nan)) for part, known in pairs]
-        boxes = [unfold(part, values, self._sloped.axes) for part in gradients]
-        return boxes[0] if len(boxes) == 1 else np.stack(boxes, axis=-1)
-
-    def _seeds(self, known: State, about: npt.NDArray[np.int64]) -> tuple[list[Float], npt.NDArray[np.bool_]]:
-        """Return the seeds of mass and of the moments, (a, s) each, and which coordinates have an answer, (a, s).
-
-        about: the place that moments of indices are about.
-        """
-        problem = self._sloped
-        rows = problem.moments[: len(problem.axes)]
-        seeds, defined = np.zeros((3, *known.hard.shape)), np.zeros(known.hard.shape, bool)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            for k, moment in enumerate(rows):
-                first, second = known.moment[k], None if known.second_moment is None else known.second_moment[k]
-                mean = moment.geometry.mean(first, second, known.mass, problem.epsilon)
-                defined[k] = (known.mass > 0) & ~np.isnan(mean)
-                if not moment.row.placed:
-                    by = (known.hard[k] - about[k]).astype(np.float64)
-                    first, second = moment.geometry.moved(first, second, known.mass, by)
-                slopes = moment.geometry.slopes(first, second, known.mass)
-                seeds[:, k] = np.where(defined[k], slopes, 0.0) * moment.along.unit
-        return [*seeds[: 3 if any(row.geometry.both for row in rows) else 2]], defined
-
-    def _derive(
-        self, layout: Layout, by: By, keep: bool, places: int, inputs: Sequence[Array], compiled: bool
-    ) -> list[Array]:
         def body(ops: Any, x: Tensor, beta: Tensor, *more: Tensor) -> list[Tensor]:
-            end = len(more) - len(layout.outputs)
-            return block_slopes(ops, x, beta, layout, more[:places], more[places:end], more[end:], by, keep)
+            return block_slopes(ops, x, beta, layout, more[: 1 + count], more[1 + count :], by, keep)
 
         described = [(array.shape, array.dtype) for array in inputs]
-        return self._runtime.function(body, described, compiled=compiled, key=(layout, by, keep))(*inputs)
+        results = self._runtime.function(body, described, compiled=compiled, key=(layout, by, keep))(*inputs)
+        turn, nothing = problem.order, np.zeros(known.mass.shape)
+        if by == "beta":
+            return Slope(nothing, nothing, nothing, results[0][turn]), None
+        *gradients, squares, least, largest = results
+        nothing = np.where(np.isnan(squares).any(axis=0), np.nan, 0.0)
+        slope = Slope(nothing + squares.sum(axis=0), nothing + least.min(axis=0), nothing + largest.max(axis=0))
+        if not keep:
+            return slope, None
+        boxes = [unfold(gradients[k], values, problem.axes) for k in turn]
+        return slope, boxes[0] if count == 1 else np.stack(boxes, axis=-1)
+
+    def _pulls(self, layout: Layout, start: Sequence[int], known: State, by: By) -> list[Array]:
+        """Return what `block_slopes` takes for each coordinate: places, those of hard, means and scales."""
+        problem, pulls = self._sloped, list[Array]()
+        for k, moment in enumerate(problem.moments[: len(problem.axes)]):
+            first, second = known.moment[k], None if known.second_moment is None else known.second_moment[k]
+            begin = start[problem.ascending[k]]
+            places = np.arange(begin, begin + layout.shape[layout.axes[k]])
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                mean = moment.geometry.mean(first, second, known.mass, problem.epsilon)
+                scale = moment.along.unit / (known.mass * moment.geometry.resultant(first, second, known.mass))
+                if problem.beta is None:
+                    scale = scale / known.maximum
+                elif by == "x":
+                    scale = scale * (-problem.beta if problem.kind == "cost" else problem.beta)
+            if known.maximum.dtype.kind == "f":
+                scale = np.where(np.isinf(known.maximum), 0.0, scale)
+            scale = np.where((known.mass > 0) & ~np.isnan(mean), scale, np.nan)
+            if moment.along.placed:
+                pulls += [moment.along.at(places), moment.along.at(known.hard[k]), mean, scale]
+            else:
+                pulls += [places - begin + 0.0, known.hard[k] - begin + 0.0, mean, scale]
+        return pulls
 
 
 def block_slopes(
@@ -238,61 +220,45 @@ def block_slopes(
     x: Tensor,
     beta: Tensor,
     layout: Layout,
-    places: Sequence[Tensor],
     known: Sequence[Tensor],
-    seeds: Sequence[Tensor],
+    pulls: Sequence[Tensor],
     by: By,
     keep: bool,
 ) -> list[Tensor]:
     """Return the derivatives of soft by what a block holds, for s slices and a coordinates.
 
-    x, beta, places, known: as for `block_sums` of a layout where maximum and hard are known; seeds, (a, s) each,
-    float64: of the outputs of the layout, which are `mass` and one or both moments of a row an axis.
+    x, beta, known: as for `block_sums` of a layout of `weight`; pulls: for each coordinate, float64, the places of the
+    block's indices, (n,), that of hard, how far soft lies from it, and what p (c − soft) is multiplied by, (s,) each.
 
     By "x": for each coordinate the gradient, shaped as x, in the precision of the weights (only with `keep`), then
-    (a, s) each, float64: the sums of its squares over the slice, its least, its largest. By "beta": (a, s), float64,
-    β times the derivative.
+    (a, s) each, float64: the sums of its squares over the slice, its least, its largest. By "beta": (a, s), float64.
     """
-    x, top, layout, sign = _real(ops, x, known[0], layout)
-    block = Formulas(ops, layout)
-    sums = block_sums(ops, x, beta, layout, places, [top, *known[1:]])
-    sums = [ops.Cast(x=part, DstT=F8) for part in sums]
+    block, precision = Formulas(ops, layout), layout.precision
+    (weight,) = block_sums(ops, x, beta, layout, (), known)
+    top, *hard = (block.unflat(row) for row in known)
+    if layout.kind == "probs":  # whose weights are x itself: each draws alike
+        weight = ops.OnesLike(x=weight)
+        if layout.window is not None:
+            weight = ops.SelectV2(condition=block.beyond(hard, layout.window), t=np.zeros((), precision), e=weight)
+        if layout.careful:
+            weight = ops.SelectV2(condition=ops.IsNan(x=block.comparable(x)), t=np.zeros((), precision), e=weight)
 
     def over_slices(reduced: Callable[..., Tensor], parts: Sequence[Tensor]) -> Tensor:
         return block.stack([block.flat(reduced(input=part, axis=block.axes, keep_dims=True)) for part in parts])
 
     gradients = []
-    for k in range(len(layout.axes)):
-        row = np.eye(len(layout.axes))[:, k : k + 1]
-        of_mass = ops.GatherV2(params=seeds[0], indices=np.int32(k), axis=np.int32(0))
-        (slope,) = ops.gradients(sums, [x], [of_mass, *(ops.Mul(x=seed, y=row) for seed in seeds[1:])])
-        gradients.append(slope)
-    if by == "beta":
-        gap = block.gap(block.comparable(x), block.unflat(top))
-        gap = ops.Cast(x=ops.Neg(x=gap) if layout.kind == "cost" else gap, DstT=F8)
-        # Beside infinite scores and NaN a gap is infinite or NaN, and the gradient 0.
-        return [over_slices(ops.Sum, [ops.MulNoNan(x=gap, y=ops.Cast(x=slope, DstT=F8)) for slope in gradients])]
-    gradients = [ops.Cast(x=ops.Neg(x=each) if sign < 0 else each, DstT=layout.precision) for each in gradients]
+    for row, places, *rest in zip(layout.rows, pulls[::4], pulls[1::4], pulls[2::4], pulls[3::4], strict=True):
+        center, mean, scale = (block.unflat(each) for each in rest)
+        shape = np.array([-1 if k == layout.axes[row.axis] else 1 for k in range(len(layout.shape))], I4)
+        distance = ops.Sub(x=ops.Sub(x=ops.Reshape(tensor=places, shape=shape), y=center), y=mean)
+        share = ops.Mul(x=weight, y=ops.Cast(x=scale, DstT=precision))
+        gradients.append(ops.Mul(x=share, y=ops.Cast(x=row.geometry.pull(ops, distance), DstT=precision)))
     wide = [ops.Cast(x=slope, DstT=F8) for slope in gradients]  # in which the square of no float32 is lost
+    if by == "beta":
+        # Beside infinite scores and NaN a gap is infinite or NaN, and the gradient 0.
+        gap = ops.Cast(x=block.gap(block.comparable(x), top), DstT=F8)
+        return [over_slices(ops.Sum, [ops.MulNoNan(x=gap, y=slope) for slope in wide])]
     # As in Formulas.product: the maximum, of no effect, keeps XLA from its slow rule for sums of products.
     squares = [ops.Maximum(x=ops.Mul(x=slope, y=slope), y=np.zeros(())) for slope in wide]
     extremes = [ops.Cast(x=over_slices(extreme, gradients), DstT=F8) for extreme in (ops.Min, ops.Max)]
     return [*(gradients if keep else []), over_slices(ops.Sum, squares), *extremes]
-
-
-def _real(ops: Any, x: Tensor, top: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Layout, int]:
-    """Return scores, maximum and layout in floats, which alone have derivatives, and the sign of soft's by these.
-
-    No float holds all 64-bit integers: of these it is the distances from the maximum.
-    """
-    exact = exact_dtype(layout.dtype, layout.precision)
-    if exact.kind == "f":
-        x = x if exact == layout.dtype else ops.Cast(x=x, DstT=exact)
-        return x, top, replace(layout, dtype=exact), 1
-    real = replace(layout, dtype=layout.precision)
-    if layout.kind == "probs":
-        return ops.Cast(x=x, DstT=layout.precision), ops.Cast(x=top, DstT=layout.precision), real, 1
-    block = Formulas(ops, layout)
-    x = block.gap(block.comparable(x), block.unflat(top))
-    none = ops.ZerosLike(x=ops.Cast(x=top, DstT=layout.precision))
-    return x, none, replace(real, kind="scores"), -1 if layout.kind == "cost" else 1

@@ -3,9 +3,6 @@
 A *body* is a function `(ops, *tensors) -> tensors` written in the vocabulary of `tf.raw_ops`:
 operations by name with their keyword arguments, inputs in the order of the operation's definition.
 NumPy arrays and scalars are constants, Python numbers and NumPy dtypes are attributes.
-
-Beside operations, `ops.gradients(ys, xs, seeds)` lays down what TensorFlow's automatic differentiation derives:
-for each of `xs` the sum over `ys` of seed · ∂y/∂x; a seed has the shape and dtype of its y.
 """
 
 from __future__ import annotations

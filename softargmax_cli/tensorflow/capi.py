@@ -57,7 +57,6 @@ SIGNATURES = {
     "TF_SetAttrShape": (None, PTR, TEXT, INT64S, C.c_int),
     "TF_SetAttrTensor": (None, PTR, TEXT, PTR, PTR),
     "TF_SetAttrFuncName": (None, PTR, TEXT, TEXT, SIZE),
-    "TF_AddGradients": (None, PTR, OUTPUTS, C.c_int, OUTPUTS, C.c_int, OUTPUTS, PTR, OUTPUTS),
     "TF_GraphToFunction": (
         *(PTR, PTR, TEXT, C.c_ubyte, C.c_int, PTR),
         *(C.c_int, OUTPUTS, C.c_int, OUTPUTS, PTR, PTR, TEXT, PTR),

@@ -82,15 +82,6 @@ class Graph:
         outputs = [Output(made, k) for k in range(tf.TF_OperationNumOutputs(made))]
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def gradients(self, ys: Sequence[Output], xs: Sequence[Output], seeds: Sequence[Output]) -> list[Output]:
-        """Derive, for each of `xs`, the sum over `ys` of seed · ∂y/∂x. Raises DeviceError where TensorFlow cannot."""
-        found = (Output * len(xs))()
-        of, by = (Output * len(ys))(*ys), (Output * len(xs))(*xs)
-        given = (Output * len(seeds))(*seeds)
-        tf = self._tf
-        checked(tf, lambda status: tf.TF_AddGradients(self.handle, of, len(ys), by, len(xs), given, status, found))
-        return list(found)
-
     def _constant(self, value: Array | np.generic) -> Output:
         tf, array = self._tf, np.ascontiguousarray(value).reshape(np.shape(value))
         dims = (C.c_int64 * array.ndim)(*array.shape)

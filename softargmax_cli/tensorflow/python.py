@@ -56,7 +56,7 @@ class PythonRuntime(Runtime):
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         call = tf.function(
-            lambda *tensors: list(body(Ops(), *tensors)),
+            lambda *tensors: list(body(tf.raw_ops, *tensors)),
             input_signature=[tf.TensorSpec(shape, dtype) for shape, dtype in inputs],
             jit_compile=compiled,
             autograph=False,
@@ -94,18 +94,6 @@ def survey() -> dict[str, Any]:
     cuda, cudnn = build.get("cuda_version"), build.get("cudnn_version")
     built_with = f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "" if build.get("is_cuda_build") is False else None
     return {"version": str(tf.__version__), "built_with": built_with, "devices": devices, "error": error}
-
-
-class Ops:
-    """The operations of `tf.raw_ops`, and gradients."""
-
-    def __getattr__(self, operation: str) -> Any:
-        return getattr(tf.raw_ops, operation)
-
-    @staticmethod
-    def gradients(ys: Sequence[Any], xs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
-        """Derive, for each of `xs`, the sum over `ys` of seed · ∂y/∂x."""
-        return list(tf.gradients(list(ys), list(xs), list(seeds)))
 
 
 class PythonFunction(Function):

@@ -100,18 +100,6 @@ class TestFunctions:
         (got,) = runtime.function(doubled, [(shape, F4)], compiled=False)(np.zeros(shape, "f4"))
         assert got.shape == shape
 
-    @pytest.mark.parametrize("compiled", [False, True])
-    def test_gradients(self, runtime: Runtime, compiled: bool) -> None:
-        def body(ops: Any, x: Any, y: Any, seed: Any) -> Sequence[Any]:
-            product, square = ops.Mul(x=x, y=y), ops.Mul(x=y, y=y)
-            return [*ops.gradients([product, square], [x, y], [seed, seed]), *ops.gradients([square], [y], [square])]
-
-        x, y, seed = np.array([[1, 2, 3], [4, 5, 6], [1, 0, -1]], "f4")
-        by_x, by_y, again = runtime.function(body, [((3,), F4)] * 3, compiled=compiled)(x, y, seed)
-        np.testing.assert_array_equal(by_x, seed * y)
-        np.testing.assert_array_equal(by_y, seed * (x + 2 * y))
-        np.testing.assert_array_equal(again, y**2 * 2 * y)
-
 
 def test_the_cpu(runtime: Runtime) -> None:
     assert runtime.device == "CPU"
@@ -148,13 +136,6 @@ class TestFailures:
         ):
             with pytest.raises((DeviceError, TypeError)):
                 native_runtime.function(body, [((3,), F4)], compiled=True)
-
-    def test_an_operation_without_a_gradient(self, native_runtime: Runtime) -> None:
-        def body(ops: Any, x: Any) -> Sequence[Any]:
-            return list(ops.gradients([ops.Bincount(arr=x, size=np.int32(3), weights=x)], [x], [x]))
-
-        with pytest.raises(DeviceError, match="TensorFlow failed: No gradient defined for op: Bincount"):
-            native_runtime.function(body, [((3,), I4)], compiled=False)
 
     @pytest.mark.parametrize("name", ["native", pytest.param("python", marks=pytest.mark.slow)])
     def test_an_operation_that_fails(self, name: str, request: pytest.FixtureRequest) -> None:
