@@ -136,14 +136,12 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Put the null device where the caller closed a standard stream.
+    """Put the null device, for reading, where the caller closed a standard stream: a file opened would get its place.
 
-    The next file opened would get its descriptor, and with it whatever is printed. Results still cannot be
-    written there, as the descriptor is for reading only; what is said on standard error goes nowhere.
+    Results cannot be written there, which is said; what is said on standard error goes nowhere.
     """
-    if sys.stdin is None:
-        os.open(os.devnull, os.O_RDONLY)
-    if sys.stdout is None:
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8", closefd=False)
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
+    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)

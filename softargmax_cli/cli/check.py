@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import shlex
 import sys
 import time
 from contextlib import ExitStack
@@ -16,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
-from softargmax_cli.errors import OptionError
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -79,13 +77,11 @@ class Criterion:
 
     def check(self) -> None:
         """Raise OptionError for options that do not go together."""
-        for name, value in (("--atol", self.atol), ("--rtol", self.rtol)):
-            if self.expect is None and value is not None:
-                raise OptionError(f"{name} says how close to --expect", "give --expect FILE, or --tol for the offset")
-        if self.expect is not None and self.tol is not None:
-            words = [re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:]]
-            again = "leave out --tol" if self.atol is not None else f"try: {shlex.join(['softargmax', *words])}"
-            raise OptionError("--tol is a distance from hard; how close to --expect, --atol and --rtol say", again)
+        close = self.expect is None and (self.atol is not None or self.rtol is not None)
+        what = "--atol and --rtol say how close to --expect"
+        refuse(close, what, "give --expect FILE, or --tol for the distance from hard")
+        what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
+        refuse(self.expect is not None and self.tol is not None, what, f"use --atol {self.tol} in place of --tol")
 
 
 @dataclass(frozen=True)

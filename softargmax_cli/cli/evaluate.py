@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
-from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
+from softargmax_cli.errors import parameter
 from softargmax_cli.files.writers import FORMATS
 
 if TYPE_CHECKING:
@@ -79,8 +80,7 @@ def evaluate(
 
     limits, number = _distances(within), options.beta_of(beta, temperature, reduction.kind)
     job = Job(inputs, reduction, reading, running, number, others=[shown.output, truth])
-    if shown.output == "-":
-        raise OptionError("-o -: the errors of slices go to a file", "name one, such as errors.csv")
+    refuse(shown.output == "-", "-o -: the errors of slices go to a file", "name one, such as errors.csv")
     places = choose_destinations(job.names, shown.output, None, several=job.several, formats=FORMATS)
     truths = References("truth", truth, several=job.several)
     report = Report(shown, several=job.several)
@@ -161,7 +161,7 @@ class Report:
     def __init__(self, shown: Shown, *, several: bool) -> None:
         self._format, self._listed, self._several = shown.format, shown.worst is not None, several
         self._rows: list[list[str]] = []
-        self._objects: list[str] = []
+        self._objects: list[dict[str, Any]] = []
         self._count = 0
 
     def add(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> None:
@@ -182,8 +182,10 @@ class Report:
         if not self._count:
             return
         if self._format == "json":
-            document = '{"inputs": [\n' + ",\n".join(self._objects) + f'],\n "summary": {{{_numbers(total)}}}}}'
-            print(document if self._several else self._objects[0])
+            from softargmax_cli.files.writers.json import json_text
+
+            document = {"inputs": self._objects, "summary": _numbers(total)} if self._several else self._objects[0]
+            print(json_text(document, indent=1))
         elif self._format != "table":
             if self._several:
                 self._add_rows("all inputs", total)
@@ -196,36 +198,32 @@ class Report:
 
     def _add_rows(self, name: str, evaluation: Evaluation) -> None:
         """Take a row for each estimate, the first time below a header."""
-        from softargmax_cli.reduction.truth import NUMBERS
+        for numbers in _numbers(evaluation)["estimates"]:
+            within = {f"within_{limit}": share for limit, share in numbers.pop("within").items()}
+            row = {**({"input": name} if self._several else {}), **numbers, **within}
+            self._rows += [[*row]] if not self._rows else []
+            self._rows.append([*map(str, row.values())])
 
-        if not self._rows:
-            limits = [f"within_{limit:.10g}" for limit in evaluation.estimates[0].within]
-            self._rows.append(["input"] * self._several + ["name", *NUMBERS, *limits])
-        for errors in evaluation.estimates:
-            numbers = [*(getattr(errors, number) for number in NUMBERS), *errors.within.values()]
-            self._rows.append([name] * self._several + [errors.name, *map(str, numbers)])
-
-    def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> str:
-        from softargmax_cli.files.writers.json import JsonObjects, json_text
+    def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> dict[str, Any]:
+        from softargmax_cli.files.writers.json import JsonObjects
         from softargmax_cli.reduction.fields import TRUTH_FIELDS
 
-        text = f'"input": {json_text(run.input)}, ' * self._several + _numbers(evaluation)
+        about: dict[str, Any] = {"input": run.input} if self._several else {}
+        about |= _numbers(evaluation)
         if self._listed:
             fields = tuple(field.name for field in TRUTH_FIELDS)
             batches = [] if worst is None else JsonObjects(replace(run, fields=fields), fields).of(worst)
-            text += ',\n "worst": [' + ",\n  ".join(each for batch in batches for each in batch) + "]"
-        return f"{{{text}}}"
+            about["worst"] = [json.loads(each) for batch in batches for each in batch]
+        return about
 
 
-def _numbers(evaluation: Evaluation) -> str:
-    """Write what an evaluation says as the items of a JSON object."""
-    from softargmax_cli.files.writers.json import json_text
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what an evaluation says, by its names in JSON."""
     from softargmax_cli.reduction.truth import NUMBERS
 
     estimates = []
     for errors in evaluation.estimates:
-        numbers = [f'"{name}": {json_text(getattr(errors, name))}' for name in NUMBERS]
-        within = ", ".join(f'"{limit:.10g}": {json_text(share)}' for limit, share in errors.within.items())
-        estimates.append(f'{{"name": "{errors.name}", {", ".join(numbers)}, "within": {{{within}}}}}')
-    counts = ", ".join(f'"{name}": {getattr(evaluation, name)}' for name in ("slices", "missing", "undefined"))
-    return f'{counts},\n "estimates": [\n  ' + ",\n  ".join(estimates) + "\n ]"
+        within = {f"{limit:.10g}": share for limit, share in errors.within.items()}
+        numbers = {name: getattr(errors, name) for name in NUMBERS}
+        estimates.append({"name": errors.name, **numbers, "within": within})
+    return {**evaluation.as_dict(), "estimates": estimates}

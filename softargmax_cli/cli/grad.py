@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
-from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -72,12 +71,10 @@ def grad(
     from softargmax_cli.cli.paths import choose_destinations
     from softargmax_cli.cli.pipeline import Job
 
-    if shown.wrt == "beta" and reduction.kind == "probs":
-        what = f"{parameter('wrt', shown.wrt)}: {parameter('kind', 'probs')} takes weights as they are, without β"
-        raise OptionError(what, f"use {parameter('wrt', 'x')}")
-    if shown.output == "-" and shown.format is not None:
-        both = f"-o - and {parameter('format', shown.format)} both go to standard output"
-        raise OptionError(both, "write the gradient to a file")
+    what = "--wrt beta: --kind probs takes weights as they are, without β"
+    refuse(shown.wrt == "beta" and reduction.kind == "probs", what, "use --wrt x")
+    what = f"-o - and --format {shown.format} both go to standard output"
+    refuse(shown.output == "-" and shown.format is not None, what, "write the gradient to a file")
     number = options.beta_of(beta, temperature, reduction.kind)
     job = Job(inputs, reduction, reading, running, number, others=[shown.output])
     data, several = "npy" if shown.output == "-" else None, job.several

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 MEMORY = 256 << 20
 """Bytes that blocks may take."""
-HEAD = 1000
-"""Rows that a quick look reads of a table."""
 SMALLEST, FLATTEST = 8, 4
 """Lengths of what looks like a heatmap: at least so many entries, and one at most so many times the other."""
 NUMBERS = {"min": "minimum", "max": "maximum", "mean": "mean", "nan": "nan", "inf": "inf"}
+NUMBERS |= {"negative_inf": "negative_inf", "slices_checked": "checked", "sums_to_one": "sums_to_one"}
 """Names of statistics in JSON, and here."""
 
 AXIS_HELP = "Chooses the axis, or several, along which slices may sum to 1. Default: -1; for heatmaps -2,-1."
@@ -113,18 +112,15 @@ def _inspected(
         with refusals(source.name):
             if not quick:
                 statistics = _read(source, problem, quiet=quiet)
-            elif source.shape[:1] == (None,):
-                _read_head(source)
         source.watch.check()
         notes += source.notes
         shape = source.shape if quick else tuple(source.rows if n is None else n for n in source.shape)
         found = Inspection(_facts(name, source, shape), version=source.facts.version or "", why_not=why_not)
-        for fact, field in {**NUMBERS, "negative_inf": "negative_inf"}.items():
-            found.facts[fact] = None if statistics is None else getattr(statistics, field)
-        found.facts["axis"] = [] if problem is None else list(problem.axes)
-        found.facts["slices_checked"] = None if statistics is None else statistics.checked
-        found.facts["sums_to_one"] = None if statistics is None else statistics.sums_to_one
-        found.not_one = 0 if statistics is None else statistics.not_one
+        for fact, field in NUMBERS.items():
+            found.facts[fact] = getattr(statistics, field, None)
+            if fact == "negative_inf":
+                found.facts["axis"] = [] if problem is None else list(problem.axes)
+        found.not_one = getattr(statistics, "not_one", 0)
         if problem is not None:
             length = math.prod(shape[axis] or 0 for axis in problem.axes)
             found.arguments = _suggested(name, source, reading, axes, statistics, length)
@@ -146,17 +142,6 @@ def _read(source: Source, problem: Problem | None, *, quiet: bool) -> Statistics
             raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
     pending = None if source.shape else source.fetch(Block((), ()))
     return Statistics() if pending is None else block_statistics(pending.load(Buffer()).values)
-
-
-def _read_head(source: Source) -> None:
-    """Read the first rows of a table in text. Raises InputError where a cell is no number."""
-    from softargmax_cli.reduction import blocks
-    from softargmax_cli.reduction.readable import Buffer
-
-    columns = source.shape[1] or 1
-    pending = source.fetch(next(iter(blocks.rows(columns, HEAD * columns))))
-    if pending is not None:
-        pending.load(Buffer())
 
 
 def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str, Any]:
@@ -182,15 +167,7 @@ def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str
 
 def _members(members: Sequence[Member]) -> list[dict[str, Any]]:
     """Describe the arrays of a file under the names of JSON."""
-    return [
-        {
-            "name": each.name,
-            "shape": None if each.shape is None else list(each.shape),
-            "dtype": each.dtype or None,
-            "why_not": each.why_not or None,
-        }
-        for each in members
-    ]
+    return [{"name": m.name, "shape": m.shape, "dtype": m.dtype or None, "why_not": m.why_not or None} for m in members]
 
 
 def _like_heatmaps(shape: tuple[int | None, ...]) -> bool:

@@ -28,6 +28,12 @@ def option(panel: str, help: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
+def refuse(wrong: object, what: str, remedy: str) -> None:
+    """Raise OptionError where something is wrong with the options."""
+    if wrong:
+        raise OptionError(what, remedy)
+
+
 def parsed(parser: str) -> Callable[[str | None], Any]:
     """Return the callback of an option whose text a parser of Python's arguments takes; Typer names the option.
 
@@ -80,10 +86,10 @@ def beta_of(beta: float | None, temperature: float | None, kind: str) -> float:
     """Return the β that one of two options says, else 100. Raises BadParameter for both."""
     if kind == "probs" and (beta is not None or temperature is not None):
         raise typer.BadParameter("--kind probs takes weights as they are: they have no --beta and no --temperature")
+    if beta is not None and temperature is not None:
+        raise typer.BadParameter("--beta and --temperature say the same thing; give one of them")
     if temperature is None:
         return 100.0 if beta is None else beta
-    if beta is not None:
-        raise typer.BadParameter("--beta and --temperature say the same thing; give one of them")
     if not 0 < temperature < float("inf"):
         raise typer.BadParameter(f"temperature {temperature:g}: it must be a finite number above 0")
     return 1 / temperature

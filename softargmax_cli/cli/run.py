@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
-from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
+from softargmax_cli.errors import parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
@@ -79,19 +79,16 @@ class Shown:
 
     def check(self, destinations: Sequence[Destination], axes: tuple[int, ...]) -> None:
         """Raise OptionError where slices are chosen that have no place or no offset, or cannot be drawn."""
+        formats = {destination.format for destination in destinations}
         option = parameter("only", self.only) if self.only else parameter("worst", self.worst)
-        if self.chosen and any(destination.format in ("npy", "npz", STORE) for destination in destinations):
-            what = f"{option} chooses slices, and an array has a place for each"
-            raise OptionError(what, "write .csv, .jsonl or .parquet instead")
-        if self.only == "undefined" and self.worst is not None:
-            what = f"{parameter('worst', self.worst)} goes by the offset, which undefined slices have not"
-            raise OptionError(what, "leave it out")
-        if self.plot is not None and len(axes) > 2:
-            what = f"--plot draws slices along one axis or two, and --axis names {len(axes)}"
-            raise OptionError(what, "leave it out, or reduce fewer axes")
-        if self.plot is not None and any(destination.format == STORE for destination in destinations):
-            what = f"{parameter('plot')} draws no run that writes a store"
-            raise OptionError(what, f"draw a part of the input: {parameter('select')}, without -o")
+        what = f"{option} chooses slices, and an array has a place for each"
+        refuse(self.chosen and formats & {"npy", "npz", STORE}, what, "write .csv, .jsonl or .parquet instead")
+        what = "--worst goes by the offset, which undefined slices have not"
+        refuse(self.only == "undefined" and self.worst is not None, what, "leave it out")
+        what = f"--plot draws slices along one axis or two, and --axis names {len(axes)}"
+        refuse(self.plot is not None and len(axes) > 2, what, "leave it out, or reduce fewer axes")
+        what = "--plot draws no run that writes a store"
+        refuse(self.plot is not None and STORE in formats, what, "draw a part of the input: --select, without -o")
 
 
 @dataclass(frozen=True)
@@ -108,15 +105,12 @@ class Cluster:
 
     def check(self, shown: Shown, within: float | None) -> None:
         """Raise OptionError for options that have no meaning on a cluster."""
-        if self.scheduler is not None and self.workers is not None:
-            what = f"{parameter('scheduler')} and {parameter('workers')} both say where to run"
-            raise OptionError(what, "give one of them")
-        if self.wanted and within is not None:
-            what = f"{parameter('beta', 'auto')} is found on one machine"
-            raise OptionError(what, f"find it there, and give {parameter('beta')} a number here")
-        if self.wanted and shown.plot is not None:
-            what = f"{parameter('plot')} draws scores, which a cluster leaves where they are"
-            raise OptionError(what, "draw them on one machine")
+        both = self.scheduler is not None and self.workers is not None
+        refuse(both, "--scheduler and --workers both say where to run", "give one of them")
+        auto = self.wanted and within is not None
+        refuse(auto, "--beta auto is found on one machine", "find it there, and give --beta a number here")
+        what = "--plot draws scores, which a cluster leaves where they are"
+        refuse(self.wanted and shown.plot is not None, what, "draw them on one machine")
 
     @contextmanager
     def connected(self, running: RunningOptions) -> Iterator[Client]:

@@ -14,7 +14,7 @@ import typer
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.check import allowance_of
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import format_of
 
@@ -74,9 +74,8 @@ class Shown:
         """The format of the numbers, or "table". Raises OptionError where the options contradict each other."""
         if self.output in (None, "-"):
             return self.format or "table"
-        if self.format == "table":
-            what = f"{parameter('format', 'table')} goes to standard output"
-            raise OptionError(what, "leave out -o, or choose json, csv or tsv")
+        what = "--format table goes to standard output"
+        refuse(self.format == "table", what, "leave out -o, or choose json, csv or tsv")
         return self.format or format_of(self.output or "", ("json", *DELIMITERS))
 
 
@@ -114,17 +113,16 @@ def sweep(
     tried, radii = None if betas is None else _betas_of(betas), [reduction.window]
     if allow is not None:
         allowance_of(allow)  # which refuses what is none
-    if truth is None and windows is not None:
-        raise OptionError("--windows are compared by their error", "give --truth FILE, or --window for one of them")
+    what = "--windows are compared by their error"
+    refuse(truth is None and windows is not None, what, "give --truth FILE, or --window for one of them")
     if truth is not None:
         for name, value in (("--tol", tol), ("--allow", allow), ("--plot", shown.plot)):
-            if value is not None:
-                what = f"{name} is about the distance from hard, and --truth about that from the truth"
-                raise OptionError(what, f"leave out {name}, or --truth")
+            what = f"{name} is about the distance from hard, and --truth about that from the truth"
+            refuse(value is not None, what, f"leave out {name}, or --truth")
         refuse_same("truth", truth, input)
     if windows is not None:
-        if reduction.window is not None:
-            raise OptionError("--window and --windows both say how far weights count", "give one of them")
+        what = "--window and --windows both say how far weights count"
+        refuse(reduction.window is not None, what, "give one of them")
         radii = [*_windows_of(windows)]
         reduction = replace(reduction, window=radii[0])
     format = shown.data_format
@@ -302,10 +300,7 @@ def _listed(found: Sweep | TrialsReport, format: str) -> str:
     """Write a row for each β, in json with what is concluded from them."""
     from softargmax_cli.files.writers.json import json_text
 
-    rows = found.rows
-    if format != "json":
-        cells = [list(rows[0]), *(["" if n is None else str(n) for n in row.values()] for row in rows)]
-        return "".join(DELIMITERS[format].join(row) + "\n" for row in cells)
-    objects = (", ".join(f'"{name}": {json_text(n)}' for name, n in row.items()) for row in rows)
-    end = "".join(f',\n "{name}": {json_text(n)}' for name, n in found.conclusions.items())
-    return '{"betas": [\n  ' + ",\n  ".join(f"{{{row}}}" for row in objects) + f"\n ]{end}}}\n"
+    if format == "json":
+        return json_text({"betas": found.rows, **found.conclusions}, indent=1) + "\n"
+    rows = [[*found.rows[0]], *(["" if n is None else str(n) for n in row.values()] for row in found.rows)]
+    return "".join(DELIMITERS[format].join(row) + "\n" for row in rows)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from softargmax_cli.errors import SoftArgmaxError, as_typed
 from softargmax_cli.report.text import counted, legible, printable
@@ -44,7 +45,7 @@ class VerdictReport:
         self.checks: list[Checked] = []
         self._verdicts: list[Check] = []
         self._refused = 0
-        self._objects: list[str] = []
+        self._objects: list[dict[str, Any]] = []
 
     def add(self, run: Run, verdict: Check, distance: str, seconds: float) -> None:
         """Report the verdict on one input. distance: the name of the largest one, in json."""
@@ -54,7 +55,7 @@ class VerdictReport:
         )
         checked = Checked(run.input, verdict.passed, sentence, (), seconds)
         if self._format == "json":
-            self._objects.append(_json(run, verdict, distance))
+            self._objects.append(_object(run, verdict, distance))
         elif self._format == "table":
             if self.checks and not (checked.passed and self.checks[-1].passed):
                 self._out.write("\n")
@@ -75,10 +76,7 @@ class VerdictReport:
         name = "<stdin>" if name == "-" else name
         what, remedy = as_typed(error.message).removeprefix(f"{name}: "), as_typed(error.remedy)
         self.checks.append(Checked(name, None, what, remedy.splitlines()))
-        if self._format == "json":
-            from softargmax_cli.files.writers.json import json_text
-
-            self._objects.append(json_text({"input": name, "passed": None, "error": what, "remedy": remedy}))
+        self._objects.append({"input": name, "passed": None, "error": what, "remedy": remedy})
 
     def end(self, *, several: bool) -> bool:
         """Judge the slices of all of several inputs as one, and write what is written at last; True if they pass."""
@@ -93,7 +91,9 @@ class VerdictReport:
         elif self._format == "junit":
             self._out.write(junit(self.checks))
         elif self._format == "json":
-            self._out.write(self._document() if several else f"{self._objects[0]}\n")
+            from softargmax_cli.files.writers.json import json_text
+
+            self._out.write(json_text(self._document() if several else self._objects[0], indent=1) + "\n")
         self._out.flush()
         return bool(together.passed)
 
@@ -107,14 +107,12 @@ class VerdictReport:
             sentence += f"; {self._refused} input{'' if self._refused == 1 else 's'} could not be used"
         return Checked("all inputs", failed <= allowed and not self._refused, sentence)
 
-    def _document(self) -> str:
-        from softargmax_cli.files.writers.json import json_text
-
+    def _document(self) -> dict[str, Any]:
         states = [checked.passed for checked in self.checks]
         counts = {"inputs": len(states), "passed": states.count(True), "failed": states.count(False)}
         counts |= {"slices": sum(each.slices for each in self._verdicts)}
         counts |= {"failed_slices": sum(each.failed for each in self._verdicts), "errors": states.count(None)}
-        return '{"inputs": [\n' + ",\n".join(self._objects) + f'],\n "summary": {json_text(counts)}}}\n'
+        return {"inputs": self._objects, "summary": counts}
 
 
 def sentence_of(
@@ -181,20 +179,16 @@ def _put_worst(run: Run, verdict: Check, file: TextIO) -> None:
         file.write(f"and {more:,} more\n")
 
 
-def _json(run: Run, verdict: Check, distance: str) -> str:
-    from softargmax_cli.files.writers.json import JsonObjects, json_text
+def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
+    """Describe a verdict by its names in JSON."""
+    from softargmax_cli.files.writers.json import JsonObjects
     from softargmax_cli.reduction.fields import EXPECTED_FIELDS
 
-    worst: list[str] = []
-    if verdict.worst is not None:
-        fields = tuple(field.name for field in EXPECTED_FIELDS if field.name in verdict.worst.columns)
-        worst = [one for batch in JsonObjects(replace(run, fields=fields), fields).of(verdict.worst) for one in batch]
-    about = {
-        "input": run.input,
-        "passed": verdict.passed,
-        "slices": verdict.slices,
-        "failed": verdict.failed,
-        "allowed": verdict.allowed,
-        distance: verdict.furthest if math.isfinite(verdict.furthest) else None,
-    }
-    return json_text(about)[:-1] + ',\n "worst": [' + ",\n  ".join(worst) + "]}"
+    about: dict[str, Any] = {"input": run.input}
+    about |= {name: getattr(verdict, name) for name in ("passed", "slices", "failed", "allowed")}
+    about |= {distance: verdict.furthest, "worst": []}
+    if (worst := verdict.worst) is not None:
+        fields = tuple(field.name for field in EXPECTED_FIELDS if field.name in worst.columns)
+        batches = JsonObjects(replace(run, fields=fields), fields).of(worst)
+        about["worst"] = [json.loads(one) for batch in batches for one in batch]
+    return about
