@@ -31,12 +31,13 @@ LARGEST = 1e290
 """The largest number on an axis that matplotlib is able to scale."""
 
 _RING: Any = {"marker": "o", "linestyle": "none", "color": ORANGE, "markerfacecolor": "none", "markeredgewidth": 1.6}
-_DOT: Any = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 4.5}
+_DOT: Any = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 4.5, "markeredgewidth": 1.4}
+_DASHED: Any = {"color": INK, "linewidth": 0.9, "linestyle": (0, (3, 2))}
 
 Float = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Panel:
     """One slice to draw. Axes are those reduced, in the order of the array; places are in the unit of soft."""
 
@@ -51,10 +52,10 @@ class Panel:
     weights: Float
     places: tuple[Float, ...]
     """The middle of each cell, along each axis."""
-    hard: tuple[float, ...] | None
+    hard: tuple[float, ...] | None = None
     """None where the slice has no answer."""
-    soft: tuple[float, ...] | None
-    window: tuple[tuple[float, float], ...] | None
+    soft: tuple[float, ...] | None = None
+    window: tuple[tuple[float, ...], ...] | None = None
     """The first and the last place within the window along each axis."""
 
 
@@ -95,28 +96,27 @@ def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> lis
     middles = [(edges[:-1] + edges[1:] - 1) / 2 for edges in excerpt.edges]
     places = tuple(placed(axis, at) for axis, at in zip(problem.ascending, middles, strict=True))
     best, array_order, panels = excerpt.best(run.kind), np.argsort(problem.axes), []
-    positions = list(zip(*(along.tolist() for along in slices.positions(run.kept)), strict=True)) or [()]
+    positions = list(zip(*(along.tolist() for along in slices.positions(run.kept)), strict=True)) or [("all",)]
     for k, (position, mark) in enumerate(zip(positions, marks(slices), strict=True)):
-        name = ", ".join(map(str, position)) if position else "all"
-        if slices.ids is not None:
-            name += f"{DOT}{slices.ids[k]}"
-        weighed, hard, soft, window = np.zeros_like(best[k]), None, None, None
-        if slices.hard[0, k] >= 0:
-            index = slices.hard[array_order, k].tolist()
-            soft = _nearby(slices.soft[array_order, k], places, np.array(problem.periods)[array_order])
-            weighed = weights(best[k], float(slices.peak[k]), run.kind, run.beta)
-            hard = tuple(float(placed(axis, np.array(at))) for axis, at in zip(problem.ascending, index, strict=True))
-            if (radius := run.window) is not None:
-                window, near = [], []
-                for axis, at, edges, middle in zip(problem.ascending, index, excerpt.edges, middles, strict=True):
-                    ends = [max(at - radius, 0) - 0.5, min(at + radius, edges[-1] - 1) + 0.5]
-                    window.append(tuple(placed(axis, np.array(ends)).tolist()))
-                    apart = np.abs(middle - at)
-                    apart = np.minimum(apart, edges[-1] - apart) if problem.along(axis).round else apart
-                    near.append(apart <= radius + (np.diff(edges) - 1) / 2)
-                weighed = np.where(functools.reduce(np.logical_and.outer, near), weighed, 0.0)
-        bounds = None if window is None else tuple(window)
-        panels.append(Panel(name, mark, excerpt.low[k], excerpt.high[k], best[k], weighed, places, hard, soft, bounds))
+        name = ", ".join(map(str, position)) + ("" if slices.ids is None else f"{DOT}{slices.ids[k]}")
+        panel = Panel(name, mark, excerpt.low[k], excerpt.high[k], best[k], np.zeros_like(best[k]), places)
+        panels.append(panel)
+        if slices.hard[0, k] < 0:
+            continue
+        index = slices.hard[array_order, k].tolist()
+        panel.soft = _nearby(slices.soft[array_order, k], places, np.array(problem.periods)[array_order])
+        panel.hard = tuple(float(placed(axis, np.array(at))) for axis, at in zip(problem.ascending, index, strict=True))
+        panel.weights = weights(best[k], float(slices.peak[k]), run.kind, run.beta)
+        if (radius := run.window) is not None:
+            window, near = [], []
+            for axis, at, edges, middle in zip(problem.ascending, index, excerpt.edges, middles, strict=True):
+                ends = [max(at - radius, 0) - 0.5, min(at + radius, edges[-1] - 1) + 0.5]
+                window.append(tuple(placed(axis, np.array(ends)).tolist()))
+                apart = np.abs(middle - at)
+                apart = np.minimum(apart, edges[-1] - apart) if problem.along(axis).round else apart
+                near.append(apart <= radius + (np.diff(edges) - 1) / 2)
+            panel.window = tuple(window)
+            panel.weights = np.where(functools.reduce(np.logical_and.outer, near), panel.weights, 0.0)
     return panels
 
 
@@ -196,20 +196,11 @@ def _put_maps(figure: Figure, cell: SubplotSpec, panel: Panel, kind: str) -> lis
     axes = []
     for number, (values, colours, least) in enumerate(maps):
         each = figure.add_subplot(grid[0, number])
-        each.pcolormesh(
-            edges[1],
-            edges[0],
-            values[down][:, right],
-            cmap=LinearSegmentedColormap.from_list("shades", colours),
-            vmin=least,
-            rasterized=True,
-            antialiased=False,
-            linewidth=0,
-        )
+        shaded: Any = {"cmap": LinearSegmentedColormap.from_list("shades", colours), "vmin": least, "rasterized": True}
+        each.pcolormesh(*edges[::-1], values[down][:, right], antialiased=False, linewidth=0, **shaded)
         if panel.window:
             (top, bottom), (first, last) = panel.window
-            box: Any = {"fill": False, "edgecolor": INK, "linewidth": 0.9, "linestyle": (0, (3, 2))}
-            each.add_patch(Rectangle((first, top), last - first, bottom - top, **box))
+            each.add_patch(Rectangle((first, top), last - first, bottom - top, fill=False, **_DASHED))
         if panel.hard:
             each.plot(*panel.hard[::-1], markersize=11, clip_on=False, **_RING)
         if panel.soft and number == 0:  # beside a sharp peak a cross would hide all weights
@@ -230,9 +221,8 @@ def _put_title(first: Axes, last: Axes, panel: Panel, room: float) -> None:
     if mark and len(name) + len(mark) > letters:
         mark = " ".join(part.split()[0] for part in mark.split("  "))
     letters = max(8, letters - len(mark))
-    first.set_title(name if len(name) <= letters else name[: letters - 1] + "…", pad=4)
-    place: Any = {"xy": (1, 1), "xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
-    last.annotate(mark, **place, ha="right", va="bottom", fontsize=8, color=ORANGE)
+    first.set_title(name if len(name) <= letters else f"{name[: letters - 1]}…", pad=4)
+    last.set_title(mark, loc="right", pad=4, fontsize=8, fontweight="normal", color=ORANGE)
 
 
 def _put_legend(figure: Figure, kind: str, one: bool, windowed: bool, header: float) -> None:
@@ -240,7 +230,7 @@ def _put_legend(figure: Figure, kind: str, one: bool, windowed: bool, header: fl
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    name, side = {"cost": ("costs", "lower")}.get(kind, ("scores", "higher"))
+    name, side = ("costs", "lower") if kind == "cost" else ("scores", "higher")
     handles: list[Any] = []
     if kind != "probs" and one:
         handles.append(Line2D([], [], color=GREY, label=f"{name} (above)"))
@@ -249,12 +239,9 @@ def _put_legend(figure: Figure, kind: str, one: bool, windowed: bool, header: fl
     where = "" if kind == "probs" else " (below)" if one else " (right)"
     handles.append(Patch(color=SKY, label=f"weights{where}"))
     handles.append(Line2D([], [], markersize=7, label="hard", **_RING))
-    soft: Any = _DOT if one else {**_DOT, "marker": "+", "markersize": 8, "markeredgewidth": 1.4}
-    handles.append(Line2D([], [], label="soft", **soft))
-    if windowed and one:
-        handles.append(Patch(color=FAINT, label="window"))
-    elif windowed:
-        handles.append(Line2D([], [], color=INK, linewidth=0.9, dashes=(3, 2), label="window"))
+    handles.append(Line2D([], [], label="soft", **(_DOT if one else {**_DOT, "marker": "+", "markersize": 8})))
+    if windowed:
+        handles.append(Patch(color=FAINT, label="window") if one else Line2D([], [], label="window", **_DASHED))
     anchor = (0.15 / WIDTH, 1 - (header - HEADER + 0.62) / figure.get_figheight())
     packed: Any = {"borderpad": 0, "borderaxespad": 0, "handletextpad": 0.5, "columnspacing": 1.6}
     legend = figure.legend(handles=handles, loc="upper left", bbox_to_anchor=anchor, ncols=len(handles), **packed)
@@ -287,14 +274,14 @@ def draw_betas(run: Run, swept: Trials, tolerance: float, recommended: float | N
     name, *rest = [*heading(run), *settings(run)]
     figure, _ = begin(4.2, name, DOT.join(rest), header=0.62)
     axes, unit = figure.add_subplot(), "indices" if run.coords == "index" else "coordinates"
-    trials = swept.trials
-    betas = [at.beta for at in trials]
-    curves: Sequence[tuple[list[float], dict[str, str]]] = (
-        ([at.max_abs_offset for at in trials], {"color": ORANGE, "marker": "o", "label": f"max |offset|, {unit}"}),
-        ([at.mean_gradient_norm for at in trials], {"color": BLUE, "marker": "s", "label": "mean gradient norm"}),
-    )
-    for values, style in curves:
-        axes.plot(betas, [value if value > 0 else math.nan for value in values], markersize=4.5, **style)  # type: ignore[arg-type]
+    betas = [at.beta for at in swept.trials]
+    offsets, gradients = np.array([[at.max_abs_offset, at.mean_gradient_norm] for at in swept.trials]).T
+    for values, colour, marker, label in (
+        (offsets, ORANGE, "o", f"max |offset|, {unit}"),
+        (gradients, BLUE, "s", "mean gradient norm"),
+    ):
+        values[~(values > 0)] = math.nan
+        axes.plot(betas, values, color=colour, marker=marker, label=label, markersize=4.5)
     if tolerance > 0:
         axes.axhline(tolerance, color=GREY, linestyle=":", label=f"--tol {tolerance:g}")
     if recommended is not None:
@@ -303,11 +290,12 @@ def draw_betas(run: Run, swept: Trials, tolerance: float, recommended: float | N
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
-    drawn = [value for values, _ in curves for value in values if value > 0]
-    if not drawn:  # of no curve matplotlib learns where its logarithms may begin
+    if np.isnan([offsets, gradients]).all():  # of no curve matplotlib learns where its logarithms may begin
         axes.set(xlim=(betas[0] / 2, betas[-1] * 2), ylim=(tolerance / 10, tolerance * 10))
-    elif (lowest := max(drawn) * 1e-6) > min(drawn):  # no room for what is nothing, which would flatten all else
-        axes.set_ylim(bottom=min(lowest, tolerance / 2))
+    else:  # no room for what is nothing, which would flatten all else
+        least, most = np.nanmin([offsets, gradients]), np.nanmax([offsets, gradients])
+        if most * 1e-6 > least:
+            axes.set_ylim(bottom=min(most * 1e-6, tolerance / 2))
     axes.grid(visible=True)
     axes.legend()
     return figure
