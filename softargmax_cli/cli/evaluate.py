@@ -219,11 +219,8 @@ class Report:
 
 def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     """Return what an evaluation says, by its names in JSON."""
-    from softargmax_cli.reduction.truth import NUMBERS
-
     estimates = []
     for errors in evaluation.estimates:
         within = {f"{limit:.10g}": share for limit, share in errors.within.items()}
-        numbers = {name: getattr(errors, name) for name in NUMBERS}
-        estimates.append({"name": errors.name, **numbers, "within": within})
+        estimates.append({"name": errors.name, **errors.numbers(), "within": within})
     return {**evaluation.as_dict(), "estimates": estimates}

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from softargmax_cli.reduction.finish import Sums
 
 F8, I8, BOOL = map(np.dtype, ("float64", "int64", "bool"))
+
+MULTIMODAL = 0.25
+"""The part of the peak from which on a second mode makes a slice multimodal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class Field:
     name: str
     dtype: np.dtype[Any]
     meaning: str
-    finish: Callable[[Sums], npt.NDArray[Any]] | None
-    """From sums to the field, (m,) or (a, m); None for what a gradient alone has."""
+    finish: Callable[[Any], Any] | None
+    """From `finish.Sums` to the field, (m,) or (a, m); None for what a gradient or a comparison alone has."""
     per_axis: bool = False
     """True where there is one number for each reduced axis, (a, m)."""
     needs: tuple[str, ...] = ()
@@ -35,16 +34,47 @@ class Field:
 
 
 FIELDS = (
-    Field("hard", I8, "the first index of the maximum; -1 without an answer", lambda sums: sums.hard, per_axis=True),
-    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda sums: sums.soft(), per_axis=True),
-    Field("offset", F8, "soft less the coordinate of hard", lambda sums: sums.offset, per_axis=True),
+    Field("hard", I8, "the first index of the maximum; -1 without an answer", lambda sums: sums.hard, True),
+    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda sums: sums.soft, True),
+    Field("offset", F8, "soft less the coordinate of hard", lambda sums: sums.offset, True),
     Field("peak", F8, "the weight at hard, in (0, 1]", lambda sums: 1 / sums.mass),
-    Field("second", F8, "the weight of a second mode; 0 without one", lambda sums: sums.second(), needs=("second",)),
-    Field("spread", F8, "the standard deviation of c under p", lambda s: s.spread(), True, needs=("second_moment",)),
-    Field("entropy", F8, "-Σ p ln p, in nats", lambda sums: sums.entropy(), needs=("log_moment",)),
-    Field("ties", I8, "how many entries equal the maximum", lambda sums: sums.ties(), needs=("ties",)),
-    Field("agree", BOOL, "whether hard is the index nearest to soft, on every axis", lambda sums: sums.agree()),
-    Field("multimodal", BOOL, "whether second >= peak / 4", lambda sums: sums.multimodal(), needs=("second",)),
+    Field(
+        "second",
+        F8,
+        "the weight of a second mode; 0 without one",
+        lambda sums: sums.state.second / sums.mass,
+        needs=("second",),
+    ),
+    Field(
+        "spread", F8, "the standard deviation of c under p", lambda sums: sums.spread, True, needs=("second_moment",)
+    ),
+    Field(
+        "entropy",
+        F8,
+        "-Σ p ln p, in nats",
+        lambda sums: np.maximum(np.log(sums.mass) - sums.state.log_moment / sums.mass, 0.0),
+        needs=("log_moment",),
+    ),
+    Field(
+        "ties",
+        I8,
+        "how many entries equal the maximum",
+        lambda sums: np.where(np.isnan(sums.mass), 0, sums.state.ties).astype(np.int64),
+        needs=("ties",),
+    ),
+    Field(
+        "agree",
+        BOOL,
+        "whether hard is the index nearest to soft, on every axis",
+        lambda sums: ((np.abs(sums.distance) < 0.5) & ~np.isnan(sums.offset)).all(axis=0),
+    ),
+    Field(
+        "multimodal",
+        BOOL,
+        "whether second >= peak / 4",
+        lambda sums: sums.state.second / sums.mass >= MULTIMODAL * (1 / sums.mass),
+        needs=("second",),
+    ),
 )
 """The fields of a reduction in the order in which every format lists them."""
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.coordinates import Coordinates
 from softargmax_cli.reduction.fields import FIELDS, needed_sums
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices
@@ -24,19 +23,16 @@ Scratch = Callable[[int], AbstractContextManager[IO[bytes]]]
 
 RUN = 1 << 16
 """Slices handed on at a time."""
-MULTIMODAL = 0.25
-"""The part of the peak from which on a second mode makes a slice multimodal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of `m` complete slices over `a` reduced axes, in the order of the coordinates."""
+    """The sums of `m` complete slices over `a` reduced axes, in the order of the coordinates, and what is made of them.
+
+    Means and deviations are NaN for slices without an answer, and where directions cancel.
+    """
 
     state: State
-    axes: Sequence[tuple[Coordinates, int]]
-    """For each axis its coordinates, and the row of their moments."""
-    least: float
-    """The least resultant of a mean on a circle."""
     mass: Float
     """(m,): Σ w, NaN for slices without an answer."""
     hard: Array
@@ -45,42 +41,10 @@ class Sums:
     """(a, m): the mean index, counted from `hard`."""
     offset: Float
     """(a, m): the mean coordinate, counted from that of `hard`."""
-
-    def soft(self) -> Float:
-        """Return the mean coordinate, (a, m)."""
-        along = zip(self.axes, self.hard, self.offset, strict=True)
-        return np.array([c.geometry.wrapped(c.at(hard) + offset) for (c, _), hard, offset in along])
-
-    def spread(self) -> Float:
-        """Return the standard deviation of the coordinate, (a, m)."""
-        first, second = self.state.moment, self.state.second_moment
-        assert second is not None
-        return np.array([c.geometry.spread(first[k], second[k], self.mass, self.least) * c.unit for c, k in self.axes])
-
-    def entropy(self) -> Float:
-        """Return −Σ p ln p in nats, (m,)."""
-        assert self.state.log_moment is not None
-        entropy: Float = np.maximum(np.log(self.mass) - self.state.log_moment / self.mass, 0.0)
-        return entropy
-
-    def ties(self) -> Array:
-        """Return how many entries equal the maximum, (m,); 0 for slices without an answer."""
-        assert self.state.ties is not None
-        return np.where(np.isnan(self.mass), 0, self.state.ties).astype(np.int64)
-
-    def second(self) -> Float:
-        """Return the weight of a second mode, (m,)."""
-        assert self.state.second is not None
-        return self.state.second / self.mass
-
-    def multimodal(self) -> Array:
-        """Return whether the second mode has a quarter of the weight of the first, (m,)."""
-        multimodal: Array = self.second() >= MULTIMODAL * (1 / self.mass)
-        return multimodal
-
-    def agree(self) -> Array:
-        """Return whether hard is the index nearest to soft on every axis, (m,)."""
-        return np.asarray(((np.abs(self.distance) < 0.5) & ~np.isnan(self.offset)).all(axis=0))
+    soft: Float
+    """(a, m): the mean coordinate."""
+    spread: Float
+    """(a, m): the standard deviation of the coordinate, where second moments are wanted."""
 
 
 def finish(
@@ -138,26 +102,24 @@ def _turned(part: Array, shape: Sequence[int]) -> Array:
 
 
 def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
-    """Put the axes into the order of the coordinates, and express the mean in coordinates."""
-    order = problem.order
-    mass, hard = state.mass, state.hard if order == sorted(order) else state.hard[order]
-    defined = mass > 0
-    if not defined.all():
+    """Put the axes into the order of the coordinates, and express means in coordinates."""
+    order, least, mass, hard = problem.order, problem.epsilon, state.mass, state.hard
+    if not (defined := mass > 0).all():
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
-    seconds = state.moment if state.second_moment is None else state.second_moment
-
-    def mean(row: int, along: Coordinates) -> Float:
-        return along.geometry.mean(state.moment[row], seconds[row], mass, problem.epsilon)
-
-    axes = [(along.of(n), row) for along, n, row in zip(problem.coordinates, lengths, order, strict=True)]
+    firsts, seconds = state.moment, state.moment if state.second_moment is None else state.second_moment
     indices = {moment.axis: row for row, moment in enumerate(problem.moments)}  # which come after coordinates
-    means = [mean(row, along) for along, row in axes]
-    offset = np.array([each * along.unit for each, (along, _) in zip(means, axes, strict=True)])
-    distance = [
-        each if indices[row] == row else mean(indices[row], along.indices)
-        for each, (along, row) in zip(means, axes, strict=True)
-    ]
-    return Sums(state, axes, problem.epsilon, mass, hard, np.array(distance), offset)
+    found = []
+    for coordinates, length, row in zip(problem.coordinates, lengths, order, strict=True):
+        along, by = coordinates.of(length), indices[row]
+        geometry, moments = along.geometry, (firsts[row], seconds[row], mass, least)
+        distance = mean = geometry.mean(*moments)
+        if by != row:
+            distance = along.indices.geometry.mean(firsts[by], seconds[by], mass, least)
+        offset, spread = mean * along.unit, mean
+        if state.second_moment is not None:
+            spread = geometry.spread(*moments) * along.unit
+        found.append((distance, offset, geometry.wrapped(along.at(hard[row]) + offset), spread))
+    return Sums(state, mass, hard if order == sorted(order) else hard[order], *map(np.array, zip(*found, strict=True)))
 
 
 def in_row_major_order(

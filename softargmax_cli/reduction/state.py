@@ -8,6 +8,7 @@ The merge is associative and commutative up to rounding.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -175,51 +176,38 @@ class Fold:
     """Merge states as they come, each group of `width` from the left, then the groups likewise.
 
     It is the tree that dask.array.reduction builds with `split_every`, so that one machine and many give the same bits;
-    no more than one state a level waits. Without `width` there is one group. A place without a state counts, and says
-    nothing.
+    no more than one state a level waits. A place without a state counts, and says nothing.
     """
 
-    def __init__(self, merge: Merge, width: int | None = None) -> None:
+    def __init__(self, merge: Merge, width: int) -> None:
         self._merge, self._width = merge, width
-        self._states: list[State | None] = []
-        self._counts: list[int] = []
+        self._levels: list[tuple[State | None, int]] = []
+        """For each level the state of the group that grows, and how many are in it."""
 
     def add(self, state: State | None) -> None:
         """Take the next state; None counts, and adds nothing."""
-        level = 0
-        while True:
-            if level == len(self._counts):
-                self._states.append(None)
-                self._counts.append(0)
-            self._states[level] = self._both(self._states[level], state)
-            self._counts[level] += 1
-            if self._counts[level] != self._width:
+        for level in itertools.count():
+            if level == len(self._levels):
+                self._levels.append((None, 0))
+            group, count = self._levels[level]
+            state = folded([group, state], self._merge)
+            if count + 1 < self._width:
+                self._levels[level] = (state, count + 1)
                 return
-            state = self._states[level]
-            self._states[level], self._counts[level] = None, 0
-            level += 1
-
-    def result(self) -> State | None:
-        """Return all states merged into one; None where there was none."""
-        whole: State | None = None
-        for state in self._states:  # the lowest level holds what came last
-            whole = self._both(state, whole)
-        return whole
+            self._levels[level] = (None, 0)
 
     def whole(self) -> State:
-        """Return all states merged into one; LookupError where there was none."""
-        result = self.result()
-        if result is None:
-            raise LookupError("nothing was folded")
+        """Return all states merged into one, of which there must be one."""
+        result: State | None = None
+        for group, _ in self._levels:  # the lowest holds what came last
+            result = folded([group, result], self._merge)
+        assert result is not None
         return result
-
-    def _both(self, a: State | None, b: State | None) -> State | None:
-        return b if a is None else a if b is None else self._merge(a, b)
 
 
 def folded(states: Iterable[State | None], merge: Merge) -> State | None:
-    """Merge a group of states from the left; None where there is none."""
-    fold = Fold(merge)
+    """Merge states from the left; None where there is none."""
+    whole: State | None = None
     for state in states:
-        fold.add(state)
-    return fold.result()
+        whole = state if whole is None else whole if state is None else merge(whole, state)
+    return whole

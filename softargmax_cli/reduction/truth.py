@@ -71,34 +71,16 @@ class Errors:
         counts = {limit: np.count_nonzero(self._stored() <= limit) for limit in self._limits}
         return {limit: n / self._known if self._known else math.nan for limit, n in counts.items()}
 
-    @property
-    def mean_error(self) -> float:
-        """The mean."""
-        return float(self._stored().mean()) if self._count else math.nan
-
-    @property
-    def rmse(self) -> float:
-        """The root of the mean square."""
-        return math.sqrt(np.dot(self._stored(), self._stored()) / self._count) if self._count else math.nan
-
-    @property
-    def median_error(self) -> float:
-        """The median."""
-        return self._percentile(50)
-
-    @property
-    def p95_error(self) -> float:
-        """The 95th percentile."""
-        return self._percentile(95)
-
-    @property
-    def max_error(self) -> float:
-        """The largest."""
-        return float(self._stored().max()) if self._count else math.nan
-
-    def _percentile(self, percent: float) -> float:
+    def numbers(self) -> dict[str, float]:
+        """Return mean, median, root mean square, 95th percentile and maximum under their public names."""
+        errors = self._stored()
+        if not self._count:
+            return dict.fromkeys(NUMBERS, math.nan)
+        mean, rmse = errors.mean(), math.sqrt(np.dot(errors, errors) / self._count)
         with np.errstate(invalid="ignore"):
-            return float(np.percentile(self._stored(), percent, overwrite_input=True)) if self._count else math.nan
+            median, p95 = np.percentile(errors, (50, 95), overwrite_input=True)
+        found = map(float, (mean, median, rmse, p95, errors.max()))
+        return dict(zip(NUMBERS, found, strict=True))
 
     def _stored(self) -> Float:
         self._scratch.flush()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from softargmax_cli.reduction.result import Run, Slices
-from softargmax_cli.reduction.truth import NUMBERS, Evaluation
+from softargmax_cli.reduction.truth import Evaluation
 from softargmax_cli.report.slices import places, put_heading
 from softargmax_cli.report.summary import DOT, error_bound
 from softargmax_cli.report.table import Column, numbers, put_columns, put_line
@@ -45,8 +45,9 @@ def _put_estimates(evaluation: Evaluation, bound: float, file: TextIO) -> None:
 def _columns(evaluation: Evaluation, bound: float) -> Iterator[Column]:
     estimates = evaluation.estimates
     yield Column("estimate", [errors.name for errors in estimates], "left")
-    for name in NUMBERS:
-        yield numbers(name.removesuffix("_error"), [getattr(errors, name) for errors in estimates], bounds=bound)
+    found = [errors.numbers() for errors in estimates]
+    for name in found[0]:
+        yield numbers(name.removesuffix("_error"), [each[name] for each in found], bounds=bound)
     for spare, limit in enumerate(estimates[0].within, 1):
         shares = [100 * errors.within[limit] for errors in estimates]
         yield numbers(f"within {limit:.10g}", shares, "{:.1f} %".format, spare=spare)
