@@ -17,6 +17,7 @@ from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Order, Plan
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.formulas import FLOAT_INDEX
+from softargmax_cli.reduction.layout import PIECE
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 
@@ -144,6 +145,8 @@ def _narrowed(shape: tuple[int, ...], axes: tuple[int, ...], extent: list[int], 
 MIB = 1 << 20
 BLOCK = 2 * MIB
 """Bytes of a block: it stays in the cache, with everything computed of it, between the passes of the kernel."""
+LARGER = 4
+"""How much larger a block is that the kernel takes in pieces, since the axis that is slowest in memory stays."""
 MOST_SLICES = 1 << 16
 """Slices of a block at most: where slices are short, their states are larger than they are."""
 MOST_STATES = 4 * MOST_SLICES
@@ -160,6 +163,8 @@ class Needs:
     """Passes over a slice that is longer than a block, or that is a column of a table of unknown length."""
     states: int = 1
     """States of a slice."""
+    in_pieces: bool = False
+    """True where the kernel takes pieces of a block, which so may be larger than the cache."""
     in_boxes: bool = False
     """True where arrays without chunks, too, are read in boxes, which are larger than blocks."""
     of_results: Callable[[Readable, Problem], int] = lambda source, problem: 0
@@ -169,12 +174,26 @@ class Needs:
         """Return the number of threads, and the number of elements of a block."""
         each = self.bytes_per_element(source, problem)
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
-        largest = min(BLOCK // source.dtype.itemsize, max(1, min(MOST_SLICES, MOST_STATES // self.states)) * length)
+        most = max(1, min(MOST_SLICES, MOST_STATES // self.states)) * length
+        first, size = 0 if source.order == "C" else len(problem.shape) - 1, source.dtype.itemsize
+        blocks_alone = source.chunks is None and problem.shape[0] is not None
+        if self.in_pieces and blocks_alone and first not in problem.axes and length * size <= PIECE:
+            workers, elements = cores() + source.sequential, min(LARGER * BLOCK // size, most)
+            if workers * self.block_bytes(source, problem, elements) <= memory:
+                return workers, elements
+        largest = min(BLOCK // size, most)
         if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
             threads = boxes.threads(cores(), memory, self.of_results(source, problem))
             return threads, max(1, min(largest, memory // (2 * each)))
         workers = max(1, min(cores() + source.sequential, memory // (2 * largest * each)))
         return workers, max(1, min(largest, memory // (2 * workers * each)))
+
+    def block_bytes(self, source: Readable, problem: Problem, elements: int) -> int:
+        """Return the bytes that blocks of so many elements take in one thread, of which it has one and the next."""
+        each, size = self.bytes_per_element(source, problem), source.dtype.itemsize
+        if not self.in_pieces:
+            return 2 * elements * each
+        return 2 * (elements * size * (1 + self.of_results(source, problem)) + min(elements, PIECE // size) * each)
 
     def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
         """Return the boxes in which an array is read; None where it is read in blocks. Raises as `boxes_of`."""
@@ -212,14 +231,14 @@ class Needs:
             return False
         plan = self.plan(source, problem, memory)
         too_long = math.prod(plan.extent[axis] for axis in problem.axes) >= FLOAT_INDEX
-        usual = 2 * self.fit(source, problem, memory)[1] * self.bytes_per_element(source, problem)
+        usual = self.block_bytes(source, problem, self.fit(source, problem, memory)[1])
         return too_long or sum(self.held(source, problem, plan)) > max(memory, usual)
 
     def held(self, source: Readable, problem: Problem, plan: Plan) -> tuple[int, int]:
         """Return the bytes of one block in a thread, and those of slices that later blocks complete."""
         slices = math.prod(plan.extent[k] for k in problem.kept)
         unfinished = STATES * self.states * slices * state_bytes(problem) if plan.splits else 0
-        return 2 * math.prod(plan.extent) * self.bytes_per_element(source, problem), unfinished
+        return self.block_bytes(source, problem, math.prod(plan.extent)), unfinished
 
 
 def state_bytes(problem: Problem) -> int:
@@ -242,9 +261,9 @@ def _passes_reduced(problem: Problem) -> int:
     return 2 if problem.looks_back or (problem.shape[0] is None and problem.placed) else 1
 
 
-REDUCTION = Needs(bytes_reduced, _passes_reduced)
+REDUCTION = Needs(bytes_reduced, _passes_reduced, in_pieces=True)
 """The needs of `engine.reduce`."""
-BOXES = replace(REDUCTION, in_boxes=True)
+BOXES = replace(REDUCTION, in_pieces=False, in_boxes=True)
 """The needs of `engine.reduce_boxes`."""
 
 

@@ -24,7 +24,8 @@ def block_sums(
     x: `layout.bordered` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight;
     places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout; known, where
     the layout says so: maximum (s,) in the dtype of `exact_dtype`, for each reduced axis hard (s,) in the precision,
-    counted within the block and perhaps outside of it, and for each of the places the coordinate there, (s,).
+    counted within the block and perhaps outside of it, and for each of the places the coordinate there, (s,); for the
+    share the mass (s,) in the precision.
 
     Returns `layout.outputs` for s slices, a reduced axes and r rows. All but "total" and "second" count only weights
     within the window. Weights are relative to that of the maximum.
@@ -32,7 +33,7 @@ def block_sums(
         weights; moment (r, s), second_moment (r, s): sums of w times the `terms` of a row's geometry about hard, the
         second 0 where the row has none; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
         maxima beyond the radius (see `Formulas.modes`), 0 without one; nans (s,): how many there are, where the layout
-        is careful; weight, alone: shaped as the block.
+        is careful; weight and share, alone: w and w / mass, shaped as the block.
     All are floats but the maximum of integers. NaNs count as absent where the layout is careful; else the total of
     their slice, or the mass where there is no window, is NaN, as it is for negative "probs".
     """
@@ -68,6 +69,8 @@ def block_sums(
         weight = ops.SelectV2(condition=block.beyond(hard, layout.window), t=np.zeros((), layout.precision), e=weight)
     if layout.outputs == ("weight",):
         return [weight]
+    if layout.outputs == ("share",):
+        return [ops.RealDiv(x=weight, y=at[-1])]
     tiles = block.cut(weight)
     mass = block.within(tiles)
     results["mass"] = block.across(mass)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +12,8 @@ import numpy as np
 from softargmax_cli.reduction.coordinates import Geometry
 
 Kind = Literal["scores", "probs", "cost"]
+PIECE = 1 << 20
+"""Bytes of a block that the kernel takes at a time: they stay in the cache, with what it computes of them."""
 F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
 
 
@@ -62,9 +66,33 @@ class Layout:
         borders = dict(zip(self.axes, self.border, strict=False))
         return tuple(n + sum(borders.get(axis, (0, 0))) for axis, n in enumerate(self.shape))
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The lengths of the axes that stay."""
+        return tuple(n for axis, n in enumerate(self.shape) if axis not in self.axes)
+
+    @property
+    def results(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+        """The shape of each of the outputs, and its dtype in a state."""
+        slices, rows = math.prod(self.kept), len(self.rows)
+        kinds = {
+            "maximum": ((slices,), exact_dtype(self.dtype, self.precision)),
+            "hard": ((len(self.axes), slices), I8),
+            "moment": ((rows, slices), F8),
+            "second_moment": ((rows, slices), F8),
+            "share": (self.shape, self.precision),
+        }
+        return [kinds.get(name, ((slices,), F8)) for name in self.outputs]
+
     def round(self, axis: int) -> int | None:
         """Return the length of the circle that one of `axes` is; None for a line."""
         return self.rounds[self.axes.index(axis)] if self.rounds else None
+
+
+def piece_length(shape: Sequence[int], axes: Sequence[int], itemsize: int) -> int:
+    """Return how much of the first axis of a block the kernel takes at a time: all of an axis that is reduced."""
+    count = math.prod(shape)
+    return shape[0] if 0 in axes or not count else min(shape[0], max(1, PIECE * shape[0] // (count * itemsize)))
 
 
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from softargmax_cli.reduction.blocks import Block, step_of
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import F8, Layout, exact_dtype
+from softargmax_cli.reduction.layout import F8, Layout, exact_dtype, piece_length
 from softargmax_cli.reduction.problem import FURTHEST, Moment, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 
@@ -104,7 +104,8 @@ class BlockReducer:
             careful=needs_care(values, known),
         )
         inputs = [known.maximum, *hard, *self.centers(layout, known)]
-        return State(known.maximum, known.hard, **self._run(layout, x, block.start, inputs, compiled))
+        found = {**no_moments(layout), **self._run(layout, x, block.start, inputs, compiled)}
+        return State(known.maximum, known.hard, **found)
 
     def places(self, layout: Layout, start: Sequence[int]) -> list[Array]:
         """Return the coordinates of a block's indices, for each row of moments that is placed."""
@@ -156,29 +157,44 @@ class BlockReducer:
 
     def _state(self, layout: Layout, x: Array, start: Sequence[int], compiled: bool) -> tuple[State, Array]:
         """Return the state of a block, and for each slice its NaNs, or without care the mass of all its weights."""
-        sums = self._run(layout, x, start, (), compiled)
+        sums = {**no_moments(layout), **self._run(layout, x, start, (), compiled)}
         beside = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
-        return State(sums.pop("maximum"), sums.pop("hard").astype(np.int64), **sums), beside
+        return State(sums.pop("maximum"), sums.pop("hard"), **sums), beside
 
     def _run(
         self, layout: Layout, x: Array, start: Sequence[int], known: Sequence[Array], compiled: bool
     ) -> dict[str, Array]:
-        """Run the kernel on a block that begins at `start`, and name its results as a state does."""
-        places = self.places(layout, start)
-        results = self._function(layout, places, compiled)(x, self._beta, *places, *known)
-        sums = {
-            name: part if name in ("maximum", "hard") else part.astype(np.float64, copy=False)
-            for name, part in zip(layout.outputs, results, strict=True)
-        }
-        return {"moment": np.empty((0, len(sums["mass"]))), **sums}
+        """Run the kernel on a block that begins at `start`, and name its results as a state does.
+
+        known: of each slice. Where the first axis stays, the kernel takes pieces of one length, of which the last may
+        overlap the one before.
+        """
+        results, count = [np.empty(*each) for each in layout.results], layout.shape[0]
+        length = count
+        if self._runtime.device == "CPU":
+            length = piece_length(layout.shape, layout.axes, layout.dtype.itemsize)
+        layout = replace(layout, shape=(length, *layout.shape[1:]))
+        places, per = self.places(layout, start), math.prod(layout.kept) // max(1, length)
+        function = self._function(layout, places, compiled)
+        for first in [*range(0, count - length, max(1, length)), count - length]:
+            rows, slices = slice(first, first + length), slice(first * per, (first + length) * per)
+            if length == count:
+                rows = slices = slice(None)
+            parts = [
+                whole[rows if name == "share" else (..., slices)]
+                for name, whole in zip(layout.outputs, results, strict=True)
+            ]
+            function(x[rows], self._beta, *places, *(row[slices] for row in known), into=parts)
+        return dict(zip(layout.outputs, results, strict=True))
 
     def _function(self, layout: Layout, places: Sequence[Array], compiled: bool) -> Function:
-        slices = math.prod(layout.shape) // math.prod(layout.shape[axis] for axis in layout.axes)
+        slices = math.prod(layout.kept)
         inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.bordered, layout.dtype), ((), layout.precision)]
         inputs += [(each.shape, each.dtype) for each in places]
         if layout.known:
             inputs.append(((slices,), exact_dtype(layout.dtype, layout.precision)))
             inputs += [((slices,), layout.precision)] * len(layout.axes) + [((slices,), F8)] * len(places)
+            inputs += [((slices,), layout.precision)] if layout.outputs == ("share",) else []
         count = len(places)
         return self._runtime.function(
             lambda ops, x, beta, *more: block_sums(ops, x, beta, layout, more[:count], more[count:]),
@@ -186,6 +202,11 @@ class BlockReducer:
             compiled=compiled,
             key=layout,
         )
+
+
+def no_moments(layout: Layout) -> dict[str, Array]:
+    """Return the moments of a state for which nobody asked."""
+    return {"moment": np.empty((0, math.prod(layout.kept)))}
 
 
 def near(
@@ -221,8 +242,10 @@ def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:
 
 def needs_care(values: Array, known: State) -> bool:
     """Tell whether only a careful layout takes a block: beside NaN, or an infinite maximum of its slices."""
-    infinite = known.maximum.dtype.kind == "f" and not np.isfinite(known.maximum).all()
-    return infinite or (values.dtype.kind == "f" and bool(np.isnan(values).any()))
+    if known.maximum.dtype.kind == "f" and not np.isfinite(known.maximum).all():
+        return True
+    with np.errstate(invalid="ignore"):
+        return values.dtype.kind == "f" and math.isnan(values.min())
 
 
 def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:

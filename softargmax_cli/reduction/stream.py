@@ -24,6 +24,7 @@ from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Needs
 from softargmax_cli.reduction.finish import Scratch, finish_block, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
+from softargmax_cli.reduction.layout import PIECE
 from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable, fetch
 from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, padded
@@ -309,7 +310,12 @@ def concerns(block: Block, found: State, problem: Problem) -> bool:
 
 def worth_compiling(plan: Plan, itemsize: int) -> Mapping[tuple[int, ...], bool]:
     """Tell for each shape of blocks whether there are enough to compile a program for it."""
-    return {shape: plan.elements_in(shape) * itemsize >= WORTH_COMPILING for shape in plan.block_shapes()}
+    slowest = 0 if plan.order == "C" else len(plan.shape) - 1
+    counts = {shape: plan.elements_in(shape) for shape in plan.block_shapes()}
+    for shape in counts:
+        if slowest not in plan.axes and math.prod(shape) * itemsize >= PIECE:  # the kernel takes them in like pieces
+            counts[shape] = math.prod(plan.shape)
+    return {shape: count * itemsize >= WORTH_COMPILING for shape, count in counts.items()}
 
 
 def _nbytes(source: Readable, block: Block) -> int:

@@ -48,6 +48,7 @@ def weigh(
 WEIGHTS = Needs(
     lambda source, problem: 2 * bytes_reduced(source, problem) + 4 * problem.precision.itemsize,
     lambda problem: 2 if problem.window is None else 3,
+    in_pieces=True,
     of_results=lambda source, problem: -(-2 * problem.precision.itemsize // source.dtype.itemsize),
 )
 """The memory and passes that `weigh` needs: weights are there twice, and wait to be written."""
@@ -60,10 +61,9 @@ class _BlockWeigher(BlockReducer):
         """Return the weights of a block, in its shape; see `box_reducer.Derive`."""
         problem = self._problem
         x, axes = collapse(values, problem.axes)
-        layout = self._layout(x, axes, ["weight"], problem.window)
+        layout = self._layout(x, axes, ["share"], problem.window)
         layout = replace(layout, known=True, careful=needs_care(values, known))
         hard = near(known.hard, start, values.shape, problem.radius, problem).astype(problem.precision)
-        (weight,) = self._function(layout, (), compiled)(x, self._beta, known.maximum, *hard)
-        kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
-        mass = np.where(known.mass > 0, known.mass, np.nan).astype(problem.precision).reshape(kept)
-        return None, unfold(weight / mass, values, problem.axes)
+        mass = np.where(known.mass > 0, known.mass, np.nan).astype(problem.precision)
+        weight = self._run(layout, x, start, [known.maximum, *hard, mass], compiled)["share"]
+        return None, unfold(weight, values, problem.axes)

@@ -27,8 +27,11 @@ class Function(ABC):
     """A body made ready for fixed input shapes. May be called from several threads at once."""
 
     @abstractmethod
-    def __call__(self, *inputs: Array) -> list[Array]:
-        """Compute the body's outputs; inputs are no longer referred to when it returns."""
+    def __call__(self, *inputs: Array, into: Sequence[Array] | None = None) -> list[Array]:
+        """Compute the body's outputs; inputs are no longer referred to when it returns.
+
+        into: arrays of the outputs' shapes that are filled and returned, in any dtypes.
+        """
 
 
 class Runtime(ABC):

@@ -75,7 +75,7 @@ class NativeFunction(Function):
         self._inputs = (Output * len(inputs))(*inputs)
         self._outputs = (Output * len(outputs))(*outputs)
 
-    def __call__(self, *inputs: Array) -> list[Array]:
+    def __call__(self, *inputs: Array, into: Sequence[Array] | None = None) -> list[Array]:
         tf, returned = self._session.tf, SimpleQueue[int]()
         lent = (PTR * len(inputs))(*(_lend(tf, array, returned) for array in inputs))
         got = (PTR * len(self._outputs))()
@@ -85,7 +85,12 @@ class NativeFunction(Function):
                 tf,
                 lambda status: tf.TF_SessionRun(self._session.handle, None, *fed, *fetched, None, 0, None, status),
             )
-            return [_copy(tf, tensor) for tensor in filter(None, got)]
+            outputs = [_view(tf, tensor) for tensor in filter(None, got)]
+            if into is None:
+                return [output.copy() for output in outputs]
+            for array, output in zip(into, outputs, strict=True):
+                array[...] = output
+            return list(into)
         finally:
             for tensor in (*lent, *filter(None, got)):
                 tf.TF_DeleteTensor(tensor)
@@ -93,10 +98,11 @@ class NativeFunction(Function):
                 returned.get()
 
 
-def _copy(tf: C.CDLL, tensor: int) -> Array:
+def _view(tf: C.CDLL, tensor: int) -> Array:
+    """Return an array over the memory of a tensor, which must outlive it."""
     shape = [tf.TF_Dim(tensor, k) for k in range(tf.TF_NumDims(tensor))]
-    array: Array = np.empty(shape, DTYPES[tf.TF_TensorType(tensor)])
-    C.memmove(array.ctypes.data, tf.TF_TensorData(tensor), array.nbytes)
+    memory = (C.c_char * tf.TF_TensorByteSize(tensor)).from_address(tf.TF_TensorData(tensor) or 0)
+    array: Array = np.ndarray(shape, DTYPES[tf.TF_TensorType(tensor)], memory)
     return array
 
 

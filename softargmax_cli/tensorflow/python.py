@@ -102,9 +102,14 @@ class PythonFunction(Function):
     def __init__(self, call: Any, device: str) -> None:
         self._call, self._device = call, f"/{device}:0" if device == "CPU" else f"/{device}"
 
-    def __call__(self, *inputs: Array) -> list[Array]:
+    def __call__(self, *inputs: Array, into: Sequence[Array] | None = None) -> list[Array]:
         try:
             with tf.device(self._device):
-                return [output.numpy() for output in self._call(*map(tf.constant, inputs))]
+                outputs = [output.numpy() for output in self._call(*map(tf.constant, inputs))]
         except tf.errors.OpError as error:
             raise DeviceError(f"TensorFlow failed: {error.message}") from error
+        if into is None:
+            return outputs
+        for array, output in zip(into, outputs, strict=True):
+            array[...] = output
+        return list(into)

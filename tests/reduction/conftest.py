@@ -6,13 +6,19 @@ from collections.abc import Callable
 
 import pytest
 
-from softargmax_cli.reduction import budget, stream
+from softargmax_cli.reduction import budget, layout, stream
 
 
 @pytest.fixture
 def blocks_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Set the size of a block, in bytes."""
-    return lambda nbytes: monkeypatch.setattr(budget, "BLOCK", nbytes)
+    """Set the size of a block, in bytes, of which the kernel takes a third at a time."""
+    monkeypatch.setattr(budget, "LARGER", 1)
+
+    def set_size(nbytes: int) -> None:
+        monkeypatch.setattr(budget, "BLOCK", nbytes)
+        monkeypatch.setattr(layout, "PIECE", nbytes // 3)
+
+    return set_size
 
 
 @pytest.fixture
