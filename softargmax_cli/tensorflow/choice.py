@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from softargmax_cli.errors import MORE_MEMORY, DeviceError, OptionError, parameter, short_of_memory
@@ -90,13 +90,12 @@ class Loader:
     """
 
     def __init__(self, device: str, *, verbose: bool = False) -> None:
-        self._device, self._name = device, chosen(device)
+        self._device, self._name, self._verbose = device, chosen(device), verbose
         self._runtime: Runtime | None = None
         # oneDNN replaces none of the operations used here, and looking for them takes time.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-        if not verbose:
-            os.environ.setdefault(LOG_LEVEL, "1")
-        self._chatter = None if verbose else Chatter()
+        self._held = ExitStack()
+        self._hold()
         self._thread = threading.Thread(target=_load, name="load-tensorflow")
         if self._name != "python":
             self._thread.start()
@@ -108,16 +107,11 @@ class Loader:
         """
         if self._runtime is not None and not self._runtime.worn:
             return self._runtime
-        if self._chatter is not None:
-            self._chatter.hold()  # again, where an error of another input has been said meanwhile
-        self._join()
         notes: list[str] = []
-        try:
+        with self._held:
+            self._hold()  # again, where an error of another input has been said meanwhile
+            self._join()
             made = started(self._device, self._name, notes, alone=True)
-        except Exception:
-            self.close(show=self._device == "cpu")  # errors of a GPU quote what matters
-            raise
-        self.close()
         tune(made.version)
         if self._runtime is None:
             kind = f"TensorFlow {made.version}, {made.name} runtime on {made.device}"
@@ -126,11 +120,15 @@ class Loader:
         self._runtime = made
         return made
 
-    def close(self, *, show: bool = False) -> None:
-        """Stop holding standard error back; the library stays loaded. With `show`, print what was held back."""
+    def close(self) -> None:
+        """Stop holding standard error back; the library stays loaded."""
         self._join()
-        if self._chatter is not None:
-            self._chatter.release(show=show)
+        self._held.close()
+
+    def _hold(self) -> None:
+        if not self._verbose:
+            os.environ.setdefault(LOG_LEVEL, "1")
+            self._held.enter_context(held_back(show=self._device == "cpu"))  # errors of a GPU quote what matters
 
     def _join(self) -> None:
         if self._thread.ident is not None:
@@ -155,13 +153,8 @@ def shared(device: str) -> Runtime:
     with _lock:
         runtime = _shared.get((device, name))
         if runtime is None or runtime.worn:
-            with _environment():
-                chatter, show = Chatter(), device == "cpu"
-                try:
-                    runtime = _shared[device, name] = started(device, name, [], alone=False)
-                    show = False
-                finally:
-                    chatter.release(show=show)
+            with _environment(), held_back(show=device == "cpu"):
+                runtime = _shared[device, name] = started(device, name, [], alone=False)
         return runtime
 
 
@@ -179,36 +172,29 @@ def _environment() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-class Chatter:
-    """Keeps what is written to standard error between `hold` and `release`, each of which may be called twice.
+@contextmanager
+def held_back(*, show: bool) -> Iterator[None]:
+    """Hold back what is written to file descriptor 2; where `show`, an error writes it there after all.
 
     The descriptor belongs to the whole process: nothing else may be said on standard error meanwhile.
     """
-
-    def __init__(self) -> None:
-        self._saved: int | None = None
-        self.hold()
-
-    def hold(self) -> None:
-        """Begin to keep messages, as the constructor does."""
-        if sys.stderr is None or self._saved is not None:
-            return
-        sys.stderr.flush()
-        self._kept = _file()
-        self._saved = os.dup(2)
-        os.dup2(self._kept.fileno(), 2)
-
-    def release(self, *, show: bool) -> None:
-        """Let standard error through again; first what was kept, if `show`."""
-        if self._saved is None:
-            return
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
-        self._saved = None
-        with self._kept as kept:
-            if show:
+    if sys.stderr is None:
+        yield
+        return
+    sys.stderr.flush()
+    with _file() as kept:
+        saved, failed = os.dup(2), True
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            if failed and show:
                 kept.seek(0)
                 sys.stderr.write(kept.read().decode(errors="replace"))
+                sys.stderr.flush()
 
 
 def _file() -> IO[bytes]:
