@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from oracle import FIELDS, answer_to, assert_answers
 
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.files.source import Loaded
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION

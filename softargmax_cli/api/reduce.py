@@ -26,7 +26,7 @@ from softargmax_cli.api.arguments import (
 )
 from softargmax_cli.api.pipeline import reduction_of
 from softargmax_cli.errors import OptionError, as_called, parameter
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.files.reading import Reading, columns_of, selection_of
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected

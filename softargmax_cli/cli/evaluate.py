@@ -14,7 +14,6 @@ import typer
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
-from softargmax_cli.errors import parameter
 from softargmax_cli.files.writers import FORMATS
 
 if TYPE_CHECKING:
@@ -140,8 +139,6 @@ def _compare(
     from softargmax_cli.reduction.check import Worst
     from softargmax_cli.reduction.truth import compared_with_truth
 
-    if stored.note:
-        reduction.notes.append(f"{parameter('truth')}: {stored.note}")
     worst = Worst(rows or 1)
     for slices in reduction:
         true = stored(len(slices), slices.ids)

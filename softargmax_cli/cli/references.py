@@ -30,7 +30,6 @@ class References:
             raise InputError("no such file, and no folder", "name what inputs are compared with", path)
         self._table: dict[str, npt.NDArray[np.float64]] | None = None
         """The numbers of each input, where a table holds those of several: it is read once, and held."""
-        self._note = ""
         self._compared: dict[str, str] = {}
         """The inputs that were compared, by their file, or by their name in a table."""
 
@@ -53,7 +52,7 @@ class References:
         if self._several and (other := self._compared.setdefault(key, name)) != name:
             raise InputError(f"{parameter(self._option, path)} was compared with {other}", "compare one of them", name)
         together = self._several and not self._folder
-        table, note = self._table, self._note
+        table = self._table
         if table is None:
             with expected(path, run.kept, run.axes, id_column, inputs=True) as stored:
                 if not stored.named and together:
@@ -62,12 +61,12 @@ class References:
                 if not stored.named:
                     yield stored
                     return
-                table, note = stored.by_input(), stored.note
+                table = stored.by_input()
             if together:
-                self._table, self._note = table, note
+                self._table = table
         if shown not in table:
             raise InputError(f"holds no slices of {shown}", "name the same inputs, spelled in the same way", path)
-        yield Expected(path, len(run.axes), iter([(table[shown], None)]), note)
+        yield Expected(path, len(run.axes), iter([(table[shown], None)]))
 
     def end(self) -> None:
         """Make sure that a table names no other inputs. Raises InputError."""

@@ -275,8 +275,6 @@ def _try_input(
     with job.opened(name, {"offset"}, needs=needs_of(len(tried) * len(windows))) as reduction:
         run, source = reduction.run, reduction.source
         with expected(truth, run.kept, run.axes, source.facts.id_column) as stored:
-            if stored.note:
-                reduction.notes.append(f"{parameter('truth')}: {stored.note}")
             work = partial(sweep, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)
             (trials,) = reduction.through(work, scratch=scratch)
             stored.end()

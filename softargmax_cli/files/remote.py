@@ -21,8 +21,6 @@ DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::.*://)", re.DOTALL)
-_ANONYMOUS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
-"""Names of classes of a client that need not be installed."""
 _CLIENTS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "http": "aiohttp", "https": "aiohttp"}
 
 
@@ -96,8 +94,6 @@ def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, dama
 
 def _remedy(name: str, error: Exception) -> str:
     """Advise on a refusal of a server or the system; nothing where it is none."""
-    if _ANONYMOUS.intersection(kind.__name__ for kind in type(error).__mro__):
-        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; FSSPEC_S3_ANON=true asks without"
     if getattr(error, "errno", None) == errno.ENOSPC:
         return "free some space, or write elsewhere"
     if is_url(name):

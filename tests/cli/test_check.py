@@ -285,7 +285,7 @@ def test_tables_have_results_too(files: Inside) -> None:
         (b"soft\n0\n0\n", "holds 2 slices, the input has more"),
         (b"soft\n" + b"0.5\n" * 5, "holds more slices than the input, which has 4"),
         (b"", "empty"),
-        (b"soft\nx\n", "line 2, column 1 ('soft'): 'x' is not a number"),
+        (b"soft\nx\n", "no column of numbers: text is in column 1 ('soft')"),
         (None, "no such file"),
     ],
 )

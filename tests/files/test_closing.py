@@ -11,7 +11,7 @@ import pytest
 from files import ANY_SHAPE, TABLES, written
 
 from softargmax_cli.errors import InputError
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Source

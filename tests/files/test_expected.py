@@ -145,7 +145,7 @@ def test_tables_of_several_axes(folder: Path) -> None:
     np.testing.assert_array_equal(read("bare.csv", (2,), 2), [[2, 4], [1, 3]])
     error = refused("e.csv", (2,), 1)
     assert error.what == "e.csv: 3 columns of numbers: soft_1, index, soft_0, for 1 axis"
-    assert error.remedy == "keep a column for each axis, in their order, or title it soft"
+    assert error.remedy == "keep a column for each axis, in their order, or title them soft"
     error = refused("bare.csv", (2,), 3)
     assert (error.what, error.remedy[-7:]) == ("bare.csv: 2 columns of numbers, for 3 axes", "z, y, x")
 

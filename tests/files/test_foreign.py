@@ -18,7 +18,7 @@ from files import everything, npy, written
 
 from softargmax_cli.errors import InputError, as_typed
 from softargmax_cli.files import registry
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 

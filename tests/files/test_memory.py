@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from softargmax_cli.errors import InputError
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -108,11 +108,8 @@ def test_a_view_where_memory_has_no_gaps_and_a_copy_elsewhere() -> None:
     with pytest.raises(ValueError, match="read-only"):
         values[0] = 0
     assert array.flags.writeable
-    buffer = Buffer()
-    values = loaded(ArraySource(array), Block((0, 1, 1), (2, 3, 4)), buffer)
-    assert np.shares_memory(values, buffer.array((12,), "f8"))
-    values[:] = -1
-    assert array.min() == 0
+    values = loaded(ArraySource(array), Block((0, 1, 1), (2, 3, 4)))
+    assert values.flags.c_contiguous
 
 
 def test_bytes_that_numpy_would_not_write() -> None:
@@ -120,6 +117,3 @@ def test_bytes_that_numpy_would_not_write() -> None:
     values = loaded(ArraySource(array), whole(array))
     assert values.flags.aligned
     assert values.tolist() == [0, 1, 2, 3, 4, 5]
-    array = np.array([[0, 1, 2], [255, 0, 7]], "u1").view("?")
-    for kind in (array, np.asfortranarray(array), array[:, ::-1]):
-        np.testing.assert_array_equal(loaded(ArraySource(kind), whole(kind)).view("u1"), kind.view("u1") != 0)

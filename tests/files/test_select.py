@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files import select
-from softargmax_cli.files.formats.npy import NpySource
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource, NpySource
 from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected

@@ -339,13 +339,6 @@ def test_ids_of_several_batches(tmp_path: Path) -> None:
         assert npz["id"].tolist() == ids
 
 
-def test_one_endless_id_does_not_swell_an_npz(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"too long for an \.npz") as caught:
-        save(tmp_path / "a.npz", run_of(1, 4, has_ids=True), [slices_of([1.0], ids=["x" * 5000])], (1, 4))
-    assert "jsonl" in caught.value.remedy
-    assert names_in(tmp_path) == []
-
-
 # Formats and options
 
 

@@ -13,7 +13,7 @@ import pytest
 from oracle import answer_to, assert_answers
 
 from softargmax_cli.errors import OptionError, as_typed
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.coordinates import LONGEST_CIRCLE
 from softargmax_cli.reduction.engine import reduce

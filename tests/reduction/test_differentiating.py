@@ -12,7 +12,7 @@ import pytest
 from oracle import gradients, softargmax
 
 from softargmax_cli.errors import UndefinedError
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.fields import FREE

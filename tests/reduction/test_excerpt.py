@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reductions import Table
 
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction import excerpt as excerpts
 from softargmax_cli.reduction.excerpt import Excerpt, read_excerpt, weights
 from softargmax_cli.reduction.problem import Spec

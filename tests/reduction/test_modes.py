@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import FREE

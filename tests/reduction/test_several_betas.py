@@ -12,7 +12,7 @@ import pytest
 from oracle import Answer, answer_to
 
 from softargmax_cli.errors import UndefinedError
-from softargmax_cli.files.memory import ArraySource
+from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.sweep import Trial, sweep
 from softargmax_cli.tensorflow.base import Runtime

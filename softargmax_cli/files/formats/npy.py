@@ -1,4 +1,4 @@
-"""The .npy format, read block by block into memory that is used again.
+"""NumPy's arrays: the .npy format, read block by block into memory that is used again, and arrays in memory.
 
 Files are read with positioned reads rather than mapped: a mapped file that shrinks kills the process,
 and mapped pages count as its memory.
@@ -209,3 +209,34 @@ class NpySource(BoxSource):
 
 def _bytes(values: npt.NDArray[Any]) -> memoryview:
     return values.reshape(-1).view(np.uint8).data
+
+
+class ArraySource(BoxSource):
+    """A NumPy array of real numbers, of any shape and memory order; it is read, never written.
+
+    Blocks are views where that is possible, copies otherwise; the array must not change while it is read. Small floats
+    of other packages (bfloat16) become float32. Raises InputError for masked arrays, and for other than real numbers.
+    """
+
+    def __init__(self, array: npt.NDArray[Any], name: str = "<array>") -> None:
+        if isinstance(array, np.ma.MaskedArray):
+            what = "a masked array, of which masked entries have no value"
+            raise InputError(f"{name}: {what}", "pass array.astype(float).filled(nan)")
+        dtype = array.dtype
+        foreign = dtype.isbuiltin == 2  # another package's, as ml_dtypes has them
+        if not (np.can_cast(dtype, np.float32) if foreign else dtype.kind in "biuf"):
+            held = "objects" if dtype.hasobject else "no real numbers"
+            what = f"{name}: dtype {'structured' if dtype.names else dtype} holds {held}"
+            raise InputError(what, "pass real numbers: array.astype('float32')")
+        self.name, self._array, self.shape, self.stored = name, array, array.shape, str(dtype)
+        self.dtype = np.dtype(np.float32) if foreign else native_dtype(dtype)
+        self.nbytes = array.size * self.dtype.itemsize
+        self.order = "F" if array.flags.fnc else "C"
+
+    def read(self, block: Block, buffer: Buffer) -> Loaded:
+        """Return the box, read-only, contiguous in the order of the array."""
+        place: Any = (*map(slice, block.start, block.stop), ...)  # "..." for a view where there is no axis
+        with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
+            values = np.require(self._array[place], self.dtype, [self.order, "A"]).view()
+        values.flags.writeable = False
+        return Loaded(values)

@@ -42,12 +42,11 @@ class JsonObjects:
         }
         self._template = "{" + ", ".join(f'"{name}": {blank}' for name, blank in blanks.items()) + "}"
 
-    def of(self, slices: Slices, before: str = "", after: str = "") -> Iterator[list[str]]:
-        """Yield the objects in batches, each between two texts."""
-        template = before + self._template + after
+    def of(self, slices: Slices) -> Iterator[list[str]]:
+        """Yield the objects in batches."""
         for batch in batches(slices):
             rows = zip(*map(_cells, self._columns.of(batch)), strict=True)
-            yield [template % row for row in rows]
+            yield [self._template % row for row in rows]
 
 
 def _cells(column: Column) -> Sequence[Any]:
@@ -65,8 +64,8 @@ class JsonLinesWriter(Writer):
         self._objects = JsonObjects(self.run, self.fields, name_input=self.several)
 
     def put(self, slices: Slices) -> None:
-        for batch in self._objects.of(slices, after="\n"):
-            self.stream.write("".join(batch).encode())
+        for batch in self._objects.of(slices):
+            self.stream.write("\n".join([*batch, ""]).encode())
 
 
 class JsonWriter(Writer):
@@ -91,10 +90,10 @@ class JsonWriter(Writer):
         self._put("{" + items + '"slices": [')
 
     def put(self, slices: Slices) -> None:
-        first = self.count == 0
-        for batch in self._objects.of(slices, before=",\n  "):
-            self._put("".join(batch).removeprefix("," if first else ""))
-            first = False
+        before = ",\n  " if self.count else "\n  "
+        for batch in self._objects.of(slices):
+            self._put(before + ",\n  ".join(batch))
+            before = ",\n  "
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
         end, self._open = "\n " if self.count else "", False

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import OutputError
 from softargmax_cli.files.writers import Writer, format_of
 from softargmax_cli.files.writers.atomic import Output, blaming, copy_all
 from softargmax_cli.reduction.blocks import Order, stretches
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
-LONGEST_ID = 4096
-"""Characters: NumPy pads every string of an array to the longest, so one hostile id could fill any disk."""
-
 Shape = tuple[int | None, ...]
-
-
-def _write_header(stream: IO[bytes], dtype: np.dtype[Any], shape: Shape, order: Order = "C") -> None:
-    """Write the header of an .npy file, which has one length however long the first axis is."""
-    known = tuple(n or 0 for n in shape)
-    described = {"descr": dtype.str, "fortran_order": order == "F", "shape": known}
-    np.lib.format.write_array_header_1_0(stream, described)
 
 
 class NpyFile:
@@ -36,7 +26,7 @@ class NpyFile:
     def __init__(self, stream: IO[bytes], dtype: np.dtype[Any], shape: Shape, order: Order = "C") -> None:
         self.stream, self._dtype, self._order = stream, dtype.newbyteorder("<"), order
         self._lengths = tuple(n or 0 for n in shape)  # of the first axis it makes no difference
-        _write_header(stream, self._dtype, shape, order)
+        self.end(self._lengths)
         self._begin = stream.tell()
 
     def append(self, values: npt.NDArray[Any]) -> None:
@@ -55,9 +45,10 @@ class NpyFile:
             self.stream.write(space[number * stretch : (number + 1) * stretch])
 
     def end(self, shape: tuple[int, ...]) -> None:
-        """Write the shape, of which every length is now known."""
+        """Write the shape, of which every length is now known; the header is as long as with any other length."""
         self.stream.seek(0)
-        _write_header(self.stream, self._dtype, shape, self._order)
+        header = {"descr": self._dtype.str, "fortran_order": self._order == "F", "shape": shape}
+        np.lib.format.write_array_header_1_0(self.stream, header)
 
 
 class NpyWriter(Writer):
@@ -93,24 +84,19 @@ class NpzWriter(Writer):
             array.append(slices.column(field).T)
         if self._ids is not None and slices.ids:
             self._width = max(self._width, *map(len, slices.ids))
-            if self._width > LONGEST_ID:
-                what = f"an id of {self._width} characters is too long for an .npz file"
-                raise OutputError(what, "write .csv or .jsonl instead")
             self._ids.write(json.dumps([*slices.ids]).encode() + b"\n")
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        with zipfile.ZipFile(self.stream, "w") as archive:
-            if self._ids is not None:
-                with _member(archive, "id") as member:
-                    dtype = np.dtype(f"<U{self._width}")
-                    _write_header(member, dtype, _shape(self.run, shape))
-                    self._ids.seek(0)
-                    for line in self._ids:
-                        member.write(np.array(json.loads(line), dtype).data)
-            for field, array in self._arrays.items():
-                array.end(_shape(self.run, shape, field))
-                with _member(archive, field) as member:
-                    copy_all(array.stream, member)
+        arrays = self._arrays
+        for field, array in arrays.items():
+            array.end(_shape(self.run, shape, field))
+        if self._ids is not None:
+            ids = NpyFile(self.waiting(), np.dtype(f"<U{self._width}"), _shape(self.run, shape))
+            self._ids.seek(0)
+            for line in self._ids:
+                ids.append(np.array(json.loads(line)))
+            arrays = {"id": ids, **arrays}
+        _pack(self.stream, arrays)
 
 
 class BoxWriter(Output):
@@ -121,13 +107,12 @@ class BoxWriter(Output):
     def __init__(self, path: str, name: str, dtype: np.dtype[Any], shape: Shape, order: Order, *, force: bool) -> None:
         """Open `path`. name: of the array in an .npz; shape: the first length is None where only the end tells it."""
         self._packed, self._member = path != "-" and format_of(path) == "npz", name
+        self._dtype, self._shape, self._order = dtype, shape, order
         super().__init__(path, force=force)
-        try:
-            with blaming(self.name):
-                self._array = NpyFile(self.waiting() if self._packed else self.stream, dtype, shape, order)
-        except BaseException:
-            self.abort()
-            raise
+
+    @cached_property
+    def _array(self) -> NpyFile:
+        return NpyFile(self.waiting() if self._packed else self.stream, self._dtype, self._shape, self._order)
 
     def write(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
         """Write a box that begins at `start`, 0 along axes that are not named. Raises OutputError."""
@@ -139,8 +124,7 @@ class BoxWriter(Output):
         with self, blaming(self.name):
             self._array.end(shape)
             if self._packed:
-                with zipfile.ZipFile(self.stream, "w") as archive, _member(archive, self._member) as member:
-                    copy_all(self._array.stream, member)
+                _pack(self.stream, {self._member: self._array})
             self._put_in_place()
 
 
@@ -150,6 +134,9 @@ def _shape(run: Run, shape: Shape, field: str = "") -> Any:
     return (*kept, len(run.axes)) if field and BY_NAME[field].per_axis and len(run.axes) > 1 else kept
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Begin a member of an .npz, of any length; its date is the same each time."""
-    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
+def _pack(stream: IO[bytes], arrays: Mapping[str, NpyFile]) -> None:
+    """Write arrays of any length as an .npz, whose bytes are the same each time."""
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                copy_all(array.stream, member)

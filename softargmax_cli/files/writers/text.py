@@ -56,9 +56,7 @@ class Columns:
     def refuse_unlike(self, before: Columns) -> None:
         """Raise InputError where an input has other columns than those before it."""
         if self.names != before.names:
-            mine = ", ".join(name for name in self.names if name not in before.names) or "none more"
-            others = ", ".join(name for name in before.names if name not in self.names) or "none more"
-            what = f"its slices have other columns ({mine}) than those of {before._run.input} ({others})"
+            what = f"its slices have other columns than those of {before._run.input}: {', '.join(self.names)}"
             raise InputError(what, "write a file for each input: -o DIR/", self._run.input)
 
     def of(self, slices: Slices) -> list[Column]:

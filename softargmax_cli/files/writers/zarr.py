@@ -29,6 +29,9 @@ from softargmax_cli.reduction.result import Run, Slices, Summary
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+PARTS = (*DOCUMENTS, "hard/zarr.json", "weights/zarr.json")
+"""One of them lies in every store, also in one of results whose own document is still missing."""
+
 
 @dataclass(frozen=True)
 class Chunks:
@@ -74,7 +77,7 @@ class _Store:
         self.place = self._target if self._url else f"{self._target}.partial"
         zarr = zarr_python()
         with blaming(target, "written", OutputError), contextlib.ExitStack() as self._undo:
-            self._refuse_to_replace(arrays)
+            self._refuse_to_replace()
             self._make_room()
             self._undo.callback(self._remove)
             self.arrays = {
@@ -82,14 +85,15 @@ class _Store:
             }
             self._undo = self._undo.pop_all()
 
-    def _refuse_to_replace(self, arrays: Mapping[str, Any]) -> None:
+    def _refuse_to_replace(self) -> None:
         files, root = files_of(self._target)
         files.invalidate_cache()
-        if any(files.exists(f"{root}/{part}") for part in (*DOCUMENTS, *(f"{name}/zarr.json" for name in arrays))):
-            if not self._force:
-                raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
-        elif files.exists(root) and files.ls(root):
+        if not files.exists(root):
+            return
+        if not any(files.exists(f"{root}/{part}") for part in PARTS):
             raise OutputError(f"{self._name}: is in the way, and no Zarr store", "move it, or choose another name")
+        if not self._force:
+            raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
 
     def _make_room(self) -> None:
         if self._url:
@@ -113,13 +117,12 @@ class _Store:
             files, root = files_of(self.place)
             files.rm(root, recursive=True)
 
-    def _commit(self, attributes: Mapping[str, Any] | None = None) -> None:
+    def _commit(self, attributes: Mapping[str, Any]) -> None:
         """Make a group of the arrays and put it in place. Raises OutputError."""
-        said = {} if attributes is None else {"softargmax": attributes}
         with blaming(self._name, "written", OutputError):
-            zarr_python().open_group(located(self.place), mode="a", attributes=said)
+            zarr_python().open_group(located(self.place), mode="a", attributes=attributes)
             if not self._url:
-                self._refuse_to_replace(self.arrays)
+                self._refuse_to_replace()
                 above = os.path.dirname(self._target)
                 with tempfile.TemporaryDirectory(prefix=".softargmax-", dir=above, ignore_cleanup_errors=True) as aside:
                     if os.path.lexists(self._target):
@@ -163,7 +166,7 @@ class ZarrBoxWriter(_Store):
 
     def commit(self, shape: tuple[int, ...]) -> None:
         """Put the result in place; `shape` is that of all boxes together."""
-        self._commit()
+        self._commit({})
 
 
 class ZarrWriter(_Store):
@@ -186,4 +189,4 @@ class ZarrWriter(_Store):
 
     def commit(self, summary: Summary) -> None:
         """Make a group of the arrays and put it in place. Raises OutputError."""
-        self._commit({**self._asked, "summary": summary.as_dict()})
+        self._commit({"softargmax": {**self._asked, "summary": summary.as_dict()}})
