@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
+from softargmax_cli.cli.options import ReductionOptions
 from softargmax_cli.cli.outputs import Drawing, Outputs
 from softargmax_cli.cli.pipeline import Job, excerpt_of
 from softargmax_cli.files.writers import STORE, fields_of
@@ -101,8 +102,8 @@ class Answer:
             if place.table:
                 takers.append(first.add)
                 Thread(target=import_module, args=["softargmax_cli.report.slices"]).start()  # while TensorFlow computes
-            fields = fields_of(place.format, reduction.run.fields)
-            if writer := stack.enter_context(self._outputs.opened(place, reduction.run, fields)):
+            names = fields_of(place.format, reduction.run.fields)
+            if writer := stack.enter_context(self._outputs.opened(place, reduction.run, names)):
                 takers.append(writer.write)
             if plot is not None:
                 drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=shown.force))
@@ -161,7 +162,7 @@ class Answer:
         job, run, problem = self._job, reduction.run, reduction.problem
         select = job.reading.select
         return {
-            **vars(job.asked),
+            **{each.name: getattr(job.asked, each.name) for each in fields(ReductionOptions)},
             "version": __version__,
             "input": run.input,
             "select": None if select is None else str(select),

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
+from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
+from softargmax_cli.cli.pipeline import Job
+from softargmax_cli.cli.references import References
+from softargmax_cli.cli.verdicts import VerdictReport
+from softargmax_cli.files.writers.atomic import Document
+from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.references import References
+    from softargmax_cli.files.expected import Expected
     from softargmax_cli.reduction.check import Allowance, Check
 
 CHECK = "Check"
@@ -75,6 +80,14 @@ class Criterion:
         relative = f" + {rtol:.10g} |expected|" if rtol else ""
         return f"{atol:.10g}{relative} of {self.expect}"
 
+    def judge(self, allowance: Allowance, rows: int, total: int | None = None) -> Check:
+        """Return a judge of so many slices, which keeps the worst rows."""
+        from softargmax_cli.reduction.check import Check, close_to, within
+
+        atol, rtol = self.closeness
+        near = partial(close_to, atol=atol, rtol=rtol) if self.expect else partial(within, tolerance=self.offset)
+        return Check(near, allowance, rows, total)
+
     def check(self) -> None:
         """Raise OptionError for options that do not go together."""
         close = self.expect is None and (self.atol is not None or self.rtol is not None)
@@ -95,17 +108,7 @@ class Shown:
 
 
 @grouped
-def check(
-    inputs: options.Inputs,
-    *,
-    criterion: Criterion,
-    reduction: ReductionOptions,
-    beta: options.Beta = None,
-    temperature: options.Temperature = None,
-    reading: ReadingOptions,
-    shown: Shown,
-    running: RunningOptions,
-) -> int:
+def check(inputs: options.Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Shown) -> int:
     """Check that soft is close to hard, or to an earlier result. The exit code is 1 if it is not.
 
     \b
@@ -114,19 +117,12 @@ def check(
     softargmax check scores.csv --format junit -o report.xml
     softargmax guide ci
     """
-    from softargmax_cli.cli.pipeline import Job
-    from softargmax_cli.cli.references import References
-    from softargmax_cli.files.writers.atomic import Document
-
-    number, (most, percent) = options.beta_of(beta, temperature, reduction.kind), allowance_of(criterion.allow)
+    number, percent = allowance_of(criterion.allow)
     criterion.check()
-    job = Job(inputs, reduction, reading, running, number, others=[shown.output, criterion.expect])
+    job = Job(inputs, asked, [shown.output, criterion.expect])
+    stored = None if criterion.expect is None else References("expect", criterion.expect, several=job.several)
     with ExitStack() as stack:
-        stored = None
-        if criterion.expect is not None:
-            stored = References("expect", criterion.expect, several=job.several)
         stack.enter_context(job.begun([shown.output], reads=stored.files if stored else ()))
-        from softargmax_cli.cli.verdicts import VerdictReport
         from softargmax_cli.reduction.check import Allowance
         from softargmax_cli.reduction.fields import NAMES
         from softargmax_cli.report.summary import TABLE_FIELDS
@@ -134,17 +130,24 @@ def check(
         document, text = None, io.StringIO()
         if shown.format != "table" or shown.output is not None:
             document = stack.enter_context(Document(shown.output or "-", force=shown.force))
-        allowance, distance = Allowance(most, percent), f"max_abs_{'difference' if criterion.expect else 'offset'}"
-        report = VerdictReport(shown.format, str(criterion), allowance, text if document else sys.stdout)
+        allowance, fields = Allowance(number, percent), NAMES if shown.format == "json" else TABLE_FIELDS
+        whole = criterion.judge(allowance, 1)
+        report = VerdictReport(shown.format, str(criterion), whole, text if document else sys.stdout)
         for name in job.names:
-            with job.trying(name, report.refuse):
-                begun = time.monotonic()
-                with job.opened(name, NAMES if shown.format == "json" else TABLE_FIELDS) as opened:
-                    verdict = _judged(opened, criterion, allowance, shown.rows, name, stored)
-                    report.add(opened.run, verdict, distance, time.monotonic() - begun)
+            with job.trying(name, report.refuse), ExitStack() as files:
+                begun, opened = time.monotonic(), files.enter_context(job.opened(name, fields))
+                column, known = opened.source.facts.id_column, None
+                if stored is not None:
+                    known = files.enter_context(stored.opened(name, opened.run, column))
+                kept = opened.run.kept
+                total = None if None in kept else math.prod(n or 0 for n in kept)
+                verdict = criterion.judge(allowance, shown.rows, total)
+                _judge(opened, verdict, known, fail_fast=criterion.fail_fast)
+                distance = f"max_abs_{'difference' if stored else 'offset'}"
+                report.add(opened.run, verdict, distance, time.monotonic() - begun)
                 job.code = max(job.code, 0 if verdict.passed else NOT_CLOSE)
-        if not report.checks:  # an empty report would look like one in which nothing failed
-            return job.code
+        if all(checked.passed is None for checked in report.checks) and shown.format == "table":
+            return job.code  # an empty report would look like one in which nothing failed
         if stored is not None and job.code < 2:
             stored.end()
         if not report.end(several=job.several) and job.several:
@@ -153,8 +156,6 @@ def check(
             document.write(text.getvalue().encode("utf-8", "backslashreplace"))
             document.commit()
     if (shown.output is not None or shown.format in ("junit", "github")) and not job.quiet:
-        from softargmax_cli.report.text import legible
-
         for checked in report.checks:
             if checked.passed is not None:  # else it has been said
                 print(legible(checked.line, sys.stderr), file=sys.stderr)
@@ -169,28 +170,16 @@ def allowance_of(text: str) -> tuple[float, bool]:
     return (float(found[2]), True) if found[2] else (int(found[1]), False)
 
 
-def _judged(
-    reduction: Reduction, criterion: Criterion, allowance: Allowance, rows: int, name: str, stored: References | None
-) -> Check:
-    """Judge the slices of an input, named as it was given, by their offset or by what they are compared with."""
-    from softargmax_cli.reduction.check import Check, close_to, compared, within
+def _judge(reduction: Reduction, check: Check, known: Expected | None, *, fail_fast: bool) -> None:
+    """Judge the slices of an input, beside what is known of them."""
+    from softargmax_cli.reduction.check import compared
 
-    run = reduction.run
-    with ExitStack() as stack:
-        known, distance = None, partial(within, tolerance=criterion.offset)
-        if stored is not None:
-            known = stack.enter_context(stored.opened(name, run, reduction.source.facts.id_column))
-            atol, rtol = criterion.closeness
-            distance = partial(close_to, atol=atol, rtol=rtol)
-        total = None if None in run.kept else math.prod(n or 0 for n in run.kept)
-        check = Check(distance, allowance, rows, total)
-        for slices in reduction:
-            if known is not None:
-                slices = compared(slices, known(len(slices), slices.ids), reduction.problem.geometries)
-            check.add(slices)
-            if criterion.fail_fast and check.settled:
-                check.stopped = check.slices != total
-                return check
+    for slices in reduction:
         if known is not None:
-            known.end()
-        return check
+            slices = compared(slices, known(len(slices), slices.ids), reduction.problem.geometries)
+        check.add(slices)
+        if fail_fast and check.settled:
+            check.stopped = check.slices != check.total
+            return
+    if known is not None:
+        known.end()

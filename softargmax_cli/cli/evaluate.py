@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
-from softargmax_cli.files.writers import FORMATS
+from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
+from softargmax_cli.cli.outputs import Outputs
+from softargmax_cli.cli.paths import choose_destinations
+from softargmax_cli.cli.pipeline import Job
+from softargmax_cli.cli.references import References
+from softargmax_cli.files.writers import FORMATS, Writer
+from softargmax_cli.files.writers.atomic import ROOM, blaming, discard, temporary_file
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.files.expected import Expected
-    from softargmax_cli.files.writers import Writer
     from softargmax_cli.reduction.result import Run, Slices
     from softargmax_cli.reduction.truth import Evaluation
 
@@ -52,16 +56,7 @@ class Shown:
 
 @grouped
 def evaluate(
-    inputs: options.Inputs,
-    *,
-    truth: Truth,
-    within: Within = "1,2,4",
-    reduction: ReductionOptions,
-    beta: options.Beta = None,
-    temperature: options.Temperature = None,
-    reading: ReadingOptions,
-    shown: Shown,
-    running: RunningOptions,
+    inputs: options.Inputs, *, truth: Truth, within: Within = "1,2,4", asked: AskedAtBeta, shown: Shown
 ) -> int:
     """Measure the errors of hard and soft against known positions: mean, median, maximum, PCK.
 
@@ -71,14 +66,7 @@ def evaluate(
     softargmax evaluate volume.npy --axis 0 --kind cost --truth disparity.npy -o errors.npz
     softargmax guide beta
     """
-    from softargmax_cli.cli.outputs import Outputs
-    from softargmax_cli.cli.paths import choose_destinations
-    from softargmax_cli.cli.pipeline import Job
-    from softargmax_cli.cli.references import References
-    from softargmax_cli.files.writers.atomic import ROOM, blaming
-
-    limits, number = _distances(within), options.beta_of(beta, temperature, reduction.kind)
-    job = Job(inputs, reduction, reading, running, number, others=[shown.output, truth])
+    limits, job = _distances(within), Job(inputs, asked, [shown.output, truth])
     refuse(shown.output == "-", "-o -: the errors of slices go to a file", "name one, such as errors.csv")
     places = choose_destinations(job.names, shown.output, None, several=job.several, formats=FORMATS)
     truths = References("truth", truth, several=job.several)
@@ -121,7 +109,6 @@ def _distances(text: str) -> tuple[float, ...]:
 
 def _evaluation(within: Sequence[float], stack: ExitStack) -> Evaluation:
     """Return an evaluation whose errors wait in files that `stack` closes."""
-    from softargmax_cli.files.writers.atomic import discard, temporary_file
     from softargmax_cli.reduction.truth import ESTIMATES, Evaluation
 
     waiting = [temporary_file() for _ in ESTIMATES]

@@ -10,22 +10,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
+from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
+from softargmax_cli.cli.outputs import Outputs
+from softargmax_cli.cli.paths import Destination, choose_destinations
+from softargmax_cli.cli.pipeline import Job
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.outputs import Outputs
-    from softargmax_cli.cli.paths import Destination
-    from softargmax_cli.cli.pipeline import Job
-    from softargmax_cli.reduction.gradient import SlopeSummary
     from softargmax_cli.reduction.result import Slices
 
 GRADIENT = "Gradient"
 
-Wrt = Annotated[
-    Literal["x", "beta"],
-    option(GRADIENT, "Differentiates soft with respect to the scores, x (default), or to beta.", metavar="x|beta"),
-]
+WRT_HELP = "Differentiates soft with respect to the scores, x (default), or to beta."
+Wrt = Annotated[Literal["x", "beta"], option(GRADIENT, WRT_HELP, metavar="x|beta")]
 VANISHED_HELP = "Sets the norm below which a gradient has vanished. Default: 1e-06."
 Vanished = Annotated[float, option(GRADIENT, VANISHED_HELP, metavar="N", min=0, callback=options.number)]
 OUTPUT_HELP = "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input."
@@ -49,16 +46,7 @@ class Shown:
 
 
 @grouped
-def grad(
-    inputs: options.Inputs,
-    *,
-    reduction: ReductionOptions,
-    beta: options.Beta = None,
-    temperature: options.Temperature = None,
-    reading: ReadingOptions,
-    shown: Shown,
-    running: RunningOptions,
-) -> int:
+def grad(inputs: options.Inputs, *, asked: AskedAtBeta, shown: Shown) -> int:
     """Show how large the gradient of the soft argmax is in each slice, or write it to a file.
 
     \b
@@ -67,18 +55,13 @@ def grad(
     softargmax grad scores.csv --wrt beta --format csv
     softargmax guide beta
     """
-    from softargmax_cli.cli.outputs import Outputs
-    from softargmax_cli.cli.paths import choose_destinations
-    from softargmax_cli.cli.pipeline import Job
-
     what = "--wrt beta: --kind probs takes weights as they are, without β"
-    refuse(shown.wrt == "beta" and reduction.kind == "probs", what, "use --wrt x")
+    refuse(shown.wrt == "beta" and asked.kind == "probs", what, "use --wrt x")
     what = f"-o - and --format {shown.format} both go to standard output"
     refuse(shown.output == "-" and shown.format is not None, what, "write the gradient to a file")
-    number = options.beta_of(beta, temperature, reduction.kind)
-    job = Job(inputs, reduction, reading, running, number, others=[shown.output])
-    data, several = "npy" if shown.output == "-" else None, job.several
-    files = choose_destinations(job.names, shown.output, data, several=several, usual="npy", formats=("npy", "npz"))
+    job, data = Job(inputs, asked, [shown.output]), "npy" if shown.output == "-" else None
+    several, formats = job.several, ("npy", "npz")
+    files = choose_destinations(job.names, shown.output, data, several=several, usual="npy", formats=formats)
     lists = choose_destinations(job.names, None, shown.format, several=several)
     results = [place.path for place in (*files, *lists)]
     with job.begun(results, [shown.output]), Outputs(force=shown.force) as outputs:
@@ -105,62 +88,44 @@ class Gradients:
 
     def put(self, reduction: Reduction, file: Destination, listed: Destination) -> None:
         """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
+        from softargmax_cli.files.writers.atomic import scratch
+        from softargmax_cli.files.writers.npy import BoxWriter
         from softargmax_cli.reduction.fields import GRADIENT_FIELDS
-        from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, SlopeSummary
+        from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, SlopeSummary, differentiate
         from softargmax_cli.reduction.hints import saturation
         from softargmax_cli.report.slices import put_table
         from softargmax_cli.report.summary import First
 
-        shown, summary, first = self._shown, SlopeSummary(), First(self._shown.rows)
+        shown, source, problem = self._shown, reduction.source, reduction.problem
+        coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
+        summary, first, boxes, write = SlopeSummary(), First(shown.rows), None, None
+        takers: list[Callable[[Slices], None]] = [summary.add, self.total.add, first.add]
         names = tuple(field.name for field in GRADIENT_FIELDS)
         run = replace(reduction.run, wrt=shown.wrt, vanished=shown.vanished, fields=names, alone="gradient")
         reduction.run = run
-        fields = BY_BETA if shown.wrt == "beta" else BY_SCORES
-        takers: list[Callable[[Slices], None]] = [summary.add, self.total.add, first.add]
-        with self._outputs.opened(listed, run, fields) as writer:
-            takers += [writer.write] if writer else []
-            self._differentiate(reduction, file, takers, summary)
-            if writer:
-                self._outputs.end(writer, summary, reduction.run.known_shape)
-        if shown.wrt == "x" and (hint := saturation(summary, summary.max_norm, reduction.problem)):
-            reduction.notes.append(hint)
-        if listed.table and (file.path is None or shown.format is not None):
-            if self._tables:
-                print()
-            put_table(first, reduction.run, summary, sys.stdout)
-            self._tables += 1
-        elif "-" not in (file.path, listed.path):
-            self._job.say_summary(summary, reduction.run)
-
-    def _differentiate(
-        self,
-        reduction: Reduction,
-        file: Destination,
-        takers: list[Callable[[Slices], None]],
-        summary: SlopeSummary,
-    ) -> None:
-        """Compute the gradients of all slices, whose lengths takers are told, and write them."""
-        from softargmax_cli.files.writers.atomic import scratch
-        from softargmax_cli.files.writers.npy import BoxWriter
-        from softargmax_cli.reduction.gradient import differentiate
-
-        shown, source, problem = self._shown, reduction.source, reduction.problem
-        coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
-        boxes = None
         with ExitStack() as stack:
             if file.path is not None and shown.wrt == "x":
                 shape = (*source.shape, *coordinates)
                 boxes = BoxWriter(file.path, "gradient", problem.precision, shape, source.order, force=shown.force)
-                stack.enter_context(boxes)
+                write = stack.enter_context(boxes).write
             by_beta = file if shown.wrt == "beta" else replace(file, path=None)
-            writer = stack.enter_context(self._outputs.opened(by_beta, reduction.run, {"gradient"}))
-            takers = [*takers, writer.write] if writer else takers
-            write = None if boxes is None else boxes.write
+            opened = self._outputs.opened(by_beta, run, {"gradient"})
+            lists = self._outputs.opened(listed, run, BY_BETA if shown.wrt == "beta" else BY_SCORES)
+            writers = [writer for each in (opened, lists) if (writer := stack.enter_context(each)) is not None]
+            takers += [writer.write for writer in writers]
             work = partial(differentiate, by=shown.wrt, vanished=shown.vanished, write=write, scratch=scratch)
             for slices in reduction.through(work):
                 for take in takers:
                     take(slices)
             if boxes is not None:
                 boxes.commit((*reduction.run.known_shape, *coordinates))
-            if writer is not None:
+            for writer in writers:
                 self._outputs.end(writer, summary, reduction.run.known_shape)
+        if shown.wrt == "x" and (hint := saturation(summary, summary.max_norm, problem)):
+            reduction.notes.append(hint)
+        if listed.table and (file.path is None or shown.format is not None):
+            sys.stdout.write("\n" * (self._tables > 0))
+            put_table(first, reduction.run, summary, sys.stdout)
+            self._tables += 1
+        elif "-" not in (file.path, listed.path):
+            self._job.say_summary(summary, reduction.run)

@@ -214,13 +214,21 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True)
-class RunningOptions:
-    """Options that say where and how a command runs."""
+class Asked(ReadingOptions, ReductionOptions):
+    """All options of a command that reduces, but for β."""
 
     device: Device = None
     memory: Memory = None
     quiet: Quiet = False
     verbose: Verbose = False
+
+
+@dataclass(frozen=True)
+class AskedAtBeta(Asked):
+    """All options of a command that reduces at one β."""
+
+    beta: Beta = None
+    temperature: Temperature = None
 
 
 def grouped(command: Callable[..., int]) -> Callable[..., int]:

@@ -6,11 +6,12 @@ import io
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
-from softargmax_cli.cli.options import axes_of
+from softargmax_cli.cli.options import Asked, AskedAtBeta, ReadingOptions, ReductionOptions, axes_of, beta_of
 from softargmax_cli.cli.paths import Found, find_inputs, make_directory, spare_inputs
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.excerpt import Excerpt
@@ -44,22 +44,22 @@ class Job:
     def __init__(
         self,
         inputs: Sequence[str],
-        reduction: ReductionOptions,
-        reading: ReadingOptions,
-        running: RunningOptions,
-        beta: float = 100.0,
-        *,
+        asked: Asked,
         others: Sequence[str | None] = (),
+        *,
+        beta: float = 100.0,
         single: bool = False,
     ) -> None:
         """others: files that a folder or a pattern does not stand for; single: the name is one file's.
 
         Raises BadParameter or InputError where the inputs cannot be found.
         """
-        self.asked, self.beta, self.axes = reduction, beta, axes_of(reduction.axis)
-        self.reading = Reading(**vars(reading))
-        self.device, self.memory = running.device or "cpu", cast(int, running.memory or MEMORY)
-        self.quiet, self.verbose = running.quiet, running.verbose
+        self.asked, self.beta, self.axes = asked, beta, axes_of(asked.axis)
+        if isinstance(asked, AskedAtBeta):
+            self.beta = beta_of(asked.beta, asked.temperature, asked.kind)
+        self.reading = Reading(**{each.name: getattr(asked, each.name) for each in fields(ReadingOptions)})
+        self.device, self.memory = asked.device or "cpu", cast(int, asked.memory or MEMORY)
+        self.quiet, self.verbose = asked.quiet, asked.verbose
         self.values = self._values()
         """The files or ranges of `--values`, one for each axis."""
         self.found = Found([*inputs], False) if single else find_inputs(inputs, *others, *self.values)
@@ -114,13 +114,13 @@ class Job:
         """Return the specification that holds for every input."""
         from softargmax_cli.reduction.problem import Spec
 
-        asked: dict[str, Any] = {**vars(self.asked), "axes": self.axes, "beta": self.beta, "files": self.values}
+        asked: dict[str, Any] = {each.name: getattr(self.asked, each.name) for each in fields(ReductionOptions)}
         del asked["axis"]
         if self.values:
             from softargmax_cli.files.values import read_values
 
             asked["values"] = tuple(map(read_values, self.values))
-        return Spec(**asked)
+        return Spec(self.axes, beta=self.beta, files=self.values, **asked)
 
     def release(self) -> None:
         """Wait for TensorFlow to be loaded, and stop holding standard error back."""
@@ -144,20 +144,18 @@ class Job:
     def opened(
         self,
         name: str,
-        fields: Collection[str],
+        names: Collection[str],
         *,
         needs: Needs | None = None,
         replay: Replay | None = None,
         beta: float | None = None,
         notes: bool = True,
     ) -> Iterator[Reduction]:
-        """Open an input whose slices will have `fields`, and say its notes in the end.
+        """Open an input whose slices will have the fields of these `names`, and say its notes in the end.
 
         needs: what the work asks of its input, where it is more than a reduction.
         replay: opens the input, where it is opened more than once; beta: in place of the one asked for.
         """
-        from dataclasses import replace
-
         from softargmax_cli.api.pipeline import reduction_of
         from softargmax_cli.files.registry import open_source
         from softargmax_cli.reduction.budget import BOXES, REDUCTION
@@ -173,7 +171,7 @@ class Job:
         opened = reduction_of(
             source,
             spec,
-            fields,
+            names,
             self.memory,
             partial(self._computer, name),
             needs=needs or (REDUCTION if self._client is None else BOXES),

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
+from softargmax_cli.cli.messages import say_note
+from softargmax_cli.cli.options import Asked, grouped, option, refuse
+from softargmax_cli.cli.paths import Destination, choose_destinations, choose_pictures
+from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.errors import parameter
 from softargmax_cli.files.writers import STORE
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from softargmax_cli.cli.paths import Destination
 
 Beta = Annotated[
     str | None,
@@ -113,13 +114,12 @@ class Cluster:
         refuse(self.wanted and shown.plot is not None, what, "draw them on one machine")
 
     @contextmanager
-    def connected(self, running: RunningOptions) -> Iterator[Client]:
+    def connected(self, *, verbose: bool) -> Iterator[Client]:
         """Connect with the cluster, and say what should be known of it."""
-        from softargmax_cli.cli.messages import say_note
         from softargmax_cli.cluster.connection import connected, described
 
         with connected(self.scheduler, self.workers or 1) as client:
-            if running.verbose:
+            if verbose:
                 say_note(described(client))
             yield client
 
@@ -128,13 +128,11 @@ class Cluster:
 def run(
     inputs: options.Inputs,
     *,
-    reduction: ReductionOptions,
+    asked: Asked,
     beta: Beta = None,
     temperature: options.Temperature = None,
     tol: Tolerance = None,
-    reading: ReadingOptions,
     shown: Shown,
-    running: RunningOptions,
     cluster: Cluster,
 ) -> int:
     """Show the soft and the hard argmax of every slice, or write them to a file.
@@ -147,17 +145,14 @@ def run(
     softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     softargmax guide fields
     """
-    from softargmax_cli.cli.paths import choose_destinations, choose_pictures
-    from softargmax_cli.cli.pipeline import Job
-
-    number, within = _beta_of(beta, temperature, reduction.kind, tol)
+    number, within = _beta_of(beta, temperature, asked.kind, tol)
     cluster.check(shown, within)
-    job = Job(inputs, reduction, reading, running, number, others=[shown.output, shown.plot])
+    job = Job(inputs, asked, [shown.output, shown.plot], beta=number)
     places = choose_destinations(job.names, shown.output, shown.format, several=job.several)
     shown.check(places, job.axes)
     pictures = choose_pictures(job.names, shown.plot)
     results = [*(place.path for place in places), *pictures]
-    connect = (lambda: cluster.connected(running)) if cluster.wanted else None
+    connect = (lambda: cluster.connected(verbose=asked.verbose)) if cluster.wanted else None
     with ExitStack() as stack:
         stack.enter_context(job.begun(results, [shown.output, shown.plot], connect=connect))
         from softargmax_cli.cli.answer import Answer

@@ -14,12 +14,17 @@ import typer
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.check import allowance_of
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped, option, refuse
-from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.cli.options import Asked, ReductionOptions, grouped, option, refuse
+from softargmax_cli.cli.outputs import Picture
+from softargmax_cli.cli.paths import picture_format_of
+from softargmax_cli.cli.pipeline import Job
+from softargmax_cli.cli.references import refuse_same
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import format_of
+from softargmax_cli.files.writers.atomic import Document
+from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
-    from softargmax_cli.cli.pipeline import Job
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.result import Run
     from softargmax_cli.reduction.sweep import Trials
@@ -88,10 +93,8 @@ def sweep(
     allow: Allow = None,
     truth: Truth = None,
     windows: Windows = None,
-    reduction: ReductionOptions,
-    reading: ReadingOptions,
+    asked: Asked,
     shown: Shown,
-    running: RunningOptions,
 ) -> int:
     """Compare many β: how far soft lies from hard, and how much gradient is left.
 
@@ -102,15 +105,9 @@ def sweep(
     softargmax sweep heatmaps.npy --axis -2,-1 --truth keypoints.csv --windows 2,4,8
     softargmax guide beta
     """
-    from softargmax_cli.cli.outputs import Picture
-    from softargmax_cli.cli.paths import picture_format_of
-    from softargmax_cli.cli.pipeline import Job
-    from softargmax_cli.cli.references import refuse_same
-    from softargmax_cli.files.writers.atomic import Document
-
-    if reduction.kind == "probs":
+    if asked.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
-    tried, radii = None if betas is None else _betas_of(betas), [reduction.window]
+    tried, radii = None if betas is None else _betas_of(betas), [asked.window]
     if allow is not None:
         allowance_of(allow)  # which refuses what is none
     what = "--windows are compared by their error"
@@ -122,13 +119,13 @@ def sweep(
         refuse_same("truth", truth, input)
     if windows is not None:
         what = "--window and --windows both say how far weights count"
-        refuse(reduction.window is not None, what, "give one of them")
+        refuse(asked.window is not None, what, "give one of them")
         radii = [*_windows_of(windows)]
-        reduction = replace(reduction, window=radii[0])
+        asked = replace(asked, window=radii[0])
     format = shown.data_format
     if shown.plot is not None:
         picture_format_of(shown.plot)
-    job = Job([input], reduction, reading, running, single=True)
+    job = Job([input], asked, single=True)
     with job.begun([shown.output, shown.plot], reads=[truth]), job.trying(input), ExitStack() as stack:
         # Before anything is read, so that what cannot be written is said at once.
         numbers = picture = None
@@ -152,7 +149,6 @@ def sweep(
         if picture is not None:
             picture.commit()
         from softargmax_cli.report.sweep import put_findings
-        from softargmax_cli.report.text import legible
 
         command = _command(job, input, found)
         if format == "table":
@@ -255,10 +251,10 @@ def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[f
         return job.beta, f"no slice has an answer, so β stays {job.beta:.10g}"
     if found.beta is None:
         last = found.swept.trials[-1]
-        what = f"{found.run.input}: {parameter('beta', 'auto')}: no β up to {last.beta:g} keeps soft within "
+        what = f"{found.run.input}: --beta auto: no β up to {last.beta:g} keeps soft within "
         what += f"{tolerance:g} of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off"
         never = "slices with tied or nearly tied maxima never agree (softargmax guide beta)"
-        raise OptionError(what, f"{never}: raise {parameter('tol')}, or give a number")
+        raise OptionError(what, f"{never}: raise --tol, or give a number")
     return found.beta, f"β {found.beta:.10g} keeps soft within {tolerance:g} of hard"
 
 
@@ -288,10 +284,9 @@ def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
 
     if found.beta is None:
         return []
-    given = {**vars(job.asked), "window": found.window, "beta": found.beta}
-    usual = vars(ReductionOptions())
-    changed = {option: value for option, value in given.items() if option != "axis" and value != usual.get(option)}
-    return [*run_command(name, job.reading, job.axes, **changed)]
+    given, usual = {**vars(job.asked), "window": found.window}, vars(ReductionOptions())
+    changed = {name: given[name] for name in usual if name != "axis" and given[name] != usual[name]}
+    return [*run_command(name, job.reading, job.axes, **changed, beta=found.beta)]
 
 
 def _listed(found: Sweep | TrialsReport, format: str) -> str:

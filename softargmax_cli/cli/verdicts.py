@@ -13,7 +13,7 @@ from softargmax_cli.errors import SoftArgmaxError, as_typed
 from softargmax_cli.report.text import counted, legible, printable
 
 if TYPE_CHECKING:
-    from softargmax_cli.reduction.check import Allowance, Check
+    from softargmax_cli.reduction.check import Check
     from softargmax_cli.reduction.result import Run
 
 
@@ -39,92 +39,76 @@ class Checked:
 class VerdictReport:
     """The verdicts on a command's inputs, in one of the formats; a table is written as they come, others in the end."""
 
-    def __init__(self, format: str, criterion: str, allowance: Allowance, out: TextIO) -> None:
-        """criterion: how far is too far, in words; allowance: how many slices may be off."""
-        self._format, self._criterion, self._allowance, self._out = format, criterion, allowance, out
+    def __init__(self, format: str, criterion: str, whole: Check, out: TextIO) -> None:
+        """criterion: how far is too far, in words; whole: takes the numbers of all inputs."""
+        self._format, self._criterion, self._whole, self._out = format, criterion, whole, out
         self.checks: list[Checked] = []
-        self._verdicts: list[Check] = []
-        self._refused = 0
         self._objects: list[dict[str, Any]] = []
+        self._gap = ""
 
     def add(self, run: Run, verdict: Check, distance: str, seconds: float) -> None:
         """Report the verdict on one input. distance: the name of the largest one, in json."""
-        worst = io.StringIO() if self._format != "table" else self._out
-        sentence = sentence_of(
-            verdict.slices, verdict.failed, verdict.allowed, verdict.furthest, self._criterion, stopped=verdict.stopped
-        )
-        checked = Checked(run.input, verdict.passed, sentence, (), seconds)
+        whole, details = self._whole, io.StringIO()
+        whole.slices, whole.failed = whole.slices + verdict.slices, whole.failed + verdict.failed
+        known = [furthest for furthest in (whole.furthest, verdict.furthest) if not math.isnan(furthest)]
+        whole.furthest = max(known, default=math.nan)
+        checked = Checked(run.input, verdict.passed, sentence_of(verdict, self._criterion), seconds=seconds)
         if self._format == "json":
             self._objects.append(_object(run, verdict, distance))
         elif self._format == "table":
-            if self.checks and not (checked.passed and self.checks[-1].passed):
+            self._put(checked)
+            if not verdict.passed:
                 self._out.write("\n")
-            self._out.write(legible(checked.line, self._out) + "\n" + "\n" * (not checked.passed))
-        if self._format != "json" and not (self._format == "table" and verdict.passed):
-            _put_worst(run, verdict, worst)
-        if isinstance(worst, io.StringIO):
-            checked = replace(checked, details=worst.getvalue().splitlines())
-        self._out.flush()
-        self._verdicts.append(verdict)
-        self.checks.append(checked)
+                _put_worst(run, verdict, self._out)
+        else:
+            _put_worst(run, verdict, details)
+        self.checks.append(replace(checked, details=details.getvalue().splitlines()))
+
+    def _put(self, checked: Checked) -> None:
+        self._out.write(self._gap + legible(checked.line, self._out) + "\n")
+        self._gap = "" if checked.passed else "\n"
 
     def refuse(self, name: str, error: SoftArgmaxError) -> None:
-        """Report an input that cannot be used, where a report is all that is read."""
-        self._refused += 1
-        if self._format == "table":
-            return
+        """Report an input that cannot be used."""
         name = "<stdin>" if name == "-" else name
         what, remedy = as_typed(error.message).removeprefix(f"{name}: "), as_typed(error.remedy)
         self.checks.append(Checked(name, None, what, remedy.splitlines()))
         self._objects.append({"input": name, "passed": None, "error": what, "remedy": remedy})
 
     def end(self, *, several: bool) -> bool:
-        """Judge the slices of all of several inputs as one, and write what is written at last; True if they pass."""
-        together = self._together()
-        everything = all(checked.passed for checked in self.checks)
-        if self._format == "table" and several:
-            self._out.write("\n" * (not self.checks[-1].passed) + legible(together.line, self._out) + "\n")
-        elif several and everything and not together.passed and self._format != "json":
+        """Judge the slices of all inputs as one, and write what is written at last; True if they pass."""
+        whole, states = self._whole, [checked.passed for checked in self.checks]
+        sentence = sentence_of(whole, self._criterion)
+        if errors := states.count(None):
+            sentence += f"; {counted(errors, 'input')} could not be used"
+        together = Checked("all inputs", whole.passed and not errors, sentence)
+        if self._format == "json":
+            from softargmax_cli.files.writers.json import json_text
+
+            summary = {"inputs": len(states), "passed": states.count(True), "failed": states.count(False)}
+            summary |= {"slices": whole.slices, "failed_slices": whole.failed, "errors": errors}
+            document = {"inputs": self._objects, "summary": summary} if several else self._objects[0]
+            self._out.write(json_text(document, indent=1) + "\n")
+        elif self._format == "table" and several:
+            self._put(together)
+        elif several and all(states) and not whole.passed:
             self.checks.append(together)
         if self._format == "github":
             self._out.writelines(map(annotation, self.checks))
         elif self._format == "junit":
             self._out.write(junit(self.checks))
-        elif self._format == "json":
-            from softargmax_cli.files.writers.json import json_text
-
-            self._out.write(json_text(self._document() if several else self._objects[0], indent=1) + "\n")
         self._out.flush()
         return bool(together.passed)
 
-    def _together(self) -> Checked:
-        slices, failed = (sum(getattr(each, name) for each in self._verdicts) for name in ("slices", "failed"))
-        furthest = [each.furthest for each in self._verdicts if not math.isnan(each.furthest)]
-        largest = max(furthest, default=math.nan)
-        allowed = self._allowance.of(slices)
-        sentence = sentence_of(slices, failed, allowed, largest, self._criterion)
-        if self._refused:
-            sentence += f"; {self._refused} input{'' if self._refused == 1 else 's'} could not be used"
-        return Checked("all inputs", failed <= allowed and not self._refused, sentence)
 
-    def _document(self) -> dict[str, Any]:
-        states = [checked.passed for checked in self.checks]
-        counts = {"inputs": len(states), "passed": states.count(True), "failed": states.count(False)}
-        counts |= {"slices": sum(each.slices for each in self._verdicts)}
-        counts |= {"failed_slices": sum(each.failed for each in self._verdicts), "errors": states.count(None)}
-        return {"inputs": self._objects, "summary": counts}
-
-
-def sentence_of(
-    slices: int, failed: int, allowed: int, furthest: float, criterion: str, *, stopped: bool = False
-) -> str:
+def sentence_of(check: Check, criterion: str) -> str:
     """Say how many of the slices fail, how many may, and how far the worst is off."""
-    seen = counted(slices) + (" so far" if stopped else "")
-    worst = "" if math.isnan(furthest) else f" (largest: {furthest:.4g})"
-    if not failed:
+    seen = counted(check.slices) + (" so far" if check.stopped else "")
+    worst = "" if math.isnan(check.furthest) else f" (largest: {check.furthest:.4g})"
+    if not check.failed:
         return f"{seen}, all within {criterion}{worst}"
-    may = f", {allowed:,} allowed" if allowed else ""
-    return f"{failed:,} of {seen} beyond {criterion}{worst}{may}"
+    may = f", {check.allowed:,} allowed" if check.allowed else ""
+    return f"{check.failed:,} of {seen} beyond {criterion}{worst}{may}"
 
 
 def annotation(checked: Checked) -> str:

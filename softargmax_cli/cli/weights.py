@@ -6,32 +6,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, RunningOptions, grouped
+from softargmax_cli.cli.options import AskedAtBeta, grouped, option
+from softargmax_cli.cli.paths import choose_destinations, names_store
+from softargmax_cli.cli.pipeline import Job
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.pipeline import Job
     from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.problem import Problem
 
-FORMATS = ("npy", "npz", "zarr")
-
 OUTPUT_HELP = "Writes the weights here: .npy, .npz or .zarr; - writes .npy to a pipe."
-Output = Annotated[str, options.option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|DIR/|-")]
+Output = Annotated[str, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|DIR/|-")]
 
 
 @grouped
-def weights(
-    inputs: options.Inputs,
-    *,
-    output: Output,
-    reduction: ReductionOptions,
-    beta: options.Beta = None,
-    temperature: options.Temperature = None,
-    reading: ReadingOptions,
-    force: options.Force = False,
-    running: RunningOptions,
-) -> int:
+def weights(inputs: options.Inputs, *, output: Output, asked: AskedAtBeta, force: options.Force = False) -> int:
     """Write the weights p = softmax(β x) of every slice, in the shape of the input.
 
     \b
@@ -39,13 +28,9 @@ def weights(
     softargmax weights heatmaps.npy --axis -2,-1 --beta 10 --window 4 -o weights.npz
     softargmax guide output
     """
-    from softargmax_cli.cli.paths import choose_destinations
-    from softargmax_cli.cli.pipeline import Job
-
-    number = options.beta_of(beta, temperature, reduction.kind)
-    job = Job(inputs, reduction, reading, running, number, others=[output])
+    job, formats = Job(inputs, asked, [output]), ("npy", "npz", "zarr")
     format = "npy" if output == "-" else None
-    places = choose_destinations(job.names, output, format, several=job.several, usual="npy", formats=FORMATS)
+    places = choose_destinations(job.names, output, format, several=job.several, usual="npy", formats=formats)
     paths = [place.path or "-" for place in places]
     with job.begun(paths, [output]):
         from softargmax_cli.reduction.fields import FREE
@@ -59,7 +44,6 @@ def weights(
 
 def _write(job: Job, reduction: Reduction, path: str, *, force: bool) -> None:
     """Write the weights of one input, and say what its slices are like."""
-    from softargmax_cli.cli.paths import names_store
     from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.files.writers.zarr import ZarrBoxWriter

@@ -93,7 +93,7 @@ class Check:
     """
 
     def __init__(self, distance: Distance, allowance: Allowance, rows: int, total: int | None = None) -> None:
-        self._distance, self._allowance, self._worst, self._total = distance, allowance, Worst(rows), total
+        self._distance, self._allowance, self._worst, self.total = distance, allowance, Worst(rows), total
         self.slices = self.failed = 0
         self.furthest = math.nan
         """The largest distance; NaN where there is none."""
@@ -113,7 +113,7 @@ class Check:
     @property
     def allowed(self) -> int:
         """How many slices may fail."""
-        return self._allowance.of(self.slices if self._total is None else self._total)
+        return self._allowance.of(self.slices if self.total is None else self.total)
 
     @property
     def passed(self) -> bool:
@@ -123,7 +123,7 @@ class Check:
     @property
     def settled(self) -> bool:
         """True where it has failed, whatever is to come."""
-        return not self.passed and not (self._allowance.percent and self._total is None)
+        return not self.passed and not (self._allowance.percent and self.total is None)
 
     @property
     def worst(self) -> Slices | None:

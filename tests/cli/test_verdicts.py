@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -25,8 +27,9 @@ HOSTILE = "a\nb\r%0A::error::x,y: <&\"']]>\x00\x1b[31m\x85\u2028\u202e\ud800\udc
     ],
 )
 def test_sentences(arguments: tuple[int, int, int, float, bool], want: str) -> None:
-    *numbers, stopped = arguments
-    assert sentence_of(*numbers, "C", stopped=stopped) == want  # type: ignore[call-arg]
+    names = ("slices", "failed", "allowed", "furthest", "stopped")
+    check: Any = SimpleNamespace(**dict(zip(names, arguments, strict=True)))
+    assert sentence_of(check, "C") == want
 
 
 def test_a_line() -> None:
