@@ -29,51 +29,39 @@ class Field:
     """From `finish.Sums` to the field, (m,) or (a, m); None for what a gradient or a comparison alone has."""
     per_axis: bool = False
     """True where there is one number for each reduced axis, (a, m)."""
-    needs: tuple[str, ...] = ()
-    """The parts of a state that are computed for this field alone."""
+    needs: str = ""
+    """The part of a state that is computed for this field alone."""
 
 
 FIELDS = (
-    Field("hard", I8, "the first index of the maximum; -1 without an answer", lambda sums: sums.hard, True),
-    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda sums: sums.soft, True),
-    Field("offset", F8, "soft less the coordinate of hard", lambda sums: sums.offset, True),
-    Field("peak", F8, "the weight at hard, in (0, 1]", lambda sums: 1 / sums.mass),
+    Field("hard", I8, "the first index of the maximum; -1 without an answer", lambda s: s.hard, per_axis=True),
+    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda s: s.soft, per_axis=True),
+    Field("offset", F8, "soft less the coordinate of hard", lambda s: s.offset, per_axis=True),
+    Field("peak", F8, "the weight at hard, in (0, 1]", lambda s: 1 / s.mass),
     Field(
-        "second",
-        F8,
-        "the weight of a second mode; 0 without one",
-        lambda sums: sums.state.second / sums.mass,
-        needs=("second",),
+        "second", F8, "the weight of a second mode; 0 without one", lambda s: s.state.second / s.mass, needs="second"
     ),
-    Field(
-        "spread", F8, "the standard deviation of c under p", lambda sums: sums.spread, True, needs=("second_moment",)
-    ),
+    Field("spread", F8, "the standard deviation of c under p", lambda s: s.spread, True, needs="second_moment"),
     Field(
         "entropy",
         F8,
         "-Σ p ln p, in nats",
-        lambda sums: np.maximum(np.log(sums.mass) - sums.state.log_moment / sums.mass, 0.0),
-        needs=("log_moment",),
+        lambda s: np.maximum(np.log(s.mass) - s.state.log_moment / s.mass, 0),
+        needs="log_moment",
     ),
-    Field(
-        "ties",
-        I8,
-        "how many entries equal the maximum",
-        lambda sums: np.where(np.isnan(sums.mass), 0, sums.state.ties).astype(np.int64),
-        needs=("ties",),
-    ),
+    Field("ties", I8, "how many entries equal the maximum", lambda s: s.state.ties * (s.mass > 0), needs="ties"),
     Field(
         "agree",
         BOOL,
         "whether hard is the index nearest to soft, on every axis",
-        lambda sums: ((np.abs(sums.distance) < 0.5) & ~np.isnan(sums.offset)).all(axis=0),
+        lambda s: ((abs(s.distance) < 0.5) & ~np.isnan(s.offset)).all(axis=0),
     ),
     Field(
         "multimodal",
         BOOL,
         "whether second >= peak / 4",
-        lambda sums: sums.state.second / sums.mass >= MULTIMODAL * (1 / sums.mass),
-        needs=("second",),
+        lambda s: s.state.second / s.mass >= MULTIMODAL / s.mass,
+        needs="second",
     ),
 )
 """The fields of a reduction in the order in which every format lists them."""
@@ -112,4 +100,4 @@ FREE = frozenset(field.name for field in FIELDS if not field.needs)
 
 def needed_sums(fields: Collection[str]) -> frozenset[str]:
     """Return the optional parts of a state that these fields need."""
-    return frozenset(part for name in fields for part in BY_NAME[name].needs)
+    return frozenset(BY_NAME[name].needs for name in fields) - {""}

@@ -55,14 +55,11 @@ def finish(
     lengths: of the reduced axes, in the order of the coordinates. start: row-major number of the first slice. A slice
     without weight, or one spoilt by NaN, has no answer (see `result.Slices`).
     """
-    there = {part for part in needed_sums(problem.fields) if getattr(state, part) is not None}
+    there = {"", *(part for part in needed_sums(problem.fields) if getattr(state, part) is not None)}
     with np.errstate(divide="ignore", invalid="ignore"):
         sums = _sums(state, problem, lengths)
-        columns = {
-            field.name: field.finish(sums)
-            for field in FIELDS
-            if field.finish is not None and there.issuperset(field.needs)
-        }
+        fields = [(field, field.finish) for field in FIELDS if field.needs in there]
+        columns = {field.name: of(sums).astype(field.dtype, copy=False) for field, of in fields if of is not None}
     return Slices(start, columns, ids)
 
 

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from softargmax_cli.reduction.arrays import ArrayStream, Write
+from softargmax_cli.reduction.arrays import ArrayStream, Write, needs_of_arrays
 from softargmax_cli.reduction.box_reducer import Derived
-from softargmax_cli.reduction.budget import Needs, bytes_reduced
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.formulas import Formulas, Tensor
@@ -124,20 +123,7 @@ def _with(slope: Slope | None, slices: Slices, vanished: float) -> Slices:
     return replace(slices, columns=columns | {"norm": norm, "min": least, "max": largest, "vanished": norm < vanished})
 
 
-def _bytes_differentiated(source: Readable, problem: Problem) -> int:
-    """Return the bytes that an element takes while its block is differentiated."""
-    # The way back takes as many arrays as the way there; the gradient itself is there twice, and waits to be written.
-    return 2 * bytes_reduced(source, problem) + 4 * len(problem.axes) * problem.precision.itemsize
-
-
-def _times_differentiated(source: Readable, problem: Problem) -> int:
-    """Return how many times as large as a box its gradient is, which waits to be written while the next is made."""
-    return -(-2 * len(problem.axes) * problem.precision.itemsize // source.dtype.itemsize)
-
-
-GRADIENT = Needs(
-    _bytes_differentiated, lambda problem: 2 if problem.window is None else 3, of_results=_times_differentiated
-)
+GRADIENT = needs_of_arrays(lambda problem: len(problem.axes))
 """The memory and passes that `differentiate` needs."""
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softargmax_cli.reduction.arrays import ArrayStream, Write
+from softargmax_cli.reduction.arrays import ArrayStream, Write, needs_of_arrays
 from softargmax_cli.reduction.box_reducer import Derived
-from softargmax_cli.reduction.budget import Needs, bytes_reduced
 from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
@@ -45,13 +44,8 @@ def weigh(
         yield slices
 
 
-WEIGHTS = Needs(
-    lambda source, problem: 2 * bytes_reduced(source, problem) + 4 * problem.precision.itemsize,
-    lambda problem: 2 if problem.window is None else 3,
-    in_pieces=True,
-    of_results=lambda source, problem: -(-2 * problem.precision.itemsize // source.dtype.itemsize),
-)
-"""The memory and passes that `weigh` needs: weights are there twice, and wait to be written."""
+WEIGHTS = replace(needs_of_arrays(lambda problem: 1), in_pieces=True)
+"""The memory and passes that `weigh` needs."""
 
 
 class _BlockWeigher(BlockReducer):
