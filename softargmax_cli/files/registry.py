@@ -14,8 +14,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from softargmax_cli.errors import InputError, parameter
-from softargmax_cli.files.members import ResultError, is_json_result
+from softargmax_cli.errors import InputError, naming, parameter
+from softargmax_cli.files.members import ResultError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_store
 from softargmax_cli.files.source import Source
@@ -111,6 +111,7 @@ PLAIN = (".txt", ".dat")
 TAIL = 1 << 16
 """Bytes at the end of a file in which archives and Parquet say what they hold."""
 _RESULTS = re.compile(rb"(?:input[,\t])?index(?:_0)?[,\t](?:[^\n]*[,\t])?hard(?:_0)?[,\t]")
+_JSON = re.compile(rb'"hard": .*"soft": .*"offset": .*"peak": ', re.DOTALL)
 _WORDS = re.compile(rb"[^\s,;|]+")
 RAW = f"name their type and shape once: {SAVE.partition(': ')[2]}numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
@@ -127,7 +128,9 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     if path != "-" and is_store(path):
         from softargmax_cli.files.formats.zarr import ZarrSource
 
-        return _part(_noted(ZarrSource(path, reading), "a Zarr store", KEY, reading), reading)
+        with naming(path):
+            source = ZarrSource(path, reading)
+        return _part(_noted(source, "a Zarr store", KEY, reading), reading)
     return source_of(*opened(path), path, reading)
 
 
@@ -135,7 +138,7 @@ def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Sourc
     """Open what a stream holds, from its first byte on. The source closes it, as an error does."""
     try:
         watch = Watch(path)
-        with refusals(name):
+        with refusals(name), naming(name):
             stream, first = looked_at(stream, name)
             kind = _recognised(first, name)
             stream = copied_stream(stream, name) if kind.seeks else stream
@@ -176,23 +179,23 @@ def _part(source: Source, reading: Reading) -> Source:
 def _recognised(first: bytes, name: str) -> Format:
     """Tell the format of a file by its first bytes. Raises InputError where it is none that is read."""
     if not first:
-        raise InputError(f"{name}: empty", "is something still to write it?")
+        raise InputError("empty", "is something still to write it?")
     packed, head = _unpacked(first)
     kind = _kind(head)
     if kind is not None and packed:
-        raise InputError(f"{name}: {kind.article}, gzipped; gzipped text can be read", "unpack it with gunzip first")
+        raise InputError(f"{kind.article}, gzipped; gzipped text can be read", "unpack it with gunzip first")
     if kind is not None and kind.opener:
         return kind
     if kind is not None:
-        if kind.article.startswith("JSON") and is_json_result(first):
+        if kind.article.startswith("JSON") and _JSON.search(first):
             raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
-        raise InputError(f"{name}: {kind.article}; {READABLE} can be read", kind.remedy.replace("FILE", repr(name)))
+        raise InputError(f"{kind.article}; {READABLE} can be read", kind.remedy.replace("FILE", repr(name)))
     for promised in FORMATS:
         if name.lower().endswith(promised.suffixes):
             what = f"not {promised.article}, whatever its name says"
-            raise InputError(f"{name}: {what}", "write it again, or rename it if it is a table in text")
+            raise InputError(f"{what}", "write it again, or rename it if it is a table in text")
     if not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and 40 * len(_CONTROL.findall(head)) > len(head):
-        what = f"{name}: no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
+        what = "no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
         raise InputError(f"{what}; {READABLE} can be read", RAW.replace("FILE", repr(name)))
     return TEXT
 

@@ -20,8 +20,8 @@ MEMORY = 32 << 20
 """Bytes that copying may take, where the array can only be read in order."""
 NEAR = 2 << 10
 """Bytes of a line that are read for nothing, rather than have one more read of each line."""
-DENSE, SPARSE = 4 << 20, 64 << 10
-"""Bytes of the array read at a time, where more is read than is wanted: up to twice as much, or more than that."""
+SPARSE = 64 << 10
+"""Bytes of the array read at a time, where that is more than twice as much as is wanted."""
 
 
 def selected(source: Source, selection: Selection) -> Source:
@@ -54,12 +54,10 @@ class SelectedSource(BoxSource):
         if source.chunks is not None:  # how much of a chunk is wanted
             taken = zip(source.chunks, self.ranges, self.kept, strict=True)
             self.chunks = tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
-        self.labels = None
-        if source.labels is not None and kept[-1]:
-            self.labels = [source.labels[i] for i in ranges[-1]]
+        labels = source.labels if kept and kept[-1] else None
+        self.labels = None if labels is None else [labels[i] for i in ranges[-1]]
         self._names = source.names if isinstance(source, Copy) and all(kept) else None
         self.has_ids = self._names is not None
-        self._lengths = tuple(n or 0 for n in source.shape)
         self._slowest_first = [*range(len(ranges))][:: -1 if self.order == "F" else 1]
         self._spaces = threading.local()
 
@@ -69,14 +67,13 @@ class SelectedSource(BoxSource):
         wanted = [r[slice(*next(spans))] if stays else r for r, stays in zip(self.ranges, self.kept, strict=True)]
         left = (*(slice(None) if stays else 0 for stays in self.kept), ...)  # "..." for a view where no axis stays
         ids = None if self._names is None else self._names.read(wanted[0])
-        if all(positions.step == 1 for positions in wanted) and self._span(wanted) == wanted:
-            return Loaded(self._box(wanted, buffer)[left], ids)
+        box = self._span(wanted)
+        if box == wanted and all(positions.step > 0 for positions in wanted):
+            return Loaded(self._box(box, buffer)[left], ids)
         lengths = tuple(map(len, wanted))
         turned = self.order == "F"
         values = buffer.array(lengths[::-1] if turned else lengths, self.dtype)
         values = values.T if turned else values
-        if not hasattr(self._spaces, "buffer"):
-            self._spaces.buffer = Buffer()
         self._read_into(values, wanted)
         return Loaded(values[left], ids)
 
@@ -84,15 +81,17 @@ class SelectedSource(BoxSource):
         """Read some positions along each axis, in halves where too much else lies between them."""
         box = self._span(wanted)
         size = math.prod(map(len, box))
-        room = (DENSE if size <= 2 * math.prod(map(len, wanted)) else SPARSE) // self.dtype.itemsize
         several = [axis for axis in self._slowest_first if len(wanted[axis]) > 1]
         # A chunk is decoded as a whole, however little of it is asked for at a time.
-        if several and box != wanted and size > max(room, math.prod(self._source.chunks or ())):
+        room = max(SPARSE // self.dtype.itemsize, 2 * values.size, math.prod(self._source.chunks or ()))
+        if several and size > room:
             axis, half = several[0], len(wanted[several[0]]) // 2
             for part in (slice(half), slice(half, None)):
                 place = (*[slice(None)] * axis, part)
                 self._read_into(values[place], [*wanted[:axis], wanted[axis][part], *wanted[axis + 1 :]])
             return
+        if not hasattr(self._spaces, "buffer"):
+            self._spaces.buffer = Buffer()
         loaded = self._box(box, self._spaces.buffer)
         values[...] = loaded[tuple(slice(*_within(taken, all_)) for taken, all_ in zip(wanted, box, strict=True))]
 
@@ -101,8 +100,9 @@ class SelectedSource(BoxSource):
         spans = [range(min(r, default=0), max(r, default=-1) + 1) for r in wanted]
         if self._slowest_first and math.prod(map(len, wanted)) > len(wanted[self._slowest_first[-1]]):
             axis = self._slowest_first[-1]
-            if (self._lengths[axis] - len(spans[axis])) * self.dtype.itemsize < NEAR:
-                spans[axis] = range(self._lengths[axis])
+            length = self._source.shape[axis] or 0
+            if (length - len(spans[axis])) * self.dtype.itemsize < NEAR:
+                spans[axis] = range(length)
         return spans
 
     def _box(self, box: Sequence[range], buffer: Buffer) -> npt.NDArray[Any]:

@@ -56,7 +56,6 @@ class Facts:
     version: str | None = None
     """Version of the format, where files say it."""
     delimiter: str | None = None
-    """Separator of the cells of text."""
     header: Sequence[str] | None = None
     """Titles of a table's columns, that of the names of rows included."""
     id_column: str | int | None = None
@@ -66,7 +65,6 @@ class Facts:
     members: Sequence[Member] = ()
     """Arrays of the file, where it holds them by name and `Reading.inspected` asks for them."""
     chunks: tuple[int, ...] | None = None
-    """Lengths of the chunks that are stored."""
     shards: tuple[int, ...] | None = None
     """Lengths of the boxes of several chunks that lie in one object."""
     codecs: Sequence[str] = ()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, parameter
+from softargmax_cli.errors import InputError, InputMissingError, OptionError, SoftArgmaxError, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.tempcopy import copied
@@ -19,8 +18,6 @@ from softargmax_cli.reduction.readable import Buffer
 
 MEMORY = 16 << 20
 """Bytes that reading a table may take."""
-MOST = 1 << 26
-"""Coordinates of a range at most."""
 ROUNDED = 1e-6
 """How far the end of a range may be from a step, as a part of the whole: a step may be written with few digits."""
 REMEDY_RANGE = "write START:STOP:STEP, as 0:360:5 for 0, 5, 10 ... 355"
@@ -47,8 +44,6 @@ def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.
         raise OptionError(f"{given}: there is nothing from {start:g} to {stop:g} in steps of {step:g}", REMEDY_RANGE)
     exact = (stop - start) / step
     count = round(exact)
-    if exact > MOST:
-        raise OptionError(f"{given}: {exact:.4g} coordinates are too many", REMEDY_RANGE)
     if abs(exact - count) > ROUNDED * exact:
         below = math.floor(exact)
         ends = f"{start + below * step:.10g} (for {below}) or {start + (below + 1) * step:.10g} (for {below + 1})"
@@ -74,9 +69,9 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
     ):
         shape = tuple(n or 0 for n in source.shape)
         if len(shape) not in (1, 2) or min(shape) > 1 < len(shape):
-            raise InputError(f"{source.name}: shape {shape}: coordinates are one row or one column", REMEDY)
+            raise InputError(f"shape {shape}: coordinates are one row or one column", file=source.name)
         if 0 in shape:
-            raise InputError(f"{source.name}: no numbers in it", REMEDY)
+            raise InputError("no numbers in it", file=source.name)
         pending = source.fetch(Block((0,) * len(shape), shape))
         assert pending is not None  # as at the end of a table
         with np.errstate(invalid="ignore"):  # of a signalling NaN
@@ -84,20 +79,19 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
         finite = np.isfinite(values)
         if not finite.all():
             first = int(np.argmin(finite))
-            raise InputError(f"{source.name}: the coordinate of index {first} is {values[first]}", REMEDY)
+            raise InputError(f"the coordinate of index {first} is {values[first]}", file=source.name)
         return values
 
 
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Put the option before errors, and replace advice that is meant for the file that is reduced."""
+    """Put the option before errors, whose advice may be meant for the file that is reduced."""
     try:
         yield
     except SoftArgmaxError as error:
         error.what, error.file = f"{parameter('values')} {error.message}", None
-        remedy = as_typed(error.remedy)
-        if "--" in remedy or "NaN" in remedy or "softargmax" in remedy:
+        if not isinstance(error, InputMissingError) and isinstance(error, InputError | OptionError):
             error.remedy = REMEDY
-        if not os.path.exists(path) and (":" in path or not path):
+        elif ":" in path or not path:
             error.remedy = REMEDY_RANGE
         raise

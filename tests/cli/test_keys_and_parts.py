@@ -186,22 +186,15 @@ def test_damaged_files_and_a_good_one_among_them(inside: Inside) -> None:
 
 
 def test_a_bad_checksum_leaves_the_output_as_it_was(inside: Inside) -> None:
-    """Of a stored array, whose numbers are read in any order, and of a deflated one, read in the file's."""
-    large = np.random.default_rng(0).integers(0, 9, (3000, 50)).astype("f4")
-    for packed in (False, True):
-        content = bytearray(npz(large, packed=packed))
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            crc = archive.infolist()[0].CRC.to_bytes(4, "little")
-        assert content.count(crc) >= 1
-        altered = bytes(content).replace(crc, bytes([crc[0] ^ 1, *crc[1:]]))
-        inside.write("a.npz", altered)
-        inside.write("r.csv", "as it was")
-        for axis in ("0", "1"):
-            error = refused(inside("run", "a.npz", "--axis", axis, "-o", "r.csv", "--force"))
-            assert error.startswith("a.npz[scores]: damaged")
-        assert inside.read("r.csv") == b"as it was"
-        assert "damaged" in refused(inside("inspect", "a.npz"))
-        assert inside("inspect", "a.npz", "--quick").code == 0
+    content = npz(np.random.default_rng(0).integers(0, 9, (3000, 50)).astype("f4"), packed=True)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        crc = archive.infolist()[0].CRC.to_bytes(4, "little")
+    inside.write("a.npz", content.replace(crc, bytes([crc[0] ^ 1, *crc[1:]])))
+    inside.write("r.csv", "as it was")
+    for axis in ("0", "1"):
+        error = refused(inside("run", "a.npz", "--axis", axis, "-o", "r.csv", "--force"))
+        assert error.startswith("a.npz[scores]: damaged")
+    assert inside.read("r.csv") == b"as it was"
     assert inside.names() == {"a.npz", "r.csv"}
 
 

@@ -22,8 +22,8 @@ import pyarrow.parquet
 import pytest
 from files import ANY_SHAPE, TABLES, Array, everything, hdf5, npy, npz, parquet, piped, written
 
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed
-from softargmax_cli.files.reading import Reading, selection_of
+from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Member
 
@@ -72,9 +72,8 @@ def bomb() -> bytes:
 
 FILE = npy(VALUES)
 ARCHIVES = {
-    "nothing": (b"PK\x05\x06" + bytes(18), "a zip archive without arrays: nothing in it"),
+    "nothing": (b"PK\x05\x06" + bytes(18), "no arrays in it"),
     "cut": (npz(VALUES)[:-30], "damaged, or no .npz file: File is not a zip file"),
-    "a bit of the data": (flipped(npz(MANY), 40_000), "[scores]: damaged, or no .npz file: Bad CRC-32"),
     "a wrong checksum": (archive(FILE, packed=True, crc=5), "[scores]: damaged, or no .npz file: Bad CRC-32"),
     "a bit of packed data": (flipped(npz(VALUES, packed=True), 220), "[scores]: damaged, or no .npz file: "),
     "a hidden bomb": (
@@ -113,15 +112,10 @@ def test_a_member_named_twice(tmp_path: Path) -> None:
         np.testing.assert_array_equal(everything(source), VALUES + 1)  # the later one, as for numpy.load
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_the_last_number_waits_for_the_checksum(packed: bool, tmp_path: Path) -> None:
-    file = npy(MANY)
-    damaged = archive(file, packed=packed, crc=zlib.crc32(file) ^ 1)
+def test_the_last_number_waits_for_the_checksum(tmp_path: Path) -> None:
+    damaged = archive(npy(MANY), packed=True, crc=zlib.crc32(npy(MANY)) ^ 1)
     with closing(open_source(written(tmp_path, damaged))) as source, pytest.raises(InputError, match="Bad CRC-32"):
         everything(source, elements=20_000)
-    if not packed:  # what is not read cannot be compared
-        with closing(open_source(written(tmp_path, damaged), Reading(select=selection_of("-1")))) as source:
-            np.testing.assert_array_equal(everything(source, elements=999), MANY[-1])
 
 
 # .safetensors
@@ -139,7 +133,7 @@ def tensor(dtype: Any = "F32", shape: Any = (4,), offsets: Any = (0, 16)) -> byt
 NO_HEADER = "damaged, or no .safetensors file: "
 NO_JSON = NO_HEADER + "the header is no JSON that the format knows: "
 HEADERS = {
-    "a header beyond the end": (tensors({"x": 1}, length=1 << 20), NO_HEADER + "it ends within"),
+    "a header beyond the end": (tensors({"x": 1}, length=1 << 20), NO_HEADER + "a header of 1,048,576 bytes"),
     "a header of 4 GB": (tensors({"x": 1}, length=(1 << 32) - 1), NO_HEADER + "a header of 4,294,967,295"),
     "no JSON": (tensors(b"{'x': 1}"), NO_JSON),
     "no text": (tensors(b'{"\xff": 1}'), NO_JSON),
@@ -195,11 +189,10 @@ def test_other_files_are_not_read(tmp_path: Path) -> None:
     path = str(tmp_path / "a.h5")
     for key in ("virtual", "external"):
         assert refusal(path, Reading(key=key)) == f"[{key}]: its numbers lie in other files, which are not opened"
-    for key, link in {"link": "link is a link to x", "group/up/x": "group/up is a link to /"}.items():
+    for key, link in {"link": "link is a link to x", "group/up/x": "up is a link to /"}.items():
         with pytest.raises(OptionError) as caught:
             open_source(path, Reading(key=key))
-        assert caught.value.what == f"{path}: {link} in another file, other.h5, and links are not followed"
-        assert as_typed(caught.value.remedy).startswith("give that file")
+        assert caught.value.message == f"{path}: {link} in another file, other.h5, and links are not followed"
 
 
 DATASETS: dict[str, tuple[Callable[[Any], Any], str]] = {

@@ -56,7 +56,7 @@ def test_named_for_what_they_are(name: str, tmp_path: Path) -> None:
     path = written(tmp_path, content, name)
     with pytest.raises(InputError) as caught:
         open_source(path)
-    assert caught.value.what.startswith(f"{path}: {what}")
+    assert caught.value.message.startswith(f"{path}: {what}")
     assert remedy in caught.value.remedy
     assert "UTF-8" not in str(caught.value)
 

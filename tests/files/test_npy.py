@@ -133,7 +133,7 @@ REFUSED: list[tuple[bytes, str]] = [
     *((head(said(shape)), "impossible shape") for shape in ("(-2, 3)", "(True, 3)", "(9223372036854775808, 0)")),
     (head(said("(" + "9" * 4000 + ", 3)")), "impossible shape"),
     (head(said(f"({2**62}, {2**62}, 0)")), "impossible shape"),
-    (head(said("(" + "1, " * 65 + ")")), "65 axes"),
+    (head(said("(" + "1, " * 65 + ")")), "impossible shape"),
     (head(said(descr="'|O'")), "objects, which are never unpickled"),
     *(
         (head(said(descr=descr)), "no real numbers")
@@ -149,7 +149,6 @@ REFUSED: list[tuple[bytes, str]] = [
 def test_what_is_refused(opened: Any, content: bytes, words: str) -> None:
     with pytest.raises(InputError) as caught:
         opened(content)
-    assert caught.value.what.startswith("0.npy: ")
     assert words in caught.value.what
     assert caught.value.remedy
     assert len(caught.value.what) < 200
@@ -171,7 +170,7 @@ def test_truncated_at_every_byte(version: tuple[int, int]) -> None:
     content = saved(DATA, version)[: -DATA.nbytes]
     for size in range(len(content)):
         with pytest.raises(InputError):
-            read_header(io.BytesIO(content[:size]), "a.npy")
+            read_header(io.BytesIO(content[:size]))
 
 
 # Sizes

@@ -1,22 +1,22 @@
 """HDF5 files, read by h5py: datasets of real numbers, and such fields of compound ones.
 
-Nothing outside of the file is read: links into other files, virtual datasets and external storage are refused.
+Nothing outside of the file is read: links, virtual datasets and external storage are refused.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, naming, parameter
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.members import MOST, chosen, damaged, described, shown, unapplied
+from softargmax_cli.files.members import chosen, damaged, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member, Source
 from softargmax_cli.reduction.blocks import Block
@@ -24,8 +24,8 @@ from softargmax_cli.reduction.readable import Buffer
 
 CACHE = 32 << 20
 """Bytes of chunks that h5py keeps decoded."""
-MOST_OBJECTS = 10_000
-"""Groups and datasets that are looked at for a list of names."""
+MOST_PLACES = 10_000
+"""Datasets and fields that are listed."""
 OF_MATLAB = ("#refs#", "#subsystem#")
 """Groups in which MATLAB keeps parts of its cells and objects."""
 GZIP = 1
@@ -47,112 +47,83 @@ def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
     try:
         import h5py  # noqa: F401
     except ImportError:
-        what = f"{name}: an HDF5 file, and h5py, which reads them, is not installed"
+        what = "an HDF5 file, and h5py, which reads them, is not installed"
         raise MissingDependencyError(what, "pip install h5py hdf5plugin\nthey are the extra named hdf5") from None
-    file = _opened(stream, name)
-    try:
-        with damaged(name, "HDF5", *ERRORS):
-            key = None if reading.key is None else reading.key.strip("/")
-            place = None if key is None else _found(file, name, key)
-            places = {} if place is not None and not reading.inspected else dict(_places(file))
-            if place is None:
-                key = chosen(name, "hdf5", list(places), key, lambda key: _member(key, places[key]))
-                place = places[key] or _found(file, name, key)  # which says where a link leads
-            if place is None:
-                raise InputError(f"{name}[{shown(key or '')}]: damaged", "copy the file again, or write it again")
-            members = [_member(each, places[each]) for each in list(places)[:MOST]] if reading.inspected else ()
-            return Hdf5Source(stream, file, f"{name}[{shown(key or '')}]", place, members)
-    except BaseException:
-        file.close()
-        raise
+    with damaged(name, "HDF5", *ERRORS):
+        file = _opened(stream)
+        try:
+            reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
+            place = None if reading.key is None else _found(file, reading.key)
+            places = {} if place is None else {str(reading.key): place}
+            if place is None or reading.inspected:
+                places = _places(file) | places
+            key, members = chosen(name, "hdf5", list(places), reading, lambda key: _checked(*places[key])[::-1])
+            return Hdf5Source(stream, file, f"{name}[{shown(key)}]", places[key], members)
+        except BaseException:
+            file.close()
+            raise
 
 
-def _opened(stream: BinaryIO, name: str) -> Any:
+def _opened(stream: BinaryIO) -> Any:
     """Open a file by its path where it has one, as the library checks more of what it opens itself."""
     import h5py
 
-    path, never = getattr(stream, "name", None), f"{name}: its writer has not closed it"
-    remedy = "close it there; if that program has died, try a copy of the file: h5clear -s COPY"
-    with damaged(name, "HDF5", *ERRORS):
-        opened = os.fstat(stream.fileno())
-        if isinstance(path, str) and os.path.exists(path) and os.path.samestat(os.stat(path), opened):
-            try:
-                return h5py.File(path, "r", rdcc_nbytes=CACHE)
-            except OSError as error:
-                if "open for write" not in str(error) and "lock file" not in str(error):
-                    raise
-                raise InputError(f"{never}: {error}", remedy) from None
-        head = stream.read(2048 + 12)
-        superblock = head[head.index(b"\x89HDF") :]
-        if superblock[8] >= 3 and superblock[11] & 1:
-            raise InputError(never, remedy)
-        return h5py.File(stream, "r", rdcc_nbytes=CACHE)
+    path = getattr(stream, "name", None)
+    try:
+        return h5py.File(path if isinstance(path, str) and os.path.isfile(path) else stream, "r", rdcc_nbytes=CACHE)
+    except OSError as error:
+        if "open for write" not in str(error) and "lock file" not in str(error):
+            raise
+        remedy = "close it there; if that program has died, try a copy of the file: h5clear -s COPY"
+        raise InputError(f"its writer has not closed it: {error}", remedy) from None
 
 
-def _found(file: Any, name: str, key: str) -> Place | None:
+def _found(file: Any, key: str) -> Place | None:
     """Find a dataset, or a field of a compound one, by its path; None where there is none. OptionError at a link."""
     import h5py
 
-    node = _node(file, name, key)
-    if isinstance(node, h5py.Dataset):
-        return node, ()
-    for at in reversed([at for at, letter in enumerate(key) if letter == "."]):
-        node, fields = _node(file, name, key[:at]), tuple(key[at + 1 :].split("."))
-        if isinstance(node, h5py.Dataset) and fields in _fields(node.dtype):
+    for at in (len(key), *reversed([at for at, letter in enumerate(key) if letter == "."])):
+        node, fields = _node(file, key[:at]), tuple(key[at + 1 :].split(".")) if key[at:] else ()
+        if isinstance(node, h5py.Dataset) and (not fields or fields in _fields(node.dtype)):
             return node, fields
     return None
 
 
-def _node(file: Any, name: str, path: str) -> Any:
+def _node(file: Any, path: str) -> Any:
     """Follow a path of groups of this file; None where it leads nowhere. Raises OptionError at a link."""
     import h5py
 
-    node, parts = file, path.split("/")
-    for number, part in enumerate(parts):
-        if not isinstance(node, h5py.Group) or part in ("", ".", "..") or not part.isprintable():
-            return None
-        link = node.get(part, getlink=True)
+    node = file
+    for part in path.split("/"):
+        named = isinstance(node, h5py.Group) and part not in ("", ".", "..") and part.isprintable()
+        link = node.get(part, getlink=True) if named else None
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
             where = f" to {shown(link.path)}" if hasattr(link, "path") else ""
-            remedy = f"name the array itself with {parameter('key')}"
-            if isinstance(link, h5py.ExternalLink):
-                where, remedy = f"{where} in another file, {shown(link.filename)}", f"give that file, and {remedy}"
-            what = f"{name}: {shown('/'.join(parts[: number + 1]))} is a link{where}, and links are not followed"
-            raise OptionError(what, remedy)
+            where += f" in another file, {shown(link.filename)}" if isinstance(link, h5py.ExternalLink) else ""
+            what = f"{shown(part)} is a link{where}, and links are not followed"
+            raise OptionError(what, f"name the array itself with {parameter('key')}")
         node = node[part]
     return node
 
 
-def _places(file: Any) -> Iterator[tuple[str, Place | None]]:
-    """List the datasets, those of outer groups first, and the fields of compound ones; None for what cannot be read."""
+def _places(file: Any) -> dict[str, Place]:
+    """List the datasets, and the fields of compound ones, by their names; links are passed over."""
     import h5py
 
-    looked, seen, waiting = 0, set(), deque([("", file)])
-    while waiting:
-        path, group = waiting.popleft()
-        for name in group:
-            looked += 1
-            if looked > MOST_OBJECTS:
-                return
-            key, node = f"{path}{name}", None
-            with suppress(*ERRORS):
-                if isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    node = group[name]
-                    address = h5py.h5g.get_objinfo(node.id, b".").objno
-                    if address in seen or name in OF_MATLAB:  # groups may even contain each other
-                        continue
-                    seen.add(address)
-            if isinstance(node, h5py.Group):
-                waiting.append((f"{key}/", node))
-            elif isinstance(node, h5py.Dataset):
-                fields: list[tuple[str, ...]] = []
-                with suppress(*ERRORS):  # of a type that NumPy has not
-                    fields = _fields(node.dtype)
-                yield from ((".".join((key, *each)), (node, each)) for each in fields or [()])
-            elif node is None:
-                yield key, None
+    places: dict[str, Place] = {}
+
+    def look(path: Any, node: Any) -> bool | None:
+        if isinstance(node, h5py.Dataset) and isinstance(path, str) and not path.startswith(OF_MATLAB):
+            fields: list[tuple[str, ...]] = []
+            with suppress(*ERRORS):  # of a type that NumPy has not
+                fields = _fields(node.dtype)
+            places.update({".".join((path, *each)): (node, each) for each in fields or [()]})
+        return True if len(places) >= MOST_PLACES else None
+
+    file.visititems(look)
+    return places
 
 
 def _fields(dtype: np.dtype[Any]) -> list[tuple[str, ...]]:
@@ -165,16 +136,6 @@ def _fields(dtype: np.dtype[Any]) -> list[tuple[str, ...]]:
         elif field.base.kind in "biuf":
             paths.append((name,))
     return paths
-
-
-def _member(key: str, place: Place | None) -> Member:
-    """Describe a dataset, or say why it cannot be read."""
-    if place is None:
-        return Member(key, None, "", "a link, or damaged")
-    try:
-        return described(key, lambda key: _checked(*place)[::-1])
-    except ERRORS:
-        return Member(key, None, "", "damaged")
 
 
 def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[np.dtype[Any], tuple[int, ...]]:
@@ -196,15 +157,13 @@ def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[np.dtype[Any], tupl
         raise InputError(what, f"{STORE}: write it again as float64") from None
     for field in fields:
         dtype = dtype[field]
-    lengths = (*map(int, dataset.shape), *dtype.shape)
+    if dtype.names:
+        held = f"compound, of the fields {', '.join(map(shown, dtype.names))}"
+        named = next(iter(_fields(dtype)), None)
+        raise InputError(held, f"name a field: {parameter('key', '.'.join(('NAME', *named)))}" if named else STORE)
     if dtype.base.kind not in "biuf":
-        if dtype.names:
-            held = f"compound, of the fields {', '.join(map(shown, dtype.names))}"
-            named = next(iter(_fields(dtype)), None)
-            raise InputError(held, f"name a field: {parameter('key', '.'.join(('NAME', *named)))}" if named else STORE)
-        held = "objects" if dtype.hasobject else "no real numbers"
-        raise InputError(f"dtype {dtype} holds {held}", STORE)
-    return dtype.base, lengths
+        raise InputError(f"dtype {dtype} holds {'objects' if dtype.hasobject else 'no real numbers'}", STORE)
+    return dtype.base, (*map(int, dataset.shape), *dtype.shape)
 
 
 def _attributes(dataset: Any) -> Mapping[str, Any]:
@@ -228,7 +187,6 @@ def _codecs(dataset: Any) -> Iterator[str]:
         if not h5py.h5z.filter_avail(code):
             with suppress(ImportError):
                 import hdf5plugin  # noqa: F401 - which makes its filters known to the library
-
         if not h5py.h5z.filter_avail(code):
             what = f"packed by the filter {name} ({code}), which is not installed"
             raise MissingDependencyError(what, "pip install hdf5plugin, or write it again with gzip")
@@ -239,18 +197,13 @@ class Hdf5Source(BoxSource):
     """A dataset, or a field of one. h5py reads one box at a time, whatever the number of threads that ask."""
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, place: Place, members: Sequence[Member]) -> None:
-        import h5py
-
         self.name, self._stream, self._file = name, stream, file
         self._dataset, self._fields = place
         with naming(name), damaged(name, "HDF5", *ERRORS):
             dtype, self.shape = _checked(*place)
             codecs = tuple(_codecs(self._dataset))
-            listed = self._dataset.id.get_create_plist()
-            never = listed.get_fill_time() == h5py.h5d.FILL_TIME_NEVER
-            self._unfilled = never or listed.fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED
             chunks = self._dataset.chunks and (*map(int, self._dataset.chunks), *self.shape[self._dataset.ndim :])
-            self.chunks = chunks if codecs else None
+        self.chunks = chunks if codecs else None
         self.stored, self.dtype = str(dtype), native_dtype(dtype)
         self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self.notes = unapplied(_attributes(self._dataset))
@@ -267,8 +220,7 @@ class Hdf5Source(BoxSource):
                 inner: tuple[Any, ...] = (..., *box[rank:])
                 values[...] = part[inner]
             elif self.shape:
-                if self._unfilled:  # the library leaves memory as it is where nothing was written
-                    values[...] = 0
+                values[...] = 0  # the library leaves memory as it is where nothing was written
                 self._dataset.read_direct(values, box)
             else:
                 values[()] = self._dataset[()]

@@ -49,22 +49,20 @@ class Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(stream: BinaryIO, name: str) -> Header:
+def read_header(stream: BinaryIO) -> Header:
     """Parse the head of an .npy stream; nothing in it is executed or unpickled. Raises InputError."""
     magic = stream.read(8)
     if magic[:6] != MAGIC or len(magic) < 8:
-        raise InputError(f"{name}: not an .npy file", REMEDY)
+        raise InputError("not an .npy file", REMEDY)
     major, minor = magic[6:]
     if major not in (1, 2, 3) or minor:
-        raise InputError(f"{name}: .npy version {major}.{minor} is not known (1.0 to 3.0 are)", REMEDY)
+        raise InputError(f".npy version {major}.{minor} is not known (1.0 to 3.0 are)", REMEDY)
     width = 2 if major == 1 else 4
     length = stream.read(width)
     size = int.from_bytes(length, "little")
-    if size > LONGEST_HEADER:
-        raise InputError(f"{name}: a header of {size:,} bytes, longer than any array's", REMEDY)
-    text = stream.read(size)
+    text = stream.read(min(size, LONGEST_HEADER))
     if len(length) < width or len(text) < size:
-        raise InputError(f"{name}: the file ends within its header", REMEDY)
+        raise InputError("the file ends within its header, or that is longer than any array's", REMEDY)
     # Version 3 differs from 2 in the names of fields alone, and arrays of real numbers have none.
     parse = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     try:
@@ -73,22 +71,19 @@ def read_header(stream: BinaryIO, name: str) -> Header:
             shape, fortran, dtype = parse(io.BytesIO(length + text), max_header_size=LONGEST_HEADER)
     except Exception as error:  # also what parsers within NumPy raise, as SyntaxError for '<04'
         said = (str(error).splitlines() or [type(error).__name__])[0][:80]
-        raise InputError(f"{name}: the .npy header cannot be parsed: {said}", REMEDY) from None
-    if any(type(n) is not int or not 0 <= n <= LONGEST_AXIS for n in shape):
-        raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
-    if len(shape) > MOST_AXES:
-        raise InputError(f"{name}: the .npy header gives {len(shape)} axes, NumPy has {MOST_AXES} at most", REMEDY)
+        raise InputError(f"the .npy header cannot be parsed: {said}", REMEDY) from None
     if dtype.kind not in "biuf":
         held = "objects, which are never unpickled" if dtype.hasobject else "no real numbers"
         described = "structured" if dtype.names is not None else dtype
-        raise InputError(f"{name}: dtype {described} holds {held}", "save real numbers: array.astype('float32')")
-    if 0 in shape and math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:  # NumPy has no such array
-        raise InputError(f"{name}: the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
+        raise InputError(f"dtype {described} holds {held}", "save real numbers: array.astype('float32')")
+    possible = len(shape) <= MOST_AXES and all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
+    if not possible or (0 in shape and math.prod(filter(None, shape)) * dtype.itemsize > LONGEST_AXIS):
+        raise InputError(f"the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
     return Header(shape, dtype, "F" if fortran else "C", 8 + width + size, f"{major}.{minor}")
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype in which values of a dtype of real numbers leave a source: native byte order, 8 bytes at most."""
+    """Return the dtype in which real numbers leave a source: native byte order, 8 bytes at most."""
     # TensorFlow knows no extended floats.
     return np.dtype("float64") if dtype.itemsize > 8 else dtype.newbyteorder("=")
 
@@ -99,37 +94,37 @@ def open_npy(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
 
 
 class NpySource(BoxSource):
-    """An .npy file, or a stream of one, opened at its first byte. Raises InputError where it is not sound.
+    """An array that lies in a stream as it is. Raises InputError where it is cut short.
 
-    `header` describes the array where the stream stands at its data already; `alone` is true where the file should
-    end with them. A file is read by any thread at any place, a pipe in order.
+    The stream stands at its header, or at its first number where `header` says what is there. `alone` is true where the
+    file should end with the array. A file is read by any thread at any place, a pipe in order.
     """
 
     facts = Facts("npy")
 
     def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, alone: bool = True) -> None:
         self.name, self._stream = name, stream
-        header = header or read_header(stream, name)
+        header = header or read_header(stream)
         if header.version is not None:
             self.facts = Facts("npy", header.version)
         self.shape, self.order = header.shape, header.order
         self._lengths, self._held = header.shape, header.dtype
         self.dtype, self.stored = native_dtype(header.dtype), str(header.dtype)
         self.nbytes = math.prod(header.shape) * self.dtype.itemsize
-        self.sequential = not stream.seekable()
+        self.sequential = self.sequential or not stream.seekable()
         self._lock = threading.Lock()
         self._left = header.nbytes
-        """Bytes of data that are still to be read from a pipe."""
+        """Bytes of data that are still to be read in order."""
         if not self.sequential:
             self._begin = stream.tell()
             self._check_size(alone)
 
     def _check_size(self, alone: bool) -> None:
         status = os.fstat(self._stream.fileno())
-        present, needed = status.st_size - self._begin, math.prod(self._lengths) * self._held.itemsize
+        present, needed = status.st_size - self._begin, self._left
         if stat.S_ISREG(status.st_mode) and present < needed:
             what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
-            raise InputError(f"{self.name}: truncated: {what}", "copy the file again, or write it again")
+            raise InputError(f"truncated: {what}", "copy the file again, or write it again", self.name)
         if stat.S_ISREG(status.st_mode) and alone and present > needed:
             self.notes = (f"{present - needed:,} bytes after the array are ignored",)
 
@@ -138,23 +133,14 @@ class NpySource(BoxSource):
             return super().fetch(block)
         self.check_open()
         values = np.empty(math.prod(block.shape), self._held)
-        self._fill(_bytes(values))
-        self._left -= values.nbytes
-        if not self._left:
-            with refusals(self.name):
-                if self._stream.read(1):  # waits for the writer to end, whose second array would else go unseen
-                    self.notes += ("bytes after the array are ignored",)
+        with refusals(self.name):
+            self._fill(_bytes(values))
+            self._left -= values.nbytes
+            if not self._left and self._stream.read(1):
+                # It waits for the writer to end, whose second array would else go unseen.
+                self.notes += ("bytes after the array are ignored",)
         nbytes = values.size * self.dtype.itemsize
         return Pending(nbytes, lambda buffer: Loaded(self.native(values, block)))
-
-    def _fill(self, space: memoryview) -> None:
-        """Fill `space` with the next bytes of the stream."""
-        while space:
-            with refusals(self.name):
-                count = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
-            if not count:
-                raise self._ended()
-            space = space[count:]
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         turn = slice(None, None, -1 if self.order == "F" else 1)
@@ -165,19 +151,23 @@ class NpySource(BoxSource):
         stretch = length * size
         with refusals(self.name):
             for number, place in enumerate(places):
-                self._read_at(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
+                self._fill(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
         return Loaded(self.native(values.reshape(-1), block))
 
-    def _read_at(self, space: memoryview, place: int) -> None:
-        while True:
-            count = self._pread(space, place)
-            if count == len(space):
-                return
+    def _fill(self, space: memoryview, place: int | None = None) -> None:
+        """Fill `space` with the bytes at a place of the file, or the next ones of the stream."""
+        while space:
+            if place is None:
+                count: int = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
+            else:
+                count = self._read_at(space, place)
+                place += count
             if not count:
-                raise self._ended()
-            space, place = space[count:], place + count
+                what = f"ended before all of shape {self.shape} of {self.stored} was read"
+                raise InputError(what, "is something still writing it, or was it cut short?", self.name)
+            space = space[count:]
 
-    def _pread(self, space: memoryview, place: int) -> int:
+    def _read_at(self, space: memoryview, place: int) -> int:
         self.check_open()
         if hasattr(os, "preadv"):
             # The stream is asked for its descriptor each time: closed, it has none, and the number may be another's.
@@ -186,12 +176,6 @@ class NpySource(BoxSource):
             self._stream.seek(place)
             count: int = self._stream.readinto(space)  # type: ignore[attr-defined]
             return count
-
-    def _ended(self) -> InputError:
-        return InputError(
-            f"{self.name}: ended before all of shape {self.shape} of {self.stored} was read",
-            "is something still writing it, or was it cut short?",
-        )
 
     def native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
         """Give stored values, (n,) in file order, the axes of a block and native byte order; `values` is used up."""

@@ -6,21 +6,21 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from softargmax_cli.errors import InputError, InputMissingError, OptionError, SoftArgmaxError, naming, parameter
+from softargmax_cli.errors import InputError, InputMissingError, OptionError, naming, parameter
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.members import MOST, chosen, few, shown, unapplied
+from softargmax_cli.files.members import chosen, few, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import blaming, files_of, located, zarr_python
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
-MISSING = "name a directory or URL that holds zarr.json or .zarray"
 DAMAGED = "copy the store again, or write it again"
 STORE = "store real numbers: astype('float32')"
 LARGEST_SHARD = 64 << 20
@@ -37,7 +37,7 @@ class ZarrSource(BoxSource):
     """
 
     def __init__(self, place: str, reading: Reading) -> None:
-        self.name, self._array, members = _opened(place, reading.key, listed=reading.inspected)
+        self.name, self._array, members = _opened(place, reading)
         array = self._array
         with naming(self.name):
             held = _checked(array)
@@ -71,18 +71,10 @@ class ZarrSource(BoxSource):
         return Loaded(values)
 
 
-def _described(array: Any) -> dict[str, str]:
-    """Describe what the chunks of an array mean."""
-    return {key: repr(value) for key, value in array.metadata.to_dict().items() if key != "attributes"}
-
-
 def _codec(codec: Any) -> str:
     """Name a codec of either format as a person reads it: "blosc lz4"."""
-    if hasattr(codec, "get_config"):
-        said = codec.get_config()
-        return " ".join(filter(None, (said["id"], said.get("cname"))))
-    said = codec.to_dict()
-    return " ".join(filter(None, (said["name"], said.get("configuration", {}).get("cname"))))
+    said = codec.get_config() if hasattr(codec, "get_config") else codec.to_dict()
+    return " ".join(filter(None, (said.get("id") or said["name"], said.get("configuration", said).get("cname"))))
 
 
 def _checked(array: Any) -> np.dtype[Any]:
@@ -91,49 +83,38 @@ def _checked(array: Any) -> np.dtype[Any]:
     if held.kind not in "biuf" or held.isbuiltin == 2:
         described = "structured" if held.names else held
         raise InputError(f"dtype {described} holds {'objects' if held.hasobject else 'no real numbers'}", STORE)
-    packing = _described(array)
-    if any("pickle" in packing.get(key, "").lower() for key in ("codecs", "filters", "compressor")):
+    packing = array.metadata.to_dict()
+    if any("pickle" in repr(packing.get(key)).lower() for key in ("codecs", "filters", "compressor")):
         raise InputError("its chunks are Python pickles, which are never unpickled", "store numbers as they are")
-    lengths = {"shape": array.shape, "chunks": array.chunks, "shards": array.shards or ()}
-    for what, sides in lengths.items():
+    for what, sides in {"shape": array.shape, "chunks": array.chunks, "shards": array.shards or ()}.items():
         if math.prod(sides) * max(8, held.itemsize) > LARGEST_ARRAY or (what != "shape" and 0 in sides):
             raise InputError(f"impossible {what}, {tuple(sides)}", "write it again")
     return held
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what zarr-python warns of, which is no affair of a reader of numbers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _opened(place: str, key: str | None, *, listed: bool) -> tuple[str, Any, list[Member]]:
+def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
     """Open a zarr.Array by its place, or that of a group and a key; its name, itself, and the arrays beside it.
 
-    `listed` asks for those beside it where that costs more. Raises as `members.chosen`, and InputMissingError where
-    nothing is there.
+    Raises as `members.chosen`, and InputMissingError where nothing is there.
     """
     zarr = zarr_python()
-    with blaming(place, "opened", damaged=DAMAGED), _quiet():
-        files_of(place)  # which says what is wrong with a URL
+    with blaming(place, "opened", damaged=DAMAGED), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what zarr-python warns of is no affair of a reader of numbers
         try:
             node = _node(zarr, place)
         except FileNotFoundError:
             raise _absent(zarr, place) from None
         if isinstance(node, zarr.Array):
-            if key is not None:
-                what = f"{place}: one array, in which none is named {shown(key)}"
+            if reading.key is not None:
+                what = f"one array, in which none is named {shown(reading.key)}"
                 raise OptionError(what, f"leave out {parameter('key')}")
             return place, node, []
-        array = None if key is None else _array(zarr, node, key.strip("/"))
-        names = sorted(_names(node, place)) if array is None or listed else []
-        if array is None:
-            key = chosen(place, "zarr", names, key, lambda key: _member(zarr, node, key))
-            array = node[key]  # or what is wrong with it
-        members = [_member(zarr, node, each) for each in names[:MOST]] if listed else []
-        return f"{place}[{shown(key or '')}]", array, members
+        reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
+        names = [] if reading.key is None or not _is_array(zarr, node, reading.key) else [reading.key]
+        if not names or reading.inspected:
+            names = sorted({*names, *_names(node, place)})
+        key, members = chosen(place, "zarr", names, reading, lambda key: _looked_at(node, key))
+        return f"{place}[{shown(key)}]", node[key], members
 
 
 def _node(zarr: Any, place: str) -> Any:
@@ -147,24 +128,21 @@ def _node(zarr: Any, place: str) -> Any:
             raise error from None
 
 
-def _array(zarr: Any, group: Any, key: str) -> Any:
-    """The array at a path of groups; None where there is none, or one that zarr does not understand."""
-    try:
-        node = group.get(key)
-    except (ValueError, TypeError, KeyError):
-        return None
-    return node if isinstance(node, zarr.Array) else None
+def _is_array(zarr: Any, group: Any, key: str) -> bool:
+    """Tell whether an array that zarr understands lies at a path of groups."""
+    with suppress(ValueError, TypeError, KeyError):
+        return isinstance(group.get(key), zarr.Array)
+    return False
 
 
-def _member(zarr: Any, group: Any, key: str) -> Member:
-    """Describe an array, or say why it cannot be read."""
+def _looked_at(group: Any, key: str) -> tuple[tuple[int, ...], object]:
+    """Find shape and dtype of an array. Raises InputError."""
     try:
-        array = group[key]
-        return Member(key, tuple(array.shape), str(_checked(array)))
-    except InputError as error:
-        return Member(key, None, "", error.what)
+        return group[key].shape, _checked(group[key])
+    except InputError:
+        raise
     except Exception as error:  # whatever zarr raises, it is of this array alone
-        return Member(key, None, "", " ".join(str(error).split())[:80])
+        raise InputError(" ".join(str(error).split())[:80]) from None
 
 
 def _names(group: Any, place: str) -> Iterator[str]:
@@ -177,26 +155,23 @@ def _names(group: Any, place: str) -> Iterator[str]:
 
 def _folders(files: Any, root: str, above: str) -> Iterator[str]:
     """List the folders of arrays below the folder of a group, whatever their metadata say."""
-    for folder in sorted(
-        entry["name"].rstrip("/") for entry in files.ls(root, detail=True) if entry["type"] == "directory"
-    ):
-        name = f"{above}{folder.rpartition('/')[2]}"
-        kind = "array" if files.exists(f"{folder}/.zarray") else "group" if files.exists(f"{folder}/.zgroup") else None
+    for entry in sorted(files.ls(root, detail=True), key=lambda entry: str(entry["name"])):
+        folder = entry["name"].rstrip("/")
+        name, kind = f"{above}{folder.rpartition('/')[2]}", None
         if files.exists(f"{folder}/zarr.json"):
             kind = json.loads(files.cat_file(f"{folder}/zarr.json")).get("node_type")
-        if kind == "array":
+        if kind == "array" or files.exists(f"{folder}/.zarray"):
             yield name
-        elif kind == "group":
+        elif kind == "group" or files.exists(f"{folder}/.zgroup"):
             yield from _folders(files, folder, f"{name}/")
 
 
-def _absent(zarr: Any, place: str) -> SoftArgmaxError:
+def _absent(zarr: Any, place: str) -> InputMissingError:
     """Say that no node has that name, and what is there instead."""
     above, _, last = place.rstrip("/").rpartition("/")
-    inner = bool(above and not above.endswith("/") and last)
     found: list[str] = []
     with suppress(Exception):  # whatever it is, there is nothing to choose from
-        found = sorted(_names(_node(zarr, above), above)) if inner else []
+        found = sorted(_names(_node(zarr, above), above)) if above and not above.endswith("/") and last else []
     if found:
-        return InputMissingError(f"{place}: no such array in {above}", f"it holds {few(found)}")
-    return InputMissingError(f"{place}: no Zarr store there", MISSING)
+        return InputMissingError(f"no such array in {above}", f"it holds {few(found)}")
+    return InputMissingError("no Zarr store there", "name a directory or URL that holds zarr.json or .zarray")
