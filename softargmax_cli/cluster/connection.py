@@ -19,7 +19,7 @@ from softargmax_cli.errors import ClusterError, MissingDependencyError, paramete
 from softargmax_cli.reduction.budget import cores
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
 ANSWER = 20
 """Seconds that a scheduler may take to answer."""
@@ -44,13 +44,15 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     where = parameter("scheduler", scheduler) if scheduler else parameter("workers", workers)
     with ExitStack() as stack:
         stack.enter_context(_silence())
-        place = {"address": scheduler}
-        if scheduler is None:
-            place = {"address": stack.enter_context(_processes(workers))}
-        elif os.path.isfile(scheduler):
-            place = {"scheduler_file": scheduler}
         try:
-            client = Client(**place, timeout=ANSWER)
+            if scheduler is None:
+                share = {"threads_per_worker": max(1, cores() // workers), "silence_logs": logging.CRITICAL}
+                with _without_ctrl_c():  # which processes of this machine would hear, too
+                    client = Client(n_workers=0, dashboard_address=":0", **share)
+                client.cluster.scale(workers)
+            else:
+                place = {"scheduler_file" if os.path.isfile(scheduler) else "address": scheduler}
+                client = Client(**place, timeout=ANSWER)
         except Exception as error:  # the library raises many kinds, by the address and by what is in the file
             what = f"{where}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler --scheduler-file FILE") from None
@@ -74,21 +76,6 @@ def described(client: Client) -> str:
     said = f"{len(threads)} worker{'s' * (len(threads) > 1)} with {sum(threads)} threads"
     dashboard = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
     return f"{said}, dashboard {client.dashboard_link}" if dashboard else said
-
-
-@contextmanager
-def _processes(workers: int) -> Iterator[LocalCluster]:
-    """Start as many worker processes of this machine; their scheduler runs in a thread of this process."""
-    from distributed import LocalCluster
-
-    with _without_ctrl_c():
-        share = {"threads_per_worker": max(1, cores() // workers), "silence_logs": logging.CRITICAL}
-        cluster = LocalCluster(n_workers=0, processes=True, dashboard_address=":0", **share)
-    try:
-        cluster.scale(workers)
-        yield cluster
-    finally:
-        _close(cluster)
 
 
 @contextmanager
@@ -122,7 +109,7 @@ def _silence() -> Iterator[None]:
             logging.disable(disabled)
 
 
-def _close(what: Client | LocalCluster) -> None:
-    """Close what may be closed already."""
+def _close(client: Client) -> None:
+    """Close a client, whose scheduler may be gone."""
     with contextlib.suppress(Exception):
-        what.close(timeout=5)
+        client.close(timeout=5)
