@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -189,15 +188,16 @@ class Report:
             self._rows.append([*map(str, row.values())])
 
     def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> dict[str, Any]:
-        from softargmax_cli.files.writers.json import JsonObjects
+        from softargmax_cli.files.writers.json import objects
+        from softargmax_cli.files.writers.text import Columns
         from softargmax_cli.reduction.fields import TRUTH_FIELDS
 
         about: dict[str, Any] = {"input": run.input} if self._several else {}
         about |= _numbers(evaluation)
         if self._listed:
             fields = tuple(field.name for field in TRUTH_FIELDS)
-            batches = [] if worst is None else JsonObjects(replace(run, fields=fields), fields).of(worst)
-            about["worst"] = [json.loads(each) for batch in batches for each in batch]
+            columns = Columns(replace(run, fields=fields), fields)
+            about["worst"] = [] if worst is None else [*objects(columns, worst)]
         return about
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -165,7 +164,8 @@ def _put_worst(run: Run, verdict: Check, file: TextIO) -> None:
 
 def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
     """Describe a verdict by its names in JSON."""
-    from softargmax_cli.files.writers.json import JsonObjects
+    from softargmax_cli.files.writers.json import objects
+    from softargmax_cli.files.writers.text import Columns
     from softargmax_cli.reduction.fields import EXPECTED_FIELDS
 
     about: dict[str, Any] = {"input": run.input}
@@ -173,6 +173,5 @@ def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
     about |= {distance: verdict.furthest, "worst": []}
     if (worst := verdict.worst) is not None:
         fields = tuple(field.name for field in EXPECTED_FIELDS if field.name in worst.columns)
-        batches = JsonObjects(replace(run, fields=fields), fields).of(worst)
-        about["worst"] = [json.loads(one) for batch in batches for one in batch]
+        about["worst"] = [*objects(Columns(replace(run, fields=fields), fields), worst)]
     return about

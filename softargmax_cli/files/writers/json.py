@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from softargmax_cli.files.writers import Writer
-from softargmax_cli.files.writers.text import Column, Columns, batches
-from softargmax_cli.reduction.result import Run, Slices, Summary
+from softargmax_cli.files.writers.text import Columns, batches
+from softargmax_cli.reduction.result import Slices, Summary
 
 # What json.dumps leaves bare and a terminal would obey, or UTF-8 cannot hold; escaped, it is the same text to a parser.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -18,7 +18,11 @@ _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud8
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """Write plain Python objects as JSON: null for infinities and NaN, nothing that controls a terminal."""
-    document = json.dumps(_finite(value), ensure_ascii=False, indent=indent)
+    return _text(_finite(value), indent)
+
+
+def _text(value: Any, indent: int | None = None) -> str:
+    document = json.dumps(value, ensure_ascii=False, indent=indent)
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
@@ -31,41 +35,28 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-class JsonObjects:
-    """Slices as JSON objects, made by filling a template."""
-
-    def __init__(self, run: Run, fields: Sequence[str], *, name_input: bool = False) -> None:
-        self._columns = Columns(run, fields, name_input=name_input)
-        blanks = {
-            name: "%s" if width == 1 and name != "index" else f"[{', '.join(['%s'] * width)}]"
-            for name, width in self._columns.widths.items()
-        }
-        self._template = "{" + ", ".join(f'"{name}": {blank}' for name, blank in blanks.items()) + "}"
-
-    def of(self, slices: Slices) -> Iterator[list[str]]:
-        """Yield the objects in batches."""
-        for batch in batches(slices):
-            rows = zip(*map(_cells, self._columns.of(batch)), strict=True)
-            yield [self._template % row for row in rows]
-
-
-def _cells(column: Column) -> Sequence[Any]:
-    """Return cells whose `str` is their JSON."""
-    if isinstance(column, Sequence) or column.dtype == bool:
-        return [json_text(cell) for cell in (column if isinstance(column, Sequence) else column.tolist())]
-    cells: list[Any] = column.tolist()
-    return [cell if math.isfinite(cell) else "null" for cell in cells]
+def objects(columns: Columns, slices: Slices) -> Iterator[dict[str, Any]]:
+    """Yield slices as objects, with a list where a name takes several columns, and None for infinities and NaN."""
+    for batch in batches(slices):
+        left = [_finite(column if isinstance(column, Sequence) else column.tolist()) for column in columns.of(batch)]
+        named: list[Sequence[Any]] = []
+        for name, width in columns.widths.items():
+            own, left = left[:width], left[width:]
+            single = width == 1 and name != "index"
+            named.append(own[0] if single else [[*cells] for cells in zip(*own, strict=True)] or [[]] * len(batch))
+        for row in zip(*named, strict=True):
+            yield dict(zip(columns.widths, row, strict=True))
 
 
 class JsonLinesWriter(Writer):
     """An object a line; where there are several inputs its first key is `input`."""
 
     def begin(self) -> None:
-        self._objects = JsonObjects(self.run, self.fields, name_input=self.several)
+        self._columns = Columns(self.run, self.fields, name_input=self.several)
 
     def put(self, slices: Slices) -> None:
-        for batch in self._objects.of(slices):
-            self.stream.write("\n".join([*batch, ""]).encode())
+        for each in objects(self._columns, slices):
+            self.stream.write(f"{_text(each)}\n".encode())
 
 
 class JsonWriter(Writer):
@@ -78,7 +69,7 @@ class JsonWriter(Writer):
 
     def begin(self) -> None:
         run = self.run
-        self._objects = JsonObjects(run, self.fields)
+        self._columns = Columns(run, self.fields)
         self._leave()
         if self.several:
             self._put(",\n" if self._inputs else '{"inputs": [\n')
@@ -91,8 +82,8 @@ class JsonWriter(Writer):
 
     def put(self, slices: Slices) -> None:
         before = ",\n  " if self.count else "\n  "
-        for batch in self._objects.of(slices):
-            self._put(before + ",\n  ".join(batch))
+        for each in objects(self._columns, slices):
+            self._put(before + _text(each))
             before = ",\n  "
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:

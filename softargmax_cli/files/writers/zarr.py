@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,18 +95,15 @@ class _Store:
             raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
 
     def _make_room(self) -> None:
-        if self._url:
-            files, root = files_of(self.place)
-            if files.exists(root):
-                files.rm(root, recursive=True)
-            return
-        if os.path.lexists(self.place):
+        files, root = files_of(self.place)
+        if files.exists(root):
             if not self._force:
                 what = f"{self._name}: {self.place} is unfinished: another run writes it, or one was killed"
                 raise OutputError(what, f"wait, or begin anew with {parameter('force')}")
-            shutil.rmtree(self.place)
-        os.mkdir(self.place)
-        unfinished.add(self.place)
+            files.rm(root, recursive=True)
+        if not self._url:
+            os.mkdir(self.place)
+            unfinished.add(self.place)
 
     def _remove(self) -> None:
         if not self._url:
