@@ -175,31 +175,32 @@ class Coordinates:
         return replace(self, length=length)
 
 
-class Corners(Coordinates):
-    """−1 + 2i / (n − 1): the ends of the axis lie at −1 and 1, as `align_corners=True` elsewhere. 0 where n = 1."""
-
-    name = "corners"
-
-    def at(self, index: npt.NDArray[Any]) -> Float:
-        n = self.length
-        return np.zeros(index.shape) if n == 1 else (2.0 * index - (n - 1)) / (n - 1)
-
-    @property
-    def step(self) -> float:
-        return 2 / (self.length - 1) if self.length > 1 else 0.0
-
-
 class Centers(Coordinates):
     """(2i + 1) / n − 1: the edges of the outer cells lie at −1 and 1, as `align_corners=False` elsewhere."""
 
     name = "centers"
 
     def at(self, index: npt.NDArray[Any]) -> Float:
-        return np.zeros(index.shape) if self.length == 1 else (2.0 * index + (1 - self.length)) / self.length
+        return (2.0 * index - (self.length - 1)) / max(1, self._steps)
 
     @property
     def step(self) -> float:
-        return 2 / self.length if self.length > 1 else 0.0
+        return 2 / self._steps if self.length > 1 else 0.0
+
+    @property
+    def _steps(self) -> int:
+        """How many steps there are from −1 to 1."""
+        return self.length
+
+
+class Corners(Centers):
+    """−1 + 2i / (n − 1): the ends of the axis lie at −1 and 1, as `align_corners=True` elsewhere. 0 where n = 1."""
+
+    name = "corners"
+
+    @property
+    def _steps(self) -> int:
+        return self.length - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,17 +283,13 @@ def check_kinds(
         return
     numbers = tuple(int(each) if each.is_integer() else each for each in periods)
     period = parameter("period", numbers if len(numbers) != 1 else numbers[0])
-    if not circles:
-        round = parameter("coords", Circular.name)
-        raise OptionError(f"{period}: no axis goes round", f"add {round}: softargmax guide coordinates")
-    if values is None:
-        what = f"{period}: the period of circular indices is their number"
-        raise OptionError(what, f"leave it out, or give {parameter('values')} as well")
-    if not all(math.isfinite(each) and each > 0 for each in periods):
-        raise OptionError(f"{period}: a period is a finite number above 0")
-    if len(periods) not in (1, circles):
-        what = f"{period}: {len(periods)} periods for {_axes(circles, 'circular ')}"
-        raise OptionError(what, "give one for each circular axis, or one for all")
+    if not circles or values is None:
+        what = f"{period}: only circular values have a period"
+        given = f"{parameter('coords', Circular.name)} and {parameter('values')}"
+        raise OptionError(what, f"give {given} as well, or leave it out: softargmax guide coordinates")
+    if not all(math.isfinite(each) and each > 0 for each in periods) or len(periods) not in (1, circles):
+        what = f"{period}: a period is a finite number above 0"
+        raise OptionError(what, f"give one for each of {_axes(circles, 'circular ')}, or one for all")
 
 
 def coordinates_of(
@@ -321,31 +318,22 @@ def coordinates_of(
             made.append(KINDS[kind](length))
             continue
         places, given = values[number], parameter("values", files[number] if files else None)
-        _check_values(places, shape[axis], axis, given)
-        if kind == Circular.name:
-            period = turns.pop(0) if len(turns) > 1 else turns[0]
-            _check_turn(places, period, given)
-            made.append(CircularValues(length, places, period))
-        else:
+        if not (fit := np.abs(places) <= LARGEST_VALUE).all():
+            what = f"{given}: the coordinate of index {np.argmin(fit)} is {places[np.argmin(fit)]:g}"
+            raise OptionError(what, f"give a finite number for each index, none beyond {LARGEST_VALUE:g}")
+        if shape[axis] not in (None, len(places)):
+            what = f"{given}: {len(places):,} values for the {length:,} indices of axis {axis}"
+            raise OptionError(what, "give one coordinate for each index, or reduce another axis")
+        if kind != Circular.name:
             made.append(Values(length, places))
+            continue
+        period = turns.pop(0) if len(turns) > 1 else turns[0]
+        if places.max() - places.min() >= period:
+            what = f"{given}: {places.min():.10g} to {places.max():.10g} are not within one period of {period:.10g}"
+            longer = f"give a longer {parameter('period')}"
+            raise OptionError(what, f"{longer}, or leave out the last, which is the first again")
+        made.append(CircularValues(length, places, period))
     return tuple(made)
-
-
-def _check_values(places: Float, length: int | None, axis: int, given: str) -> None:
-    fit = np.abs(places) <= LARGEST_VALUE
-    if not fit.all():
-        number = int(np.argmin(fit))
-        what = f"{given}: the coordinate of index {number} is {places[number]:g}"
-        raise OptionError(what, f"give a finite number for each index, none beyond {LARGEST_VALUE:g}")
-    if length not in (None, len(places)):
-        what = f"{given}: {len(places):,} values for the {length:,} indices of axis {axis}"
-        raise OptionError(what, "give one coordinate for each index, or reduce another axis")
-
-
-def _check_turn(places: Float, period: float, given: str) -> None:
-    if places.max() - places.min() >= period:
-        what = f"{given}: {places.min():.10g} to {places.max():.10g} are not within one period of {period:.10g}"
-        raise OptionError(what, f"give a longer {parameter('period')}, or leave out the last, which is the first again")
 
 
 def _axes(count: int, kind: str = "") -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from softargmax_cli.reduction.result import ENDLESS, Slices
 
 POLICIES = f"use {parameter('nan', 'omit')} to leave them out, or {parameter('nan', 'propagate')} to mark their slices"
 SIGNS = f"probabilities are 0 or more; {parameter('kind', 'scores')} takes any numbers"
+WITHOUT_WEIGHT = "slice without weight"
 
 
 class Undefined:
@@ -20,46 +24,42 @@ class Undefined:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._counts: dict[str, int] = {}
-        self._firsts: dict[str, tuple[int, ...]] = {}
-        self._slices = self._first_slice = 0
+        self._found: dict[str, Misfit] = {}
 
     def note(self, misfit: Misfit) -> None:
         """Count misfits, whose place is that in the whole array."""
-        self._counts[misfit.name] = self._counts.get(misfit.name, 0) + misfit.count
-        self._firsts[misfit.name] = min(self._firsts.get(misfit.name, misfit.first), misfit.first)
+        before = self._found.get(misfit.name, replace(misfit, count=0))
+        count, first = before.count + misfit.count, min(before.first, misfit.first)
+        self._found[misfit.name] = Misfit(misfit.name, count, first)
 
     def note_slices(self, count: int, first: int) -> None:
         """Count slices without any weight; `first` is the row-major number of the first of them."""
-        if self._problem.nan == "error" and not self._counts and count:
-            self._first_slice = min(first, self._first_slice) if self._slices else first
-            self._slices += count
+        if count and self._problem.nan == "error":
+            self.note(Misfit(WITHOUT_WEIGHT, count, (first,)))
 
     def passes(self, slices: Slices) -> bool:
         """Look at the next slices; tell whether they may be passed on, as nothing forbids it so far."""
         self.note_slices(*lacking(slices))
-        return not (self._counts or self._slices)
+        return not self._found
 
     def check(self) -> None:
         """Raise UndefinedError where anything was noted."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
-            if count := self._counts.get(name, 0):
-                what = f"1 {name}," if count == 1 else f"{count:,} {name}s, the first"
-                missing = count if name == NAN else 0
-                raise UndefinedError(f"{what} at index {_index_text(self._firsts[name])}", remedy, missing=missing)
-        if self._slices:
-            raise UndefinedError(self._without_weight(), POLICIES)
+            if found := self._found.get(name):
+                what = f"1 {name}," if found.count == 1 else f"{found.count:,} {name}s, the first"
+                what += f" at index {_index_text(found.first)}"
+                raise UndefinedError(what, remedy, missing=found.count if name == NAN else 0)
+        if found := self._found.get(WITHOUT_WEIGHT):
+            raise UndefinedError(self._without_weight(found.count, found.first[0]), POLICIES)
 
-    def _without_weight(self) -> str:
-        problem, one = self._problem, self._slices == 1
+    def _without_weight(self, count: int, first: int) -> str:
+        problem, s = self._problem, "s" * (count == 1)
         kept = [ENDLESS if (n := problem.shape[k]) is None else n for k in problem.kept]
-        place = tuple(map(int, np.unravel_index(self._first_slice, kept))) if kept else ()
-        where = f"; the first is slice {_index_text(place)}" if place else ""
-        count = "1 slice" if one else f"{self._slices:,} slices"
+        where = f"; the first is slice {_index_text(np.unravel_index(first, kept))}" if kept else ""
+        what = f"hold{s} nothing but {'inf' if problem.kind == 'cost' else '-inf'}"
         if problem.kind == "probs":
-            return f"{count} {'sums' if one else 'sum'} to 0, so there is nothing to normalise by{where}"
-        nothing = "inf" if problem.kind == "cost" else "-inf"
-        return f"{count} {'holds' if one else 'hold'} nothing but {nothing}{where}"
+            what = f"sum{s} to 0, so there is nothing to normalise by"
+        return f"{'1 slice' if count == 1 else f'{count:,} slices'} {what}{where}"
 
 
 def lacking(slices: Slices) -> tuple[int, int]:
@@ -70,6 +70,6 @@ def lacking(slices: Slices) -> tuple[int, int]:
     return len(missing), int(slices.places[missing[0]])
 
 
-def _index_text(index: tuple[int, ...]) -> str:
+def _index_text(index: Sequence[Any]) -> str:
     """Return a position as a person reads it: "7", "(7, 2)"."""
     return str(index[0]) if len(index) == 1 else f"({', '.join(map(str, index))})"

@@ -130,15 +130,15 @@ def test_ranges_stand_for_files(folder: Inside) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--period", "360"], "--period 360: no axis goes round"),
-        (["--coords", "circular", "--period", "360"], "--period 360: the period of circular indices is their number"),
+        (["--period", "360"], "--period 360: only circular values have a period"),
+        (["--coords", "circular", "--period", "360"], "--period 360: only circular values have a period"),
         (["--coords", "circular", "--values", "0:360:5"], "--values with --coords circular: the values of one turn"),
         ([*ROUND[:-1], "350"], "az.npy: --values 0:360:5: 0 to 355 are not within one period of 350"),
         (
             [*ROUND[:3], "0:365:5", "--period", "360"],
             "az.npy: --values 0:365:5: 73 values for the 72 indices of axis 1",
         ),
-        ([*ROUND[:-1], "360,24"], "--period 360,24: 2 periods for 1 circular axis"),
+        ([*ROUND[:-1], "360,24"], "--period 360,24: a period is a finite number above 0"),
         ([*ROUND[:-1], "0"], "--period 0: a period is a finite number above 0"),
         ([*ROUND[:-1], "inf"], "--period inf: a period is a finite number above 0"),
         ([*ROUND[:-1], "day"], "Invalid value for '--period': 'day': give a number as 360, or several as 360,24"),

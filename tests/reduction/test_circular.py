@@ -193,15 +193,15 @@ def test_gradients(block: int, native_runtime: Runtime, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"period": (360.0,)}, "--period 360: no axis goes round"),
-        ({"coords": "circular", "period": (24.0,)}, "--period 24: the period of circular indices is their number"),
+        ({"period": (360.0,)}, "--period 360: only circular values have a period"),
+        ({"coords": "circular", "period": (24.0,)}, "--period 24: only circular values have a period"),
         (
             {"coords": "circular", "values": HOURS},
             "--values with --coords circular: the values of one turn are not known",
         ),
         (
             {"coords": "circular", "values": HOURS, "period": (24.0, 7.5)},
-            "--period 24,7.5: 2 periods for 1 circular axis",
+            "--period 24,7.5: a period is a finite number above 0",
         ),
         (
             {"coords": "circular", "values": HOURS, "period": (-1.0,)},
