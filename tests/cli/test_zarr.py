@@ -19,7 +19,8 @@ from oracle import assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored, zarr
 
-from softargmax_cli.files.writers.zarr import Chunks
+from softargmax_cli.files.writers.atomic import remove_unfinished
+from softargmax_cli.files.writers.zarr import Chunks, ZarrBoxWriter
 from softargmax_cli.reduction import budget
 
 pytestmark = pytest.mark.slow
@@ -142,6 +143,14 @@ def test_nothing_is_left_of_a_run_that_fails(inside: Inside) -> None:
     assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
     assert inside.names() == {"x.zarr", "out.zarr"}
     assert inside(*asked).err == "softargmax: error: out.zarr: the store exists\n  replace it with --force\n"
+
+
+def test_a_signal_leaves_nothing(tmp_path: Path) -> None:
+    with ZarrBoxWriter(str(tmp_path / "w.zarr"), "weights", np.dtype("f4"), (2, 3), (2, 3), force=False) as boxes:
+        boxes.write((0, 0), np.ones((2, 3), "f4"))
+        assert os.listdir(tmp_path) == ["w.zarr.partial"]
+        remove_unfinished()
+        assert os.listdir(tmp_path) == []
 
 
 def test_what_a_store_cannot_be(inside: Inside) -> None:

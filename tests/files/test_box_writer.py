@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import threading
@@ -89,12 +88,3 @@ def test_what_is_given_up_leaves_what_was_there(tmp_path: Path, suffix: str) -> 
         file.write((0, 0), np.zeros((1, 3), "f4"))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == [path.name]
-
-
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    if not os.path.exists("/dev/full"):
-        pytest.skip("no /dev/full here")
-    link = tmp_path / "full.npy"
-    link.symlink_to("/dev/full")
-    with pytest.raises(OutputError, match=rf"full\.npy: {os.strerror(errno.ENOSPC)}"):
-        written(link, np.zeros((90, 60)), (1,))

@@ -22,7 +22,8 @@ from softargmax_cli.errors import InputError, OutputError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Pending, Source
-from softargmax_cli.files.tempcopy import copied
+from softargmax_cli.files.tempcopy import Names, copied
+from softargmax_cli.files.writers.atomic import PIECE, scratch, temporary_file
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -168,24 +169,39 @@ def test_what_fails_leaves_nothing(temporary: Path, tmp_path: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-def test_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little data is refused only when it is flushed."""
-    made: list[Any] = []
+# Temporary files
 
-    def full(*_: object, **__: object) -> Any:
-        made.append(open("/dev/full", "r+b"))  # noqa: SIM115 - what is under test closes it
-        return made[-1]
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    for size in (3, 300_000):
-        with (
-            piped(npy(np.zeros(size))) as path,
-            closing(open_source(path)) as source,
-            pytest.raises(OutputError) as caught,
-        ):
-            copied(source, MIB)
-        where = "cannot be copied to a temporary file"
-        assert caught.value.what == f"{source.name}: {where}: {os.strerror(errno.ENOSPC)}"
-        assert "TMPDIR" in caught.value.remedy
-        assert made[-1].closed
+NBYTES = 3 * PIECE + 17
+
+
+def test_every_byte_has_its_place() -> None:
+    with scratch(NBYTES) as file:
+        status = os.fstat(file.fileno())
+        assert status.st_size == NBYTES
+        assert getattr(status, "st_blocks", NBYTES) * 512 >= NBYTES
+        mapped = np.memmap(file, "u1", "r+", shape=(NBYTES,))  # type: ignore[call-overload]
+    assert not mapped.any()
+    mapped[:] = 7
+    assert int(mapped.sum()) == 7 * NBYTES
+
+
+def test_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(OutputError, match="No such file or directory") as caught, scratch(NBYTES):
+        pass
+    assert caught.value.what == f"temporary file: {os.strerror(errno.ENOENT)}"
+    assert caught.value.remedy == "free some space, or set TMPDIR to a directory with more room"
+
+
+@settings(max_examples=20)
+@given(st.lists(st.lists(st.text(), max_size=7), max_size=5), st.data())
+def test_names_come_back(parts: list[list[str]], data: st.DataObject) -> None:
+    every = [name for part in parts for name in part]
+    some = data.draw(st.slices(len(every)))
+    with temporary_file() as file:
+        names = Names(file)
+        for part in parts:
+            names.add(part)
+        assert names.count == len(every)
+        assert names.read(range(len(every))[some]) == every[some]

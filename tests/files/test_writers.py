@@ -420,17 +420,6 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["a.npy"]
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_system_that_refuses_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, step, refuse)
-    with pytest.raises(OutputError, match=r"a\.csv: Input/output error"):
-        save(tmp_path / "a.csv", run_of(1, 4), [slices_of([1.0])], (1, 4), force=True)
-    assert names_in(tmp_path) == []
-
-
 @posix
 def test_modes(tmp_path: Path) -> None:
     old = os.umask(0o027)
