@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.options import ReductionOptions
-from softargmax_cli.cli.outputs import Drawing, Outputs
-from softargmax_cli.cli.pipeline import Job, excerpt_of
+from softargmax_cli.cli.pipeline import Job, Outputs, excerpt_of
 from softargmax_cli.files.writers import STORE, fields_of
 from softargmax_cli.reduction.budget import BOXES
+from softargmax_cli.reduction.check import Choice
+from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Summary
-from softargmax_cli.report.summary import First, summary_line
+from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
 from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.paths import Destination
     from softargmax_cli.cli.run import Shown
-    from softargmax_cli.reduction.check import Choice
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Slices
 
@@ -76,27 +76,15 @@ class Answer:
 
     def _fields(self, place: Destination, plot: str | None) -> set[str]:
         """Return the fields that a destination shows or holds, a picture says, and a choice is made by."""
-        from softargmax_cli.reduction.fields import NAMES
-
         fields = set(fields_of(place.format, NAMES)) if place.path else set()
         if place.table or plot is not None:
-            from softargmax_cli.report.summary import TABLE_FIELDS
-
             fields.update(TABLE_FIELDS)
-        choice = self._choice()
-        return fields if choice is None else fields | choice.fields
-
-    def _choice(self) -> Choice | None:
-        if not self._shown.chosen:
-            return None
-        from softargmax_cli.reduction.check import Choice
-
-        return Choice(self._shown.only, self._shown.worst)
+        return fields | Choice(self._shown.only, self._shown.worst).fields
 
     def _write(self, reduction: Reduction, read: Read, place: Destination, plot: str | None) -> Summary:
         """Show and write the slices of one input."""
-        shown, summary, choice, drawing = self._shown, Summary(), self._choice(), None
-        first = First(shown.worst or shown.rows)
+        shown, summary, drawing = self._shown, Summary(), None
+        first, choice = First(shown.worst or shown.rows), Choice(shown.only, shown.worst)
         takers: list[Callable[[Slices], None]] = []
         with ExitStack() as stack:
             if place.table:
@@ -106,20 +94,21 @@ class Answer:
             if writer := stack.enter_context(self._outputs.opened(place, reduction.run, names)):
                 takers.append(writer.write)
             if plot is not None:
+                from softargmax_cli.cli.picture import Drawing
+
                 drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=shown.force))
                 takers.append(drawing.add)
             for slices in _chosen(reduction, choice, summary):
                 for take in takers:
                     take(slices)
-            count = summary.slices if choice is None else choice.count
             if drawing:
-                drawing.finish(reduction, count, read)
+                drawing.finish(reduction, choice.count, read)
             if writer:
                 self._outputs.end(writer, summary, reduction.run.known_shape)
             if drawing:
                 drawing.commit()
         if place.table:
-            self._show(reduction.run, first, summary, count, read)
+            self._show(reduction.run, first, summary, choice.count, read)
         self._piped = self._piped or place.path == "-"
         return summary
 
@@ -128,8 +117,7 @@ class Answer:
         from softargmax_cli.report.slices import put_table, sparkling
 
         scores = read(first.numbers) if sparkling(run, first.count) else None
-        if self._tables:
-            print()
+        sys.stdout.write("\n" * (self._tables > 0))
         best = scores.best(run.kind) if scores else None
         put_table(first, run, summary, sys.stdout, best=best, count=count)
         self._tables += 1
@@ -159,21 +147,11 @@ class Answer:
 
     def _manifest(self, reduction: Reduction) -> dict[str, Any]:
         """Describe a run for the attributes of its store."""
-        job, run, problem = self._job, reduction.run, reduction.problem
-        select = job.reading.select
-        return {
-            **{each.name: getattr(job.asked, each.name) for each in fields(ReductionOptions)},
-            "version": __version__,
-            "input": run.input,
-            "select": None if select is None else str(select),
-            "shape": list(run.known_shape),
-            "dtype": run.dtype,
-            "axis": list(problem.axes),
-            "beta": problem.beta,
-            "coords": run.coords,
-            "period": list(problem.periods),
-            "precision": problem.precision.name,
-        }
+        run, problem, select = reduction.run, reduction.problem, self._job.reading.select
+        asked = {each.name: getattr(self._job.asked, each.name) for each in fields(ReductionOptions)}
+        asked |= {"select": None if select is None else str(select), "axis": problem.axes, "beta": problem.beta}
+        facts = {"input": run.input, "shape": run.known_shape, "dtype": run.dtype, "coords": run.coords}
+        return {"version": __version__, **asked, **facts, "precision": problem.precision.name}
 
     def end(self) -> None:
         """Sum up all inputs; a file that they share is left as it was unless all could be used."""
@@ -187,12 +165,11 @@ class Answer:
         self._outputs.commit(self._total, complete=complete)
 
 
-def _chosen(reduction: Reduction, choice: Choice | None, summary: Summary) -> Iterator[Slices]:
+def _chosen(reduction: Reduction, choice: Choice, summary: Summary) -> Iterator[Slices]:
     """Sum up all slices of an input, and yield those that are chosen."""
     for slices in reduction:
         summary.add(slices)
-        chosen = slices if choice is None else choice.of(slices)
-        if chosen is not None:
+        if (chosen := choice.of(slices)) is not None:
             yield chosen
-    if choice is not None and (last := choice.last()) is not None:
+    if (last := choice.last()) is not None:
         yield last

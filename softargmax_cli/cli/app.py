@@ -60,7 +60,7 @@ def softargmax(
     \b
     softargmax run scores.npy --beta 100          shows hard and soft side by side
     softargmax check scores.npy --tol 0.05        fails if they differ more
-    softargmax sweep scores.npy --tol 0.05        finds the smallest β for that
+    softargmax sweep scores.npy --tol 0.05        finds the smallest beta for that
     softargmax evaluate scores.npy --truth t.csv  measures the errors of both
     softargmax inspect scores.npy                 shows what a file holds
     softargmax guide beta                         explains a topic

@@ -13,9 +13,8 @@ import typer
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
-from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.cli.paths import choose_destinations
-from softargmax_cli.cli.pipeline import Job
+from softargmax_cli.cli.pipeline import Job, Outputs
 from softargmax_cli.cli.references import References
 from softargmax_cli.files.writers import FORMATS, Writer
 from softargmax_cli.files.writers.atomic import ROOM, blaming, discard, temporary_file

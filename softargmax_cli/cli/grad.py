@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from softargmax_cli.cli import options
 from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
-from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.cli.paths import Destination, choose_destinations
-from softargmax_cli.cli.pipeline import Job
+from softargmax_cli.cli.pipeline import Job, Outputs
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction

@@ -126,9 +126,9 @@ Period = Annotated[str | None, option(MORE, PERIOD_HELP, metavar="P", callback=p
 Window = Annotated[
     int | None, option(REDUCTION, "Ignores entries further than R indices from hard.", metavar="R", min=0)
 ]
-BETA_HELP = "Sets the inverse temperature: a larger β brings soft closer to hard. Default: 100."
+BETA_HELP = "Sets the inverse temperature: a larger beta brings soft closer to hard. Default: 100."
 Beta = Annotated[float | None, option(REDUCTION, BETA_HELP, metavar="B")]
-Temperature = Annotated[float | None, option(MORE, "Sets the temperature 1/β, in place of --beta.", metavar="T")]
+Temperature = Annotated[float | None, option(MORE, "Sets the temperature 1/beta, in place of --beta.", metavar="T")]
 Nan = Annotated[
     Literal["error", "omit", "propagate"],
     option(REDUCTION, "Handles NaN: error (default), omit or propagate.", metavar="POLICY"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.cli.options import Asked, AskedAtBeta, ReadingOptions, ReductionOptions, axes_of, beta_of
-from softargmax_cli.cli.paths import Found, find_inputs, make_directory, spare_inputs
+from softargmax_cli.cli.paths import Destination, Found, find_inputs, make_directory, spare_inputs
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.writers import Writer, open_writer
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -156,13 +156,14 @@ class Job:
         needs: what the work asks of its input, where it is more than a reduction.
         replay: opens the input, where it is opened more than once; beta: in place of the one asked for.
         """
-        from softargmax_cli.api.pipeline import reduction_of
+        from softargmax_cli.api.pipeline import reduction_of, silent
         from softargmax_cli.files.registry import open_source
         from softargmax_cli.reduction.budget import BOXES, REDUCTION
-        from softargmax_cli.report.progress import progress
 
         spec = self._spec if beta is None else replace(self._spec, beta=beta)
-        stream = None if self._bar and not self.quiet else io.StringIO()
+        bar: Callable[[int | None], Any] = silent
+        if self._bar and not self.quiet and sys.stderr.isatty():
+            from softargmax_cli.report.progress import progress as bar
         source = open_source(name, self.reading) if replay is None else replay.open()
         if self._client is not None and source.sequential:
             source.close()
@@ -175,7 +176,7 @@ class Job:
             self.memory,
             partial(self._computer, name),
             needs=needs or (REDUCTION if self._client is None else BOXES),
-            progress=lambda nbytes: progress(nbytes, stream),
+            progress=bar,
         )
         with opened as reduction:
             if self._client is not None:
@@ -208,6 +209,54 @@ class Job:
             from softargmax_cli.report.text import legible
 
             print(legible(summary_line(summary, run, named=self.several), sys.stderr), file=sys.stderr)
+
+
+class Outputs:
+    """The writers of results: one for each input, or one that several inputs share."""
+
+    def __init__(self, *, force: bool) -> None:
+        self._force = force
+        self._shared: Writer | None = None
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._shared is not None:
+            self._shared.abort()
+
+    @contextmanager
+    def opened(self, place: Destination, run: Run, fields: Collection[str]) -> Iterator[Writer | None]:
+        """Open a writer for an input, or let the one that inputs share go on with it; None where nothing is written."""
+        if place.path is None:
+            yield None
+        elif place.shared and self._shared is not None:
+            self._shared.start(run)
+            yield self._shared
+        else:
+            writer = open_writer(place.path, place.format, run, fields, force=self._force, several=place.shared)
+            if place.shared:
+                self._shared = writer
+                yield writer
+            else:
+                with writer:
+                    yield writer
+
+    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
+        """End an input, and put its results in place unless other inputs share them."""
+        writer.end(summary, shape)
+        if writer is not self._shared:
+            writer.commit(summary)
+
+    def commit(self, total: Summary, *, complete: bool) -> None:
+        """Put what inputs share in place, if all of them are in it; a pipe has got all there is."""
+        if self._shared is None:
+            return
+        name = self._shared.name
+        if complete or name == "<stdout>":
+            self._shared.commit(total)
+        else:
+            say_note(f"{name} is not written, since an input could not be used")
 
 
 def excerpt_of(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]) -> Excerpt | None:

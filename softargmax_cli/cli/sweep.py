@@ -15,8 +15,8 @@ import typer
 from softargmax_cli.cli import options
 from softargmax_cli.cli.check import allowance_of
 from softargmax_cli.cli.options import Asked, ReductionOptions, grouped, option, refuse
-from softargmax_cli.cli.outputs import Picture
 from softargmax_cli.cli.paths import picture_format_of
+from softargmax_cli.cli.picture import Picture
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import refuse_same
 from softargmax_cli.errors import OptionError
@@ -39,13 +39,13 @@ MOST = 1000
 LOW, HIGH, COUNT = 0.1, 1e5, 13
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
 
-BETAS_HELP = "Lists the β to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."
+BETAS_HELP = "Lists the beta to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."
 Betas = Annotated[str | None, option(SWEEP, BETAS_HELP, metavar="LIST")]
 Tolerance = Annotated[
     float | None,
     option(
         SWEEP,
-        "Limits |soft - hard| for the recommended β. Default: 0.01.",
+        "Limits |soft - hard| for the recommended beta. Default: 0.01.",
         "--tol",
         metavar="T",
         min=0,
@@ -53,9 +53,9 @@ Tolerance = Annotated[
     ),
 ]
 Allow = Annotated[str | None, option(SWEEP, "Allows N slices, or P percent, beyond --tol. Default: 0.", metavar="N|P%")]
-TRUTH_HELP = "Gives the true positions; sweep then recommends the β that comes closest to them."
+TRUTH_HELP = "Gives the true positions; sweep then recommends the beta that comes closest to them."
 Truth = Annotated[str | None, option(options.TRUTH, TRUTH_HELP, metavar="FILE")]
-Windows = Annotated[str | None, option(options.TRUTH, "Tries every β with each of these windows.", metavar="R[,R...]")]
+Windows = Annotated[str | None, option(options.TRUTH, "Tries every beta with each window.", metavar="R[,R...]")]
 Plot = Annotated[str | None, option(options.OUTPUT, "Draws both curves: .png, .svg or .pdf.", metavar="FILE")]
 Format = Annotated[
     Literal["table", "json", "csv", "tsv"] | None,
@@ -96,7 +96,7 @@ def sweep(
     asked: Asked,
     shown: Shown,
 ) -> int:
-    """Compare many β: how far soft lies from hard, and how much gradient is left.
+    """Compare many values of beta: how far soft lies from hard, and how much gradient is left.
 
     \b
     softargmax sweep scores.npy --tol 0.05

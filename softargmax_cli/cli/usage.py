@@ -1,4 +1,4 @@
-"""Commands as they are typed: help that every stream can show, and what to say to wrong use."""
+"""Commands as they are typed, and what to say to wrong use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 import typer
@@ -17,10 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from softargmax_cli.cli.options import RARE
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import FORMATS, STORE
-from softargmax_cli.report.text import encodable
 
-LETTERS = "β·…−×–"
-"""Letters of the help beyond ASCII, which are replaced before lines are broken, so that frames stay straight."""
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
 """Names of commands, each of a function in a module of its own, which is loaded for it."""
 KNOWN = ("table", *FORMATS, STORE, "github", "junit")
@@ -36,19 +34,16 @@ class Command(TyperCommand):
         return _as_they_are(super().get_params(ctx))
 
     def get_help(self, ctx: Any) -> str:
-        more = any(param.name == "help_all" for param in self.params)
-        rare = [param for param in self.params if more and getattr(param, "rich_help_panel", None) in RARE]
-        for param in rare:
-            param.hidden = True  # type: ignore[attr-defined]
+        whole = self.params
+        if any(param.name == "help_all" for param in whole):
+            self.params = [param for param in whole if getattr(param, "rich_help_panel", None) not in RARE]
         try:
             return self.whole_help(ctx)
         finally:
-            for param in rare:
-                param.hidden = False  # type: ignore[attr-defined]
+            self.params = whole
 
     def whole_help(self, ctx: Any) -> str:
         """Return the help with all options."""
-        _spell(self)
         return super().get_help(ctx)
 
     def make_parser(self, ctx: Any) -> Any:
@@ -56,16 +51,16 @@ class Command(TyperCommand):
         parse = parser.parse_args
 
         def parse_once(args: list[str]) -> Any:
-            if not ctx.resilient_parsing:  # as completion is
-                _refuse_split_axes(args)
+            _refuse_split_axes(args)
             words = [*args]  # which parsing uses up
             options, rest, order = parse(args)
-            for param in [] if ctx.resilient_parsing else order:
+            for param in order:
                 if order.count(param) > 1 and not getattr(param, "multiple", True):
                     _refuse_twice(param, words)
             return options, rest, order
 
-        parser.parse_args = parse_once  # type: ignore[method-assign]
+        if not ctx.resilient_parsing:  # as completion is
+            parser.parse_args = parse_once  # type: ignore[method-assign]
         return parser
 
 
@@ -74,10 +69,6 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _as_they_are(super().get_params(ctx))
-
-    def get_help(self, ctx: Any) -> str:
-        _spell(self)
-        return super().get_help(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*COMMANDS]
@@ -171,16 +162,11 @@ def _as_they_are(params: list[Any]) -> list[Any]:
 
 def _refuse_split_axes(args: Sequence[str]) -> None:
     """Raise OptionError for axes in words of their own, of which all but the first would be inputs."""
-    for at, word in enumerate(args):
-        if word == "--":
-            return
-        axes: list[str] = []
-        for axis in args[at + 1 :] if word == "--axis" else ():
-            if not re.fullmatch(r"-?\d+,?", axis) or (axes and os.path.exists(axis)):
-                break
-            axes.append(axis.rstrip(","))
-        if len(axes) > 1:
-            raise OptionError(f"{word} {' '.join(axes)}: several axes are one word", f"use --axis {','.join(axes)}")
+    at = args.index("--axis") if "--axis" in args else len(args)
+    numbers = takewhile(lambda word: re.fullmatch(r"-?\d+,?", word) and not os.path.exists(word), args[at + 1 :])
+    axes = [word.rstrip(",") for word in numbers]
+    if len(axes) > 1:
+        raise OptionError(f"--axis {' '.join(axes)}: several axes are one word", f"use --axis {','.join(axes)}")
 
 
 def _refuse_twice(param: Any, args: Sequence[str]) -> None:
@@ -193,12 +179,3 @@ def _refuse_twice(param: Any, args: Sequence[str]) -> None:
     name = param.opts[0]
     several = "; several axes are one word: --axis 0,1" if name == "--axis" else ""
     raise OptionError(f"{name} is given twice", f"give it once{several}")
-
-
-def _spell(command: TyperCommand | TyperGroup) -> None:
-    """Write help with the letters that standard output has."""
-    if encodable(LETTERS, sys.stdout) != LETTERS:
-        listed = map(command_of, COMMANDS) if isinstance(command, TyperGroup) else ()
-        for each in (command, *command.params, *listed):
-            if text := getattr(each, "help", None):
-                setattr(each, "help", encodable(text, sys.stdout))  # noqa: B010 - not every parameter has one

@@ -21,7 +21,7 @@ Output = Annotated[str, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", me
 
 @grouped
 def weights(inputs: options.Inputs, *, output: Output, asked: AskedAtBeta, force: options.Force = False) -> int:
-    """Write the weights p = softmax(β x) of every slice, in the shape of the input.
+    """Write the weights p = softmax(beta x) of every slice, in the shape of the input.
 
     \b
     softargmax weights scores.npy --beta 10 -o weights.npy

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, naming, parameter
-from softargmax_cli.files.members import ResultError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_store
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.streams import LOOK, Watch, looked_at, opened, refusals
-from softargmax_cli.files.tempcopy import copied_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,10 @@ def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Sourc
         with refusals(name), naming(name):
             stream, first = looked_at(stream, name)
             kind = _recognised(first, name)
-            stream = copied_stream(stream, name) if kind.seeks else stream
+            if kind.seeks:
+                from softargmax_cli.files.tempcopy import copied_stream
+
+                stream = copied_stream(stream, name)
             module, _, function = kind.opener.rpartition(".")
             opener: Any = getattr(importlib.import_module(f"softargmax_cli.files.formats.{module}"), function)
             source = _noted(cast(Source, opener(stream, name, reading)), kind.article, kind.options, reading)
@@ -188,6 +189,8 @@ def _recognised(first: bytes, name: str) -> Format:
         return kind
     if kind is not None:
         if kind.article.startswith("JSON") and _JSON.search(first):
+            from softargmax_cli.files.members import ResultError
+
             raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
         raise InputError(f"{kind.article}; {READABLE} can be read", kind.remedy.replace("FILE", repr(name)))
     for promised in FORMATS:
@@ -281,6 +284,8 @@ class Replay:
         reading = reading or self._reading
         if self._copy is None and self.runs_dry:
             stream, self._name = opened(self._path)
+            from softargmax_cli.files.tempcopy import copied_stream
+
             self._copy = copied_stream(stream, self._name)
         if self._copy is None:
             source = open_source(self._path, reading)

@@ -174,6 +174,9 @@ class Choice:
 
     def of(self, slices: Slices) -> Slices | None:
         """Choose among the next slices; None where none is, or where that is known at the end alone."""
+        if self._state is None and self._worst is None:
+            self.count += len(slices)
+            return slices
         which = np.arange(len(slices))
         if self._state is not None:
             which = np.flatnonzero(STATES[self._state][1](slices))

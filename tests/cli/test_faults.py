@@ -89,7 +89,7 @@ def test_a_full_disk(folder: Inside, what: str) -> None:
 def test_a_fault_as_a_result_is_put_in_place(
     folder: Inside, call: str, fault: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise fault
 
     def run() -> Done:
@@ -109,7 +109,7 @@ def test_a_fault_as_a_result_is_put_in_place(
 def test_a_fault_while_it_computes(
     folder: Inside, fault: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise fault
 
     monkeypatch.setattr(NativeFunction, "__call__", fail)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from softargmax_cli.cli.outputs import Picture
+from softargmax_cli.cli.picture import Picture
 from softargmax_cli.report.figure import BLUE, DPI, WIDTH, begin, drawable
 
 pytestmark = pytest.mark.slow

@@ -1,15 +1,13 @@
-"""What a command writes for each of its inputs: results, each in its file or all in one, and pictures."""
+"""`--plot`: a picture of slices or curves, which is written whole at the end or left as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.messages import say_note
-from softargmax_cli.cli.paths import Destination, picture_format_of
+from softargmax_cli.cli.paths import picture_format_of
 from softargmax_cli.errors import OptionError, parameter
-from softargmax_cli.files.writers import Writer, open_writer
 from softargmax_cli.files.writers.atomic import Document
 
 if TYPE_CHECKING:
@@ -17,55 +15,6 @@ if TYPE_CHECKING:
 
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.result import Run, Summary
-
-
-class Outputs:
-    """The writers of results: one for each input, or one that several inputs share."""
-
-    def __init__(self, *, force: bool) -> None:
-        self._force = force
-        self._shared: Writer | None = None
-
-    def __enter__(self) -> Outputs:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self._shared is not None:
-            self._shared.abort()
-
-    @contextmanager
-    def opened(self, place: Destination, run: Run, fields: Collection[str]) -> Iterator[Writer | None]:
-        """Open a writer for an input, or let the one that inputs share go on with it; None where nothing is written."""
-        if place.path is None:
-            yield None
-        elif place.shared and self._shared is not None:
-            self._shared.start(run)
-            yield self._shared
-        else:
-            writer = open_writer(place.path, place.format, run, fields, force=self._force, several=place.shared)
-            if place.shared:
-                self._shared = writer
-                yield writer
-            else:
-                with writer:
-                    yield writer
-
-    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
-        """End an input, and put its results in place unless other inputs share them."""
-        writer.end(summary, shape)
-        if writer is not self._shared:
-            writer.commit(summary)
-
-    def commit(self, total: Summary, *, complete: bool) -> None:
-        """Put what inputs share in place, if all of them are in it; a pipe has got all there is."""
-        if self._shared is None:
-            return
-        name = self._shared.name
-        if complete or name == "<stdout>":
-            self._shared.commit(total)
-        else:
-            say_note(f"{name} is not written, since an input could not be used")
 
 
 class Picture(Document):
