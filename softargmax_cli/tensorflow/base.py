@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Body = Callable[..., Sequence[Any]]
-WORN = 32
-"""Functions that one runtime makes before another is better: each makes the next a little slower to make."""
+KEPT = 32
+"""Functions that a runtime keeps, for others that want the same."""
 Tensor = tuple[tuple[int, ...], np.dtype[Any]]
 """The static shape and the dtype of one input of a function."""
 
@@ -57,14 +57,11 @@ class Runtime(ABC):
             function = self._functions.get((key, compiled)) if key is not None else None
             if function is None:
                 function = self._make(body, inputs, compiled=compiled)
+                if len(self._functions) >= KEPT:
+                    self._functions.clear()
                 if key is not None:
                     self._functions[key, compiled] = function
         return function
-
-    @property
-    def worn(self) -> bool:
-        """Tell that a new runtime is quicker than one more function of this one."""
-        return len(self._functions) >= WORN
 
     @abstractmethod
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:

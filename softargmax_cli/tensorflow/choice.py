@@ -101,23 +101,21 @@ class Loader:
             self._thread.start()
 
     def runtime(self, note: Callable[[str], None]) -> Runtime:
-        """Return TensorFlow, ready to compute: the same until it is worn. `note` is told which it is, when it starts.
+        """Return TensorFlow, ready to compute. `note` is told which it is, when it starts.
 
         Raises as `started` does; where the CPU cannot be had, the messages held back are shown.
         """
-        if self._runtime is not None and not self._runtime.worn:
+        if self._runtime is not None:
             return self._runtime
         notes: list[str] = []
         with self._held:
             self._hold()  # again, where an error of another input has been said meanwhile
             self._join()
-            made = started(self._device, self._name, notes, alone=True)
+            made = self._runtime = started(self._device, self._name, notes, alone=True)
         tune(made.version)
-        if self._runtime is None:
-            kind = f"TensorFlow {made.version}, {made.name} runtime on {made.device}"
-            for text in (*notes, f"{kind} (force one: {VARIABLE}=native|python)"):
-                note(text)
-        self._runtime = made
+        kind = f"TensorFlow {made.version}, {made.name} runtime on {made.device}"
+        for text in (*notes, f"{kind} (force one: {VARIABLE}=native|python)"):
+            note(text)
         return made
 
     def close(self) -> None:
@@ -137,9 +135,10 @@ class Loader:
 
 def _load() -> None:
     from softargmax_cli.tensorflow.capi import load
+    from softargmax_cli.tensorflow.native import NativeRuntime
 
     with suppress(Exception):  # which is raised again where the library is needed
-        load()
+        NativeRuntime(load())  # the next is quicker
 
 
 def shared(device: str) -> Runtime:
@@ -152,7 +151,7 @@ def shared(device: str) -> Runtime:
         name = "python"
     with _lock:
         runtime = _shared.get((device, name))
-        if runtime is None or runtime.worn:
+        if runtime is None:
             with _environment(), held_back(show=device == "cpu"):
                 runtime = _shared[device, name] = started(device, name, [], alone=False)
         return runtime

@@ -27,7 +27,7 @@ CONFIG = (
 
 
 class NativeRuntime(Runtime):
-    """One session; functions are added to its graph as they are asked for.
+    """Each function has a graph and a session of its own, which takes a tenth of a millisecond.
 
     Blocks are computed in the thread that asks, one thread each: the caller runs several at once,
     which keeps all cores busy without two pools of threads getting in each other's way.
@@ -38,14 +38,15 @@ class NativeRuntime(Runtime):
 
     def __init__(self, tf: C.CDLL) -> None:
         super().__init__()
-        self.version = tf.TF_Version().decode()
-        self._session = Session(tf)
+        self.version, self._tf = tf.TF_Version().decode(), tf
+        Session(tf)  # the first of a process takes longer, and fails where others would
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
-        graph = self._session.graph
+        session = Session(self._tf)
+        graph = session.graph
         holes = [graph.placeholder(tensor) for tensor in inputs]
         outputs = graph.call_compiled(body, inputs, holes) if compiled else list(body(graph, *holes))
-        return NativeFunction(self._session, holes, outputs)
+        return NativeFunction(session, holes, outputs)
 
 
 class Session:

@@ -142,9 +142,9 @@ print(shared("cpu").name, tf.get_logger().level == level)
 
 
 class Fake(Runtime):
-    """Says whether it is worn."""
+    """Makes nothing."""
 
-    name, version, device, worn = "fake", "0", "CPU", False
+    name, version, device = "fake", "0", "CPU"
 
     def _make(self, *_: object, **__: object) -> object:  # type: ignore[override]
         raise NotImplementedError
@@ -168,12 +168,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
     return fakes
 
 
-def test_a_runtime_is_shared_until_it_is_worn(made: list[Fake]) -> None:
-    first = shared("cpu")
-    assert shared("cpu") is first
-    made[0].worn = True
-    assert shared("cpu") is not first
-    assert len(made) == 2
+def test_a_runtime_is_shared(made: list[Fake]) -> None:
+    assert shared("cpu") is shared("cpu")
+    assert len(made) == 1
 
 
 def test_runtimes_have_their_own(made: list[Fake], monkeypatch: pytest.MonkeyPatch) -> None:
