@@ -16,7 +16,7 @@ from softargmax_cli.cli.options import ReductionOptions
 from softargmax_cli.cli.pipeline import Job, Outputs, excerpt_of
 from softargmax_cli.files.writers import STORE, fields_of
 from softargmax_cli.reduction.budget import BOXES
-from softargmax_cli.reduction.check import Choice
+from softargmax_cli.reduction.check import STATES, chosen
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
@@ -79,12 +79,14 @@ class Answer:
         fields = set(fields_of(place.format, NAMES)) if place.path else set()
         if place.table or plot is not None:
             fields.update(TABLE_FIELDS)
-        return fields | Choice(self._shown.only, self._shown.worst).fields
+        if self._shown.only is not None:
+            fields.add(STATES[self._shown.only][0])
+        return fields
 
     def _write(self, reduction: Reduction, read: Read, place: Destination, plot: str | None) -> Summary:
         """Show and write the slices of one input."""
-        shown, summary, drawing = self._shown, Summary(), None
-        first, choice = First(shown.worst or shown.rows), Choice(shown.only, shown.worst)
+        shown, summary, count, drawing = self._shown, Summary(), 0, None
+        first = First(shown.worst or shown.rows)
         takers: list[Callable[[Slices], None]] = []
         with ExitStack() as stack:
             if place.table:
@@ -98,17 +100,18 @@ class Answer:
 
                 drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=shown.force))
                 takers.append(drawing.add)
-            for slices in _chosen(reduction, choice, summary):
+            for slices in chosen(_summed(reduction, summary), shown.only, shown.worst):
+                count += len(slices)
                 for take in takers:
                     take(slices)
             if drawing:
-                drawing.finish(reduction, choice.count, read)
+                drawing.finish(reduction, count, read)
             if writer:
                 self._outputs.end(writer, summary, reduction.run.known_shape)
             if drawing:
                 drawing.commit()
         if place.table:
-            self._show(reduction.run, first, summary, choice.count, read)
+            self._show(reduction.run, first, summary, count, read)
         self._piped = self._piped or place.path == "-"
         return summary
 
@@ -165,11 +168,8 @@ class Answer:
         self._outputs.commit(self._total, complete=complete)
 
 
-def _chosen(reduction: Reduction, choice: Choice, summary: Summary) -> Iterator[Slices]:
-    """Sum up all slices of an input, and yield those that are chosen."""
+def _summed(reduction: Reduction, summary: Summary) -> Iterator[Slices]:
+    """Sum up all slices of an input as they come."""
     for slices in reduction:
         summary.add(slices)
-        if (chosen := choice.of(slices)) is not None:
-            yield chosen
-    if (last := choice.last()) is not None:
-        yield last
+        yield slices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -151,44 +151,23 @@ STATES: dict[State, tuple[str, Callable[[Slices], Which]]] = {
     "tied": ("ties", lambda slices: slices.column("ties") > 1),
     "undefined": ("soft", _undefined),
 }
-"""The field that each state is read from, and which slices are in it."""
+"""The field that each state is read from, beside soft and offset, and which slices are in it."""
 
 
-class Choice:
-    """Take all slices of an input and choose those that are shown.
+def chosen(runs: Iterable[Slices], state: State | None, worst: int | None) -> Iterator[Slices]:
+    """Choose slices of an input: those in a state, None for any, in their order.
 
-    state: that of the slices chosen; None for any. worst: how many of them, by |offset|, the largest first; None for
-    all in their order.
+    worst: how many of them, by |offset|, the largest first, at the end; None for all.
     """
-
-    def __init__(self, state: State | None, worst: int | None) -> None:
-        self._state = state
-        self._worst = None if worst is None else Worst(worst)
-        self.count = 0
-        """How many were chosen."""
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The fields that it reads."""
-        return frozenset({"soft", "offset"} | ({STATES[self._state][0]} if self._state else set()))
-
-    def of(self, slices: Slices) -> Slices | None:
-        """Choose among the next slices; None where none is, or where that is known at the end alone."""
-        if self._state is None and self._worst is None:
-            self.count += len(slices)
-            return slices
-        which = np.arange(len(slices))
-        if self._state is not None:
-            which = np.flatnonzero(STATES[self._state][1](slices))
-        if self._worst is not None:
+    kept = Worst(worst or 0)
+    for slices in runs:
+        which = np.arange(len(slices)) if state is None else np.flatnonzero(STATES[state][1](slices))
+        if worst is not None:
             distances = np.abs(slices.offset).max(axis=0)
-            self._worst.add(slices, distances, which[~np.isnan(distances[which])])
-            return None
-        self.count += len(which)
-        return slices.take(which) if len(which) else None
-
-    def last(self) -> Slices | None:
-        """Return what could be chosen only at the end."""
-        found = None if self._worst is None else self._worst.found()
-        self.count += 0 if found is None else len(found)
-        return found
+            kept.add(slices, distances, which[~np.isnan(distances[which])])
+        elif state is None:
+            yield slices
+        elif len(which):
+            yield slices.take(which)
+    if (last := kept.found()) is not None:
+        yield last
