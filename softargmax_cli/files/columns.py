@@ -90,15 +90,14 @@ def choose(table: Table, reading: Reading) -> Columns:
     if texts:
         way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
         notes.append(f"text is left out: {_listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
-    for at in suspects(table, scores) if reading.judged and not told else ():
-        if not reading.inspected:
-            raise _suspected(table, at, scores, id_at, spec)
-        notes.append(f"left out, as it looks like names: {called(table, at)}")
-        scores.remove(at)
-        if id_at is None:
-            id_at = at
-        else:
-            spec = _without(table, spec, at)
+    found = suspects(table, scores) if reading.judged and spec is None else []
+    if found and not reading.inspected:
+        raise _suspected(table, found, id_at, names)
+    if found:
+        notes.append(f"left out, as it may name the rows: {_listed(table, found)}")
+        scores = [at for at in scores if at not in found]
+        id_at = found.pop(0) if id_at is None else id_at
+        spec = _without(table, found) if found else None
     return Columns(tuple(scores), id_at, tuple(notes), spec)
 
 
@@ -133,13 +132,18 @@ def _is_of_names(title: str) -> bool:
     return title.lower() in _NAMES or words[-1].lower() in ("id", "idx", "index") or words[0] == "Unnamed"
 
 
-def _suspected(table: Table, at: int, scores: Sequence[int], id_at: int | None, spec: str | None) -> InputError:
-    """Say that a column looks like names, and the ways on."""
-    names = f"{parameter('id_column', option_value(table, at))} if it names the rows, " if id_at is None else ""
-    leave, every = parameter("columns", _without(table, spec, at)), parameter("columns", _ranges(table, scores))
-    shows = ", ".join(f"{value:g}" for value in table.values([at])[:3, 0])
-    what = f"{called(table, at)} holds {shows} ..., which may be names beside the decimals of scores"
-    return InputError(what, f"pass {names}{leave} to leave it out, or {every} if all are scores")
+def _suspected(table: Table, found: Sequence[int], id_at: int | None, names: Sequence[int]) -> InputError:
+    """Say which columns look like names, and the ways on."""
+    first, one, ways = found[0], len(found) == 1, []
+    if id_at is None:
+        rest = "" if one else f" {parameter('columns', _without(table, found[1:]))}"
+        named = "it" if one else "the first"
+        ways.append(f"{parameter('id_column', option_value(table, first))}{rest} if {named} names the rows")
+    ways.append(f"{parameter('columns', _without(table, found))} to leave {'it' if one else 'them'} out")
+    every = parameter("columns", _without(table, names) if names else ":")
+    shows = ", ".join(f"{value:g}" for value in table.values([first])[:3, 0])
+    what = f"{_listed(table, found)} may be names of rows ({shows} ...) beside the decimals of scores"
+    return InputError(what, f"pass {', '.join(ways)}, or {every} if all are scores")
 
 
 def _none_left(table: Table, texts: Sequence[int], id_at: int | None, reading: Reading) -> InputError:
@@ -202,26 +206,10 @@ def option_value(table: Table, at: int) -> str | int:
     return title if plain and titles.count(title) == 1 else at + 1
 
 
-def _item(table: Table, at: int) -> str:
-    """Name a column as --columns takes it."""
-    value = option_value(table, at)
-    return quoted(value) if isinstance(value, str) else str(value)
-
-
-def _without(table: Table, spec: str | None, at: int) -> str:
-    """Write the value of --columns that leaves out a column, and those that `spec` leaves out."""
-    return (f"{spec}," if spec else "^") + _item(table, at)
-
-
-def _ranges(table: Table, positions: Sequence[int]) -> str:
-    """Write positions as --columns takes them: 1:3,5."""
-    parts: list[list[int]] = []
-    for at in positions:
-        if parts and parts[-1][1] == at - 1:
-            parts[-1][1] = at
-        else:
-            parts.append([at, at])
-    return ",".join(_item(table, a) + (f":{_item(table, b)}" if b > a else "") for a, b in parts)
+def _without(table: Table, out: Sequence[int]) -> str:
+    """Write the value of --columns that leaves out some columns."""
+    values = [option_value(table, at) for at in out]
+    return "^" + ",".join(quoted(value) if isinstance(value, str) else str(value) for value in values)
 
 
 def called(table: Table, at: int) -> str:

@@ -54,9 +54,7 @@ class Selection:
 
     def _positions(self, part: int | slice, n: int, axis: int) -> range:
         if isinstance(part, slice):
-            positions = range(*part.indices(n))
-            # Counted upwards one by one where there are not several.
-            return positions if len(positions) > 1 else range(positions.start, positions.start + len(positions))
+            return range(n)[part]
         if not -n <= part < n:
             what = f"{parameter('select', str(self))}: {part} is out of range for axis {axis}, of length {n:,}"
             raise OptionError(what, f"use an index from {-n} to {n - 1}" if n else "the axis is empty")

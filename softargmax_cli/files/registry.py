@@ -111,6 +111,7 @@ TAIL = 1 << 16
 _RESULTS = re.compile(rb"(?:input[,\t])?index(?:_0)?[,\t](?:[^\n]*[,\t])?hard(?:_0)?[,\t]")
 _JSON = re.compile(rb'"hard": .*"soft": .*"offset": .*"peak": ', re.DOTALL)
 _WORDS = re.compile(rb"[^\s,;|]+")
+_NUMBER = re.compile(rb"(?i)[+-]?(\d[\d.]*|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan")
 RAW = f"name their type and shape once: {SAVE.partition(': ')[2]}numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
 READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -197,10 +198,22 @@ def _recognised(first: bytes, name: str) -> Format:
         if name.lower().endswith(promised.suffixes):
             what = f"not {promised.article}, whatever its name says"
             raise InputError(f"{what}", "write it again, or rename it if it is a table in text")
-    if not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and 40 * len(_CONTROL.findall(head)) > len(head):
+    if not _is_text(head):
         what = "no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
         raise InputError(f"{what}; {READABLE} can be read", RAW.replace("FILE", repr(name)))
     return TEXT
+
+
+def _is_text(head: bytes) -> bool:
+    """Tell text, in UTF-8, in UTF-16 with a mark or in an 8-bit code, from other bytes by its beginning."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    controls = len(_CONTROL.findall(head))
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return not controls
+    return 4 * controls <= len(head)
 
 
 def _kind(first: bytes) -> Format | None:
@@ -231,15 +244,9 @@ def promises_array(path: str) -> bool:
         return True  # opening it says what is wrong
     kind = _kind(first)
     words = _WORDS.findall(_unpacked(first)[1])
-    return bool(kind and kind.opener) or (suffix in PLAIN and 2 * sum(map(_is_number, words)) >= len(words) > 0)
-
-
-def _is_number(word: bytes) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return bool(kind and kind.opener) or (
+        suffix in PLAIN and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
+    )
 
 
 def holds_results(path: str) -> bool:

@@ -172,14 +172,6 @@ def test_errors_for_want_of_memory(error: Exception, said: str, capsys: pytest.C
     assert ("defect" in remedy) == said.startswith("unexpected")
 
 
-def test_polars_without_its_library(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    import polars
-
-    inside.write("long.csv", b"1.5,2.5\n" * 300_000)
-    monkeypatch.setattr(polars, "__version__", "")  # as it says itself, where memory was short as it was imported
-    assert assert_refused(inside("run", "long.csv"))[0].startswith("long.csv: polars, which reads CSV files, has no")
-
-
 # Text that tries to be more than text
 
 

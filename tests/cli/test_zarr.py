@@ -53,7 +53,7 @@ def test_colons_in_a_local_name_are_no_url(inside: Inside) -> None:
             found, wanted = (inside("run", *of, "--format", "csv") for of in (given, ["a::b.npy"]))
             assert (found.code, found.out) == (0, wanted.out), found.err
         done = inside("run", f"{name}/none")
-        assert (done.code, done.err.splitlines()[0]) == (2, f"softargmax: error: {name}/none: no such array in {name}")
+        assert (done.code, done.err.splitlines()[0]) == (2, f"softargmax: error: {name}/none: no Zarr store there")
     assert inside.names() == {"x::y.npy", "a::b.npy", "a::b.zarr", "c::d"}
 
 
@@ -118,7 +118,7 @@ def test_a_member_of_a_group_and_chunks_that_are_not_there(inside: Inside) -> No
         "softargmax: error: g.zarr: 2 arrays in it: a, b/c\n  name one of them with --key a\n"
     )
     assert inside("run", "g.zarr/z").err == (
-        "softargmax: error: g.zarr/z: no such array in g.zarr\n  it holds a, b/c\n"
+        "softargmax: error: g.zarr/z: no Zarr store there\n  name a directory or URL that holds zarr.json or .zarray\n"
     )
     assert json.loads(inside("inspect", "g.zarr/a", "--format", "json").out)["format"] == "zarr"
 

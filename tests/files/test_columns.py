@@ -134,13 +134,11 @@ def test_several_columns_of_names(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError) as caught:
         read(path)
-    assert "column 1 ('id')" in caught.value.what
-    assert read(path, **told(ways(caught.value)[2]))[0].shape == (3, 4)
-    for way, count in zip(ways(caught.value)[:2], (2, 3), strict=True):
-        with pytest.raises(InputError, match="label") as next_one:
-            read(path, **told(way))
-        shapes = [read(path, **{**told(way), **told(also)})[0].shape[1] for also in ways(next_one.value)]
-        assert shapes == [2] * (count - 1) + [3]
+    assert [read(path, **told(way))[0].shape[1] for way in ways(caught.value)] == [2, 2, 4]
+    assert read(path, **told(ways(caught.value)[0]))[1] == ["1", "5", "3"]
+    with pytest.raises(InputError, match="label") as caught:
+        read(path, id_column="id")
+    assert [read(path, id_column="id", **told(way))[0].shape[1] for way in ways(caught.value)] == [2, 3]
     values, ids, source = read(path, inspected=True)
     assert (values.shape, ids) == ((3, 2), ["x", "y", "x"])
     again = read(path, id_column=str(source.facts.id_column), columns=source.facts.columns)

@@ -336,9 +336,9 @@ def test_what_savetxt_writes(options: dict[str, Any], tmp_path: Path) -> None:
         ("", "the file is empty"),
         ("\n\n\r\n", "the file is empty"),
         ("\ufeff", "the file is empty"),
-        ('1,2\n3,"4\n5,6\n', "line 2: a quote opens here and is never closed"),
-        ('"a,b\n1,2\n', "line 1: a quote opens here and is never closed"),
-        ('1,2\n6" x,"4\n5,"6"\n', "line 2, column 1: '6\" x' is not a number"),
+        ('1,2\n3,"4\n5,6\n', "line 2: a quote is never closed"),
+        ('"a,b\n1,2\n', "line 1: a quote is never closed"),
+        ('1,2\n6" x,"4\n5,"6"\n', "line 2: ',' expected after '\"'"),
         (b"1,2\n3,\xff\n", "line 2: byte 0xff is not UTF-8"),
         (b"\xef\xbb\xbf1,2\n3,\xff\n", "line 2: byte 0xff is not UTF-8"),
         (b"1,2\n3,\0\n", "line 2: a NUL byte, so the file is not UTF-8 text"),
@@ -364,8 +364,7 @@ def test_cells_and_records_without_end() -> None:
     for cell in ("4" * 200_000, '"' + "4,\n" * 45_000 + '"\n'):
         assert failure(f"1,2\n3,{cell}", delimiter=",").what == "line 2: field larger than field limit (131072)"
     with tuned(LONGEST=1 << 16, STEP=64, _LEAST=1, _HEAD=64):
-        assert "line 3 on is longer" in failure("1,2\n3,4\n" + "5" * (1 << 17)).what
-        for text in ("5" * (1 << 18), 'x,y\n1,"' + "2,3\n" * (1 << 14)):
+        for text in ("1,2\n3,4\n" + "5" * (1 << 17), "5" * (1 << 18), 'x,y\n1,"' + "2,3\n" * (1 << 14)):
             assert "line 1 on is longer" in failure(text, header=True).what
     row = ",".join(map(str, range(50_000)))
     assert (values(f"{row}\n{row}\n") == np.arange(50_000)).all()
@@ -386,7 +385,7 @@ def test_places_in_later_pieces(row: int, end: str, rows: int) -> None:
         ("1,oops,3", f"line {row + 2}, column 2 ('y'): 'oops' is not a number"),
         ("1,2", f"line {row + 2} has 2 cells, expected 3 as in line 1"),
         ("1,\udcff,3", None),
-        ('1,2,"3', f"line {row + 2}: a quote opens here and is never closed"),
+        ('1,2,"3', f"line {row + 2}: a quote is never closed"),
     ]:
         data = (end.join([*lines[: row + 1], bad, *lines[row + 2 :]]) + end).encode("utf-8", "surrogateescape")
         what = what or f"line {row + 2}: byte 0xff is not UTF-8"
@@ -582,7 +581,7 @@ def test_gzip() -> None:
 def test_bad_gzip() -> None:
     packed = gzip.compress(NUMBERS.encode())
     for data in (packed[:-12], packed[:500] + b"\xff" * 3000):
-        assert failure(data, "x.csv.gz").what.startswith("x.csv.gz: damaged, or no text file: ")
+        assert failure(data, "x.csv.gz").what.startswith("damaged, or no text file: ")
     for data in (gzip.compress(b""), b""):
         assert failure(data, "x.csv.gz").what == "the file is empty"
 

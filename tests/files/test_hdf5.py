@@ -214,7 +214,7 @@ os._exit(0)
 
 @pytest.mark.slow
 def test_a_file_that_its_writer_never_closed(tmp_path: Path) -> None:
-    """Its fill values would be read as numbers; the library says so of files that it opens itself."""
+    """Its fill values would be read as numbers."""
     path = str(tmp_path / "a.h5")
     subprocess.run([sys.executable, "-c", UNCLOSED, path], check=True, timeout=60)
     with pytest.raises(InputError, match="its writer has not closed it") as caught:

@@ -14,7 +14,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError, InputMissingError, OptionError, naming, parameter
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.members import chosen, few, shown, unapplied
+from softargmax_cli.files.members import chosen, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import blaming, files_of, located, zarr_python
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
@@ -103,7 +103,8 @@ def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
         try:
             node = _node(zarr, place)
         except FileNotFoundError:
-            raise _absent(zarr, place) from None
+            remedy = "name a directory or URL that holds zarr.json or .zarray"
+            raise InputMissingError("no Zarr store there", remedy) from None
         if isinstance(node, zarr.Array):
             if reading.key is not None:
                 what = f"one array, in which none is named {shown(reading.key)}"
@@ -164,14 +165,3 @@ def _folders(files: Any, root: str, above: str) -> Iterator[str]:
             yield name
         elif kind == "group" or files.exists(f"{folder}/.zgroup"):
             yield from _folders(files, folder, f"{name}/")
-
-
-def _absent(zarr: Any, place: str) -> InputMissingError:
-    """Say that no node has that name, and what is there instead."""
-    above, _, last = place.rstrip("/").rpartition("/")
-    found: list[str] = []
-    with suppress(Exception):  # whatever it is, there is nothing to choose from
-        found = sorted(_names(_node(zarr, above), above)) if above and not above.endswith("/") and last else []
-    if found:
-        return InputMissingError(f"no such array in {above}", f"it holds {few(found)}")
-    return InputMissingError("no Zarr store there", "name a directory or URL that holds zarr.json or .zarray")

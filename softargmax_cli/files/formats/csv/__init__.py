@@ -76,7 +76,7 @@ class CsvSource(Source):
         rows = max(block.shape[0], _CELLS // self._layout.table.width)
         size = min(max(rows * self._layout.record, _LEAST), _MOST)
         with naming(self.name):
-            piece = self._text.take(size, rows, self._layout.dialect.delimiter)
+            piece = self._text.take(size, rows)
         return None if piece is None else Pending(self._text.moved(), partial(self._load, piece))
 
     def _load(self, piece: Piece, buffer: Buffer) -> Loaded:
@@ -192,8 +192,6 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str) -> NoReturn:
     remedy = "write a number, as 1234.5, or NaN where a value is missing"
     if layout.reading.delimiter is not None and layout.table.width == 1:
         remedy = f"pass another {parameter('delimiter')} if it is not {layout.dialect.delimiter!r}, or write a number"
-    elif layout.dialect.comma and ("." in cell or "," in cell):
-        remedy = f"write 1.234,5; leave out {parameter('decimal')} if the point is the decimal mark"
     elif cell.endswith("%"):
         remedy = "remove the percent signs, as with: sed 's/%//g' OLD > NEW"
     elif "," in cell and re.match(COMMA, cell):

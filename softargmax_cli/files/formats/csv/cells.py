@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, MissingDependencyError
+from softargmax_cli.errors import InputError
 
 MISSING = ("", "na", "n/a", "null", "nan")
 """Cells without a value, in lower case, stripped."""
@@ -66,10 +66,13 @@ def decoded(data: bytes, line: int) -> str:
         raise InputError(what, "convert the file, as with: iconv -f LATIN1 -t UTF-8 OLD > NEW") from None
 
 
-def records(text: str, dialect: Dialect, line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record and the line on which it begins; a blank line is an empty record, one of a comment is none."""
+def records(text: str, dialect: Dialect, line: int = 1, *, cut: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record and the line on which it begins; a blank line is an empty record, one of a comment is none.
+
+    cut: the text may end within a quoted cell. Raises InputError where it is not as csv has it.
+    """
     lines = _Lines(text, dialect)
-    reader, first = csv.reader(lines, delimiter=dialect.delimiter), line
+    reader, first = csv.reader(lines, delimiter=dialect.delimiter, strict=not cut), line
     while True:
         lines.quoted = lines.comment = False  # whatever stray quotes there were, a record ends with its line
         try:
@@ -77,7 +80,8 @@ def records(text: str, dialect: Dialect, line: int = 1) -> Iterator[tuple[int, l
         except StopIteration:
             return
         except csv.Error as error:
-            said = "a carriage return without a line feed" if "new-line" in str(error) else error
+            said = str(error).replace("unexpected end of data", "a quote is never closed")
+            said = "a carriage return without a line feed" if "new-line" in said else said
             remedy = "check the delimiter, the line ends, and that every quote is closed"
             raise InputError(f"line {line}: {said}", remedy) from None
         if cells or not lines.comment:
@@ -116,10 +120,7 @@ def _without_noise(found: re.Match[str]) -> str:
 
 
 def load() -> Any:
-    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can.
-
-    Raises MissingDependencyError where polars cannot be used.
-    """
+    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can."""
     if "polars" not in sys.modules:
         handler = signal.getsignal(signal.SIGINT)
         with warnings.catch_warnings():
@@ -127,9 +128,6 @@ def load() -> Any:
             import polars  # noqa: F401
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
-    if not sys.modules["polars"].__version__:  # it passes over why its own library cannot be loaded
-        remedy = "give this process more memory (ulimit -v); if there is enough, install polars again"
-        raise MissingDependencyError("polars, which reads CSV files, has no library", remedy)
     return sys.modules["polars"]
 
 

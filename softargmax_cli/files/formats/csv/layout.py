@@ -118,8 +118,6 @@ def _first_records(text: Text, reading: Reading) -> tuple[Dialect, list[Record],
             if delimiter is None:
                 dialect = replace(dialect, delimiter=_sniffed(head, dialect, complete=text.ended))
             sample = _sample(head, dialect, SAMPLE + 1, text.line, complete=text.ended)
-            if text.ended:  # in a quote that is never closed, what follows would look like a header
-                text.border(dialect.delimiter)
             if len(sample) > 1 or text.ended:
                 return dialect, sample, len(head) // max(1, head.count("\n"))
         text.grow()
@@ -138,7 +136,7 @@ def _sample(head: str, dialect: Dialect, most: int, line: int = 1, *, complete: 
     """Take the first records that are not blank; where the text goes on, not the last, which may be cut in a quote."""
     sample: list[Record] = []
     count = 0
-    for begin, cells in records(head, dialect, line):
+    for begin, cells in records(head, dialect, line, cut=not complete):
         if len(sample) >= most or (len(sample) >= 2 and count > _CELLS):
             return sample
         if len(cells) > 1 or "".join(cells).strip():

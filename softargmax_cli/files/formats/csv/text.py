@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -88,13 +87,13 @@ class Text:
     def _drop(self, size: int, lines: int) -> None:
         self.held, self.line = self.held[size:], self.line + lines
 
-    def take(self, size: int, rows: int, delimiter: str) -> Piece | None:
+    def take(self, size: int, rows: int) -> Piece | None:
         """Take about `size` bytes of complete records, on no more than `rows` lines; None at the end.
 
         Blank lines at the end of the file are dropped. Where cells hold line ends there may be more lines.
         """
         self.fill(size)
-        while not (end := _trimmed(self.held, self.border(delimiter))):
+        while not (end := _trimmed(self.held, self._border())):
             if self.ended:
                 return None
             self.grow()
@@ -103,32 +102,20 @@ class Text:
         lines = len(ends) + 1
         if lines > rows:
             cut = _trimmed(held, int(ends[rows - 1]))
-            if cut and (b'"' not in held or held.count(b'"', 0, cut) % 2 == 0):  # see `border`
+            if cut and (b'"' not in held or held.count(b'"', 0, cut) % 2 == 0):  # see `_border`
                 end, lines = cut, 1 + int(np.searchsorted(ends, cut))
         piece = Piece(held[:end], self.line, lines)
         self._drop(held.find(b"\n", end) + 1 or len(held), lines)
         return piece
 
-    def border(self, delimiter: str) -> int:
-        """Find where the last complete record held ends; 0 where none does. InputError for a quote never closed."""
+    def _border(self) -> int:
+        """Find where the last complete record held ends; 0 where none does."""
         held = self.held
         border = len(held) if self.ended else held.rfind(b"\n") + 1
-        # Quotes come in pairs, whether they enclose a cell or stand for one inside it, so an odd count means that
-        # the border is inside a cell, or that a cell holds a lone quote; only then is a slower look needed.
-        if b'"' not in held or held.count(b'"', 0, border) % 2 == 0:  # to look for one is quicker than to count
-            return border
-        border = previous = 0
-        # A cell opens with a quote only where nothing stands between it and the delimiter. The quote comes first in
-        # the pattern, since the search for a literal is quick.
-        opening = rb'"(?<![^\r\n' + re.escape(delimiter.encode()) + rb']")'
-        for cell in re.finditer(opening + rb'[^"]*(?:""[^"]*)*("|\Z)', held):
-            border = held.rfind(b"\n", previous, cell.start()) + 1 or border
-            previous = cell.end()
-            if self.ended and not cell[1]:
-                line = self.line + held.count(b"\n", 0, cell.start())
-                remedy = 'close it, or write a quote inside a quoted cell as ""'
-                raise InputError(f"line {line}: a quote opens here and is never closed", remedy)
-        return len(held) if self.ended else held.rfind(b"\n", previous) + 1 or border
+        # Quotes come in pairs, whether they enclose a cell or stand for one inside it: an odd count ends inside a cell.
+        while border and not self.ended and b'"' in held and held.count(b'"', 0, border) % 2:
+            border = held.rfind(b"\n", 0, held.rfind(b'"', 0, border)) + 1
+        return border
 
     def close(self) -> None:
         """Let go of the stream."""
