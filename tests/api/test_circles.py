@@ -96,7 +96,6 @@ def test_one_axis_of_two_in_a_saved_layer(tmp_path: Path) -> None:
     [
         ({"period": 360}, "period=360: only circular values have a period"),
         ({"coords": "circular", "values": DEGREES}, 'values with coords="circular": the values of one turn'),
-        ({"coords": "circular", "values": DEGREES, "period": "day"}, "period='day': a period is a number"),
         ({"coords": "circular", "values": DEGREES, "period": 300}, "are not within one period of 300"),
         ({"coords": ("circular", "index")}, "2 kinds for 1 axis"),
         ({"coords": ("circle",)}, "coords='circle': no such choice"),

@@ -160,11 +160,11 @@ def test_a_file_that_changes_while_it_is_read(inside: Inside, form: str, monkeyp
     for change, make in CHANGES.items():
         inside.write("x.bin", content)
 
-        def changed(self: NativeFunction, *given: Any) -> Any:
+        def changed(self: NativeFunction, *given: Any, **more: Any) -> Any:
             if path.exists() and path.stat().st_mtime_ns == then and path.stat().st_size == len(content):  # noqa: B023
                 with suppress(FileNotFoundError):
                     make(path)  # noqa: B023
-            return compute(self, *given)
+            return compute(self, *given, **more)
 
         then = path.stat().st_mtime_ns
         monkeypatch.setattr(NativeFunction, "__call__", changed)

@@ -123,18 +123,6 @@ def test_two_axes() -> None:
     )
 
 
-def test_two_axes_in_ascii() -> None:
-    run = Run("maps.npy", (None, 16, 128), "int8", (2, 0), None, "CPU", kind="probs", coords="centers", window=0)
-    lines = printed([POINTS], run, (128, 4, 16), encoding="ascii").splitlines()
-    assert lines[:2] == [
-        "maps.npy - int8 128 x 4 x 16 - axes 2, 0 - CPU",
-        "probs: weights as they are - centers: (2i + 1)/n - 1 - window +/-0",
-    ]
-    assert lines[5].endswith("  1.5000, 0.7500    ^^ two modes")
-    assert lines[6].startswith("    1   -,   -   -,          -          -, ")
-    assert lines[7].endswith("  ! disagrees  ^^ two modes  = 2 tied")
-
-
 def test_colours_of_two_axes() -> None:
     run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU", window=3)
     plain, coloured = (printed([POINTS], run, (4, 16, 128), color=color) for color in (False, True))
@@ -146,19 +134,6 @@ def test_colours_of_two_axes() -> None:
         "\x1b[35m",
         "\x1b[33m",
         "\x1b[1;31m",
-    ]
-
-
-def test_five_axes_where_none_stays() -> None:
-    soft = np.array([[0.5], [-1.0], [1e-12], [123456.0], [2e9]])
-    slices = made(0, np.array([[4], [0], [1], [23], [5]]), soft, soft * 0, np.array([0.9]), np.array([True]))
-    lines = printed([slices], Run("v.npy", (9,) * 5, "float64", (4, 3, 2, 1, 0), 1.0, "CPU"), (9,) * 5).splitlines()
-    numbers = "0.500000, -1.000000, 0.000000, 123456.000000, 2.000000e+09"
-    assert lines[0] == "v.npy · float64 9 × 9 × 9 × 9 × 9 · axes 4, 3, 2, 1, 0 · β 1 (temperature 1) · CPU"
-    assert lines[2:5] == [
-        f"          hard  {'soft':>{len(numbers)}}         offset    peak",
-        f"──────────────  {'─' * len(numbers)}  ─────────────  ──────",
-        f"4, 0, 1, 23, 5  {numbers}  0, 0, 0, 0, 0  0.9000",
     ]
 
 
@@ -181,11 +156,6 @@ def test_what_is_not_as_usual_is_said(more: dict[str, Any], line: str) -> None:
     lines = printed([TUTORIAL], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU", **more), (3, 4)).splitlines()
     assert lines[1:3] == [line, ""]
     assert len(line) <= 80
-
-
-def test_no_beta_and_no_temperature_of_weights() -> None:
-    run = Run("a.npy", (3, 4), "float32", (1,), None, "GPU:1", kind="probs")
-    assert printed([TUTORIAL], run, (3, 4)).startswith("a.npy · float32 3 × 4 · axis 1 · GPU:1\nprobs: weights as")
 
 
 @pytest.mark.parametrize(
@@ -237,16 +207,6 @@ def test_ascii() -> None:
     )
 
 
-def test_colour_adds_to_the_text_and_changes_nothing() -> None:
-    run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True, labels=LABELS)
-    plain, coloured = (printed([MIXED], run, (4, 20), rows=3, color=color) for color in (False, True))
-    assert "\x1b" not in plain
-    assert unpainted(coloured) == plain
-    lines = dict(zip(plain.splitlines(), coloured.splitlines(), strict=True))
-    styles = [match[0] for line in lines.values() for match in [re.match(ESCAPES, line)] if match]
-    assert styles == ["\x1b[1m", "\x1b[1m", "\x1b[2m", "\x1b[1;31m", "\x1b[33m", "\x1b[2m"]
-
-
 def test_several_axes_and_rows_of_many_parts() -> None:
     run = Run("a.npy", (2, 5, 12), "float64", (1,), 3.0, "CPU")
     parts = [TUTORIAL.part(0, 0)]
@@ -261,24 +221,10 @@ def test_several_axes_and_rows_of_many_parts() -> None:
     assert few[8] == "… and 20 more slices"
 
 
-def test_one_slice_of_a_vector() -> None:
-    lines = printed([TUTORIAL.part(0, 1)], Run("v.npy", (4,), "float32", (0,), 1.0, "CPU"), (4,)).splitlines()
-    assert lines[0] == "v.npy · float32 4 · axis 0 · β 1 (temperature 1) · CPU"
-    assert lines[2].split() == ["hard", "soft", "offset", "peak", "second", "spread"]
-    assert lines[-1] == "1 slice · max |offset| 0 · mean |offset| 0 · agreement 100 % · 0 tied · 0 multi-modal"
-
-
 def test_no_slices() -> None:
     run = Run("e.npy", (0, 4), "float32", (1,), 100.0, "CPU")
     heading = "e.npy · float32 0 × 4 · axis 1 · β 100 (temperature 0.01) · CPU"
     assert printed([], run, (0, 4)) == f"{heading}\n\n0 slices\n"
-
-
-def test_fields_that_were_not_asked_for_are_left_out() -> None:
-    slices = made(0, TUTORIAL.hard, TUTORIAL.soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
-    text = printed([slices], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU"), (3, 4))
-    for field in ("second", "spread", "tied", "multi-modal"):
-        assert field not in text
 
 
 def test_the_table_keeps_no_hold_of_what_it_does_not_show() -> None:
