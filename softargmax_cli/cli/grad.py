@@ -79,10 +79,10 @@ class Gradients:
     """The gradients of a command's inputs, each written to its file and listed."""
 
     def __init__(self, job: Job, shown: Shown, outputs: Outputs) -> None:
-        from softargmax_cli.reduction.gradient import SlopeSummary
+        from softargmax_cli.reduction.result import Summary
 
         self._job, self._shown, self._outputs = job, shown, outputs
-        self.total = SlopeSummary()
+        self.total = Summary(vanished=0)
         self._tables = 0
 
     def put(self, reduction: Reduction, file: Destination, listed: Destination) -> None:
@@ -90,14 +90,15 @@ class Gradients:
         from softargmax_cli.files.writers.atomic import scratch
         from softargmax_cli.files.writers.npy import BoxWriter
         from softargmax_cli.reduction.fields import GRADIENT_FIELDS
-        from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, SlopeSummary, differentiate
+        from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate
         from softargmax_cli.reduction.hints import saturation
+        from softargmax_cli.reduction.result import Summary
         from softargmax_cli.report.slices import put_table
         from softargmax_cli.report.summary import First
 
         shown, source, problem = self._shown, reduction.source, reduction.problem
         coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
-        summary, first, boxes, write = SlopeSummary(), First(shown.rows), None, None
+        summary, first, boxes, write = Summary(vanished=0), First(shown.rows), None, None
         takers: list[Callable[[Slices], None]] = [summary.add, self.total.add, first.add]
         names = tuple(field.name for field in GRADIENT_FIELDS)
         run = replace(reduction.run, wrt=shown.wrt, vanished=shown.vanished, fields=names, alone="gradient")

@@ -12,9 +12,8 @@ the maximum is infinite they are 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +29,7 @@ from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
-from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Slope, State
 
 if TYPE_CHECKING:
@@ -48,35 +47,6 @@ training does to the scores can be seen in it.
 BY_SCORES = ("hard", "soft", "norm", "min", "max", "vanished")
 BY_BETA = ("hard", "soft", "gradient", "vanished")
 """The fields of slices whose soft argmax is differentiated by its scores, and by β."""
-
-
-@dataclass(slots=True)
-class SlopeSummary(Summary):
-    """Sum up the gradients of all slices."""
-
-    max_norm: float = math.nan
-    total_norm: float = 0.0
-    vanished: int = 0
-
-    def add(self, slices: Slices) -> None:
-        """Take a run of slices into account, which must have gradients."""
-        Summary.add(self, slices)
-        norm = slices.column("norm")
-        self.max_norm = float(np.fmax.reduce(norm, initial=self.max_norm))
-        self.total_norm += float(np.nansum(norm))
-        self.vanished += int(np.count_nonzero(slices.column("vanished")))
-
-    @property
-    def mean_norm(self) -> float:
-        """Return the mean over the slices that have an answer; NaN when none has."""
-        defined = self.slices - self.undefined
-        return self.total_norm / defined if defined else math.nan
-
-    def as_dict(self) -> dict[str, float | int | None]:
-        """Return the summary under its public names, what is no finite number as None."""
-        norms = {"max_norm": self.max_norm, "mean_norm": self.mean_norm}
-        finite = {name: n if math.isfinite(n) else None for name, n in norms.items()}
-        return {"slices": self.slices, **finite, "vanished": self.vanished, "undefined": self.undefined}
 
 
 def differentiate(

@@ -101,6 +101,10 @@ class Summary:
     """Slices whose maximum occurs more than once; None when ties were not counted."""
     multimodal: int | None = None
     """Slices with a second mode; None when nobody asked for it."""
+    max_norm: float = math.nan
+    total_norm: float = 0.0
+    vanished: int | None = None
+    """Slices whose gradient has vanished; None where there are no gradients."""
 
     def add(self, slices: Slices) -> None:
         """Take a run of slices into account."""
@@ -117,13 +121,19 @@ class Summary:
             self.tied = (self.tied or 0) + int(np.count_nonzero(slices.ties > 1))
         if slices.multimodal is not None:
             self.multimodal = (self.multimodal or 0) + int(np.count_nonzero(slices.multimodal))
+        if slices.vanished is not None:
+            self.max_norm = float(np.fmax.reduce(slices.norm, initial=self.max_norm))
+            self.total_norm += float(np.nansum(slices.norm))
+            self.vanished = (self.vanished or 0) + int(np.count_nonzero(slices.vanished))
 
     def join(self, other: Summary) -> None:
         """Take into account the slices of another summary."""
-        for name in ("slices", "undefined", "agreeing", "total_abs_offset", "offsets", "tied", "multimodal"):
+        counts = ("slices", "undefined", "agreeing", "offsets", "tied", "multimodal", "vanished")
+        for name in (*counts, "total_abs_offset", "total_norm"):
             if (more := getattr(other, name)) is not None:
                 setattr(self, name, (getattr(self, name) or 0) + more)
-        self.max_abs_offset = float(np.fmax(self.max_abs_offset, other.max_abs_offset))
+        for name in ("max_abs_offset", "max_norm"):
+            setattr(self, name, float(np.fmax(getattr(self, name), getattr(other, name))))
 
     @property
     def mean_abs_offset(self) -> float:
@@ -136,11 +146,19 @@ class Summary:
         defined = self.slices - self.undefined
         return self.agreeing / defined if defined else math.nan
 
+    @property
+    def mean_norm(self) -> float:
+        """The mean norm of the gradient over the slices that have an answer; NaN when none has."""
+        defined = self.slices - self.undefined
+        return self.total_norm / defined if defined else math.nan
+
     def as_dict(self) -> dict[str, float | int | None]:
-        """Return the summary under its public names, NaN as None."""
-        names = ("slices", "max_abs_offset", "mean_abs_offset", "agreement", "tied", "multimodal", "undefined")
-        numbers = {name: getattr(self, name) for name in names}
-        return {name: None if isinstance(n, float) and math.isnan(n) else n for name, n in numbers.items()}
+        """Return the summary under its public names, what is no finite number as None."""
+        names: tuple[str, ...] = ("max_abs_offset", "mean_abs_offset", "agreement", "tied", "multimodal")
+        if self.vanished is not None:
+            names = ("max_norm", "mean_norm", "vanished")
+        numbers = {name: getattr(self, name) for name in ("slices", *names, "undefined")}
+        return {name: n if n is None or math.isfinite(n) else None for name, n in numbers.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,12 +91,9 @@ def summary_line(summary: Summary, run: Run, *, named: bool = False) -> str:
     """
     parts = [counted(summary.slices)]
     if run.wrt is not None:
-        from softargmax_cli.reduction.gradient import SlopeSummary
-
-        assert isinstance(summary, SlopeSummary)
         if not math.isnan(summary.max_norm):
             parts += [f"max norm {brief(summary.max_norm)}", f"mean norm {brief(summary.mean_norm)}"]
-        parts.append(f"{summary.vanished:,} vanished (norm below {run.vanished:g})")
+        parts.append(f"{summary.vanished or 0:,} vanished (norm below {run.vanished:g})")
     else:
         if not math.isnan(summary.max_abs_offset):
             bound = error_bound(run)

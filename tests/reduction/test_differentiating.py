@@ -16,9 +16,9 @@ from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction import budget, stream
 from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.gradient import GRADIENT, SlopeSummary, differentiate
+from softargmax_cli.reduction.gradient import GRADIENT, differentiate
 from softargmax_cli.reduction.problem import Spec
-from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.tensorflow.base import Runtime
 
 Array = npt.NDArray[Any]
@@ -300,7 +300,7 @@ def test_vanished_is_said_of_norms_below_the_threshold(native_runtime: Runtime) 
     norm = slopes.column("norm")
     assert slopes.column("vanished").tolist() == [False, True, True, False]
     assert (norm[1] > 0, np.isnan(norm[3])) == (True, True)
-    summary = SlopeSummary()
+    summary = Summary(vanished=0)
     summary.add(slopes)
     said = summary.as_dict()
     assert (said["slices"], said["vanished"], said["undefined"]) == (4, 2, 1)

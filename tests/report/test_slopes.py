@@ -10,8 +10,7 @@ import numpy as np
 from results import made
 
 from softargmax_cli.reduction.fields import GRADIENT_FIELDS
-from softargmax_cli.reduction.gradient import SlopeSummary
-from softargmax_cli.reduction.result import Run
+from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.report.slices import put_table
 from softargmax_cli.report.summary import First
 
@@ -36,7 +35,7 @@ SLOPES = made(
 
 
 def printed(run: Run, rows: int, encoding: str) -> list[str]:
-    first, summary = First(rows), SlopeSummary()
+    first, summary = First(rows), Summary(vanished=0)
     for part in (SLOPES.part(0, 1), SLOPES.part(1, 3)):
         first.add(part)
         summary.add(part)
