@@ -67,9 +67,10 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
     elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
     buffer, rows = Buffer(), 0
     with ExitStack() as files, blaming(f"{source.name}: {WHAT}", REMEDY):
-        file, names = temporary_file(), Names(temporary_file()) if source.has_ids else None
-        for each in (file, names.file) if names else (file,):
+        waiting = [temporary_file() for _ in range(1 + source.has_ids)]
+        for each in waiting:
             files.callback(discard, each)
+        file, names = waiting[0], Names(waiting[1]) if source.has_ids else None
         for block in in_order(source, elements, source.order):
             pending = source.fetch(block)
             if pending is None:
@@ -83,7 +84,7 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
                 names.add((loaded.ids or ())[known:])
             advance(pending.nbytes)
         source.watch.check()
-        for each in (file, names.file) if names else (file,):
+        for each in waiting:
             each.seek(0)
         shape = tuple(rows if n is None else n for n in source.shape)
         return Copy(source, shape, file, names, files.pop_all())
@@ -104,7 +105,7 @@ class Names:
     """A long list of texts that waits in a file, a line of JSON for each batch of them."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self._lock, self.count = file, threading.Lock(), 0
+        self._file, self._lock, self.count = file, threading.Lock(), 0
         self._firsts: list[int] = []
         """The position of the first name of each batch."""
         self._places: list[int] = []
@@ -114,8 +115,8 @@ class Names:
         """Append a batch of names."""
         if names:
             self._firsts.append(self.count)
-            self._places.append(self.file.tell())
-            self.file.write(json.dumps([*names]).encode() + b"\n")
+            self._places.append(self._file.tell())
+            self._file.write(json.dumps([*names]).encode() + b"\n")
             self.count += len(names)
 
     def read(self, positions: range) -> list[str]:
@@ -126,8 +127,8 @@ class Names:
             if not first <= at < first + len(batch):
                 number = bisect(self._firsts, at) - 1
                 with self._lock:
-                    self.file.seek(self._places[number])
-                    first, batch = self._firsts[number], json.loads(self.file.readline())
+                    self._file.seek(self._places[number])
+                    first, batch = self._firsts[number], json.loads(self._file.readline())
             names.append(batch[at - first])
         return names
 
