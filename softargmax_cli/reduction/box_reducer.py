@@ -47,6 +47,13 @@ class BoxReducer:
             state = state.completed(sums, problem.window is not None)
         return state, misfit
 
+    def wholes(
+        self, values: Array, problems: Sequence[Problem], *, compiled: bool
+    ) -> tuple[list[State], Misfit | None]:
+        """Return the state of a box for its only problem; see `BlockReducer.wholes`."""
+        state, misfit = self.whole(values, compiled=compiled)
+        return [state], misfit
+
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> Found:
         """Return the state of a box that holds parts of slices, `hard` counted within it; see `BlockReducer.part`."""
         return self._found(values, start, lambda place, piece: self._blocks.part(piece, place, compiled=compiled))

@@ -190,7 +190,7 @@ def block_slopes(
     (a, s) each, float64: the sums of its squares over the slice, its least, its largest. By "beta": (a, s), float64.
     """
     block, precision = Formulas(ops, layout), layout.precision
-    (weight,) = block_sums(ops, x, beta, layout, (), known)
+    (weight,) = block_sums(ops, x, [beta], layout, (), known)
     top, *hard = (block.unflat(row) for row in known)
     if layout.kind == "probs":  # whose weights are x itself: each draws alike
         weight = ops.OnesLike(x=weight)

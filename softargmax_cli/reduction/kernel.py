@@ -13,22 +13,27 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.reduction.formulas import Formulas, Tensor
-from softargmax_cli.reduction.layout import Layout
+from softargmax_cli.reduction.layout import SHARED, Layout
 
 
 def block_sums(
-    ops: Any, x: Tensor, beta: Tensor, layout: Layout, places: Sequence[Tensor] = (), known: Sequence[Tensor] = ()
+    ops: Any,
+    x: Tensor,
+    betas: Sequence[Tensor],
+    layout: Layout,
+    places: Sequence[Tensor] = (),
+    known: Sequence[Tensor] = (),
 ) -> list[Tensor]:
     """Sum one block: the parts of a `state.State`, slices in the order of the axes that stay.
 
-    x: `layout.bordered` of `layout.dtype`; beta: scalar of `layout.precision`, times x is a logarithm of weight;
+    x: `layout.bordered` of `layout.dtype`; betas: scalars of `layout.precision`, times x a logarithm of weight;
     places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout; known, where
     the layout says so: maximum (s,) in the dtype of `exact_dtype`, for each reduced axis hard (s,) in the precision,
     counted within the block and perhaps outside of it, and for each of the places the coordinate there, (s,); for the
     share the mass (s,) in the precision.
 
-    Returns `layout.outputs` for s slices, a reduced axes and r rows. All but "total" and "second" count only weights
-    within the window. Weights are relative to that of the maximum.
+    Returns `layout.outputs` for s slices, a reduced axes and r rows, and for each β but the first those that depend on
+    it. All but "total" and "second" count only weights within the window. Weights are relative to that of the maximum.
         maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
         weights; moment (r, s), second_moment (r, s): sums of w times the `terms` of a row's geometry about hard, the
         second 0 where the row has none; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
@@ -58,37 +63,47 @@ def block_sums(
         centers = block.gather(places, hard) if places else []
         results["maximum"] = block.flat(top)
         results["hard"] = block.stack([block.flat(position) for position in hard])
-    weight, log_weight = block.weights(x, top, hit, beta)
-
-    if "second" in layout.outputs:
-        far = block.beyond(hard, layout.radius)
-        results["second"] = block.largest(weight, ops.LogicalAnd(x=far, y=block.modes(x, bordered, hard)))
-    if layout.window is not None:
-        if "total" in layout.outputs:
-            results["total"] = block.sum(weight)
-        weight = ops.SelectV2(condition=block.beyond(hard, layout.window), t=np.zeros((), layout.precision), e=weight)
-    if layout.outputs == ("weight",):
-        return [weight]
-    if layout.outputs == ("share",):
-        return [ops.RealDiv(x=weight, y=at[-1])]
-    tiles = block.cut(weight)
-    mass = block.within(tiles)
-    results["mass"] = block.across(mass)
-    if "moment" in layout.outputs:
-        given, pairs = iter(zip(places, centers, strict=True)), []
-        for row in layout.rows:
-            if row.placed:
-                pairs.append(block.placed_moments(weight, row, *next(given)))
-            else:
-                pairs.append(block.moments(tiles, mass, layout.axes[row.axis], hard[row.axis], row.squared))
-        results["moment"] = block.stack([first for first, _ in pairs])
-        if "second_moment" in layout.outputs:
-            seconds = [ops.ZerosLike(x=first) if second is None else second for first, second in pairs]
-            results["second_moment"] = block.stack(seconds)
-    if "log_moment" in layout.outputs:
-        log_weight = ops.Log(x=weight) if log_weight is None else log_weight
-        # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.
-        results["log_moment"] = block.sum(block.product(weight, ops.Maximum(x=log_weight, y=block.lowest)))
     if "ties" in layout.outputs:
         results["ties"] = block.sum(block.number(hit))
-    return [results[name] for name in layout.outputs]
+
+    def sums_of(beta: Tensor) -> dict[str, Tensor]:
+        weight, log_weight = block.weights(x, top, hit, beta)
+        sums: dict[str, Tensor] = {}
+        if "second" in layout.outputs:
+            far = block.beyond(hard, layout.radius)
+            sums["second"] = block.largest(weight, ops.LogicalAnd(x=far, y=block.modes(x, bordered, hard)))
+        if layout.window is not None:
+            if "total" in layout.outputs:
+                sums["total"] = block.sum(weight)
+            weight = ops.SelectV2(
+                condition=block.beyond(hard, layout.window), t=np.zeros((), layout.precision), e=weight
+            )
+        if layout.outputs == ("weight",):
+            return {"weight": weight}
+        if layout.outputs == ("share",):
+            return {"share": ops.RealDiv(x=weight, y=at[-1])}
+        tiles = block.cut(weight)
+        mass = block.within(tiles)
+        sums["mass"] = block.across(mass)
+        if "moment" in layout.outputs:
+            given, pairs = iter(zip(places, centers, strict=True)), []
+            for row in layout.rows:
+                if row.placed:
+                    pairs.append(block.placed_moments(weight, row, *next(given)))
+                else:
+                    pairs.append(block.moments(tiles, mass, layout.axes[row.axis], hard[row.axis], row.squared))
+            sums["moment"] = block.stack([first for first, _ in pairs])
+            if "second_moment" in layout.outputs:
+                seconds = [ops.ZerosLike(x=first) if second is None else second for first, second in pairs]
+                sums["second_moment"] = block.stack(seconds)
+        if "log_moment" in layout.outputs:
+            log_weight = ops.Log(x=weight) if log_weight is None else log_weight
+            # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.
+            sums["log_moment"] = block.sum(block.product(weight, ops.Maximum(x=log_weight, y=block.lowest)))
+        return sums
+
+    outputs = []
+    for number, beta in enumerate(betas):
+        results.update(sums_of(beta))
+        outputs += [results[name] for name in layout.outputs if number == 0 or name not in SHARED]
+    return outputs

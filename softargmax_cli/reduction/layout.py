@@ -14,7 +14,13 @@ from softargmax_cli.reduction.coordinates import Geometry
 Kind = Literal["scores", "probs", "cost"]
 PIECE = 1 << 20
 """Bytes of a block that the kernel takes at a time: they stay in the cache, with what it computes of them."""
+ALIGNMENT = 64
+"""Bytes; TensorFlow takes memory so aligned without copying it."""
 F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
+
+
+SHARED = frozenset({"maximum", "hard", "ties", "nans"})
+"""The results of `block_sums` that are the same for every β."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Layout:
     border: tuple[tuple[int, int], ...] = ()
     """How many entries of a block's neighbours x has before and after it, along each of `axes`: 0 or 1; none at all by
     default. They decide what a second mode is, and count for nothing else."""
+    betas: int = 1
+    """How many β there are."""
     rows: tuple[Row, ...] = ()
     """What moments are summed."""
     rounds: tuple[int | None, ...] = ()
@@ -72,8 +80,13 @@ class Layout:
         return tuple(n for axis, n in enumerate(self.shape) if axis not in self.axes)
 
     @property
+    def names(self) -> list[str]:
+        """The names of all outputs, of every β."""
+        return [*self.outputs, *[name for name in self.outputs if name not in SHARED] * (self.betas - 1)]
+
+    @property
     def results(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
-        """The shape of each of the outputs, and its dtype in a state."""
+        """The shape of each of all outputs, and its dtype in a state."""
         slices, rows = math.prod(self.kept), len(self.rows)
         kinds = {
             "maximum": ((slices,), exact_dtype(self.dtype, self.precision)),
@@ -82,7 +95,7 @@ class Layout:
             "second_moment": ((rows, slices), F8),
             "share": (self.shape, self.precision),
         }
-        return [kinds.get(name, ((slices,), F8)) for name in self.outputs]
+        return [kinds.get(name, ((slices,), F8)) for name in self.names]
 
     def round(self, axis: int) -> int | None:
         """Return the length of the circle that one of `axes` is; None for a line."""
@@ -90,9 +103,15 @@ class Layout:
 
 
 def piece_length(shape: Sequence[int], axes: Sequence[int], itemsize: int) -> int:
-    """Return how much of the first axis of a block the kernel takes at a time: all of an axis that is reduced."""
-    count = math.prod(shape)
-    return shape[0] if 0 in axes or not count else min(shape[0], max(1, PIECE * shape[0] // (count * itemsize)))
+    """Return how much of the first axis of a block the kernel takes at a time: all of an axis that is reduced.
+
+    Pieces begin at multiples of `ALIGNMENT` where they can, since TensorFlow copies others.
+    """
+    stride = math.prod(shape[1:]) * itemsize
+    if 0 in axes or not stride:
+        return shape[0]
+    length, step = max(1, PIECE // stride), ALIGNMENT // math.gcd(ALIGNMENT, stride)
+    return min(shape[0], length // step * step or length)
 
 
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:

@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.reduction.blocks import Block, Order
-
-ALIGNMENT = 64
-"""Bytes; TensorFlow takes memory so aligned without copying it."""
+from softargmax_cli.reduction.layout import ALIGNMENT
 
 
 class Buffer:

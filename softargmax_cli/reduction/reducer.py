@@ -14,7 +14,7 @@ import numpy.typing as npt
 from softargmax_cli.reduction.blocks import Block, step_of
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import F8, Layout, exact_dtype, piece_length
+from softargmax_cli.reduction.layout import F8, SHARED, Layout, exact_dtype, piece_length
 from softargmax_cli.reduction.problem import FURTHEST, Moment, NanPolicy, Problem
 from softargmax_cli.reduction.state import State
 
@@ -49,6 +49,9 @@ class Reducer(Protocol):
     """A reducer as the engine sees it: see `BlockReducer`."""
 
     def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]: ...
+    def wholes(
+        self, values: Array, problems: Sequence[Problem], *, compiled: bool
+    ) -> tuple[list[State], Misfit | None]: ...
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]: ...
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State: ...
 
@@ -72,8 +75,16 @@ class BlockReducer:
 
         values: in any memory order. `compiled`: whether blocks of this shape are many.
         """
+        (state,), misfit = self.wholes(values, [self._problem], compiled=compiled)
+        return state, misfit
+
+    def wholes(
+        self, values: Array, problems: Sequence[Problem], *, compiled: bool
+    ) -> tuple[list[State], Misfit | None]:
+        """Return a state for each of several problems, which differ in β alone; see `whole`."""
         outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second]
-        return self._found(values, outputs, self._problem.window, [0] * values.ndim, compiled)
+        betas = [np.asarray(problem.beta or 0, problem.precision) for problem in problems]
+        return self._found(values, outputs, self._problem.window, [0] * values.ndim, betas, compiled)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
         """Reduce a block that holds parts of slices, `hard` counted within it.
@@ -81,7 +92,9 @@ class BlockReducer:
         start: of the block, along each of the array's axes.
         """
         sums = self._sums if self._problem.window is None else ["mass"]  # what a second pass needs
-        return self._found(values, ["maximum", "hard", *sums, *self._ties], None, start, compiled)
+        outputs = ["maximum", "hard", *sums, *self._ties]
+        (state,), misfit = self._found(values, outputs, None, start, [self._beta], compiled)
+        return state, misfit
 
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
         """Sum over a block about a maximum and its place that are known, for all of the block's slices.
@@ -104,8 +117,8 @@ class BlockReducer:
             careful=needs_care(values, known),
         )
         inputs = [known.maximum, *hard, *self.centers(layout, known)]
-        found = {**no_moments(layout), **self._run(layout, x, block.start, inputs, compiled)}
-        return State(known.maximum, known.hard, **found)
+        (found,) = self._run(layout, x, block.start, [self._beta], inputs, compiled)
+        return State(known.maximum, known.hard, **{**no_moments(layout), **found})
 
     def places(self, layout: Layout, start: Sequence[int]) -> list[Array]:
         """Return the coordinates of a block's indices, for each row of moments that is placed."""
@@ -124,21 +137,30 @@ class BlockReducer:
         return [moment for moment in self._problem.moments[: len(layout.rows)] if moment.along.placed]
 
     def _found(
-        self, values: Array, outputs: Sequence[str], window: int | None, start: Sequence[int], compiled: bool
-    ) -> tuple[State, Misfit | None]:
-        """Search a block for its maximum and reduce it; return its state, and values that must not be there."""
+        self,
+        values: Array,
+        outputs: Sequence[str],
+        window: int | None,
+        start: Sequence[int],
+        betas: Sequence[Array],
+        compiled: bool,
+    ) -> tuple[list[State], Misfit | None]:
+        """Search a block for its maximum and reduce it; return its states, and values that must not be there."""
         problem = self._problem
         x, axes = collapse(values, problem.axes)
         layout = self._layout(x, axes, [*outputs, *([] if window is None else ["total"])], window)
-        state, total = self._state(layout, x, start, compiled)
+        layout = replace(layout, betas=len(betas))
+        states, total = self._states(layout, x, start, betas, compiled)
         if not math.isnan(total.sum()):
-            return state, None
+            return states, None
         if problem.kind == "probs" and (negative := values < 0).any():
-            return state, _misfit(NEGATIVE, negative)
+            return states, _misfit(NEGATIVE, negative)
         layout = replace(layout, outputs=(*outputs, "nans"), careful=True)
-        state, nans = self._state(layout, x, start, compiled)
+        states, nans = self._states(layout, x, start, betas, compiled)
         spoilt, misfit = judged(nans > 0, values, problem.nan)
-        return state if spoilt is None else replace(state, mass=np.where(spoilt, np.nan, state.mass)), misfit
+        if spoilt is not None:
+            states = [replace(state, mass=np.where(spoilt, np.nan, state.mass)) for state in states]
+        return states, misfit
 
     def _layout(self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None) -> Layout:
         problem = self._problem
@@ -155,16 +177,28 @@ class BlockReducer:
             rounds=problem.rounds,
         )
 
-    def _state(self, layout: Layout, x: Array, start: Sequence[int], compiled: bool) -> tuple[State, Array]:
-        """Return the state of a block, and for each slice its NaNs, or without care the mass of all its weights."""
-        sums = {**no_moments(layout), **self._run(layout, x, start, (), compiled)}
-        beside = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
-        return State(sums.pop("maximum"), sums.pop("hard"), **sums), beside
+    def _states(
+        self, layout: Layout, x: Array, start: Sequence[int], betas: Sequence[Array], compiled: bool
+    ) -> tuple[list[State], Array]:
+        """Return the states of a block, and for each slice its NaNs, or without care the mass of all weights."""
+        states, beside = [], None
+        for sums in self._run(layout, x, start, betas, (), compiled):
+            total = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
+            beside = total if beside is None else beside
+            states.append(State(**{**no_moments(layout), **sums}))
+        assert beside is not None
+        return states, beside
 
     def _run(
-        self, layout: Layout, x: Array, start: Sequence[int], known: Sequence[Array], compiled: bool
-    ) -> dict[str, Array]:
-        """Run the kernel on a block that begins at `start`, and name its results as a state does.
+        self,
+        layout: Layout,
+        x: Array,
+        start: Sequence[int],
+        betas: Sequence[Array],
+        known: Sequence[Array],
+        compiled: bool,
+    ) -> list[dict[str, Array]]:
+        """Run the kernel on a block that begins at `start`, and name its results for each β as a state does.
 
         known: of each slice. Where the first axis stays, the kernel takes pieces of one length, of which the last may
         overlap the one before.
@@ -182,22 +216,26 @@ class BlockReducer:
                 rows = slices = slice(None)
             parts = [
                 whole[rows if name == "share" else (..., slices)]
-                for name, whole in zip(layout.outputs, results, strict=True)
+                for name, whole in zip(layout.names, results, strict=True)
             ]
-            function(x[rows], self._beta, *places, *(row[slices] for row in known), into=parts)
-        return dict(zip(layout.outputs, results, strict=True))
+            function(x[rows], *betas, *places, *(row[slices] for row in known), into=parts)
+        first = dict(zip(layout.outputs, results, strict=False))
+        own = [name for name in layout.outputs if name not in SHARED]
+        more = [results[k : k + len(own)] for k in range(len(first), len(results), len(own))]
+        return [first, *({**first, **dict(zip(own, each, strict=True))} for each in more)]
 
     def _function(self, layout: Layout, places: Sequence[Array], compiled: bool) -> Function:
         slices = math.prod(layout.kept)
-        inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.bordered, layout.dtype), ((), layout.precision)]
+        inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.bordered, layout.dtype)]
+        inputs += [((), layout.precision)] * layout.betas
         inputs += [(each.shape, each.dtype) for each in places]
         if layout.known:
             inputs.append(((slices,), exact_dtype(layout.dtype, layout.precision)))
             inputs += [((slices,), layout.precision)] * len(layout.axes) + [((slices,), F8)] * len(places)
             inputs += [((slices,), layout.precision)] if layout.outputs == ("share",) else []
-        count = len(places)
+        betas, count = layout.betas, layout.betas + len(places)
         return self._runtime.function(
-            lambda ops, x, beta, *more: block_sums(ops, x, beta, layout, more[:count], more[count:]),
+            lambda ops, x, *more: block_sums(ops, x, more[:betas], layout, more[betas:count], more[count:]),
             inputs,
             compiled=compiled,
             key=layout,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from typing import TypeVar
 
 import numpy as np
@@ -41,6 +42,8 @@ Answers = Sequence[Slices]
 
 WORTH_COMPILING = 32 << 20
 """Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
+TOGETHER = 6
+"""Problems that one program solves: with more it is long in the making."""
 FIRST_COMPILED = 4
 """The block of a table or a pipe from which on programs are compiled, since its length is not known or only claimed."""
 
@@ -99,6 +102,7 @@ class Stream:
             self.reducers = [BoxReducer(of_blocks, one, source.order, self.elements) for of_blocks, one in pairs]
             if remark := boxes.note(memory):
                 note(remark)
+        self.groups = [*alike(self.reducers, problems, 1 if boxes else TOGETHER)]
         self.buffers, self.lookalike = threading.local(), Lookalike()
         self.worth: Mapping[tuple[int, ...], bool] = {}
         """For each shape of blocks, whether there are enough to compile a program for it."""
@@ -254,11 +258,12 @@ class Stream:
             self.lookalike.look(values, problem.axes)
         if table and compiled:
             values = padded(values, problem)
-        found = [
-            reducer.whole(values, compiled=compiled) if whole else reducer.part(values, block.start, compiled=compiled)
-            for reducer in self.reducers
-        ]
-        part = replace(part, misfit=found[0][1], states=[state for state, _ in found])
+        if whole:
+            found = [reducer.wholes(values, alike, compiled=compiled) for reducer, alike in self.groups]
+        else:
+            parts = [reducer.part(values, block.start, compiled=compiled) for reducer in self.reducers]
+            found = [([state], misfit) for state, misfit in parts]
+        part = replace(part, misfit=found[0][1], states=[state for states, _ in found for state in states])
         return self._answered(part, block, values, compiled) if whole else part
 
     def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
@@ -291,6 +296,17 @@ class Stream:
             ids = self.source.labels[block.start[-1] : block.stop[-1]]
         order, pairs = self.source.order, zip(states, self.problems, strict=True)
         return [finish_block(state, problem, block, order, ids, more) for state, problem in pairs]
+
+
+def alike(
+    reducers: Sequence[Reducer], problems: Sequence[Problem], most: int
+) -> Iterator[tuple[Reducer, Sequence[Problem]]]:
+    """Yield groups of problems that follow each other and differ in β alone, with the reducer of the first of each."""
+    for _, group in groupby(zip(reducers, problems, strict=True), key=lambda pair: pair[1].window):
+        pairs = list(group)
+        size = -(-len(pairs) // -(-len(pairs) // most))
+        for k in range(0, len(pairs), size):
+            yield pairs[k][0], [problem for _, problem in pairs[k : k + size]]
 
 
 def concerns(block: Block, found: State, problem: Problem) -> bool:

@@ -59,5 +59,5 @@ class _BlockWeigher(BlockReducer):
         layout = replace(layout, known=True, careful=needs_care(values, known))
         hard = near(known.hard, start, values.shape, problem.radius, problem).astype(problem.precision)
         mass = np.where(known.mass > 0, known.mass, np.nan).astype(problem.precision)
-        weight = self._run(layout, x, start, [known.maximum, *hard, mass], compiled)["share"]
-        return None, unfold(weight, values, problem.axes)
+        (found,) = self._run(layout, x, start, [self._beta], [known.maximum, *hard, mass], compiled)
+        return None, unfold(found["share"], values, problem.axes)
