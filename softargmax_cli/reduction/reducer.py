@@ -83,7 +83,7 @@ class BlockReducer:
     ) -> tuple[list[State], Misfit | None]:
         """Return a state for each of several problems, which differ in β alone; see `whole`."""
         outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second]
-        betas = [np.asarray(problem.beta or 0, problem.precision) for problem in problems]
+        betas = [np.asarray(problem.beta or 0, self._problem.precision) for problem in problems]
         return self._found(values, outputs, self._problem.window, [0] * values.ndim, betas, compiled)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
