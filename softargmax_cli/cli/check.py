@@ -10,12 +10,11 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from softargmax_cli.cli import options
-from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
+from softargmax_cli.cli.options import AskedAtBeta, Forced, Inputs, grouped, number, option, output_option, refuse
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import References
 from softargmax_cli.cli.verdicts import VerdictReport
@@ -27,41 +26,22 @@ if TYPE_CHECKING:
     from softargmax_cli.files.expected import Expected
     from softargmax_cli.reduction.check import Allowance, Check
 
-CHECK = "Check"
 NOT_CLOSE = 1
 """The exit code where a check failed."""
-
-Tolerance = Annotated[
-    float | None,
-    option(CHECK, "Limits |soft - hard|. Default: 0.01.", "--tol", metavar="T", min=0, callback=options.number),
-]
-Allow = Annotated[str, option(CHECK, "Allows N failed slices, or P percent. Default: 0.", metavar="N|P%")]
-EXPECT_HELP = "Compares soft with this result of run, in place of hard."
-Expect = Annotated[str | None, option(CHECK, EXPECT_HELP, metavar="FILE|DIR/")]
-ATOL_HELP = "Limits |soft - expected|. Default: 1e-06."
-Atol = Annotated[float | None, option(CHECK, ATOL_HELP, metavar="A", min=0, callback=options.number)]
-RTOL_HELP = "Limits it relative to |expected|. Default: 0."
-Rtol = Annotated[float | None, option(CHECK, RTOL_HELP, metavar="R", min=0, callback=options.number)]
-FailFast = Annotated[bool, option(CHECK, "Stops reading an input whose check has failed.", "--fail-fast")]
-Format = Annotated[
-    Literal["table", "json", "github", "junit"],
-    option(options.OUTPUT, "Chooses table, json, github or junit. Default: table.", metavar="FORMAT"),
-]
-Output = Annotated[str | None, option(options.OUTPUT, "Writes the report here.", "--output", "-o", metavar="FILE")]
-ROWS_HELP = "Limits the report to the N worst slices; 0 shows all. Default: 20."
-Rows = Annotated[int, option(options.OUTPUT, ROWS_HELP, metavar="N", min=0)]
 
 
 @dataclass(frozen=True)
 class Criterion:
     """When a check passes."""
 
-    tol: Tolerance = None
-    allow: Allow = "0"
-    expect: Expect = None
-    atol: Atol = None
-    rtol: Rtol = None
-    fail_fast: FailFast = False
+    tol: float | None = option(None, "Check", "T", "Limits |soft - hard|. Default: 0.01.", min=0, callback=number)
+    allow: str = option("0", "Check", "N|P%", "Allows N failed slices, or P percent. Default: 0.")
+    expect: str | None = option(None, "Check", "FILE|DIR/", "Compares soft with this result of run, in place of hard.")
+    atol: float | None = option(None, "Check", "A", "Limits |soft - expected|. Default: 1e-06.", min=0, callback=number)
+    rtol: float | None = option(
+        None, "Check", "R", "Limits it relative to |expected|. Default: 0.", min=0, callback=number
+    )
+    fail_fast: bool = option(False, "Check", None, "Stops reading an input whose check has failed.", "--fail-fast")
 
     @property
     def offset(self) -> float:
@@ -98,17 +78,18 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Forced):
     """What is reported, and where."""
 
-    format: Format = "table"
-    output: Output = None
-    rows: Rows = 20
-    force: options.Force = False
+    format: Literal["table", "json", "github", "junit"] = option(
+        "table", "Output", "FORMAT", "Chooses table, json, github or junit. Default: table."
+    )
+    output: str | None = output_option("FILE", "Writes the report here.", None)
+    rows: int = option(20, "Output", "N", "Limits the report to the N worst slices; 0 shows all. Default: 20.", min=0)
 
 
 @grouped
-def check(inputs: options.Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Shown) -> int:
+def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Shown) -> int:
     """Check that soft is close to hard, or to an earlier result. The exit code is 1 if it is not.
 
     \b
@@ -117,7 +98,7 @@ def check(inputs: options.Inputs, *, criterion: Criterion, asked: AskedAtBeta, s
     softargmax check scores.csv --format junit -o report.xml
     softargmax guide ci
     """
-    number, percent = allowance_of(criterion.allow)
+    most, percent = allowance_of(criterion.allow)
     criterion.check()
     job = Job(inputs, asked, [shown.output, criterion.expect])
     stored = None if criterion.expect is None else References("expect", criterion.expect, several=job.several)
@@ -130,7 +111,7 @@ def check(inputs: options.Inputs, *, criterion: Criterion, asked: AskedAtBeta, s
         document, text = None, io.StringIO()
         if shown.format != "table" or shown.output is not None:
             document = stack.enter_context(Document(shown.output or "-", force=shown.force))
-        allowance, fields = Allowance(number, percent), NAMES if shown.format == "json" else TABLE_FIELDS
+        allowance, fields = Allowance(most, percent), NAMES if shown.format == "json" else TABLE_FIELDS
         whole = criterion.judge(allowance, 1)
         report = VerdictReport(shown.format, str(criterion), whole, text if document else sys.stdout)
         for name in job.names:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from softargmax_cli.cli import options
 from softargmax_cli.cli.messages import FAILED, say_error
+from softargmax_cli.cli.options import grouped, option
 from softargmax_cli.errors import SoftArgmaxError
 from softargmax_cli.tensorflow.choice import Loader
 
-Format = Annotated[
-    Literal["table", "json"], options.option(options.OUTPUT, "Chooses table or json. Default: table.", metavar="FORMAT")
-]
+
+@dataclass(frozen=True)
+class Shown:
+    """How facts are shown."""
+
+    format: Literal["table", "json"] = option("table", "Output", "FORMAT", "Chooses table or json. Default: table.")
+    verbose: bool = option(False, "Running", None, "Shows TensorFlow's messages.", "--verbose", "-v")
 
 
-def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
+@grouped
+def devices(*, shown: Shown) -> int:
     """Show versions and devices, for a bug report.
 
     \b
@@ -25,11 +31,11 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     notes: list[str] = []
     failure: SoftArgmaxError | None = None
     try:
-        Loader("cpu", verbose=verbose).runtime(notes.append)
+        Loader("cpu", verbose=shown.verbose).runtime(notes.append)
     except SoftArgmaxError as error:
         failure = error
     facts = _facts(notes)
-    if format == "json":
+    if shown.format == "json":
         from softargmax_cli.files.writers.json import json_text
 
         text = json_text(facts, indent=1)
@@ -42,7 +48,7 @@ def devices(format: Format = "table", verbose: options.Verbose = False) -> int:
     print(text, flush=True)
     if failure is None:
         return 0
-    say_error(failure, verbose=verbose)
+    say_error(failure, verbose=shown.verbose)
     return FAILED
 
 

@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from softargmax_cli.cli import options
-from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
+from softargmax_cli.cli.options import REQUIRED, AskedAtBeta, Forced, Inputs, grouped, option, output_option, refuse
 from softargmax_cli.cli.paths import choose_destinations
 from softargmax_cli.cli.pipeline import Job, Outputs
 from softargmax_cli.cli.references import References
@@ -29,33 +28,32 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 ERRORS = ("hard_error", "soft_error")
 """The fields that are written of each slice."""
 
-TRUTH_HELP = "Gives the true positions: an array shaped like the results, or a table with a column for each axis."
-Truth = Annotated[str, option(options.TRUTH, TRUTH_HELP, metavar="FILE|DIR/")]
-WITHIN_HELP = "Counts the slices whose error is at most D. Default: 1,2,4."
-Within = Annotated[str, option(options.TRUTH, WITHIN_HELP, metavar="D[,D...]")]
-OUTPUT_HELP = "Writes the errors of each slice: .npy (of soft alone), .npz, .csv, .tsv, .json, .jsonl or .parquet."
-Output = Annotated[str | None, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|DIR/")]
-Format = Annotated[
-    Literal["table", "json", "csv", "tsv"],
-    option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
-]
-Worst = Annotated[int | None, option(options.OUTPUT, "Lists the N slices of largest soft error.", metavar="N", min=1)]
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true, and how errors are counted."""
+
+    truth: str = option(
+        REQUIRED, "Truth", "FILE|DIR/", "Gives the true positions: an array like the results, or a table."
+    )
+    within: str = option("1,2,4", "Truth", "D[,D...]", "Counts the slices whose error is at most D. Default: 1,2,4.")
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Forced):
     """Where results go."""
 
-    output: Output = None
-    format: Format = "table"
-    worst: Worst = None
-    force: options.Force = False
+    output: str | None = output_option(
+        "FILE|DIR/", "Writes the errors of each slice: .npy (soft alone), .npz, .csv, .tsv, .json, .jsonl, .parquet."
+    )
+    format: Literal["table", "json", "csv", "tsv"] = option(
+        "table", "Output", "FORMAT", "Chooses table, json, csv or tsv. Default: table."
+    )
+    worst: int | None = option(None, "Output", "N", "Lists the N slices of largest soft error.", min=1)
 
 
 @grouped
-def evaluate(
-    inputs: options.Inputs, *, truth: Truth, within: Within = "1,2,4", asked: AskedAtBeta, shown: Shown
-) -> int:
+def evaluate(inputs: Inputs, *, truth: Truth, asked: AskedAtBeta, shown: Shown) -> int:
     """Measure the errors of hard and soft against known positions: mean, median, maximum, PCK.
 
     \b
@@ -64,10 +62,10 @@ def evaluate(
     softargmax evaluate volume.npy --axis 0 --kind cost --truth disparity.npy -o errors.npz
     softargmax guide beta
     """
-    limits, job = _distances(within), Job(inputs, asked, [shown.output, truth])
+    limits, job = _distances(truth.within), Job(inputs, asked, [shown.output, truth.truth])
     refuse(shown.output == "-", "-o -: the errors of slices go to a file", "name one, such as errors.csv")
     places = choose_destinations(job.names, shown.output, None, several=job.several, formats=FORMATS)
-    truths = References("truth", truth, several=job.several)
+    truths = References("truth", truth.truth, several=job.several)
     report = Report(shown, several=job.several)
     with ExitStack() as stack:
         stack.enter_context(job.begun([place.path for place in places], [shown.output], truths.files))

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from softargmax_cli.cli import options
-from softargmax_cli.cli.options import AskedAtBeta, grouped, option, refuse
+from softargmax_cli.cli.options import AskedAtBeta, Forced, Inputs, grouped, number, option, output_option, refuse
 from softargmax_cli.cli.paths import Destination, choose_destinations
 from softargmax_cli.cli.pipeline import Job, Outputs
 
@@ -18,34 +17,28 @@ if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.reduction.result import Slices
 
-GRADIENT = "Gradient"
-
-WRT_HELP = "Differentiates soft with respect to the scores, x (default), or to beta."
-Wrt = Annotated[Literal["x", "beta"], option(GRADIENT, WRT_HELP, metavar="x|beta")]
-VANISHED_HELP = "Sets the norm below which a gradient has vanished. Default: 1e-06."
-Vanished = Annotated[float, option(GRADIENT, VANISHED_HELP, metavar="N", min=0, callback=options.number)]
-OUTPUT_HELP = "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input."
-Output = Annotated[str | None, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|DIR/|-")]
-FORMAT_HELP = "Lists the slices as table, csv, tsv, json or jsonl. Default: table; nothing with -o."
-Format = Annotated[
-    Literal["table", "csv", "tsv", "json", "jsonl"] | None, option(options.OUTPUT, FORMAT_HELP, metavar="FORMAT")
-]
-
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Forced):
     """What is differentiated by, where results go, and how much of them."""
 
-    wrt: Wrt = "x"
-    vanished: Vanished = 1e-6
-    output: Output = None
-    format: Format = None
-    rows: options.Rows = 20
-    force: options.Force = False
+    wrt: Literal["x", "beta"] = option(
+        "x", "Gradient", "x|beta", "Differentiates soft with respect to the scores, x (default), or to beta."
+    )
+    vanished: float = option(
+        1e-6, "Gradient", "N", "Sets the norm of a vanished gradient. Default: 1e-06.", min=0, callback=number
+    )
+    output: str | None = output_option(
+        "FILE|DIR/|-", "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input."
+    )
+    format: Literal["table", "csv", "tsv", "json", "jsonl"] | None = option(
+        None, "Output", "FORMAT", "Lists the slices as table, csv, tsv, json or jsonl. Default: table; nothing with -o."
+    )
+    rows: int = option(20, "Output", "N", "Limits the table; 0 shows all. Default: 20.", min=0)
 
 
 @grouped
-def grad(inputs: options.Inputs, *, asked: AskedAtBeta, shown: Shown) -> int:
+def grad(inputs: Inputs, *, asked: AskedAtBeta, shown: Shown) -> int:
     """Show how large the gradient of the soft argmax is in each slice, or write it to a file.
 
     \b

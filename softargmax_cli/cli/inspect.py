@@ -9,11 +9,10 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from softargmax_cli.cli import options
-from softargmax_cli.cli.options import ReadingOptions, grouped, option
+from softargmax_cli.cli.options import Inputs, ReadingOptions, Spoken, axes_of, grouped, option
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 
 if TYPE_CHECKING:
@@ -32,24 +31,22 @@ NUMBERS = {"min": "minimum", "max": "maximum", "mean": "mean", "nan": "nan", "in
 NUMBERS |= {"negative_inf": "negative_inf", "slices_checked": "checked", "sums_to_one": "sums_to_one"}
 """Names of statistics in JSON, and here."""
 
-AXIS_HELP = "Chooses the axis, or several, along which slices may sum to 1. Default: -1; for heatmaps -2,-1."
-Axis = Annotated[str | None, option(options.INPUT, AXIS_HELP, metavar="N[,N...]")]
-Quick = Annotated[bool, option(options.INPUT, "Reads only the beginning of the file.", "--quick")]
-FORMAT_HELP = "Chooses table, or json with one object on each line. Default: table."
-Format = Annotated[Literal["table", "json"], option(options.OUTPUT, FORMAT_HELP, metavar="FORMAT")]
+
+@dataclass(frozen=True)
+class Looks(Spoken, ReadingOptions):
+    """How files are looked at."""
+
+    axis: str | None = option(
+        None, "Input", "N[,N...]", "Chooses the axes along which slices may sum to 1. Default: -1; for heatmaps -2,-1."
+    )
+    quick: bool = option(False, "Input", None, "Reads only the beginning of the file.", "--quick")
+    format: Literal["table", "json"] = option(
+        "table", "Output", "FORMAT", "Chooses table, or json with one object on each line. Default: table."
+    )
 
 
 @grouped
-def inspect(
-    inputs: options.Inputs,
-    *,
-    axis: Axis = None,
-    quick: Quick = False,
-    reading: ReadingOptions,
-    format: Format = "table",
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> int:
+def inspect(inputs: Inputs, *, looks: Looks) -> int:
     """Show what files hold: shape, dtype, range, NaN, and the run command to try next.
 
     \b
@@ -66,29 +63,30 @@ def inspect(
     from softargmax_cli.report.inspection import Inspection
     from softargmax_cli.report.text import legible
 
-    read_as, along = Reading(**vars(reading), inspected=True), None if axis is None else options.axes_of(axis)
+    given = {each.name: getattr(looks, each.name) for each in fields(ReadingOptions)}
+    reading, along = Reading(**given, inspected=True), None if looks.axis is None else axes_of(looks.axis)
     inputs_found, code, apart = find_inputs(inputs), 0, ""
-    for note in [] if quiet else inputs_found.notes:
+    for note in [] if looks.quiet else inputs_found.notes:
         say_note(note)
     for name in inputs_found.names:
         notes: list[str] = []
         try:
-            found = _inspected(name, read_as, along, notes, quick=quick, quiet=quiet)
+            found = _inspected(name, reading, along, notes, quick=looks.quick, quiet=looks.quiet)
         except SeveralArraysError as several:
-            found = _listed(name, several, read_as)
+            found = _listed(name, several, reading)
         except ResultError as result:
             facts = {"input": name, "format": result.kind, "bytes": _bytes_on_disk(name), "members": None}
             found = Inspection({**facts, "result": True}, ["softargmax", "check", "INPUT", "--expect", name])
         except SoftArgmaxError as error:
-            say_error(error, verbose=verbose)
+            say_error(error, verbose=looks.verbose)
             code = FAILED
             continue
-        if format == "json":
+        if looks.format == "json":
             print(json_text(found.as_dict()), flush=True)
         else:
             print(apart + "\n".join(legible(line, sys.stdout) for line in found.lines()), flush=True)
             apart = "\n"
-        for note in [] if quiet else notes:
+        for note in [] if looks.quiet else notes:
             say_note(f"{found.facts['input']}: {note}")
     return code
 

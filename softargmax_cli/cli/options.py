@@ -1,31 +1,67 @@
-"""Every option that commands share, declared once, and the groups of options that they take together.
+"""The options that commands share, and how options are declared: each is a field of a group that a command takes.
 
 The text of an option is a sentence of which the option is the subject: "--window leaves out weights ...".
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from softargmax_cli.errors import OptionError, as_typed
-from softargmax_cli.files.writers import FORMATS, STORE
 
-REDUCTION, INPUT, OUTPUT, TRUTH = "Reduction", "Input", "Output", "Truth"
-MORE, TEXT, RUNNING = "More of the reduction", "Text files", "Running"
-RARE = (MORE, TEXT, RUNNING)
+RARE = ("More", "Text", "Running")
 """Panels that `--help-all` shows, and `--help` does not."""
 COORDS = ("index", "corners", "centers", "circular")
+REQUIRED = dataclasses.MISSING
+"""In place of the default of an option that must be given."""
 
 
-def option(panel: str, help: str, *names: str, **more: Any) -> Any:
-    """Declare an option. panel: of the help; names: where they are not those of the parameter."""
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+def option(default: Any, panel: str, metavar: str | None, help: str, *names: str, **more: Any) -> Any:
+    """Declare an option as the field of a group.
+
+    panel: of the help; metavar: what stands for its value there; names: where they are not those of the field.
+    """
+    given: dict[str, Any] = {"help": help, "metavar": metavar, "rich_help_panel": panel, "show_default": False, **more}
+    return dataclasses.field(default=default, metadata={"option": typer.Option(*names, **given)})
+
+
+def output_option(metavar: str, help: str, default: Any = None) -> Any:
+    """Declare the `--output` of a command."""
+    return option(default, "Output", metavar, help, "--output", "-o")
+
+
+def grouped(command: Callable[..., int]) -> Callable[..., int]:
+    """Let a command take groups: a parameter whose type is a dataclass stands for an option for each of its fields."""
+    hints, alone = get_type_hints(command, include_extras=True), inspect.Parameter.KEYWORD_ONLY
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        if not is_dataclass(group := hints[name]):
+            parameters.append(parameter.replace(kind=alone, annotation=group))
+            continue
+        groups[name], types = group, get_type_hints(group)
+        for each in dataclasses.fields(group):
+            default = inspect.Parameter.empty if each.default is REQUIRED else each.default
+            kind = Annotated[types[each.name], each.metadata["option"]]  # type: ignore[valid-type, name-defined]
+            parameters.append(inspect.Parameter(each.name, alone, default=default, annotation=kind))
+    parameters.append(inspect.Parameter("help_all", alone, default=False, annotation=HelpAll))
+
+    def called(*, help_all: bool, **given: Any) -> int:
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in dataclasses.fields(group)})
+        return command(**given)
+
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return called
 
 
 def refuse(wrong: object, what: str, remedy: str) -> None:
@@ -34,16 +70,15 @@ def refuse(wrong: object, what: str, remedy: str) -> None:
         raise OptionError(what, remedy)
 
 
-def parsed(parser: str) -> Callable[[str | None], Any]:
-    """Return the callback of an option whose text a parser of Python's arguments takes; Typer names the option.
+def parsed(parser: str, module: str = "api.arguments") -> Callable[[str | None], Any]:
+    """Return the callback of an option whose text a parser takes; Typer names the option.
 
-    parser: its module in the package and its name; it is imported only where the option is given.
+    module: of the parser, in the package; it is imported only where the option is given.
     """
-    module, _, name = parser.rpartition(".")
 
     def value(text: str | None) -> Any:
         try:
-            return None if text is None else getattr(import_module(f"softargmax_cli.{module}"), name)(text)
+            return None if text is None else getattr(import_module(f"softargmax_cli.{module}"), parser)(text)
         except OptionError as error:
             raise typer.BadParameter(as_typed(f"{error.what}; {error.remedy}")) from None
 
@@ -108,151 +143,105 @@ Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file or a Zarr st
 Inputs = Annotated[
     list[str], typer.Argument(metavar="INPUT", help="Files, folders, patterns; - is stdin.", show_default=False)
 ]
-Axis = Annotated[str, option(REDUCTION, "Chooses the axis, or several. Default: -1.", metavar="N[,N...]")]
-Kind = Annotated[
-    Literal["scores", "probs", "cost"],
-    option(REDUCTION, "Says what the numbers are: scores (default), probs (weights already) or cost.", metavar="KIND"),
-]
-COORDS_HELP = "Sets coordinates: index (default), corners (-1 to 1), centers or circular; one, or one for each axis."
-Coords = Annotated[
-    str, option(REDUCTION, COORDS_HELP, metavar="UNIT", callback=coords_of, autocompletion=lambda: [*COORDS])
-]
-Values = Annotated[
-    str | None,
-    option(REDUCTION, "Gives each index a coordinate: a file or START:STOP:STEP, one for each axis.", metavar="FILE"),
-]
-PERIOD_HELP = "Sets the length of a full circle of --values, such as 360; one for each axis."
-Period = Annotated[str | None, option(MORE, PERIOD_HELP, metavar="P", callback=periods_of)]
-Window = Annotated[
-    int | None, option(REDUCTION, "Ignores entries further than R indices from hard.", metavar="R", min=0)
-]
-BETA_HELP = "Sets the inverse temperature: a larger beta brings soft closer to hard. Default: 100."
-Beta = Annotated[float | None, option(REDUCTION, BETA_HELP, metavar="B")]
-Temperature = Annotated[float | None, option(MORE, "Sets the temperature 1/beta, in place of --beta.", metavar="T")]
-Nan = Annotated[
-    Literal["error", "omit", "propagate"],
-    option(REDUCTION, "Handles NaN: error (default), omit or propagate.", metavar="POLICY"),
-]
-Precision = Annotated[
-    Literal["auto", "single", "double"],
-    option(MORE, "Sets single or double precision; auto (default) goes by the numbers.", metavar="P"),
-]
-Key = Annotated[str | None, option(INPUT, "Chooses an array in a file that holds several.", metavar="NAME")]
-SELECT_HELP = "Selects a part, as NumPy does: 0,:,3:5 or ...,::2."
-Select = Annotated[
-    str | None, option(INPUT, SELECT_HELP, metavar="INDEX", callback=parsed("files.reading.selection_of"))
-]
-DELIMITER_HELP = "Sets what separates the cells: a character, or tab, space ...; detected by default."
-Delimiter = Annotated[
-    str | None, option(TEXT, DELIMITER_HELP, metavar="C", callback=parsed("api.arguments.delimiter_of"))
-]
-HasHeader = Annotated[
-    bool | None,
-    option(TEXT, "Says whether the first line holds titles; detected by default.", "--header/--no-header"),
-]
-IdColumn = Annotated[str | None, option(INPUT, "Chooses the column that names the rows.", metavar="NAME")]
-COLUMNS_HELP = "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id)."
-Columns = Annotated[
-    str | None, option(INPUT, COLUMNS_HELP, metavar="SPEC", callback=parsed("files.reading.columns_of"))
-]
-Skip = Annotated[int | None, option(TEXT, "Skips the first N lines.", metavar="N", min=0)]
-COMMENT_HELP = "Sets the mark of a comment, which begins a line or follows a space; '' for none. Default: #."
-Comment = Annotated[str | None, option(TEXT, COMMENT_HELP, metavar="C", callback=parsed("api.arguments.comment_of"))]
-DECIMAL_HELP = "Sets the decimal mark: a point, or a comma with points between thousands. Default: a point."
-Decimal = Annotated[str | None, option(TEXT, DECIMAL_HELP, metavar="C", callback=parsed("api.arguments.decimal_of"))]
-Format = Annotated[
-    str | None,
-    option(
-        OUTPUT,
-        f"Chooses {', '.join(('table', *FORMATS))} or {STORE}. Default: table.",
-        metavar="FORMAT",
-        callback=parsed("files.writers.known_format"),
-        autocompletion=lambda: ["table", *FORMATS, STORE],
-    ),
-]
-Rows = Annotated[int, option(OUTPUT, "Limits the table; 0 shows all. Default: 20.", metavar="N", min=0)]
-Force = Annotated[bool, option(OUTPUT, "Replaces files that exist.", "--force")]
-DEVICE_HELP = "Chooses the device: cpu, gpu or gpu:N. Default: cpu."
-Device = Annotated[
-    str | None, option(RUNNING, DEVICE_HELP, metavar="DEVICE", callback=parsed("api.arguments.device_of"))
-]
-MEMORY_HELP = "Limits the memory for data; TensorFlow itself needs more. Default: 256MiB."
-Memory = Annotated[str | None, option(RUNNING, MEMORY_HELP, metavar="SIZE", callback=parsed("api.arguments.size_of"))]
-Quiet = Annotated[bool, option(RUNNING, "Prints only errors on standard error.", "--quiet", "-q")]
-Verbose = Annotated[
-    bool, option(RUNNING, "Shows TensorFlow's messages and the traceback of an error.", "--verbose", "-v")
-]
 
 
 @dataclass(frozen=True)
 class ReductionOptions:
     """Options that say what is computed."""
 
-    axis: Axis = "-1"
-    kind: Kind = "scores"
-    coords: Coords = "index"
-    values: Values = None
-    period: Period = None
-    window: Window = None
-    nan: Nan = "error"
-    precision: Precision = "auto"
+    axis: str = option("-1", "Reduction", "N[,N...]", "Chooses the axis, or several. Default: -1.")
+    kind: Literal["scores", "probs", "cost"] = option(
+        "scores", "Reduction", "KIND", "Says what the numbers are: scores (default), probs (weights already) or cost."
+    )
+    coords: str = option(
+        "index",
+        "Reduction",
+        "UNIT",
+        "Sets coordinates: index (default), corners (-1 to 1), centers or circular; one, or one for each axis.",
+        callback=coords_of,
+        autocompletion=lambda: [*COORDS],
+    )
+    values: str | None = option(
+        None, "Reduction", "FILE", "Gives each index a coordinate: a file or START:STOP:STEP, one for each axis."
+    )
+    period: str | None = option(
+        None, "More", "P", "Sets a full circle of --values, such as 360; one for each axis.", callback=periods_of
+    )
+    window: int | None = option(None, "Reduction", "R", "Ignores entries further than R indices from hard.", min=0)
+    nan: Literal["error", "omit", "propagate"] = option(
+        "error", "Reduction", "POLICY", "Handles NaN: error (default), omit or propagate."
+    )
+    precision: Literal["auto", "single", "double"] = option(
+        "auto", "More", "P", "Sets single or double precision; auto (default) goes by the numbers."
+    )
 
 
 @dataclass(frozen=True)
 class ReadingOptions:
     """Options that say how an input is read, under the names of `files.reading.Reading`."""
 
-    key: Key = None
-    select: Select = None
-    delimiter: Delimiter = None
-    header: HasHeader = None
-    id_column: IdColumn = None
-    columns: Columns = None
-    skip: Skip = None
-    comment: Comment = None
-    decimal: Decimal = None
+    key: str | None = option(None, "Input", "NAME", "Chooses an array in a file that holds several.")
+    select: str | None = option(
+        None, "Input", "INDEX", "Selects a part, as NumPy: 0,:,3:5.", callback=parsed("selection_of", "files.reading")
+    )
+    delimiter: str | None = option(
+        None, "Text", "C", "Sets what separates cells, as tab; else it is detected.", callback=parsed("delimiter_of")
+    )
+    header: bool | None = option(
+        None, "Text", None, "Says whether the first line holds titles; detected by default.", "--header/--no-header"
+    )
+    id_column: str | None = option(None, "Input", "NAME", "Chooses the column that names the rows.")
+    columns: str | None = option(
+        None,
+        "Input",
+        "SPEC",
+        "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id).",
+        callback=parsed("columns_of", "files.reading"),
+    )
+    skip: int | None = option(None, "Text", "N", "Skips the first N lines.", min=0)
+    comment: str | None = option(
+        None, "Text", "C", "Sets the mark of a comment; '' for none. Default: #.", callback=parsed("comment_of")
+    )
+    decimal: str | None = option(
+        None, "Text", "C", "Sets the decimal mark: a point (default) or a comma.", callback=parsed("decimal_of")
+    )
 
 
 @dataclass(frozen=True)
-class Asked(ReadingOptions, ReductionOptions):
+class Spoken:
+    """Options that say how much is said on standard error."""
+
+    quiet: bool = option(False, "Running", None, "Prints only errors on standard error.", "--quiet", "-q")
+    verbose: bool = option(
+        False, "Running", None, "Shows TensorFlow's messages and the traceback of an error.", "--verbose", "-v"
+    )
+
+
+@dataclass(frozen=True)
+class Asked(Spoken, ReadingOptions, ReductionOptions):
     """All options of a command that reduces, but for β."""
 
-    device: Device = None
-    memory: Memory = None
-    quiet: Quiet = False
-    verbose: Verbose = False
+    device: str | None = option(
+        None, "Running", "DEVICE", "Chooses the device: cpu (default), gpu or gpu:N.", callback=parsed("device_of")
+    )
+    memory: str | None = option(
+        None, "Running", "SIZE", "Limits the memory for data. Default: 256MiB.", callback=parsed("size_of")
+    )
+
+
+BETA = "Sets the inverse temperature: a larger beta brings soft closer to hard. Default: 100."
 
 
 @dataclass(frozen=True)
 class AskedAtBeta(Asked):
     """All options of a command that reduces at one β."""
 
-    beta: Beta = None
-    temperature: Temperature = None
+    beta: float | None = option(None, "Reduction", "B", BETA)
+    temperature: float | None = option(None, "More", "T", "Sets the temperature 1/beta, in place of --beta.")
 
 
-def grouped(command: Callable[..., int]) -> Callable[..., int]:
-    """Let a command take groups: a parameter whose type is a dataclass stands for an option for each of its fields."""
-    hints, alone = get_type_hints(command, include_extras=True), inspect.Parameter.KEYWORD_ONLY
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, Any] = {}
-    for name, parameter in inspect.signature(command).parameters.items():
-        group = hints[name]
-        if is_dataclass(group):
-            groups[name], types = group, get_type_hints(group, include_extras=True)
-            for each in fields(group):
-                one = inspect.Parameter(each.name, alone, default=each.default, annotation=types[each.name])
-                parameters.append(one)
-        else:
-            parameters.append(parameter.replace(kind=alone, annotation=group))
-    parameters.append(inspect.Parameter("help_all", alone, default=False, annotation=HelpAll))
+@dataclass(frozen=True)
+class Forced:
+    """The option that lets files be replaced."""
 
-    def called(*, help_all: bool, **given: Any) -> int:
-        for name, group in groups.items():
-            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
-        return command(**given)
-
-    called.__name__, called.__doc__ = command.__name__, command.__doc__
-    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return called
+    force: bool = option(False, "Output", None, "Replaces files that exist.", "--force")

@@ -5,73 +5,65 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from softargmax_cli.cli import options
 from softargmax_cli.cli.messages import say_note
-from softargmax_cli.cli.options import Asked, grouped, option, refuse
+from softargmax_cli.cli.options import (
+    BETA,
+    Asked,
+    Forced,
+    Inputs,
+    beta_of,
+    grouped,
+    number,
+    option,
+    output_option,
+    parsed,
+    refuse,
+)
 from softargmax_cli.cli.paths import Destination, choose_destinations, choose_pictures
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.errors import parameter
-from softargmax_cli.files.writers import STORE
+from softargmax_cli.files.writers import FORMATS, STORE
 
 if TYPE_CHECKING:
     from distributed import Client
 
-Beta = Annotated[
-    str | None,
-    option(options.REDUCTION, f"{options.BETA_HELP} auto: the smallest within --tol.", "--beta", metavar="B|auto"),
-]
-Tolerance = Annotated[
-    float | None,
-    option(
-        options.REDUCTION,
-        "Limits |soft - hard| of auto. Default: 0.01.",
-        "--tol",
-        metavar="T",
-        min=0,
-        callback=options.number,
-    ),
-]
-Output = Annotated[
-    str | None,
-    option(
-        options.OUTPUT,
-        "Writes results here; the suffix sets the format. DIR/ takes one file for each input.",
-        "--output",
-        "-o",
-        metavar="FILE|DIR/|-",
-    ),
-]
-Worst = Annotated[
-    int | None, option(options.OUTPUT, "Keeps only the N slices of largest |offset|.", "--worst", metavar="N", min=1)
-]
-Only = Annotated[
-    Literal["disagree", "multimodal", "tied", "undefined"] | None,
-    option(options.OUTPUT, "Keeps only slices that disagree, or are multimodal, tied or undefined.", metavar="STATE"),
-]
-Plot = Annotated[
-    str | None, option(options.OUTPUT, "Draws the table's slices: .png, .svg or .pdf.", metavar="FILE|DIR/")
-]
-SCHEDULER_HELP = "Runs on the Dask cluster of this scheduler. Inputs are Zarr, HDF5, .npy or .safetensors."
-Scheduler = Annotated[str | None, option(options.RUNNING, SCHEDULER_HELP, metavar="ADDRESS|FILE")]
-WORKERS_HELP = "Runs on a Dask cluster of N processes on this machine."
-Workers = Annotated[int | None, option(options.RUNNING, WORKERS_HELP, metavar="N", min=1)]
+
+@dataclass(frozen=True)
+class AskedAtAnyBeta(Asked):
+    """All options of a reduction, at a β that may have to be found."""
+
+    beta: str | None = option(None, "Reduction", "B|auto", f"{BETA} auto: the smallest within --tol.")
+    tol: float | None = option(
+        None, "Reduction", "T", "Limits |soft - hard| of auto. Default: 0.01.", "--tol", min=0, callback=number
+    )
+    temperature: float | None = option(None, "More", "T", "Sets the temperature 1/beta, in place of --beta.")
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Forced):
     """Where results go, and how much of them."""
 
-    output: Output = None
-    format: options.Format = None
-    rows: options.Rows = 20
-    worst: Worst = None
-    only: Only = None
-    plot: Plot = None
-    force: options.Force = False
+    output: str | None = output_option(
+        "FILE|DIR/|-", "Writes results here; the suffix sets the format. DIR/ takes one file for each input."
+    )
+    format: str | None = option(
+        None,
+        "Output",
+        "FORMAT",
+        f"Chooses {', '.join(('table', *FORMATS))} or {STORE}. Default: table.",
+        callback=parsed("known_format", "files.writers"),
+        autocompletion=lambda: ["table", *FORMATS, STORE],
+    )
+    rows: int = option(20, "Output", "N", "Limits the table; 0 shows all. Default: 20.", min=0)
+    worst: int | None = option(None, "Output", "N", "Keeps only the N slices of largest |offset|.", min=1)
+    only: Literal["disagree", "multimodal", "tied", "undefined"] | None = option(
+        None, "Output", "STATE", "Keeps only slices that disagree, or are multimodal, tied or undefined."
+    )
+    plot: str | None = option(None, "Output", "FILE|DIR/", "Draws the table's slices: .png, .svg or .pdf.")
 
     @property
     def chosen(self) -> bool:
@@ -96,8 +88,10 @@ class Shown:
 class Cluster:
     """Where workers compute."""
 
-    scheduler: Scheduler = None
-    workers: Workers = None
+    scheduler: str | None = option(
+        None, "Running", "ADDRESS|FILE", "Runs on this Dask cluster. Inputs are Zarr, HDF5, .npy or .safetensors."
+    )
+    workers: int | None = option(None, "Running", "N", "Runs on a Dask cluster of N processes on this machine.", min=1)
 
     @property
     def wanted(self) -> bool:
@@ -125,16 +119,7 @@ class Cluster:
 
 
 @grouped
-def run(
-    inputs: options.Inputs,
-    *,
-    asked: Asked,
-    beta: Beta = None,
-    temperature: options.Temperature = None,
-    tol: Tolerance = None,
-    shown: Shown,
-    cluster: Cluster,
-) -> int:
+def run(inputs: Inputs, *, asked: AskedAtAnyBeta, shown: Shown, cluster: Cluster) -> int:
     """Show the soft and the hard argmax of every slice, or write them to a file.
 
     \b
@@ -145,9 +130,9 @@ def run(
     softargmax run s3://bucket/volume.zarr --axis 0 --workers 4 -o result.zarr
     softargmax guide fields
     """
-    number, within = _beta_of(beta, temperature, asked.kind, tol)
+    at, within = _beta_of(asked)
     cluster.check(shown, within)
-    job = Job(inputs, asked, [shown.output, shown.plot], beta=number)
+    job = Job(inputs, asked, [shown.output, shown.plot], beta=at)
     places = choose_destinations(job.names, shown.output, shown.format, several=job.several)
     shown.check(places, job.axes)
     pictures = choose_pictures(job.names, shown.plot)
@@ -165,15 +150,15 @@ def run(
     return job.code
 
 
-def _beta_of(beta: str | None, temperature: float | None, kind: str, tol: float | None) -> tuple[float, float | None]:
+def _beta_of(asked: AskedAtAnyBeta) -> tuple[float, float | None]:
     """Return β, and the tolerance where β is to be found instead."""
-    if beta == "auto":
-        options.beta_of(1.0, temperature, kind)
-        return 100.0, 0.01 if tol is None else tol
-    if tol is not None:
+    if asked.beta == "auto":
+        beta_of(1.0, asked.temperature, asked.kind)  # which refuses what goes with no β
+        return 100.0, 0.01 if asked.tol is None else asked.tol
+    if asked.tol is not None:
         raise typer.BadParameter("--tol says how close --beta auto must come; give both")
     try:
-        number = None if beta is None else float(beta)
+        beta = None if asked.beta is None else float(asked.beta)
     except ValueError:
-        raise typer.BadParameter(f"--beta {beta!r}: give a number above 0, or auto") from None
-    return options.beta_of(number, temperature, kind), None
+        raise typer.BadParameter(f"--beta {asked.beta!r}: give a number above 0, or auto") from None
+    return beta_of(beta, asked.temperature, asked.kind), None

@@ -8,13 +8,22 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from softargmax_cli.cli import options
 from softargmax_cli.cli.check import allowance_of
-from softargmax_cli.cli.options import Asked, ReductionOptions, grouped, option, refuse
+from softargmax_cli.cli.options import (
+    Asked,
+    Forced,
+    Input,
+    ReductionOptions,
+    grouped,
+    number,
+    option,
+    output_option,
+    refuse,
+)
 from softargmax_cli.cli.paths import picture_format_of
 from softargmax_cli.cli.picture import Picture
 from softargmax_cli.cli.pipeline import Job
@@ -30,7 +39,6 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.sweep import Trials
     from softargmax_cli.report.sweep import Sweep, TrialsReport
 
-SWEEP = "Sweep"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 WIDEST = (1e-30, 1e30)
 """Outside of these single precision cannot hold β times a difference of scores."""
@@ -39,40 +47,33 @@ MOST = 1000
 LOW, HIGH, COUNT = 0.1, 1e5, 13
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
 
-BETAS_HELP = "Lists the beta to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."
-Betas = Annotated[str | None, option(SWEEP, BETAS_HELP, metavar="LIST")]
-Tolerance = Annotated[
-    float | None,
-    option(
-        SWEEP,
-        "Limits |soft - hard| for the recommended beta. Default: 0.01.",
-        "--tol",
-        metavar="T",
-        min=0,
-        callback=options.number,
-    ),
-]
-Allow = Annotated[str | None, option(SWEEP, "Allows N slices, or P percent, beyond --tol. Default: 0.", metavar="N|P%")]
-TRUTH_HELP = "Gives the true positions; sweep then recommends the beta that comes closest to them."
-Truth = Annotated[str | None, option(options.TRUTH, TRUTH_HELP, metavar="FILE")]
-Windows = Annotated[str | None, option(options.TRUTH, "Tries every beta with each window.", metavar="R[,R...]")]
-Plot = Annotated[str | None, option(options.OUTPUT, "Draws both curves: .png, .svg or .pdf.", metavar="FILE")]
-Format = Annotated[
-    Literal["table", "json", "csv", "tsv"] | None,
-    option(options.OUTPUT, "Chooses table, json, csv or tsv. Default: table.", metavar="FORMAT"),
-]
-OUTPUT_HELP = "Writes the numbers here: .json, .csv or .tsv."
-Output = Annotated[str | None, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|-")]
+
+@dataclass(frozen=True)
+class Tried:
+    """What is tried, and what is good enough."""
+
+    betas: str | None = option(
+        None, "Sweep", "LIST", "Lists the beta to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."
+    )
+    tol: float | None = option(
+        None, "Sweep", "T", "Limits |soft - hard| for the recommended beta. Default: 0.01.", min=0, callback=number
+    )
+    allow: str | None = option(None, "Sweep", "N|P%", "Allows N slices, or P percent, beyond --tol. Default: 0.")
+    truth: str | None = option(
+        None, "Truth", "FILE", "Gives the true positions; sweep then recommends the beta that comes closest to them."
+    )
+    windows: str | None = option(None, "Truth", "R[,R...]", "Tries every beta with each window.")
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Forced):
     """Where results go."""
 
-    plot: Plot = None
-    output: Output = None
-    format: Format = None
-    force: options.Force = False
+    plot: str | None = option(None, "Output", "FILE", "Draws both curves: .png, .svg or .pdf.")
+    output: str | None = output_option("FILE|-", "Writes the numbers here: .json, .csv or .tsv.", None)
+    format: Literal["table", "json", "csv", "tsv"] | None = option(
+        None, "Output", "FORMAT", "Chooses table, json, csv or tsv. Default: table."
+    )
 
     @property
     def data_format(self) -> str:
@@ -85,17 +86,7 @@ class Shown:
 
 
 @grouped
-def sweep(
-    input: options.Input,
-    *,
-    betas: Betas = None,
-    tol: Tolerance = None,
-    allow: Allow = None,
-    truth: Truth = None,
-    windows: Windows = None,
-    asked: Asked,
-    shown: Shown,
-) -> int:
+def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
     """Compare many values of beta: how far soft lies from hard, and how much gradient is left.
 
     \b
@@ -107,7 +98,8 @@ def sweep(
     """
     if asked.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
-    tried, radii = None if betas is None else _betas_of(betas), [asked.window]
+    betas = None if tried.betas is None else _betas_of(tried.betas)
+    tol, allow, truth, windows, radii = tried.tol, tried.allow, tried.truth, tried.windows, [asked.window]
     if allow is not None:
         allowance_of(allow)  # which refuses what is none
     what = "--windows are compared by their error"
@@ -136,13 +128,13 @@ def sweep(
         found: Sweep | TrialsReport
         if truth is None:
             replay = stack.enter_context(job.replayed(input))
-            found = sweep_input(job, input, replay, tried, 0.01 if tol is None else tol, allow)
+            found = sweep_input(job, input, replay, betas, 0.01 if tol is None else tol, allow)
             if picture is not None:
                 from softargmax_cli.report.plots import draw_betas
 
                 picture.draw(draw_betas(found.run, found.swept, found.tolerance, found.beta))
         else:
-            found = _try_input(job, input, tried, radii, truth)
+            found = _try_input(job, input, betas, radii, truth)
         if numbers is not None:
             numbers.write(_listed(found, format).encode())
             numbers.commit()

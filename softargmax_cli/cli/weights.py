@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from softargmax_cli.cli import options
-from softargmax_cli.cli.options import AskedAtBeta, grouped, option
+from softargmax_cli.cli.options import REQUIRED, AskedAtBeta, Forced, Inputs, grouped, output_option
 from softargmax_cli.cli.paths import choose_destinations, names_store
 from softargmax_cli.cli.pipeline import Job
 
@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from softargmax_cli.files.source import Source
     from softargmax_cli.reduction.problem import Problem
 
-OUTPUT_HELP = "Writes the weights here: .npy, .npz or .zarr; - writes .npy to a pipe."
-Output = Annotated[str, option(options.OUTPUT, OUTPUT_HELP, "--output", "-o", metavar="FILE|DIR/|-")]
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Forced):
+    """Where weights go."""
+
+    output: str = output_option(
+        "FILE|DIR/|-", "Writes the weights here: .npy, .npz or .zarr; - writes .npy to a pipe.", REQUIRED
+    )
 
 
 @grouped
-def weights(inputs: options.Inputs, *, output: Output, asked: AskedAtBeta, force: options.Force = False) -> int:
+def weights(inputs: Inputs, *, asked: AskedAtBeta, written: Written) -> int:
     """Write the weights p = softmax(beta x) of every slice, in the shape of the input.
 
     \b
@@ -28,6 +34,7 @@ def weights(inputs: options.Inputs, *, output: Output, asked: AskedAtBeta, force
     softargmax weights heatmaps.npy --axis -2,-1 --beta 10 --window 4 -o weights.npz
     softargmax guide output
     """
+    output = written.output
     job, formats = Job(inputs, asked, [output]), ("npy", "npz", "zarr")
     format = "npy" if output == "-" else None
     places = choose_destinations(job.names, output, format, several=job.several, usual="npy", formats=formats)
@@ -38,7 +45,7 @@ def weights(inputs: options.Inputs, *, output: Output, asked: AskedAtBeta, force
 
         for name, path in zip(job.names, paths, strict=True):
             with job.trying(name), job.opened(name, FREE, needs=WEIGHTS) as opened:
-                _write(job, opened, path, force=force)
+                _write(job, opened, path, force=written.force)
     return job.code
 
 

@@ -14,9 +14,7 @@ from softargmax_cli.errors import OptionError, as_typed
 
 TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=True)
 
-read_delimiter, read_device, read_size = (
-    parsed(f"api.arguments.{name}_of") for name in ("delimiter", "device", "size")
-)
+read_delimiter, read_device, read_size = (parsed(f"{name}_of") for name in ("delimiter", "device", "size"))
 
 
 def chosen(inputs: list[str], output: str | None, format: str | None, several: bool = False) -> list[Destination]:
