@@ -30,44 +30,33 @@ class Selection:
         """Write it as it is typed after --select."""
         return ",".join(map(_typed, self.parts))
 
-    def expanded(self, ndim: int) -> tuple[int | slice, ...]:
-        """Return one part for each of `ndim` axes. Raises OptionError where there are more parts than axes."""
+    def taken(self, shape: Sequence[int | None]) -> tuple[range | int, ...]:
+        """Return what is taken along each axis: positions, or only one, where the axis goes.
+
+        Raises OptionError where there are more parts than axes, or an integer is no position of its axis. Of an axis of
+        unknown length nothing is told.
+        """
         given = [part for part in self.parts if not isinstance(part, EllipsisType)]
+        here, ndim = parameter("select", str(self)), len(shape)
         if len(given) > ndim:
-            axes = "1 axis" if ndim == 1 else f"{ndim} axes"
-            what = f"{parameter('select', str(self))}: {len(given)} indices for an array of {axes}"
+            what = f"{here}: {len(given)} indices for an array of {ndim} ax{'i' if ndim == 1 else 'e'}s"
             raise OptionError(what, "give as many as there are axes, or fewer")
         at = self.parts.index(...) if ... in self.parts else len(given)
-        return (*given[:at], *[slice(None)] * (ndim - len(given)), *given[at:])
-
-    def ranges(self, shape: Sequence[int | None]) -> tuple[range, ...]:
-        """Return the positions taken along each axis; along one of unknown length, none.
-
-        Raises OptionError where an integer is no position of its axis.
-        """
-        parts = enumerate(zip(self.expanded(len(shape)), shape, strict=True))
-        return tuple(range(0) if n is None else self._positions(part, n, axis) for axis, (part, n) in parts)
-
-    def kept(self, ndim: int) -> tuple[bool, ...]:
-        """Tell which of `ndim` axes the selection leaves."""
-        return tuple(isinstance(part, slice) for part in self.expanded(ndim))
-
-    def _positions(self, part: int | slice, n: int, axis: int) -> range:
-        if isinstance(part, slice):
-            return range(n)[part]
-        if not -n <= part < n:
-            what = f"{parameter('select', str(self))}: {part} is out of range for axis {axis}, of length {n:,}"
-            raise OptionError(what, f"use an index from {-n} to {n - 1}" if n else "the axis is empty")
-        return range(part % n, part % n + 1)
+        parts = (*given[:at], *[slice(None)] * (ndim - len(given)), *given[at:])
+        for axis, (part, n) in enumerate(zip(parts, shape, strict=True)):
+            if isinstance(part, int) and n is not None and not -n <= part < n:
+                what = f"{here}: {part} is out of range for axis {axis}, of length {n:,}"
+                raise OptionError(what, f"use an index from {-n} to {n - 1}" if n else "the axis is empty")
+        return tuple(range(0) if n is None else range(n)[part] for part, n in zip(parts, shape, strict=True))
 
 
 def selection_of(index: Any) -> Selection:
     """Parse "0,:,3:5", or take an index as NumPy does: numpy.s_[0, :, 3:5]. Raises OptionError."""
     if isinstance(index, Selection):
         return index
-    parts = index.split(",") if isinstance(index, str) else index if isinstance(index, tuple) else (index,)
+    parts = index if isinstance(index, tuple) else (index,)
     try:
-        selection = Selection(tuple(_parsed(part) if isinstance(index, str) else _taken(part) for part in parts))
+        selection = Selection(tuple(map(_checked, map(_parsed, index.split(",")) if isinstance(index, str) else parts)))
     except (TypeError, ValueError):
         raise OptionError(f"{index!r} is no selection", REMEDY) from None
     if sum(isinstance(part, EllipsisType) for part in selection.parts) > 1:
@@ -79,18 +68,16 @@ def _parsed(word: str) -> Part:
     if word.strip() == "...":
         return ...
     numbers = [int(number) if number.strip() else None for number in word.split(":")]
-    return _taken(slice(*numbers) if len(numbers) > 1 else numbers[0])
+    return slice(*numbers) if len(numbers) > 1 else int(word)
 
 
-def _taken(part: Any) -> Part:
+def _checked(part: Any) -> Part:
     """Check a part of an index of NumPy's, to which truth values are masks, and None a new axis."""
     if isinstance(part, EllipsisType):
         return ...
     if isinstance(part, slice):
-        numbers = (part.start, part.stop, part.step)
-        checked = slice(*(None if number is None else operator.index(number) for number in numbers))
-        checked.indices(0)  # ValueError for a step of 0
-        return checked
+        range(0)[part]  # which refuses a step of 0, and what is no integer
+        return part
     if isinstance(part, bool) or hasattr(part, "__len__"):  # arrays, too
         raise TypeError
     position: int = operator.index(part)
@@ -98,10 +85,8 @@ def _taken(part: Any) -> Part:
 
 
 def _typed(part: Part) -> str:
-    if isinstance(part, EllipsisType):
-        return "..."
-    if isinstance(part, int):
-        return str(part)
+    if not isinstance(part, slice):
+        return "..." if part is ... else str(part)
     numbers = ["" if number is None else str(number) for number in (part.start, part.stop, part.step)]
     return ":".join(numbers if numbers[2] else numbers[:2])
 

@@ -72,11 +72,6 @@ REFUSED = (
     Format("an Arrow file", rb"ARROW1", "save the table in Python: pandas.read_feather(FILE).to_parquet('x.parquet')"),
     Format("a FITS file", rb"SIMPLE  =", f"{SAVE}astropy.io.fits.getdata(FILE))"),
     Format("a netCDF 3 file", rb"CDF[\x01\x02\x05]", "make it netCDF 4, which is HDF5: nccopy -k nc4 OLD NEW.h5"),
-    Format(
-        "a NIfTI image",
-        rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0|(?:\x1c\x02\0\0|\0\0\x02\x1c)n[i+]2\0",
-        f"{SAVE}nibabel.load(FILE).get_fdata())",
-    ),
     Format("a TIFF image", rb"II[*+]\0|MM\0[*+]", f"{SAVE}tifffile.imread(FILE))"),
     Format(
         "a picture",
@@ -84,8 +79,6 @@ REFUSED = (
         f"{SAVE}numpy.asarray(PIL.Image.open(FILE)))",
     ),
     Format("a PFM image", rb"P[Ff]\s+\d+\s+\d+\s+-?\d", f"{SAVE}cv2.imread(FILE, cv2.IMREAD_UNCHANGED))"),
-    Format("an SQLite database", rb"SQLite format 3", "save the table as CSV: sqlite3 -csv DATABASE 'SELECT …'"),
-    Format("a PDF document", rb"%PDF", "save its table as CSV"),
     Format("a pointer of Git LFS, not the file itself", rb"version https://git-lfs", "fetch it with: git lfs pull"),
     Format("packed with xz, zstd or bzip2", rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh\d1AY", "unpack it first"),
     # Older protocols of pickle have no mark. They begin with a container or a name, and remember it under number 0.
@@ -104,16 +97,10 @@ REFUSED = (
 )
 """Files that are told apart only to say what they are."""
 
-PLAIN = (".txt", ".dat")
-"""Suffixes of text that may hold a table."""
-TAIL = 1 << 16
-"""Bytes at the end of a file in which archives and Parquet say what they hold."""
 _RESULTS = re.compile(rb"(?:input[,\t])?index(?:_0)?[,\t](?:[^\n]*[,\t])?hard(?:_0)?[,\t]")
 _JSON = re.compile(rb'"hard": .*"soft": .*"offset": .*"peak": ', re.DOTALL)
 _WORDS = re.compile(rb"[^\s,;|]+")
 _NUMBER = re.compile(rb"(?i)[+-]?(\d[\d.]*|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan")
-RAW = f"name their type and shape once: {SAVE.partition(': ')[2]}numpy.fromfile(FILE, 'float32').reshape(-1, LENGTH))"
-READABLE = ".npy, .npz, .safetensors, HDF5, Parquet and CSV"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -193,14 +180,16 @@ def _recognised(first: bytes, name: str) -> Format:
             from softargmax_cli.files.members import ResultError
 
             raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
-        raise InputError(f"{kind.article}; {READABLE} can be read", kind.remedy.replace("FILE", repr(name)))
+        what = f"{kind.article}; .npy, .npz, .safetensors, HDF5, Parquet and CSV can be read"
+        raise InputError(what, kind.remedy.replace("FILE", repr(name)))
     for promised in FORMATS:
         if name.lower().endswith(promised.suffixes):
-            what = f"not {promised.article}, whatever its name says"
-            raise InputError(f"{what}", "write it again, or rename it if it is a table in text")
+            remedy = "write it again, or rename it if it is a table in text"
+            raise InputError(f"not {promised.article}, whatever its name says", remedy)
     if not _is_text(head):
         what = "no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
-        raise InputError(f"{what}; {READABLE} can be read", RAW.replace("FILE", repr(name)))
+        code = f"numpy.save('x.npy', numpy.fromfile({name!r}, 'float32').reshape(-1, LENGTH))"
+        raise InputError(what, f"name their type and shape once: {code}")
     return TEXT
 
 
@@ -245,7 +234,7 @@ def promises_array(path: str) -> bool:
     kind = _kind(first)
     words = _WORDS.findall(_unpacked(first)[1])
     return bool(kind and kind.opener) or (
-        suffix in PLAIN and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
+        suffix in (".txt", ".dat") and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
     )
 
 
@@ -254,8 +243,8 @@ def holds_results(path: str) -> bool:
     try:
         with open(path, "rb") as stream:
             head = stream.read(LOOK)
-            stream.seek(max(0, os.path.getsize(path) - TAIL))
-            tail = stream.read()
+            stream.seek(max(0, os.path.getsize(path) - (1 << 16)))
+            tail = stream.read()  # where archives and Parquet say what they hold
     except OSError:
         return False
     if head.startswith(b"PAR1"):

@@ -31,41 +31,39 @@ def selected(source: Source, selection: Selection) -> Source:
     index that the array has not, OutputError where the copy finds no room.
     """
     with naming(source.name):
-        selection.ranges(source.shape)  # refuses what can be refused, before anything is copied
+        selection.taken(source.shape)  # refuses what can be refused, before anything is copied
         source = copied(source, MEMORY)
         try:
-            return SelectedSource(source, selection.ranges(source.shape), selection.kept(len(source.shape)))
+            return SelectedSource(source, selection.taken(source.shape))
         except BaseException:
             source.close()
             raise
 
 
 class SelectedSource(BoxSource):
-    """The positions `ranges` along each axis of `source`, of which those axes stay that are `kept`.
+    """The positions `taken` along each axis of `source`; axes of which one is taken go. Any thread may read any box."""
 
-    Any thread may read any block.
-    """
-
-    def __init__(self, source: Source, ranges: Sequence[range], kept: Sequence[bool]) -> None:
+    def __init__(self, source: Source, taken: Sequence[range | int]) -> None:
         self.appear_as(source)
-        self._source, self.ranges, self.kept = source, tuple(ranges), tuple(kept)
-        self.shape = tuple(len(r) for r, stays in zip(ranges, kept, strict=True) if stays)
-        self.nbytes = math.prod(map(len, ranges)) * self.dtype.itemsize
+        self._source, self._kept = source, [isinstance(each, range) for each in taken]
+        self._taken = [each if isinstance(each, range) else range(each, each + 1) for each in taken]
+        self.shape = tuple(len(each) for each in taken if isinstance(each, range))
+        self.nbytes = math.prod(map(len, self._taken)) * self.dtype.itemsize
         if source.chunks is not None:  # how much of a chunk is wanted
-            taken = zip(source.chunks, self.ranges, self.kept, strict=True)
-            self.chunks = tuple(-(-length // abs(positions.step)) for length, positions, stays in taken if stays)
-        labels = source.labels if kept and kept[-1] else None
-        self.labels = None if labels is None else [labels[i] for i in ranges[-1]]
-        self._names = source.names if isinstance(source, Copy) and all(kept) else None
+            pairs = zip(source.chunks, taken, strict=True)
+            self.chunks = tuple(-(-n // abs(each.step)) for n, each in pairs if isinstance(each, range))
+        labels = source.labels if self._kept and self._kept[-1] else None
+        self.labels = None if labels is None else [labels[i] for i in self._taken[-1]]
+        self._names = source.names if isinstance(source, Copy) and all(self._kept) else None
         self.has_ids = self._names is not None
-        self._slowest_first = [*range(len(ranges))][:: -1 if self.order == "F" else 1]
+        self._slowest_first = [*range(len(taken))][:: -1 if self.order == "F" else 1]
         self._spaces = threading.local()
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """Read the values of a box of the part, and the names of its rows."""
         spans = iter(zip(block.start, block.stop, strict=True))
-        wanted = [r[slice(*next(spans))] if stays else r for r, stays in zip(self.ranges, self.kept, strict=True)]
-        left = (*(slice(None) if stays else 0 for stays in self.kept), ...)  # "..." for a view where no axis stays
+        wanted = [r[slice(*next(spans))] if stays else r for r, stays in zip(self._taken, self._kept, strict=True)]
+        left = (*(slice(None) if stays else 0 for stays in self._kept), ...)  # "..." for a view where no axis stays
         ids = None if self._names is None else self._names.read(wanted[0])
         box = self._span(wanted)
         if box == wanted and all(positions.step > 0 for positions in wanted):

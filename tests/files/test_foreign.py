@@ -37,7 +37,6 @@ FOREIGN: dict[str, tuple[bytes, str, str]] = {
     "table.xlsx": (archive("[Content_Types].xml", "xl/workbook.xml"), "an office document", "as CSV"),
     "table.ods": (archive("mimetype")[:38] + b"application/vnd.oasis", "an office document", "as CSV"),
     "a.tif": (b"II*\0\x08\0\0\0" + bytes(90), "a TIFF image", "tifffile.imread('"),
-    "a.nii": (b"\x5c\x01\0\0" + bytes(340) + b"n+1\0" + bytes(90), "a NIfTI image", "nibabel.load('"),
     "a.bmp": (b"BM\x7a\0\0\0\0\0\0\0" + bytes(90), "a picture", "PIL.Image.open('"),
     "a.png": (b"\x89PNG\r\n\x1a\n" + bytes(90), "a picture", "PIL.Image.open('"),
     "a.pfm": (b"Pf\n4 3\n-1.0\n" + np.arange(12, dtype="f4").tobytes(), "a PFM image", "cv2.imread('"),

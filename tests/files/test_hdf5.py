@@ -295,24 +295,20 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
             open_source(path, Reading(key=key))
 
 
-LINKS = {
-    "s": "s is a link to /g/x",
-    "g/up/x": "up is a link to /g",
-    "away/c": "away is a link to /a/b in another file, other file.h5",
-}
+LINKS = {"s": "s", "g/up/x": "up", "away/c": "away"}
 
 
-def test_links_say_where_they_lead(tmp_path: Path) -> None:
+def test_links_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["g/x"] = VALUES
         file["s"], file["g/up"] = h5py.SoftLink("/g/x"), h5py.SoftLink("/g/")
         file["loop"] = h5py.SoftLink("loop")
         file["away"] = h5py.ExternalLink("other file.h5", "/a/b")
     path = str(tmp_path / "a.h5")
-    for key, what in LINKS.items():
+    for key, link in LINKS.items():
         with pytest.raises(OptionError) as caught:
             open_source(path, Reading(key=key))
-        assert caught.value.message == f"{path}: {what}, and links are not followed"
+        assert caught.value.message == f"{path}: {link} is a link, and links are not followed"
         assert as_typed(caught.value.remedy) == "name the array itself with --key"
     with closing(open_source(path)) as source:  # the only array
         np.testing.assert_array_equal(everything(source), VALUES)

@@ -99,10 +99,8 @@ def _node(file: Any, path: str) -> Any:
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
-            where = f" to {shown(link.path)}" if hasattr(link, "path") else ""
-            where += f" in another file, {shown(link.filename)}" if isinstance(link, h5py.ExternalLink) else ""
-            what = f"{shown(part)} is a link{where}, and links are not followed"
-            raise OptionError(what, f"name the array itself with {parameter('key')}")
+            remedy = f"name the array itself with {parameter('key')}"
+            raise OptionError(f"{shown(part)} is a link, and links are not followed", remedy)
         node = node[part]
     return node
 
@@ -179,8 +177,7 @@ def _codecs(dataset: Any) -> Iterator[str]:
     import h5py
 
     listed = dataset.id.get_create_plist()
-    for number in range(listed.get_nfilters()):
-        code, _, values, stored = listed.get_filter(number)
+    for code, _, values, stored in map(listed.get_filter, range(listed.get_nfilters())):
         said = stored.decode("utf-8", "replace").strip("\0").partition(";")[0]  # bitshuffle; see https://…
         name = "gzip" if code == GZIP else shown(said.removeprefix("HDF5 ").removesuffix(" filter")) or str(code)
         if not h5py.h5z.filter_avail(code):

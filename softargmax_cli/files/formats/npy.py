@@ -107,21 +107,17 @@ class NpySource(BoxSource):
         header = header or read_header(stream)
         if header.version is not None:
             self.facts = Facts("npy", header.version)
-        self.shape, self.order = header.shape, header.order
-        self._lengths, self._held = header.shape, header.dtype
+        self.shape, self.order, self._lengths, self._held = header.shape, header.order, header.shape, header.dtype
         self.dtype, self.stored = native_dtype(header.dtype), str(header.dtype)
         self.nbytes = math.prod(header.shape) * self.dtype.itemsize
         self.sequential = self.sequential or not stream.seekable()
         self._lock = threading.Lock()
         self._left = header.nbytes
         """Bytes of data that are still to be read in order."""
-        if not self.sequential:
-            self._begin = stream.tell()
-            self._check_size(alone)
-
-    def _check_size(self, alone: bool) -> None:
-        status = os.fstat(self._stream.fileno())
-        present, needed = status.st_size - self._begin, self._left
+        if self.sequential:
+            return
+        self._begin, status = stream.tell(), os.fstat(stream.fileno())
+        present, needed = status.st_size - self._begin, header.nbytes
         if stat.S_ISREG(status.st_mode) and present < needed:
             what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
             raise InputError(f"truncated: {what}", "copy the file again, or write it again", self.name)
@@ -139,8 +135,7 @@ class NpySource(BoxSource):
             if not self._left and self._stream.read(1):
                 # It waits for the writer to end, whose second array would else go unseen.
                 self.notes += ("bytes after the array are ignored",)
-        nbytes = values.size * self.dtype.itemsize
-        return Pending(nbytes, lambda buffer: Loaded(self.native(values, block)))
+        return Pending(values.size * self.dtype.itemsize, lambda buffer: Loaded(self.native(values, block)))
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         turn = slice(None, None, -1 if self.order == "F" else 1)

@@ -70,11 +70,8 @@ class ParquetSource(Source):
         self._id_at, self._columns, self.notes = columns.id_at, [*columns.scores], columns.notes
         if wrong := nested & {*self._columns, self._id_at}:
             at = min(wrong)
+            remedy = f"leave it out with {parameter('columns', f'^{option_value(table, at)}')}, or name another column"
             kind = shown(str(schema[at].type))
-            remedy = f"name another column with {parameter('id_column')}"
-            if at != self._id_at:
-                without = parameter("columns", f"^{option_value(table, at)}")
-                remedy = f"write each number into a column of its own, or pass {without} to leave it out"
             raise InputError(f"{called(table, at)} holds neither numbers nor text, but {kind}", remedy)
         told = None if self._id_at is None else option_value(table, self._id_at)
         self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)
@@ -91,13 +88,11 @@ class ParquetSource(Source):
 
     def _first_rows(self, positions: Sequence[int]) -> npt.NDArray[np.float64]:
         """Take the numbers of the first rows in some columns, (rows, columns)."""
-        import pyarrow as pa
-
         batch: Any = next(self._file.iter_batches(SAMPLE), None)
         values = np.full((0 if batch is None else batch.num_rows, len(positions)), np.nan)
         for k, at in enumerate(positions if len(values) else ()):
             if _dtype(batch.column(at).type) is not None:
-                values[:, k] = batch.column(at).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+                values[:, k] = _numbers(batch.column(at))
         return values[:SAMPLE]
 
     def fetch(self, block: Block) -> Pending:
@@ -119,34 +114,20 @@ class ParquetSource(Source):
 
     def _load(self, block: Block, parts: Sequence[Any], buffer: Buffer) -> Loaded:
         """Put decoded rows together, (rows, columns)."""
-        rows, columns = block.shape
-        values = buffer.array((columns, rows), self.dtype)
+        import pyarrow as pa
+
+        values = buffer.array(block.shape[::-1], self.dtype)
+        ids: list[str] = []
         begin = 0
-        for part in parts:
-            with _damaged(self.name):
-                for row, at in zip(values, self._columns[block.start[1] : block.stop[1]], strict=True):
-                    row[begin : begin + part.num_rows] = self._numbers(part, at)
-            begin += part.num_rows
-        return Loaded(values.T, [name for part in parts for name in self._names(part)] if self.has_ids else None)
-
-    def _numbers(self, part: Any, at: int) -> npt.NDArray[Any]:
-        """Some rows of the column of numbers at a position."""
-        import pyarrow as pa
-
-        column = part.column(at)
-        if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
-            column = column.cast(pa.float64())
-        elif pa.types.is_boolean(column.type):
-            column = column.cast(pa.uint8())
-        values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)  # NaN where null
-        return values
-
-    def _names(self, part: Any) -> list[str]:
-        """The names of some rows."""
-        import pyarrow as pa
-
         with _damaged(self.name):
-            return ["" if each is None else each for each in part.column(self._id_at).cast(pa.string()).to_pylist()]
+            for part in parts:
+                for row, at in zip(values, self._columns[block.start[1] : block.stop[1]], strict=True):
+                    row[begin : begin + part.num_rows] = _numbers(part.column(at))
+                begin += part.num_rows
+                if self._id_at is not None:
+                    names = part.column(self._id_at).cast(pa.string()).to_pylist()
+                    ids += ["" if each is None else each for each in names]
+        return Loaded(values.T, ids if self.has_ids else None)
 
     def close(self) -> None:
         super().close()
@@ -154,8 +135,20 @@ class ParquetSource(Source):
         self._stream.close()
 
 
+def _numbers(column: Any) -> npt.NDArray[Any]:
+    """Take numbers out of a column, NaN where it has null."""
+    import pyarrow as pa
+
+    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
+    elif pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
+
+
 def _index(schema: Any, titles: Sequence[str]) -> tuple[int, ...]:
-    """Positions of the columns that pandas' own note in the file calls the index."""
+    """Find the columns that pandas' own note in the file calls the index."""
     try:
         names = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
         return tuple(titles.index(name) for name in names if isinstance(name, str) and titles.count(name) == 1)
@@ -164,7 +157,7 @@ def _index(schema: Any, titles: Sequence[str]) -> tuple[int, ...]:
 
 
 def _dtype(kind: Any) -> np.dtype[Any] | None:
-    """NumPy's dtype of a column of numbers; None of others."""
+    """Return NumPy's dtype of a column of numbers; None of others."""
     import pyarrow as pa
 
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
@@ -173,7 +166,7 @@ def _dtype(kind: Any) -> np.dtype[Any] | None:
 
 
 def _with_nulls(dtype: np.dtype[Any], field: Any) -> np.dtype[Any]:
-    """The dtype of a column with room for NaN, unless the schema says that nothing is missing.
+    """Return the dtype of a column with room for NaN, unless the schema says that nothing is missing.
 
     How many nulls there are its statistics might say, but where those are damaged pyarrow ends the process.
     """

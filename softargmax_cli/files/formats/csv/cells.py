@@ -80,8 +80,8 @@ def records(text: str, dialect: Dialect, line: int = 1, *, cut: bool = False) ->
         except StopIteration:
             return
         except csv.Error as error:
-            said = str(error).replace("unexpected end of data", "a quote is never closed")
-            said = "a carriage return without a line feed" if "new-line" in said else said
+            known = {"unexpected end": "a quote is never closed", "new-line": "a carriage return without a line feed"}
+            said = next((words for sign, words in known.items() if sign in str(error)), error)
             remedy = "check the delimiter, the line ends, and that every quote is closed"
             raise InputError(f"line {line}: {said}", remedy) from None
         if cells or not lines.comment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -27,12 +27,8 @@ _ENOUGH = 1000
 """Cells of a record that tell what delimits it."""
 _CELLS = 1 << 16
 """Cells of the first rows that are looked at, unless two records have more."""
-_YEARS = range(1900, 2101)
-UNTOLD = (
-    f"line 1 is read as numbers; pass {parameter('header', True)} if it names the columns, "
-    f"{parameter('header', False)} if not"
-)
-"""The note on a line 0, 1, 2, as pandas names columns."""
+YEARS = range(1900, 2101)
+WAYS = f"pass {parameter('header', True)} if it names the columns, {parameter('header', False)} if not"
 
 Record = tuple[int, list[str]]
 """The line on which a record begins, and its cells."""
@@ -74,16 +70,18 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     if len(first) == width + 1 and not first[-1].strip():
         first = first[:-1]
     first = [cell.strip() for cell in first]
-    if len(first) == width - 1 and reading.header is not False and not _has_numbers(first, dialect):
-        first, names = ["", *first], [0]  # as R writes it
+    kinds, header = classified(first, comma=dialect.comma)[1], reading.header
+    if len(first) == width - 1 and header is not False and {"number", "odd"}.isdisjoint(kinds):
+        first, names, header = ["", *first], [0], True  # as R writes it
     if len(first) != width:
         _refuse_preamble(sample, cells)
         cells = width = len(first)
     rows = [record[:width] for _, record in below if len(record) == cells]
     values, texts = _looked_at(rows or [first], dialect)
-    header = reading.header
-    if header is None:
-        header = bool(names) or _named(reading, first) or _is_header(first, line, rows, values, texts, dialect, reading)
+    if header is None and not rows:
+        header = {*kinds} <= {"text", "empty"}
+    elif header is None:
+        header = _named(reading, first) or _is_header(first, kinds, line, values, texts, ask=reading.judged)
     if not header and rows:
         values, texts = _looked_at([first, *rows], dialect)
     if header and not rows:
@@ -94,8 +92,9 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     titles = tuple(first) if header else None
     table = Table(name, "csv", width, titles, texts, names, lambda positions: values[:, list(positions)])
     columns = choose(table, reading)
-    if not header and reading.header is None and reading.judged and rows and _integers(first) == [*range(width)] != [0]:
-        columns = replace(columns, notes=(*columns.notes, UNTOLD))
+    counts = not header and len(rows) > 0 and width > 1 and _integers(first) == [*range(width)]
+    if counts and reading.header is None and reading.judged:
+        columns = replace(columns, notes=(*columns.notes, f"line 1 is read as numbers; {WAYS}"))
     if padded:
         note = f"lines end with {dialect.delimiter!r}, behind which no column is read"
         columns = replace(columns, notes=(*columns.notes, note))
@@ -185,10 +184,6 @@ def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
         raise InputError(what, f"pass {parameter('skip', below - 1)} if the table begins at line {below}")
 
 
-def _has_numbers(cells: Sequence[str], dialect: Dialect) -> bool:
-    return not {"number", "odd"}.isdisjoint(classified(cells, comma=dialect.comma)[1])
-
-
 def _named(reading: Reading, first: Sequence[str]) -> bool:
     """Tell whether an option names a column by a title in the first record."""
     named = {cell for pair in column_ranges((reading.columns or ":").removeprefix("^")) for cell in pair}
@@ -197,54 +192,52 @@ def _named(reading: Reading, first: Sequence[str]) -> bool:
 
 def _is_header(
     first: Sequence[str],
+    kinds: Sequence[str],
     line: int,
-    rows: Sequence[list[str]],
     values: npt.NDArray[np.float64],
     texts: Collection[int],
-    dialect: Dialect,
-    reading: Reading,
+    *,
+    ask: bool,
 ) -> bool:
     """Tell whether the first record names the columns.
 
     It does where there is text and no number over columns of numbers, and where pandas or R wrote it: an empty or a
     text cell over names or whole numbers, then consecutive whole numbers. Other numbers are a row.
 
-    rows: the records below; values: their numbers, (rows, columns); texts: the columns that hold text. Raises
-    InputError where signs speak for both, if `reading` asks for a judgement.
+    kinds: of its cells; values: the numbers below, (rows, columns); texts: the columns that hold text. Raises
+    InputError where signs speak for both, if `ask`.
     """
-    _, kinds = classified(first, comma=dialect.comma)
-    if not rows:
-        return set(kinds) <= {"text", "empty"}
     looked = [at for at in range(len(first)) if at not in texts]
     here = {kinds[at] for at in looked}
     if "text" in here and here.isdisjoint(("number", "odd")):
         return True
     rest = [at for at in looked if at > 0]
-    counted, either = _integers([first[at] for at in rest]), False
-    if kinds[0] in ("empty", "text") and (0 in texts or _whole(values[:, 0])) and _consecutive(counted):
+    either = False
+    if kinds[0] in ("empty", "text") and (0 in texts or _whole(values[:, 0])) and _counts(first[at] for at in rest):
         if kinds[0] == "empty" or 0 not in texts or not _whole(values[:, rest]):
             return True
         either = len(rest) > 1
-    if here == {"number"} and (counted := _integers([first[at] for at in looked])):
+    if counted := _integers([first[at] for at in looked]):
         below = values[:, looked]
-        years = len(counted) > 1 and all(a < b for a, b in pairwise(counted)) and {*counted} <= {*_YEARS}
-        of_years = _whole(below) and bool(((below >= _YEARS[0]) & (below <= _YEARS[-1])).all())
-        either |= (years and not of_years) or (len(counted) > 2 and _consecutive(counted) and not _whole(below))
-    if either and reading.judged:
+        years = len(counted) > 1 and all(a < b for a, b in pairwise(counted)) and {*counted} <= {*YEARS}
+        either |= years and bool(((below < YEARS[0]) | (below > YEARS[-1])).any())
+        either |= len(counted) > 2 and _counts(first[at] for at in looked) and not _whole(below)
+    if either and ask:
         few = ", ".join(first[at] for at in looked[:4]) + (", ..." if len(looked) > 4 else "")
-        what = f"line {line}: {few} may be titles of the columns or numbers of the first row"
-        ways = f"{parameter('header', True)} if they are titles, {parameter('header', False)} if not"
-        raise InputError(what, f"pass {ways}")
+        raise InputError(f"line {line}: {few} may be titles of the columns or numbers of the first row", WAYS)
     return False
 
 
-def _integers(cells: Sequence[str]) -> list[int]:
+def _integers(cells: Iterable[str]) -> list[int]:
     """Read cells as whole numbers without a sign; nothing where one is none."""
+    cells = [*cells]
     whole = all(cell.isascii() and cell.isdecimal() and len(cell) < 16 for cell in cells)
     return [int(cell) for cell in cells] if whole else []
 
 
-def _consecutive(counted: Sequence[int]) -> bool:
+def _counts(cells: Iterable[str]) -> bool:
+    """Tell whether cells are whole numbers that follow each other."""
+    counted = _integers(cells)
     return bool(counted) and all(b - a == 1 for a, b in pairwise(counted))
 
 
