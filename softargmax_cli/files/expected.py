@@ -103,7 +103,9 @@ def expected(
     """
     with ExitStack() as files:
         if _is_json(path):
-            named = inputs and "input" in next(_objects(path), {})
+            named = False
+            with suppress(ValueError):  # of what is no JSON, reading it tells
+                named = inputs and "input" in next(_objects(path), {})
             yield Expected(path, len(axes), _json_rows(path, len(axes), "input" if named else "id"), named=named)
             return
         replay = files.enter_context(Replay(path, Reading(judged=False)))
@@ -189,28 +191,23 @@ def _is_json(path: str) -> bool:
 def _json_rows(path: str, axes: int, name: str) -> Iterator[Rows]:
     """Read the slices of json or jsonl, (slices, axes) at a time, and what names them under `name`."""
     objects = _objects(path)
-    try:
-        while some := list(islice(objects, BATCH)):  # null becomes NaN
-            numbers = np.array([each["soft"] for each in some], np.float64).reshape(len(some), axes)
-            yield numbers, [each[name] for each in some] if name in some[0] else None
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"an object without {axes} numbers under soft", FIT, path) from None
+    with refusals(path):
+        try:
+            while some := list(islice(objects, BATCH)):  # null becomes NaN
+                numbers = np.array([each["soft"] for each in some], np.float64).reshape(len(some), axes)
+                yield numbers, [each[name] for each in some] if name in some[0] else None
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"an object without {axes} numbers under soft", FIT, path) from None
 
 
 def _objects(path: str) -> Iterator[Mapping[str, Any]]:
     """Yield the object of each slice, which has a line of its own, with its input if the document is of several."""
     several, held = False, dict[str, Any]()
-    with refusals(path), open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8") as file:
         for line in file:
             text = line.strip(" ,\n")
             several = several or text.startswith('{"inputs": [')
             if text.startswith("{") and text.endswith("}"):
-                try:
-                    found = json.loads(text)
-                except ValueError as error:
-                    raise InputError(f"no JSON: {error}", FIT, path) from None
-                yield {**held, **found}
+                yield {**held, **json.loads(text)}
             elif several and text.startswith('{"input": '):
                 held = json.loads(f"{text}}}")

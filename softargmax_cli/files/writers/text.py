@@ -53,12 +53,6 @@ class Columns:
         """A name for each column: `soft`, or `soft_0`, `soft_1` where it takes several."""
         return [name if width == 1 else f"{name}_{k}" for name, width in self.widths.items() for k in range(width)]
 
-    def refuse_unlike(self, before: Columns) -> None:
-        """Raise InputError where an input has other columns than those before it."""
-        if self.names != before.names:
-            what = f"its slices have other columns than those of {before._run.input}: {', '.join(self.names)}"
-            raise InputError(what, "write a file for each input: -o DIR/", self._run.input)
-
     def of(self, slices: Slices) -> list[Column]:
         """Return the values of each column: an array, or a list of texts, in which None stands for no label."""
         run, columns = self._run, list[Column]()
@@ -82,12 +76,13 @@ class TableWriter(Writer):
 
     def begin(self) -> None:
         run = replace(self.run, input=spelled(self.run.input))
-        columns, before = Columns(run, self.fields, name_input=self.several), self.columns
+        columns, first = Columns(run, self.fields, name_input=self.several), self.columns
+        if first is not None and columns.names != first.names:
+            what = f"its slices have other columns than those before them: {', '.join(columns.names)}"
+            raise InputError(what, "write a file for each input: -o DIR/", run.input)
         self.columns = columns
-        if before is None:
+        if first is None:
             self.begin_table(columns)
-        else:
-            columns.refuse_unlike(before)
 
     @abstractmethod
     def begin_table(self, columns: Columns) -> None:
