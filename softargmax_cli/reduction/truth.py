@@ -49,14 +49,17 @@ class Errors:
     """
 
     def __init__(self, name: str, limits: Sequence[float], scratch: IO[bytes]) -> None:
-        self.name, self._limits, self._scratch = name, limits, scratch
+        self.name, self._scratch = name, scratch
         self._known = self._count = 0
+        self._counts = dict.fromkeys(limits, 0)
 
     def add(self, errors: Float, known: int) -> None:
         """Take the errors of more slices into account, of which so many have a truth."""
         errors = errors[~np.isnan(errors)]
         self._known += known
         self._count += errors.size
+        for limit in self._counts:
+            self._counts[limit] += int(np.count_nonzero(errors <= limit))
         self._scratch.write(np.ascontiguousarray(errors).data)
 
     def join(self, other: Errors) -> None:
@@ -68,8 +71,7 @@ class Errors:
     @property
     def within(self) -> dict[float, float]:
         """For each limit the share of all slices with a truth whose error is no larger."""
-        counts = {limit: np.count_nonzero(self._stored() <= limit) for limit in self._limits}
-        return {limit: n / self._known if self._known else math.nan for limit, n in counts.items()}
+        return {limit: n / self._known if self._known else math.nan for limit, n in self._counts.items()}
 
     def numbers(self) -> dict[str, float]:
         """Return mean, median, root mean square, 95th percentile and maximum under their public names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace, folder: Path, outcomes: list[Outcome]) -> N
         outcomes.append(run_case(case, options.runs, paths, folder))
         for file in case.files:
             if not options.folder and not any(file in later.files for later in cases[number + 1 :]):
-                paths[file].unlink()
+                shutil.rmtree(paths[file]) if paths[file].is_dir() else paths[file].unlink()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

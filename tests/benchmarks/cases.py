@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.files import File
 
@@ -41,6 +42,8 @@ class Command:
     truth: File | None = None
     says_seconds: bool = False
     """True where it prints its own time, without the interpreter's start."""
+    per_byte: bool = True
+    """True where times are compared for a byte each if the files differ in size."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,10 @@ class Case:
         return [file for file in dict.fromkeys(named) if file]
 
 
-def tool(file: File, *options: str, label: str = "softargmax", command: str = "run", **more: float) -> Command:
+def tool(file: File, *options: str, label: str = "softargmax", command: str = "run", **more: Any) -> Command:
     """A command of ours that writes a file."""
     words = ("-m", "softargmax_cli", command, INPUT, *options, "-o", OUTPUT, "--force", "--quiet")
-    return Command(label, words, file, **more)  # type: ignore[arg-type]
+    return Command(label, words, file, **more)
 
 
 def script(name: str) -> Callable[..., Command]:
@@ -84,6 +87,11 @@ def script(name: str) -> Callable[..., Command]:
 
 
 tensorflow, numpy, jax, polars = map(script, ("TensorFlow", "NumPy", "JAX", "polars"))
+
+
+def own(name: str, label: str, *words: str, **more: Any) -> Command:
+    """A script of this folder that prints its own seconds."""
+    return Command(label, (str(HERE / f"{name}.py"), *words), says_seconds=True, **more)
 
 
 def reader(file: File, threads: int) -> Command:
@@ -103,6 +111,7 @@ def all_cases(size: str) -> list[Case]:
     double, half = File((rows(2_500_000), 100), "float64"), File((rows(10_000_000), 100), "float16")
     transposed, fortran = replace(large, layout="transposed"), replace(large, layout="fortran")
     flat, text = File((rows(500_000_000),)), File((rows(833_000), 100), layout="csv")
+    many = File((max(1000 // SCALES[size], 2), 3, 4), layout="folder")
     maps = File((rows(4_800), 17, 64, 48))
     joined = replace(maps, shape=(*maps.shape[:2], math.prod(maps.shape[2:])))
     version = Command("softargmax", ("-m", "softargmax_cli", "--version"))
@@ -113,6 +122,27 @@ def all_cases(size: str) -> list[Case]:
         Case("2gb", shown(large), tool(large), (tensorflow(large, 0.08), numpy(large, 0.35), jax(large, 0.30))),
         Case("bandwidth", f"{shown(large)}, bandwidth", tool(large), (reader(large, 1), reader(large, 2))),
         Case("8gb", shown(larger), tool(larger), (tool(large, label="2 GB", at_most=1.15),), peak=800_000_000),
+        Case(
+            "steady",
+            "6 GB beyond the start",
+            own("steady", "softargmax", "tool", TRUTH, truth=larger),
+            (own("steady", "the kernel alone", "kernel", TRUTH, truth=larger, at_most=1 / 0.7),),
+        ),
+        Case(
+            "files",
+            f"{many.shape[0]:,} files of 3 × 4",
+            Command("softargmax", ("-m", "softargmax_cli", "run", INPUT, "--format", "csv", "--quiet"), many),
+            (tool(small, label="one of them", at_most=10, per_byte=False),),
+        ),
+        *[
+            Case(
+                f"function-{how}",
+                f"`softargmax(x)` and gradient, {how}",
+                own("function", "softargmax", "softargmax", how),
+                (own("function", "softmax and einsum", "formula", how, at_most=1.5),),
+            )
+            for how in ("graph", "xla")
+        ],
         Case(
             "axis0",
             f"{shown(transposed)}, axis 0",

@@ -29,12 +29,15 @@ class File:
     shape: tuple[int, ...]
     dtype: str = "float32"
     layout: str = "rows"
-    """rows; fortran: the same array stored by columns; transposed: that, as an array of the reversed shape; csv."""
+    """rows; fortran: the same array stored by columns; transposed: that, as an array of the reversed shape; csv;
+    folder: a file for each index of the first axis."""
 
     @property
     def name(self) -> str:
         """A name that says all that is in it."""
         shape = "x".join(map(str, self.shape))
+        if self.layout == "folder":
+            return f"{self.dtype}-{shape}"
         return f"{shape}.csv" if self.layout == "csv" else f"{self.dtype}-{self.layout}-{shape}.npy"
 
     @property
@@ -46,6 +49,12 @@ class File:
 def provide(file: File, folder: Path) -> Path:
     """Make a file where it is missing, and have it in the cache. Raises OSError where the disk is too small."""
     path = folder / file.name
+    if file.layout == "folder":
+        path.mkdir(exist_ok=True)
+        for start, piece in pieces(file):
+            for number, array in enumerate(piece, start):
+                np.save(path / f"{number:04}.npy", array)
+        return path
     if not path.exists():
         if shutil.disk_usage(folder).free < file.size + SPARE:
             raise OSError(f"not enough room for {file.size / 1e9:.1f} GB; choose another --folder, or --sizes quick")

@@ -72,7 +72,8 @@ def measure(command: Sequence[str | Path], directory: Path | None = None) -> Mea
 def _run_and_report(report: str, command: Sequence[str]) -> None:
     """The small interpreter's part: start, wait, write down."""
     began = time.perf_counter()
-    process = os.posix_spawnp(command[0], command, os.environ)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = os.posix_spawnp(command[0], command, kept)  # with bytecode kept after the first run, as users have it
     _, status, used = os.wait4(process, 0)
     seconds = time.perf_counter() - began
     figures = {

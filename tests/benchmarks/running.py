@@ -50,7 +50,7 @@ class Outcome:
         if not ours or not theirs:
             return None
         mine, other = self.timings[0].command.file, timing.command.file
-        return ours / theirs * (other.size / mine.size if mine and other else 1)
+        return ours / theirs * (other.size / mine.size if mine and other and timing.command.per_byte else 1)
 
 
 def run_case(case: Case, runs: int, paths: dict[File, Path], folder: Path) -> Outcome:

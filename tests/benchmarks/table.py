@@ -56,7 +56,7 @@ def _rows(outcome: Outcome, scaled: bool) -> list[tuple[str, ...]]:
     rows = []
     for timing in outcome.timings[1:]:
         ratio, limit, file = outcome.ratio(timing), timing.command.at_most, timing.command.file
-        apart = file and ours.command.file and file.size != ours.command.file.size
+        apart = timing.command.per_byte and file and ours.command.file and file.size != ours.command.file.size
         beside = timing.command.label + (", per byte" if apart else "")
         met = _met(ratio, limit, scaled)
         rows.append((*own, beside, _time(timing), _peak(timing), _number(ratio), _number(limit), met))
