@@ -187,7 +187,7 @@ def test_a_pipe_that_holds_nothing_sound() -> None:
 
 
 def test_a_file_that_is_written_between_two_times(tmp_path: Path) -> None:
-    """What is made of both must be of one state."""
+    """A result that is made of both openings must be of one state."""
     path = written(tmp_path, npy(ROWS))
     with Replay(path, Reading()) as replay:
         replay.open().close()
