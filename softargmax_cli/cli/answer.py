@@ -16,7 +16,6 @@ from softargmax_cli.cli.options import ReductionOptions
 from softargmax_cli.cli.pipeline import Job, Outputs, excerpt_of
 from softargmax_cli.files.writers import STORE, fields_of
 from softargmax_cli.reduction.budget import BOXES
-from softargmax_cli.reduction.check import STATES, chosen
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
@@ -80,6 +79,8 @@ class Answer:
         if place.table or plot is not None:
             fields.update(TABLE_FIELDS)
         if self._shown.only is not None:
+            from softargmax_cli.reduction.check import STATES
+
             fields.add(STATES[self._shown.only][0])
         return fields
 
@@ -100,7 +101,12 @@ class Answer:
 
                 drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=shown.force))
                 takers.append(drawing.add)
-            for slices in chosen(_summed(reduction, summary), shown.only, shown.worst):
+            wanted = _summed(reduction, summary)
+            if shown.chosen:
+                from softargmax_cli.reduction.check import chosen
+
+                wanted = chosen(wanted, shown.only, shown.worst)
+            for slices in wanted:
                 count += len(slices)
                 for take in takers:
                     take(slices)

@@ -12,12 +12,15 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from softargmax_cli.cli.advice import run_command
+from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.cli.options import Inputs, ReadingOptions, Spoken, axes_of, grouped, option
+from softargmax_cli.cli.paths import find_inputs
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
+from softargmax_cli.files.reading import Reading
+from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
-    from softargmax_cli.files.members import SeveralArraysError
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.source import Member, Source
     from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.statistics import Statistics
@@ -55,25 +58,24 @@ def inspect(inputs: Inputs, *, looks: Looks) -> int:
     cat data.npy | softargmax inspect - --format json | jq .shape
     softargmax guide formats
     """
-    from softargmax_cli.cli.messages import FAILED, say_error, say_note
-    from softargmax_cli.cli.paths import find_inputs
     from softargmax_cli.files.members import ResultError, SeveralArraysError
-    from softargmax_cli.files.reading import Reading
     from softargmax_cli.files.writers.json import json_text
     from softargmax_cli.report.inspection import Inspection
-    from softargmax_cli.report.text import legible
 
     given = {each.name: getattr(looks, each.name) for each in fields(ReadingOptions)}
-    reading, along = Reading(**given, inspected=True), None if looks.axis is None else axes_of(looks.axis)
-    inputs_found, code, apart = find_inputs(inputs), 0, ""
+    reading, inputs_found, code, apart = Reading(**given, inspected=True), find_inputs(inputs), 0, ""
     for note in [] if looks.quiet else inputs_found.notes:
         say_note(note)
     for name in inputs_found.names:
         notes: list[str] = []
+        facts: dict[str, Any]
         try:
-            found = _inspected(name, reading, along, notes, quick=looks.quick, quiet=looks.quiet)
-        except SeveralArraysError as several:
-            found = _listed(name, several, reading)
+            found = _inspected(name, reading, looks, notes)
+        except SeveralArraysError as several:  # the first of numbers is tried next
+            first = Reading(key=several.first, select=reading.select)
+            facts = {"input": "<stdin>" if name == "-" else name, "format": several.kind, "bytes": _bytes_on_disk(name)}
+            facts |= {"members": _members(several.members)}
+            found = Inspection(facts, count=several.count, arguments=[*run_command(name, first, (-1,))])
         except ResultError as result:
             facts = {"input": name, "format": result.kind, "bytes": _bytes_on_disk(name), "members": None}
             found = Inspection({**facts, "result": True}, ["softargmax", "check", "INPUT", "--expect", name])
@@ -91,9 +93,7 @@ def inspect(inputs: Inputs, *, looks: Looks) -> int:
     return code
 
 
-def _inspected(
-    name: str, reading: Reading, along: tuple[int, ...] | None, notes: list[str], *, quick: bool, quiet: bool
-) -> Inspection:
+def _inspected(name: str, reading: Reading, looks: Looks, notes: list[str]) -> Inspection:
     """Describe an input; its numbers too, unless the look is a quick one. notes: takes what the user should know."""
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.streams import refusals
@@ -101,28 +101,27 @@ def _inspected(
     from softargmax_cli.report.inspection import Inspection
 
     with closing(open_source(name, reading)) as source, naming(source.name):
-        axes = along or ((-2, -1) if _like_heatmaps(source.shape) else (-1,))
+        usual = "-2,-1" if _like_heatmaps(source.shape) else "-1"
+        axes = axes_of(usual if looks.axis is None else looks.axis)
         problem, why_not, statistics = None, "", None
         try:
             problem = Spec(axes).resolve(source.shape, source.dtype, frozenset())
         except InputError as error:  # there is something to see all the same
             why_not = as_typed(error.what)
         with refusals(source.name):
-            if not quick:
-                statistics = _read(source, problem, quiet=quiet)
+            statistics = None if looks.quick else _read(source, problem, quiet=looks.quiet)
         source.watch.check()
         notes += source.notes
-        shape = source.shape if quick else tuple(source.rows if n is None else n for n in source.shape)
-        found = Inspection(_facts(name, source, shape), version=source.facts.version or "", why_not=why_not)
-        for fact, field in NUMBERS.items():
-            found.facts[fact] = getattr(statistics, field, None)
-            if fact == "negative_inf":
-                found.facts["axis"] = [] if problem is None else list(problem.axes)
-        found.not_one = getattr(statistics, "not_one", 0)
+        shape = source.shape if looks.quick else tuple(source.rows if n is None else n for n in source.shape)
+        facts = _facts(name, source, shape)
+        facts |= {fact: getattr(statistics, field, None) for fact, field in NUMBERS.items()}
+        facts["axis"] = [] if problem is None else list(problem.axes)
+        arguments = None
         if problem is not None:
             length = math.prod(shape[axis] or 0 for axis in problem.axes)
-            found.arguments = _suggested(name, source, reading, axes, statistics, length)
-        return found
+            arguments = _suggested(name, source, reading, axes, statistics, length)
+        not_one = getattr(statistics, "not_one", 0)
+        return Inspection(facts, arguments, version=source.facts.version or "", why_not=why_not, not_one=not_one)
 
 
 def _read(source: Source, problem: Problem | None, *, quiet: bool) -> Statistics:
@@ -183,39 +182,20 @@ def _bytes_on_disk(name: str) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _listed(name: str, several: SeveralArraysError, reading: Reading) -> Inspection:
-    """List the arrays of a file where none is named; the first of numbers is tried next."""
-    from softargmax_cli.cli.advice import run_command
-    from softargmax_cli.report.inspection import Inspection
-
-    facts = {
-        "input": "<stdin>" if name == "-" else name,
-        "format": several.kind,
-        "bytes": _bytes_on_disk(name),
-        "members": _members(several.members),
-    }
-    first = type(reading)(key=several.first, select=reading.select)
-    return Inspection(facts, count=several.count, arguments=[*run_command(name, first, (-1,))])
-
-
 def _suggested(
     name: str, source: Source, reading: Reading, axes: tuple[int, ...], statistics: Statistics | None, length: int
 ) -> Sequence[str]:
     """Suggest the command to try next, with the options that say something of this format. length: of a slice."""
-    from softargmax_cli.cli.advice import run_command
-
-    facts, kind, nan = source.facts, None, None
+    facts, probs, lacks = source.facts, False, False
     if statistics is not None:
-        if statistics.sums_to_one and statistics.fractions and (statistics.minimum or 0) >= 0:
-            kind = "probs"
-        if statistics.nan or statistics.negative_inf >= length > 0:  # perhaps all of one slice
-            nan = "omit"
+        probs = bool(statistics.sums_to_one and statistics.fractions and (statistics.minimum or 0) >= 0)
+        lacks = statistics.nan > 0 or statistics.negative_inf >= length > 0  # perhaps all of one slice
     id_column = reading.id_column or facts.id_column
-    said = reading if facts.format.startswith("csv") else type(reading)(select=reading.select)
+    said = reading if facts.format.startswith("csv") else Reading(select=reading.select)
     named = replace(
         said,
         key=reading.key if facts.members else None,
         id_column=None if id_column is None else str(id_column),
         columns=facts.columns,
     )
-    return [*run_command(name, named, axes, kind=kind, nan=nan)]
+    return [*run_command(name, named, axes, kind="probs" if probs else None, nan="omit" if lacks else None)]

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from softargmax_cli.report.sweep import Sweep, TrialsReport
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-WIDEST = (1e-30, 1e30)
-"""Outside of these single precision cannot hold β times a difference of scores."""
 MOST = 1000
 """How many β may be asked for."""
 LOW, HIGH, COUNT = 0.1, 1e5, 13
@@ -75,15 +73,6 @@ class Shown(Forced):
         None, "Output", "FORMAT", "Chooses table, json, csv or tsv. Default: table."
     )
 
-    @property
-    def data_format(self) -> str:
-        """The format of the numbers, or "table". Raises OptionError where the options contradict each other."""
-        if self.output in (None, "-"):
-            return self.format or "table"
-        what = "--format table goes to standard output"
-        refuse(self.format == "table", what, "leave out -o, or choose json, csv or tsv")
-        return self.format or format_of(self.output or "", ("json", *DELIMITERS))
-
 
 @grouped
 def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
@@ -99,25 +88,26 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
     if asked.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
     betas = None if tried.betas is None else _betas_of(tried.betas)
-    tol, allow, truth, windows, radii = tried.tol, tried.allow, tried.truth, tried.windows, [asked.window]
-    if allow is not None:
-        allowance_of(allow)  # which refuses what is none
+    windows = [asked.window] if tried.windows is None else _windows_of(tried.windows)
+    truth, several = tried.truth, tried.windows is not None
     what = "--windows are compared by their error"
-    refuse(truth is None and windows is not None, what, "give --truth FILE, or --window for one of them")
+    refuse(truth is None and several, what, "give --truth FILE, or --window for one of them")
+    what = "--window and --windows both say how far weights count"
+    refuse(several and asked.window is not None, what, "give one of them")
     if truth is not None:
-        for name, value in (("--tol", tol), ("--allow", allow), ("--plot", shown.plot)):
+        for name, value in (("--tol", tried.tol), ("--allow", tried.allow), ("--plot", shown.plot)):
             what = f"{name} is about the distance from hard, and --truth about that from the truth"
             refuse(value is not None, what, f"leave out {name}, or --truth")
         refuse_same("truth", truth, input)
-    if windows is not None:
-        what = "--window and --windows both say how far weights count"
-        refuse(asked.window is not None, what, "give one of them")
-        radii = [*_windows_of(windows)]
-        asked = replace(asked, window=radii[0])
-    format = shown.data_format
+    if tried.allow is not None:
+        allowance_of(tried.allow)  # which refuses what is none
+    to_file = shown.output not in (None, "-")
+    what = "--format table goes to standard output"
+    refuse(to_file and shown.format == "table", what, "leave out -o, or choose json, csv or tsv")
+    format = shown.format or (format_of(shown.output or "", ("json", *DELIMITERS)) if to_file else "table")
     if shown.plot is not None:
         picture_format_of(shown.plot)
-    job = Job([input], asked, single=True)
+    job = Job([input], replace(asked, window=windows[0]), single=True)
     with job.begun([shown.output, shown.plot], reads=[truth]), job.trying(input), ExitStack() as stack:
         # Before anything is read, so that what cannot be written is said at once.
         numbers = picture = None
@@ -128,13 +118,13 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
         found: Sweep | TrialsReport
         if truth is None:
             replay = stack.enter_context(job.replayed(input))
-            found = sweep_input(job, input, replay, betas, 0.01 if tol is None else tol, allow)
+            found = sweep_input(job, input, replay, betas, 0.01 if tried.tol is None else tried.tol, tried.allow)
             if picture is not None:
                 from softargmax_cli.report.plots import draw_betas
 
                 picture.draw(draw_betas(found.run, found.swept, found.tolerance, found.beta))
         else:
-            found = _try_input(job, input, betas, radii, truth)
+            found = _try_input(job, input, betas, windows, truth)
         if numbers is not None:
             numbers.write(_listed(found, format).encode())
             numbers.commit()
@@ -145,7 +135,7 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
         command = _command(job, input, found)
         if format == "table":
             put_findings(found, command, sys.stdout)
-        elif shown.output not in (None, "-") and not job.quiet:
+        elif to_file and not job.quiet:
             for line in found.verdict(command):
                 print(legible(line, sys.stderr), file=sys.stderr)
     return job.code
@@ -165,17 +155,17 @@ def _betas_of(text: str) -> list[float]:
             betas = sorted(set(map(float, text.split(","))))
     except ValueError:
         raise typer.BadParameter(f"--betas {text!r}: {hint}") from None
-    if not 0 < len(betas) <= MOST or not all(WIDEST[0] <= beta <= WIDEST[1] for beta in betas):
+    if not 0 < len(betas) <= MOST or not all(1e-30 <= beta <= 1e30 for beta in betas):  # as single precision holds
         raise typer.BadParameter(f"--betas {text!r}: {hint}; at most {MOST}, from 1e-30 to 1e30, from low to high")
     return betas
 
 
-def _windows_of(text: str) -> list[int]:
+def _windows_of(text: str) -> list[int | None]:
     """Parse `--windows`: distances from hard, ascending."""
     words = text.replace(" ", "").split(",")
     if not all(word.isascii() and word.isdecimal() and len(word) < 19 for word in words):
         raise typer.BadParameter(f"--windows {text!r}: give distances from the hard argmax in indices, as 2,4,8")
-    return sorted(set(map(int, words)))
+    return [*sorted(set(map(int, words)))]
 
 
 def sweep_input(
@@ -192,17 +182,15 @@ def sweep_input(
 
     betas: None for the usual ones, below which it is searched further. allow: how many slices may fail a check, as it
     was typed; without it, none that has an answer. notes: whether those of the input are said.
-    The β found has passed the reduction of `run` and `check` itself.
     """
-    from softargmax_cli.reduction.check import Allowance, Check, within
-    from softargmax_cli.reduction.result import Summary
+    from softargmax_cli.reduction.check import Allowance
     from softargmax_cli.reduction.sweep import Search, needs_of, spaced, sweep
     from softargmax_cli.report.sweep import Sweep
 
     allowance = None if allow is None else Allowance(*allowance_of(allow))
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
-    def measured(wanted: Sequence[float], *, full: bool) -> tuple[Trials, Run]:
+    def measured(wanted: Sequence[float], *, full: bool = False) -> tuple[Trials, Run]:
         needs = needs_of(len(wanted), full=full)
         with job.opened(name, {"offset"}, needs=needs, replay=replay, notes=notes and full) as reduction:
             (swept,) = reduction.through(partial(sweep, betas=wanted, full=full, tolerance=tolerance))
@@ -216,20 +204,13 @@ def sweep_input(
 
     swept, run = measured(tried, full=True)
     search = Search(good(swept), below=betas is None)
-    while True:
+    answer = None
+    while answer is None or answer != search.answer:
         while wanted := search.wanted():
-            search.learn(good(measured(wanted, full=False)[0]))
-        answer = search.answer
-        if answer is None:
+            search.learn(good(measured(wanted)[0]))
+        if (answer := search.answer) is None:
             break
-        summary, check = Summary(), Check(partial(within, tolerance=tolerance), allowance or Allowance(), 1)
-        with job.opened(name, {"offset"}, replay=replay, beta=answer, notes=False) as reduction:
-            for slices in reduction:
-                summary.add(slices)
-                check.add(slices)
-        if summary.max_abs_offset <= tolerance if allowance is None else check.passed:
-            break
-        search.learn({answer: False})
+        search.learn(good(measured([answer])[0]))  # alone, as `run` and `check` compute it
     return Sweep(replace(run, beta=None), swept, tolerance, answer, search.unbounded, allow)
 
 

@@ -13,7 +13,7 @@ from command import ROOT, TUTORIAL_CSV, Done, Inside, Softargmax
 
 KEYS = [
     *("input", "format", "shape", "dtype", "order", "bytes", "delimiter", "header", "id_column", "members"),
-    *("min", "max", "mean", "nan", "inf", "negative_inf", "axis", "slices_checked", "sums_to_one", "suggestion"),
+    *("min", "max", "mean", "nan", "inf", "negative_inf", "slices_checked", "sums_to_one", "axis", "suggestion"),
 ]
 
 
