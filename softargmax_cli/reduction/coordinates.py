@@ -58,7 +58,7 @@ class Geometry:
         return np.sqrt(np.maximum(second / mass - (first / mass) ** 2, 0.0))
 
     def pull(self, ops: Any, distance: Tensor) -> Tensor:
-        """Return how far a weight draws the mean, per share of all weights and resultant, from so far away of it."""
+        """Return the derivative of the mean by a share of the weight at a distance from it, times the resultant."""
         return distance
 
     def resultant(self, first: Float, second: Any, mass: Float) -> Float:

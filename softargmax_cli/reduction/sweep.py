@@ -36,48 +36,25 @@ DIGITS = 3
 """Significant digits of the β between two."""
 
 
-@dataclass(slots=True)
-class Trial(Summary):
+@dataclass(frozen=True, slots=True)
+class Trial:
     """One β and window, and what they do to all slices; NaN where no slice has an answer, and where nobody asked.
 
-    Offset and spread are in coordinate units, over all axes; the gradient is that of soft by the scores of its slice.
+    Offset, spread and error are in coordinate units; offset and spread are over all axes.
     """
 
-    beta: float = math.nan
-    window: int | None = None
-    outside: int = 0
+    beta: float
+    window: int | None
+    outside: int
     """Slices whose soft lies further from hard than the tolerance, or that have no answer."""
-    total_spread: float = math.nan
-    total_gradient_norm: float = math.nan
-    total_error: float = 0.0
-    errors: int = 0
-    """Slices with an answer and a truth."""
-
-    def add_errors(self, errors: Float) -> None:
-        """Take the distances of more slices from the truth into account; NaN where either is not known."""
-        self.errors += int(np.count_nonzero(~np.isnan(errors)))
-        self.total_error += float(np.nansum(errors))
-
-    @property
-    def mean_spread(self) -> float:
-        """The mean over the slices that have an answer, and their axes."""
-        return self.total_spread * self._share
-
-    @property
-    def mean_gradient_norm(self) -> float:
-        """The mean of ‖∂soft/∂x‖; with several axes that is the Frobenius norm of the Jacobian."""
-        return self.total_gradient_norm * self._share
-
-    @property
-    def mean_error(self) -> float:
-        """The mean distance of soft from the truth."""
-        return self.total_error / self.errors if self.errors else math.nan
-
-    @property
-    def _share(self) -> float:
-        """The part of the total that one slice is."""
-        defined = self.slices - self.undefined
-        return 1 / defined if defined else math.nan
+    max_abs_offset: float
+    mean_abs_offset: float
+    agreement: float
+    mean_spread: float
+    mean_gradient_norm: float
+    """The mean of ‖∂soft/∂x‖; with several axes that is the Frobenius norm of the Jacobian."""
+    mean_error: float
+    """The mean distance of soft from the truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +62,13 @@ class Trials:
     """The results of several β and windows over a file."""
 
     trials: Sequence[Trial]
-    hard_error: float = math.nan
+    slices: int
+    undefined: int
+    """Slices without an answer, which count in nothing else."""
+    hard_error: float
     """The mean distance of hard from the truth."""
-    missing: int = 0
+    missing: int
     """Slices without a truth."""
-
-    @property
-    def slices(self) -> int:
-        """All slices of the file."""
-        return self.trials[0].slices
-
-    @property
-    def undefined(self) -> int:
-        """Slices without an answer, which count in nothing else."""
-        return self.trials[0].undefined
 
     @property
     def best(self) -> Trial | None:
@@ -131,31 +101,54 @@ def sweep(
     latter only on lines; tolerance: of the slices that count as outside; truth: what soft is compared with; rows: tells
     the length of a table's first axis at its end; given: as for `engine.reduce`, with `needs_of`.
     """
-    fields = frozenset({"offset", "spread"} if full else {"offset"})
-    norms, of_hard, missing = full and not any(problem.periods), Trial(), 0
-    pairs = [(beta, window) for window in windows or [problem.window] for beta in betas]
-    spread, norm = 0.0 if full else math.nan, 0.0 if norms else math.nan
-    trials = [Trial(beta=b, window=w, total_spread=spread, total_gradient_norm=norm) for b, w in pairs]
-    problems = [replace(problem, beta=trial.beta, window=trial.window, fields=fields) for trial in trials]
+    fields, norms = frozenset({"offset", "spread"} if full else {"offset"}), full and not any(problem.periods)
+    tried = [(beta, window) for window in windows or [problem.window] for beta in betas]
+    problems = [replace(problem, beta=beta, window=window, fields=fields) for beta, window in tried]
     if norms:
-        problems += [replace(one, beta=2 * trial.beta) for one, trial in zip(problems, trials, strict=True)]
+        problems += [replace(one, beta=2 * beta) for one, (beta, _) in zip(problems, tried, strict=True)]
+    summaries, outside, missing = [Summary() for _ in tried], [0] * len(tried), 0
+    spread, norm, hard, soft = ([_Mean() for _ in tried] for _ in range(4))
     for answers in reduce_several(source, problems, runtime, ordered=truth is not None, **given):
         true = None if truth is None else truth(len(answers[0]), answers[0].ids)
-        for k, (trial, slices) in enumerate(zip(trials, answers, strict=False)):
-            trial.add(slices)
-            trial.outside += int(np.count_nonzero(within(slices, tolerance)[1]))
+        missing += 0 if true is None else int(np.count_nonzero(np.isnan(true).any(axis=0)))
+        for k, slices in enumerate(answers[: len(tried)]):
+            summaries[k].add(slices)
+            outside[k] += int(np.count_nonzero(within(slices, tolerance)[1]))
             if full:
-                trial.total_spread += float(np.nansum(slices.spread.mean(axis=0)))
+                spread[k].add(slices.spread.mean(axis=0))
             if norms:
-                each = _gradient_norm(trial.beta, slices, answers[len(trials) + k])
-                trial.total_gradient_norm += float(np.nansum(each))
+                norm[k].add(_gradient_norm(tried[k][0], slices, answers[len(tried) + k]))
             if true is not None:
                 compared = compared_with_truth(slices, true, problem, rows())
-                trial.add_errors(compared.soft_error)
-                if k == 0:
-                    of_hard.add_errors(compared.hard_error)
-                    missing += int(np.count_nonzero(np.isnan(true).any(axis=0)))
-    yield Trials(trials, of_hard.mean_error, missing)
+                hard[k].add(compared.hard_error)
+                soft[k].add(compared.soft_error)
+    trials = [
+        Trial(
+            *tried[k],
+            outside[k],
+            summary.max_abs_offset,
+            summary.mean_abs_offset,
+            summary.agreement,
+            *(mean[k].value for mean in (spread, norm, soft)),
+        )
+        for k, summary in enumerate(summaries)
+    ]
+    yield Trials(trials, summaries[0].slices, summaries[0].undefined, hard[0].value, missing)
+
+
+class _Mean:
+    """The mean of numbers, of which NaN is left out; NaN of none."""
+
+    def __init__(self) -> None:
+        self._total, self._count = 0.0, 0
+
+    def add(self, numbers: Float) -> None:
+        self._total += float(np.nansum(numbers))
+        self._count += int(np.count_nonzero(~np.isnan(numbers)))
+
+    @property
+    def value(self) -> float:
+        return self._total / self._count if self._count else math.nan
 
 
 def _gradient_norm(beta: float, slices: Slices, twice: Slices) -> Float:

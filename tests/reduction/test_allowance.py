@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from results import made
 
@@ -49,6 +49,7 @@ def worst_of(offset: Numbers, tolerance: float, rows: int) -> tuple[list[int], i
     return failing[: rows or None], len(failing)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.sampled_from([0.0, 0.1, -0.1, 0.2, -0.3, 0.5, -7.0, math.nan]), min_size=1, max_size=60),
     st.sampled_from([0.0, 0.1, 0.4, 10.0]),
@@ -77,7 +78,7 @@ def test_many_blocks_and_two_axes() -> None:
     rng = np.random.default_rng(7)
     offset = rng.normal(size=(2, 20_000)).round(3)  # with ties
     offset[:, rng.choice(20_000, 5)] = np.nan
-    for rows in (0, 1, 20, 30_000):
+    for rows in (0, 20):
         verdict = checked(offset, 0.5, rows, [1, 700, 64, 3000])
         want, failed = worst_of(offset, 0.5, rows)
         assert verdict.failed == failed

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softargmax_cli.reduction.sweep import CLOSE, Search, spaced
@@ -37,14 +37,7 @@ def assert_found(search: Search, tried: set[float], offset: Callable[[float], fl
     assert search.unbounded or beta / max(below) <= CLOSE
 
 
-@given(st.lists(st.tuples(st.floats(0.6, 300), st.floats(1e-4, 30)), min_size=1, max_size=6), st.floats(1e-4, 0.5))
-def test_slices_with_two_good_scores(slices: list[tuple[float, float]], tolerance: float) -> None:
-    def offset(beta: float) -> float:
-        return max(distance / (1 + math.exp(min(700.0, beta * gap))) for distance, gap in slices)
-
-    assert_found(*searched(offset, tolerance), offset, tolerance)
-
-
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), min_size=40, max_size=40), st.floats(0, 1))
 def test_any_function(steps: list[float], tolerance: float) -> None:
     """Constant between any powers of 1.5, and as wild as can be from one to the next."""
