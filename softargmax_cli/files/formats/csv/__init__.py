@@ -81,7 +81,7 @@ class CsvSource(Source):
 
     def _load(self, piece: Piece, buffer: Buffer) -> Loaded:
         with naming(self.name):
-            loaded = parse(piece, self._layout, buffer)
+            loaded = parse(piece, self._layout)
         with np.errstate(over="ignore", invalid="ignore"):
             spoilt = bool(np.isnan(loaded.values.sum()))
         found = np.argwhere(np.isnan(loaded.values))[:MISSING].tolist() if spoilt else []
@@ -103,29 +103,22 @@ class CsvSource(Source):
         self._text.close()
 
 
-def parse(piece: Piece, layout: Layout, buffer: Buffer) -> Loaded:
-    """Make numbers of a piece, (records, columns), in `buffer`; any thread may ask. Raises InputError with a place."""
+def parse(piece: Piece, layout: Layout) -> Loaded:
+    """Make numbers of a piece, (records, columns); any thread may ask. Raises InputError with a place."""
     columns, comma = layout.columns, layout.dialect.comma
     if (frame := _cut_by_polars(piece, layout)) is not None:
         values, refused = numbers(frame.select(map(str, columns.scores)), comma=comma)
         if not refused:
             ids = None if columns.id_at is None else frame.to_series(columns.id_at).fill_null("").to_list()
-            return _loaded(values, ids, buffer)
+            return Loaded(values.T, ids)
     lines, rows = _cut(piece, layout)
-    cells = [row[at] for row in rows for at in columns.scores]
-    values, refused = numbers(frame_of(cells), comma=comma)
+    values, refused = numbers(frame_of([row[at] for row in rows for at in columns.scores]), comma=comma)
     if refused:
         row, column = divmod(refused[0][0], len(columns.scores))
         at = columns.scores[column]
         _refuse_cell(layout, lines[row], at, rows[row][at].strip(" \t"))
     ids = None if columns.id_at is None else [row[columns.id_at] for row in rows]
-    return _loaded(values.reshape(len(rows), len(columns.scores)).T, ids, buffer)
-
-
-def _loaded(values: Any, ids: Sequence[str] | None, buffer: Buffer) -> Loaded:
-    space = buffer.array(values.shape, "f8")
-    space[...] = values
-    return Loaded(space.T, ids)
+    return Loaded(np.asfortranarray(values.reshape(len(rows), len(columns.scores))), ids)
 
 
 def _cut_by_polars(piece: Piece, layout: Layout) -> Any:

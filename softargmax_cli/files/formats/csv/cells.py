@@ -138,9 +138,11 @@ def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[t
     """
     polars = load()
     made = cells.cast(polars.Float64, strict=False)
-    values, refused = np.array(made.to_numpy().T, order="C"), []
-    unsure = made.null_count().to_numpy()[0] > cells.null_count().to_numpy()[0]
-    for column in range(len(values)) if comma else np.flatnonzero(unsure).tolist():
+    values, refused = made.to_numpy().T, list[tuple[int, int]]()
+    unsure = np.flatnonzero(made.null_count().to_numpy()[0] > cells.null_count().to_numpy()[0]).tolist()
+    if comma or unsure:
+        values = np.array(values)  # which polars may share
+    for column in range(len(values)) if comma else unsure:
         text = cells.to_series(column).fill_null("").str.strip_chars(" \t")
         absent, wrong = text.str.to_lowercase().is_in(list(MISSING)), False
         if comma:
