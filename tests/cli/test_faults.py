@@ -46,12 +46,14 @@ def folder(inside: Inside) -> Inside:
 @contextmanager
 def full_disk(size: int = 2000) -> Any:
     """Let no file grow beyond some bytes, which the system refuses as it does on a full disk."""
-    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    usual, written = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # Python would keep the beginning of a module
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        sys.dont_write_bytecode = written
 
 
 def left_alone(folder: Inside, command: str, when: Callable[[], Done], code: int, *said: str) -> None:
