@@ -187,13 +187,12 @@ class Report:
     def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> dict[str, Any]:
         from softargmax_cli.files.writers.json import objects
         from softargmax_cli.files.writers.text import Columns
-        from softargmax_cli.reduction.fields import TRUTH_FIELDS
+        from softargmax_cli.reduction.fields import OF_TRUTH
 
         about: dict[str, Any] = {"input": run.input} if self._several else {}
         about |= _numbers(evaluation)
         if self._listed:
-            fields = tuple(field.name for field in TRUTH_FIELDS)
-            columns = Columns(replace(run, fields=fields), fields)
+            columns = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH)
             about["worst"] = [] if worst is None else [*objects(columns, worst)]
         return about
 

@@ -82,7 +82,7 @@ class Gradients:
         """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
         from softargmax_cli.files.writers.atomic import scratch
         from softargmax_cli.files.writers.npy import BoxWriter
-        from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+        from softargmax_cli.reduction.fields import OF_GRADIENT
         from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate
         from softargmax_cli.reduction.hints import saturation
         from softargmax_cli.reduction.result import Summary
@@ -93,8 +93,7 @@ class Gradients:
         coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
         summary, first, boxes, write = Summary(vanished=0), First(shown.rows), None, None
         takers: list[Callable[[Slices], None]] = [summary.add, self.total.add, first.add]
-        names = tuple(field.name for field in GRADIENT_FIELDS)
-        run = replace(reduction.run, wrt=shown.wrt, vanished=shown.vanished, fields=names, alone="gradient")
+        run = replace(reduction.run, wrt=shown.wrt, vanished=shown.vanished, fields=OF_GRADIENT, alone="gradient")
         reduction.run = run
         with ExitStack() as stack:
             if file.path is not None and shown.wrt == "x":

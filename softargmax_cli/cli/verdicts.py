@@ -166,12 +166,12 @@ def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
     """Describe a verdict by its names in JSON."""
     from softargmax_cli.files.writers.json import objects
     from softargmax_cli.files.writers.text import Columns
-    from softargmax_cli.reduction.fields import EXPECTED_FIELDS
+    from softargmax_cli.reduction.fields import BY_NAME
 
     about: dict[str, Any] = {"input": run.input}
     about |= {name: getattr(verdict, name) for name in ("passed", "slices", "failed", "allowed")}
     about |= {distance: verdict.furthest, "worst": []}
     if (worst := verdict.worst) is not None:
-        fields = tuple(field.name for field in EXPECTED_FIELDS if field.name in worst.columns)
+        fields = tuple(name for name in BY_NAME if name in worst.columns)
         about["worst"] = [*objects(Columns(replace(run, fields=fields), fields), worst)]
     return about

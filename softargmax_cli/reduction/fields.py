@@ -66,36 +66,31 @@ FIELDS = (
 )
 """The fields of a reduction in the order in which every format lists them."""
 
-GRADIENT_FIELDS = (
-    *(field for field in FIELDS if not field.needs),
+COMPARED = (
+    Field("expected", F8, "soft as it was stored earlier", None, per_axis=True),
+    Field("difference", F8, "soft less what was expected; 0 where both are NaN", None, per_axis=True),
+    Field("truth", F8, "the true coordinate", None, per_axis=True),
+    Field("hard_error", F8, "how far the coordinate of hard lies from the truth", None),
+    Field("soft_error", F8, "how far soft lies from the truth", None),
+)
+"""The fields of slices that are compared with a stored result, or with the truth."""
+
+DIFFERENTIATED = (
     Field("norm", F8, "the Euclidean norm of the gradient", None),
     Field("min", F8, "the least entry of the gradient", None),
     Field("max", F8, "the largest entry of the gradient", None),
     Field("gradient", F8, "∂soft/∂β", None, per_axis=True),
     Field("vanished", BOOL, "whether the norm is too small to be seen", None),
 )
-"""The fields of slices with gradients, in the same way."""
+"""The fields of slices with gradients."""
 
-EXPECTED_FIELDS = (
-    *FIELDS[:2],
-    Field("expected", F8, "soft as it was stored earlier", None, per_axis=True),
-    Field("difference", F8, "soft less what was expected; 0 where both are NaN", None, per_axis=True),
-    *FIELDS[2:],
-)
-"""The fields of slices that are compared with a stored result, in the same way."""
-
-TRUTH_FIELDS = (
-    *FIELDS[:2],
-    Field("truth", F8, "the true coordinate", None, per_axis=True),
-    Field("hard_error", F8, "how far the coordinate of hard lies from the truth", None),
-    Field("soft_error", F8, "how far soft lies from the truth", None),
-)
-"""The fields of slices whose truth is known, in the same way."""
-
-BY_NAME = {field.name: field for field in (*FIELDS, *GRADIENT_FIELDS, *EXPECTED_FIELDS, *TRUTH_FIELDS)}
+BY_NAME = {field.name: field for field in (*FIELDS[:2], *COMPARED, *FIELDS[2:], *DIFFERENTIATED)}
 NAMES = tuple(field.name for field in FIELDS)
 FREE = frozenset(field.name for field in FIELDS if not field.needs)
 """Fields that cost nothing beside `soft`; the others are computed only when asked for."""
+OF_TRUTH = ("hard", "soft", "truth", "hard_error", "soft_error")
+OF_GRADIENT = tuple(field.name for field in (*FIELDS, *DIFFERENTIATED) if not field.needs)
+"""The fields that are listed of slices whose truth is known, and of slices with gradients."""
 
 
 def needed_sums(fields: Collection[str]) -> frozenset[str]:

@@ -28,8 +28,6 @@ NEIGHBOURHOOD = 1
 """The distance from hard, in indices, beyond which a second mode begins where there is no window."""
 WIDEST = (1 << 23) - 1
 """The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
-MOST_AXES = 7
-"""The most axes of one reduction: TensorFlow has no more than 8 in all its operations."""
 FURTHEST = 1 << 62
 """A window beyond all indices, to which int64 can still add one."""
 
@@ -103,9 +101,6 @@ class Spec:
         axes = tuple(axis % len(shape) for axis in self.axes)
         if len(set(axes)) < len(axes):
             raise OptionError(f"{asked}: names one axis twice (shape {shape_text(shape)})", "name each axis once")
-        if len(axes) > MOST_AXES:
-            what = f"{asked}: {len(axes)} axes; {MOST_AXES} can be reduced together"
-            raise OptionError(what, "make neighbouring axes one: array.reshape")
         for axis in axes:
             if shape[axis] == 0:
                 what = f"axis {axis} has length 0 (shape {shape_text(shape)}), so there is no maximum along it"

@@ -9,14 +9,13 @@ from dataclasses import replace
 import numpy as np
 from results import made
 
-from softargmax_cli.reduction.fields import GRADIENT_FIELDS
+from softargmax_cli.reduction.fields import OF_GRADIENT
 from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.report.slices import put_table
 from softargmax_cli.report.summary import First
 
 NAN = math.nan
-FIELDS = tuple(field.name for field in GRADIENT_FIELDS)
-RUN = Run("x.npy", (3, 4), "float32", (1,), 100.0, "CPU", fields=FIELDS, wrt="x", vanished=1e-6)
+RUN = Run("x.npy", (3, 4), "float32", (1,), 100.0, "CPU", fields=OF_GRADIENT, wrt="x", vanished=1e-6)
 
 SLOPES = made(
     0,
