@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import warnings
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import settings
 from softargmax_cli.tensorflow.base import Runtime
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each program that a test starts is compiled anew
+sys.dont_write_bytecode = False
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
