@@ -9,9 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
-from softargmax_cli.cli.options import REQUIRED, AskedAtBeta, Forced, Inputs, grouped, option, output_option, refuse
+from softargmax_cli.cli.options import (
+    REQUIRED,
+    AskedAtBeta,
+    Forced,
+    Inputs,
+    grouped,
+    option,
+    output_option,
+    refuse,
+    several,
+)
 from softargmax_cli.cli.paths import choose_destinations
 from softargmax_cli.cli.pipeline import Job, Outputs
 from softargmax_cli.cli.references import References
@@ -62,7 +70,8 @@ def evaluate(inputs: Inputs, *, truth: Truth, asked: AskedAtBeta, shown: Shown) 
     softargmax evaluate volume.npy --axis 0 --kind cost --truth disparity.npy -o errors.npz
     softargmax guide beta
     """
-    limits, job = _distances(truth.within), Job(inputs, asked, [shown.output, truth.truth])
+    limits = several("--within", truth.within, float, "give distances as 1,2,4", least=0)
+    limits, job = sorted(set(limits)), Job(inputs, asked, [shown.output, truth.truth])
     refuse(shown.output == "-", "-o -: the errors of slices go to a file", "name one, such as errors.csv")
     places = choose_destinations(job.names, shown.output, None, several=job.several, formats=FORMATS)
     truths = References("truth", truth.truth, several=job.several)
@@ -90,17 +99,6 @@ def evaluate(inputs: Inputs, *, truth: Truth, asked: AskedAtBeta, shown: Shown) 
         report.end(total)
         outputs.commit(total, complete=job.code == 0)
     return job.code
-
-
-def _distances(text: str) -> tuple[float, ...]:
-    """Parse `--within`: distances, ascending."""
-    try:
-        limits = sorted(set(map(float, text.split(","))))
-    except ValueError:
-        limits = [-1.0]
-    if not all(0 <= limit < float("inf") for limit in limits):
-        raise typer.BadParameter(f"--within {text!r}: give distances as 1,2,4")
-    return tuple(limits)
 
 
 def _evaluation(within: Sequence[float], stack: ExitStack) -> Evaluation:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from importlib import import_module
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -18,6 +18,8 @@ from softargmax_cli.errors import OptionError, as_typed
 
 RARE = ("More", "Text", "Running")
 """Panels that `--help-all` shows, and `--help` does not."""
+Number = TypeVar("Number", int, float)
+
 COORDS = ("index", "corners", "centers", "circular")
 REQUIRED = dataclasses.MISSING
 """In place of the default of an option that must be given."""
@@ -85,12 +87,20 @@ def parsed(parser: str, module: str = "api.arguments") -> Callable[[str | None],
     return value
 
 
+def several(option: str, text: str, kind: type[Number], hint: str, least: float | None = None) -> list[Number]:
+    """Parse numbers separated by commas. least: the smallest, of finite ones then. Raises BadParameter."""
+    try:
+        numbers = [kind(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or (least is not None and not all(least <= number < float("inf") for number in numbers)):
+        raise typer.BadParameter(f"{option} {text!r}: {hint}".lstrip())
+    return numbers
+
+
 def axes_of(text: str) -> tuple[int, ...]:
     """Parse `--axis`."""
-    try:
-        return tuple(int(axis) for axis in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--axis {text!r}: give an axis as 1, or several as -2,-1") from None
+    return tuple(several("--axis", text, int, "give an axis as 1, or several as -2,-1"))
 
 
 def coords_of(text: str) -> str | tuple[str, ...]:
@@ -104,10 +114,8 @@ def coords_of(text: str) -> str | tuple[str, ...]:
 
 def periods_of(text: str | None) -> tuple[float, ...] | None:
     """Parse `--period`."""
-    try:
-        return None if text is None else tuple(map(float, text.split(",")))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r}: give a number as 360, or several as 360,24") from None
+    hint = "give a number as 360, or several as 360,24"
+    return None if text is None else tuple(several("", text, float, hint))
 
 
 def number(value: float | None) -> float | None:

@@ -8,8 +8,9 @@ import re
 import stat
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from softargmax_cli.errors import InputError, OptionError, OutputError, parameter
 from softargmax_cli.files.remote import is_store, is_url
@@ -190,19 +191,11 @@ def make_directory(output: str | None) -> None:
 
 def spare_inputs(results: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
     """Raise OutputError where a result would replace an input, or another file that is read, by whatever name."""
-    above = (folder for name in inputs for folder in _folders(name))  # of an array in a store
+    above = [str(folder) for name in inputs for folder in Path(os.path.abspath(name)).parents]  # of an array in a store
     read = {identity(name) for name in (*inputs, *others, *above)} - {None}
     for path in results:
         if path != "-" and identity(path) in read:
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
-
-
-def _folders(name: str) -> Iterator[str]:
-    """Yield the directories that an input lies in, from the innermost."""
-    folder = os.path.dirname(os.path.abspath(name))
-    while name != "-" and folder != os.path.dirname(folder):
-        yield folder
-        folder = os.path.dirname(folder)
 
 
 def same_file(a: str, b: str) -> bool:

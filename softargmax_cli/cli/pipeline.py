@@ -60,7 +60,7 @@ class Job:
         self.reading = Reading(**{each.name: getattr(asked, each.name) for each in fields(ReadingOptions)})
         self.device, self.memory = asked.device or "cpu", cast(int, asked.memory or MEMORY)
         self.quiet, self.verbose = asked.quiet, asked.verbose
-        self.values = self._values()
+        self.values = () if asked.values is None else tuple(asked.values.split(","))
         """The files or ranges of `--values`, one for each axis."""
         self.found = Found([*inputs], False) if single else find_inputs(inputs, *others, *self.values)
         self.names, self.several = self.found.names, self.found.several
@@ -70,15 +70,6 @@ class Job:
         self._loader: Loader | None = None
         self._client: Client | None = None
         self._spec: Spec
-
-    def _values(self) -> tuple[str, ...]:
-        values = self.asked.values
-        if values is None:
-            return ()
-        from softargmax_cli.files.values import is_range
-
-        several = tuple(values.split(","))  # the name of the one file of one axis may hold a comma
-        return several if len(self.axes) > 1 or all(map(is_range, several)) else (values,)
 
     @contextmanager
     def begun(

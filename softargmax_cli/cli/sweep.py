@@ -23,6 +23,7 @@ from softargmax_cli.cli.options import (
     option,
     output_option,
     refuse,
+    several,
 )
 from softargmax_cli.cli.paths import picture_format_of
 from softargmax_cli.cli.picture import Picture
@@ -88,12 +89,14 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
     if asked.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
     betas = None if tried.betas is None else _betas_of(tried.betas)
-    windows = [asked.window] if tried.windows is None else _windows_of(tried.windows)
-    truth, several = tried.truth, tried.windows is not None
+    windows, truth, radii = [asked.window], tried.truth, tried.windows
+    if radii is not None:
+        hint = "give distances from the hard argmax in indices, as 2,4,8"
+        windows = [*sorted(set(several("--windows", radii, int, hint, least=0)))]
     what = "--windows are compared by their error"
-    refuse(truth is None and several, what, "give --truth FILE, or --window for one of them")
+    refuse(truth is None and radii is not None, what, "give --truth FILE, or --window for one of them")
     what = "--window and --windows both say how far weights count"
-    refuse(several and asked.window is not None, what, "give one of them")
+    refuse(radii is not None and asked.window is not None, what, "give one of them")
     if truth is not None:
         for name, value in (("--tol", tried.tol), ("--allow", tried.allow), ("--plot", shown.plot)):
             what = f"{name} is about the distance from hard, and --truth about that from the truth"
@@ -158,14 +161,6 @@ def _betas_of(text: str) -> list[float]:
     if not 0 < len(betas) <= MOST or not all(1e-30 <= beta <= 1e30 for beta in betas):  # as single precision holds
         raise typer.BadParameter(f"--betas {text!r}: {hint}; at most {MOST}, from 1e-30 to 1e30, from low to high")
     return betas
-
-
-def _windows_of(text: str) -> list[int | None]:
-    """Parse `--windows`: distances from hard, ascending."""
-    words = text.replace(" ", "").split(",")
-    if not all(word.isascii() and word.isdecimal() and len(word) < 19 for word in words):
-        raise typer.BadParameter(f"--windows {text!r}: give distances from the hard argmax in indices, as 2,4,8")
-    return [*sorted(set(map(int, words)))]
 
 
 def sweep_input(

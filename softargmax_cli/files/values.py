@@ -24,11 +24,6 @@ REMEDY_RANGE = "write START:STOP:STEP, as 0:360:5 for 0, 5, 10 ... 355"
 REMEDY = "write a finite number for each index, all on one line or each on its own, or a 1-D .npy"
 
 
-def is_range(text: str) -> bool:
-    """Tell whether a text is START:STOP:STEP, three numbers, and no name of a file."""
-    return _numbers(text) is not None
-
-
 def _numbers(text: str) -> tuple[float, ...] | None:
     parts = text.split(":")
     try:
@@ -44,6 +39,8 @@ def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.
         raise OptionError(f"{given}: there is nothing from {start:g} to {stop:g} in steps of {step:g}", REMEDY_RANGE)
     exact = (stop - start) / step
     count = round(exact)
+    if exact > 1 << 26:
+        raise OptionError(f"{given}: {exact:.4g} coordinates are too many", REMEDY_RANGE)
     if abs(exact - count) > ROUNDED * exact:
         below = math.floor(exact)
         ends = f"{start + below * step:.10g} (for {below}) or {start + (below + 1) * step:.10g} (for {below + 1})"
