@@ -33,14 +33,9 @@ from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
 """Jobs that stay open in a worker at most; those of a client that ended without a word are closed by later ones."""
-ENVIRONMENT = {
-    # A worker's threads run tasks side by side; pools within each of them would multiply.
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    # As on one machine, to the same bits.
-    "TF_ENABLE_ONEDNN_OPTS": "0",
-}
-"""Variables of TensorFlow that a worker sets where they are not set."""
+ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_ENABLE_ONEDNN_OPTS": "0"}
+"""Variables of TensorFlow that a worker sets where they are not set: its threads run tasks side by side, and pools
+within each would multiply; without oneDNN there are the bits of one machine."""
 
 
 @dataclass(frozen=True, slots=True)

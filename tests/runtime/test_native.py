@@ -19,8 +19,7 @@ import pytest
 
 from softargmax_cli.errors import DeviceError
 from softargmax_cli.tensorflow.base import Runtime
-from softargmax_cli.tensorflow.graph import CODES
-from softargmax_cli.tensorflow.native import NativeRuntime, _loans
+from softargmax_cli.tensorflow.native import CODES, NativeRuntime, _loans
 
 Array = npt.NDArray[Any]
 F4, I4 = np.dtype("f4"), np.dtype("i4")
