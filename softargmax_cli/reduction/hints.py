@@ -25,6 +25,8 @@ CONSTANT = 1e-5
 """How far the peak of constant scores may be off, relatively."""
 SHORTEST = 8
 """Entries of the shortest slice of which weights are said to be nearly uniform."""
+ENOUGH = 1 << 16
+"""Entries of a block that are looked at, or one position along the first axis that stays where that has more."""
 VANISHED = 1e-6
 """The norm of a gradient that has vanished."""
 
@@ -35,7 +37,7 @@ def tolerance(count: int) -> float:
 
 
 class Lookalike:
-    """Tell scores from probabilities, which are not negative, with sum 1, in every block.
+    """Tell scores from probabilities, which are not negative, with sum 1, in every block that is looked at.
 
     Where all of them are zeros and a one, they are labels, and it makes no difference. Any thread may look at any
     block: what is found does not depend on the order. After the first block of others, looking costs nothing.
@@ -59,10 +61,13 @@ class Lookalike:
         self._furthest = max(self._furthest, other._furthest)
 
     def look(self, values: npt.NDArray[Any], axes: Sequence[int]) -> None:
-        """Look at a block of whole slices, reduced over `axes`."""
+        """Look at the first slices of a block, reduced over `axes`."""
         if self._refuted:
             return
         count = math.prod(values.shape[axis] for axis in axes)
+        if (first := next((k for k in range(values.ndim) if k not in axes), None)) is not None:
+            each = max(1, values.size // max(1, values.shape[first]))
+            values = values[(slice(None),) * first + (slice(max(1, ENOUGH // each)),)]
         with np.errstate(invalid="ignore", over="ignore"):  # a file's NaN may be a signalling one
             if values.dtype.kind != "f" or count < 2 or not values.min(initial=0) >= 0:
                 self._refuted = True
