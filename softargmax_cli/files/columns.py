@@ -86,7 +86,10 @@ def choose(table: Table, reading: Reading) -> Columns:
     others = {id_at, *names, *texts}
     scores = [at for at in chosen if at not in others]
     if not scores:
-        raise _none_left(table, texts, id_at, reading)
+        remedy = "is it the file that was meant, and are these its columns?"
+        if reading.delimiter is not None and table.width == 1:
+            remedy = f"pass another {parameter('delimiter')}, if it is not {cited(reading.delimiter)}"
+        raise InputError(f"no column of numbers{': text is in ' * bool(texts)}{_listed(table, texts)}", remedy)
     if texts:
         way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
         notes.append(f"text is left out: {_listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
@@ -146,17 +149,6 @@ def _suspected(table: Table, found: Sequence[int], id_at: int | None, names: Seq
     return InputError(what, f"pass {', '.join(ways)}, or {every} if all are scores")
 
 
-def _none_left(table: Table, texts: Sequence[int], id_at: int | None, reading: Reading) -> InputError:
-    remedy = "is it the file that was meant?"
-    if reading.delimiter is not None and table.width == 1:
-        remedy = f"pass another {parameter('delimiter')}, if it is not {shown(reading.delimiter)}"
-    elif reading.columns is not None:
-        remedy = f"name columns of numbers with {parameter('columns')}"
-    beside = f" beside {called(table, id_at)}" if id_at is not None else ""
-    text = f": text is in {_listed(table, texts)}" if texts else ""
-    return InputError(f"no column of numbers{beside}{text}", remedy)
-
-
 def selected(table: Table, spec: str) -> Sequence[int]:
     """Find the columns that --columns means, in the order of the file.
 
@@ -186,13 +178,13 @@ def position(table: Table, cell: str, option: str) -> int:
         return places[0]
     if places:
         numbers = ", ".join(str(at + 1) for at in places[:FEW])
-        raise OptionError(f"columns {numbers} are all named {shown(cell)}", f"pass one of these numbers to {here}")
+        raise OptionError(f"columns {numbers} are all named {cited(cell)}", f"pass one of these numbers to {here}")
     ways = f"pass {here} with a number from 1 to {table.width}"
     if not titles:
         remedy = f"{ways}, or {parameter('header', True)} if line 1 has titles"
-        raise OptionError(f"no column {shown(cell)}: the file has no header", remedy)
-    few = ", ".join(map(shown, titles[:FEW])) + (", ..." if table.width > FEW else "")
-    raise OptionError(f"no column {shown(cell)} among {few}", f"{ways}, or one of these")
+        raise OptionError(f"no column {cited(cell)}: the file has no header", remedy)
+    few = ", ".join(map(cited, titles[:FEW])) + (", ..." if table.width > FEW else "")
+    raise OptionError(f"no column {cited(cell)} among {few}", f"{ways}, or one of these")
 
 
 def option_value(table: Table, at: int) -> str | int:
@@ -215,13 +207,13 @@ def _without(table: Table, out: Sequence[int]) -> str:
 def called(table: Table, at: int) -> str:
     """Name a column for an error: column 2 ('b')."""
     title = table.titles[at] if table.titles else ""
-    return f"column {at + 1}" + (f" ({shown(title)})" if title else "")
+    return f"column {at + 1}" + (f" ({cited(title)})" if title else "")
 
 
 def _listed(table: Table, positions: Sequence[int]) -> str:
     return ", ".join(called(table, at) for at in positions[:FEW]) + (", ..." if len(positions) > FEW else "")
 
 
-def shown(cell: str) -> str:
+def cited(cell: str) -> str:
     """Quote a cell for an error, with control characters escaped, cut to about 40 characters."""
     return repr(cell if len(cell) <= 40 else cell[:37] + "...")

@@ -141,7 +141,7 @@ LISTS, RECORDS = "list<", "struct<p: int64>"  # releases name the elements of li
             f"column 3 ('c') {NEITHER} '{LISTS}",
             f"leave it out with --columns '^c', {OTHER}",
         ),
-        ({"b": ["x"]}, "b", "no column of numbers beside column 1 ('b')", "is it the file that was meant?"),
+        ({"b": ["x"]}, "b", "no column of numbers", "is it the file that was meant, and are these its columns?"),
         (
             {"a": [1.0], "v": [[1.0]]},
             "v",

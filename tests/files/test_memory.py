@@ -86,7 +86,7 @@ def test_floats_that_tensorflow_or_numpy_has_not(order: Any) -> None:
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.array([1, None], object), "dtype object holds objects"),
+        (np.array([1, None], object), "dtype object holds objects, which are never unpickled"),
         (np.zeros(3, "c8"), "dtype complex64 holds no real numbers"),
         (np.array(["a", "b"]), "dtype <U1 holds no real numbers"),
         (np.zeros(3, "M8[s]"), "dtype datetime64[s] holds no real numbers"),
@@ -97,7 +97,7 @@ def test_floats_that_tensorflow_or_numpy_has_not(order: Any) -> None:
 def test_what_is_refused(array: Array, words: str) -> None:
     with pytest.raises(InputError) as caught:
         ArraySource(array)
-    assert caught.value.what == f"<array>: {words}"
+    assert caught.value.message == f"<array>: {words}"
     assert "array.astype(" in caught.value.remedy
 
 

@@ -143,10 +143,8 @@ def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[np.dtype[Any], tupl
     if dataset.shape is None:
         raise InputError("an empty dataset, without a shape", OTHER)
     attributes = _attributes(dataset)
-    if attributes.get("MATLAB_empty"):
-        raise InputError("an empty array of MATLAB, which stores its lengths instead of numbers", OTHER)
-    if attributes.get("MATLAB_class") == b"char":
-        raise InputError("text of MATLAB, stored as the numbers of its letters", OTHER)
+    if attributes.get("MATLAB_empty") or attributes.get("MATLAB_class") == b"char":
+        raise InputError("an empty array or a text of MATLAB, which stores other numbers for it", OTHER)
     try:
         dtype: np.dtype[Any] = dataset.dtype
     except TypeError as error:
@@ -158,8 +156,7 @@ def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[np.dtype[Any], tupl
         held = f"compound, of the fields {', '.join(map(shown, dtype.names))}"
         named = next(iter(_fields(dtype)), None)
         raise InputError(held, f"name a field: {parameter('key', '.'.join(('NAME', *named)))}" if named else STORE)
-    if dtype.base.kind not in "biuf":
-        raise InputError(f"dtype {dtype} holds {'objects' if dtype.hasobject else 'no real numbers'}", STORE)
+    native_dtype(dtype.base)
     return dtype.base, (*map(int, dataset.shape), *dtype.shape)
 
 

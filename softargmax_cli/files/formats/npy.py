@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, naming
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
 from softargmax_cli.files.streams import refusals
@@ -72,10 +72,7 @@ def read_header(stream: BinaryIO) -> Header:
     except Exception as error:  # also what parsers within NumPy raise, as SyntaxError for '<04'
         said = (str(error).splitlines() or [type(error).__name__])[0][:80]
         raise InputError(f"the .npy header cannot be parsed: {said}", REMEDY) from None
-    if dtype.kind not in "biuf":
-        held = "objects, which are never unpickled" if dtype.hasobject else "no real numbers"
-        described = "structured" if dtype.names is not None else dtype
-        raise InputError(f"dtype {described} holds {held}", "save real numbers: array.astype('float32')")
+    native_dtype(dtype)  # which refuses objects
     possible = len(shape) <= MOST_AXES and all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     if not possible or (0 in shape and math.prod(filter(None, shape)) * dtype.itemsize > LONGEST_AXIS):
         raise InputError(f"the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
@@ -83,8 +80,14 @@ def read_header(stream: BinaryIO) -> Header:
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which real numbers leave a source: native byte order, 8 bytes at most."""
-    # TensorFlow knows no extended floats.
+    """Return the dtype in which numbers leave a source: native byte order, 8 bytes at most, as TensorFlow has them.
+
+    Raises InputError where they are no real numbers of NumPy's.
+    """
+    if dtype.kind not in "biuf" or dtype.isbuiltin == 2:  # that of another package, as of ml_dtypes
+        held = "objects, which are never unpickled" if dtype.hasobject else "no real numbers"
+        described = "structured" if dtype.names is not None else dtype
+        raise InputError(f"dtype {described} holds {held}", "make them real numbers: array.astype('float32')")
     return np.dtype("float64") if dtype.itemsize > 8 else dtype.newbyteorder("=")
 
 
@@ -201,14 +204,10 @@ class ArraySource(BoxSource):
         if isinstance(array, np.ma.MaskedArray):
             what = "a masked array, of which masked entries have no value"
             raise InputError(f"{name}: {what}", "pass array.astype(float).filled(nan)")
-        dtype = array.dtype
-        foreign = dtype.isbuiltin == 2  # another package's, as ml_dtypes has them
-        if not (np.can_cast(dtype, np.float32) if foreign else dtype.kind in "biuf"):
-            held = "objects" if dtype.hasobject else "no real numbers"
-            what = f"{name}: dtype {'structured' if dtype.names else dtype} holds {held}"
-            raise InputError(what, "pass real numbers: array.astype('float32')")
-        self.name, self._array, self.shape, self.stored = name, array, array.shape, str(dtype)
-        self.dtype = np.dtype(np.float32) if foreign else native_dtype(dtype)
+        foreign = array.dtype.isbuiltin == 2 and np.can_cast(array.dtype, np.float32)
+        self.name, self._array, self.shape, self.stored = name, array, array.shape, str(array.dtype)
+        with naming(name):
+            self.dtype = np.dtype(np.float32) if foreign else native_dtype(array.dtype)
         self.nbytes = array.size * self.dtype.itemsize
         self.order = "F" if array.flags.fnc else "C"
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, naming, parameter
-from softargmax_cli.files.columns import SAMPLE, Table, called, choose, option_value, shown
+from softargmax_cli.files.columns import SAMPLE, Table, called, choose, cited, option_value
 from softargmax_cli.files.members import damaged
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Facts, Loaded, Pending, Source
@@ -71,7 +71,7 @@ class ParquetSource(Source):
         if wrong := nested & {*self._columns, self._id_at}:
             at = min(wrong)
             remedy = f"leave it out with {parameter('columns', f'^{option_value(table, at)}')}, or name another column"
-            kind = shown(str(schema[at].type))
+            kind = cited(str(schema[at].type))
             raise InputError(f"{called(table, at)} holds neither numbers nor text, but {kind}", remedy)
         told = None if self._id_at is None else option_value(table, self._id_at)
         self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)

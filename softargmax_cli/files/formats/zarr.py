@@ -22,7 +22,6 @@ from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
 DAMAGED = "copy the store again, or write it again"
-STORE = "store real numbers: astype('float32')"
 LARGEST_SHARD = 64 << 20
 """Bytes of a shard that is read as a whole; of larger ones the chunks are."""
 LARGEST_ARRAY = 1 << 62
@@ -80,9 +79,7 @@ def _codec(codec: Any) -> str:
 def _checked(array: Any) -> np.dtype[Any]:
     """Return the dtype of an array. Raises InputError where it holds no real numbers, or would be unpickled."""
     held: np.dtype[Any] = np.dtype(array.dtype)
-    if held.kind not in "biuf" or held.isbuiltin == 2:
-        described = "structured" if held.names else held
-        raise InputError(f"dtype {described} holds {'objects' if held.hasobject else 'no real numbers'}", STORE)
+    native_dtype(held)
     packing = array.metadata.to_dict()
     if any("pickle" in repr(packing.get(key)).lower() for key in ("codecs", "filters", "compressor")):
         raise InputError("its chunks are Python pickles, which are never unpickled", "store numbers as they are")
@@ -111,9 +108,8 @@ def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
                 raise OptionError(what, f"leave out {parameter('key')}")
             return place, node, []
         reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
-        names = [] if reading.key is None or not _is_array(zarr, node, reading.key) else [reading.key]
-        if not names or reading.inspected:
-            names = sorted({*names, *_names(node, place)})
+        known = reading.key is not None and _is_array(zarr, node, reading.key) and not reading.inspected
+        names = [str(reading.key)] if known else sorted(_names(node, place))
         key, members = chosen(place, "zarr", names, reading, lambda key: _looked_at(node, key))
         return f"{place}[{shown(key)}]", node[key], members
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from softargmax_cli.errors import InputError, naming, parameter
-from softargmax_cli.files.columns import called, option_value, shown
+from softargmax_cli.files.columns import called, cited, option_value
 from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, load, numbers, records
 from softargmax_cli.files.formats.csv.layout import Layout, find_layout
 from softargmax_cli.files.formats.csv.text import Piece, Text
@@ -173,7 +173,7 @@ def _refuse_record(layout: Layout, line: int, cells: list[str], raw: str) -> NoR
     dialect, remedy = layout.dialect, "write NaN where a value is missing"
     if not cells:
         raise InputError(f"line {line} is blank", "remove it, or write NaN in it")
-    if dialect.comment and re.search(dialect.comments, raw):
+    if dialect.comment and dialect.comment in raw:
         remedy += f", or pass {parameter('comment', '')} if {dialect.comment} begins no comment"
     elif layout.reading.delimiter is None:
         remedy += f", or pass {parameter('delimiter')} if it is not {dialect.delimiter!r}"
@@ -191,4 +191,4 @@ def _refuse_cell(layout: Layout, line: int, at: int, cell: str) -> NoReturn:
         remedy = f"pass {parameter('decimal', ',')} if the comma is the decimal mark; else write 1234.5"
     elif layout.table.titles is None and line == layout.line and classified([cell], comma=False)[1] == ["text"]:
         remedy = f"pass {parameter('header', True)} if line {line} names the columns; else {remedy}"
-    raise InputError(f"line {line}, {called(layout.table, at)}: {shown(cell)} is not a number", remedy)
+    raise InputError(f"line {line}, {called(layout.table, at)}: {cited(cell)} is not a number", remedy)

@@ -42,16 +42,15 @@ class Dialect:
     """True where a comma stands before the decimals, and points between thousands."""
 
     @cached_property
-    def comments(self) -> str:
-        """The regular expression of a comment."""
-        guard = f"(?!{_EXCEL})" if self.comment == "#" else ""
-        return rf"(?<![^ \t\n]){re.escape(self.comment)}{guard}[^\r\n]*"
-
-    @cached_property
     def noise(self) -> re.Pattern[str]:
         """The pattern of what is left out of a line, or replaced by one space; quoted text matches, to be kept."""
-        runs = [r"[ \t]+"] * (self.delimiter == " ")
-        return re.compile("|".join(['"[^"]*"?', *[self.comments] * bool(self.comment), *runs]))
+        parts = ['"[^"]*"?']
+        if self.comment:
+            guard = f"(?!{_EXCEL})" if self.comment == "#" else ""
+            parts.append(rf"(?<![^ \t]){re.escape(self.comment)}{guard}.*")
+        if self.delimiter == " ":
+            parts.append(r"[ \t]+")
+        return re.compile("|".join(parts))
 
 
 def decoded(data: bytes, line: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -213,7 +213,7 @@ def _is_header(
         return True
     rest = [at for at in looked if at > 0]
     either = False
-    if kinds[0] in ("empty", "text") and (0 in texts or _whole(values[:, 0])) and _counts(first[at] for at in rest):
+    if kinds[0] in ("empty", "text") and (0 in texts or _whole(values[:, 0])) and _counts([first[at] for at in rest]):
         if kinds[0] == "empty" or 0 not in texts or not _whole(values[:, rest]):
             return True
         either = len(rest) > 1
@@ -221,21 +221,20 @@ def _is_header(
         below = values[:, looked]
         years = len(counted) > 1 and all(a < b for a, b in pairwise(counted)) and {*counted} <= {*YEARS}
         either |= years and bool(((below < YEARS[0]) | (below > YEARS[-1])).any())
-        either |= len(counted) > 2 and _counts(first[at] for at in looked) and not _whole(below)
+        either |= len(counted) > 2 and _counts([first[at] for at in looked]) and not _whole(below)
     if either and ask:
         few = ", ".join(first[at] for at in looked[:4]) + (", ..." if len(looked) > 4 else "")
         raise InputError(f"line {line}: {few} may be titles of the columns or numbers of the first row", WAYS)
     return False
 
 
-def _integers(cells: Iterable[str]) -> list[int]:
+def _integers(cells: Sequence[str]) -> list[int]:
     """Read cells as whole numbers without a sign; nothing where one is none."""
-    cells = [*cells]
     whole = all(cell.isascii() and cell.isdecimal() and len(cell) < 16 for cell in cells)
     return [int(cell) for cell in cells] if whole else []
 
 
-def _counts(cells: Iterable[str]) -> bool:
+def _counts(cells: Sequence[str]) -> bool:
     """Tell whether cells are whole numbers that follow each other."""
     counted = _integers(cells)
     return bool(counted) and all(b - a == 1 for a, b in pairwise(counted))
