@@ -135,21 +135,9 @@ def choose_pictures(inputs: Sequence[str], plot: str | None) -> list[str | None]
     if _names_folder(plot):
         return [*_one_each(plot, inputs, "png")]
     if len(inputs) > 1:
-        remedy = f"use {parameter('plot', plot + '/')} for one picture each"
-        raise OptionError(f"{parameter('plot', plot)} holds one input only", remedy)
-    picture_format_of(plot)
+        raise OptionError(f"--plot {plot} holds one input only", f"use --plot {plot}/ for one picture each")
+    format_of(plot, PICTURES)
     return [plot]
-
-
-def picture_format_of(path: str) -> str:
-    """Return the format of a picture that a path's suffix names. Raises OptionError where it names none."""
-    option, suffix = parameter("plot", path), os.path.splitext(path)[1].lower()
-    if path == "-":
-        raise OptionError(f"{option}: a picture goes to a file", f"name one: {parameter('plot', 'FILE.png')}")
-    if suffix[1:] not in PICTURES:
-        known = " ".join(f".{name}" for name in PICTURES)
-        raise OptionError(f"{option}: the suffix names no format of pictures", f"end the name in one of {known}")
-    return suffix[1:]
 
 
 def names_store(output: str | None) -> bool:

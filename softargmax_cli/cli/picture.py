@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.paths import picture_format_of
+from softargmax_cli.cli.paths import PICTURES
 from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.files.writers import format_of
 from softargmax_cli.files.writers.atomic import Document
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Picture(Document):
     def __init__(self, path: str, *, force: bool) -> None:
         from softargmax_cli.report.figure import look
 
-        self._format = picture_format_of(path)
+        self._format = format_of(path, PICTURES)
         with ExitStack() as stack:
             stack.enter_context(look())
             super().__init__(path, force=force)

@@ -25,7 +25,7 @@ from softargmax_cli.cli.options import (
     refuse,
     several,
 )
-from softargmax_cli.cli.paths import picture_format_of
+from softargmax_cli.cli.paths import PICTURES
 from softargmax_cli.cli.picture import Picture
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import refuse_same
@@ -109,7 +109,7 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
     refuse(to_file and shown.format == "table", what, "leave out -o, or choose json, csv or tsv")
     format = shown.format or (format_of(shown.output or "", ("json", *DELIMITERS)) if to_file else "table")
     if shown.plot is not None:
-        picture_format_of(shown.plot)
+        format_of(shown.plot, PICTURES)
     job = Job([input], replace(asked, window=windows[0]), single=True)
     with job.begun([shown.output, shown.plot], reads=[truth]), job.trying(input), ExitStack() as stack:
         # Before anything is read, so that what cannot be written is said at once.

@@ -138,11 +138,7 @@ def near(word: str, known: Iterable[str]) -> list[str]:
 
 
 def _meant(words: Sequence[str]) -> str:
-    if not words:
-        return ""
-    quoted = [word if word.startswith("-") else f"'{word}'" for word in words]
-    *first, last = quoted
-    return f" Did you mean {', '.join(first)} or {last}?" if first else f" Did you mean {last}?"
+    return f" Did you mean {' or '.join(words)}?" if words else ""
 
 
 def _as_they_are(params: list[Any]) -> list[Any]:

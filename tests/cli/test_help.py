@@ -69,8 +69,8 @@ def test_a_table_is_the_same_at_every_width(inside: Inside) -> None:
 @pytest.mark.parametrize(
     ("typed", "said", "more"),
     [
-        ("rnu a.npy", "No such command 'rnu'. Did you mean 'run'?", "try: softargmax --help"),
-        ("insp a.npy", "No such command 'insp'. Did you mean 'inspect'?", "try: softargmax --help"),
+        ("rnu a.npy", "No such command 'rnu'. Did you mean run?", "try: softargmax --help"),
+        ("insp a.npy", "No such command 'insp'. Did you mean inspect?", "try: softargmax --help"),
         ("scores a.npy", "No such command 'scores'.", "try: softargmax --help"),
         ("a.npy", "a.npy is no command", "did you mean: softargmax run a.npy"),
         ("a.npy --beta 3", "a.npy is no command", "did you mean: softargmax run a.npy --beta 3"),

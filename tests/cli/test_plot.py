@@ -187,13 +187,13 @@ CAPPED = "the picture shows the first 3 slices only"
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["v.npy", "--plot", "p.bmp"], "names no format of pictures"),
+        (["v.npy", "--plot", "p.bmp"], "the suffix .bmp names no output format"),
         (["v.npy", "--plot", "old.png"], "the file exists"),
         (["v.npy", "--plot", "no/p.png"], "no/p.png: No such file or directory"),
         (["v.npy", "--axis", "0,1,2", "--plot", "p.png"], "one axis or two, and --axis names 3"),
         (["v.npy", "v.npy", "--plot", "p.png"], "holds one input only"),
         (["v.npy", "v.npy", "--plot", "d/"], "would hold the results of several inputs"),
-        (["v.npy", "--plot", "-"], "a picture goes to a file"),
+        (["v.npy", "--plot", "-"], "no suffix names the output format"),
     ],
 )
 def test_refusals(arguments: list[str], said: str, inside: Inside) -> None:

@@ -265,7 +265,7 @@ def test_a_table_against_its_truth(inside: Inside) -> None:
         (["--betas", "nan"], "from 1e-30 to 1e30"),
         (["--betas", "1:2:1000000"], "at most 1000"),
         (["--tol", "nan"], "Invalid value for '--tol'"),
-        (["--plot", "x.gif"], "names no format of pictures"),
+        (["--plot", "x.gif"], "the suffix .gif names no output format"),
         (["-o", "x.npy"], "names no output format"),
         (["--beta", "3"], "--beta"),
         (["--allow", "x"], "--allow 'x': give a number of slices"),
