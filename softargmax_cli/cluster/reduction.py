@@ -26,7 +26,6 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_url
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.writers.zarr import Chunks
-from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import BOXES, FAN_IN
 from softargmax_cli.reduction.finish import Scratch, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
@@ -67,16 +66,11 @@ def reduce(
 
     Raises as `engine.reduce`, and ClusterError where workers or the scheduler fail.
     """
-    plan, kept, undefined = BOXES.plan(source, problem, memory), problem.kept, Undefined(problem)
-
-    def boxes() -> Iterator[tuple[Block, Sequence[Slices]]]:
-        for number, column in enumerate(_columns(source, problem, workers, undefined, memory, **told)):
-            assert column.slices is not None
-            yield plan.at(number, 0), [column.slices]
-
-    runs: Iterator[Sequence[Slices]] = (answers for _, answers in boxes())
+    plan, undefined = BOXES.plan(source, problem, memory), Undefined(problem)
+    columns = _columns(source, problem, workers, undefined, memory, **told)
+    runs: Iterator[Sequence[Slices]] = ([column.slices] for column in columns if column.slices is not None)
     if not plan.in_order:
-        runs = in_row_major_order(boxes(), kept, [plan.shape[k] for k in kept], memory // 4, scratch)
+        runs = in_row_major_order(runs, math.prod(plan.shape[k] for k in problem.kept), memory // 4, scratch)
     for (slices,) in runs:
         if undefined.passes(slices):
             yield slices

@@ -120,42 +120,30 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
 
 
 def in_row_major_order(
-    parts: Iterator[tuple[Block, Sequence[Slices]]],
-    kept: Sequence[int],
-    lengths: Sequence[int],
-    memory: int,
-    scratch: Scratch | None = None,
+    parts: Iterator[Sequence[Slices]], count: int, memory: int, scratch: Scratch | None = None
 ) -> Iterator[list[Slices]]:
-    """Collect the slices of blocks in any order, then yield all in row-major order.
+    """Collect runs of `count` slices in any order, each run for several problems, then yield all in row-major order.
 
-    parts: a block and its slices, or those of several problems. kept: the axes that stay, of `lengths`. What takes more
-    than `memory` bytes is kept in files, where there are any.
+    What takes more than `memory` bytes is kept in files, where there are any.
     """
-    whole: list[dict[str, npt.NDArray[Any]]] = []
-    for block, answers in parts:
+    whole: list[dict[str, Array]] = []
+    for answers in parts:
         whole = whole or [{} for _ in answers]
-        box: tuple[Any, ...] = (..., *(slice(block.start[k], block.stop[k]) for k in kept))
-        inner = [block.stop[k] - block.start[k] for k in kept]
         for columns, slices in zip(whole, answers, strict=True):
             share = memory // (len(answers) * len(slices.columns))
+            run = slice(slices.start, slices.start + len(slices))
             for name, part in slices.columns.items():
                 if name not in columns:
-                    columns[name] = _space([*part.shape[:-1], *lengths], part.dtype, share, scratch)
-                columns[name][box] = part.reshape(*part.shape[:-1], *inner)
-    flat = [
-        {name: array.reshape(*array.shape[: array.ndim - len(kept)], -1) for name, array in columns.items()}
-        for columns in whole
-    ]
-    for start in range(0, math.prod(lengths) if whole else 0, RUN):
-        yield [
-            Slices(start, {name: np.array(array[..., start : start + RUN]) for name, array in columns.items()})
-            for columns in flat
-        ]
+                    columns[name] = _space((*part.shape[:-1], count), part.dtype, share, scratch)
+                columns[name][..., run if slices.numbers is None else slices.numbers] = part
+    for start in range(0, count if whole else 0, RUN):
+        runs = [{name: column[..., start : start + RUN] for name, column in columns.items()} for columns in whole]
+        yield [Slices(start, {name: np.array(column) for name, column in columns.items()}) for columns in runs]
 
 
-def _space(shape: Sequence[int], dtype: np.dtype[Any], memory: int, scratch: Scratch | None) -> npt.NDArray[Any]:
+def _space(shape: tuple[int, ...], dtype: np.dtype[Any], memory: int, scratch: Scratch | None) -> Array:
     nbytes = math.prod(shape) * dtype.itemsize
     if scratch is None or nbytes <= memory:
         return np.empty(shape, dtype)
     with scratch(nbytes) as file:  # the mapping outlives the descriptor
-        return np.memmap(file, dtype, "r+", shape=tuple(shape))
+        return np.memmap(file, dtype, "r+", shape=shape)

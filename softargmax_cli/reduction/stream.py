@@ -116,12 +116,10 @@ class Stream:
             runs = self._table()
         else:
             plan = self.needs.plan(self.source, self.problem, self.memory)
-            finished = self._finished(plan)
-            if plan.in_order or not ordered:
-                runs = (answers for _, answers in finished)
-            else:
-                lengths = [plan.shape[k] for k in self.problem.kept]
-                runs = in_row_major_order(finished, self.problem.kept, lengths, self.memory // 4, self.scratch)
+            runs = (answers for _, answers in self._finished(plan))
+            if ordered and not plan.in_order:
+                count = math.prod(plan.shape[k] for k in self.problem.kept)
+                runs = in_row_major_order(runs, count, self.memory // 4, self.scratch)
         for answers in runs:
             if self.undefined.passes(answers[0]):
                 yield answers
