@@ -84,6 +84,7 @@ def evaluate(inputs: Inputs, *, truth: Truth, asked: AskedAtBeta, shown: Shown) 
             with job.trying(name), ExitStack() as files:
                 opened = files.enter_context(job.opened(name, {"second", "spread"} if shown.worst else set()))
                 stored = files.enter_context(truths.opened(name, opened.run, opened.source.facts.id_column))
+                opened.notes += [stored.note] if stored.note else []
                 facts = replace(opened.run, fields=ERRORS, alone="soft_error")
                 writer = files.enter_context(outputs.opened(place, facts, ERRORS))
                 with blaming("temporary file", ROOM):

@@ -28,6 +28,7 @@ class References:
         self._folder = os.path.isdir(path) and not is_store(path)
         if several and not os.path.exists(path):
             raise InputError("no such file, and no folder", "name what inputs are compared with", path)
+        self._note = ""
         self._table: dict[str, npt.NDArray[np.float64]] | None = None
         """The numbers of each input, where a table holds those of several: it is read once, and held."""
         self._compared: dict[str, str] = {}
@@ -61,12 +62,12 @@ class References:
                 if not stored.named:
                     yield stored
                     return
-                table = stored.by_input()
+                table, self._note = stored.by_input(), stored.note
             if together:
                 self._table = table
         if shown not in table:
             raise InputError(f"holds no slices of {shown}", "name the same inputs, spelled in the same way", path)
-        yield Expected(path, len(run.axes), iter([(table[shown], None)]))
+        yield Expected(path, len(run.axes), iter([(table[shown], None)]), note=self._note)
 
     def end(self) -> None:
         """Make sure that a table names no other inputs. Raises InputError."""

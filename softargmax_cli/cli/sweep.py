@@ -240,6 +240,7 @@ def _try_input(
         run, source = reduction.run, reduction.source
         with expected(truth, run.kept, run.axes, source.facts.id_column) as stored:
             work = partial(sweep, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)
+            reduction.notes += [stored.note] if stored.note else []
             (trials,) = reduction.through(work, scratch=scratch)
             stored.end()
     window = None if len(windows) > 1 else windows[0]

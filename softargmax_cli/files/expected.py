@@ -39,9 +39,9 @@ LETTERS = "zyx"
 class Expected:
     """A stored result, read in the order of the slices, a few at a time. Raises InputError where it does not fit."""
 
-    def __init__(self, name: str, axes: int, rows: Iterator[Rows], *, named: bool = False) -> None:
-        """named: whether its rows are named by their input."""
-        self.name, self.named = name, named
+    def __init__(self, name: str, axes: int, rows: Iterator[Rows], *, named: bool = False, note: str = "") -> None:
+        """named: whether its rows are named by their input; note: how its columns were chosen."""
+        self.name, self.named, self.note = name, named, note
         self._rows, self._count = rows, 0
         self._rest: Float = np.zeros((0, axes))
         self._ids: list[str] = []
@@ -119,12 +119,12 @@ def expected(
             source = files.enter_context(closing(replay.open(replace(reading, id_column=str(title)))))
         with naming(source.name):
             table = source.labels is not None or source.shape[:1] == (None,)
-            columns = _columns(source, axes) if table else []
+            columns, note = _columns(source, axes) if table else ([], "")
             if not table:
                 _check_shape(source, kept if len(axes) == 1 else (*kept, len(axes)))
             if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
                 source = files.enter_context(closing(copied(source, MEMORY)))
-        yield Expected(source.name, len(axes), _rows(source, columns, len(axes)), named=named)
+        yield Expected(source.name, len(axes), _rows(source, columns, len(axes)), named=named, note=note)
 
 
 def _titles(axes: Sequence[int]) -> list[str]:
@@ -147,18 +147,25 @@ def _opened(replay: Replay, path: str, titles: Sequence[str]) -> tuple[Source, R
         raise
 
 
-def _columns(source: Source, axes: Sequence[int]) -> list[int]:
-    """Return the column of a table for each of the axes, by its title or, where there are no more, by its place."""
+def _columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:
+    """Return the column of a table for each of the axes, by its title or, where there are no more, by its place.
+
+    With a note, where letters tell the axes apart and their places would not.
+    """
     titles, labels, width = _titles(axes), [label.strip().lower() for label in source.labels or ()], source.shape[1]
+    note = ""
     if 1 < len(axes) <= len(LETTERS) and not set(titles) <= set(labels):
         titles = [LETTERS[sorted(axes).index(axis) - len(axes)] for axis in axes]
+        matched = ", ".join(f"{title} of axis {axis}" for title, axis in zip(titles, axes, strict=True))
+        note = f"{parameter('truth')}: columns are matched by their titles: {matched}"
     if set(titles) <= set(labels):
-        return [labels.index(title) for title in titles]
+        columns = [labels.index(title) for title in titles]
+        return columns, note if columns != [*range(width or 0)] else ""
     if width != len(axes):
         held = f"{width} columns of numbers{': ' if labels else ''}{', '.join((source.labels or ())[:8])}"
         remedy = f"keep a column for each axis, in their order, or title them {', '.join(titles)}"
         raise InputError(f"{held}, for {len(axes)} {'axis' if len(axes) == 1 else 'axes'}", remedy)
-    return [*range(len(axes))]
+    return [*range(len(axes))], ""
 
 
 def _check_shape(source: Source, wanted: tuple[int | None, ...]) -> None:
