@@ -139,61 +139,52 @@ class Report:
 
     def __init__(self, shown: Shown, *, several: bool) -> None:
         self._format, self._listed, self._several = shown.format, shown.worst is not None, several
-        self._rows: list[list[str]] = []
         self._objects: list[dict[str, Any]] = []
-        self._count = 0
 
     def add(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> None:
         """Report on one input."""
+        about: dict[str, Any] = {"input": run.input} if self._several else {}
+        about |= _numbers(evaluation)
         if self._format == "table":
             from softargmax_cli.report.evaluation import put_evaluation
 
-            sys.stdout.write("\n" * (self._count > 0))
+            sys.stdout.write("\n" * bool(self._objects))
             put_evaluation(evaluation, worst, run, sys.stdout)
-        elif self._format == "json":
-            self._objects.append(self._object(run, evaluation, worst))
-        else:
-            self._add_rows(run.input, evaluation)
-        self._count += 1
+        elif self._listed:
+            from softargmax_cli.files.writers.json import objects
+            from softargmax_cli.files.writers.text import Columns
+            from softargmax_cli.reduction.fields import OF_TRUTH
+
+            columns = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH)
+            about["worst"] = [] if worst is None else [*objects(columns, worst)]
+        self._objects.append(about)
 
     def end(self, total: Evaluation) -> None:
         """Report on all inputs together, where there are several."""
-        if not self._count:
-            return
-        if self._format == "json":
+        found = self._objects
+        if found and self._format == "json":
             from softargmax_cli.files.writers.json import json_text
 
-            document = {"inputs": self._objects, "summary": _numbers(total)} if self._several else self._objects[0]
+            document = {"inputs": found, "summary": _numbers(total)} if self._several else found[0]
             print(json_text(document, indent=1))
-        elif self._format != "table":
-            if self._several:
-                self._add_rows("all inputs", total)
-            csv.writer(sys.stdout, delimiter=DELIMITERS[self._format], lineterminator="\n").writerows(self._rows)
-        elif self._several:
+        elif found and self._format == "table" and self._several:
             from softargmax_cli.report.evaluation import put_total
 
             put_total(total, sys.stdout)
+        elif found and self._format != "table":
+            everything = [*found, *[{"input": "all inputs", **_numbers(total)}] * self._several]
+            rows = [_row(about, each) for about in everything for each in about["estimates"]]
+            table = csv.DictWriter(sys.stdout, rows[0], delimiter=DELIMITERS[self._format], lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
         sys.stdout.flush()
 
-    def _add_rows(self, name: str, evaluation: Evaluation) -> None:
-        """Take a row for each estimate, the first time below a header."""
-        for numbers in _numbers(evaluation)["estimates"]:
-            within = {f"within_{limit}": share for limit, share in numbers.pop("within").items()}
-            row = {**({"input": name} if self._several else {}), **numbers, **within}
-            self._rows += [[*row]] if not self._rows else []
-            self._rows.append([*map(str, row.values())])
 
-    def _object(self, run: Run, evaluation: Evaluation, worst: Slices | None) -> dict[str, Any]:
-        from softargmax_cli.files.writers.json import objects
-        from softargmax_cli.files.writers.text import Columns
-        from softargmax_cli.reduction.fields import OF_TRUTH
-
-        about: dict[str, Any] = {"input": run.input} if self._several else {}
-        about |= _numbers(evaluation)
-        if self._listed:
-            columns = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH)
-            about["worst"] = [] if worst is None else [*objects(columns, worst)]
-        return about
+def _row(about: dict[str, Any], estimate: dict[str, Any]) -> dict[str, Any]:
+    """Return one estimate, of the input that it is about, as a row of a table."""
+    within = {f"within_{limit}": share for limit, share in estimate["within"].items()}
+    numbers = {name: number for name, number in estimate.items() if name != "within"}
+    return {**({"input": about["input"]} if "input" in about else {}), **numbers, **within}
 
 
 def _numbers(evaluation: Evaluation) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import sys
 from collections.abc import Sequence
@@ -264,5 +266,8 @@ def _listed(found: Sweep | TrialsReport, format: str) -> str:
 
     if format == "json":
         return json_text({"betas": found.rows, **found.conclusions}, indent=1) + "\n"
-    rows = [[*found.rows[0]], *(["" if n is None else str(n) for n in row.values()] for row in found.rows)]
-    return "".join(DELIMITERS[format].join(row) + "\n" for row in rows)
+    text = io.StringIO()
+    table = csv.DictWriter(text, found.rows[0], delimiter=DELIMITERS[format], lineterminator="\n")
+    table.writeheader()
+    table.writerows(found.rows)
+    return text.getvalue()
