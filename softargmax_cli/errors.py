@@ -36,7 +36,7 @@ def parameter(name: str, value: object = None) -> str:
     if isinstance(value, bool):
         typed, called = f"--{option}" if value else f"--no-{option}", str(value)
     elif isinstance(value, str):
-        typed, called = f"--{option} {_quoted(value)}", f'"{value}"' if '"' not in value else repr(value)
+        typed, called = f"--{option} {quoted(value)}", f'"{value}"' if '"' not in value else repr(value)
     else:
         several = value if isinstance(value, tuple | list) else (value,)
         typed, called = f"--{option} {','.join(map(str, several))}", repr(value)
@@ -53,7 +53,7 @@ def as_called(text: str) -> str:
     return _REFERENCE.sub(r"\2", text)
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Quote a word for a shell."""
     import shlex
 

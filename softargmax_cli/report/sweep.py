@@ -57,7 +57,7 @@ class Sweep:
 
     @property
     def conclusions(self) -> Row:
-        """What is concluded from all β, by name."""
+        """The conclusion from all β, by name."""
         return {"recommended_beta": self.beta}
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
@@ -132,7 +132,7 @@ class TrialsReport:
 
     @property
     def conclusions(self) -> Row:
-        """What is concluded from all, by name."""
+        """The conclusions from all, by name."""
         return {"hard_error": self.trials.hard_error, "best_beta": self.beta, "best_window": self.window}
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:

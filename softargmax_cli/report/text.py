@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import codecs
 import math
-import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from softargmax_cli.errors import escaped
+from softargmax_cli.errors import quoted
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Hindi and emoji are spelt."""
@@ -61,7 +60,7 @@ def _visible(character: str) -> str:
 
 def typed(arguments: Sequence[str]) -> str:
     """Write a command as a shell reads it, in printable characters."""
-    return " ".join(shlex.quote(word) if word.isprintable() else escaped(word) for word in arguments)
+    return " ".join(map(quoted, arguments))
 
 
 def listed(entries: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def tape_gradients(x: Array, beta: float, towards: Array, case: dict[str, Any]) 
 
 
 def formula(x: Array, beta: float, towards: Array, case: dict[str, Any]) -> tuple[Array, Array]:
-    """The same from β p (c − soft), with NumPy, one slice after the other."""
+    """Gradients from β p (c − soft), with NumPy, one slice after the other."""
     case = {"kind": "scores", "coords": "index", "values": None, "window": None, **case}
     axes = case["axis"] if isinstance(case["axis"], tuple) else (case["axis"],)
     axes = tuple(axis % x.ndim for axis in axes)

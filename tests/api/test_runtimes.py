@@ -1,4 +1,4 @@
-"""What `reduce` does to the process that calls it: nothing that stays, and TensorFlow may be imported afterwards."""
+"""`reduce` leaves the process that calls it as it was, and TensorFlow may be imported afterwards."""
 
 from __future__ import annotations
 

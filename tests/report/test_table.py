@@ -253,7 +253,7 @@ NARROW = made(
 
 @pytest.mark.parametrize("width", [40, 60, 80, 90, 100, 120, 400])
 def test_a_terminal_too_narrow(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What matters least goes first, names are cut, and marks and numbers are whole."""
+    """Columns that matter least go first, names are cut, and marks and numbers are whole."""
     monkeypatch.setenv("COLUMNS", str(width))
     run = Run("a.csv", (4, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
     first, file = First(20), Terminal()
@@ -341,7 +341,7 @@ def test_fixed_turns_to_powers_of_ten_where_decimals_say_little() -> None:
 
 
 def test_digits_are_those_that_are_true() -> None:
-    """Of single precision fewer than of double, of broad slices fewer than of sharp ones; in small units more."""
+    """Single precision has fewer than double, broad slices have fewer than sharp ones, and small units have more."""
     slices = made(
         0,
         hard=np.array([[3, 4]]),

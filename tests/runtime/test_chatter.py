@@ -1,4 +1,4 @@
-"""What is written to file descriptor 2 is held back, and shown only on failure."""
+"""Writing to file descriptor 2 is held back, and shown only on failure."""
 
 from __future__ import annotations
 

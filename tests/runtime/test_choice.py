@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def unforced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where nobody has set the variable; what loading sets in the environment is undone."""
+    """Unset the variable; undo what loading sets in the environment."""
     monkeypatch.delenv(VARIABLE, raising=False)
     for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"):
         monkeypatch.setenv(name, os.environ.get(name, "1"))
@@ -33,7 +33,7 @@ def unforced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def told() -> list[str]:
-    """What was noted."""
+    """A list of the notes."""
     return []
 
 
