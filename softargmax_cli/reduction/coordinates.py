@@ -153,7 +153,7 @@ class Coordinates:
 
     @property
     def geometry(self) -> Geometry:
-        """What the coordinates lie on."""
+        """The line or circle that the coordinates lie on."""
         return Geometry()
 
     @property

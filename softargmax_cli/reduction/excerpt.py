@@ -29,7 +29,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Of m slices, reduced along a axes of which each has so many cells."""
+    """The scores of m slices along their a reduced axes, of which each is cut into cells."""
 
     low: Float
     """The least of each cell, shape (m, cells along each reduced axis in the order of the array)."""

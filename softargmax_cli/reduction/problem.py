@@ -164,7 +164,7 @@ class Problem:
 
     @property
     def geometries(self) -> tuple[Geometry, ...]:
-        """What the coordinates along each of `axes` lie on."""
+        """The line or circle that the coordinates along each of `axes` lie on."""
         return tuple(along.geometry for along in self.coordinates)
 
     @property
@@ -184,7 +184,7 @@ class Problem:
 
     @property
     def moments(self) -> tuple[Moment, ...]:
-        """What moments are summed: of the coordinates of each of the `ascending` axes, then of indices where needed."""
+        """The moments that are summed: of the coordinates of the `ascending` axes, then of indices where needed."""
         squared = "second_moment" in needed_sums(self.fields)
         alongs = [*enumerate(map(self.along, self.ascending))]
         indices = [(k, along.indices) for k, along in alongs if along.indices is not along]
@@ -229,7 +229,7 @@ class Moment:
 
     @property
     def geometry(self) -> Geometry:
-        """What the coordinates lie on."""
+        """The line or circle that the coordinates lie on."""
         return self.along.geometry
 
     @property

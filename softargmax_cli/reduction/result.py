@@ -114,7 +114,8 @@ class Summary:
         self.slices += len(slices)
         self.undefined += len(slices) - distance.shape[1]
         self.agreeing += int(np.count_nonzero(slices.agree))
-        self.max_abs_offset = float(np.fmax.reduce(distance, axis=None, initial=self.max_abs_offset))
+        if distance.size:
+            self.max_abs_offset = float(np.fmax(self.max_abs_offset, distance.max()))
         self.total_abs_offset += float(distance.sum())
         self.offsets += distance.size
         if slices.ties is not None:

@@ -326,7 +326,7 @@ class TestTables:
         ("axes", "kind"), [((0,), "scores"), ((1,), "cost"), ((0, 1), "probs"), ((1, 0), "scores")]
     )
     def test_blocks_of_any_length(self, axes: tuple[int, ...], kind: Any, native_runtime: Runtime) -> None:
-        """Of which the number of rows, and with it the coordinates, is known at the end."""
+        """The number of rows, and with it the coordinates, is known at the end."""
         values = np.round(np.abs(np.random.default_rng(1).normal(size=(100, 6))), 1) + 1
         nothing = {"scores": -math.inf, "cost": math.inf, "probs": 0.0}[kind]
         values[:, 2] = values[38:40] = nothing

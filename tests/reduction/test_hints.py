@@ -12,7 +12,7 @@ from softargmax_cli.reduction.hints import Lookalike
 
 
 def look_like_weights(*blocks_and_axes: Any) -> bool:
-    """Whether all blocks look so; the axes come last."""
+    """Tell whether all blocks look so; the axes come last."""
     *blocks, axes = blocks_and_axes
     looks = Lookalike()
     for block in blocks:
@@ -70,7 +70,7 @@ def test_one_slice_of_others_is_enough(row: list[float]) -> None:
 
 
 def test_labels_do_not() -> None:
-    """Whether they are scores or weights makes no difference."""
+    """It makes no difference that they are scores or weights."""
     labels = np.eye(5)
     assert not look_like_weights(labels, (1,))
     assert look_like_weights(np.vstack([labels, [0.5, 0.5, 0, 0, 0]]), (1,))

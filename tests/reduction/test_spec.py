@@ -1,4 +1,4 @@
-"""What is asked, resolved against an array."""
+"""A request, resolved against an array."""
 
 from __future__ import annotations
 

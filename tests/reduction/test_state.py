@@ -31,7 +31,7 @@ WAYS = {
 
 
 def problem_of(way: str, x: npt.NDArray[Any], beta: float | None) -> Problem:
-    """What is asked of slices (s, n), of all fields but second modes, which need another pass."""
+    """Ask for all fields of slices (s, n) but second modes, which need another pass."""
     spec = WAYS[way]
     values = None if spec.values is None else (PLACES[: x.shape[1]],)
     spec = replace(spec, kind="probs" if beta is None else "scores", beta=beta or 1.0, values=values)
@@ -196,7 +196,7 @@ def test_a_weight_of_zero_is_no_warning(x: list[float], beta: float) -> None:
 
 
 def test_quarters_make_the_whole() -> None:
-    """Of two axes, in any order."""
+    """Two axes are cut, and their parts merged in any order."""
     x = np.random.default_rng(0).integers(-2, 3, (4, 6)).astype(float)
     problem = Spec((0, 1)).resolve(x.shape, x.dtype, frozenset({"spread"}))
     problem = replace(problem, beta=1.0)
