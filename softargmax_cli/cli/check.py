@@ -6,7 +6,6 @@ import io
 import math
 import re
 import sys
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -98,25 +97,24 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Sh
     softargmax check scores.csv --format junit -o report.xml
     softargmax guide ci
     """
-    most, percent = allowance_of(criterion.allow)
+    allowance = allowance_of(criterion.allow)
     criterion.check()
     job = Job(inputs, asked, [shown.output, criterion.expect])
     stored = None if criterion.expect is None else References("expect", criterion.expect, several=job.several)
     with ExitStack() as stack:
         stack.enter_context(job.begun([shown.output], reads=stored.files if stored else ()))
-        from softargmax_cli.reduction.check import Allowance
         from softargmax_cli.reduction.fields import NAMES
         from softargmax_cli.report.summary import TABLE_FIELDS
 
         document, text = None, io.StringIO()
         if shown.format != "table" or shown.output is not None:
             document = stack.enter_context(Document(shown.output or "-", force=shown.force))
-        allowance, fields = Allowance(most, percent), NAMES if shown.format == "json" else TABLE_FIELDS
+        fields = NAMES if shown.format == "json" else TABLE_FIELDS
         whole = criterion.judge(allowance, 1)
         report = VerdictReport(shown.format, str(criterion), whole, text if document else sys.stdout)
         for name in job.names:
             with job.trying(name, report.refuse), ExitStack() as files:
-                begun, opened = time.monotonic(), files.enter_context(job.opened(name, fields))
+                opened = files.enter_context(job.opened(name, fields))
                 column, known = opened.source.facts.id_column, None
                 if stored is not None:
                     known = files.enter_context(stored.opened(name, opened.run, column))
@@ -125,7 +123,7 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Sh
                 verdict = criterion.judge(allowance, shown.rows, total)
                 _judge(opened, verdict, known, fail_fast=criterion.fail_fast)
                 distance = f"max_abs_{'difference' if stored else 'offset'}"
-                report.add(opened.run, verdict, distance, time.monotonic() - begun)
+                report.add(opened.run, verdict, distance)
                 job.code = max(job.code, 0 if verdict.passed else NOT_CLOSE)
         if all(checked.passed is None for checked in report.checks) and shown.format == "table":
             return job.code  # an empty report would look like one in which nothing failed
@@ -143,12 +141,14 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Sh
     return job.code
 
 
-def allowance_of(text: str) -> tuple[float, bool]:
-    """Parse `--allow`: how many slices may fail, and True where that is a percentage."""
+def allowance_of(text: str) -> Allowance:
+    """Parse `--allow`: how many slices may fail."""
     found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
     if found is None or (found[2] and float(found[2]) > 100):
         raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")
-    return (float(found[2]), True) if found[2] else (int(found[1]), False)
+    from softargmax_cli.reduction.check import Allowance
+
+    return Allowance(float(found[2]), percent=True) if found[2] else Allowance(int(found[1]))
 
 
 def _judge(reduction: Reduction, check: Check, known: Expected | None, *, fail_fast: bool) -> None:

@@ -12,10 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from softargmax_cli.cli.advice import run_command
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.cli.options import Inputs, ReadingOptions, Spoken, axes_of, grouped, option
 from softargmax_cli.cli.paths import find_inputs
+from softargmax_cli.cli.usage import run_command
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.report.text import legible

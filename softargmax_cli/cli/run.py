@@ -76,8 +76,6 @@ class Shown(Forced):
         option = parameter("only", self.only) if self.only else parameter("worst", self.worst)
         what = f"{option} chooses slices, and an array has a place for each"
         refuse(self.chosen and formats & {"npy", "npz", STORE}, what, "write .csv, .jsonl or .parquet instead")
-        what = "--worst goes by the offset, which undefined slices have not"
-        refuse(self.only == "undefined" and self.worst is not None, what, "leave it out")
         what = f"--plot draws slices along one axis or two, and --axis names {len(axes)}"
         refuse(self.plot is not None and len(axes) > 2, what, "leave it out, or reduce fewer axes")
         what = "--plot draws no run that writes a store"

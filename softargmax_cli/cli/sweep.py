@@ -180,11 +180,10 @@ def sweep_input(
     betas: None for the usual ones, below which it is searched further. allow: how many slices may fail a check, as it
     was typed; without it, none that has an answer. notes: whether those of the input are said.
     """
-    from softargmax_cli.reduction.check import Allowance
     from softargmax_cli.reduction.sweep import Search, needs_of, spaced, sweep
     from softargmax_cli.report.sweep import Sweep
 
-    allowance = None if allow is None else Allowance(*allowance_of(allow))
+    allowance = None if allow is None else allowance_of(allow)
     tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
     def measured(wanted: Sequence[float], *, full: bool = False) -> tuple[Trials, Run]:
@@ -251,7 +250,7 @@ def _try_input(
 
 def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
     """Repeat all that was asked, as `softargmax run` with the β and the window that were found."""
-    from softargmax_cli.cli.advice import run_command
+    from softargmax_cli.cli.usage import run_command
 
     if found.beta is None:
         return []

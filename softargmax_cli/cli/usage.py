@@ -1,4 +1,4 @@
-"""Commands as they are typed, and what to say to wrong use."""
+"""Commands as they are typed: what is said to wrong use, and what is suggested to type next."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from importlib import import_module
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,10 +19,15 @@ from softargmax_cli.cli.options import RARE
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import FORMATS, STORE
 
+if TYPE_CHECKING:
+    from softargmax_cli.files.reading import Reading
+
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
 """Names of commands, each of a function in a module of its own, which is loaded for it."""
 KNOWN = ("table", *FORMATS, STORE, "github", "junit")
 """Every word that some `--format` takes."""
+NAMES = {"\t": "tab", " ": "space"}
+"""Names of delimiters that cannot be seen."""
 NEAR = 0.65
 """How alike two words are, from 0 to 1, where one may be meant by the other."""
 
@@ -175,3 +180,18 @@ def _refuse_twice(param: Any, args: Sequence[str]) -> None:
     name = param.opts[0]
     several = "; several axes are one word: --axis 0,1" if name == "--axis" else ""
     raise OptionError(f"{name} is given twice", f"give it once{several}")
+
+
+def run_command(name: str, reading: Reading, axes: tuple[int, ...], **options: object) -> Iterator[str]:
+    """Write `softargmax run` on a file with the options that read it so, and `options`; None is left out."""
+    yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
+    given: dict[str, Any] = {"key": reading.key, "select": reading.select, "axis": None if axes == (-1,) else axes}
+    given["delimiter"] = NAMES.get(reading.delimiter or "", reading.delimiter)
+    given |= {field: getattr(reading, field) for field in ("skip", "comment", "decimal", "id_column", "columns")}
+    for option, value in {**given, **options}.items():
+        if value is not None:
+            several = value if isinstance(value, tuple) else (value,)
+            yield f"--{option.replace('_', '-')}"
+            yield ",".join(f"{each:.10g}" if isinstance(each, float) else str(each) for each in several)
+    if reading.header is not None:
+        yield "--header" if reading.header else "--no-header"

@@ -27,7 +27,6 @@ class Checked:
     """How many slices are off, and how far; or what is wrong with the input."""
     details: Sequence[str] = ()
     """A line for each of the worst slices; or what to do about the input."""
-    seconds: float = 0.0
 
     @property
     def line(self) -> str:
@@ -45,13 +44,13 @@ class VerdictReport:
         self._objects: list[dict[str, Any]] = []
         self._gap = ""
 
-    def add(self, run: Run, verdict: Check, distance: str, seconds: float) -> None:
+    def add(self, run: Run, verdict: Check, distance: str) -> None:
         """Report the verdict on one input. distance: the name of the largest one, in json."""
         whole, details = self._whole, io.StringIO()
         whole.slices, whole.failed = whole.slices + verdict.slices, whole.failed + verdict.failed
         known = [furthest for furthest in (whole.furthest, verdict.furthest) if not math.isnan(furthest)]
         whole.furthest = max(known, default=math.nan)
-        checked = Checked(run.input, verdict.passed, sentence_of(verdict, self._criterion), seconds=seconds)
+        checked = Checked(run.input, verdict.passed, sentence_of(verdict, self._criterion))
         if self._format == "json":
             self._objects.append(_object(run, verdict, distance))
         elif self._format == "table":
@@ -134,12 +133,11 @@ def junit(checks: Sequence[Checked]) -> str:
         "tests": f"{len(checks)}",
         "failures": f"{sum(checked.passed is False for checked in checks)}",
         "errors": f"{sum(checked.passed is None for checked in checks)}",
-        "time": f"{sum(checked.seconds for checked in checks):.3f}",
     }
     suites = ElementTree.Element("testsuites", totals)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "softargmax check", **totals})
     for checked in checks:
-        about = {"classname": "softargmax.check", "name": printable(checked.name), "time": f"{checked.seconds:.3f}"}
+        about = {"classname": "softargmax.check", "name": printable(checked.name)}
         case = ElementTree.SubElement(suite, "testcase", about)
         if checked.passed:
             ElementTree.SubElement(case, "system-out").text = printable(checked.sentence)

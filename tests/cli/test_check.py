@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from typing import Any
@@ -251,7 +250,6 @@ def test_what_was_expected_is_shown_in_every_format(files: Inside) -> None:
     assert annotated.split("%0A")[1:] == table.lines[2:]
     reported = ElementTree.fromstring(files(*options, "--format", "junit").raw)[0]
     assert (reported[0][0].text or "").splitlines() == table.lines[2:]
-    assert float(reported[0].get("time", "nan")) >= 0
     worst = verdict(files(*options, "--format", "json"))["worst"]
     assert [(row["soft"], row["expected"], row["difference"]) for row in worst] == [
         (0, 0.25, -0.25),
@@ -440,7 +438,7 @@ def test_a_report_in_a_file(inside: Inside, format: str) -> None:
     assert (done.code, done.raw) == (1, b"")
     assert done.err == "FAILED: x.npy: 2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5)\n"
     again = inside("check", "x.npy", "--format", format, "-o", "-", "-q").raw
-    assert len({re.sub(rb' time="[0-9.]+"', b"", text) for text in (inside.read("r"), shown.raw, again)}) == 1
+    assert inside.read("r") == shown.raw == again
     assert inside.names() == {"x.npy", "r"}
 
 

@@ -219,7 +219,6 @@ def test_the_worst_of_blocks_of_a_large_file(inside: Inside) -> None:
     [
         (["--only", "tied", "-o", "x.npz"], "--only tied chooses slices, and an array has a place for each"),
         (["--worst", "3", "--format", "npy"], "--worst 3 chooses slices, and an array has a place for each"),
-        (["--worst", "3", "--only", "undefined"], "--worst goes by the offset, which undefined slices have not"),
         (["--worst", "0"], "Invalid value for '--worst'"),
     ],
 )

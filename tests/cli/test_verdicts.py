@@ -56,8 +56,8 @@ def test_an_annotation_is_one_line_whatever_the_names_are() -> None:
 
 def test_junit() -> None:
     checks = [
-        Checked("a.npy", True, "3 slices, all within it", [], 0.25),
-        Checked("b <c>.npy", False, 'bad "& worse"', ["slice  hard", "    0     1"], 1.0625),
+        Checked("a.npy", True, "3 slices, all within it", []),
+        Checked("b <c>.npy", False, 'bad "& worse"', ["slice  hard", "    0     1"]),
         Checked("c.npy", None, "no such file", ["did you mean a.npy?"]),
     ]
     text = junit(checks)
@@ -65,9 +65,8 @@ def test_junit() -> None:
     suites = ElementTree.fromstring(text.encode())
     (suite,) = suites
     assert (suites.tag, suite.tag) == ("testsuites", "testsuite")
-    totals = {"tests": "3", "failures": "1", "errors": "1", "time": "1.312"}
+    totals = {"tests": "3", "failures": "1", "errors": "1"}
     assert (suites.attrib, suite.attrib) == (totals, {"name": "softargmax check", **totals})
-    assert [case.get("time") for case in suite] == ["0.250", "1.062", "0.000"]
     passed, failed, refused = suite
     assert [case.get("name") for case in suite] == ["a.npy", "b <c>.npy", "c.npy"]
     assert {case.get("classname") for case in suite} == {"softargmax.check"}
