@@ -8,18 +8,6 @@ from typing import Any
 
 from softargmax_cli.report.text import counted, listed, nbytes_text, typed
 
-FORMATS = {
-    "npy": ".npy",
-    "npz": ".npz",
-    "safetensors": ".safetensors",
-    "hdf5": "HDF5",
-    "zarr": "Zarr",
-    "parquet": "Parquet",
-    "csv": "CSV",
-    "csv.gz": "CSV, gzipped",
-    "json": "JSON",
-    "jsonl": "JSON lines",
-}
 ORDERS = {"C": "C (the last axis is contiguous)", "F": "Fortran (the first axis is contiguous)"}
 DELIMITERS = {"\t": "tab", " ": "space"}
 FEW, MANY, LONGEST = 8, 20, 40
@@ -63,7 +51,7 @@ class Inspection:
 
     def _stored(self) -> Entries:
         facts = self.facts
-        yield "format", [f"{FORMATS.get(facts['format'], facts['format'])} {self.version}".rstrip()]
+        yield "format", [f"{facts['format']} {self.version}".rstrip()]
         if "shape" in facts:
             shape = facts["shape"]
             yield "shape", [_size(shape) or "() a single number"]

@@ -62,30 +62,23 @@ class Sweep:
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
         """Say which β to take, or why none, and the command to try."""
-        swept, betas = self.swept, self.swept.trials
+        swept, trials = self.swept, self.swept.trials
         within = f"within {self.tolerance:g} of hard"
         if self.allow is not None:
             within += f" in all but {self.allow} of the slices"
-            if self.beta is None and swept.slices:
-                fewest, at_beta = min((at.outside, at.beta) for at in betas)
-                least = f"{fewest:,} of {swept.slices:,} lie further off at {at_beta:g}"
-                yield f"no β tried keeps soft {within}: {least}"
-                return
         elif swept.undefined:
-            answers = "1 slice has no answer" if swept.undefined == 1 else f"{swept.undefined:,} slices have no answer"
-            yield f"{answers}, and count{'s' if swept.undefined == 1 else ''} in nothing here"
+            yield f"{swept.undefined:,} of {swept.slices:,} slices have no answer, and count in nothing here"
         if self.beta is not None:
             smallest = "the smallest tried" if self.unbounded else "the smallest"
             yield f"β {self.beta:.10g} is {smallest} that keeps soft {within}: {typed(command)}"
+        elif self.allow is not None and swept.slices:
+            fewest, beta = min((at.outside, at.beta) for at in trials)
+            yield f"no β tried keeps soft {within}: {fewest:,} of {swept.slices:,} lie further off at {beta:g}"
         elif swept.slices == swept.undefined:
             yield "no slice has an answer, so any β does"
         else:
-            best = min(betas, key=lambda at: at.max_abs_offset)
-            tried = f"from {betas[0].beta:g} to {betas[-1].beta:g} "
-            least = f"{short(best.max_abs_offset)} is the least, at {best.beta:g}"
-            if len(betas) == 1:
-                tried, least = f"of {best.beta:g} alone ", f"it lies {short(best.max_abs_offset)} off"
-            yield f"no β {tried}keeps soft {within}: {least}"
+            best = min(trials, key=lambda at: at.max_abs_offset)
+            yield f"no β tried keeps soft {within}: {short(best.max_abs_offset)} is the least, at {best.beta:g}"
 
     def columns(self) -> Iterator[Column]:
         """Yield the columns of the table."""

@@ -165,7 +165,7 @@ def test_lines_for_people(inside: Inside) -> None:
     inside.save("a.npy", [[1, 2], [3, 4]])
     lines = inside("inspect", "a.npy").lines
     assert lines[0] == "a.npy"
-    assert lines[1] == "  format    .npy 1.0"
+    assert lines[1] == "  format    npy 1.0"
     assert "  sum to 1  no: 2 of 2 slices along axis 1 do not" in lines
     assert lines[-1] == "  try       softargmax run a.npy"
 

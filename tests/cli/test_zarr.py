@@ -195,7 +195,7 @@ def test_inspect_says_how_an_array_is_stored(inside: Inside) -> None:
     for name in ("a", "b/c"):
         group.create_array(name, shape=(4, 6), dtype="f4")
     assert inside("inspect", "g.zarr").lines[1:] == [
-        "  format  Zarr",
+        "  format  zarr",
         "  holds   a  float32 4 × 6",
         "          b/c  float32 4 × 6",
         "  try     softargmax run g.zarr --key a",
