@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import keras  # type: ignore[import-untyped]
 from keras import ops
@@ -85,7 +85,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
             spec.beta if self.log_beta is None else ops.exp(self.log_beta),
             spec.axes,
             kind=spec.kind,
-            coords=spec.coords,
+            coords=cast(Coords, spec.coords),
             values=self._values(),
             period=spec.period,
             window=spec.window,

@@ -10,17 +10,18 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from importlib import import_module
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import typer
 
+from softargmax_cli.api.arguments import KindOfCoords
 from softargmax_cli.errors import OptionError, as_typed
 
 RARE = ("More", "Text", "Running")
 """Panels that `--help-all` shows, and `--help` does not."""
 Number = TypeVar("Number", int, float)
 
-COORDS = ("index", "corners", "centers", "circular")
+COORDS = get_args(KindOfCoords)
 REQUIRED = dataclasses.MISSING
 """In place of the default of an option that must be given."""
 

@@ -1,6 +1,6 @@
 """The coordinate of each index along a reduced axis: one class for each kind, and the line or circle they lie on.
 
-To add a kind, write a class here, add it to `KINDS`, and its name to `problem.Coords` and `api/arguments.py`. What a
+To add a kind, write a class here, add it to `KINDS`, and its name to `KindOfCoords` in `api/arguments.py`. What a
 state sums of coordinates, how sums merge and what becomes of them follows from the `Geometry` that a kind names. These
 are two sums of each coordinate about that of hard, so that nothing large is ever subtracted:
 

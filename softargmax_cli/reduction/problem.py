@@ -17,7 +17,6 @@ from softargmax_cli.reduction.layout import Kind, Row
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]
-Coords = Literal["index", "corners", "centers", "circular"]
 Arrays = tuple[npt.NDArray[np.float64], ...]
 
 SINGLE = frozenset(map(np.dtype, ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")))
@@ -43,7 +42,7 @@ class Spec:
     kind: Kind = "scores"
     beta: float = 100.0
     """The inverse temperature; not used where `kind` is "probs"."""
-    coords: Coords | tuple[Coords, ...] = "index"
+    coords: str | tuple[str, ...] = "index"
     """The kind of coordinates along each of `axes`, or one for all of them."""
     values: Arrays | None = None
     """The coordinate of each index, one array for each of `axes`, on a line or, where `coords` say so, a circle."""

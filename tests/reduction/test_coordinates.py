@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from softargmax_cli.api.arguments import KindOfCoords
 from softargmax_cli.reduction.coordinates import KINDS
-from softargmax_cli.reduction.problem import Coords
 
 COORDS: list[Any] = ["index", "corners", "centers"]
 LENGTHS = st.one_of(st.integers(1, 20), st.integers(1, 1 << 40))
@@ -62,7 +61,7 @@ def test_the_nearest_floats(coords: Any, length: int, data: Any) -> None:
 
 
 def test_names_are_the_same_everywhere() -> None:
-    assert get_args(Coords) == get_args(KindOfCoords) == tuple(KINDS)
+    assert get_args(KindOfCoords) == tuple(KINDS)
 
 
 @pytest.mark.parametrize("coords", COORDS)
