@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Problem
 
 Float = npt.NDArray[np.float64]
+SUMS = ("mass", "moment", "second_moment", "log_moment", "ties")
+"""The parts of a state that add up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,9 @@ def merge(a: State, b: State, problem: Problem) -> State:
 
 def added(a: State, b: State) -> State:
     """Add two states of disjoint parts of the reduced axes that are about one maximum and one place."""
-    return replace(
-        a,
-        mass=a.mass + b.mass,
-        moment=a.moment + b.moment,
-        second_moment=_sum(a.second_moment, b.second_moment),
-        log_moment=_sum(a.log_moment, b.log_moment),
-        ties=_sum(a.ties, b.ties),
-        second=None if a.second is None or b.second is None else np.maximum(a.second, b.second),
-    )
+    sums: dict[str, Any] = {name: _sum(getattr(a, name), getattr(b, name)) for name in SUMS}
+    second = None if a.second is None or b.second is None else np.maximum(a.second, b.second)
+    return replace(a, **sums, second=second)
 
 
 def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -99,49 +95,33 @@ def _move(part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], p
     """Weigh a state relative to `maximum`, and centre it on `hard`."""
     log_scale = _log_scale(part.maximum, maximum, problem.beta)
     scale = np.exp(log_scale)
-    moment, second_moment = np.empty_like(part.moment), None
-    if part.second_moment is not None:
-        second_moment = np.zeros_like(part.moment)
+    moment, seconds = np.empty_like(part.moment), part.second_moment
+    second_moment = None if seconds is None else np.zeros_like(seconds)
     for k, row in enumerate(problem.moments[: len(moment)]):
         by = row.along.distance(part.hard[row.axis], hard[row.axis])
-        second = part.second_moment[k] if row.squared and part.second_moment is not None else None
+        second = seconds[k] if row.squared and seconds is not None else None
         moment[k], second = row.geometry.moved(part.moment[k], second, part.mass, by)
         if second is not None and second_moment is not None:
             second_moment[k] = second * scale
-    log = None
+    log_moment = None
     if part.log_moment is not None:
-        log = scale * part.log_moment + np.where(scale == 0, 0.0, log_scale) * (part.mass * scale)
-    return State(
-        maximum,
-        hard,
-        part.mass * scale,
-        moment * scale,
-        second_moment,
-        log,
-        None if part.ties is None else np.where(part.maximum == maximum, part.ties, 0.0),
-    )
+        log_moment = scale * part.log_moment + np.where(scale == 0, 0.0, log_scale) * (part.mass * scale)
+    ties = None if part.ties is None else np.where(part.maximum == maximum, part.ties, 0.0)
+    return State(maximum, hard, part.mass * scale, moment * scale, second_moment, log_moment, ties)
 
 
 def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | None) -> Float:
     """Return ln of the weight of a score `part` relative to that of `maximum`, which is no less."""
     same = part == maximum  # also where both are infinite, and a difference has no meaning
-    if beta is None:
-        with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if beta is None:
             share = np.where(maximum > 0, np.maximum(part, 0) / maximum.astype(np.float64), 0.0)
-            log: Float = np.log(np.where(same, 1.0, share))
-            return log
-    with np.errstate(over="ignore"):
-        scale: Float = -beta * np.where(same, 0.0, _gap(maximum, part))
-        return scale
-
-
-def _gap(high: npt.NDArray[Any], low: npt.NDArray[Any]) -> Float:
-    """Return high − low ≥ 0. Integers wrap around to the right answer as unsigned ones; floats may be infinite."""
-    if high.dtype.kind in "iu":
-        return (high.astype(np.uint64) - low.astype(np.uint64)).astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap: Float = np.subtract(high, low, dtype=np.float64)
-        return gap
+            return np.asarray(np.log(np.where(same, 1.0, share)))
+        if maximum.dtype.kind in "iu":  # wraps around to the right answer
+            gap = (maximum.astype(np.uint64) - part.astype(np.uint64)).astype(np.float64)
+        else:
+            gap = np.subtract(maximum, part, dtype=np.float64)
+        return np.asarray(-beta * np.where(same, 0.0, gap))
 
 
 def _sum(a: Float | None, b: Float | None) -> Float | None:
