@@ -81,10 +81,9 @@ class ArrayStream(Stream):
 
     def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
         (state,) = part.states
+        compiled = compiled and (self.needs.in_pieces or self.problem.shape[0] is not None)  # a program has one shape
         slope, array = self.derive(values, block.start, state, compiled)
         (slices,) = self._finish([state], block, part.ids, partial(self.finish, slope))
-        if len(values) > part.rows:
-            slices, array = slices.part(0, part.rows), None if array is None else array[: part.rows]
         return _ArrayPart(part.block, part.nbytes, part.rows, misfit=part.misfit, answers=[slices], array=array)
 
     def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:

@@ -172,14 +172,6 @@ def rows(columns: int, elements: int) -> Iterator[Block]:
     return (Block((k, 0), (k + size, columns)) for k in itertools.count(0, size))
 
 
-def step_of(rows: int, least: int = 8) -> int:
-    """Return the step between the numbers of rows that blocks of about `rows` should have, so that few shapes occur.
-
-    A program is compiled for each shape. least: as a power of 2.
-    """
-    return 1 << max(least, (rows - 1).bit_length() - 3)
-
-
 def stretches(start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]) -> tuple[list[int], int]:
     """Find where each stretch of a box begins, and how long they are, in elements of an array of `lengths` in C order.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.blocks import Block, step_of
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import F8, SHARED, Layout, exact_dtype, piece_length
@@ -26,8 +26,6 @@ Array = npt.NDArray[Any]
 NAN, NEGATIVE = "NaN", "negative weight"
 HIGHEST_RANK = 5
 """The most axes that TensorFlow broadcasts."""
-ADDED = 1 << 16
-"""Entries that a block of a table may be padded by, or an eighth where that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,19 +325,3 @@ def memory_order(values: Array) -> list[int]:
     """Return the axes from the slowest to the fastest in memory: C order unless the array is Fortran-ordered."""
     axes = list(range(values.ndim))
     return axes[::-1] if values.flags.f_contiguous and not values.flags.c_contiguous else axes
-
-
-def padded(values: Array, problem: Problem) -> Array:
-    """Add rows to a block of a table, (rows, columns), that change no other slice and no maximum.
-
-    Tables come in blocks of all lengths; so padded, they have few, and each is compiled but once.
-    """
-    rows, columns = values.shape
-    step = step_of(rows, min(8, max(0, (ADDED // columns).bit_length() - 1)))
-    if rows % step == 0 and values.flags.f_contiguous:
-        return values
-    roomy: Array = np.empty((columns, -(-rows // step) * step), values.dtype)
-    roomy[:, :rows] = values.T
-    absent = {"scores": -np.inf, "cost": np.inf, "probs": 0.0}[problem.kind]
-    roomy[:, rows:] = absent if 0 in problem.axes else 0
-    return np.transpose(roomy)

@@ -28,7 +28,7 @@ from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.layout import PIECE
 from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable, fetch
-from softargmax_cli.reduction.reducer import Array, Misfit, Reducer, padded
+from softargmax_cli.reduction.reducer import Array, Misfit, Reducer
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Fold, State, added, merge
 from softargmax_cli.reduction.undefined import Undefined
@@ -250,12 +250,12 @@ class Stream:
             if not part.rows:
                 return part
             block = Block((0, 0), (part.rows, values.shape[1]))
-            compiled = compiled and 2 * values.size >= self.elements  # the last one's shape comes but once
+            # Blocks of all lengths share the program of a piece, where rows follow each other in memory.
+            values = np.ascontiguousarray(values)
+            compiled = compiled and 0 not in problem.axes and values.nbytes >= PIECE
         whole = all(block.shape[axis] == problem.shape[axis] for axis in problem.axes)
         if whole and problem.kind == "scores":
             self.lookalike.look(values, problem.axes)
-        if table and compiled:
-            values = padded(values, problem)
         if whole:
             found = [reducer.wholes(values, alike, compiled=compiled) for reducer, alike in self.groups]
         else:
@@ -265,9 +265,8 @@ class Stream:
         return self._answered(part, block, values, compiled) if whole else part
 
     def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
-        """Finish a block of whole slices; `values` and states may have rows that the file has not."""
-        states = part.states if len(values) == part.rows else [state.some(slice(part.rows)) for state in part.states]
-        return replace(part, states=(), answers=self._finish(states, block, part.ids))
+        """Finish a block of whole slices."""
+        return replace(part, states=(), answers=self._finish(part.states, block, part.ids))
 
     def _sum_again(self, task: Task) -> Part:
         """Load a block for the second time, and sum about the maximum that was found."""

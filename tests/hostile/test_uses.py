@@ -31,7 +31,7 @@ USES: list[tuple[str, str, str]] = [
     (f"run scores.npy {READING}", "scores.npy: no such file", r"did you mean sco\x1bres.npy?"),
     (f"run x{LONG} {READING}", f"x{LONG}: cannot be read: ", "check the name"),
     ("run tutorial.npy -o none/y.csv", "none/y.csv: No such file or directory", "make the directory first"),
-    ("run tutorial.npy -o none/none/", "-o none/none/: the directory cannot be made", "make the one above it first"),
+    ("run tutorial.npy -o none/none/", "none/none/: the directory cannot be made", "make the one above it first"),
     (f"run tutorial.npy -o x{LONG}", f"x{LONG}: ", "choose a shorter name"),
     ("run tutorial.npy -o old.csv", "old.csv: the file exists", "replace it with --force"),
     ("run tutorial.npy -o ./tutorial.npy --force", f"./tutorial.npy: {ITSELF}", "write it to another file"),

@@ -23,7 +23,6 @@ from softargmax_cli.reduction.budget import REDUCTION
 from softargmax_cli.reduction.engine import reduce, reduce_boxes, reduce_several
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.problem import Spec
-from softargmax_cli.reduction.reducer import ADDED, padded
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.tensorflow.base import Runtime
 
@@ -309,14 +308,6 @@ class TestMemory:
         problem = Spec((0,)).resolve(source.shape, source.dtype, FREE)
         assert REDUCTION.must_seek(source, problem, 10_000_000)
         assert not REDUCTION.must_seek(source, problem, 1 << 40)
-
-    @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (40, 300), (1000, 3), (1000, 300), (3, 10_000)])
-    def test_a_table_is_padded_by_little(self, rows: int, columns: int) -> None:
-        """To few shapes, however wide it is."""
-        values = np.ones((rows, columns))
-        roomy = padded(values, Spec().resolve((None, columns), values.dtype, FREE))
-        assert len(roomy) - rows <= max(rows / 4, ADDED / columns)
-        np.testing.assert_array_equal(roomy[:rows], values)
 
 
 class TestTables:
