@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from softargmax_cli.errors import OptionError, parameter
-from softargmax_cli.files.reading import NAMED_DELIMITERS
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Arrays, Spec
@@ -114,39 +113,3 @@ def device_of(device: str) -> str:
     if not re.fullmatch(r"cpu|gpu(:\d+)?", device.lower()):
         raise OptionError(f"{device!r} is no device", "choose cpu, gpu or gpu:N")
     return device.lower()
-
-
-def delimiter_of(delimiter: str | None) -> str | None:
-    """Return the character between cells, which may have a name, as "tab". Raises OptionError where it is none."""
-    if delimiter is None:
-        return None
-    character = NAMED_DELIMITERS.get(delimiter.lower(), delimiter)
-    if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
-        raise OptionError(f"{delimiter!r} is no delimiter", f"give one character, or {', '.join(NAMED_DELIMITERS)}")
-    return character
-
-
-def comment_of(comment: str | None) -> str | None:
-    """Return what begins a comment, empty for nothing. Raises OptionError where it cannot be told from a cell."""
-    if comment and (
-        not comment.isprintable() or not comment.isascii() or set(comment) & set('" ') or comment[0].isalnum()
-    ):
-        raise OptionError(
-            f"{comment!r} begins no comment", "give a mark as # or % or //, or '' where there are no comments"
-        )
-    return comment
-
-
-def decimal_of(decimal: str | None) -> str | None:
-    """Return the decimal mark. Raises OptionError where it is neither a point nor a comma."""
-    mark = {"point": ".", "comma": ","}.get(decimal or "", decimal)
-    if mark not in (None, ".", ","):
-        raise OptionError(f"{decimal!r} is no decimal mark", "give , or .")
-    return mark
-
-
-def skip_of(skip: int | None) -> int | None:
-    """Return how many lines to leave out. Raises OptionError where it is no number of lines."""
-    if skip is not None and operator.index(skip) < 0:
-        raise OptionError(f"skip={skip!r}: a number of lines is 0 or more")
-    return skip

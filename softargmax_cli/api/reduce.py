@@ -11,23 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.api.arguments import (
-    Axis,
-    Coords,
-    beta_of,
-    comment_of,
-    decimal_of,
-    delimiter_of,
-    device_of,
-    one_of,
-    size_of,
-    skip_of,
-    spec_of,
-)
+from softargmax_cli.api.arguments import Axis, Coords, beta_of, device_of, one_of, size_of, spec_of
 from softargmax_cli.api.pipeline import reduction_of
 from softargmax_cli.errors import OptionError, as_called, parameter
 from softargmax_cli.files.formats.npy import ArraySource
-from softargmax_cli.files.reading import Reading, columns_of, selection_of
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected
 from softargmax_cli.files.source import Source
@@ -121,18 +109,7 @@ def reduce(
     spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, period, window, nan, precision)
     wanted, room, device = _fields(fields), size_of(memory), device_of(device)
     id_column = None if id_column is None else str(id_column)
-    part = None if select is None else selection_of(select)
-    reading = Reading(
-        key,
-        part,
-        delimiter_of(delimiter),
-        header,
-        id_column,
-        columns_of(columns),
-        skip_of(skip),
-        comment_of(comment),
-        decimal_of(decimal),
-    )
+    reading = Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal)
     source = _opened(path_or_array, reading)
     with reduction_of(source, spec, wanted, room, lambda: shared(device)) as reduction:
         parts: dict[str, list[npt.NDArray[Any]]] = {field: [] for field in NAMES if field in wanted}

@@ -9,12 +9,11 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
-from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import typer
 
-from softargmax_cli.api.arguments import KindOfCoords
+from softargmax_cli.api.arguments import KindOfCoords, device_of, size_of
 from softargmax_cli.errors import OptionError, as_typed
 
 RARE = ("More", "Text", "Running")
@@ -73,15 +72,12 @@ def refuse(wrong: object, what: str, remedy: str) -> None:
         raise OptionError(what, remedy)
 
 
-def parsed(parser: str, module: str = "api.arguments") -> Callable[[str | None], Any]:
-    """Return the callback of an option whose text a parser takes; Typer names the option.
-
-    module: of the parser, in the package; it is imported only where the option is given.
-    """
+def parsed(parser: Callable[[str], Any]) -> Callable[[str | None], Any]:
+    """Return the callback of an option whose text a parser takes; Typer names the option."""
 
     def value(text: str | None) -> Any:
         try:
-            return None if text is None else getattr(import_module(f"softargmax_cli.{module}"), parser)(text)
+            return None if text is None else parser(text)
         except OptionError as error:
             raise typer.BadParameter(as_typed(f"{error.what}; {error.remedy}")) from None
 
@@ -190,30 +186,18 @@ class ReadingOptions:
     """Options that say how an input is read, under the names of `files.reading.Reading`."""
 
     key: str | None = option(None, "Input", "NAME", "Chooses an array in a file that holds several.")
-    select: str | None = option(
-        None, "Input", "INDEX", "Selects a part, as NumPy: 0,:,3:5.", callback=parsed("selection_of", "files.reading")
-    )
-    delimiter: str | None = option(
-        None, "Text", "C", "Sets what separates cells, as tab; else it is detected.", callback=parsed("delimiter_of")
-    )
+    select: str | None = option(None, "Input", "INDEX", "Selects a part, as NumPy: 0,:,3:5.")
+    delimiter: str | None = option(None, "Text", "C", "Sets what separates cells, as tab; else it is detected.")
     header: bool | None = option(
         None, "Text", None, "Says whether the first line holds titles; detected by default.", "--header/--no-header"
     )
     id_column: str | None = option(None, "Input", "NAME", "Chooses the column that names the rows.")
     columns: str | None = option(
-        None,
-        "Input",
-        "SPEC",
-        "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id).",
-        callback=parsed("columns_of", "files.reading"),
+        None, "Input", "SPEC", "Chooses the columns of scores: a,b or a:c or 2: (the second on) or ^id (all but id)."
     )
     skip: int | None = option(None, "Text", "N", "Skips the first N lines.", min=0)
-    comment: str | None = option(
-        None, "Text", "C", "Sets the mark of a comment; '' for none. Default: #.", callback=parsed("comment_of")
-    )
-    decimal: str | None = option(
-        None, "Text", "C", "Sets the decimal mark: a point (default) or a comma.", callback=parsed("decimal_of")
-    )
+    comment: str | None = option(None, "Text", "C", "Sets the mark of a comment; '' for none. Default: #.")
+    decimal: str | None = option(None, "Text", "C", "Sets the decimal mark: a point (default) or a comma.")
 
 
 @dataclass(frozen=True)
@@ -231,10 +215,10 @@ class Asked(Spoken, ReadingOptions, ReductionOptions):
     """All options of a command that reduces, but for β."""
 
     device: str | None = option(
-        None, "Running", "DEVICE", "Chooses the device: cpu (default), gpu or gpu:N.", callback=parsed("device_of")
+        None, "Running", "DEVICE", "Chooses the device: cpu (default), gpu or gpu:N.", callback=parsed(device_of)
     )
     memory: str | None = option(
-        None, "Running", "SIZE", "Limits the memory for data. Default: 256MiB.", callback=parsed("size_of")
+        None, "Running", "SIZE", "Limits the memory for data. Default: 256MiB.", callback=parsed(size_of)
     )
 
 

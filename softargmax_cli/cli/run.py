@@ -26,7 +26,7 @@ from softargmax_cli.cli.options import (
 from softargmax_cli.cli.paths import Destination, choose_destinations, choose_pictures
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.errors import parameter
-from softargmax_cli.files.writers import FORMATS, STORE
+from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -55,7 +55,7 @@ class Shown(Forced):
         "Output",
         "FORMAT",
         f"Chooses {', '.join(('table', *FORMATS))} or {STORE}. Default: table.",
-        callback=parsed("known_format", "files.writers"),
+        callback=parsed(known_format),
         autocompletion=lambda: ["table", *FORMATS, STORE],
     )
     rows: int = option(20, "Output", "N", "Limits the table; 0 shows all. Default: 20.", min=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any
@@ -58,9 +58,9 @@ def selection_of(index: Any) -> Selection:
     try:
         selection = Selection(tuple(map(_checked, map(_parsed, index.split(",")) if isinstance(index, str) else parts)))
     except (TypeError, ValueError):
-        raise OptionError(f"{index!r} is no selection", REMEDY) from None
+        raise OptionError(f"{parameter('select')}: {index!r} is no selection", REMEDY) from None
     if sum(isinstance(part, EllipsisType) for part in selection.parts) > 1:
-        raise OptionError(f"{index!r} has more than one ...", REMEDY)
+        raise OptionError(f"{parameter('select')}: {index!r} has more than one ...", REMEDY)
     return selection
 
 
@@ -91,10 +91,8 @@ def _typed(part: Part) -> str:
     return ":".join(numbers if numbers[2] else numbers[:2])
 
 
-def columns_of(columns: Any) -> str | None:
+def columns_of(columns: Any) -> str:
     """Take --columns as text, or as a sequence of titles and numbers. Raises OptionError for what is neither."""
-    if columns is None:
-        return None
     if not isinstance(columns, str):
         columns = ",".join(str(each) if isinstance(each, int) else quoted(each) for each in columns)
     column_ranges(columns.removeprefix("^"))
@@ -132,21 +130,66 @@ def quoted(title: str) -> str:
     return title if plain else '"' + title.replace('"', '""') + '"'
 
 
+def _delimiter(name: str) -> str:
+    """Return the character that a name means, or that is given."""
+    character = NAMED_DELIMITERS.get(name.lower(), name)
+    if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
+        remedy = f"give one character, or {', '.join(NAMED_DELIMITERS)}"
+        raise OptionError(f"{parameter('delimiter')}: {name!r} is no delimiter", remedy)
+    return character
+
+
+def _comment(mark: str) -> str:
+    """Refuse a mark that cannot be told from a cell; nothing is one where there are no comments."""
+    odd = not mark.isprintable() or not mark.isascii() or set(mark) & set('" ') or mark[:1].isalnum()
+    if odd:
+        remedy = "give a mark as # or % or //, or '' where there are no comments"
+        raise OptionError(f"{parameter('comment')}: {mark!r} begins no comment", remedy)
+    return mark
+
+
+def _decimal(name: str) -> str:
+    mark = {"point": ".", "comma": ","}.get(name, name)
+    if mark not in (".", ","):
+        raise OptionError(f"{parameter('decimal')}: {name!r} is no decimal mark", "give , or .")
+    return mark
+
+
+def _skip(lines: int) -> int:
+    if operator.index(lines) < 0:
+        raise OptionError(f"{parameter('skip', lines)}: a number of lines is 0 or more")
+    return lines
+
+
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "select": selection_of,
+    "delimiter": _delimiter,
+    "columns": columns_of,
+    "skip": _skip,
+    "comment": _comment,
+    "decimal": _decimal,
+}
+"""Parsers of the fields that are given as a person types them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Select an array of a file and a part of it, and say how a table is read; None where the file tells."""
+    """Select an array of a file and a part of it, and say how a table is read; None where the file tells.
+
+    Each is given as a person types it, too. Raises OptionError for what has no meaning.
+    """
 
     key: str | None = None
     """The name of an array, in a file that holds several."""
-    select: Selection | None = None
-    """The part of the array that is taken; all of it by default."""
+    select: Any = None
+    """The part of the array that is taken, a `Selection`; all of it by default."""
     delimiter: str | None = None
-    """A character; a space stands for any run of spaces and tabs."""
+    """A character, or its name; a space stands for any run of spaces and tabs."""
     header: bool | None = None
     id_column: str | None = None
     """A column's title, or its number from 1."""
-    columns: str | None = None
-    """Columns of a table that hold scores, in the words of --columns."""
+    columns: Any = None
+    """Columns of a table that hold scores, in the words of --columns, or a list of titles and numbers."""
     skip: int | None = None
     """Lines of text above the table."""
     comment: str | None = None
@@ -157,6 +200,11 @@ class Reading:
     """True to find out what else can be seen: the one column of text as names of rows, the names of all arrays."""
     judged: bool = True
     """True where a column of a table that looks like names is an error; not where no slices are read from it."""
+
+    def __post_init__(self) -> None:
+        for name, parse in PARSERS.items():
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, parse(given))
 
     @property
     def given(self) -> tuple[str, ...]:

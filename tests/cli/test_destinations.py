@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import typer
 
+from softargmax_cli.api.arguments import device_of, size_of
 from softargmax_cli.cli.options import beta_of, parsed
 from softargmax_cli.cli.paths import Destination, choose_destinations
 from softargmax_cli.errors import OptionError, as_typed
+from softargmax_cli.files.reading import Reading
 
 TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=True)
 
-read_delimiter, read_device, read_size = (parsed(f"{name}_of") for name in ("delimiter", "device", "size"))
+read_device, read_size = parsed(device_of), parsed(size_of)
 
 
 def chosen(inputs: list[str], output: str | None, format: str | None, several: bool = False) -> list[Destination]:
@@ -146,10 +148,10 @@ def test_sizes_devices_and_delimiters() -> None:
         with pytest.raises(typer.BadParameter, match="choose cpu, gpu or gpu:N"):
             read_device(text)
     spelled = {",": ",", "|": "|", "\t": "\t", "tab": "\t", "\\t": "\t", "space": " ", "pipe": "|"}
-    assert {text: read_delimiter(text) for text in spelled} == spelled
+    assert {text: Reading(delimiter=text).delimiter for text in spelled} == spelled
     for text in ("", ",,", '"', "\n", "é", "comma and tab"):
-        with pytest.raises(typer.BadParameter, match="is no delimiter"):
-            read_delimiter(text)
+        with pytest.raises(OptionError, match="is no delimiter"):
+            Reading(delimiter=text)
 
 
 def test_beta_and_temperature() -> None:

@@ -227,7 +227,7 @@ def test_selections_that_leave_nothing(inside: Inside, select: str, what: str) -
 def test_a_selection_that_is_none(inside: Inside) -> None:
     done = inside("run", "x.npy", "--select", "[0,1]")
     assert done.code == 2
-    assert "'[0,1]' is no selection; give integers and slices as in NumPy" in " ".join(done.err.split())
+    assert "--select: '[0,1]' is no selection give integers and slices as in NumPy" in " ".join(done.err.split())
 
 
 def test_inspecting(inside: Inside) -> None:

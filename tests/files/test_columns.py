@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from softargmax_cli.api.arguments import comment_of, decimal_of, delimiter_of
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed
 from softargmax_cli.files.reading import Reading, column_ranges, columns_of, quoted
 from softargmax_cli.files.registry import open_source
@@ -48,14 +47,7 @@ def told(arguments: str) -> dict[str, Any]:
             options["header"] = word == "--header"
         elif word.startswith("--"):
             options[word[2:].replace("-", "_")] = next(words)
-    parse = {
-        "skip": int,
-        "columns": columns_of,
-        "delimiter": delimiter_of,
-        "comment": comment_of,
-        "decimal": decimal_of,
-    }
-    return {name: parse[name](value) if name in parse else value for name, value in options.items()}
+    return {name: int(value) if name == "skip" else value for name, value in options.items()}
 
 
 def ways(error: SoftArgmaxError) -> list[str]:
