@@ -78,7 +78,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Shown(Forced):
-    """What is reported, and where."""
+    """Options that say how the report is made, and where it goes."""
 
     format: Literal["table", "json", "github", "junit"] = option(
         "table", "Output", "FORMAT", "Chooses table, json, github or junit. Default: table."

@@ -39,7 +39,7 @@ ERRORS = ("hard_error", "soft_error")
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true, and how errors are counted."""
+    """Options that say what is true, and how errors are counted."""
 
     truth: str = option(
         REQUIRED, "Truth", "FILE|DIR/", "Gives the true positions: an array like the results, or a table."

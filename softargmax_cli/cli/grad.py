@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown(Forced):
-    """What is differentiated by, where results go, and how much of them."""
+    """Options that say by what soft is differentiated, and where results go."""
 
     wrt: Literal["x", "beta"] = option(
         "x", "Gradient", "x|beta", "Differentiates soft with respect to the scores, x (default), or to beta."

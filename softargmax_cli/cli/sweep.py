@@ -51,7 +51,7 @@ LOW, HIGH, COUNT = 0.1, 1e5, 13
 
 @dataclass(frozen=True)
 class Tried:
-    """What is tried, and what is good enough."""
+    """Options that say which β are tried, and which is good enough."""
 
     betas: str | None = option(
         None, "Sweep", "LIST", "Lists the beta to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."

@@ -131,7 +131,7 @@ def explained(error: typer.TyperException) -> OptionError:
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:
-    """The known words that begin with `word`, else the longest that it begins with, else the one most like it."""
+    """Return known words that begin with `word`, else the longest that it begins with, else the one most like it."""
     bare, names = word.lstrip("-"), {name.lstrip("-"): name for name in known}
     if longer := [names[name] for name in names if len(bare) > 1 and name.startswith(bare)]:
         return longer[:3]
