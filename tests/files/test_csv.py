@@ -397,6 +397,18 @@ def test_places_in_later_pieces(row: int, end: str, rows: int) -> None:
 # Pieces
 
 
+def test_cells_that_hold_lines_across_pieces() -> None:
+    text = "".join(f'"n{k}\nof ""many""\nlines","x",{k}\n' for k in range(300))
+    for rows in (1, 7, 1000):
+        with tuned(_LEAST=50, _CELLS=1):
+            table, ids, _ = read(opened(text, id_column="1", header=False, columns="3"), rows)
+        assert table[:, 0].tolist() == list(range(300))
+        assert ids == [f'n{k}\nof "many"\nlines' for k in range(300)]
+    lone = "".join(f'n{k} 6",{k}\n# it"s\nx,{k}\n' for k in range(300))
+    with tuned(_LEAST=50, _CELLS=1):
+        assert read(opened(lone, id_column="1", header=False), 9)[0][::2, 0].tolist() == list(range(300))
+
+
 def quoted(cell: str, always: bool) -> str:
     # csv.writer leaves a lone carriage return bare, which csv.reader then refuses.
     return '"' + cell.replace('"', '""') + '"' if always or set(cell) & set(',"\r\n') else cell

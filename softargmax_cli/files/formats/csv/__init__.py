@@ -76,7 +76,7 @@ class CsvSource(Source):
         rows = max(block.shape[0], _CELLS // self._layout.table.width)
         size = min(max(rows * self._layout.record, _LEAST), _MOST)
         with naming(self.name):
-            piece = self._text.take(size, rows)
+            piece = self._text.take(size, rows, self._layout.dialect)
         return None if piece is None else Pending(self._text.moved(), partial(self._load, piece))
 
     def _load(self, piece: Piece, buffer: Buffer) -> Loaded:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.errors import InputError
+from softargmax_cli.files.formats.csv.cells import Dialect, decoded, records
 from softargmax_cli.files.members import damaged
 
 LONGEST = 32 << 20
@@ -87,13 +88,13 @@ class Text:
     def _drop(self, size: int, lines: int) -> None:
         self.held, self.line = self.held[size:], self.line + lines
 
-    def take(self, size: int, rows: int) -> Piece | None:
+    def take(self, size: int, rows: int, dialect: Dialect) -> Piece | None:
         """Take about `size` bytes of complete records, on no more than `rows` lines; None at the end.
 
         Blank lines at the end of the file are dropped. Where cells hold line ends there may be more lines.
         """
         self.fill(size)
-        while not (end := _trimmed(self.held, self._border())):
+        while not (end := _trimmed(self.held, self._border(dialect))):
             if self.ended:
                 return None
             self.grow()
@@ -108,13 +109,20 @@ class Text:
         self._drop(held.find(b"\n", end) + 1 or len(held), lines)
         return piece
 
-    def _border(self) -> int:
-        """Find where the last complete record held ends; 0 where none does."""
+    def _border(self, dialect: Dialect) -> int:
+        """Find where the last complete record held ends, perhaps one earlier; 0 where none does."""
         held = self.held
         border = len(held) if self.ended else held.rfind(b"\n") + 1
-        # Quotes come in pairs, whether they enclose a cell or stand for one inside it: an odd count ends inside a cell.
-        while border and not self.ended and b'"' in held and held.count(b'"', 0, border) % 2:
-            border = held.rfind(b"\n", 0, held.rfind(b'"', 0, border)) + 1
+        # Quotes come in pairs, whether they enclose a cell or stand for one inside it. An odd count ends inside a cell,
+        # or a cell holds a lone quote, as csv can tell.
+        if self.ended or b'"' not in held or held.count(b'"', 0, border) % 2 == 0:
+            return border
+        last = self.line
+        for line, _ in records(decoded(held[:border], self.line), dialect, self.line, cut=True):
+            last = line
+        border = 0
+        for _ in range(last - self.line):
+            border = held.find(b"\n", border) + 1
         return border
 
     def close(self) -> None:
