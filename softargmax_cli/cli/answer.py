@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from softargmax_cli import __version__
 from softargmax_cli.cli.options import ReductionOptions
 from softargmax_cli.cli.pipeline import Job, Outputs, excerpt_of
+from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.writers import STORE, fields_of
 from softargmax_cli.reduction.budget import BOXES
 from softargmax_cli.reduction.fields import NAMES
@@ -35,24 +36,17 @@ Read = Callable[[Sequence[int]], "Excerpt | None"]
 class Answer:
     """The results of a command's inputs, each shown or written in its place, or all in one file."""
 
-    def __init__(self, job: Job, shown: Shown, within: float | None) -> None:
+    def __init__(self, job: Job, shown: Shown, outputs: Outputs, within: float | None) -> None:
         """within: how close soft must come to hard, where β is to be found for that."""
-        self._job, self._shown, self._within = job, shown, within
-        self._outputs = Outputs(force=shown.force)
+        self._job, self._shown, self._outputs, self._within = job, shown, outputs, within
         self._total = Summary()
         self._last: Run | None = None
         self._tables, self._piped = 0, False
 
-    def __enter__(self) -> Answer:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._outputs.__exit__(*raised)
-
     def put(self, name: str, place: Destination, plot: str | None) -> None:
         """Reduce an input, and put its slices where they belong."""
         with ExitStack() as stack:
-            replay, beta, why = stack.enter_context(self._job.replayed(name)), None, ""
+            replay, beta, why = stack.enter_context(Replay(name, self._job.reading)), None, ""
             again = self._within is not None or plot is not None
             if self._within is not None:
                 from softargmax_cli.cli.sweep import found_beta

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.completion import completion_init, install_callback, show_callback  # type: ignore[attr-defined]
@@ -37,18 +38,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-SHELLS = Literal["bash", "zsh", "fish", "powershell", "pwsh"]
-INSTALL_HELP = "Installs completion for bash, zsh, fish, powershell or pwsh."
-Install = Annotated[
-    SHELLS | None,
-    typer.Option(metavar="SHELL", help=INSTALL_HELP, callback=install_callback, is_eager=True, show_default=False),
-]
-SHOW_HELP = "Prints the script that completion installs."
-Show = Annotated[
-    SHELLS | None,
-    typer.Option(metavar="SHELL", help=SHOW_HELP, callback=show_callback, is_eager=True, show_default=False),
-]
-Version = Annotated[bool, typer.Option("--version", "-V", help="Shows the version.", callback=_version, is_eager=True)]
+def _eager(callback: Callable[..., Any], help: str, *names: str, **more: Any) -> Any:
+    """Declare an option of the program itself, which does all there is to do."""
+    return typer.Option(*names, help=help, callback=callback, is_eager=True, show_default=False, **more)
+
+
+Shell = Literal["bash", "zsh", "fish", "powershell", "pwsh"]
+INSTALL = "Installs completion for bash, zsh, fish, powershell or pwsh."
+Install = Annotated[Shell | None, _eager(install_callback, INSTALL, metavar="SHELL")]
+Show = Annotated[Shell | None, _eager(show_callback, "Prints the script that completion installs.", metavar="SHELL")]
+Version = Annotated[bool, _eager(_version, "Shows the version.", "--version", "-V")]
 
 
 @app.callback(invoke_without_command=True)

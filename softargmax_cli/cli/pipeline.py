@@ -187,12 +187,6 @@ class Job:
         assert self._client is not None
         return Workers(self._client, name, self.reading, self.device)
 
-    def replayed(self, name: str) -> Replay:
-        """Return a replay, which opens an input as often as is wanted."""
-        from softargmax_cli.files.registry import Replay
-
-        return Replay(name, self.reading)
-
     def say_summary(self, summary: Summary, run: Run) -> None:
         """Print the summary of what was written on standard error."""
         if not self.quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +24,7 @@ from softargmax_cli.cli.options import (
     refuse,
 )
 from softargmax_cli.cli.paths import Destination, choose_destinations, choose_pictures
-from softargmax_cli.cli.pipeline import Job
+from softargmax_cli.cli.pipeline import Job, Outputs
 from softargmax_cli.errors import parameter
 from softargmax_cli.files.writers import FORMATS, STORE, known_format
 
@@ -136,11 +136,11 @@ def run(inputs: Inputs, *, asked: AskedAtAnyBeta, shown: Shown, cluster: Cluster
     pictures = choose_pictures(job.names, shown.plot)
     results = [*(place.path for place in places), *pictures]
     connect = (lambda: cluster.connected(verbose=asked.verbose)) if cluster.wanted else None
-    with ExitStack() as stack:
-        stack.enter_context(job.begun(results, [shown.output, shown.plot], connect=connect))
+    folders, outputs = [shown.output, shown.plot], Outputs(force=shown.force)
+    with job.begun(results, folders, connect=connect), outputs:
         from softargmax_cli.cli.answer import Answer
 
-        answer = stack.enter_context(Answer(job, shown, within))
+        answer = Answer(job, shown, outputs, within)
         for name, place, picture in zip(job.names, places, pictures, strict=True):
             with job.trying(name):
                 answer.put(name, place, picture)

@@ -122,7 +122,9 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
             picture = stack.enter_context(Picture(shown.plot, force=shown.force))
         found: Sweep | TrialsReport
         if truth is None:
-            replay = stack.enter_context(job.replayed(input))
+            from softargmax_cli.files.registry import Replay
+
+            replay = stack.enter_context(Replay(input, job.reading))
             found = sweep_input(job, input, replay, betas, 0.01 if tried.tol is None else tried.tol, tried.allow)
             if picture is not None:
                 from softargmax_cli.report.plots import draw_betas
