@@ -6,10 +6,10 @@ and Ito, which everyone can tell apart. The same picture is the same bytes.
 
 from __future__ import annotations
 
-import functools
 import io
 import logging
 import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,8 @@ def look() -> Iterator[None]:
         what = f"{parameter('plot')} draws with matplotlib, which is not installed"
         raise MissingDependencyError(what, "pip install matplotlib\nit is the extra named plot") from None
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches and fonts
-    with matplotlib.rc_context():
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore")  # of letters that the font has not, for which it draws boxes
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_LOOK)
         yield
@@ -93,14 +94,13 @@ def begin(height: float, title: str, subtitle: str, header: float = HEADER) -> t
     """
     from matplotlib.figure import Figure
 
-    lines, title = textwrap.wrap(drawable(subtitle), int(WIDTH * 14)) or [""], drawable(title)
-    height, header = (part + LINE * (len(lines) - 1) for part in (height, header))
+    lines, title = textwrap.wrap(printable(subtitle), int(WIDTH * 14)), printable(title)
+    height, header = (part + LINE * max(len(lines) - 1, 0) for part in (height, header))
     figure = Figure((WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
     left, room = 0.15 / WIDTH, int(WIDTH * 9)
     title = title if len(title) <= room else "…" + title[1 - room :]
     figure.text(left, 1 - 0.16 / height, title, fontsize=11.5, weight="bold", va="top")
-    for number, line in enumerate(lines):
-        figure.text(left, 1 - (0.40 + LINE * number) / height, line, fontsize=8.5, color=GREY, va="top")
+    figure.text(left, 1 - 0.4 / height, "\n".join(lines), fontsize=8.5, color=GREY, va="top")
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0, 0, 1, 1 - header / height))
     return figure, header
@@ -111,16 +111,3 @@ def rendered(figure: Figure, format: str) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format=format, metadata=_METADATA[format])
     return file.getvalue()
-
-
-def drawable(text: str) -> str:
-    """Show `text` from outside as `printable` does, in characters that the font has."""
-    characters = _characters()
-    return "".join(c if ord(c) in characters else c.encode("unicode_escape").decode("ascii") for c in printable(text))
-
-
-@functools.cache
-def _characters() -> frozenset[int]:
-    from matplotlib.font_manager import findfont, get_font
-
-    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())

@@ -15,8 +15,9 @@ from softargmax_cli.reduction.excerpt import Excerpt, weights
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Run, Slices
 from softargmax_cli.reduction.sweep import Trials
-from softargmax_cli.report.figure import BLUE, FAINT, FOOT, GREY, HEADER, INK, ORANGE, SKY, WIDTH, begin, drawable
+from softargmax_cli.report.figure import BLUE, FAINT, FOOT, GREY, HEADER, INK, ORANGE, SKY, WIDTH, begin
 from softargmax_cli.report.summary import DOT, heading, marks, settings
+from softargmax_cli.report.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -170,7 +171,7 @@ def _put_curves(figure: Figure, cell: SubplotSpec, panel: Panel, run: Run, probl
         below.plot(panel.hard[0], top, markersize=7, **_RING, **free)
         below.plot(panel.soft[0], 0, **_DOT, **free)
     if run.labels is not None and problem.along(problem.axes[0]).name == "index" and len(run.labels) <= 12:
-        names = [drawable(name if len(name) <= 12 else f"{name[:11]}…") for name in run.labels]
+        names = [printable(name if len(name) <= 12 else f"{name[:11]}…") for name in run.labels]
         tilted = max(map(len, names)) * len(names) > 36
         below.set_xticks(panel.places[0], names, rotation=40 if tilted else 0, ha="right" if tilted else "center")
     else:
@@ -217,7 +218,7 @@ def _put_maps(figure: Figure, cell: SubplotSpec, panel: Panel, kind: str) -> lis
 
 def _put_title(first: Axes, last: Axes, panel: Panel, room: float) -> None:
     """Write the slice's name, and its mark in a colour of its own: the sign alone where there is little room."""
-    mark, name, letters = panel.mark, drawable(panel.name), int((room - 0.6) / 0.085)
+    mark, name, letters = panel.mark, printable(panel.name), int((room - 0.6) / 0.085)
     if mark and len(name) + len(mark) > letters:
         mark = " ".join(part.split()[0] for part in mark.split("  "))
     letters = max(8, letters - len(mark))

@@ -140,7 +140,7 @@ def test_labels_of_a_header_name_the_indices(inside: Inside, figures: list[Any])
     inside.write("v.csv", "image,日,$dog,a_name_that_is_too_long\na,1,2,5\n")
     assert inside("run", "v.csv", "--id-column", "image", "--plot", "p.png", "--format", "csv").code == 0
     names = [label.get_text() for label in figures[0].axes[1].get_xticklabels()]
-    assert names == [r"\u65e5", "$dog", "a_name_that…"]  # what the font has not would be a box
+    assert names == ["日", "$dog", "a_name_that…"]
 
 
 def test_a_long_slice_is_thinned(inside: Inside, figures: list[Any]) -> None:
