@@ -15,7 +15,6 @@ import numpy as np
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Member
-from softargmax_cli.files.streams import refusals
 
 FEW = 8
 """Names that an error lists."""
@@ -119,8 +118,7 @@ def damaged(name: str, kind: str, *errors: type[Exception]) -> Iterator[None]:
         raise
     except errors as error:
         if isinstance(error, OSError) and error.errno:  # the system's own, not the parser's
-            with refusals(name):
-                raise
+            raise InputError(f"cannot be read: {error.strerror}", "is its disk still there?", name) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         remedy = "copy the file again, or write it again"
         raise InputError(f"damaged, or no {kind} file: {first}", remedy, name) from error

@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,9 +121,8 @@ def load() -> Any:
     """Import polars, which takes SIGINT for itself, and give that back; only the main thread can."""
     if "polars" not in sys.modules:
         handler = signal.getsignal(signal.SIGINT)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of what is an error here
-            import polars  # noqa: F401
+        import polars  # noqa: F401
+
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
     return sys.modules["polars"]
