@@ -299,7 +299,8 @@ def alike(
     reducers: Sequence[Reducer], problems: Sequence[Problem], most: int
 ) -> Iterator[tuple[Reducer, Sequence[Problem]]]:
     """Yield groups of problems that follow each other and differ in β alone, with the reducer of the first of each."""
-    for _, group in groupby(zip(reducers, problems, strict=True), key=lambda pair: pair[1].window):
+    both = zip(reducers, problems, strict=True)
+    for _, group in groupby(both, key=lambda pair: (pair[1].window, pair[1].coordinates)):
         pairs = list(group)
         size = -(-len(pairs) // -(-len(pairs) // most))
         for k in range(0, len(pairs), size):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.check import within
+from softargmax_cli.reduction.coordinates import CircularValues, Coordinates
 from softargmax_cli.reduction.engine import reduce_several
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
@@ -97,15 +98,16 @@ def sweep(
 ) -> Iterator[Trials]:
     """Yield once what every β within every window does to all slices, found in one pass.
 
-    windows: that of `problem` if not told, else it is one of them; full: whether spread and gradient are wanted, of the
-    latter only on lines; tolerance: of the slices that count as outside; truth: what soft is compared with; rows: tells
+    windows: that of `problem` if not told, else it is one of them; full: whether spread and gradient are wanted;
+    tolerance: of the slices that count as outside; truth: what soft is compared with; rows: tells
     the length of a table's first axis at its end; given: as for `engine.reduce`, with `needs_of`.
     """
-    fields, norms = frozenset({"offset", "spread"} if full else {"offset"}), full and not any(problem.periods)
+    fields = frozenset({"offset", "spread"} if full else {"offset"})
     tried = [(beta, window) for window in windows or [problem.window] for beta in betas]
     problems = [replace(problem, beta=beta, window=window, fields=fields) for beta, window in tried]
-    if norms:
-        problems += [replace(one, beta=2 * beta) for one, (beta, _) in zip(problems, tried, strict=True)]
+    if full:
+        doubled, pairs = _doubled(problem), [*zip(problems, tried, strict=True)]
+        problems += [replace(one, beta=2 * beta, coordinates=doubled) for one, (beta, _) in pairs]
     summaries, outside, missing = [Summary() for _ in tried], [0] * len(tried), 0
     spread, norm, hard, soft = ([_Mean() for _ in tried] for _ in range(4))
     for answers in reduce_several(source, problems, runtime, ordered=truth is not None, **given):
@@ -116,8 +118,7 @@ def sweep(
             outside[k] += int(np.count_nonzero(within(slices, tolerance)[1]))
             if full:
                 spread[k].add(slices.spread.mean(axis=0))
-            if norms:
-                norm[k].add(_gradient_norm(tried[k][0], slices, answers[len(tried) + k]))
+                norm[k].add(_gradient_norm(problem, tried[k][0], slices, answers[len(tried) + k]))
             if true is not None:
                 compared = compared_with_truth(slices, true, problem, rows())
                 hard[k].add(compared.hard_error)
@@ -151,15 +152,37 @@ class _Mean:
         return self._total / self._count if self._count else math.nan
 
 
-def _gradient_norm(beta: float, slices: Slices, twice: Slices) -> Float:
-    """Find ‖∂soft/∂x‖ of each slice on a line, (m,), from its results at β and at 2β.
+def _doubled(problem: Problem) -> tuple[Coordinates, ...]:
+    """Return the coordinates that are reduced at 2β for the gradients at β: on a circle of half the period."""
+    return tuple(
+        CircularValues(c.length, c.at(np.arange(c.length)), period / 2) if period else c
+        for c, period in zip(problem.coordinates, problem.periods, strict=True)
+    )
+
+
+def _gradient_norm(problem: Problem, beta: float, slices: Slices, twice: Slices) -> Float:
+    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and from those of `_doubled` coordinates at 2β.
 
     ∂soft/∂xᵢ = β pᵢ (cᵢ − soft). The weights at 2β are the squares of those at β, relative to the maximum, whose sums
     are 1/peak; so Σ pᵢ² (cᵢ − soft)² is peak² times the mean of (cᵢ − soft)² at 2β, over the peak there.
     """
-    squares = (twice.spread**2 + (twice.offset - slices.offset) ** 2).sum(axis=0)
-    norm: Float = beta * slices.peak * np.sqrt(squares / twice.peak)
+    rows = zip(problem.periods, slices.offset, slices.spread, twice.offset, twice.spread, strict=True)
+    norm: Float = beta * slices.peak * np.sqrt(sum(_mean_square(*row) for row in rows) / twice.peak)
     return norm
+
+
+def _mean_square(period: float | None, mean: Float, spread: Float, of_twice: Float, spread_of_twice: Float) -> Float:
+    """Return the mean square of the distance from `mean`, (m,), or on a circle of (sin θ) period / 2πR.
+
+    There `of_twice` are those of 2θ, and mean sin² θ is half of 1 − the mean of cos 2θ.
+    """
+    if period is None:
+        return spread_of_twice**2 + (of_twice - mean) ** 2
+    radian = period / (2 * math.pi)
+    lost, angle = (2 * spread_of_twice / radian) ** 2 / 2, 2 * (of_twice - mean) / radian
+    sines: Float = (-np.expm1(-lost) + np.exp(-lost) * 2 * np.sin(angle / 2) ** 2) / 2
+    sines = np.where(np.isnan(of_twice) & ~np.isnan(mean), 0.5, sines)
+    return sines * radian**2 * np.exp((spread / radian) ** 2)
 
 
 class Search:

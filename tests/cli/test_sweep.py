@@ -365,3 +365,13 @@ def marks(svg: bytes) -> dict[str, list[tuple[float, float]]]:
             if f"fill: {color}" in style:
                 found.setdefault(color, []).append((float(use.get("x", "")), float(use.get("y", ""))))
     return {color: places[:4] for color, places in found.items()}  # what follows is the legend's
+
+
+@pytest.mark.parametrize("options", ["--coords circular", "--coords index,circular --axis 0,1 --nan omit"])
+def test_gradients_on_a_circle_are_those_of_grad(inside: Inside, options: str) -> None:
+    inside.save("x.npy", np.random.default_rng(1).normal(size=(6, 30)))
+    swept = inside("sweep", "x.npy", *options.split(), "--betas", "0.5,2,9", "--format", "json")
+    for row in json.loads(swept.out)["betas"]:
+        done = inside("grad", "x.npy", *options.split(), "--beta", str(row["beta"]), "--format", "json")
+        norms = [each["norm"] for each in json.loads(done.out)["slices"]]
+        assert row["mean_gradient_norm"] == pytest.approx(np.mean(norms), rel=1e-9)
