@@ -40,7 +40,10 @@ def output_option(metavar: str, help: str, default: Any = None) -> Any:
 
 
 def grouped(command: Callable[..., int]) -> Callable[..., int]:
-    """Let a command take groups: a parameter whose type is a dataclass stands for an option for each of its fields."""
+    """Let a command take groups: a parameter whose type is a dataclass stands for an option for each of its fields.
+
+    A group's own options come before those that it inherits.
+    """
     hints, alone = get_type_hints(command, include_extras=True), inspect.Parameter.KEYWORD_ONLY
     parameters: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
@@ -49,7 +52,7 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
             parameters.append(parameter.replace(kind=alone, annotation=group))
             continue
         groups[name], types = group, get_type_hints(group)
-        for each in dataclasses.fields(group):
+        for each in sorted(dataclasses.fields(group), key=lambda each: each.name not in group.__annotations__):
             default = inspect.Parameter.empty if each.default is REQUIRED else each.default
             kind = Annotated[types[each.name], each.metadata["option"]]  # type: ignore[valid-type, name-defined]
             parameters.append(inspect.Parameter(each.name, alone, default=default, annotation=kind))
