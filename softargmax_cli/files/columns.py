@@ -93,14 +93,14 @@ def choose(table: Table, reading: Reading) -> Columns:
     if texts:
         way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
         notes.append(f"text is left out: {_listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
-    found = suspects(table, scores) if reading.judged and spec is None else []
+    found = suspects(table, scores) if reading.judged and not told else []
     if found and not reading.inspected:
-        raise _suspected(table, found, id_at, names)
+        raise _suspected(table, found, id_at, names, spec)
     if found:
         notes.append(f"left out, as it may name the rows: {_listed(table, found)}")
         scores = [at for at in scores if at not in found]
         id_at = found.pop(0) if id_at is None else id_at
-        spec = _without(table, found) if found else None
+        spec = _without(table, found, spec) if found else spec
     return Columns(tuple(scores), id_at, tuple(notes), spec)
 
 
@@ -135,18 +135,21 @@ def _is_of_names(title: str) -> bool:
     return title.lower() in _NAMES or words[-1].lower() in ("id", "idx", "index") or words[0] == "Unnamed"
 
 
-def _suspected(table: Table, found: Sequence[int], id_at: int | None, names: Sequence[int]) -> InputError:
+def _suspected(
+    table: Table, found: Sequence[int], id_at: int | None, names: Sequence[int], spec: str | None
+) -> InputError:
     """Say which columns look like names, and the ways on."""
     first, one, ways = found[0], len(found) == 1, []
     if id_at is None:
-        rest = "" if one else f" {parameter('columns', _without(table, found[1:]))}"
+        rest = "" if one else f" {parameter('columns', _without(table, found[1:], spec))}"
         named = "it" if one else "the first"
         ways.append(f"{parameter('id_column', option_value(table, first))}{rest} if {named} names the rows")
-    ways.append(f"{parameter('columns', _without(table, found))} to leave {'it' if one else 'them'} out")
-    every = parameter("columns", _without(table, names) if names else ":")
+    ways.append(f"{parameter('columns', _without(table, found, spec))} to leave {'it' if one else 'them'} out")
+    if spec is None:
+        ways.append(f"{parameter('columns', _without(table, names) if names else ':')} if all are scores")
     shows = ", ".join(f"{value:g}" for value in table.values([first])[:3, 0])
     what = f"{_listed(table, found)} may be names of rows ({shows} ...) beside the decimals of scores"
-    return InputError(what, f"pass {', '.join(ways)}, or {every} if all are scores")
+    return InputError(what, f"pass {', or '.join(ways)}")
 
 
 def selected(table: Table, spec: str) -> Sequence[int]:
@@ -198,10 +201,12 @@ def option_value(table: Table, at: int) -> str | int:
     return title if plain and titles.count(title) == 1 else at + 1
 
 
-def _without(table: Table, out: Sequence[int]) -> str:
-    """Write the value of --columns that leaves out some columns."""
+def _without(table: Table, out: Sequence[int], spec: str | None = None) -> str:
+    """Write the value of --columns that leaves out some columns, and those that `spec` leaves out."""
     values = [option_value(table, at) for at in out]
-    return "^" + ",".join(quoted(value) if isinstance(value, str) else str(value) for value in values)
+    return (f"{spec}," if spec else "^") + ",".join(
+        quoted(value) if isinstance(value, str) else str(value) for value in values
+    )
 
 
 def called(table: Table, at: int) -> str:

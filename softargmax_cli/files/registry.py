@@ -182,6 +182,10 @@ def _recognised(first: bytes, name: str) -> Format:
             raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
         what = f"{kind.article}; .npy, .npz, .safetensors, HDF5, Parquet and CSV can be read"
         raise InputError(what, kind.remedy.replace("FILE", repr(name)))
+    for promised in FORMATS:
+        if name.lower().endswith(promised.suffixes):
+            remedy = "write it again, or rename it if it is a table in text"
+            raise InputError(f"not {promised.article}, whatever its name says", remedy)
     if not _is_text(head):
         what = "no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
         code = f"numpy.save('x.npy', numpy.fromfile({name!r}, 'float32').reshape(-1, LENGTH))"

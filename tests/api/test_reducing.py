@@ -118,7 +118,9 @@ def test_columns_of_a_table(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("// run 7\n// beta 3\nid;a;b;c\n101;0,1;0,101;0,3\n103;0,2;0,9;0,7\n", encoding="utf-8")
     told: dict[str, Any] = {"decimal": ",", "comment": "//"}
-    with pytest.raises(InputError, match=r'pass id_column="id" if it names the rows, columns="\^id" to leave it out'):
+    with pytest.raises(
+        InputError, match=r'pass id_column="id" if it names the rows, or columns="\^id" to leave it out'
+    ):
         reduce(path, **told)
     for columns in ("^id", "a:c", ["a", "b", 4]):
         got = reduce(path, columns=columns, **told)

@@ -168,6 +168,7 @@ DAMAGED: dict[str, Any] = {
     "cut.parquet": lambda: parquet(VALUES)[:-9],
     "lying.safetensors": lambda: (90_000_000).to_bytes(8, "little") + b"{" + bytes(50),
     "far.safetensors": lambda: (1 << 40).to_bytes(8, "little") + b"{" + bytes(50),
+    "text.npz": lambda: b"1,2\n3,4\n",
     "nothing.parquet": lambda: b"",
 }
 

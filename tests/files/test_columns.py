@@ -131,6 +131,9 @@ def test_several_columns_of_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label") as caught:
         read(path, id_column="id")
     assert [read(path, id_column="id", **told(way))[0].shape[1] for way in ways(caught.value)] == [2, 3]
+    with pytest.raises(InputError, match="id") as caught:
+        read(path, columns="^label")
+    assert [read(path, **{"columns": "^label", **told(way)})[0].shape[1] for way in ways(caught.value)] == [2, 2]
     values, ids, source = read(path, inspected=True)
     assert (values.shape, ids) == ((3, 2), ["x", "y", "x"])
     again = read(path, id_column=str(source.facts.id_column), columns=source.facts.columns)

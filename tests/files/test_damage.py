@@ -83,7 +83,7 @@ ARCHIVES = {
     "a declared bomb": (archive(bomb(), packed=True, file_size=(1 << 32) - 2), "[scores]: its head says 4,000,0"),
     "larger than its member": (archive(bomb(), packed=True), "[scores]: its head says 4,000,0"),
     "smaller than its member": (archive(FILE + b"more"), "[scores]: its head says 368 bytes, the archive's dir"),
-    "encrypted": (archive(FILE, flags=1), "[scores]: encrypted"),
+    "encrypted": (archive(FILE, flags=1), "[scores]: damaged, or no .npz file: File"),
     "packed by nobody knows what": (archive(FILE, method=77), "[scores]: damaged, or no .npz file: That compression"),
     "objects": (npz(np.array([{}, []], object)), "[scores]: dtype object holds objects, which are never unpickled"),
     "names": (npz(np.array(["a", "b"])), "[scores]: dtype <U1 holds no real numbers"),

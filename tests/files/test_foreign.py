@@ -103,3 +103,5 @@ def test_a_new_format_is_one_module_and_one_line(tmp_path: Path, monkeypatch: py
     with closing(open_source(written(tmp_path, b"TRI\n" + values.tobytes(), "a.tri"), Reading(key="x"))) as source:
         np.testing.assert_array_equal(everything(source), values)
         assert [as_typed(note) for note in source.notes] == ["--key says nothing of a file of triples"]
+    with pytest.raises(InputError, match=r"not a file of triples, whatever its name says"):
+        open_source(written(tmp_path, b"1,2\n", "b.tri"))

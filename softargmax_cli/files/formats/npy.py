@@ -52,11 +52,9 @@ class Header:
 def read_header(stream: BinaryIO) -> Header:
     """Parse the head of an .npy stream; nothing in it is executed or unpickled. Raises InputError."""
     magic = stream.read(8)
-    if magic[:6] != MAGIC or len(magic) < 8:
-        raise InputError("not an .npy file", REMEDY)
-    major, minor = magic[6:]
-    if major not in (1, 2, 3) or minor:
-        raise InputError(f".npy version {major}.{minor} is not known (1.0 to 3.0 are)", REMEDY)
+    if magic[:6] != MAGIC or magic[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise InputError("not an .npy file of version 1.0, 2.0 or 3.0", REMEDY)
+    major = magic[6]
     width = 2 if major == 1 else 4
     length = stream.read(width)
     size = int.from_bytes(length, "little")
@@ -76,7 +74,7 @@ def read_header(stream: BinaryIO) -> Header:
     possible = len(shape) <= MOST_AXES and all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     if not possible or (0 in shape and math.prod(filter(None, shape)) * dtype.itemsize > LONGEST_AXIS):
         raise InputError(f"the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
-    return Header(shape, dtype, "F" if fortran else "C", 8 + width + size, f"{major}.{minor}")
+    return Header(shape, dtype, "F" if fortran else "C", 8 + width + size, f"{major}.0")
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
