@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer, Derive
 from softargmax_cli.reduction.budget import Needs, bytes_reduced
-from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, Reducer
@@ -54,16 +54,12 @@ class ArrayStream(Stream):
         source: Readable,
         problem: Problem,
         reducer: Reducer,
-        memory: int,
-        advance: Callable[[int], None],
-        note: Callable[[str], None],
-        scratch: Scratch | None,
-        needs: Needs,
         derive: Derive,
         write: Write | None,
         finish: Finish = lambda slope, slices: slices,
+        **given: Any,
     ) -> None:
-        super().__init__(source, [problem], [reducer], memory, advance, note, scratch, needs)
+        super().__init__(source, [problem], [reducer], **given)
         first = self.reducers[0]
         self.derive = partial(first.derived, derive) if isinstance(first, BoxReducer) else derive
         self.write, self.finish = write, finish

@@ -15,12 +15,11 @@ Several problems that differ in β and window alone are reduced in one pass over
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import BOXES
-from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import BlockReducer
@@ -31,65 +30,35 @@ if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
 
 
-def reduce(
-    source: Readable,
-    problem: Problem,
-    runtime: Runtime,
-    *,
-    memory: int,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
-    scratch: Scratch | None = None,
-) -> Iterator[Slices]:
-    """Yield all slices in row-major order; `advance` is told how many bytes of the input are done.
+def reduce(source: Readable, problem: Problem, runtime: Runtime, **given: Any) -> Iterator[Slices]:
+    """Yield all slices in row-major order.
 
-    `memory` (bytes) bounds blocks and unfinished slices, and where there is `scratch` also what must wait for its turn,
-    as it must where the file has another order; `note` is told what the user may want to know. Raises
-    UndefinedError, after the last byte, where there are negative weights, or where the NaN policy is "error" and there
-    is NaN or a slice without any weight; InputError where the file is not what it seemed. The source must not be
-    `sequential` where the reduction `must_seek` (see `budget.REDUCTION`).
+    given: as for `stream.Stream`. Raises UndefinedError, after the last byte, where there are negative weights, or
+    where the NaN policy is "error" and there is NaN or a slice without any weight; InputError where the file is not
+    what it seemed. The source must not be `sequential` where the reduction `must_seek` (see `budget.REDUCTION`).
     """
-    problems = [problem]
-    for (slices,) in reduce_several(
-        source, problems, runtime, memory=memory, advance=advance, note=note, scratch=scratch
-    ):
+    for (slices,) in reduce_several(source, [problem], runtime, **given):
         yield slices
 
 
 def reduce_several(
-    source: Readable,
-    problems: Sequence[Problem],
-    runtime: Runtime,
-    *,
-    memory: int,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
-    scratch: Scratch | None = None,
-    ordered: bool = True,
+    source: Readable, problems: Sequence[Problem], runtime: Runtime, *, ordered: bool = True, **given: Any
 ) -> Iterator[Answers]:
-    """Yield all slices, reduced for each of several problems that differ in β, window and fields alone.
+    """Yield all slices, reduced for each of several problems that differ in β, window and coordinates alone.
 
     `ordered`: in row-major order, as `reduce` does; else as they are found, with `numbers` where these do not follow
     each other, and without a wait. Else as `reduce`. Where any problem has a window, the source must be fit for that
     one, and `budget.REDUCTION` with as many `states` as there are problems.
     """
     reducers = [BlockReducer(problem, runtime) for problem in problems]
-    return Stream(source, problems, reducers, memory, advance, note, scratch).slices(ordered=ordered)
+    return Stream(source, problems, reducers, **given).slices(ordered=ordered)
 
 
-def reduce_boxes(
-    source: Readable,
-    problem: Problem,
-    runtime: Runtime,
-    *,
-    memory: int,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
-) -> Iterator[tuple[Block, Slices]]:
+def reduce_boxes(source: Readable, problem: Problem, runtime: Runtime, **given: Any) -> Iterator[tuple[Block, Slices]]:
     """Yield the slices of each column of boxes, with the last of its boxes, in row-major order within it.
 
-    The plan is that of `budget.BOXES`, which also says what the source must be. Raises as `reduce`.
+    The plan is that of `budget.BOXES`, which also says what the source must be. Else as `reduce`.
     """
-    stream = Stream(source, [problem], [BlockReducer(problem, runtime)], memory, advance, note, needs=BOXES)
+    stream = Stream(source, [problem], [BlockReducer(problem, runtime)], needs=BOXES, **given)
     for block, (slices,) in stream.columns():
         yield block, slices

@@ -22,7 +22,6 @@ import numpy as np
 from softargmax_cli.reduction.arrays import ArrayStream, Write, needs_of_arrays
 from softargmax_cli.reduction.box_reducer import Derived
 from softargmax_cli.reduction.fields import FREE
-from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
@@ -55,12 +54,9 @@ def differentiate(
     runtime: Runtime,
     *,
     by: By,
-    memory: int,
     write: Write | None = None,
     vanished: float = VANISHED,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
-    scratch: Scratch | None = None,
+    **given: Any,
 ) -> Iterator[Slices]:
     """Yield what the gradients of all slices are like, in row-major order; `write` is given the gradients by x.
 
@@ -74,7 +70,7 @@ def differentiate(
         return reducer.slope(values, start, known, by, keep=write is not None, compiled=compiled)
 
     finish = partial(_with, vanished=vanished)
-    stream = ArrayStream(source, problem, reducer, memory, advance, note, scratch, GRADIENT, derive, write, finish)
+    stream = ArrayStream(source, problem, reducer, derive, write, finish, needs=GRADIENT, **given)
     for (slices,) in stream.slices():
         yield slices
 

@@ -84,12 +84,17 @@ class Stream:
         source: Readable,
         problems: Sequence[Problem],
         reducers: Sequence[Reducer],
+        *,
         memory: int,
-        advance: Callable[[int], None],
-        note: Callable[[str], None],
+        advance: Callable[[int], None] = lambda nbytes: None,
+        note: Callable[[str], None] = lambda text: None,
         scratch: Scratch | None = None,
         needs: Needs = REDUCTION,
     ) -> None:
+        """memory: bytes that blocks and unfinished slices may take, and where there is `scratch`, which lends files,
+        what must wait for its turn; advance: is told how many bytes of the input are done; note: is told what the user
+        may want to know; needs: those of the kind of reduction.
+        """
         self.source, self.problems, self.memory, self.advance, self.note = source, problems, memory, advance, note
         self.problem = problem = next((one for one in problems if one.looks_back), problems[0])
         self.needs = needs = replace(needs, states=len(problems))

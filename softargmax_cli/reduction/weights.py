@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softargmax_cli.reduction.arrays import ArrayStream, Write, needs_of_arrays
 from softargmax_cli.reduction.box_reducer import Derived
-from softargmax_cli.reduction.finish import Scratch
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
@@ -21,17 +20,7 @@ if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
 
 
-def weigh(
-    source: Readable,
-    problem: Problem,
-    runtime: Runtime,
-    *,
-    write: Write,
-    memory: int,
-    advance: Callable[[int], None] = lambda nbytes: None,
-    note: Callable[[str], None] = lambda text: None,
-    scratch: Scratch | None = None,
-) -> Iterator[Slices]:
+def weigh(source: Readable, problem: Problem, runtime: Runtime, *, write: Write, **given: Any) -> Iterator[Slices]:
     """Yield all slices, in row-major order; `write` is given the weights of boxes, in the order of the file.
 
     Weights sum to 1 over the entries of a slice that count; they are 0 outside a window and for NaN that is left out,
@@ -39,7 +28,7 @@ def weigh(
     errors, are those of `engine.reduce`. The source must not be `sequential` where `WEIGHTS` says `must_seek`.
     """
     reducer = _BlockWeigher(problem, runtime)
-    stream = ArrayStream(source, problem, reducer, memory, advance, note, scratch, WEIGHTS, reducer.weights, write)
+    stream = ArrayStream(source, problem, reducer, reducer.weights, write, needs=WEIGHTS, **given)
     for (slices,) in stream.slices():
         yield slices
 
