@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
 from softargmax_cli.cli.options import ReductionOptions
+from softargmax_cli.cli.paths import PICTURES, Destination
 from softargmax_cli.cli.pipeline import Job, Outputs, excerpt_of
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.registry import Replay
-from softargmax_cli.files.writers import STORE, fields_of
+from softargmax_cli.files.writers import STORE, fields_of, format_of
+from softargmax_cli.files.writers.atomic import Document
 from softargmax_cli.reduction.budget import BOXES
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Summary
@@ -24,7 +27,6 @@ from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.paths import Destination
     from softargmax_cli.cli.run import Shown
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Slices
@@ -80,8 +82,9 @@ class Answer:
 
     def _write(self, reduction: Reduction, read: Read, place: Destination, plot: str | None) -> Summary:
         """Show and write the slices of one input."""
-        shown, summary, count, drawing = self._shown, Summary(), 0, None
-        first = First(shown.worst or shown.rows)
+        shown, summary, count, picture = self._shown, Summary(), 0, None
+        most = shown.worst or shown.rows
+        first = drawn = First(most)
         takers: list[Callable[[Slices], None]] = []
         with ExitStack() as stack:
             if place.table:
@@ -91,10 +94,12 @@ class Answer:
             if writer := stack.enter_context(self._outputs.opened(place, reduction.run, names)):
                 takers.append(writer.write)
             if plot is not None:
-                from softargmax_cli.cli.picture import Drawing
+                from softargmax_cli.report.figure import look
+                from softargmax_cli.report.plots import MOST
 
-                drawing = stack.enter_context(Drawing(plot, shown.worst or shown.rows, force=shown.force))
-                takers.append(drawing.add)
+                stack.enter_context(look())
+                picture, drawn = stack.enter_context(Document(plot, force=shown.force)), First(min(most or MOST, MOST))
+                takers.append(drawn.add)
             wanted = _summed(reduction, summary)
             if shown.chosen:
                 from softargmax_cli.reduction.check import chosen
@@ -104,16 +109,33 @@ class Answer:
                 count += len(slices)
                 for take in takers:
                     take(slices)
-            if drawing:
-                drawing.finish(reduction, count, read)
+            if picture:
+                picture.write(self._drawn(reduction, drawn, min(most or count, count), count, read, plot or ""))
             if writer:
                 self._outputs.end(writer, summary, reduction.run.known_shape)
-            if drawing:
-                drawing.commit()
+            if picture:
+                picture.commit()
         if place.table:
             self._show(reduction.run, first, summary, count, read)
         self._piped = self._piped or place.path == "-"
         return summary
+
+    @staticmethod
+    def _drawn(reduction: Reduction, first: First, wanted: int, count: int, read: Read, path: str) -> bytes:
+        """Draw the first slices; note where more were wanted than a picture shows. count: how many there are to show.
+
+        Raises OptionError where their scores cannot be read.
+        """
+        from softargmax_cli.report.figure import rendered
+        from softargmax_cli.report.plots import draw_slices
+
+        if first.count < wanted:
+            reduction.notes.append(f"the picture shows the first {first.count} slices only")
+        if (excerpt := read(first.numbers)) is None:
+            what = f"{reduction.run.input}: --plot: its slices lie too far from the beginning"
+            raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
+        figure = draw_slices(reduction.run, reduction.problem, first.slices, count, excerpt)
+        return rendered(figure, format_of(path, PICTURES))
 
     def _show(self, run: Run, first: First, summary: Summary, count: int, read: Read) -> None:
         """Print the table of one input."""

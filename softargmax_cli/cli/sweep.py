@@ -28,7 +28,6 @@ from softargmax_cli.cli.options import (
     several,
 )
 from softargmax_cli.cli.paths import PICTURES
-from softargmax_cli.cli.picture import Picture
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import refuse_same
 from softargmax_cli.errors import OptionError
@@ -119,7 +118,10 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
         if format != "table":
             numbers = stack.enter_context(Document(shown.output or "-", force=shown.force))
         if shown.plot is not None:
-            picture = stack.enter_context(Picture(shown.plot, force=shown.force))
+            from softargmax_cli.report.figure import look, rendered
+
+            stack.enter_context(look())
+            picture = stack.enter_context(Document(shown.plot, force=shown.force))
         found: Sweep | TrialsReport
         if truth is None:
             from softargmax_cli.files.registry import Replay
@@ -129,7 +131,8 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
             if picture is not None:
                 from softargmax_cli.report.plots import draw_betas
 
-                picture.draw(draw_betas(found.run, found.swept, found.tolerance, found.beta))
+                figure = draw_betas(found.run, found.swept, found.tolerance, found.beta)
+                picture.write(rendered(figure, format_of(shown.plot or "", PICTURES)))
         else:
             found = _try_input(job, input, betas, windows, truth)
         if numbers is not None:
