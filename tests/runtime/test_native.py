@@ -231,3 +231,14 @@ def test_no_thread_of_pythons_is_left(native_runtime: Runtime) -> None:
     before = threading.active_count()
     native_runtime.function(doubled, [((3,), F4)], compiled=True)(np.zeros(3, "f4"))
     assert threading.active_count() == before
+
+
+def test_outputs_are_written_where_they_are_wanted(runtime: Runtime) -> None:
+    """In any dtype, beside others."""
+    function = runtime.function(
+        lambda ops, x: [ops.Neg(x=x), ops.Square(x=x)], [((3,), np.dtype("f4"))], compiled=False
+    )
+    whole, x = np.zeros((2, 5)), np.array([1, 2, 3], "f4")
+    into = [whole[0, 1:4], whole[1, :3]]
+    assert function(x, into=into)[0] is into[0]
+    np.testing.assert_array_equal(whole, [[0, -1, -2, -3, 0], [1, 4, 9, 0, 0]])
