@@ -11,10 +11,11 @@ import os
 import re
 import stat
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
-from softargmax_cli.errors import InputError, naming, parameter
+from softargmax_cli.errors import InputError, MissingDependencyError, naming, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_store
 from softargmax_cli.files.source import Source
@@ -30,7 +31,7 @@ class Format:
     signature: bytes
     """Regular expression of the first bytes."""
     remedy: str = ""
-    """Advice where it is refused; FILE stands for the file's name, quoted as in Python."""
+    """Advice where it is refused, or its package is not there; FILE is the file's name, quoted as in Python."""
     suffixes: tuple[str, ...] = ()
     """Suffixes of names that promise one."""
     options: frozenset[str] = frozenset()
@@ -42,6 +43,7 @@ class Format:
 
 
 HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # behind a user block, too
+H5PY = "pip install h5py hdf5plugin\nthey are the extra named hdf5"
 KEY = frozenset({"key"})
 TABLE = frozenset({"id_column", "columns"})
 SPELLED = frozenset({"delimiter", "header", "skip", "comment", "decimal"})
@@ -49,7 +51,7 @@ FORMATS = (
     Format("an .npy file", rb"\x93NUMPY", "", (".npy",), frozenset(), "npy.open_npy", seeks=False),
     Format("a .safetensors file", rb".{4}\0\0\0\0\{", "", (".safetensors",), KEY, "safetensors.open_safetensors"),
     Format("a Parquet file", rb"PAR1", "", (".parquet", ".pq"), TABLE, "parquet.open_parquet"),
-    Format("an HDF5 file", HDF5, "", (".h5", ".hdf5", ".hdf"), KEY, "hdf5.open_hdf5"),
+    Format("an HDF5 file", HDF5, H5PY, (".h5", ".hdf5", ".hdf"), KEY, "hdf5.open_hdf5"),
     Format("an .npz file", rb"PK(?:\x03\x04|\x05\x06)", "", (".npz",), KEY, "npz.open_npz"),
 )
 """Formats that are read, the last one after what is `REFUSED`: other archives are told apart from it first."""
@@ -131,14 +133,23 @@ def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Sourc
                 from softargmax_cli.files.tempcopy import copied_stream
 
                 stream = copied_stream(stream, name)
-            module, _, function = kind.opener.rpartition(".")
-            opener: Any = getattr(importlib.import_module(f"softargmax_cli.files.formats.{module}"), function)
-            source = _noted(cast(Source, opener(stream, name, reading)), kind.article, kind.options, reading)
+            source = _noted(_opener(kind)(stream, name, reading), kind.article, kind.options, reading)
         source.watch = watch
     except BaseException:
         stream.close()
         raise
     return _part(source, reading)
+
+
+def _opener(kind: Format) -> Callable[[BinaryIO, str, Reading], Source]:
+    module, _, function = kind.opener.rpartition(".")
+    try:
+        opener: Callable[[BinaryIO, str, Reading], Source]
+        opener = getattr(importlib.import_module(f"softargmax_cli.files.formats.{module}"), function)
+        return opener
+    except ModuleNotFoundError as error:
+        what = f"{kind.article}, and {error.name}, which reads them, is not installed"
+        raise MissingDependencyError(what, kind.remedy) from None
 
 
 def _noted(source: Source, article: str, options: frozenset[str], reading: Reading) -> Source:

@@ -271,6 +271,7 @@ def test_hdf5_chunks_that_the_memory_does_not_hold_twice(inside: Inside) -> None
 def test_hdf5_without_its_package(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     inside.write("a.h5", ANY_SHAPE["hdf5"](VALUES))
     monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.delitem(sys.modules, "softargmax_cli.files.formats.hdf5", raising=False)
     assert refused(inside("run", "a.h5")) == (
         "a.h5: an HDF5 file, and h5py, which reads them, is not installed\n"
         "  pip install h5py hdf5plugin\n  they are the extra named hdf5\n"

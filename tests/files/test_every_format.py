@@ -238,6 +238,7 @@ def test_options_that_say_nothing(tmp_path: Path) -> None:
 def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, hdf5(np.zeros(3)))
     monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.delitem(sys.modules, "softargmax_cli.files.formats.hdf5", raising=False)
     with pytest.raises(MissingDependencyError, match="an HDF5 file") as caught:
         read(path)
     assert caught.value.remedy == "pip install h5py hdf5plugin\nthey are the extra named hdf5"

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+import h5py
 import numpy as np
 
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, naming, parameter
@@ -42,13 +43,8 @@ Place = tuple[Any, tuple[str, ...]]
 def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
     """Open the dataset `reading.key`, as "group/name" or "group/name.field"; the only one of numbers without a key.
 
-    Raises InputError for what is not sound or lies in other files, MissingDependencyError without h5py or a filter.
+    Raises InputError for what is not sound or lies in other files, MissingDependencyError without a filter.
     """
-    try:
-        import h5py  # noqa: F401
-    except ImportError:
-        what = "an HDF5 file, and h5py, which reads them, is not installed"
-        raise MissingDependencyError(what, "pip install h5py hdf5plugin\nthey are the extra named hdf5") from None
     with damaged(name, "HDF5", *ERRORS):
         file = _opened(stream)
         try:
@@ -66,8 +62,6 @@ def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
 
 def _opened(stream: BinaryIO) -> Any:
     """Open a file by its path where it has one, which is quicker. Raises InputError where it is being written."""
-    import h5py
-
     head = stream.read(2048 + 12)  # a superblock may stand behind other things
     superblock = head[head.index(b"\x89HDF") :]
     if superblock[8] >= 3 and superblock[11] & 1:
@@ -79,8 +73,6 @@ def _opened(stream: BinaryIO) -> Any:
 
 def _found(file: Any, key: str) -> Place | None:
     """Find a dataset, or a field of a compound one, by its path; None where there is none. OptionError at a link."""
-    import h5py
-
     for at in (len(key), *reversed([at for at, letter in enumerate(key) if letter == "."])):
         node, fields = _node(file, key[:at]), tuple(key[at + 1 :].split(".")) if key[at:] else ()
         if isinstance(node, h5py.Dataset) and (not fields or fields in _fields(node.dtype)):
@@ -90,8 +82,6 @@ def _found(file: Any, key: str) -> Place | None:
 
 def _node(file: Any, path: str) -> Any:
     """Follow a path of groups of this file; None where it leads nowhere. Raises OptionError at a link."""
-    import h5py
-
     node = file
     for part in path.split("/"):
         named = isinstance(node, h5py.Group) and part not in ("", ".", "..") and part.isprintable()
@@ -107,8 +97,6 @@ def _node(file: Any, path: str) -> Any:
 
 def _places(file: Any) -> dict[str, Place]:
     """List the datasets, and the fields of compound ones, by their names; links are passed over."""
-    import h5py
-
     places: dict[str, Place] = {}
 
     def look(path: Any, node: Any) -> bool | None:
@@ -171,8 +159,6 @@ def _attributes(dataset: Any) -> Mapping[str, Any]:
 
 def _codecs(dataset: Any) -> Iterator[str]:
     """Name the filters of a dataset. Raises MissingDependencyError where one is not there."""
-    import h5py
-
     listed = dataset.id.get_create_plist()
     for code, _, values, stored in map(listed.get_filter, range(listed.get_nfilters())):
         said = stored.decode("utf-8", "replace").strip("\0").partition(";")[0]  # bitshuffle; see https://…

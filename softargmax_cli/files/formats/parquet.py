@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
 
 from softargmax_cli.errors import InputError, naming, parameter
 from softargmax_cli.files.columns import SAMPLE, Table, called, choose, cited, option_value
@@ -35,9 +37,6 @@ def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
     Its dtype is the one that holds all of them; nulls are NaN. `reading.id_column` names the rows. Raises InputError
     where the file is not sound or has other columns, OptionError for an id column that it has not.
     """
-    import pyarrow as pa
-    import pyarrow.parquet
-
     with naming(name), _damaged(name):
         file = pyarrow.parquet.ParquetFile(
             pa.PythonFile(stream, "r"), buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True
@@ -46,8 +45,6 @@ def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
 
 
 def _damaged(name: str) -> AbstractContextManager[None]:
-    import pyarrow as pa
-
     return damaged(name, "Parquet", pa.ArrowException, OSError, ValueError, TypeError, OverflowError)
 
 
@@ -57,8 +54,6 @@ class ParquetSource(Source):
     sequential = True
 
     def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
-        import pyarrow as pa
-
         self.name, self._stream, self._file = name, stream, file
         schema = file.schema_arrow
         titles = tuple(str(title) for title in schema.names)
@@ -114,8 +109,6 @@ class ParquetSource(Source):
 
     def _load(self, block: Block, parts: Sequence[Any], buffer: Buffer) -> Loaded:
         """Put decoded rows together, (rows, columns)."""
-        import pyarrow as pa
-
         values = buffer.array(block.shape[::-1], self.dtype)
         ids: list[str] = []
         begin = 0
@@ -137,8 +130,6 @@ class ParquetSource(Source):
 
 def _numbers(column: Any) -> npt.NDArray[Any]:
     """Take numbers out of a column, NaN where it has null."""
-    import pyarrow as pa
-
     if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.float64())
     elif pa.types.is_boolean(column.type):
@@ -158,8 +149,6 @@ def _index(schema: Any, titles: Sequence[str]) -> tuple[int, ...]:
 
 def _dtype(kind: Any) -> np.dtype[Any] | None:
     """Return NumPy's dtype of a column of numbers; None of others."""
-    import pyarrow as pa
-
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return np.dtype(_FLOATS.get(str(kind), str(kind)))  # older releases import pandas to say it
     return FLOAT if pa.types.is_decimal(kind) or pa.types.is_null(kind) else None

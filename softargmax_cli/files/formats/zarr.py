@@ -118,11 +118,10 @@ def _node(zarr: Any, place: str) -> Any:
     """Open what lies at a place; metadata of all members at once only where zarr understands all of them."""
     try:
         return zarr.open(located(place), mode="r")
-    except (ValueError, TypeError, KeyError) as error:
-        try:
+    except (ValueError, TypeError, KeyError):
+        with suppress(Exception):
             return zarr.open_group(located(place), mode="r", use_consolidated=False)
-        except Exception:
-            raise error from None
+        raise
 
 
 def _is_array(zarr: Any, group: Any, key: str) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError, naming, parameter
 from softargmax_cli.files.columns import called, cited, option_value
-from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, load, numbers, records
+from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, numbers, polars, records
 from softargmax_cli.files.formats.csv.layout import Layout, find_layout
 from softargmax_cli.files.formats.csv.text import Piece, Text
 from softargmax_cli.files.reading import Reading
@@ -42,7 +42,6 @@ def open_csv(stream: io.BufferedReader, name: str, reading: Reading) -> CsvSourc
     raises InputError with file, line and column; an option that does not fit the file raises OptionError.
     """
     with naming(name):
-        load()
         text = Text(stream, name)
         return CsvSource(text, name, find_layout(text, name, reading))
 
@@ -123,7 +122,7 @@ def parse(piece: Piece, layout: Layout) -> Loaded:
 
 def _cut_by_polars(piece: Piece, layout: Layout) -> Any:
     """Cut a piece into a frame of text, as polars does; None where it may not see the same records as csv."""
-    polars, data, dialect = load(), piece.data, layout.dialect
+    data, dialect = piece.data, layout.dialect
     delimiter, width = dialect.delimiter.encode(), layout.table.width + layout.padded
     if (dialect.comment and dialect.comment.encode() in data) or (b'"' in data and not _quotes_cells(data, delimiter)):
         return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import re
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
+
+_handler = signal.getsignal(signal.SIGINT)  # which polars takes for itself
+polars: Any = importlib.import_module("polars")
+if _handler is not None and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, _handler)
 
 MISSING = ("", "na", "n/a", "null", "nan")
 """Cells without a value, in lower case, stripped."""
@@ -117,23 +122,11 @@ def _without_noise(found: re.Match[str]) -> str:
     return found[0] if found[0].startswith('"') else " " if found[0].isspace() else ""
 
 
-def load() -> Any:
-    """Import polars, which takes SIGINT for itself, and give that back; only the main thread can."""
-    if "polars" not in sys.modules:
-        handler = signal.getsignal(signal.SIGINT)
-        import polars  # noqa: F401
-
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-    return sys.modules["polars"]
-
-
 def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[tuple[int, int]]]:
     """Make numbers of a polars frame of text: (columns, rows), NaN where there is none.
 
     Also list row and column of the cells that are neither numbers nor missing.
     """
-    polars = load()
     made = cells.cast(polars.Float64, strict=False)
     values, refused = made.to_numpy().T, list[tuple[int, int]]()
     unsure = np.flatnonzero(made.null_count().to_numpy()[0] > cells.null_count().to_numpy()[0]).tolist()
@@ -163,7 +156,6 @@ def classified(cells: Sequence[str], *, comma: bool) -> tuple[npt.NDArray[np.flo
 
 def frame_of(cells: Sequence[str]) -> Any:
     """Make a polars frame of one column of cells."""
-    polars = load()
     return polars.DataFrame({"": cells}, schema={"": polars.String})
 
 

@@ -30,6 +30,7 @@ _CELLS = 1 << 16
 YEARS = range(1900, 2101)
 WAYS = f"pass {parameter('header', True)} if it names the columns, {parameter('header', False)} if not"
 
+Float = npt.NDArray[np.float64]
 Record = tuple[int, list[str]]
 """The line on which a record begins, and its cells."""
 
@@ -81,7 +82,7 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     if header is None and not rows:
         header = {*kinds} <= {"text", "empty"}
     elif header is None:
-        header = _named(reading, first) or _is_header(first, kinds, line, values, texts, ask=reading.judged)
+        header = _named(reading, first) or _is_header(line, first, kinds, values, texts, ask=reading.judged)
     if not header and rows:
         values, texts = _looked_at([first, *rows], dialect)
     if header and not rows:
@@ -167,7 +168,7 @@ def _sniffed(head: str, dialect: Dialect, *, complete: bool) -> str:
     return found
 
 
-def _looked_at(rows: Sequence[list[str]], dialect: Dialect) -> tuple[npt.NDArray[np.float64], frozenset[int]]:
+def _looked_at(rows: Sequence[list[str]], dialect: Dialect) -> tuple[Float, frozenset[int]]:
     """Make numbers of some records, (records, columns), and find the columns that hold text for the most."""
     values, kinds = classified([*chain.from_iterable(rows)], comma=dialect.comma)
     found = np.array(kinds).reshape(len(rows), -1)
@@ -192,13 +193,7 @@ def _named(reading: Reading, first: Sequence[str]) -> bool:
 
 
 def _is_header(
-    first: Sequence[str],
-    kinds: Sequence[str],
-    line: int,
-    values: npt.NDArray[np.float64],
-    texts: Collection[int],
-    *,
-    ask: bool,
+    line: int, first: Sequence[str], kinds: Sequence[str], values: Float, texts: Collection[int], *, ask: bool
 ) -> bool:
     """Tell whether the first record names the columns.
 
@@ -241,7 +236,7 @@ def _counts(cells: Sequence[str]) -> bool:
     return bool(counted) and all(b - a == 1 for a, b in pairwise(counted))
 
 
-def _whole(numbers: npt.NDArray[np.float64]) -> bool:
+def _whole(numbers: Float) -> bool:
     """Tell whether there are numbers, and whole ones alone."""
     known = numbers[np.isfinite(numbers)]
     return bool(known.size) and bool((known % 1 == 0).all())
