@@ -7,7 +7,8 @@
 Importing this package alone loads nothing else; each name is imported when it is first used.
 """
 
-TYPE_CHECKING = False  # as of typing, which would take longer to import than Ctrl-C may go without an answer
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from softargmax_cli.api.function import softargmax
@@ -19,19 +20,14 @@ __version__ = "0.2.0"
 __all__ = ["Result", "SoftArgmax", "reduce", "softargmax"]
 
 
+_MODULES = {"softargmax": "function", "SoftArgmax": "layer", "reduce": "reduce", "Result": "reduce"}
+
+
 def __getattr__(name: str) -> object:
     """Import what is asked for, once."""
-    value: object
-    if name == "softargmax":
-        from softargmax_cli.api.function import softargmax as value
-    elif name == "SoftArgmax":
-        from softargmax_cli.api.layer import SoftArgmax as value
-    elif name == "reduce":
-        from softargmax_cli.api.reduce import reduce as value
-    elif name == "Result":
-        from softargmax_cli.api.reduce import Result as value
-    else:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.api.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

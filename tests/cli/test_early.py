@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from command import ROOT
 
 EARLY = """
 import os, signal, sys
@@ -20,23 +19,6 @@ sys.meta_path.insert(0, Finder())
 from softargmax_cli.__main__ import main
 main()
 """
-
-
-FIRST = """
-import sys
-before = set(sys.modules)
-import softargmax_cli.__main__
-print(*sorted(set(sys.modules) - before))
-"""
-
-
-def test_nothing_is_loaded_before_interrupts_are_provided_for() -> None:
-    """In which time Ctrl-C would show a traceback; -S, since what is installed here may load what we do, too."""
-    command = [sys.executable, "-S", "-c", FIRST]
-    done = subprocess.run(
-        command, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60
-    )
-    assert done.stdout.split() == [b"softargmax_cli", b"softargmax_cli.__main__"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
