@@ -65,9 +65,7 @@ class Formulas:
             log_weight = ops.Mul(x=self.gap(x, top), y=beta)
         else:
             finite = ops.SelectV2(condition=ops.IsFinite(x=top), t=top, e=ops.ZerosLike(x=top))
-            # Kept finite, or a derivative by β would be 0 times infinity.
-            gap = ops.Maximum(x=self.gap(x, finite), y=self.lowest)
-            log_weight = ops.Mul(x=ops.Minimum(x=gap, y=np.zeros((), precision)), y=beta)
+            log_weight = ops.Mul(x=ops.Minimum(x=self.gap(x, finite), y=np.zeros((), precision)), y=beta)
             log_weight = ops.SelectV2(condition=infinite, t=ops.Log(x=self.number(hit)), e=log_weight)
             absent = ops.Equal(x=x, y=self.full(-math.inf))
             log_weight = ops.SelectV2(condition=absent, t=np.asarray(-math.inf, precision), e=log_weight)

@@ -56,8 +56,7 @@ def block_sums(
         hard, centers = at[: len(layout.axes)], at[len(layout.axes) :]
         hit = ops.Equal(x=x, y=top)
     else:
-        # The maximum cancels out: the softmax is the same for scores all moved alike.
-        top = ops.StopGradient(input=ops.Max(input=x, axis=block.axes, keep_dims=True))
+        top = ops.Max(input=x, axis=block.axes, keep_dims=True)
         hit = ops.Equal(x=x, y=top)
         hard = block.first(hit)
         centers = block.gather(places, hard) if places else []
