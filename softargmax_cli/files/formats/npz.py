@@ -10,7 +10,6 @@ import io
 import struct
 import zipfile
 import zlib
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import BinaryIO, cast
 
@@ -22,6 +21,9 @@ from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.reduction.blocks import Block
 
 SUFFIX = ".npy"
+ERRORS: tuple[type[Exception], ...] = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError)
+ERRORS += (LookupError, RuntimeError, OverflowError)
+"""Exceptions of zipfile at archives that are not sound."""
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Head of a member: its magic, and the lengths of its name and of what comes between that and the data."""
 
@@ -31,7 +33,7 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> Source:
 
     A packed array must agree with its checksum. Raises InputError where the archive is not sound.
     """
-    with _damaged(name):
+    with damaged(name, ".npz", *ERRORS):
         archive = zipfile.ZipFile(stream)
     infos = {info.filename.removesuffix(SUFFIX): info for info in archive.infolist() if info.filename.endswith(SUFFIX)}
 
@@ -49,7 +51,7 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> Source:
             stream.seek(sum(between) + header.length, io.SEEK_CUR)
             source = NpySource(stream, where, header, alone=False)
         else:
-            with _damaged(where):
+            with damaged(where, ".npz", *ERRORS):
                 source = PackedSource(cast(BinaryIO, archive.open(info)), stream, where)
     source.facts = replace(source.facts, format="npz", members=members)
     return source
@@ -57,18 +59,12 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> Source:
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> Header:
     """Read the head of an array, which must fit what the directory says of it."""
-    with _damaged(where), archive.open(info) as member:
+    with damaged(where, ".npz", *ERRORS), archive.open(info) as member:
         header = read_header(cast(BinaryIO, member))
     if header.length + header.nbytes != info.file_size:
         what = f"its head says {header.length + header.nbytes:,} bytes, the archive's directory {info.file_size:,}"
         raise InputError(what, "copy the archive again, or write it again with numpy.savez")
     return header
-
-
-def _damaged(name: str) -> AbstractContextManager[None]:
-    """Turn what zipfile raises, which is many things, into an InputError that names the file."""
-    errors = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, IndexError, RuntimeError)
-    return damaged(name, ".npz", *errors, OverflowError)
 
 
 class PackedSource(NpySource):
@@ -81,7 +77,7 @@ class PackedSource(NpySource):
         super().__init__(member, name)
 
     def fetch(self, block: Block) -> Pending:
-        with _damaged(self.name):
+        with damaged(self.name, ".npz", *ERRORS):
             return super().fetch(block)
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import partial, reduce
 from typing import Any, BinaryIO
 
@@ -26,6 +25,8 @@ BUFFER = 64 << 10
 """Bytes of each column read at a time, so that a row group is never in memory as a whole."""
 BATCH = 1 << 20
 """Numbers decoded at a time."""
+ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError)
+"""Exceptions of pyarrow at files that are not sound."""
 FLOAT: np.dtype[Any] = np.dtype("f8")
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
 """NumPy's names of the floats that pyarrow calls otherwise."""
@@ -37,15 +38,11 @@ def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
     Its dtype is the one that holds all of them; nulls are NaN. `reading.id_column` names the rows. Raises InputError
     where the file is not sound or has other columns, OptionError for an id column that it has not.
     """
-    with naming(name), _damaged(name):
+    with naming(name), damaged(name, "Parquet", *ERRORS):
         file = pyarrow.parquet.ParquetFile(
             pa.PythonFile(stream, "r"), buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True
         )
         return ParquetSource(stream, file, name, reading)
-
-
-def _damaged(name: str) -> AbstractContextManager[None]:
-    return damaged(name, "Parquet", pa.ArrowException, OSError, ValueError, TypeError, OverflowError)
 
 
 class ParquetSource(Source):
@@ -95,7 +92,7 @@ class ParquetSource(Source):
         parts, row, stop = [], block.start[0], block.stop[0]
         while row < stop:
             if row >= self._next:
-                with _damaged(self.name):
+                with damaged(self.name, "Parquet", *ERRORS):
                     self._batch = next(self._batches, None)
                 if self._batch is None:
                     what = f"ended after row {self._next:,} of {self.shape[0]:,}"
@@ -112,7 +109,7 @@ class ParquetSource(Source):
         values = buffer.array(block.shape[::-1], self.dtype)
         ids: list[str] = []
         begin = 0
-        with _damaged(self.name):
+        with damaged(self.name, "Parquet", *ERRORS):
             for part in parts:
                 for row, at in zip(values, self._columns[block.start[1] : block.stop[1]], strict=True):
                     row[begin : begin + part.num_rows] = _numbers(part.column(at))

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -96,8 +97,6 @@ class SmallFloatSource(NpySource):
     """Floats that NumPy has not, as float32, which holds each of them."""
 
     def __init__(self, stream: BinaryIO, name: str, shape: tuple[int, ...], kind: str, stored: str) -> None:
-        import ml_dtypes
-
         self._small = np.dtype(getattr(ml_dtypes, kind))
         super().__init__(stream, name, Header(shape, np.dtype(stored), "C", 0), alone=False)
         self.dtype, self.stored = np.dtype("f4"), kind
