@@ -23,7 +23,7 @@ from softargmax_cli.report.text import legible
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.files.expected import Expected
-    from softargmax_cli.reduction.check import Allowance, Check
+    from softargmax_cli.reduction.check import Allowance, Check, Distance
 
 NOT_CLOSE = 1
 """The exit code where a check failed."""
@@ -42,30 +42,16 @@ class Criterion:
     )
     fail_fast: bool = option(False, "Check", None, "Stops reading an input whose check has failed.", "--fail-fast")
 
-    @property
-    def offset(self) -> float:
-        """The largest distance from hard, where nothing is expected."""
-        return 0.01 if self.tol is None else self.tol
+    def limits(self) -> tuple[str, Distance]:
+        """Say how far is too far, in words, and return what measures it."""
+        from softargmax_cli.reduction.check import close_to, within
 
-    @property
-    def closeness(self) -> tuple[float, float]:
-        """The largest difference from what is expected: in its unit, and relative to it."""
-        return 1e-6 if self.atol is None else self.atol, self.rtol or 0.0
-
-    def __str__(self) -> str:
         if self.expect is None:
-            return f"|offset| <= {self.offset:.10g}"
-        atol, rtol = self.closeness
+            tol = 0.01 if self.tol is None else self.tol
+            return f"|offset| <= {tol:.10g}", partial(within, tolerance=tol)
+        atol, rtol = 1e-6 if self.atol is None else self.atol, self.rtol or 0.0
         relative = f" + {rtol:.10g} |expected|" if rtol else ""
-        return f"{atol:.10g}{relative} of {self.expect}"
-
-    def judge(self, allowance: Allowance, rows: int, total: int | None = None) -> Check:
-        """Return a judge of so many slices, which keeps the worst rows."""
-        from softargmax_cli.reduction.check import Check, close_to, within
-
-        atol, rtol = self.closeness
-        near = partial(close_to, atol=atol, rtol=rtol) if self.expect else partial(within, tolerance=self.offset)
-        return Check(near, allowance, rows, total)
+        return f"{atol:.10g}{relative} of {self.expect}", partial(close_to, atol=atol, rtol=rtol)
 
     def check(self) -> None:
         """Raise OptionError for options that do not go together."""
@@ -97,12 +83,12 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Sh
     softargmax check scores.csv --format junit -o report.xml
     softargmax guide ci
     """
-    allowance = allowance_of(criterion.allow)
     criterion.check()
-    job = Job(inputs, asked, [shown.output, criterion.expect])
+    job, allowance = Job(inputs, asked, [shown.output, criterion.expect]), allowance_of(criterion.allow)
     stored = None if criterion.expect is None else References("expect", criterion.expect, several=job.several)
     with ExitStack() as stack:
         stack.enter_context(job.begun([shown.output], reads=stored.files if stored else ()))
+        from softargmax_cli.reduction.check import Check
         from softargmax_cli.reduction.fields import NAMES
         from softargmax_cli.report.summary import TABLE_FIELDS
 
@@ -110,8 +96,9 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Sh
         if shown.format != "table" or shown.output is not None:
             document = stack.enter_context(Document(shown.output or "-", force=shown.force))
         fields = NAMES if shown.format == "json" else TABLE_FIELDS
-        whole = criterion.judge(allowance, 1)
-        report = VerdictReport(shown.format, str(criterion), whole, text if document else sys.stdout)
+        words, distance = criterion.limits()
+        whole = Check(distance, allowance, 1)
+        report = VerdictReport(shown.format, words, whole, text if document else sys.stdout)
         for name in job.names:
             with job.trying(name, report.refuse), ExitStack() as files:
                 opened = files.enter_context(job.opened(name, fields))
@@ -120,10 +107,9 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Sh
                     known = files.enter_context(stored.opened(name, opened.run, column))
                 kept = opened.run.kept
                 total = None if None in kept else math.prod(n or 0 for n in kept)
-                verdict = criterion.judge(allowance, shown.rows, total)
+                verdict = Check(distance, allowance, shown.rows, total)
                 _judge(opened, verdict, known, fail_fast=criterion.fail_fast)
-                distance = f"max_abs_{'difference' if stored else 'offset'}"
-                report.add(opened.run, verdict, distance)
+                report.add(opened.run, verdict, f"max_abs_{'difference' if stored else 'offset'}")
                 job.code = max(job.code, 0 if verdict.passed else NOT_CLOSE)
         if all(checked.passed is None for checked in report.checks) and shown.format == "table":
             return job.code  # an empty report would look like one in which nothing failed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -103,8 +102,6 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
             what = f"{name} is about the distance from hard, and --truth about that from the truth"
             refuse(value is not None, what, f"leave out {name}, or --truth")
         refuse_same("truth", truth, input)
-    if tried.allow is not None:
-        allowance_of(tried.allow)  # which refuses what is none
     to_file = shown.output not in (None, "-")
     what = "--format table goes to standard output"
     refuse(to_file and shown.format == "table", what, "leave out -o, or choose json, csv or tsv")
@@ -112,6 +109,8 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
     if shown.plot is not None:
         format_of(shown.plot, PICTURES)
     job = Job([input], replace(asked, window=windows[0]), single=True)
+    if tried.allow is not None:
+        allowance_of(tried.allow)  # which refuses what is none
     with job.begun([shown.output, shown.plot], reads=[truth]), job.trying(input), ExitStack() as stack:
         # Before anything is read, so that what cannot be written is said at once.
         numbers = picture = None
@@ -153,21 +152,20 @@ def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
 
 def _betas_of(text: str) -> list[float]:
     """Parse `--betas`: the β to try, ascending."""
-    from softargmax_cli.reduction.sweep import spaced
-
-    hint = "give some as 1,10,100, or so many in equal ratios as 0.1:1000:9"
+    hint, spread = "give some as 1,10,100, or so many in equal ratios as 0.1:1000:9", text.count(":") == 2
     try:
-        if ":" in text:
-            low, high, count = text.split(":")
-            first, last, number = float(low), float(high), int(count)
-            betas = spaced(first, last, number) if 2 <= number <= MOST and 0 < first < last < math.inf else []
-        else:
-            betas = sorted(set(map(float, text.split(","))))
+        betas = [float(word) for word in (text.split(":")[:2] if spread else text.split(","))]
+        count = int(text.split(":")[2]) if spread else len(betas)
     except ValueError:
         raise typer.BadParameter(f"--betas {text!r}: {hint}") from None
-    if not 0 < len(betas) <= MOST or not all(1e-30 <= beta <= 1e30 for beta in betas):  # as single precision holds
+    fit = all(1e-30 <= beta <= 1e30 for beta in betas) and count <= MOST  # as single precision holds
+    if not fit or (spread and not (count > 1 and betas[0] < betas[1])):
         raise typer.BadParameter(f"--betas {text!r}: {hint}; at most {MOST}, from 1e-30 to 1e30, from low to high")
-    return betas
+    if not spread:
+        return sorted(set(betas))
+    from softargmax_cli.reduction.sweep import spaced
+
+    return spaced(betas[0], betas[1], count)
 
 
 def sweep_input(
