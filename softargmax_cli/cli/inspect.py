@@ -115,7 +115,7 @@ def _inspected(name: str, reading: Reading, looks: Looks, notes: list[str]) -> I
         shape = source.shape if looks.quick else tuple(source.rows if n is None else n for n in source.shape)
         facts = _facts(name, source, shape)
         facts |= {fact: getattr(statistics, field, None) for fact, field in NUMBERS.items()}
-        facts["axis"] = [] if problem is None else list(problem.axes)
+        facts["axis"] = () if problem is None else problem.axes
         arguments = None
         if problem is not None:
             length = math.prod(shape[axis] or 0 for axis in problem.axes)
@@ -147,18 +147,17 @@ def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str
     described: dict[str, Any] = {
         "input": source.name,
         "format": facts.format,
-        "shape": list(shape),
+        "shape": shape,
         "dtype": source.stored,
         "order": source.order if facts.header is None and facts.delimiter is None else None,
         "bytes": _bytes_on_disk(name),
         "delimiter": facts.delimiter,
-        "header": None if facts.header is None else list(facts.header),
+        "header": facts.header,
         "id_column": facts.id_column,
         "members": _members(facts.members) if facts.members else None,
     }
     if facts.chunks is not None:
-        shards = None if facts.shards is None else list(facts.shards)
-        described |= {"chunks": list(facts.chunks), "shards": shards, "codecs": list(facts.codecs)}
+        described |= {"chunks": facts.chunks, "shards": facts.shards, "codecs": facts.codecs}
     return described
 
 

@@ -17,15 +17,12 @@ from typer.core import TyperCommand, TyperGroup
 
 from softargmax_cli.cli.options import RARE
 from softargmax_cli.errors import OptionError
-from softargmax_cli.files.writers import FORMATS, STORE
 
 if TYPE_CHECKING:
     from softargmax_cli.files.reading import Reading
 
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
 """Names of commands, each of a function in a module of its own, which is loaded for it."""
-KNOWN = ("table", *FORMATS, STORE, "github", "junit")
-"""Every word that some `--format` takes."""
 NAMES = {"\t": "tab", " ": "space"}
 """Names of delimiters that cannot be seen."""
 NEAR = 0.65
@@ -114,12 +111,12 @@ def explained(error: typer.TyperException) -> OptionError:
     if files := [word for word in sys.argv[1:] if word.startswith("-") and word != "-" and os.path.exists(word)]:
         return OptionError(f"No such option: {option}", f"for the file, write ./{files[0]}")
     known = [name for param in context.command.params for name in (*param.opts, *param.secondary_opts)]
-    formats = [param.help for param in context.command.params if param.name == "format"]
+    formats = " ".join(param.help for param in context.command.params if param.name == "format")
     elsewhere = [name for name in COMMANDS if any(option in param.opts for param in command_of(name).params)]
     said = f"No such option: {option}"
     if option == "--input":  # which reads as a file, beside --output
         said += ". Name files without an option; say what their numbers are with --kind."
-    elif option[2:] in KNOWN and option[2:] in re.findall(r"\w+", " ".join(formats)):
+    elif option[2:] in re.findall(r"[a-z]+(?=[, .])", formats):  # its help lists them
         said += f".{_meant([f'--format {option[2:]}'])}"
     elif elsewhere:
         said += f": it belongs to {', '.join(elsewhere)}"
