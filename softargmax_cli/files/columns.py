@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
-from softargmax_cli.files.members import FEW, ResultError, is_result
+from softargmax_cli.files.members import FEW, ResultError, few, is_result
 from softargmax_cli.files.reading import Reading, column_ranges, quoted
 
 SAMPLE = 1000
@@ -186,8 +186,7 @@ def position(table: Table, cell: str, option: str) -> int:
     if not titles:
         remedy = f"{ways}, or {parameter('header', True)} if line 1 has titles"
         raise OptionError(f"no column {cited(cell)}: the file has no header", remedy)
-    few = ", ".join(map(cited, titles[:FEW])) + (", ..." if table.width > FEW else "")
-    raise OptionError(f"no column {cited(cell)} among {few}", f"{ways}, or one of these")
+    raise OptionError(f"no column {cited(cell)} among {few([*map(cited, titles)])}", f"{ways}, or one of these")
 
 
 def option_value(table: Table, at: int) -> str | int:
@@ -216,7 +215,7 @@ def called(table: Table, at: int) -> str:
 
 
 def _listed(table: Table, positions: Sequence[int]) -> str:
-    return ", ".join(called(table, at) for at in positions[:FEW]) + (", ..." if len(positions) > FEW else "")
+    return few([called(table, at) for at in positions])
 
 
 def cited(cell: str) -> str:

@@ -73,10 +73,28 @@ def records(text: str, dialect: Dialect, line: int = 1, *, cut: bool = False) ->
 
     cut: the text may end within a quoted cell. Raises InputError where it is not as csv has it.
     """
-    lines = _Lines(text, dialect)
-    reader, first = csv.reader(lines, delimiter=dialect.delimiter, strict=not cut), line
+    spaces = dialect.delimiter == " "
+    plain = not spaces and (not dialect.comment or dialect.comment not in text)
+    quoted = comment = False  # the next line begins inside quotes; the last one was nothing but a comment
+
+    def lines() -> Iterator[str]:
+        """Leave out comments and repeated spaces; csv.reader pulls one line at a time."""
+        nonlocal quoted, comment
+        for found in re.finditer(r"[^\n]*\n|[^\n]+", text):  # io.StringIO takes four bytes for each character
+            raw = found[0]
+            if not plain:
+                bare = raw.rstrip("\r\n")
+                inside, quote, rest = bare.partition('"') if quoted else ("", "", bare)
+                rest = dialect.noise.sub(_without_noise, rest)
+                rest = rest.strip(" ") if spaces and not quoted else rest
+                comment = bool(bare.strip()) and not (inside or quote or rest.strip())
+                quoted ^= (quote + rest).count('"') % 2 == 1
+                raw = inside + quote + ("" if comment else rest) + raw[len(bare) :]
+            yield raw
+
+    reader, first = csv.reader(lines(), delimiter=dialect.delimiter, strict=not cut), line
     while True:
-        lines.quoted = lines.comment = False  # whatever stray quotes there were, a record ends with its line
+        quoted = comment = False  # whatever stray quotes there were, a record ends with its line
         try:
             cells = next(reader)
         except StopIteration:
@@ -86,36 +104,9 @@ def records(text: str, dialect: Dialect, line: int = 1, *, cut: bool = False) ->
             said = next((words for sign, words in known.items() if sign in str(error)), error)
             remedy = "check the delimiter, the line ends, and that every quote is closed"
             raise InputError(f"line {line}: {said}", remedy) from None
-        if cells or not lines.comment:
+        if cells or not comment:
             yield line, cells
         line = first + reader.line_num
-
-
-class _Lines(Iterator[str]):
-    """The lines of a text without comments and repeated spaces, for csv.reader, which pulls one at a time."""
-
-    def __init__(self, text: str, dialect: Dialect) -> None:
-        self._lines = re.finditer(r"[^\n]*\n|[^\n]+", text)  # io.StringIO takes four bytes for each character
-        self._spaces = dialect.delimiter == " "
-        clean = not self._spaces and (not dialect.comment or dialect.comment not in text)
-        self._noise = None if clean else dialect.noise
-        self.quoted = False
-        """True where the next line begins inside quotes."""
-        self.comment = False
-        """True where the last line was nothing but a comment."""
-
-    def __next__(self) -> str:
-        line = next(self._lines)[0]
-        if self._noise is None:
-            return line
-        bare = line.rstrip("\r\n")
-        inside, quote, outside = bare.partition('"') if self.quoted else ("", "", bare)
-        plain = self._noise.sub(_without_noise, outside)
-        if self._spaces and not self.quoted:
-            plain = plain.strip(" ")
-        self.comment = bool(bare.strip()) and not (inside or quote or plain.strip())
-        self.quoted ^= (quote + plain).count('"') % 2 == 1
-        return inside + quote + ("" if self.comment else plain) + line[len(bare) :]
 
 
 def _without_noise(found: re.Match[str]) -> str:
