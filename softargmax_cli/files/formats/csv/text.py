@@ -94,19 +94,18 @@ class Text:
         Blank lines at the end of the file are dropped. Where cells hold line ends there may be more lines.
         """
         self.fill(size)
-        while not (end := _trimmed(self.held, self._border(dialect))):
+        while not (data := self.held[: self._border(dialect)].rstrip(b"\r\n")):
             if self.ended:
                 return None
             self.grow()
-        held = self.held
-        ends = np.flatnonzero(np.frombuffer(held, np.uint8, end) == ord("\n"))
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
         lines = len(ends) + 1
         if lines > rows:
-            cut = _trimmed(held, int(ends[rows - 1]))
-            if cut and (b'"' not in held or held.count(b'"', 0, cut) % 2 == 0):  # see `_border`
-                end, lines = cut, 1 + int(np.searchsorted(ends, cut))
-        piece = Piece(held[:end], self.line, lines)
-        self._drop(held.find(b"\n", end) + 1 or len(held), lines)
+            cut = data[: int(ends[rows - 1])].rstrip(b"\r\n")
+            if cut and cut.count(b'"') % 2 == 0:  # see `_border`
+                data, lines = cut, 1 + int(np.searchsorted(ends, len(cut)))
+        piece = Piece(data, self.line, lines)
+        self._drop(self.held.find(b"\n", len(data)) + 1 or len(self.held), lines)
         return piece
 
     def _border(self, dialect: Dialect) -> int:
@@ -129,10 +128,3 @@ class Text:
         """Let go of the stream."""
         self._stream.close()
         self._file.close()
-
-
-def _trimmed(held: bytes, end: int) -> int:
-    """Return the end without the line ends before it."""
-    while end and held[end - 1] in b"\r\n":
-        end -= 1
-    return end
