@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ def chosen(name: str, kind: str, names: Sequence[str], reading: Reading, look: L
             raise OptionError(f"no array is named {shown(key) or '(nothing)'}", remedy)
         return key, [*islice(described, MOST)] if reading.inspected else []
     members = [*islice(described, MOST)]
-    numbers = [each.name for each in members if not each.why_not]
+    readable = (each.name for each in chain(members, described) if not each.why_not)
+    numbers = [*islice(readable, FEW + 1)]
     if len(numbers) == 1:
         return numbers[0], members
     if is_result(names):
