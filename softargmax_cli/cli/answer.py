@@ -27,7 +27,7 @@ from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.cli.run import Shown
+    from softargmax_cli.cli.run import OutputOptions
     from softargmax_cli.reduction.excerpt import Excerpt
     from softargmax_cli.reduction.result import Slices
 
@@ -38,7 +38,7 @@ Read = Callable[[Sequence[int]], "Excerpt | None"]
 class Answer:
     """The results of a command's inputs, each shown or written in its place, or all in one file."""
 
-    def __init__(self, job: Job, shown: Shown, outputs: Outputs, within: float | None) -> None:
+    def __init__(self, job: Job, shown: OutputOptions, outputs: Outputs, within: float | None) -> None:
         """within: how close soft must come to hard, where β is to be found for that."""
         self._job, self._shown, self._outputs, self._within = job, shown, outputs, within
         self._total = Summary()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from softargmax_cli.cli.options import AskedAtBeta, Forced, Inputs, grouped, number, option, output_option, refuse
+from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, number, option, output_option, refuse
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import References
 from softargmax_cli.cli.verdicts import VerdictReport
@@ -63,7 +63,7 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Shown(Forced):
+class ReportOptions(ForceOptions):
     """Options that say how the report is made, and where it goes."""
 
     format: Literal["table", "json", "github", "junit"] = option(
@@ -74,7 +74,7 @@ class Shown(Forced):
 
 
 @grouped
-def check(inputs: Inputs, *, criterion: Criterion, asked: AskedAtBeta, shown: Shown) -> int:
+def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: ReportOptions) -> int:
     """Check that soft is close to hard, or to an earlier result. The exit code is 1 if it is not.
 
     \b

@@ -13,7 +13,7 @@ from softargmax_cli.tensorflow.choice import Loader
 
 
 @dataclass(frozen=True)
-class Shown:
+class DevicesOptions:
     """How facts are shown."""
 
     format: Literal["table", "json"] = option("table", "Output", "FORMAT", "Chooses table or json. Default: table.")
@@ -21,7 +21,7 @@ class Shown:
 
 
 @grouped
-def devices(*, shown: Shown) -> int:
+def devices(*, shown: DevicesOptions) -> int:
     """Show versions and devices, for a bug report.
 
     \b

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from softargmax_cli.cli.options import (
     REQUIRED,
-    AskedAtBeta,
-    Forced,
+    BetaOptions,
+    ForceOptions,
     Inputs,
     grouped,
     option,
@@ -38,7 +38,7 @@ ERRORS = ("hard_error", "soft_error")
 
 
 @dataclass(frozen=True)
-class Truth:
+class TruthOptions:
     """Options that say what is true, and how errors are counted."""
 
     truth: str = option(
@@ -48,7 +48,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Shown(Forced):
+class OutputOptions(ForceOptions):
     """Where results go."""
 
     output: str | None = output_option(
@@ -61,7 +61,7 @@ class Shown(Forced):
 
 
 @grouped
-def evaluate(inputs: Inputs, *, truth: Truth, asked: AskedAtBeta, shown: Shown) -> int:
+def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: OutputOptions) -> int:
     """Measure the errors of hard and soft against known positions: mean, median, maximum, PCK.
 
     \b
@@ -137,7 +137,7 @@ def _compare(
 class Report:
     """Evaluations of several inputs; tables are printed as they come, numbers in the end."""
 
-    def __init__(self, shown: Shown, *, several: bool) -> None:
+    def __init__(self, shown: OutputOptions, *, several: bool) -> None:
         self._format, self._listed, self._several = shown.format, shown.worst is not None, several
         self._objects: list[dict[str, Any]] = []
 

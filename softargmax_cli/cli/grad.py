@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from softargmax_cli.cli.options import AskedAtBeta, Forced, Inputs, grouped, number, option, output_option, refuse
+from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, number, option, output_option, refuse
 from softargmax_cli.cli.paths import Destination, choose_destinations
 from softargmax_cli.cli.pipeline import Job, Outputs
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shown(Forced):
+class GradOptions(ForceOptions):
     """Options that say by what soft is differentiated, and where results go."""
 
     wrt: Literal["x", "beta"] = option(
@@ -38,7 +38,7 @@ class Shown(Forced):
 
 
 @grouped
-def grad(inputs: Inputs, *, asked: AskedAtBeta, shown: Shown) -> int:
+def grad(inputs: Inputs, *, asked: BetaOptions, shown: GradOptions) -> int:
     """Show how large the gradient of the soft argmax is in each slice, or write it to a file.
 
     \b
@@ -71,7 +71,7 @@ def grad(inputs: Inputs, *, asked: AskedAtBeta, shown: Shown) -> int:
 class Gradients:
     """The gradients of a command's inputs, each written to its file and listed."""
 
-    def __init__(self, job: Job, shown: Shown, outputs: Outputs) -> None:
+    def __init__(self, job: Job, shown: GradOptions, outputs: Outputs) -> None:
         from softargmax_cli.reduction.result import Summary
 
         self._job, self._shown, self._outputs = job, shown, outputs

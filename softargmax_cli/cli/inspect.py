@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
-from softargmax_cli.cli.options import Inputs, ReadingOptions, Spoken, axes_of, grouped, option
+from softargmax_cli.cli.options import Inputs, ReadingOptions, VerbosityOptions, axes_of, grouped, option
 from softargmax_cli.cli.paths import find_inputs
 from softargmax_cli.cli.usage import run_command
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
@@ -36,7 +36,7 @@ NUMBERS |= {"negative_inf": "negative_inf", "slices_checked": "checked", "sums_t
 
 
 @dataclass(frozen=True)
-class Looks(Spoken, ReadingOptions):
+class InspectOptions(VerbosityOptions, ReadingOptions):
     """How files are looked at."""
 
     axis: str | None = option(
@@ -49,7 +49,7 @@ class Looks(Spoken, ReadingOptions):
 
 
 @grouped
-def inspect(inputs: Inputs, *, looks: Looks) -> int:
+def inspect(inputs: Inputs, *, looks: InspectOptions) -> int:
     """Show what files hold: shape, dtype, range, NaN, and the run command to try next.
 
     \b
@@ -93,7 +93,7 @@ def inspect(inputs: Inputs, *, looks: Looks) -> int:
     return code
 
 
-def _inspected(name: str, reading: Reading, looks: Looks, notes: list[str]) -> Inspection:
+def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[str]) -> Inspection:
     """Describe an input; its numbers too, unless the look is a quick one. notes: takes what the user should know."""
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.streams import refusals

@@ -204,7 +204,7 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class VerbosityOptions:
     """Options that say how much is said on standard error."""
 
     quiet: bool = option(False, "Running", None, "Prints only errors on standard error.", "--quiet", "-q")
@@ -214,7 +214,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Asked(Spoken, ReadingOptions, ReductionOptions):
+class CommonOptions(VerbosityOptions, ReadingOptions, ReductionOptions):
     """All options of a command that reduces, but for β."""
 
     device: str | None = option(
@@ -229,7 +229,7 @@ BETA = "Sets the inverse temperature: a larger beta brings soft closer to hard. 
 
 
 @dataclass(frozen=True)
-class AskedAtBeta(Asked):
+class BetaOptions(CommonOptions):
     """All options of a command that reduces at one β."""
 
     beta: float | None = option(None, "Reduction", "B", BETA)
@@ -237,7 +237,7 @@ class AskedAtBeta(Asked):
 
 
 @dataclass(frozen=True)
-class Forced:
+class ForceOptions:
     """The option that lets files be replaced."""
 
     force: bool = option(False, "Output", None, "Replaces files that exist.", "--force")

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
-from softargmax_cli.cli.options import Asked, AskedAtBeta, ReadingOptions, ReductionOptions, axes_of, beta_of
+from softargmax_cli.cli.options import BetaOptions, CommonOptions, ReadingOptions, ReductionOptions, axes_of, beta_of
 from softargmax_cli.cli.paths import Destination, Found, find_inputs, make_directory, spare_inputs
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
@@ -44,7 +44,7 @@ class Job:
     def __init__(
         self,
         inputs: Sequence[str],
-        asked: Asked,
+        asked: CommonOptions,
         others: Sequence[str | None] = (),
         *,
         beta: float = 100.0,
@@ -55,7 +55,7 @@ class Job:
         Raises BadParameter or InputError where the inputs cannot be found.
         """
         self.asked, self.beta, self.axes = asked, beta, axes_of(asked.axis)
-        if isinstance(asked, AskedAtBeta):
+        if isinstance(asked, BetaOptions):
             self.beta = beta_of(asked.beta, asked.temperature, asked.kind)
         self.reading = Reading(**{each.name: getattr(asked, each.name) for each in fields(ReadingOptions)})
         self.device, self.memory = asked.device or "cpu", cast(int, asked.memory or MEMORY)

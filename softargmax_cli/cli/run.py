@@ -12,8 +12,8 @@ import typer
 from softargmax_cli.cli.messages import say_note
 from softargmax_cli.cli.options import (
     BETA,
-    Asked,
-    Forced,
+    CommonOptions,
+    ForceOptions,
     Inputs,
     beta_of,
     grouped,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AskedAtAnyBeta(Asked):
+class AutoBetaOptions(CommonOptions):
     """All options of a reduction, at a β that may have to be found."""
 
     beta: str | None = option(None, "Reduction", "B|auto", f"{BETA} auto: the smallest within --tol.")
@@ -44,7 +44,7 @@ class AskedAtAnyBeta(Asked):
 
 
 @dataclass(frozen=True)
-class Shown(Forced):
+class OutputOptions(ForceOptions):
     """Where results go, and how much of them."""
 
     output: str | None = output_option(
@@ -83,7 +83,7 @@ class Shown(Forced):
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ClusterOptions:
     """Where workers compute."""
 
     scheduler: str | None = option(
@@ -96,7 +96,7 @@ class Cluster:
         """True where a cluster is asked for."""
         return self.scheduler is not None or self.workers is not None
 
-    def check(self, shown: Shown, within: float | None) -> None:
+    def check(self, shown: OutputOptions, within: float | None) -> None:
         """Raise OptionError for options that have no meaning on a cluster."""
         both = self.scheduler is not None and self.workers is not None
         refuse(both, "--scheduler and --workers both say where to run", "give one of them")
@@ -117,7 +117,7 @@ class Cluster:
 
 
 @grouped
-def run(inputs: Inputs, *, asked: AskedAtAnyBeta, shown: Shown, cluster: Cluster) -> int:
+def run(inputs: Inputs, *, asked: AutoBetaOptions, shown: OutputOptions, cluster: ClusterOptions) -> int:
     """Show the soft and the hard argmax of every slice, or write them to a file.
 
     \b
@@ -148,7 +148,7 @@ def run(inputs: Inputs, *, asked: AskedAtAnyBeta, shown: Shown, cluster: Cluster
     return job.code
 
 
-def _beta_of(asked: AskedAtAnyBeta) -> tuple[float, float | None]:
+def _beta_of(asked: AutoBetaOptions) -> tuple[float, float | None]:
     """Return β, and the tolerance where β is to be found instead."""
     if asked.beta == "auto":
         beta_of(1.0, asked.temperature, asked.kind)  # which refuses what goes with no β

@@ -15,8 +15,8 @@ import typer
 
 from softargmax_cli.cli.check import allowance_of
 from softargmax_cli.cli.options import (
-    Asked,
-    Forced,
+    CommonOptions,
+    ForceOptions,
     Input,
     ReductionOptions,
     grouped,
@@ -48,7 +48,7 @@ LOW, HIGH, COUNT = 0.1, 1e5, 13
 
 
 @dataclass(frozen=True)
-class Tried:
+class SweepOptions:
     """Options that say which β are tried, and which is good enough."""
 
     betas: str | None = option(
@@ -65,7 +65,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Shown(Forced):
+class OutputOptions(ForceOptions):
     """Where results go."""
 
     plot: str | None = option(None, "Output", "FILE", "Draws both curves: .png, .svg or .pdf.")
@@ -76,7 +76,7 @@ class Shown(Forced):
 
 
 @grouped
-def sweep(input: Input, *, tried: Tried, asked: Asked, shown: Shown) -> int:
+def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: OutputOptions) -> int:
     """Compare many values of beta: how far soft lies from hard, and how much gradient is left.
 
     \b

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.options import REQUIRED, AskedAtBeta, Forced, Inputs, grouped, output_option
+from softargmax_cli.cli.options import REQUIRED, BetaOptions, ForceOptions, Inputs, grouped, output_option
 from softargmax_cli.cli.paths import choose_destinations, names_store
 from softargmax_cli.cli.pipeline import Job
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written(Forced):
+class OutputOptions(ForceOptions):
     """Where weights go."""
 
     output: str = output_option(
@@ -26,7 +26,7 @@ class Written(Forced):
 
 
 @grouped
-def weights(inputs: Inputs, *, asked: AskedAtBeta, written: Written) -> int:
+def weights(inputs: Inputs, *, asked: BetaOptions, written: OutputOptions) -> int:
     """Write the weights p = softmax(beta x) of every slice, in the shape of the input.
 
     \b
