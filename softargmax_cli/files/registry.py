@@ -59,27 +59,34 @@ TEXT = Format("a CSV", b"", "", (".csv", ".tsv"), TABLE | SPELLED, "csv.open_csv
 """Text is what has no signature of another format."""
 
 SAVE = "save it in Python: numpy.save('x.npy', "
+PICTURE, SHEET = f"{SAVE}numpy.asarray(PIL.Image.open(FILE)))", "save the sheet as CSV"
 REFUSED = (
     Format(
         "a PyTorch file",
         rb"PK\x03\x04.{26}[^/\0]{1,200}/data\.pkl",
         f"{SAVE}torch.load(FILE, 'cpu')['NAME'].numpy())",
     ),
-    Format(
-        "an office document",
-        rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/|mimetype)|\xd0\xcf\x11\xe0",
-        "save the sheet as CSV",
-    ),
+    Format("an Excel or Word document", rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/)", SHEET),
+    Format("an OpenDocument file", rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", SHEET),
+    Format("an old Office document", rb"\xd0\xcf\x11\xe0", SHEET),
     Format("a MATLAB file", rb"MATLAB 5\.0", f"{SAVE}scipy.io.loadmat(FILE)['NAME'])"),
     Format("an Arrow file", rb"ARROW1", "save the table in Python: pandas.read_feather(FILE).to_parquet('x.parquet')"),
     Format("a FITS file", rb"SIMPLE  =", f"{SAVE}astropy.io.fits.getdata(FILE))"),
     Format("a netCDF 3 file", rb"CDF[\x01\x02\x05]", "make it netCDF 4, which is HDF5: nccopy -k nc4 OLD NEW.h5"),
     Format("a TIFF image", rb"II[*+]\0|MM\0[*+]", f"{SAVE}tifffile.imread(FILE))"),
     Format(
-        "a picture",
-        rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0\0\0\0|P[56]\s+(?:#[^\n]*\n)*\d+\s+\d+\s+\d+\s",
-        f"{SAVE}numpy.asarray(PIL.Image.open(FILE)))",
+        "a NIfTI image",
+        rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0|(?:\x1c\x02\0\0|\0\0\x02\x1c)n[i+]2\0",
+        f"{SAVE}nibabel.load(FILE).get_fdata())",
     ),
+    Format("a PNG image", rb"\x89PNG", PICTURE),
+    Format("a JPEG image", rb"\xff\xd8\xff", PICTURE),
+    Format("a GIF image", rb"GIF8[79]a", PICTURE),
+    Format("a WebP image", rb"RIFF.{4}WEBP", PICTURE),
+    Format("a BMP image", rb"BM.{4}\0\0\0\0", PICTURE),
+    Format("a PGM or PPM image", rb"P[56]\s+(?:#[^\n]*\n)*\d+\s+\d+\s+\d+\s", PICTURE),
+    Format("an SQLite database", rb"SQLite format 3", "save the table as CSV: sqlite3 -csv DATABASE 'SELECT …'"),
+    Format("a PDF document", rb"%PDF", "save its table as CSV"),
     Format("a PFM image", rb"P[Ff]\s+\d+\s+\d+\s+-?\d", f"{SAVE}cv2.imread(FILE, cv2.IMREAD_UNCHANGED))"),
     Format("a pointer of Git LFS, not the file itself", rb"version https://git-lfs", "fetch it with: git lfs pull"),
     Format("packed with xz, zstd or bzip2", rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh\d1AY", "unpack it first"),
