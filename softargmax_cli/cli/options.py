@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import typer
 
-from softargmax_cli.api.arguments import KindOfCoords, device_of, size_of
-from softargmax_cli.errors import OptionError, as_typed
+from softargmax_cli.api.arguments import KindOfCoords
+from softargmax_cli.errors import OptionError
 
 RARE = ("More", "Text", "Running")
 """Panels that `--help-all` shows, and `--help` does not."""
@@ -73,18 +73,6 @@ def refuse(wrong: object, what: str, remedy: str) -> None:
     """Raise OptionError where something is wrong with the options."""
     if wrong:
         raise OptionError(what, remedy)
-
-
-def parsed(parser: Callable[[str], Any]) -> Callable[[str | None], Any]:
-    """Return the callback of an option whose text a parser takes; Typer names the option."""
-
-    def value(text: str | None) -> Any:
-        try:
-            return None if text is None else parser(text)
-        except OptionError as error:
-            raise typer.BadParameter(as_typed(f"{error.what}; {error.remedy}")) from None
-
-    return value
 
 
 def several(option: str, text: str, kind: type[Number], hint: str, least: float | None = None) -> list[Number]:
@@ -217,12 +205,8 @@ class VerbosityOptions:
 class CommonOptions(VerbosityOptions, ReadingOptions, ReductionOptions):
     """All options of a command that reduces, but for β."""
 
-    device: str | None = option(
-        None, "Running", "DEVICE", "Chooses the device: cpu (default), gpu or gpu:N.", callback=parsed(device_of)
-    )
-    memory: str | None = option(
-        None, "Running", "SIZE", "Limits the memory for data. Default: 256MiB.", callback=parsed(size_of)
-    )
+    device: str = option("cpu", "Running", "DEVICE", "Chooses the device: cpu (default), gpu or gpu:N.")
+    memory: str = option("256MiB", "Running", "SIZE", "Limits the memory for data. Default: 256MiB.")
 
 
 BETA = "Sets the inverse temperature: a larger beta brings soft closer to hard. Default: 100."

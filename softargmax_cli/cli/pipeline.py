@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from softargmax_cli.api.arguments import device_of, size_of
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.cli.options import BetaOptions, CommonOptions, ReadingOptions, ReductionOptions, axes_of, beta_of
 from softargmax_cli.cli.paths import Destination, Found, find_inputs, make_directory, spare_inputs
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Spec
     from softargmax_cli.reduction.result import Run, Summary
     from softargmax_cli.tensorflow.choice import Loader
-
-MEMORY = 256 << 20
-"""Bytes that blocks may take where nobody says it."""
 
 
 class Job:
@@ -58,7 +56,7 @@ class Job:
         if isinstance(asked, BetaOptions):
             self.beta = beta_of(asked.beta, asked.temperature, asked.kind)
         self.reading = Reading(**{each.name: getattr(asked, each.name) for each in fields(ReadingOptions)})
-        self.device, self.memory = asked.device or "cpu", cast(int, asked.memory or MEMORY)
+        self.device, self.memory = device_of(asked.device), size_of(asked.memory)
         self.quiet, self.verbose = asked.quiet, asked.verbose
         self.values = () if asked.values is None else tuple(asked.values.split(","))
         """The files or ranges of `--values`, one for each axis."""

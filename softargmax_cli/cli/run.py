@@ -20,7 +20,6 @@ from softargmax_cli.cli.options import (
     number,
     option,
     output_option,
-    parsed,
     refuse,
 )
 from softargmax_cli.cli.paths import Destination, choose_destinations, choose_pictures
@@ -55,7 +54,6 @@ class OutputOptions(ForceOptions):
         "Output",
         "FORMAT",
         f"Chooses {', '.join(('table', *FORMATS))} or {STORE}. Default: table.",
-        callback=parsed(known_format),
         autocompletion=lambda: ["table", *FORMATS, STORE],
     )
     rows: int = option(20, "Output", "N", "Limits the table; 0 shows all. Default: 20.", min=0)
@@ -130,6 +128,7 @@ def run(inputs: Inputs, *, asked: AutoBetaOptions, shown: OutputOptions, cluster
     """
     at, within = _beta_of(asked)
     cluster.check(shown, within)
+    known_format(shown.format)  # which refuses other words
     job = Job(inputs, asked, [shown.output, shown.plot], beta=at)
     places = choose_destinations(job.names, shown.output, shown.format, several=job.several)
     shown.check(places, job.axes)

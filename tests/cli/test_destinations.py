@@ -9,14 +9,12 @@ import pytest
 import typer
 
 from softargmax_cli.api.arguments import device_of, size_of
-from softargmax_cli.cli.options import beta_of, parsed
+from softargmax_cli.cli.options import beta_of
 from softargmax_cli.cli.paths import Destination, choose_destinations
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.reading import Reading
 
 TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=True)
-
-read_device, read_size = parsed(device_of), parsed(size_of)
 
 
 def chosen(inputs: list[str], output: str | None, format: str | None, several: bool = False) -> list[Destination]:
@@ -129,12 +127,12 @@ def test_two_inputs_of_one_name(inputs: list[str], clash: str) -> None:
 
 
 def test_devices_sizes_and_delimiters() -> None:
-    assert [read_device(text) for text in ("cpu", "GPU:1", "gpu:12")] == ["cpu", "gpu:1", "gpu:12"]
+    assert [device_of(text) for text in ("cpu", "GPU:1", "gpu:12")] == ["cpu", "gpu:1", "gpu:12"]
     for text in ("", "tpu", "gpu:x", "cpu:0", "gpu:-1", "gpu:0\n"):
-        with pytest.raises(typer.BadParameter, match="choose cpu, gpu or gpu:N"):
-            read_device(text)
-    with pytest.raises(typer.BadParameter, match="is no size; write one as 200MB"):
-        read_size("much")
+        with pytest.raises(OptionError, match="is no device"):
+            device_of(text)
+    with pytest.raises(OptionError, match="is no size"):
+        size_of("much")
     spelled = {",": ",", "tab": "\t", "\\t": "\t", "space": " "}
     assert {text: Reading(delimiter=text).delimiter for text in spelled} == spelled
     for text in ("", ",,", '"', "é"):
