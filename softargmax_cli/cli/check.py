@@ -59,7 +59,9 @@ class Criterion:
         what = "--atol and --rtol say how close to --expect"
         refuse(close, what, "give --expect FILE, or --tol for the distance from hard")
         what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
-        refuse(self.expect is not None and self.tol is not None, what, f"use --atol {self.tol} in place of --tol")
+        refuse(
+            self.expect is not None and self.tol is not None, what, f"use --atol {self.tol or 0:.10g} in place of --tol"
+        )
 
 
 @dataclass(frozen=True)

@@ -156,12 +156,15 @@ def selected(table: Table, spec: str) -> Sequence[int]:
     """Find the columns that --columns means, in the order of the file.
 
     spec: titles, numbers from 1, ranges of either, both ends included, or ^ and what is to be left out. Raises
-    OptionError where it names nothing of the table, or a column twice.
+    OptionError where it names nothing of the table, a column twice, or a range backwards.
     """
     found: list[int] = []
     for first, last in column_ranges(spec.removeprefix("^")):
         begin = 0 if first is None else position(table, first, "columns")
         end = table.width - 1 if last is None else position(table, last, "columns")
+        if begin > end:
+            what = f"a range of {parameter('columns', spec)} runs backwards"
+            raise OptionError(what, "name its first column first")
         found += range(begin, end + 1)
     taken = set(found)
     if len(taken) < len(found):

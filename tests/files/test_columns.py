@@ -182,7 +182,7 @@ def test_what_chooses_no_columns() -> None:
     ("spec", "what"),
     [
         ("d", "no column 'd' among 'a', 'b', 'c'"), ("a,1", "column 1 ('a') is named twice"), ("9", "no column '9'"),
-        ("c:a", "no column of numbers"), ("^a:c", "no column of numbers"), ("a:b,2", "column 2 ('b') is named twice"),
+        ("c:a", "runs backwards"), ("^a:c", "no column of numbers"), ("a:b,2", "column 2 ('b') is named twice"),
     ],
 )  # fmt: skip
 def test_columns_that_are_not_there(spec: str, what: str, tmp_path: Path) -> None:

@@ -301,7 +301,13 @@ def test_lines_that_are_skipped() -> None:
     text = 'a "b\n\n1;2;3\nx,y\n1,2\n3,z\n'
     assert failure(text, skip=3).what == "line 6, column 2 ('y'): 'z' is not a number"
     assert values(text.replace("z", "4"), skip=3).tolist() == [[1, 2], [3, 4]]
-    assert failure("1,2\n3,4", skip=2).what.endswith("leaves nothing of it")
+    failed = failure("1,2\n3,4", skip=2)
+    assert failed.what.endswith("leaves nothing of the file")
+    assert failed.remedy == "skip fewer lines"
+
+
+def test_a_number_is_advised_as_the_file_has_them() -> None:
+    assert "as 1234,5" in failure("a;b\n1.23,5;2,0\n", decimal=",").remedy
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -78,7 +78,10 @@ class TableWriter(Writer):
         run = replace(self.run, input=spelled(self.run.input))
         columns, first = Columns(run, self.fields, name_input=self.several), self.columns
         if first is not None and columns.names != first.names:
-            what = f"its slices have other columns than those before them: {', '.join(columns.names)}"
+            differ = [
+                name for name in (*columns.names, *first.names) if (name in columns.names) != (name in first.names)
+            ]
+            what = f"its slices have other columns than those before them; they differ in {', '.join(differ)}"
             raise InputError(what, "write a file for each input: -o DIR/", run.input)
         self.columns = columns
         if first is None:

@@ -198,7 +198,7 @@ def _refuse_record(layout: Layout, line: int, cells: list[str], raw: str) -> NoR
 
 
 def _refuse_cell(layout: Layout, line: int, at: int, cell: str) -> NoReturn:
-    remedy = "write a number, as 1234.5, or NaN where a value is missing"
+    remedy = f"write a number, as 1234{',' if layout.dialect.comma else '.'}5, or NaN where a value is missing"
     if layout.reading.delimiter is not None and layout.table.width == 1:
         remedy = f"pass another {parameter('delimiter')} if it is not {layout.dialect.delimiter!r}, or write a number"
     elif cell.endswith("%"):

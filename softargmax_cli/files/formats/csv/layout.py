@@ -62,7 +62,9 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     text.skip(reading.skip or 0)
     dialect, sample, size = _first_records(text, reading)
     if not sample:
-        raise InputError("the file is empty" if not reading.skip else f"{parameter('skip')} leaves nothing of it")
+        if reading.skip:
+            raise InputError(f"{parameter('skip', reading.skip)} leaves nothing of the file", "skip fewer lines")
+        raise InputError("the file is empty")
     (line, first), below = sample[0], sample[1:]
     cells = Counter(len(record) for _, record in below or sample).most_common(1)[0][0]
     ends = [record[-1].strip() for _, record in below or sample if len(record) == cells]
