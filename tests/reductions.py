@@ -15,7 +15,7 @@ from oracle import FIELDS, answer_to, assert_answers
 from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.files.source import Loaded
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.budget import REDUCTION
+from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.readable import Buffer
@@ -129,4 +129,4 @@ def _step(kind: str, n: int) -> float:
 
 def needs_copy(source: Any, spec: Spec, fields: frozenset[str] = EVERYTHING) -> bool:
     """Tell whether a source that can only be read in order must be copied first."""
-    return REDUCTION.must_seek(source, spec.resolve(source.shape, source.dtype, fields), MEMORY)
+    return Budget(REDUCTION, source, spec.resolve(source.shape, source.dtype, fields), MEMORY).must_seek

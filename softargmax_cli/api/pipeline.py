@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from softargmax_cli.errors import UndefinedError, naming
 from softargmax_cli.files.streams import refusals
 from softargmax_cli.files.writers.atomic import scratch
-from softargmax_cli.reduction.budget import REDUCTION, Needs
+from softargmax_cli.reduction.budget import REDUCTION, Budget, Needs
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Uniformity
 from softargmax_cli.reduction.result import Run
@@ -53,13 +53,13 @@ def reduction_of(
         wanted, name = frozenset(fields), source.name
         with naming(name):
             problem = spec.resolve(source.shape, source.dtype, wanted)
-            if source.sequential and needs.must_seek(source, problem, memory):
+            if source.sequential and Budget(needs, source, problem, memory).must_seek:
                 from softargmax_cli.files.tempcopy import copied
 
                 with progress(source.nbytes) as advance:
                     source = stack.enter_context(closing(copied(source, memory, advance)))
                 problem = spec.resolve(source.shape, source.dtype, wanted)
-            passes = needs.passes(source, problem, memory)
+            passes = Budget(needs, source, problem, memory).passes
         made = computer()  # what is wrong with TensorFlow is not the file's fault
         stack.enter_context(naming(name))
         run, notes = described(source, problem, made.device), [*source.notes]

@@ -19,7 +19,7 @@ from softargmax_cli.errors import OptionError
 from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.writers import STORE, fields_of, format_of
 from softargmax_cli.files.writers.atomic import Document
-from softargmax_cli.reduction.budget import BOXES
+from softargmax_cli.reduction.budget import BOXES, Budget
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Summary
 from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
@@ -153,7 +153,7 @@ class Answer:
         from softargmax_cli.reduction.engine import reduce_boxes
 
         summary, problem = Summary(), reduction.problem
-        plan = BOXES.plan(reduction.source, problem, self._job.memory)
+        plan = Budget(BOXES, reduction.source, problem, self._job.memory).plan
         extent = [plan.extent[k] for k in problem.kept]
         with ZarrWriter(path, reduction.run, extent, self._manifest(reduction), force=self._shown.force) as store:
             if reduction.on_cluster:

@@ -21,6 +21,8 @@ from softargmax_cli.errors import OptionError
 if TYPE_CHECKING:
     from softargmax_cli.files.reading import Reading
 
+OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
+"""Names that other programs have for our options."""
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
 """Names of commands, each of a function in a module of its own, which is loaded for it."""
 NAMES = {"\t": "tab", " ": "space"}
@@ -118,6 +120,8 @@ def explained(error: typer.TyperException) -> OptionError:
         said += ". Name files without an option; say what their numbers are with --kind."
     elif option[2:] in re.findall(r"[a-z]+(?=[, .])", formats):  # its help lists them
         said += f".{_meant([f'--format {option[2:]}'])}"
+    elif OTHERS.get(option) in known:
+        said += f".{_meant([OTHERS[option]])}"
     elif elsewhere:
         said += f": it belongs to {', '.join(elsewhere)}"
         if isinstance(context.command, Group):

@@ -74,13 +74,14 @@ def _write(job: Job, reduction: Reduction, path: str, *, force: bool) -> None:
 
 def _chunks(source: Source, problem: Problem, memory: int) -> list[int]:
     """Return the lengths of the chunks of a store: those of the input, else of the blocks that are written."""
+    from softargmax_cli.reduction.budget import Budget
     from softargmax_cli.reduction.weights import WEIGHTS
 
     if source.chunks is not None:
         lengths = source.chunks
     elif source.shape[0] is None:
         columns = source.shape[1] or 1
-        lengths = (WEIGHTS.fit(source, problem, memory)[1] // columns, columns)
+        lengths = (Budget(WEIGHTS, source, problem, memory).elements // columns, columns)
     else:
-        lengths = WEIGHTS.plan(source, problem, memory).extent
+        lengths = Budget(WEIGHTS, source, problem, memory).plan.extent
     return [max(1, n) for n in lengths]

@@ -26,7 +26,7 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_url
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.writers.zarr import Chunks
-from softargmax_cli.reduction.budget import BOXES, FAN_IN
+from softargmax_cli.reduction.budget import BOXES, FAN_IN, Budget
 from softargmax_cli.reduction.finish import Scratch, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
@@ -66,7 +66,7 @@ def reduce(
 
     Raises as `engine.reduce`, and ClusterError where workers or the scheduler fail.
     """
-    plan, undefined = BOXES.plan(source, problem, memory), Undefined(problem)
+    plan, undefined = Budget(BOXES, source, problem, memory).plan, Undefined(problem)
     columns = _columns(source, problem, workers, undefined, memory, **told)
     runs: Iterator[Sequence[Slices]] = ([column.slices] for column in columns if column.slices is not None)
     if not plan.in_order:
@@ -100,14 +100,14 @@ def _columns(
     note: Callable[[str], None],
 ) -> Iterator[Column]:
     """Yield the results of the columns of slices, in their order; misfits are noted."""
-    boxes = BOXES.boxes(source, problem, memory)
-    assert boxes is not None
-    if remark := boxes.note(memory):
+    budget = Budget(BOXES, source, problem, memory)
+    assert budget.boxes is not None
+    if remark := budget.boxes.note(memory):
         note(remark)
-    client, plan, lookalike = workers.client, boxes.plan, Lookalike()
+    client, plan, lookalike = workers.client, budget.plan, Lookalike()
     number, place = uuid.uuid4().hex, workers.input if is_url(workers.input) else os.path.abspath(workers.input)
     job = Job(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
-    nbytes = BOXES.passes(source, problem, memory) * (source.nbytes or 0) // max(1, plan.columns)
+    nbytes = budget.passes * (source.nbytes or 0) // max(1, plan.columns)
     try:
         with _in_words(client):
             _open(client, job, (source.shape, source.stored))

@@ -19,7 +19,7 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
-from softargmax_cli.reduction.budget import BOXES, cores
+from softargmax_cli.reduction.budget import BOXES, Budget
 from softargmax_cli.reduction.finish import finish_block
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
@@ -75,10 +75,9 @@ class Session:
         self.source.name = job.name
         runtime = shared(job.device)
         tune(runtime.version)
-        boxes = BOXES.boxes(self.source, job.problem, job.memory)
-        self._room = threading.Semaphore(boxes.threads(cores(), job.memory) if boxes else 1)
-        _, elements = BOXES.fit(self.source, job.problem, job.memory)
-        self.reducer = BoxReducer(BlockReducer(job.problem, runtime), job.problem, self.source.order, elements)
+        budget = Budget(BOXES, self.source, job.problem, job.memory)
+        self._room = threading.Semaphore(budget.workers)
+        self.reducer = BoxReducer(BlockReducer(job.problem, runtime), job.problem, self.source.order, budget.elements)
         self.compiled = worth_compiling(job.plan, self.source.dtype.itemsize)
 
     @contextmanager

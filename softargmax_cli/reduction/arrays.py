@@ -77,7 +77,7 @@ class ArrayStream(Stream):
 
     def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
         (state,) = part.states
-        compiled = compiled and (self.needs.in_pieces or self.problem.shape[0] is not None)  # a program has one shape
+        compiled = compiled and not (self.one_shape and self.problem.shape[0] is None)  # a program has one shape
         slope, array = self.derive(values, block.start, state, compiled)
         (slices,) = self._finish([state], block, part.ids, partial(self.finish, slope))
         return _ArrayPart(part.block, part.nbytes, part.rows, misfit=part.misfit, answers=[slices], array=array)

@@ -7,6 +7,7 @@ the reduced axes, so that it holds whole slices where it can.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -170,75 +171,101 @@ class Needs:
     of_results: Callable[[Readable, Problem], int] = lambda source, problem: 0
     """Size of the results of a box, in units of the box."""
 
-    def fit(self, source: Readable, problem: Problem, memory: int) -> tuple[int, int]:
-        """Return the number of threads, and the number of elements of a block."""
-        each = self.bytes_per_element(source, problem)
-        length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
-        most = max(1, min(MOST_SLICES, MOST_STATES // self.states)) * length
-        first, size = 0 if source.order == "C" else len(problem.shape) - 1, source.dtype.itemsize
-        blocks_alone = source.chunks is None and problem.shape[0] is not None
-        if self.in_pieces and blocks_alone and first not in problem.axes and length * size <= PIECE:
-            workers, elements = cores() + source.sequential, min(LARGER * BLOCK // size, most)
-            if workers * self.block_bytes(source, problem, elements) <= memory:
-                return workers, elements
-        largest = min(BLOCK // size, most)
-        if boxes := self.boxes(source, problem, memory):  # whose blocks are the same, however many threads there are
-            threads = boxes.threads(cores(), memory, self.of_results(source, problem))
-            return threads, max(1, min(largest, memory // (2 * each)))
-        workers = max(1, min(cores() + source.sequential, memory // (2 * largest * each)))
-        return workers, max(1, min(largest, memory // (2 * workers * each)))
 
-    def block_bytes(self, source: Readable, problem: Problem, elements: int) -> int:
-        """Return the bytes that blocks of so many elements take in one thread, of which it has one and the next."""
-        each, size = self.bytes_per_element(source, problem), source.dtype.itemsize
-        if not self.in_pieces:
-            return 2 * elements * each
-        return 2 * (elements * size * (1 + self.of_results(source, problem)) + min(elements, PIECE // size) * each)
+class Budget:
+    """The blocks or boxes in which one input is read, and its threads and passes, within so many bytes of memory.
 
-    def boxes(self, source: Readable, problem: Problem, memory: int) -> Boxes | None:
-        """Return the boxes in which an array is read; None where it is read in blocks. Raises as `boxes_of`."""
-        wanted = self.in_boxes or source.chunks is not None
-        shape = tuple(n for n in problem.shape if n is not None)
-        if not wanted or source.sequential or len(shape) < len(problem.shape):
+    Making one raises as `boxes_of`.
+    """
+
+    def __init__(self, needs: Needs, source: Readable, problem: Problem, memory: int) -> None:
+        self._needs, self._source, self._problem, self._memory = needs, source, problem, memory
+        self._known = tuple(n for n in problem.shape if n is not None)
+        self._each = needs.bytes_per_element(source, problem)
+        self._results = needs.of_results(source, problem)
+        self.boxes = self._boxes()
+        """The boxes in which an array is read; None where it is read in blocks."""
+        self.workers, self.elements = self._fit()
+        """The number of threads, and the number of elements of a block."""
+
+    @property
+    def _table(self) -> bool:
+        """True for a table, whose number of rows only its end tells."""
+        return self._problem.shape[0] is None
+
+    def _boxes(self) -> Boxes | None:
+        source, wanted = self._source, self._needs.in_boxes or self._source.chunks is not None
+        if not wanted or source.sequential or self._table:
             return None
-        state = self.states * state_bytes(problem)
-        layout = source.order, source.dtype.itemsize, memory, source.chunks, state
-        return boxes_of(shape, problem.axes, *layout)
+        state = self._needs.states * state_bytes(self._problem)
+        layout = source.order, source.dtype.itemsize, self._memory, source.chunks, state
+        return boxes_of(self._known, self._problem.axes, *layout)
 
-    def plan(self, source: Readable, problem: Problem, memory: int) -> Plan:
-        """Cut an array of known shape into blocks, or into boxes."""
-        if boxes := self.boxes(source, problem, memory):
-            return boxes.plan
-        shape, elements = tuple(n for n in problem.shape if n is not None), self.fit(source, problem, memory)[1]
-        return blocks.plan(shape, problem.axes, source.order, elements, contiguous=source.sequential)
+    def _fit(self) -> tuple[int, int]:
+        source, problem, memory, size = self._source, self._problem, self._memory, self._source.dtype.itemsize
+        length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
+        most = max(1, min(MOST_SLICES, MOST_STATES // self._needs.states)) * length
+        largest = min(BLOCK // size, most)
+        if self.boxes:  # whose blocks are the same, however many threads there are
+            threads = self.boxes.threads(cores(), memory, self._results)
+            return threads, max(1, min(largest, memory // (2 * self._each)))
+        workers, first = cores() + source.sequential, 0 if source.order == "C" else len(problem.shape) - 1
+        if self._needs.in_pieces and not self._table and first not in problem.axes and length * size <= PIECE:
+            elements = min(LARGER * BLOCK // size, most)
+            if workers * self._block_bytes(elements) <= memory:
+                return workers, elements
+        workers = max(1, min(workers, memory // (2 * largest * self._each)))
+        return workers, max(1, min(largest, memory // (2 * workers * self._each)))
 
-    def passes(self, source: Readable, problem: Problem, memory: int) -> int:
-        """Return how often the input is read."""
-        again = self.passes_over(problem)
-        if problem.shape[0] is None:
-            return again if 0 in problem.axes else 1
-        return again if again > 1 and self.plan(source, problem, memory).splits else 1
+    def _block_bytes(self, elements: int) -> int:
+        """Return the bytes that blocks of so many elements take in one thread, of which it has one and the next."""
+        if not self._needs.in_pieces:
+            return 2 * elements * self._each
+        size = self._source.dtype.itemsize
+        return 2 * (elements * size * (1 + self._results) + min(elements, PIECE // size) * self._each)
 
-    def must_seek(self, source: Readable, problem: Problem, memory: int) -> bool:
-        """Tell whether the order of a pipe cannot be followed, so that it must be copied first.
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """The blocks or boxes of an array of known shape."""
+        if self.boxes:
+            return self.boxes.plan
+        source = self._source
+        return blocks.plan(self._known, self._problem.axes, source.order, self.elements, contiguous=source.sequential)
+
+    @property
+    def passes(self) -> int:
+        """How often the input is read."""
+        again = self._needs.passes_over(self._problem)
+        if self._table:
+            return again if 0 in self._problem.axes else 1
+        return again if again > 1 and self.plan.splits else 1
+
+    @property
+    def must_seek(self) -> bool:
+        """True where the order of a pipe cannot be followed, so that it must be copied first.
 
         So it is where there are several passes, and where slices lie side by side in the pipe that are too many to be
         held.
         """
-        if self.in_boxes or self.passes(source, problem, memory) > 1:
+        if self._needs.in_boxes or self.passes > 1:
             return True
-        if problem.shape[0] is None:
+        if self._table:
             return False
-        plan = self.plan(source, problem, memory)
-        too_long = math.prod(plan.extent[axis] for axis in problem.axes) >= FLOAT_INDEX
-        usual = self.block_bytes(source, problem, self.fit(source, problem, memory)[1])
-        return too_long or sum(self.held(source, problem, plan)) > max(memory, usual)
+        too_long = math.prod(self.plan.extent[axis] for axis in self._problem.axes) >= FLOAT_INDEX
+        return too_long or sum(self._held) > max(self._memory, self._block_bytes(self.elements))
 
-    def held(self, source: Readable, problem: Problem, plan: Plan) -> tuple[int, int]:
-        """Return the bytes of one block in a thread, and those of slices that later blocks complete."""
-        slices = math.prod(plan.extent[k] for k in problem.kept)
-        unfinished = STATES * self.states * slices * state_bytes(problem) if plan.splits else 0
-        return self.block_bytes(source, problem, math.prod(plan.extent)), unfinished
+    @property
+    def workers_in_order(self) -> int:
+        """The number of threads for a pipe, whose order may make blocks large."""
+        block, unfinished = self._held
+        return max(1, min(self.workers, (self._memory - unfinished) // block))
+
+    @property
+    def _held(self) -> tuple[int, int]:
+        """The bytes of one block in a thread, and those of slices that later blocks complete."""
+        slices = math.prod(self.plan.extent[k] for k in self._problem.kept)
+        unfinished = STATES * self._needs.states * slices * state_bytes(self._problem) if self.plan.splits else 0
+        return self._block_bytes(math.prod(self.plan.extent)), unfinished
 
 
 def state_bytes(problem: Problem) -> int:

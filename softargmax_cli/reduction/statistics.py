@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.budget import REDUCTION
+from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.hints import tolerance
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer, Pending, Readable
@@ -86,11 +86,11 @@ def statistics_of(
     Slices of the problem that a pipe holds side by side, too many to be summed beside each other, are not looked at.
     """
     axes, shape = problem.axes, problem.shape
-    if source.sequential and REDUCTION.must_seek(source, problem, memory):
+    if source.sequential and Budget(REDUCTION, source, problem, memory).must_seek:
         axes, problem = (), replace(problem, axes=(0,) if source.order == "F" else (len(shape) - 1,))
-    workers, elements = REDUCTION.fit(source, problem, memory)
-    plan = None if shape[0] is None else REDUCTION.plan(source, problem, memory)
-    planned: Iterable[Block] = blocks.rows(shape[1] or 1, elements) if plan is None else plan
+    budget = Budget(REDUCTION, source, problem, memory)
+    plan = None if shape[0] is None else budget.plan
+    planned: Iterable[Block] = blocks.rows(shape[1] or 1, budget.elements) if plan is None else plan
     space = threading.local()
 
     def work(task: tuple[Block, Pending]) -> tuple[Block, int, int, Statistics, npt.NDArray[np.float64]]:
@@ -104,7 +104,7 @@ def statistics_of(
 
     whole, rows, unfinished = Statistics(), 0, np.zeros(())
     length = math.prod(shape[axis] or 1 for axis in axes)
-    for block, nbytes, count, found, sums in in_order(work, _fetched(source, planned), threads=workers):
+    for block, nbytes, count, found, sums in in_order(work, _fetched(source, planned), threads=budget.workers):
         whole.merge(found)
         advance(nbytes)
         rows += count

@@ -22,7 +22,7 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
-from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Needs
+from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Budget, Needs
 from softargmax_cli.reduction.finish import Scratch, finish_block, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.layout import PIECE
@@ -97,17 +97,17 @@ class Stream:
         """
         self.source, self.problems, self.memory, self.advance, self.note = source, problems, memory, advance, note
         self.problem = problem = next((one for one in problems if one.looks_back), problems[0])
-        self.needs = needs = replace(needs, states=len(problems))
-        if source.sequential and needs.must_seek(source, problem, memory):
+        self.budget = budget = Budget(replace(needs, states=len(problems)), source, problem, memory)
+        if source.sequential and budget.must_seek:
             raise ValueError("a source that can only be read in order must be copied first")
         self.scratch, self.reducers, self.undefined = scratch, reducers, Undefined(problem)
-        self.workers, self.elements = needs.fit(source, problem, memory)
-        if boxes := needs.boxes(source, problem, memory):
+        self.workers, self.one_shape = budget.workers, not needs.in_pieces
+        if budget.boxes:
             pairs = zip(reducers, problems, strict=True)
-            self.reducers = [BoxReducer(of_blocks, one, source.order, self.elements) for of_blocks, one in pairs]
-            if remark := boxes.note(memory):
+            self.reducers = [BoxReducer(of_blocks, one, source.order, budget.elements) for of_blocks, one in pairs]
+            if remark := budget.boxes.note(memory):
                 note(remark)
-        self.groups = [*alike(self.reducers, problems, 1 if boxes else TOGETHER)]
+        self.groups = [*alike(self.reducers, problems, 1 if budget.boxes else TOGETHER)]
         self.buffers, self.lookalike = threading.local(), Lookalike()
         self.worth: Mapping[tuple[int, ...], bool] = {}
         """For each shape of blocks, whether there are enough to compile a program for it."""
@@ -120,7 +120,7 @@ class Stream:
         if self.problem.shape[0] is None:
             runs = self._table()
         else:
-            plan = self.needs.plan(self.source, self.problem, self.memory)
+            plan = self.budget.plan
             runs = (answers for _, answers in self._finished(plan))
             if ordered and not plan.in_order:
                 count = math.prod(plan.shape[k] for k in self.problem.kept)
@@ -132,8 +132,7 @@ class Stream:
 
     def columns(self) -> Iterator[tuple[Block, Answers]]:
         """Yield the slices of each column of boxes, each with the box that completed it."""
-        plan = self.needs.plan(self.source, self.problem, self.memory)
-        for block, answers in self._finished(plan):
+        for block, answers in self._finished(self.budget.plan):
             if self.undefined.passes(answers[0]):
                 yield block, answers
         self._end()
@@ -146,11 +145,10 @@ class Stream:
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         """Yield answers as they are found, each with the block that completed it."""
-        if self.source.sequential:  # whose order may make blocks large
-            block, unfinished = self.needs.held(self.source, self.problem, plan)
-            self.workers = max(1, min(self.workers, (self.memory - unfinished) // block))
+        if self.source.sequential:
+            self.workers = self.budget.workers_in_order
         self.worth = worth_compiling(plan, self.source.dtype.itemsize)
-        if self.needs.passes(self.source, self.problem, self.memory) > 1:
+        if self.budget.passes > 1:
             yield from self._several_passes(plan)
             return
         folds = self._folds()
@@ -199,7 +197,7 @@ class Stream:
         columns = self.problem.shape[1]
         assert columns is not None
         row, folds = 0, self._folds()
-        for part in self._parts(self._map, blocks.rows(columns, self.elements)):
+        for part in self._parts(self._map, blocks.rows(columns, self.budget.elements)):
             if part.misfit is not None:
                 self.undefined.note(part.misfit.moved((row, 0)))
             if part.answers is not None:

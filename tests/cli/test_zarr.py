@@ -186,7 +186,7 @@ def test_inspect_says_how_an_array_is_stored(inside: Inside) -> None:
         ["chunks", "2 × 3 × 4"],
         ["packed", "zstd"],
     ]
-    assert [line.split(None, 1)[1] for line in done.lines if line.startswith("  format")] == ["Zarr 3", "Zarr 2"]
+    assert [line.split(None, 1)[1] for line in done.lines if line.startswith("  format")] == ["zarr 3", "zarr 2"]
     for line in inside("inspect", "x.zarr", "y.zarr", "--format", "json").lines:
         found = json.loads(line)
         assert (found["chunks"], found["codecs"]) == ([2, 3, 4], ["zstd"])

@@ -14,7 +14,7 @@ from oracle import gradients, softargmax
 from softargmax_cli.errors import UndefinedError
 from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction import budget, stream
-from softargmax_cli.reduction.budget import REDUCTION
+from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.gradient import GRADIENT, differentiate
 from softargmax_cli.reduction.problem import Spec
@@ -149,7 +149,7 @@ def test_slices_longer_than_a_block_are_read_again() -> None:
             spec = Spec(axes, window=window)
             source = ArraySource(np.zeros(shape, "f4"))
             problem = spec.resolve(source.shape, source.dtype, FREE)
-            assert GRADIENT.passes(source, problem, MEMORY) == (want if want == 1 else want + more)
+            assert Budget(GRADIENT, source, problem, MEMORY).passes == (want if want == 1 else want + more)
 
 
 def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
@@ -163,9 +163,9 @@ def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
     )
     problem = Spec((0,)).resolve(source.shape, source.dtype, FREE)
     memory = 600_000_000
-    assert not REDUCTION.must_seek(source, problem, memory)
-    assert GRADIENT.must_seek(source, problem, memory)
-    assert not GRADIENT.must_seek(source, problem, 10 * memory)
+    assert not Budget(REDUCTION, source, problem, memory).must_seek
+    assert Budget(GRADIENT, source, problem, memory).must_seek
+    assert not Budget(GRADIENT, source, problem, 10 * memory).must_seek
 
 
 @pytest.mark.parametrize("dtype", ["?", "f2", "i4", "u8"])

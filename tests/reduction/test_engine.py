@@ -19,7 +19,7 @@ from softargmax_cli.files.formats.npy import NpySource
 from softargmax_cli.files.writers.atomic import scratch
 from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.budget import REDUCTION
+from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.engine import reduce, reduce_boxes, reduce_several
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.problem import Spec
@@ -227,7 +227,7 @@ class TestPasses:
         source: Any = File(np.zeros([n or 50 for n in shape]))
         if shape[0] is None:
             source = Table(np.zeros((50, 6)), [50])
-        assert REDUCTION.passes(source, spec.resolve(source.shape, source.dtype, fields), MEMORY) == passes
+        assert Budget(REDUCTION, source, spec.resolve(source.shape, source.dtype, fields), MEMORY).passes == passes
 
     def test_blocks_outside_of_a_window_are_not_read_again(
         self, native_runtime: Runtime, blocks_of: Callable[[int], None]
@@ -306,8 +306,8 @@ class TestMemory:
         monkeypatch.setattr(budget, "BLOCK", 100)
         source = Pipe(np.zeros((4, 1000), "f4"))
         problem = Spec((0,)).resolve(source.shape, source.dtype, FREE)
-        assert REDUCTION.must_seek(source, problem, 10_000_000)
-        assert not REDUCTION.must_seek(source, problem, 1 << 40)
+        assert Budget(REDUCTION, source, problem, 10_000_000).must_seek
+        assert not Budget(REDUCTION, source, problem, 1 << 40).must_seek
 
 
 class TestTables:

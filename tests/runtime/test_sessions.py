@@ -14,7 +14,7 @@ from softargmax_cli.cluster.tasks import KEPT, Job, ended, session
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.budget import BOXES
+from softargmax_cli.reduction.budget import BOXES, Budget
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.problem import Spec
 
@@ -25,7 +25,7 @@ def job(folder: Path, number: int) -> Job:
     np.save(path, np.full((3, 4), number, "f4"))
     with closing(open_source(path, Reading())) as source:
         problem = Spec().resolve(source.shape, source.dtype, FREE)
-        plan = BOXES.plan(source, problem, 64 << 20)
+        plan = Budget(BOXES, source, problem, 64 << 20).plan
     return Job(path, path, path, Reading(), problem, plan, 64 << 20, "cpu", None)
 
 
