@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import shlex
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -59,9 +60,9 @@ class Criterion:
         what = "--atol and --rtol say how close to --expect"
         refuse(close, what, "give --expect FILE, or --tol for the distance from hard")
         what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
-        refuse(
-            self.expect is not None and self.tol is not None, what, f"use --atol {self.tol or 0:.10g} in place of --tol"
-        )
+        words = ["softargmax", *(re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:])]
+        remedy = f"try: {shlex.join(words)}" if self.atol is None else "leave out --tol"
+        refuse(self.expect is not None and self.tol is not None, what, remedy)
 
 
 @dataclass(frozen=True)

@@ -259,9 +259,11 @@ def test_what_was_expected_is_shown_in_every_format(files: Inside) -> None:
 
 def test_a_tolerance_for_hard_says_what_it_is_for_stored_results(files: Inside) -> None:
     files.save("soft.npy", [0.5, 0, 1, 0.5])
-    done = files("check", "halves.npy", "--expect", "soft.npy", "--tol", "1")
+    done = files("check", "halves.npy", "--expect", "soft.npy", "--tol", "0.1")
     assert (done.code, done.raw) == (2, b"")
-    assert done.err.splitlines()[1].strip() == "use --atol 1 in place of --tol"
+    assert done.err.splitlines()[1].strip() == "try: softargmax check halves.npy --expect soft.npy --atol 0.1"
+    done = files("check", "halves.npy", "--expect=soft.npy", "--tol=0.1", "--atol=0.1")
+    assert done.err.splitlines()[1].strip() == "leave out --tol"
 
 
 def test_tables_have_results_too(files: Inside) -> None:
