@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.statistics import Statistics
     from softargmax_cli.report.inspection import Inspection
 
+HEAD = 1000
+"""Rows of a table in text that a quick look reads, so that what it suggests can be run."""
 MEMORY = 256 << 20
 """Bytes that blocks may take."""
 SMALLEST, FLATTEST = 8, 4
@@ -109,7 +111,10 @@ def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[s
         except InputError as error:  # there is something to see all the same
             why_not = as_typed(error.what)
         with refusals(source.name):
-            statistics = None if looks.quick else _read(source, problem, quiet=looks.quiet)
+            if not looks.quick:
+                statistics = _read(source, problem, quiet=looks.quiet)
+            elif source.shape[:1] == (None,):
+                _read_head(source)
         source.watch.check()
         notes += source.notes
         shape = source.shape if looks.quick else tuple(source.rows if n is None else n for n in source.shape)
@@ -139,6 +144,17 @@ def _read(source: Source, problem: Problem | None, *, quiet: bool) -> Statistics
             raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
     pending = None if source.shape else source.fetch(Block((), ()))
     return Statistics() if pending is None else block_statistics(pending.load(Buffer()).values)
+
+
+def _read_head(source: Source) -> None:
+    """Read the first rows of a table in text. Raises InputError where a cell is no number."""
+    from softargmax_cli.reduction.blocks import rows
+    from softargmax_cli.reduction.readable import Buffer
+
+    columns = source.shape[1] or 1
+    pending = source.fetch(next(rows(columns, HEAD * columns)))
+    if pending is not None:
+        pending.load(Buffer())
 
 
 def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str, Any]:

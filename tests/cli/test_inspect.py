@@ -159,6 +159,10 @@ def test_quick_reads_the_head_only(inside: Inside) -> None:
     refused = inside("inspect", "t.csv")
     assert refused.code == 2
     assert "line 5003" in refused.err
+    inside.write("comma.csv", "a;b\n" + "1.234,5;2,5\n" * 9)  # of which no command must be suggested that fails
+    refused = inside("inspect", "comma.csv", "--quick")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--decimal ," in refused.err
 
 
 def test_lines_for_people(inside: Inside) -> None:
