@@ -98,18 +98,18 @@ def size_of(size: int | str) -> int:
     if isinstance(size, str):
         found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?I?)B?", size.strip().upper())
         if found is None or found[2] not in UNITS:
-            raise OptionError(f"{size!r} is no size", "write one as 200MB, 1.5GB or 512MiB")
+            raise OptionError(f"{parameter('memory')}: {size!r} is no size", "write one as 200MB, 1.5GB or 512MiB")
         nbytes, said = int(float(found[1]) * UNITS[found[2]]), size
     else:
         nbytes = operator.index(size)
         said = f"{nbytes:,} bytes"
     if nbytes < LEAST_MEMORY:
-        raise OptionError(f"{said} is too little to work in", "the least is 16MiB")
+        raise OptionError(f"{parameter('memory')}: {said} is too little to work in", "the least is 16MiB")
     return nbytes
 
 
 def device_of(device: str) -> str:
     """Return the device in small letters. Raises OptionError where it is none of cpu, gpu and gpu:N."""
     if not re.fullmatch(r"cpu|gpu(:\d+)?", device.lower()):
-        raise OptionError(f"{device!r} is no device", "choose cpu, gpu or gpu:N")
+        raise OptionError(f"{parameter('device')}: {device!r} is no device", "choose cpu, gpu or gpu:N")
     return device.lower()

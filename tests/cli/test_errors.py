@@ -96,9 +96,9 @@ def test_a_truncated_stream(folder: Inside) -> None:
     ("arguments", "what"),
     [
         (["--beta", "1", "--temperature", "1"], "Invalid value: --beta and --temperature say the same thing; .*"),
-        (["--memory", "much"], "'much' is no size"),
-        (["--memory", "1KB"], "1KB is too little to work in"),
-        (["--device", "tpu"], "'tpu' is no device"),
+        (["--memory", "much"], "--memory: 'much' is no size"),
+        (["--memory", "1KB"], "--memory: 1KB is too little to work in"),
+        (["--device", "tpu"], "--device: 'tpu' is no device"),
         (["--delimiter", "ab"], "--delimiter: 'ab' is no delimiter"),
         (["--rows", "-1"], "Invalid value for '--rows': .*0.?"),
         (["--nan", "ignore"], "Invalid value for '--nan': .*'ignore' is not one of 'error', 'omit', 'propagate'."),
