@@ -12,7 +12,7 @@ import numpy as np
 from softargmax_cli.reduction.coordinates import Geometry
 
 Kind = Literal["scores", "probs", "cost"]
-PIECE = 1 << 20
+PIECE = 2 << 20
 """Bytes of a block that the kernel takes at a time: they stay in the cache, with what it computes of them."""
 ALIGNMENT = 64
 """Bytes; TensorFlow takes memory so aligned without copying it."""
