@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import sys
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ def run(timing: Timing, paths: dict[File, Path], result: Path) -> None:
     """Run one command once."""
     file, truth = timing.command.file, timing.command.truth
     words = {INPUT: str(paths[file]) if file else "", OUTPUT: str(result), TRUTH: str(paths[truth]) if truth else ""}
+    os.sync()  # else the disk still writes what the command before left to it
     measured = measure([sys.executable, *(words.get(word, word) for word in timing.command.words)], ROOT)
     timing.failure = measured.failure()
     if not timing.failure and timing.command.says_seconds:
