@@ -27,6 +27,7 @@ REFUSED = {
     "lost_row.csv": (b"0.12,0.31,-,0.44\n0.9,0.1,0.2,0.3\n", "line 1, column 3: '-' is not a number", "", []),
     "years.csv": (b"2019,2020,2021\n1,5,3\n4,2,9\n", "line 1: 2019, 2020, 2021 may be titles", "--header", [1, 2]),
     "preamble.csv": (b"Instrument: X100\nDate: 1\n\na,b,c\n1,2,3\n4,9,1\n", "line 1 has 1 cell", "--skip 3", [2, 1]),
+    "two_lines.csv": (b"made by x\non day 5\na,b\n1,2\n4,3\n", "line 1 has 1 cell", "--skip 2", [1, 0]),
     "europe.csv": (b"a;b;c\n1.234,5;2,0;3\n1,5;2;9\n", "'1.234,5' is not a number", "--decimal ,", [0, 2]),
     "percent.csv": (b"cat,dog\n45%,55%\n12.5%,87.5%\n", "'45%' is not a number", "sed 's/%//g'", []),
 }

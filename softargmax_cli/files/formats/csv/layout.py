@@ -74,7 +74,8 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
         first = first[:-1]
     first = [cell.strip() for cell in first]
     kinds, header = classified(first, comma=dialect.comma)[1], reading.header
-    if len(first) == width - 1 and header is not False and {"number", "odd"}.isdisjoint(kinds):
+    above = bool(below) and len(below[0][1]) == cells
+    if len(first) == width - 1 and above and header is not False and {"number", "odd"}.isdisjoint(kinds):
         first, names, header = ["", *first], [0], True  # as R writes it
     if len(first) != width:
         _refuse_preamble(sample, cells)
