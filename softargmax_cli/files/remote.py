@@ -86,6 +86,8 @@ def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, dama
         what = f"{name}: what serves {scheme}:// is not installed: {package or error}"
         raise MissingDependencyError(what, f"pip install {package or _CLIENTS.get(scheme, scheme)}") from error
     except Exception as error:
+        if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
+            error = error.__cause__  # fsspec finds no file, too, where a server cannot be reached
         said = " ".join(str(error).split())[:300] or "no reason given"
         missing = leaf is InputError and isinstance(error, FileNotFoundError)
         what = f"{name}: no such file" if missing else f"{name}: cannot be {done}: {said} ({type(error).__name__})"

@@ -102,6 +102,7 @@ def test_what_a_server_refuses_is_told_with_what_to_do(
         ("gs://bucket/x.zarr", "what serves gs:// is not installed: gcsfs\n  pip install gcsfs", {}),
         ("gopher://bucket/x.zarr", "Protocol not known: gopher", {}),
         (f"{silent}/x.zarr", "that the server is up", {}),
+        (f"{silent}/x.csv", "cannot be opened: Cannot connect", {}),
     ]
     with web(inside.folder) as address:
         cases += [
