@@ -22,6 +22,8 @@ from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
+pytestmark = pytest.mark.slow
+
 zarr = pytest.importorskip("zarr", "3")
 numcodecs = pytest.importorskip("numcodecs")
 

@@ -13,6 +13,8 @@ import pytest
 from cases import FILES, HUGE, SCORES, SEEN, described, saved
 from command import Done, Inside
 
+pytestmark = pytest.mark.slow
+
 START = "softargmax: error: "
 ROOM = 150 << 20
 """Bytes that an error may take beyond a run on the tutorial's file: a record of 32 MiB, as bytes and as text."""

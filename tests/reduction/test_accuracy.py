@@ -19,6 +19,8 @@ from softargmax_cli.reduction.layout import Layout
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.tensorflow.base import Runtime
 
+pytestmark = pytest.mark.slow
+
 DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 BETAS = [1e-3, 0.3, 1.0, 100.0, 1e6]
 INF, NAN = math.inf, math.nan

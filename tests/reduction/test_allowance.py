@@ -17,6 +17,8 @@ from results import made
 from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
 from softargmax_cli.reduction.result import Slices
 
+pytestmark = pytest.mark.slow
+
 Numbers = npt.NDArray[Any]
 
 

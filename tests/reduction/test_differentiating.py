@@ -21,6 +21,8 @@ from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.tensorflow.base import Runtime
 
+pytestmark = pytest.mark.slow
+
 Array = npt.NDArray[Any]
 MEMORY = 16 << 20
 UNTOUCHED = 12345.0

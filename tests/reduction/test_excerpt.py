@@ -16,6 +16,8 @@ from softargmax_cli.reduction import excerpt as excerpts
 from softargmax_cli.reduction.excerpt import Excerpt, read_excerpt, weights
 from softargmax_cli.reduction.problem import Spec
 
+pytestmark = pytest.mark.slow
+
 
 def slices_of(values: np.ndarray, axes: tuple[int, ...], numbers: Sequence[int]) -> np.ndarray:
     """Some slices, reduced axes last in the order of the array."""
