@@ -53,17 +53,18 @@ def reduction_of(
         wanted, name = frozenset(fields), source.name
         with naming(name):
             problem = spec.resolve(source.shape, source.dtype, wanted)
-            if source.sequential and Budget(needs, source, problem, memory).must_seek:
+            budget = Budget(needs, source, problem, memory)
+            if source.sequential and budget.must_seek:
                 from softargmax_cli.files.tempcopy import copied
 
                 with progress(source.nbytes) as advance:
                     source = stack.enter_context(closing(copied(source, memory, advance)))
                 problem = spec.resolve(source.shape, source.dtype, wanted)
-            passes = Budget(needs, source, problem, memory).passes
+                budget = Budget(needs, source, problem, memory)
         made = computer()  # what is wrong with TensorFlow is not the file's fault
         stack.enter_context(naming(name))
         run, notes = described(source, problem, made.device), [*source.notes]
-        yield Reduction(source, problem, made, memory, progress, passes, stack, run, notes)
+        yield Reduction(source, problem, made, memory, progress, budget.passes, stack, run, notes)
 
 
 @dataclass

@@ -217,10 +217,10 @@ class BlockReducer:
                 for name, whole in zip(layout.names, results, strict=True)
             ]
             function(x[rows], *betas, *places, *(row[slices] for row in known), into=parts)
-        first = dict(zip(layout.outputs, results, strict=False))
+        one = dict(zip(layout.outputs, results, strict=False))  # of the first β
         own = [name for name in layout.outputs if name not in SHARED]
-        more = [results[k : k + len(own)] for k in range(len(first), len(results), len(own))]
-        return [first, *({**first, **dict(zip(own, each, strict=True))} for each in more)]
+        more = [results[k : k + len(own)] for k in range(len(one), len(results), len(own))]
+        return [one, *({**one, **dict(zip(own, each, strict=True))} for each in more)]
 
     def _function(self, layout: Layout, places: Sequence[Array], compiled: bool) -> Function:
         slices = math.prod(layout.kept)

@@ -20,7 +20,7 @@ from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.hints import tolerance
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer, Pending, Readable
-from softargmax_cli.reduction.stream import in_order
+from softargmax_cli.reduction.threads import in_threads
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ def statistics_of(
 
     whole, rows, unfinished = Statistics(), 0, np.zeros(())
     length = math.prod(shape[axis] or 1 for axis in axes)
-    for block, nbytes, count, found, sums in in_order(work, _fetched(source, planned), threads=budget.workers):
+    for block, nbytes, count, found, sums in in_threads(work, _fetched(source, planned), threads=budget.workers):
         whole.merge(found)
         advance(nbytes)
         rows += count

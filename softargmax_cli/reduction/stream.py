@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import TypeVar
 
 import numpy as np
 
@@ -31,10 +28,9 @@ from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable,
 from softargmax_cli.reduction.reducer import Array, Misfit, Reducer
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Fold, State, added, merge
+from softargmax_cli.reduction.threads import in_threads
 from softargmax_cli.reduction.undefined import Undefined
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 States = Sequence[State]
 """A state for each problem."""
 Answers = Sequence[Slices]
@@ -224,7 +220,7 @@ class Stream:
         self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
     ) -> Iterator[Part]:
         """Do `work` on blocks in worker threads; yield them in order."""
-        for part in in_order(work, self._tasks(blocks, known), threads=self.workers):
+        for part in in_threads(work, self._tasks(blocks, known), threads=self.workers):
             self.advance(part.nbytes)
             if part.misfit is not None and self.problem.shape[0] is not None:
                 self.undefined.note(part.misfit.moved(part.block.start))
@@ -337,23 +333,3 @@ def worth_compiling(plan: Plan, itemsize: int) -> Mapping[tuple[int, ...], bool]
 
 def _nbytes(source: Readable, block: Block) -> int:
     return math.prod(block.shape) * source.dtype.itemsize
-
-
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
-    """Yield work(item) for every item, in order; `items` is advanced by the caller's thread.
-
-    At most `threads` + 1 items are begun and not yet handed on. An error ends it all, and no thread is left when it is
-    raised.
-    """
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="reduce") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
