@@ -19,7 +19,7 @@ import numpy as np
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Loaded, Source
 from softargmax_cli.files.streams import refusals
-from softargmax_cli.files.writers.atomic import PIECE, blaming, discard, temporary_file
+from softargmax_cli.files.writers.atomic import COPIED, blaming, discard, temporary_file
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
@@ -51,7 +51,7 @@ def copied_stream(stream: BinaryIO, name: str) -> BinaryIO:
 
 def _read(stream: BinaryIO, name: str) -> bytes:
     with refusals(name):
-        return stream.read(PIECE)
+        return stream.read(COPIED)
 
 
 def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda nbytes: None) -> Source:

@@ -23,7 +23,7 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.files.tempcopy import Names, copied
-from softargmax_cli.files.writers.atomic import PIECE, scratch, temporary_file
+from softargmax_cli.files.writers.atomic import COPIED, scratch, temporary_file
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -172,7 +172,7 @@ def test_what_fails_leaves_nothing(temporary: Path, tmp_path: Path) -> None:
 # Temporary files
 
 
-NBYTES = 3 * PIECE + 17
+NBYTES = 3 * COPIED + 17
 
 
 def test_every_byte_has_its_place() -> None:

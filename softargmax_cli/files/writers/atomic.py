@@ -18,7 +18,7 @@ from softargmax_cli.errors import OutputError, SoftArgmaxError, parameter
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PIECE = 1 << 20
+COPIED = 1 << 20
 """Bytes copied at a time."""
 ROOM = "free some space, or set TMPDIR to a directory with more room"
 _REMEDIES = {
@@ -93,8 +93,8 @@ def scratch(nbytes: int) -> Iterator[IO[bytes]]:
     with blaming("temporary file", ROOM), contextlib.ExitStack() as files:
         file = temporary_file()
         files.callback(discard, file)
-        for start in range(0, nbytes, PIECE):
-            file.write(bytes(min(PIECE, nbytes - start)))
+        for start in range(0, nbytes, COPIED):
+            file.write(bytes(min(COPIED, nbytes - start)))
         file.flush()
         yield file
 
@@ -183,7 +183,7 @@ class Output:
 def copy_all(file: IO[bytes], stream: IO[bytes]) -> None:
     """Append all of a file to a stream."""
     file.seek(0)
-    while piece := file.read(PIECE):
+    while piece := file.read(COPIED):
         stream.write(piece)
 
 
