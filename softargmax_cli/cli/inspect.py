@@ -152,7 +152,7 @@ def _read_head(source: Source) -> None:
     from softargmax_cli.reduction.readable import Buffer
 
     columns = source.shape[1] or 1
-    pending = source.fetch(next(rows(columns, HEAD * columns)))
+    pending = source.fetch(rows(columns, HEAD * columns).block(0))
     if pending is not None:
         pending.load(Buffer())
 

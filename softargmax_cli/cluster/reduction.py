@@ -101,9 +101,8 @@ def _columns(
 ) -> Iterator[Column]:
     """Yield the results of the columns of slices, in their order; misfits are noted."""
     budget = Budget(BOXES, source, problem, memory)
-    assert budget.boxes is not None
-    if remark := budget.boxes.note(memory):
-        note(remark)
+    if budget.note:
+        note(budget.note)
     client, plan, lookalike = workers.client, budget.plan, Lookalike()
     number, place = uuid.uuid4().hex, workers.input if is_url(workers.input) else os.path.abspath(workers.input)
     job = Job(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)

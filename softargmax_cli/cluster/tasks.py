@@ -115,7 +115,8 @@ def ended(number: str) -> Lookalike:
 class Part:
     """The state of a column of slices over some of its boxes."""
 
-    column: int
+    block: Block
+    """The last of them."""
     state: State
     misfits: tuple[Misfit, ...] = ()
     """With positions in the whole array."""
@@ -143,8 +144,7 @@ def opened(job: Job) -> tuple[tuple[int | None, ...], str]:
 
 def mapped(number: Any, job: Job) -> Part:
     """Reduce one box, which is the only number in an array, to its state."""
-    column, part = divmod(int(number.item()), job.plan.parts)
-    block, problem, here = job.plan.at(column, part), job.problem, session(job)
+    block, problem, here = job.plan.block(int(number.item())), job.problem, session(job)
     reducer, compiled = here.reducer, here.compiled[block.shape]
     with here.loaded(block) as values:
         if job.plan.parts == 1:
@@ -154,7 +154,7 @@ def mapped(number: Any, job: Job) -> Part:
         else:
             state, misfit = reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-    return Part(column, state, () if misfit is None else (misfit.moved(block.start),))
+    return Part(block, state, () if misfit is None else (misfit.moved(block.start),))
 
 
 def merged(parts: Any, problem: Problem) -> Part:
@@ -164,10 +164,9 @@ def merged(parts: Any, problem: Problem) -> Part:
 
 def again(found: Part, number: Any, job: Job) -> Part:
     """Reduce one box in a second pass, about what the first found."""
-    column, part = divmod(int(number.item()), job.plan.parts)
-    block, here = job.plan.at(column, part), session(job)
+    block, here = job.plan.block(int(number.item())), session(job)
     with here.loaded(job.problem.read_again(block)) as values:
-        return Part(column, here.reducer.about(values, block, found.state, compiled=here.compiled[block.shape]))
+        return Part(block, here.reducer.about(values, block, found.state, compiled=here.compiled[block.shape]))
 
 
 def added_up(parts: Any) -> Part:
@@ -183,11 +182,10 @@ def completed(found: Part, sums: Part, job: Job) -> Column:
 
 def finished(part: Part, job: Job) -> Column:
     """Finish a column: results from its state, written from here where the job says so."""
-    block = job.plan.at(part.column, job.plan.parts - 1)
-    slices, summary = finish_block(part.state, job.problem, block, job.plan.order), Summary()
+    slices, summary = finish_block(part.state, job.problem, part.block, job.plan.order), Summary()
     summary.add(slices)
     if job.chunks is not None:
-        job.chunks.write(block, slices)
+        job.chunks.write(part.block, slices)
     back = slices if job.chunks is None else None
     return Column(back, summary, part.misfits, lacking(slices))
 
@@ -195,4 +193,4 @@ def finished(part: Part, job: Job) -> Column:
 def _folded(parts: Any, both: Any) -> Part:
     several = list(flatten(parts if isinstance(parts, list) else [parts]))
     misfits = tuple(misfit for part in several for misfit in part.misfits)
-    return Part(several[0].column, functools.reduce(both, (part.state for part in several)), misfits)
+    return Part(several[-1].block, functools.reduce(both, (part.state for part in several)), misfits)

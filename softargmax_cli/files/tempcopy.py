@@ -94,7 +94,7 @@ def in_order(source: Source, elements: int, order: Order) -> Iterator[Block]:
     """Yield blocks that follow each other in an order; in that of the file, each is one stretch of it."""
     lengths = tuple(n for n in source.shape if n is not None)
     if len(lengths) < len(source.shape):
-        return blocks.rows(lengths[0], elements)
+        return iter(blocks.rows(lengths[0], elements))
     if not lengths:
         return iter((Block((), ()),))
     fastest = len(lengths) - 1 if order == "C" else 0

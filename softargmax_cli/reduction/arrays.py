@@ -14,7 +14,6 @@ from typing import Any
 
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer, Derive
-from softargmax_cli.reduction.budget import Needs, bytes_reduced
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, Reducer
@@ -26,15 +25,6 @@ Write = Callable[[Sequence[int], Array], None]
 """Takes the array of a box of the input that begins at a position."""
 Finish = Callable[[Slope | None, Slices], Slices]
 """Adds to slices what is known of them beside their state."""
-
-
-def needs_of_arrays(count: Callable[[Problem], int]) -> Needs:
-    """Tell what `count` arrays beside each block need: they are there twice, and wait to be written."""
-    return Needs(
-        lambda source, problem: 2 * bytes_reduced(source, problem) + 4 * count(problem) * problem.precision.itemsize,
-        lambda problem: 2 if problem.window is None else 3,
-        of_results=lambda source, problem: -(-2 * count(problem) * problem.precision.itemsize // source.dtype.itemsize),
-    )
 
 
 @dataclass(frozen=True, slots=True)

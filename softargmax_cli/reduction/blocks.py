@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,8 @@ Order = Literal["C", "F"]
 
 NARROWEST = 4096
 """Elements of one row that a block takes at least, where it does not take whole rows."""
+ENDLESS = 1 << 62
+"""Stands for a length that is not known."""
 WIDER = 2
 """How much larger a block is that does not: reading many short stretches costs more than a larger block does."""
 
@@ -69,21 +71,17 @@ class Plan:
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the blocks, reduced axes innermost, otherwise in the order of the file."""
-        if 0 in self.shape:  # however long its other axes are said to be
-            return
-        loops = self._loops
-        for starts in _places([(self.shape[k], self.extent[k]) for k in loops]):
-            yield self._block(dict(zip(loops, starts, strict=True)))
+        return map(self.block, range(self.columns * self.parts))
 
-    def at(self, column: int, part: int) -> Block:
-        """Return the block that is number `part` of those that hold a column of slices, in the order of the plan."""
-        kept, parts = [k for k in self._loops if k not in self.axes], [k for k in self._loops if k in self.axes]
-        place: dict[int, int] = {}
-        for axes, rest in ((kept, column), (parts, part)):
-            for k in reversed(axes):
-                rest, number = divmod(rest, self._count(k))
-                place[k] = number * self.extent[k]
-        return self._block(place)
+    def block(self, number: int) -> Block:
+        """Return a block by its number in the order of the plan: `parts` of them hold a column of slices."""
+        start = [0] * len(self.shape)
+        loops = sorted(_memory_order(len(self.shape), self.order), key=lambda axis: axis in self.axes)
+        for axis in reversed(loops):
+            number, place = divmod(number, self._count(axis))
+            start[axis] = place * self.extent[axis]
+        ends = zip(start, self.extent, self.shape, strict=True)
+        return Block(tuple(start), tuple(min(a + size, n) for a, size, n in ends))
 
     @property
     def columns(self) -> int:
@@ -95,28 +93,13 @@ class Plan:
         """The number of blocks that hold the same slices."""
         return math.prod(self._count(k) for k in self.axes)
 
-    @property
-    def _loops(self) -> list[int]:
-        """The axes from the outermost loop to the innermost."""
-        memory = _memory_order(len(self.shape), self.order)
-        return [k for k in memory if k not in self.axes] + [k for k in memory if k in self.axes]
-
     def _count(self, axis: int) -> int:
         return -(-self.shape[axis] // self.extent[axis])
 
-    def _block(self, place: Mapping[int, int]) -> Block:
-        start = tuple(place[k] for k in range(len(self.shape)))
-        ends = zip(start, self.extent, self.shape, strict=True)
-        return Block(start, tuple(min(a + size, n) for a, size, n in ends))
-
     def boxes(self) -> Iterator[list[Block]]:
         """Yield the blocks of the same slices together."""
-        box: list[Block] = []
-        for block in self:
-            box.append(block)
-            if self.completes(block):
-                yield box
-                box = []
+        for first in range(0, self.columns * self.parts, self.parts):
+            yield [self.block(number) for number in range(first, first + self.parts)]
 
     @property
     def splits(self) -> bool:
@@ -166,10 +149,9 @@ def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: 
     return Plan(shape, axes, order, tuple(extent[k] for k in range(len(shape))))
 
 
-def rows(columns: int, elements: int) -> Iterator[Block]:
-    """Yield blocks of a table whose number of rows is not known: whole rows, without end."""
-    size = max(1, elements // max(1, columns))
-    return (Block((k, 0), (k + size, columns)) for k in itertools.count(0, size))
+def rows(columns: int, elements: int, axes: tuple[int, ...] = (1,)) -> Plan:
+    """Plan blocks of whole rows of a table whose number of rows is not known: they have no end."""
+    return Plan((ENDLESS, columns), axes, "C", (max(1, elements // max(1, columns)), columns))
 
 
 def stretches(start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]) -> tuple[list[int], int]:
@@ -222,16 +204,6 @@ def _widen(
                 elements, room, wider = WIDER * elements, min(elements, WIDER * room), True
         whole = _fill(extent, shape, [axis], max(1, room // size)) and whole
         size *= extent[axis]
-
-
-def _places(loops: Sequence[tuple[int, int]]) -> Iterator[tuple[int, ...]]:
-    """The starts of nested loops, each given as its length and its step; one at a time, as there may be very many."""
-    if not loops:
-        yield ()
-        return
-    for start in range(0, loops[0][0], loops[0][1]):
-        for rest in _places(loops[1:]):
-            yield (start, *rest)
 
 
 def _memory_order(ndim: int, order: Order) -> list[int]:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from softargmax_cli.reduction.arrays import ArrayStream, Write, needs_of_arrays
+from softargmax_cli.reduction.arrays import ArrayStream, Write
 from softargmax_cli.reduction.box_reducer import Derived
+from softargmax_cli.reduction.budget import Needs
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
@@ -89,7 +90,7 @@ def _with(slope: Slope | None, slices: Slices, vanished: float) -> Slices:
     return replace(slices, columns=columns | {"norm": norm, "min": least, "max": largest, "vanished": norm < vanished})
 
 
-GRADIENT = needs_of_arrays(lambda problem: len(problem.axes))
+GRADIENT = Needs(arrays=lambda problem: len(problem.axes), in_pieces=False)
 """The memory and passes that `differentiate` needs."""
 
 

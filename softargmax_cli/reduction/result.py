@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.blocks import ENDLESS
 from softargmax_cli.reduction.fields import BY_NAME, NAMES
 
 Array = npt.NDArray[Any]
-
-ENDLESS = 1 << 62
-"""Stands for a length that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.hints import tolerance
@@ -89,8 +88,6 @@ def statistics_of(
     if source.sequential and Budget(REDUCTION, source, problem, memory).must_seek:
         axes, problem = (), replace(problem, axes=(0,) if source.order == "F" else (len(shape) - 1,))
     budget = Budget(REDUCTION, source, problem, memory)
-    plan = None if shape[0] is None else budget.plan
-    planned: Iterable[Block] = blocks.rows(shape[1] or 1, budget.elements) if plan is None else plan
     space = threading.local()
 
     def work(task: tuple[Block, Pending]) -> tuple[Block, int, int, Statistics, npt.NDArray[np.float64]]:
@@ -104,15 +101,15 @@ def statistics_of(
 
     whole, rows, unfinished = Statistics(), 0, np.zeros(())
     length = math.prod(shape[axis] or 1 for axis in axes)
-    for block, nbytes, count, found, sums in in_threads(work, _fetched(source, planned), threads=budget.workers):
+    for block, nbytes, count, found, sums in in_threads(work, _fetched(source, budget.plan), threads=budget.workers):
         whole.merge(found)
         advance(nbytes)
         rows += count
         unfinished = unfinished + sums
-        if 0 not in axes if plan is None else plan.completes(block):
+        if budget.plan.completes(block):
             _judge(whole, unfinished, length)
             unfinished = np.zeros(())
-    if plan is None and 0 in axes and rows:
+    if shape[0] is None and 0 in axes and rows:
         _judge(whole, unfinished, length * rows)
     return whole
 

@@ -16,7 +16,6 @@ from itertools import groupby
 import numpy as np
 
 from softargmax_cli.errors import InputError
-from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Budget, Needs
@@ -98,12 +97,12 @@ class Stream:
             raise ValueError("a source that can only be read in order must be copied first")
         self.scratch, self.reducers, self.undefined = scratch, reducers, Undefined(problem)
         self.workers, self.one_shape = budget.workers, not needs.in_pieces
-        if budget.boxes:
+        if budget.boxed:
             pairs = zip(reducers, problems, strict=True)
             self.reducers = [BoxReducer(of_blocks, one, source.order, budget.elements) for of_blocks, one in pairs]
-            if remark := budget.boxes.note(memory):
-                note(remark)
-        self.groups = [*alike(self.reducers, problems, 1 if budget.boxes else TOGETHER)]
+            if budget.note:
+                note(budget.note)
+        self.groups = [*alike(self.reducers, problems, 1 if budget.boxed else TOGETHER)]
         self.buffers, self.lookalike = threading.local(), Lookalike()
         self.worth: Mapping[tuple[int, ...], bool] = {}
         """For each shape of blocks, whether there are enough to compile a program for it."""
@@ -141,8 +140,6 @@ class Stream:
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         """Yield answers as they are found, each with the block that completed it."""
-        if self.source.sequential:
-            self.workers = self.budget.workers_in_order
         self.worth = worth_compiling(plan, self.source.dtype.itemsize)
         if self.budget.passes > 1:
             yield from self._several_passes(plan)
@@ -193,7 +190,7 @@ class Stream:
         columns = self.problem.shape[1]
         assert columns is not None
         row, folds = 0, self._folds()
-        for part in self._parts(self._map, blocks.rows(columns, self.budget.elements)):
+        for part in self._parts(self._map, self.budget.plan):
             if part.misfit is not None:
                 self.undefined.note(part.misfit.moved((row, 0)))
             if part.answers is not None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from softargmax_cli.errors import UndefinedError, parameter
+from softargmax_cli.reduction.blocks import ENDLESS
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import NAN, NEGATIVE, Misfit
-from softargmax_cli.reduction.result import ENDLESS, Slices
+from softargmax_cli.reduction.result import Slices
 
 POLICIES = f"use {parameter('nan', 'omit')} to leave them out, or {parameter('nan', 'propagate')} to mark their slices"
 SIGNS = f"probabilities are 0 or more; {parameter('kind', 'scores')} takes any numbers"

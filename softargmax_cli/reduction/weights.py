@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softargmax_cli.reduction.arrays import ArrayStream, Write, needs_of_arrays
+from softargmax_cli.reduction.arrays import ArrayStream, Write
 from softargmax_cli.reduction.box_reducer import Derived
+from softargmax_cli.reduction.budget import Needs
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
@@ -33,7 +34,7 @@ def weigh(source: Readable, problem: Problem, runtime: Runtime, *, write: Write,
         yield slices
 
 
-WEIGHTS = replace(needs_of_arrays(lambda problem: 1), in_pieces=True)
+WEIGHTS = Needs(arrays=lambda problem: 1)
 """The memory and passes that `weigh` needs."""
 
 
