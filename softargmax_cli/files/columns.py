@@ -53,6 +53,8 @@ class Columns:
     """In the order of the file."""
     id_at: int | None
     """The one that names the rows."""
+    id_column: str | int | None
+    """The same one, as --id-column takes it."""
     notes: tuple[str, ...]
     spec: str | None
     """The columns of scores as --columns takes them, where the file alone does not tell."""
@@ -101,7 +103,8 @@ def choose(table: Table, reading: Reading) -> Columns:
         scores = [at for at in scores if at not in found]
         id_at = found.pop(0) if id_at is None else id_at
         spec = _without(table, found, spec) if found else spec
-    return Columns(tuple(scores), id_at, tuple(notes), spec)
+    named = None if id_at is None else option_value(table, id_at)
+    return Columns(tuple(scores), id_at, named, tuple(notes), spec)
 
 
 def suspects(table: Table, scores: Sequence[int]) -> list[int]:

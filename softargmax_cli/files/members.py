@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -49,35 +48,42 @@ class SeveralArraysError(OptionError):
         self.kind, self.members, self.count, self.first = kind, members, count, first
 
 
-def chosen(name: str, kind: str, names: Sequence[str], reading: Reading, look: Look) -> tuple[str, list[Member]]:
+def chosen(name: str, kind: str, names: Sequence[str], reading: Reading, look: Look) -> tuple[str, str, list[Member]]:
     """Choose the array that `reading.key` means, or without a key the only one of numbers, of a file of format `kind`.
 
-    Also describe the arrays, where `reading` inspects. Raises InputError where there is none, OptionError where none
-    has that name, SeveralArraysError where nothing tells which.
+    Return its key, the name of file and array, and what the arrays are where `reading` inspects. Raises InputError
+    where there is none, OptionError where none has that name, SeveralArraysError where nothing tells which.
     """
     described = (_described(each, look) for each in names)
+    key = names[0] if reading.key is None and len(names) == 1 else reading.key
     if not names:
         raise InputError("no arrays in it", "is it the file that was meant, and written to its end?")
-    key = names[0] if reading.key is None and len(names) == 1 else reading.key
-    if key is not None:
-        if key not in names:
-            near = difflib.get_close_matches(key[:LONGEST], names[:10_000], n=1)
-            remedy = f"did you mean {parameter('key', near[0])}?" if near else f"it holds {few(names)}"
-            raise OptionError(f"no array is named {shown(key) or '(nothing)'}", remedy)
-        return key, [*islice(described, MOST)] if reading.inspected else []
-    members = [*islice(described, MOST)]
-    readable = (each.name for each in chain(members, described) if not each.why_not)
-    numbers = [*islice(readable, FEW + 1)]
-    if len(numbers) == 1:
-        return numbers[0], members
+    if key is not None and key not in names:
+        near = difflib.get_close_matches(key[:LONGEST], names[:10_000], n=1)
+        remedy = f"did you mean {parameter('key', near[0])}?" if near else f"it holds {few(names)}"
+        raise OptionError(f"no array is named {shown(key) or '(nothing)'}", remedy)
+    members = [*islice(described, MOST)] if key is None or reading.inspected else []
+    if key is None:
+        readable = (each.name for each in chain(members, described) if not each.why_not)
+        numbers = [*islice(readable, FEW + 1)]
+        if len(numbers) != 1:
+            raise _several(name, kind, names, numbers, members)
+        key = numbers[0]
+    return key, f"{name}[{shown(key)}]", members
+
+
+def _several(
+    name: str, kind: str, names: Sequence[str], numbers: Sequence[str], members: Sequence[Member]
+) -> SoftArgmaxError:
+    """Say that none of several arrays holds `numbers`, or more than one do."""
     if is_result(names):
-        raise ResultError(name, kind, f"or take an array of it with {parameter('key', 'soft')}")
+        return ResultError(name, kind, f"or take an array of it with {parameter('key', 'soft')}")
     if not numbers:
         what = f"no arrays of numbers in it, but {few(names)}"
-        raise InputError(what, f"name one to see why it cannot be read: {parameter('key', names[0])}")
+        return InputError(what, f"name one to see why it cannot be read: {parameter('key', names[0])}")
     first = next((each.name for each in members if each.shape), numbers[0])
     remedy = f"name one of them with {parameter('key', first if len(first) <= LONGEST else 'NAME')}"
-    raise SeveralArraysError(f"{len(names):,} arrays in it: {few(numbers)}", remedy, kind, members, len(names), first)
+    return SeveralArraysError(f"{len(names):,} arrays in it: {few(numbers)}", remedy, kind, members, len(names), first)
 
 
 def _described(key: str, look: Look) -> Member:
@@ -108,18 +114,3 @@ def unapplied(attributes: Mapping[str, Any]) -> tuple[str, ...]:
             told.append(f"{key} {value[0]}")
     listed = ", ".join(told)
     return (f"the numbers are as stored: its attributes {listed} (CF conventions) are not applied",) * bool(told)
-
-
-@contextmanager
-def damaged(name: str, kind: str, *errors: type[Exception]) -> Iterator[None]:
-    """Turn what a parser of `kind` raises at a file that is not sound into an InputError that names it."""
-    try:
-        yield
-    except (SoftArgmaxError, MemoryError):
-        raise
-    except errors as error:
-        if isinstance(error, OSError) and error.errno:  # the system's own, not the parser's
-            raise InputError(f"cannot be read: {error.strerror}", "is its disk still there?", name) from error
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        remedy = "copy the file again, or write it again"
-        raise InputError(f"damaged, or no {kind} file: {first}", remedy, name) from error

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from softargmax_cli.errors import InputError, MissingDependencyError, naming, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_store
-from softargmax_cli.files.source import Source
+from softargmax_cli.files.source import Source, parsing
 from softargmax_cli.files.streams import LOOK, Watch, looked_at, opened, refusals
 
 
@@ -41,6 +41,11 @@ class Format:
     seeks: bool = True
     """True where it must be read at any place, so that a pipe is copied first."""
 
+    @property
+    def kind(self) -> str:
+        """The format as an error about a damaged file names it."""
+        return self.article.partition(" ")[2]
+
 
 HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # behind a user block, too
 H5PY = "pip install h5py hdf5plugin\nthey are the extra named hdf5"
@@ -50,13 +55,14 @@ SPELLED = frozenset({"delimiter", "header", "skip", "comment", "decimal"})
 FORMATS = (
     Format("an .npy file", rb"\x93NUMPY", "", (".npy",), frozenset(), "npy.open_npy", seeks=False),
     Format("a .safetensors file", rb".{4}\0\0\0\0\{", "", (".safetensors",), KEY, "safetensors.open_safetensors"),
-    Format("a Parquet file", rb"PAR1", "", (".parquet", ".pq"), TABLE, "parquet.open_parquet"),
-    Format("an HDF5 file", HDF5, H5PY, (".h5", ".hdf5", ".hdf"), KEY, "hdf5.open_hdf5"),
+    Format("a Parquet file", rb"PAR1", "", (".parquet", ".pq"), TABLE, "parquet.ParquetSource"),
+    Format("an HDF5 file", HDF5, H5PY, (".h5", ".hdf5", ".hdf"), KEY, "hdf5.Hdf5Source"),
     Format("an .npz file", rb"PK(?:\x03\x04|\x05\x06)", "", (".npz",), KEY, "npz.open_npz"),
 )
 """Formats that are read, the last one after what is `REFUSED`: other archives are told apart from it first."""
-TEXT = Format("a CSV", b"", "", (".csv", ".tsv"), TABLE | SPELLED, "csv.open_csv", seeks=False)
+TEXT = Format("a CSV", b"", "", (".csv", ".tsv"), TABLE | SPELLED, "csv.CsvSource", seeks=False)
 """Text is what has no signature of another format."""
+STORE = Format("a Zarr store", b"", options=KEY)
 
 SAVE = "save it in Python: numpy.save('x.npy', "
 PICTURE, SHEET = f"{SAVE}numpy.asarray(PIL.Image.open(FILE)))", "save the sheet as CSV"
@@ -120,13 +126,12 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     asked for.
     """
     reading = reading or Reading()
-    if path != "-" and is_store(path):
-        from softargmax_cli.files.formats.zarr import ZarrSource
+    if path == "-" or not is_store(path):
+        return source_of(*opened(path), path, reading)
+    from softargmax_cli.files.formats.zarr import ZarrSource
 
-        with naming(path):
-            source = ZarrSource(path, reading)
-        return _part(_noted(source, "a Zarr store", KEY, reading), reading)
-    return source_of(*opened(path), path, reading)
+    with naming(path):
+        return _asked_for(ZarrSource(path, reading), STORE, reading)
 
 
 def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Source:
@@ -135,49 +140,44 @@ def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Sourc
         watch = Watch(path)
         with refusals(name), naming(name):
             stream, first = looked_at(stream, name)
-            kind = _recognised(first, name)
-            if kind.seeks:
+            format = _recognised(first, name)
+            opener = _opener(format)
+            if format.seeks:
                 from softargmax_cli.files.tempcopy import copied_stream
 
                 stream = copied_stream(stream, name)
-            source = _noted(_opener(kind)(stream, name, reading), kind.article, kind.options, reading)
-        source.watch = watch
+        with parsing(name, format.kind):
+            source = opener(stream, name, reading)
+        source.kind, source.watch = format.kind, watch
     except BaseException:
         stream.close()
         raise
-    return _part(source, reading)
+    return _asked_for(source, format, reading)
 
 
-def _opener(kind: Format) -> Callable[[BinaryIO, str, Reading], Source]:
-    module, _, function = kind.opener.rpartition(".")
+def _opener(format: Format) -> Callable[[BinaryIO, str, Reading], Source]:
+    module, _, function = format.opener.partition(".")
     try:
         opener: Callable[[BinaryIO, str, Reading], Source]
         opener = getattr(importlib.import_module(f"softargmax_cli.files.formats.{module}"), function)
         return opener
     except ModuleNotFoundError as error:
-        what = f"{kind.article}, and {error.name}, which reads them, is not installed"
-        raise MissingDependencyError(what, kind.remedy) from None
+        what = f"{format.article}, and {error.name}, which reads them, is not installed"
+        raise MissingDependencyError(what, format.remedy) from None
 
 
-def _noted(source: Source, article: str, options: frozenset[str], reading: Reading) -> Source:
-    """Note the options that say nothing of such a source."""
-    idle = [option for option in reading.given if option not in options]
+def _asked_for(source: Source, format: Format, reading: Reading) -> Source:
+    """Note the options that say nothing of such a source, and select the part of it that is asked for."""
+    idle = [option for option in reading.given if option not in format.options]
     if idle:
         says = "says" if len(idle) == 1 else "say"
-        source.notes += (f"{' and '.join(map(parameter, idle))} {says} nothing of {article}",)
-    return source
-
-
-def _part(source: Source, reading: Reading) -> Source:
-    """Select a part of a source, which is closed where it has no such part."""
+        source.notes += (f"{' and '.join(map(parameter, idle))} {says} nothing of {format.article}",)
     if reading.select is None:
         return source
-    try:
-        from softargmax_cli.files.select import selected
+    from softargmax_cli.files.select import selected
 
-        part = selected(source, reading.select)
-        part.watch = source.watch
-        return part
+    try:
+        return selected(source, reading.select)
     except BaseException:
         source.close()
         raise

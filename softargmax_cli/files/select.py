@@ -45,6 +45,7 @@ class SelectedSource(BoxSource):
 
     def __init__(self, source: Source, taken: Sequence[range | int]) -> None:
         self.appear_as(source)
+        self.closes = (source,)
         self._source, self._kept = source, [isinstance(each, range) for each in taken]
         self._taken = [each if isinstance(each, range) else range(each, each + 1) for each in taken]
         self.shape = tuple(len(each) for each in taken if isinstance(each, range))
@@ -107,10 +108,6 @@ class SelectedSource(BoxSource):
         pending = self._source.fetch(Block(tuple(r.start for r in box), tuple(r.stop for r in box)))
         assert pending is not None  # as at the end of a table
         return pending.load(buffer).values
-
-    def close(self) -> None:
-        super().close()
-        self._source.close()
 
 
 def _within(positions: range, span: range) -> tuple[int, int | None, int]:

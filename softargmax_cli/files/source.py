@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, SoftArgmaxError, naming
 from softargmax_cli.files.streams import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
@@ -86,6 +87,8 @@ class Source(ABC):
 
     name: str
     """Name as the user gave it; "<stdin>" for "-"."""
+    kind = "file"
+    """The format as errors call it, "HDF5 file"; set by `open_source`."""
     shape: tuple[int | None, ...]
     """None for the first axis of a table, whose length only its end tells."""
     dtype: np.dtype[Any]
@@ -111,11 +114,13 @@ class Source(ABC):
     facts: Facts = Facts()
     watch: Watch = Watch("-")
     """Tells whether a file is still what it was when it was opened; set by `open_source`."""
+    closes: Sequence[Any] = ()
+    """What is closed with the source: streams, files of libraries, other sources."""
     closed: bool = False
 
     def appear_as(self, other: Source) -> None:
         """Take over what people are told of another source, which holds the same numbers, or more."""
-        for attribute in ("name", "dtype", "stored", "order", "labels", "notes", "facts"):
+        for attribute in ("name", "dtype", "stored", "order", "labels", "notes", "facts", "watch"):
             setattr(self, attribute, getattr(other, attribute))
 
     def missing(self) -> Sequence[str]:
@@ -129,11 +134,20 @@ class Source(ABC):
     def close(self) -> None:
         """Let go of the file; every read is an error from then on."""
         self.closed = True
+        for each in self.closes:
+            each.close()
 
     def check_open(self) -> None:
         """Raise InputError after `close`: a descriptor may be another file's by then."""
         if self.closed:
             raise InputError(f"{self.name}: closed, so nothing can be read from it", "open it again")
+
+    @contextmanager
+    def reads(self) -> Iterator[None]:
+        """Raise InputError where the source is closed, and for whatever a library raises while it reads the file."""
+        self.check_open()
+        with parsing(self.name, self.kind):
+            yield
 
 
 class BoxSource(Source):
@@ -145,9 +159,31 @@ class BoxSource(Source):
         return Pending(math.prod(block.shape) * self.dtype.itemsize, partial(self._load, block))
 
     def _load(self, block: Block, buffer: Buffer) -> Loaded:
-        self.check_open()
-        return self.read(block, buffer)
+        with self.reads():
+            return self.read(block, buffer)
 
     @abstractmethod
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """Read the values of a box; they may lie in `buffer`."""
+
+
+@contextmanager
+def parsing(name: str, kind: str) -> Iterator[None]:
+    """Turn whatever a parser of `kind` raises at a file that is not sound into an InputError that names it."""
+    try:
+        with naming(name):
+            yield
+    except (SoftArgmaxError, MemoryError):
+        raise
+    except OSError as error:
+        if not error.errno:  # the parser's own, not the system's
+            raise _damaged(name, kind, error) from error
+        remedy = "is its disk, or the network, still there?"
+        raise InputError(f"cannot be read: {error.strerror}", remedy, name) from error
+    except Exception as error:
+        raise _damaged(name, kind, error) from error
+
+
+def _damaged(name: str, kind: str, error: Exception) -> InputError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return InputError(f"damaged, or no {kind}: {first}", "copy the file again, or write it again", name)

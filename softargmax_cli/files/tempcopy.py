@@ -142,19 +142,14 @@ class Copy(NpySource):
     def __init__(
         self, source: Source, shape: tuple[int, ...], file: IO[bytes], names: Names | None, files: ExitStack
     ) -> None:
-        super().__init__(cast(BinaryIO, file), source.name, Header(shape, source.dtype, source.order, 0))
+        super().__init__(cast(BinaryIO, file), source.name, Header(shape, source.dtype, source.order))
         self.appear_as(source)
         self.rows = shape[0] if shape else 0
         self.names, self.has_ids = names, names is not None
-        self._copied, self._files = source, files
+        self.closes = (file, files, source)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         loaded = super().read(block, buffer)
         if self.names is None:
             return loaded
         return replace(loaded, ids=self.names.read(range(block.start[0], block.stop[0])))
-
-    def close(self) -> None:
-        super().close()
-        self._files.close()
-        self._copied.close()

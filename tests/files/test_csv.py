@@ -23,9 +23,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.errors import InputError, OptionError, as_typed
+from softargmax_cli.errors import InputError, OptionError, as_typed, naming
 from softargmax_cli.files.formats import csv as csv_source
-from softargmax_cli.files.formats.csv import layout, open_csv
+from softargmax_cli.files.formats.csv import CsvSource, layout
 from softargmax_cli.files.formats.csv import text as csv_text
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Source
@@ -74,6 +74,11 @@ def read(source: Source, rows: int = 1000) -> tuple[np.ndarray, list[str] | None
     assert source.nbytes is None or moved <= source.nbytes
     values = np.concatenate(parts) if parts else np.empty((0, columns or 0))
     return values, ids if source.has_ids else None, len(parts)
+
+
+def open_csv(stream: io.BufferedReader, name: str, reading: Reading) -> CsvSource:
+    with naming(name):
+        return CsvSource(stream, name, reading)
 
 
 def opened(text: str | bytes, name: str = "scores.csv", *, judged: bool = False, **options: Any) -> Source:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, naming, parameter
+from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, parameter
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.members import chosen, damaged, shown, unapplied
+from softargmax_cli.files.members import chosen, shown, unapplied
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member, Source
+from softargmax_cli.files.source import BoxSource, Facts, Loaded, parsing
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -31,8 +31,6 @@ OF_MATLAB = ("#refs#", "#subsystem#")
 """Groups in which MATLAB keeps parts of its cells and objects."""
 GZIP = 1
 """The number of the filter that HDF5 itself calls deflate."""
-ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, AttributeError)
-"""Exceptions of h5py at files that are not sound."""
 STORE = "store real numbers"
 OTHER = f"name another array with {parameter('key')}, if the file holds one"
 
@@ -40,24 +38,48 @@ Place = tuple[Any, tuple[str, ...]]
 """A dataset, and the names that lead to a field of it."""
 
 
-def open_hdf5(stream: BinaryIO, name: str, reading: Reading) -> Source:
-    """Open the dataset `reading.key`, as "group/name" or "group/name.field"; the only one of numbers without a key.
+class Hdf5Source(BoxSource):
+    """The dataset `reading.key`, as "group/name" or "group/name.field"; the only one of numbers without a key.
 
-    Raises InputError for what is not sound or lies in other files, MissingDependencyError without a filter.
+    h5py reads one box at a time, whatever the number of threads that ask. Raises InputError for what is not sound or
+    lies in other files, MissingDependencyError without a filter.
     """
-    with damaged(name, "HDF5", *ERRORS):
+
+    def __init__(self, stream: BinaryIO, name: str, reading: Reading) -> None:
         file = _opened(stream)
-        try:
-            reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
-            place = None if reading.key is None else _found(file, reading.key)
-            places = {} if place is None else {str(reading.key): place}
-            if place is None or reading.inspected:
-                places = _places(file) | places
-            key, members = chosen(name, "hdf5", list(places), reading, lambda key: _checked(*places[key])[::-1])
-            return Hdf5Source(stream, file, f"{name}[{shown(key)}]", places[key], members)
-        except BaseException:
-            file.close()
-            raise
+        self.closes = (file, stream)
+        reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
+        place = None if reading.key is None else _found(file, reading.key)
+        places = {} if place is None else {str(reading.key): place}
+        if place is None or reading.inspected:
+            places = _places(file) | places
+        key, self.name, members = chosen(name, "hdf5", list(places), reading, lambda key: _checked(*places[key]))
+        dataset, self._fields = places[key]
+        with parsing(self.name, "HDF5 file"):
+            self.shape, dtype = _checked(dataset, self._fields)
+            codecs = tuple(_codecs(dataset))
+            if codecs:
+                self.chunks = (*map(int, dataset.chunks), *self.shape[dataset.ndim :])
+        self._dataset, self.stored, self.dtype = dataset, str(dtype), native_dtype(dtype)
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+        self.notes = unapplied(_attributes(dataset))
+        self.facts = Facts("hdf5", members=members, chunks=self.chunks, codecs=codecs)
+
+    def read(self, block: Block, buffer: Buffer) -> Loaded:
+        values, rank = buffer.array(block.shape, self.dtype), self._dataset.ndim
+        box = tuple(map(slice, block.start, block.stop))
+        if self._fields:
+            part = self._dataset.fields(self._fields[0])[box[:rank]]
+            for field in self._fields[1:]:
+                part = part[field]
+            inner: tuple[Any, ...] = (..., *box[rank:])
+            values[...] = part[inner]
+        elif self.shape:
+            values[...] = 0  # the library leaves memory as it is where nothing was written
+            self._dataset.read_direct(values, box)
+        else:
+            values[()] = self._dataset[()]
+        return Loaded(values)
 
 
 def _opened(stream: BinaryIO) -> Any:
@@ -102,7 +124,7 @@ def _places(file: Any) -> dict[str, Place]:
     def look(path: Any, node: Any) -> bool | None:
         if isinstance(node, h5py.Dataset) and isinstance(path, str) and not path.startswith(OF_MATLAB):
             fields: list[tuple[str, ...]] = []
-            with suppress(*ERRORS):  # of a type that NumPy has not
+            with suppress(TypeError):  # of a type that NumPy has not
                 fields = _fields(node.dtype)
             places.update({".".join((path, *each)): (node, each) for each in fields or [()]})
         return True if len(places) >= MOST_PLACES else None
@@ -123,8 +145,8 @@ def _fields(dtype: np.dtype[Any]) -> list[tuple[str, ...]]:
     return paths
 
 
-def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Return dtype and shape of a dataset or a field. Raises InputError where it is no array of real numbers here."""
+def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and dtype of a dataset or a field. Raises InputError where it is no array of real numbers here."""
     if dataset.is_virtual or dataset.external:
         what = "its numbers lie in other files, which are not opened"
         raise InputError(what, "copy them into one file, as with h5repack")
@@ -145,14 +167,14 @@ def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[np.dtype[Any], tupl
         named = next(iter(_fields(dtype)), None)
         raise InputError(held, f"name a field: {parameter('key', '.'.join(('NAME', *named)))}" if named else STORE)
     native_dtype(dtype.base)
-    return dtype.base, (*map(int, dataset.shape), *dtype.shape)
+    return (*map(int, dataset.shape), *dtype.shape), dtype.base
 
 
 def _attributes(dataset: Any) -> Mapping[str, Any]:
     """Return the attributes that change what numbers mean, as far as they can be read."""
     found = {}
     for name in ("MATLAB_empty", "MATLAB_class", "scale_factor", "add_offset", "_FillValue", "missing_value"):
-        with suppress(*ERRORS):
+        with suppress(Exception):
             found[name] = dataset.attrs[name]
     return found
 
@@ -170,42 +192,3 @@ def _codecs(dataset: Any) -> Iterator[str]:
             what = f"packed by the filter {name} ({code}), which is not installed"
             raise MissingDependencyError(what, "pip install hdf5plugin, or write it again with gzip")
         yield f"{name} {values[0]}" if code == GZIP and values else name
-
-
-class Hdf5Source(BoxSource):
-    """A dataset, or a field of one. h5py reads one box at a time, whatever the number of threads that ask."""
-
-    def __init__(self, stream: BinaryIO, file: Any, name: str, place: Place, members: Sequence[Member]) -> None:
-        self.name, self._stream, self._file = name, stream, file
-        self._dataset, self._fields = place
-        with naming(name), damaged(name, "HDF5", *ERRORS):
-            dtype, self.shape = _checked(*place)
-            codecs = tuple(_codecs(self._dataset))
-            chunks = self._dataset.chunks and (*map(int, self._dataset.chunks), *self.shape[self._dataset.ndim :])
-        self.chunks = chunks if codecs else None
-        self.stored, self.dtype = str(dtype), native_dtype(dtype)
-        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
-        self.notes = unapplied(_attributes(self._dataset))
-        self.facts = Facts("hdf5", members=members, chunks=self.chunks, codecs=codecs)
-
-    def read(self, block: Block, buffer: Buffer) -> Loaded:
-        values, rank = buffer.array(block.shape, self.dtype), self._dataset.ndim
-        box = tuple(map(slice, block.start, block.stop))
-        with damaged(self.name, "HDF5", *ERRORS):
-            if self._fields:
-                part = self._dataset.fields(self._fields[0])[box[:rank]]
-                for field in self._fields[1:]:
-                    part = part[field]
-                inner: tuple[Any, ...] = (..., *box[rank:])
-                values[...] = part[inner]
-            elif self.shape:
-                values[...] = 0  # the library leaves memory as it is where nothing was written
-                self._dataset.read_direct(values, box)
-            else:
-                values[()] = self._dataset[()]
-        return Loaded(values)
-
-    def close(self) -> None:
-        super().close()
-        self._file.close()
-        self._stream.close()

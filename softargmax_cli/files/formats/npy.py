@@ -21,11 +21,9 @@ import numpy.typing as npt
 from softargmax_cli.errors import InputError, naming
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
-from softargmax_cli.files.streams import refusals
 from softargmax_cli.reduction.blocks import Block, Order, stretches
 from softargmax_cli.reduction.readable import Buffer
 
-MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1 << 16
 LONGEST_AXIS = (1 << 63) - 1
 MOST_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
@@ -34,13 +32,11 @@ REMEDY = "write it again with numpy.save"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Shape, dtype and order of an .npy file, from its head."""
+    """Shape, dtype and order of bare numbers, from the head of an .npy file or of another."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    order: Order
-    length: int
-    """Bytes before the data."""
+    order: Order = "C"
     version: str | None = None
 
     @property
@@ -52,7 +48,7 @@ class Header:
 def read_header(stream: BinaryIO) -> Header:
     """Parse the head of an .npy stream; nothing in it is executed or unpickled. Raises InputError."""
     magic = stream.read(8)
-    if magic[:6] != MAGIC or magic[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
+    if magic not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0", b"\x93NUMPY\3\0"):
         raise InputError("not an .npy file of version 1.0, 2.0 or 3.0", REMEDY)
     major = magic[6]
     width = 2 if major == 1 else 4
@@ -74,15 +70,18 @@ def read_header(stream: BinaryIO) -> Header:
     possible = len(shape) <= MOST_AXES and all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     if not possible or (0 in shape and math.prod(filter(None, shape)) * dtype.itemsize > LONGEST_AXIS):
         raise InputError(f"the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
-    return Header(shape, dtype, "F" if fortran else "C", 8 + width + size, f"{major}.0")
+    return Header(shape, dtype, "F" if fortran else "C", f"{major}.0")
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which numbers leave a source: native byte order, 8 bytes at most, as TensorFlow has them.
 
-    Raises InputError where they are no real numbers of NumPy's.
+    Small floats of other packages (bfloat16) become float32, which holds each of them. Raises InputError where they are
+    no real numbers.
     """
-    if dtype.kind not in "biuf" or dtype.isbuiltin == 2:  # that of another package, as of ml_dtypes
+    if dtype.isbuiltin == 2 and np.can_cast(dtype, np.float32):
+        return np.dtype(np.float32)
+    if dtype.kind not in "biuf" or dtype.isbuiltin == 2:
         held = "objects, which are never unpickled" if dtype.hasobject else "no real numbers"
         described = "structured" if dtype.names is not None else dtype
         raise InputError(f"dtype {described} holds {held}", "make them real numbers: array.astype('float32')")
@@ -97,21 +96,20 @@ def open_npy(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
 class NpySource(BoxSource):
     """An array that lies in a stream as it is. Raises InputError where it is cut short.
 
-    The stream stands at its header, or at its first number where `header` says what is there. `alone` is true where the
-    file should end with the array. A file is read by any thread at any place, a pipe in order.
+    The stream stands at its header, or at its first number where `header` says what is there. A file is read by any
+    thread at any place, a pipe, or what is `packed`, in order.
     """
 
-    facts = Facts("npy")
-
-    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, alone: bool = True) -> None:
-        self.name, self._stream = name, stream
+    def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, packed: bool = False) -> None:
+        self.name, self.closes = name, (stream,)
+        self._stream: Any = stream
+        alone = header is None
         header = header or read_header(stream)
-        if header.version is not None:
-            self.facts = Facts("npy", header.version)
+        self.facts = Facts("npy", header.version)
         self.shape, self.order, self._lengths, self._held = header.shape, header.order, header.shape, header.dtype
         self.dtype, self.stored = native_dtype(header.dtype), str(header.dtype)
         self.nbytes = math.prod(header.shape) * self.dtype.itemsize
-        self.sequential = self.sequential or not stream.seekable()
+        self.sequential = packed or not stream.seekable()
         self._lock = threading.Lock()
         self._left = header.nbytes
         """Bytes of data that are still to be read in order."""
@@ -128,84 +126,70 @@ class NpySource(BoxSource):
     def fetch(self, block: Block) -> Pending:
         if not self.sequential:
             return super().fetch(block)
-        self.check_open()
         values = np.empty(math.prod(block.shape), self._held)
-        with refusals(self.name):
+        with self.reads():
             self._fill(_bytes(values))
             self._left -= values.nbytes
             if not self._left and self._stream.read(1):
                 # It waits for the writer to end, whose second array would else go unseen.
                 self.notes += ("bytes after the array are ignored",)
-        return Pending(values.size * self.dtype.itemsize, lambda buffer: Loaded(self.native(values, block)))
+        return Pending(values.size * self.dtype.itemsize, lambda buffer: Loaded(self._native(values, block)))
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         turn = slice(None, None, -1 if self.order == "F" else 1)
-        start, shape, lengths = block.start[turn], block.shape[turn], self._lengths[turn]
-        values = buffer.array(shape, self._held)
-        places, length = stretches(start, shape, lengths)
+        places, length = stretches(block.start[turn], block.shape[turn], self._lengths[turn])
+        values = buffer.array((math.prod(block.shape),), self._held)
         size, space = self._held.itemsize, _bytes(values)
         stretch = length * size
-        with refusals(self.name):
-            for number, place in enumerate(places):
-                self._fill(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
-        return Loaded(self.native(values.reshape(-1), block))
+        for number, place in enumerate(places):
+            self._fill(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
+        return Loaded(self._native(values, block))
 
     def _fill(self, space: memoryview, place: int | None = None) -> None:
         """Fill `space` with the bytes at a place of the file, or the next ones of the stream."""
         while space:
             if place is None:
-                count: int = self._stream.readinto(space)  # type: ignore[attr-defined]  # typeshed's BinaryIO has it not
+                count = self._stream.readinto(space)
+            elif hasattr(os, "preadv"):
+                # The stream is asked each time: closed, it has no descriptor, whose number may be another's.
+                count = os.preadv(self._stream.fileno(), (space,), place)
+                place += count
             else:
-                count = self._read_at(space, place)
+                with self._lock:
+                    self._stream.seek(place)
+                    count = self._stream.readinto(space)
                 place += count
             if not count:
                 what = f"ended before all of shape {self.shape} of {self.stored} was read"
                 raise InputError(what, "is something still writing it, or was it cut short?", self.name)
             space = space[count:]
 
-    def _read_at(self, space: memoryview, place: int) -> int:
-        self.check_open()
-        if hasattr(os, "preadv"):
-            # The stream is asked for its descriptor each time: closed, it has none, and the number may be another's.
-            return os.preadv(self._stream.fileno(), (space,), place)
-        with self._lock:
-            self._stream.seek(place)
-            count: int = self._stream.readinto(space)  # type: ignore[attr-defined]
-            return count
-
-    def native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
-        """Give stored values, (n,) in file order, the axes of a block and native byte order; `values` is used up."""
-        if not self._held.isnative:
-            values = values.byteswap(inplace=True).view(self._held.newbyteorder("="))
+    def _native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
+        """Give stored values, (n,) in file order, the axes of a block and native byte order."""
         if self._held.kind == "b":  # a file may hold any byte; what is not 0 is true
             values = np.not_equal(values.view(np.uint8), 0, out=values)
         with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
             return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
 
-    def close(self) -> None:
-        super().close()
-        self._stream.close()
-
 
 def _bytes(values: npt.NDArray[Any]) -> memoryview:
-    return values.reshape(-1).view(np.uint8).data
+    return values.view(np.uint8).data
 
 
 class ArraySource(BoxSource):
     """A NumPy array of real numbers, of any shape and memory order; it is read, never written.
 
-    Blocks are views where that is possible, copies otherwise; the array must not change while it is read. Small floats
-    of other packages (bfloat16) become float32. Raises InputError for masked arrays, and for other than real numbers.
+    Blocks are views where that is possible, copies otherwise; the array must not change while it is read. Raises
+    InputError for masked arrays, and for other than real numbers.
     """
 
     def __init__(self, array: npt.NDArray[Any], name: str = "<array>") -> None:
         if isinstance(array, np.ma.MaskedArray):
             what = "a masked array, of which masked entries have no value"
             raise InputError(f"{name}: {what}", "pass array.astype(float).filled(nan)")
-        foreign = array.dtype.isbuiltin == 2 and np.can_cast(array.dtype, np.float32)
         self.name, self._array, self.shape, self.stored = name, array, array.shape, str(array.dtype)
         with naming(name):
-            self.dtype = np.dtype(np.float32) if foreign else native_dtype(array.dtype)
+            self.dtype = native_dtype(array.dtype)
         self.nbytes = array.size * self.dtype.itemsize
         self.order = "F" if array.flags.fnc else "C"
 

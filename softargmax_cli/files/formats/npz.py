@@ -1,7 +1,7 @@
 """Arrays in .npz archives, as numpy.savez and numpy.savez_compressed write them, streamed.
 
 A stored array is read like an .npy file, at any place; one that is packed only in order. The directory and its
-checks are zipfile's. Names in it are names, and never become paths.
+checks are zipfile's, that of the checksum when the last byte is read. Names in it are names, and never become paths.
 """
 
 from __future__ import annotations
@@ -9,77 +9,57 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-import zlib
 from dataclasses import replace
 from typing import BinaryIO, cast
 
-from softargmax_cli.errors import InputError, naming
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import Header, NpySource, read_header
-from softargmax_cli.files.members import chosen, damaged, shown
+from softargmax_cli.files.members import chosen
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Pending, Source
-from softargmax_cli.reduction.blocks import Block
+from softargmax_cli.files.source import parsing
 
 SUFFIX = ".npy"
-ERRORS: tuple[type[Exception], ...] = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError)
-ERRORS += (LookupError, RuntimeError, OverflowError)
-"""Exceptions of zipfile at archives that are not sound."""
+KIND = ".npz file"
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Head of a member: its magic, and the lengths of its name and of what comes between that and the data."""
 
 
-def open_npz(stream: BinaryIO, name: str, reading: Reading) -> Source:
+def open_npz(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
     """Open the array called `reading.key` of the archive in a seekable stream; the only one where there is no key.
 
-    A packed array must agree with its checksum. Raises InputError where the archive is not sound.
+    Raises InputError where the archive is not sound.
     """
-    with damaged(name, ".npz", *ERRORS):
-        archive = zipfile.ZipFile(stream)
+    archive = zipfile.ZipFile(stream)
     infos = {info.filename.removesuffix(SUFFIX): info for info in archive.infolist() if info.filename.endswith(SUFFIX)}
 
     def look(key: str) -> tuple[tuple[int, ...], object]:
-        header = _header(archive, infos[key], f"{name}[{shown(key)}]")
+        with parsing(name, KIND):
+            header, _ = _head(archive, infos[key])
         return header.shape, header.dtype
 
-    key, members = chosen(name, "npz", list(infos), reading, look)
-    info, where = infos[key], f"{name}[{shown(key)}]"
-    with naming(where):
-        header = _header(archive, info, where)
+    key, title, members = chosen(name, "npz", list(infos), reading, look)
+    with parsing(title, KIND):
+        info = infos[key]
+        header, length = _head(archive, info)
         if info.compress_type == zipfile.ZIP_STORED:
             stream.seek(info.header_offset)
             _, *between = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))  # zipfile has seen that it is sound
-            stream.seek(sum(between) + header.length, io.SEEK_CUR)
-            source = NpySource(stream, where, header, alone=False)
+            stream.seek(sum(between) + length, io.SEEK_CUR)
+            source = NpySource(stream, title, header)
         else:
-            with damaged(where, ".npz", *ERRORS):
-                source = PackedSource(cast(BinaryIO, archive.open(info)), stream, where)
+            member = cast(BinaryIO, archive.open(info))
+            member.read(length)
+            source = NpySource(member, title, header, packed=True)
+            source.closes = (member, stream)
     source.facts = replace(source.facts, format="npz", members=members)
     return source
 
 
-def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> Header:
-    """Read the head of an array, which must fit what the directory says of it."""
-    with damaged(where, ".npz", *ERRORS), archive.open(info) as member:
-        header = read_header(cast(BinaryIO, member))
-    if header.length + header.nbytes != info.file_size:
-        what = f"its head says {header.length + header.nbytes:,} bytes, the archive's directory {info.file_size:,}"
+def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[Header, int]:
+    """Read the head of an array, which must fit what the directory says of it, and its length."""
+    with archive.open(info) as member:
+        header, length = read_header(cast(BinaryIO, member)), member.tell()
+    if length + header.nbytes != info.file_size:
+        what = f"its head says {length + header.nbytes:,} bytes, the archive's directory {info.file_size:,}"
         raise InputError(what, "copy the archive again, or write it again with numpy.savez")
-    return header
-
-
-class PackedSource(NpySource):
-    """A packed array, which is read in order; zipfile compares the checksum when the last byte is read."""
-
-    sequential = True
-
-    def __init__(self, member: BinaryIO, archive: BinaryIO, name: str) -> None:
-        self._archive = archive
-        super().__init__(member, name)
-
-    def fetch(self, block: Block) -> Pending:
-        with damaged(self.name, ".npz", *ERRORS):
-            return super().fetch(block)
-
-    def close(self) -> None:
-        super().close()
-        self._archive.close()
+    return header, length

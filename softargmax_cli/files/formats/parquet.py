@@ -13,11 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
-from softargmax_cli.errors import InputError, naming, parameter
+from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.columns import SAMPLE, Table, called, choose, cited, option_value
-from softargmax_cli.files.members import damaged
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Facts, Loaded, Pending, Source
+from softargmax_cli.files.source import Facts, Loaded, Pending, Source, parsing
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -25,48 +24,39 @@ BUFFER = 64 << 10
 """Bytes of each column read at a time, so that a row group is never in memory as a whole."""
 BATCH = 1 << 20
 """Numbers decoded at a time."""
-ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError)
-"""Exceptions of pyarrow at files that are not sound."""
 FLOAT: np.dtype[Any] = np.dtype("f8")
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
 """NumPy's names of the floats that pyarrow calls otherwise."""
 
 
-def open_parquet(stream: BinaryIO, name: str, reading: Reading) -> Source:
-    """Read the columns of numbers as one array, shape (rows, columns), from a seekable stream.
+class ParquetSource(Source):
+    """The columns of numbers as one array, (rows, columns), in the order of the file, from a seekable stream.
 
     Its dtype is the one that holds all of them; nulls are NaN. `reading.id_column` names the rows. Raises InputError
     where the file is not sound or has other columns, OptionError for an id column that it has not.
     """
-    with naming(name), damaged(name, "Parquet", *ERRORS):
-        file = pyarrow.parquet.ParquetFile(
-            pa.PythonFile(stream, "r"), buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True
-        )
-        return ParquetSource(stream, file, name, reading)
-
-
-class ParquetSource(Source):
-    """Rows in the order of the file, of which each block takes the next."""
 
     sequential = True
 
-    def __init__(self, stream: BinaryIO, file: Any, name: str, reading: Reading) -> None:
-        self.name, self._stream, self._file = name, stream, file
+    def __init__(self, stream: BinaryIO, name: str, reading: Reading) -> None:
+        file: Any = pyarrow.parquet.ParquetFile(
+            pa.PythonFile(stream, "r"), buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True
+        )
+        self.name, self.closes, self._file = name, (file, stream), file
         schema = file.schema_arrow
-        titles = tuple(str(title) for title in schema.names)
+        titles = tuple(map(str, schema.names))
         types = [_dtype(field.type) for field in schema]
         nested = {at for at, field in enumerate(schema) if pa.types.is_nested(field.type)}
         texts = {at for at, kind in enumerate(types) if kind is None} - nested
         table = Table(name, "parquet", len(titles), titles, texts, _index(schema, titles), self._first_rows)
         columns = choose(table, reading)
-        self._id_at, self._columns, self.notes = columns.id_at, [*columns.scores], columns.notes
-        if wrong := nested & {*self._columns, self._id_at}:
+        self._id_at, self._columns, self.notes = columns.id_at, columns.scores, columns.notes
+        if wrong := nested & {*columns.scores, columns.id_at}:
             at = min(wrong)
             remedy = f"leave it out with {parameter('columns', f'^{option_value(table, at)}')}, or name another column"
             kind = cited(str(schema[at].type))
             raise InputError(f"{called(table, at)} holds neither numbers nor text, but {kind}", remedy)
-        told = None if self._id_at is None else option_value(table, self._id_at)
-        self.facts = Facts("parquet", header=titles, id_column=told, columns=columns.spec)
+        self.facts = Facts("parquet", header=titles, id_column=columns.id_column, columns=columns.spec)
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
         rows = int(file.metadata.num_rows)
@@ -85,23 +75,21 @@ class ParquetSource(Source):
         for k, at in enumerate(positions if len(values) else ()):
             if _dtype(batch.column(at).type) is not None:
                 values[:, k] = _numbers(batch.column(at))
-        return values[:SAMPLE]
+        return values
 
     def fetch(self, block: Block) -> Pending:
-        self.check_open()
         parts, row, stop = [], block.start[0], block.stop[0]
-        while row < stop:
-            if row >= self._next:
-                with damaged(self.name, "Parquet", *ERRORS):
+        with self.reads():
+            while row < stop:
+                if row >= self._next:
                     self._batch = next(self._batches, None)
-                if self._batch is None:
-                    what = f"ended after row {self._next:,} of {self.shape[0]:,}"
-                    raise InputError(f"{self.name}: damaged: {what}", "copy the file again, or write it again")
-                self._first, self._next = self._next, self._next + self._batch.num_rows
-                continue
-            part = self._batch.slice(row - self._first, stop - row)
-            parts.append(part)
-            row += part.num_rows
+                    if self._batch is None:
+                        what = f"ended after row {self._next:,} of {self.shape[0]:,}"
+                        raise InputError(f"{self.name}: damaged: {what}", "copy the file again, or write it again")
+                    self._first, self._next = self._next, self._next + self._batch.num_rows
+                part = self._batch.slice(row - self._first, stop - row)
+                parts.append(part)
+                row += part.num_rows
         return Pending(math.prod(block.shape) * self.dtype.itemsize, partial(self._load, block, parts))
 
     def _load(self, block: Block, parts: Sequence[Any], buffer: Buffer) -> Loaded:
@@ -109,7 +97,7 @@ class ParquetSource(Source):
         values = buffer.array(block.shape[::-1], self.dtype)
         ids: list[str] = []
         begin = 0
-        with damaged(self.name, "Parquet", *ERRORS):
+        with parsing(self.name, self.kind):
             for part in parts:
                 for row, at in zip(values, self._columns[block.start[1] : block.stop[1]], strict=True):
                     row[begin : begin + part.num_rows] = _numbers(part.column(at))
@@ -118,11 +106,6 @@ class ParquetSource(Source):
                     names = part.column(self._id_at).cast(pa.string()).to_pylist()
                     ids += ["" if each is None else each for each in names]
         return Loaded(values.T, ids if self.has_ids else None)
-
-    def close(self) -> None:
-        super().close()
-        self._file.close()
-        self._stream.close()
 
 
 def _numbers(column: Any) -> npt.NDArray[Any]:

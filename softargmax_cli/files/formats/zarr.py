@@ -36,25 +36,19 @@ class ZarrSource(BoxSource):
     """
 
     def __init__(self, place: str, reading: Reading) -> None:
-        self.name, self._array, members = _opened(place, reading)
-        array = self._array
+        self.name, array, members = _opened(place, reading)
         with naming(self.name):
-            held = _checked(array)
-        self.shape, self.chunks = tuple(array.shape), tuple(array.chunks)
+            self.shape, held = _checked(array)
+        self._array, chunks = array, tuple(array.chunks)
         shards = None if array.shards is None else tuple(array.shards)
-        if shards is not None and math.prod(shards) * held.itemsize <= LARGEST_SHARD:
-            self.chunks = shards
+        small = shards is not None and math.prod(shards) * held.itemsize <= LARGEST_SHARD
+        self.chunks = shards if small else chunks
         self.dtype, self.stored = native_dtype(held), str(held)
-        self.nbytes = math.prod(array.shape) * self.dtype.itemsize
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self.notes = unapplied(array.metadata.attributes)
         codecs = [_codec(codec) for codec in (*array.filters, *array.compressors)]
-        self.facts = Facts(
-            *("zarr", str(array.metadata.zarr_format)),
-            members=members,
-            chunks=tuple(array.chunks),
-            shards=shards,
-            codecs=codecs,
-        )
+        version = str(array.metadata.zarr_format)
+        self.facts = Facts("zarr", version, members=members, chunks=chunks, shards=shards, codecs=codecs)
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         from zarr.buffer.cpu import NDBuffer
@@ -76,8 +70,8 @@ def _codec(codec: Any) -> str:
     return " ".join(filter(None, (said.get("id") or said["name"], said.get("configuration", said).get("cname"))))
 
 
-def _checked(array: Any) -> np.dtype[Any]:
-    """Return the dtype of an array. Raises InputError where it holds no real numbers, or would be unpickled."""
+def _checked(array: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and dtype of an array. Raises InputError where it holds no real numbers, or would be unpickled."""
     held: np.dtype[Any] = np.dtype(array.dtype)
     native_dtype(held)
     packing = array.metadata.to_dict()
@@ -86,7 +80,7 @@ def _checked(array: Any) -> np.dtype[Any]:
     for what, sides in {"shape": array.shape, "chunks": array.chunks, "shards": array.shards or ()}.items():
         if math.prod(sides) * max(8, held.itemsize) > LARGEST_ARRAY or (what != "shape" and 0 in sides):
             raise InputError(f"impossible {what}, {tuple(sides)}", "write it again")
-    return held
+    return tuple(array.shape), held
 
 
 def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
@@ -108,10 +102,10 @@ def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
                 raise OptionError(what, f"leave out {parameter('key')}")
             return place, node, []
         reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
-        known = reading.key is not None and _is_array(zarr, node, reading.key) and not reading.inspected
+        known = reading.key is not None and not reading.inspected and _is_array(zarr, node, reading.key)
         names = [str(reading.key)] if known else sorted(_names(node, place))
-        key, members = chosen(place, "zarr", names, reading, lambda key: _looked_at(node, key))
-        return f"{place}[{shown(key)}]", node[key], members
+        key, name, members = chosen(place, "zarr", names, reading, lambda key: _looked_at(node, key))
+        return name, node[key], members
 
 
 def _node(zarr: Any, place: str) -> Any:
@@ -134,7 +128,7 @@ def _is_array(zarr: Any, group: Any, key: str) -> bool:
 def _looked_at(group: Any, key: str) -> tuple[tuple[int, ...], object]:
     """Find shape and dtype of an array. Raises InputError."""
     try:
-        return group[key].shape, _checked(group[key])
+        return _checked(group[key])
     except InputError:
         raise
     except Exception as error:  # whatever zarr raises, it is of this array alone

@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from softargmax_cli.errors import InputError, naming, parameter
-from softargmax_cli.files.columns import called, cited, option_value
+from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.files.columns import called, cited
 from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, numbers, polars, records
 from softargmax_cli.files.formats.csv.layout import Layout, find_layout
 from softargmax_cli.files.formats.csv.text import Piece, Text
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Facts, Loaded, Pending, Source
+from softargmax_cli.files.source import Facts, Loaded, Pending, Source, parsing
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -35,56 +35,49 @@ MISSING = 10
 """Places of NaN that are told."""
 
 
-def open_csv(stream: io.BufferedReader, name: str, reading: Reading) -> CsvSource:
-    """Open a table of numbers as float64, (rows not known, columns of scores), from a stream at its first byte.
-
-    What `reading` does not say is found from the first rows. Empty cells, NA, N/A, null and nan are NaN. Reading
-    raises InputError with file, line and column; an option that does not fit the file raises OptionError.
-    """
-    with naming(name):
-        text = Text(stream, name)
-        return CsvSource(text, name, find_layout(text, name, reading))
-
-
 class CsvSource(Source):
-    """Records in file order; a block's rows say about how many bytes are read, and how many rows come at most."""
+    """A table of numbers as float64, (rows not known, columns of scores), from a stream at its first byte.
+
+    What `reading` does not say is found from the first rows. Empty cells, NA, N/A, null and nan are NaN. A block's rows
+    say about how many bytes are read, and how many rows come at most. Reading raises InputError with file, line and
+    column; an option that does not fit the file raises OptionError.
+    """
 
     sequential = True
     stored = "float64"
+    dtype: np.dtype[Any] = np.dtype("f8")
 
-    def __init__(self, text: Text, name: str, layout: Layout) -> None:
+    def __init__(self, stream: io.BufferedReader, name: str, reading: Reading) -> None:
+        text = Text(stream, name)
+        layout = find_layout(text, name, reading)
         table, columns = layout.table, layout.columns
-        self.name, self.nbytes, self.notes = name, text.nbytes, columns.notes
-        self.shape, self.dtype = (None, len(columns.scores)), np.dtype("f8")
+        self.name, self.closes, self.nbytes, self.notes = name, (text,), text.nbytes, columns.notes
+        self.shape, self.has_ids = (None, len(columns.scores)), columns.id_at is not None
         self.labels = tuple(table.titles[at] for at in columns.scores) if table.titles else None
-        self.has_ids = columns.id_at is not None
         self.facts = Facts(
             "csv.gz" if text.packed else "csv",
             delimiter=layout.dialect.delimiter,
             header=table.titles,
-            id_column=None if columns.id_at is None else option_value(table, columns.id_at),
+            id_column=columns.id_column,
             columns=columns.spec,
         )
         self._text, self._layout = text, layout
         self._plain = not layout.dialect.comma
-        """True until a cell is seen that is no plain number."""
+        """True until a cell is seen that is no plain number; until then polars makes numbers while it cuts."""
         self._counting = threading.Lock()
         self._first_missing: tuple[Piece, Sequence[Any]] | None = None
         """The first piece that holds NaN, and the rows and columns of these."""
 
     def fetch(self, block: Block) -> Pending | None:
-        self.check_open()
         rows = max(block.shape[0], _CELLS // self._layout.table.width)
         size = min(max(rows * self._layout.record, _LEAST), _MOST)
-        with naming(self.name):
+        with self.reads():
             piece = self._text.take(size, rows, self._layout.dialect)
         return None if piece is None else Pending(self._text.moved(), partial(self._load, piece))
 
     def _load(self, piece: Piece, buffer: Buffer) -> Loaded:
-        with naming(self.name):
-            loaded = _parse_plain(piece, self._layout) if self._plain else None
-            if loaded is None:
-                self._plain, loaded = False, parse(piece, self._layout)
+        with parsing(self.name, self.kind):
+            loaded = self._parsed(piece)
         with np.errstate(over="ignore", invalid="ignore"):
             spoilt = bool(np.isnan(loaded.values.sum()))
         found = np.argwhere(np.isnan(loaded.values))[:MISSING].tolist() if spoilt else []
@@ -94,43 +87,33 @@ class CsvSource(Source):
                 self._first_missing = piece, found
         return loaded
 
+    def _parsed(self, piece: Piece) -> Loaded:
+        """Make numbers of a piece, (records, columns), and name its rows. Raises InputError with a place."""
+        layout, columns = self._layout, self._layout.columns
+        scores = [*map(str, columns.scores)]
+        frame = _cut_by_polars(piece, layout, polars.Float64) if self._plain else None
+        if frame is not None:
+            values = frame.select(scores).to_numpy()
+        else:
+            self._plain, frame = False, _cut_by_polars(piece, layout)
+            if frame is None:
+                _, rows = _cut(piece, layout)
+                needed = [*columns.scores] if columns.id_at is None else [*columns.scores, columns.id_at]
+                frame = frame_of({str(at): [row[at] for row in rows] for at in needed})
+            values, refused = numbers(frame.select(scores), comma=layout.dialect.comma)
+            if refused:
+                lines, rows = _cut(piece, layout)
+                row, at = refused[0][0], columns.scores[refused[0][1]]
+                _refuse_cell(layout, lines[row], at, rows[row][at].strip(" \t"))
+        ids = None if columns.id_at is None else frame[str(columns.id_at)].fill_null("").to_list()
+        return Loaded(values, ids)
+
     def missing(self) -> Sequence[str]:
         if self._first_missing is None:
             return ()
         (piece, found), columns = self._first_missing, self._layout.columns
         lines, _ = _cut(piece, self._layout)
         return [f"line {lines[row]}, {called(self._layout.table, columns.scores[at])}" for row, at in found]
-
-    def close(self) -> None:
-        super().close()
-        self._text.close()
-
-
-def _parse_plain(piece: Piece, layout: Layout) -> Loaded | None:
-    """Make numbers of a piece while polars cuts it, a sixth faster; None where there is more to see to."""
-    frame, columns = _cut_by_polars(piece, layout, polars.Float64), layout.columns
-    if frame is None:
-        return None
-    ids = None if columns.id_at is None else frame.to_series(columns.id_at).fill_null("").to_list()
-    return Loaded(frame.select(map(str, columns.scores)).to_numpy(), ids)
-
-
-def parse(piece: Piece, layout: Layout) -> Loaded:
-    """Make numbers of a piece, (records, columns); any thread may ask. Raises InputError with a place."""
-    columns, comma = layout.columns, layout.dialect.comma
-    if (frame := _cut_by_polars(piece, layout)) is not None:
-        values, refused = numbers(frame.select(map(str, columns.scores)), comma=comma)
-        if not refused:
-            ids = None if columns.id_at is None else frame.to_series(columns.id_at).fill_null("").to_list()
-            return Loaded(values.T, ids)
-    lines, rows = _cut(piece, layout)
-    values, refused = numbers(frame_of([row[at] for row in rows for at in columns.scores]), comma=comma)
-    if refused:
-        row, column = divmod(refused[0][0], len(columns.scores))
-        at = columns.scores[column]
-        _refuse_cell(layout, lines[row], at, rows[row][at].strip(" \t"))
-    ids = None if columns.id_at is None else [row[columns.id_at] for row in rows]
-    return Loaded(np.asfortranarray(values.reshape(len(rows), len(columns.scores))), ids)
 
 
 def _cut_by_polars(piece: Piece, layout: Layout, scores: Any = polars.String) -> Any:

@@ -7,7 +7,7 @@ import importlib
 import re
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -113,26 +113,19 @@ def _without_noise(found: re.Match[str]) -> str:
     return found[0] if found[0].startswith('"') else " " if found[0].isspace() else ""
 
 
-def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[tuple[int, int]]]:
-    """Make numbers of a polars frame of text: (columns, rows), NaN where there is none.
+def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[list[int]]]:
+    """Make numbers of a polars frame of text: (rows, columns), NaN where there is none.
 
-    Also list row and column of the cells that are neither numbers nor missing.
+    Also list row and column of the cells that are neither numbers nor missing, in the order of the text.
     """
-    made = cells.cast(polars.Float64, strict=False)
-    values, refused = made.to_numpy().T, list[tuple[int, int]]()
-    unsure = np.flatnonzero(made.null_count().to_numpy()[0] > cells.null_count().to_numpy()[0]).tolist()
-    if comma or unsure:
-        values = np.array(values)  # which polars may share
-    for column in range(len(values)) if comma else unsure:
-        text = cells.to_series(column).fill_null("").str.strip_chars(" \t")
-        absent, wrong = text.str.to_lowercase().is_in(list(MISSING)), False
-        if comma:
-            wrong = text.str.contains("[.,]") & ~text.str.contains(COMMA)
-            text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-        again = text.cast(polars.Float64, strict=False)
-        values[column] = np.where(wrong, np.nan, again.to_numpy())
-        refused += [(row, column) for row in ((again.is_null() | wrong) & ~absent).arg_true().to_list()]
-    return values, refused
+    text = polars.all().fill_null("").str.strip_chars(" \t\r")
+    absent = cells.select(text.str.to_lowercase().is_in(list(MISSING))).to_numpy()
+    if comma:
+        pointed = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        text = polars.when(~text.str.contains("[.,]") | text.str.contains(COMMA)).then(pointed)
+    made = cells.select(text.cast(polars.Float64, strict=False))
+    refused = made.select(polars.all().is_null()).to_numpy() & ~absent
+    return made.to_numpy(), np.argwhere(refused).tolist()
 
 
 def classified(cells: Sequence[str], *, comma: bool) -> tuple[npt.NDArray[np.float64], list[str]]:
@@ -140,14 +133,14 @@ def classified(cells: Sequence[str], *, comma: bool) -> tuple[npt.NDArray[np.flo
 
     Kinds: "number", "empty", "missing", "odd" (refused, but meant as one of these), "text".
     """
-    values, refused = numbers(frame_of(cells), comma=comma)
+    values, refused = numbers(frame_of({"": cells}), comma=comma)
     rows = {row for row, _ in refused}
-    return values[0], [_kind(cell.strip(" \t").lower(), refused=row in rows) for row, cell in enumerate(cells)]
+    return values[:, 0], [_kind(cell.strip(" \t").lower(), refused=row in rows) for row, cell in enumerate(cells)]
 
 
-def frame_of(cells: Sequence[str]) -> Any:
-    """Make a polars frame of one column of cells."""
-    return polars.DataFrame({"": cells}, schema={"": polars.String})
+def frame_of(columns: Mapping[str, Sequence[str]]) -> Any:
+    """Make a polars frame of columns of cells."""
+    return polars.DataFrame(columns, schema=dict.fromkeys(columns, polars.String))
 
 
 def _kind(cell: str, *, refused: bool) -> str:

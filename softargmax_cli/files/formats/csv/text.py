@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.csv.cells import Dialect, decoded, records
-from softargmax_cli.files.members import damaged
+from softargmax_cli.files.source import parsing
 
 LONGEST = 32 << 20
 """Bytes of the longest record that is read; a file without line ends must not fill the memory."""
@@ -63,7 +62,7 @@ class Text:
 
     def fill(self, size: int) -> None:
         """Hold at least `size` bytes, or all that is left."""
-        with damaged(self._name, "text", OSError, EOFError, zlib.error, UnicodeError):
+        with parsing(self._name, "text file"):
             while len(self.held) < size and not self.ended:
                 data = self._stream.read(size - len(self.held))
                 self.ended, self._read = not data, self._read + len(data)
