@@ -52,7 +52,7 @@ ONLY_OUTSIDERS = {
     "errors": set(),
     "tensorflow": {"numpy", "tensorflow"},
     "reduction": {"numpy"},
-    "cluster": {"numpy", "dask", "distributed"},
+    "cluster": {"numpy", "distributed"},
     "api": {"numpy", "tensorflow", "keras"},
 }
 """Packages that are neither the standard library's nor ours, where only these are welcome."""

@@ -24,7 +24,7 @@ from softargmax_cli.cli.paths import choose_destinations
 from softargmax_cli.cli.pipeline import Job, Outputs
 from softargmax_cli.cli.references import References
 from softargmax_cli.files.writers import FORMATS, Writer
-from softargmax_cli.files.writers.atomic import ROOM, blaming, discard, temporary_file
+from softargmax_cli.files.writers.atomic import ROOM, TemporaryFile, blaming
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
@@ -106,10 +106,7 @@ def _evaluation(within: Sequence[float], stack: ExitStack) -> Evaluation:
     """Return an evaluation whose errors wait in files that `stack` closes."""
     from softargmax_cli.reduction.truth import ESTIMATES, Evaluation
 
-    waiting = [temporary_file() for _ in ESTIMATES]
-    for file in waiting:
-        stack.callback(discard, file)
-    return Evaluation(within, waiting)
+    return Evaluation(within, [stack.enter_context(TemporaryFile()) for _ in ESTIMATES])
 
 
 def _compare(

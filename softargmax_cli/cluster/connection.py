@@ -38,9 +38,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         from distributed import Client
     except ImportError as error:
         what = f"{parameter('scheduler')} and {parameter('workers')} need Dask: {error}"
-        raise MissingDependencyError(
-            what, "pip install 'dask[array]' distributed\nthey are in the extra named cluster"
-        ) from None
+        raise MissingDependencyError(what, "pip install distributed\nit is in the extra named cluster") from None
     where = parameter("scheduler", scheduler) if scheduler else parameter("workers", workers)
     with ExitStack() as stack:
         stack.enter_context(_silence())

@@ -1,8 +1,7 @@
-"""The reduction on a cluster, called as `reduction.engine` is: a graph of Dask arrays, and its results in order.
+"""The reduction on a cluster, called as `reduction.engine` is: a Dask graph of `tasks`, and its results in order.
 
-A block of these arrays holds no numbers: first the number of a box, then its `tasks.Part`, then the `tasks.Column` of
-the slices that share it. `da.map_blocks` maps and finishes, `da.reduction` merges `FAN_IN` parts at a time, as
-`state.Fold` does on one machine.
+Each box of the input is mapped, `FAN_IN` parts at a time are merged, as `state.Fold` does on one machine, and what has
+become one is finished.
 """
 
 from __future__ import annotations
@@ -14,10 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from softargmax_cli.cluster import tasks
 from softargmax_cli.cluster.tasks import Column, Job
@@ -40,7 +36,7 @@ RETRIES = 3
 """How often Dask tries a task again that failed, as those of a network may."""
 FETCHED = 1 << 18
 """Slices that the client fetches at a time, or one column of them."""
-META = np.empty((0, 0), object)
+Key = tuple[str, "int | str"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +132,11 @@ def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) ->
 
 def _results(client: Client, job: Job) -> Iterator[Column]:
     """Send the graph; yield what comes back, in order."""
-    if not job.plan.columns:
-        return
-    persisted = client.persist(_graph(job), retries=RETRIES)
-    graph = persisted.__dask_graph__()
-    futures = deque(graph[row[0]] for row in persisted.__dask_keys__())
-    del persisted, graph  # only the futures hold what is computed: it is let go of when it is fetched
+    graph, columns = _graph(job)
+    futures = deque(client.get(graph, columns, sync=False, retries=RETRIES))
+    del graph
     size = max(1, FETCHED // max(1, math.prod(job.plan.extent[k] for k in job.problem.kept)))
-    while futures:
+    while futures:  # which alone hold what is computed: it is let go of when it is fetched
         some = [futures.popleft() for _ in range(min(size, len(futures)))]
         found = client.gather(some)
         del some
@@ -169,35 +162,26 @@ def _in_words(client: Client) -> Iterator[None]:
         raise ClusterError(what, "run again") from error
 
 
-def _graph(job: Job) -> Any:
-    """Lay down the graph: a Dask array (columns, 1) of `Column`s."""
-    import dask
-    import dask.array as da
+def _graph(job: Job) -> tuple[dict[Key, Any], list[Key]]:
+    """Lay down the graph of tasks; return it with the keys of the columns, in order."""
+    shared: Key = ("job", job.number)
+    graph: dict[Key, Any] = {shared: job}
 
-    columns, parts = job.plan.columns, job.plan.parts
-    # One key of the graph, that all tasks share.
-    shared = dask.delayed(job, name=f"job-{job.number}", pure=True, traverse=False)
-    blocks = {"dtype": object, "meta": META, "job": shared}
-    numbers = np.arange(columns * parts).reshape(columns, parts)
-    boxes = da.from_array(numbers, chunks=1, name=f"boxes-{job.number}")
-    found = da.map_blocks(tasks.mapped, boxes, name=f"map-{job.number}", **blocks)
-    if parts > 1:
-        found = _tree(found, partial(tasks.merged, problem=job.problem), f"merge-{job.number}")
-    if not job.twice:
-        return da.map_blocks(tasks.finished, found, name=f"finish-{job.number}", **blocks)
-    ones = {"chunks": ((1,) * columns, (1,) * parts)}
-    sums = da.map_blocks(tasks.again, found, boxes, name=f"again-{job.number}", **blocks, **ones)
-    sums = _tree(sums, tasks.added_up, f"add-{job.number}")
-    return da.map_blocks(tasks.completed, found, sums, name=f"finish-{job.number}", **blocks)
+    def task(work: Callable[..., Any], *arguments: Any) -> Key:
+        key = (f"{work.__name__}-{job.number}", len(graph))
+        graph[key] = (work, shared, *arguments)
+        return key
 
+    def tree(work: Callable[..., Any], keys: list[Key]) -> Key:
+        while len(keys) > 1:
+            keys = [task(work, keys[k : k + FAN_IN]) for k in range(0, len(keys), FAN_IN)]
+        return keys[0]
 
-def _tree(parts: Any, both: Callable[[Any], Any], name: str) -> Any:
-    """Merge the parts of each column, `FAN_IN` at a time."""
-    import dask.array as da
-
-    def combine(parts: Any, axis: Any, keepdims: bool) -> Any:
-        return both(parts)
-
-    given: dict[str, Any] = {"keepdims": True, "dtype": object, "concatenate": False, "meta": META, "name": name}
-    steps = {"chunk": lambda part, axis, keepdims: part, "combine": combine, "aggregate": combine}
-    return da.reduction(parts, **steps, **given, axis=1, split_every=FAN_IN)
+    columns = []
+    for blocks in job.plan.boxes():
+        sums = None
+        found = tree(tasks.merged, [task(tasks.mapped, block) for block in blocks])
+        if job.twice:
+            sums = tree(tasks.added_up, [task(tasks.again, block, found) for block in blocks])
+        columns.append(task(tasks.finished, blocks[-1], found, sums))
+    return graph, columns

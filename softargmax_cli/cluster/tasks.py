@@ -6,14 +6,14 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
-from dask.core import flatten
 
+from softargmax_cli.errors import ClusterError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.writers.zarr import Chunks
@@ -32,7 +32,7 @@ from softargmax_cli.reduction.undefined import lacking
 from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
-"""Jobs that stay open in a worker at most; those of a client that ended without a word are closed by later ones."""
+"""Jobs that a worker knows at most; those of a client that ended without a word are closed by later ones."""
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_ENABLE_ONEDNN_OPTS": "0"}
 """Variables of TensorFlow that a worker sets where they are not set: its threads run tasks side by side, and pools
 within each would multiply; without oneDNN there are the bits of one machine."""
@@ -67,26 +67,42 @@ class Session:
     """A job in this process: the open input and TensorFlow. Raises InputError where the input cannot be read here."""
 
     def __init__(self, job: Job) -> None:
-        self.lookalike = Lookalike()
+        self.lookalike, self._over = Lookalike(), False
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self.source = open_source(job.input, job.reading)
-        weakref.finalize(self, self.source.close)  # when the last task is done with it
+        self._close = weakref.finalize(self, self.source.close)  # when the last task is done with it
         self.source.name = job.name
         runtime = shared(job.device)
         tune(runtime.version)
         budget = Budget(BOXES, self.source, job.problem, job.memory)
-        self._room = threading.Semaphore(budget.workers)
+        self._places, self._count = threading.Semaphore(budget.workers), budget.workers
         self.reducer = BoxReducer(BlockReducer(job.problem, runtime), job.problem, self.source.order, budget.elements)
         self.compiled = worth_compiling(job.plan, self.source.dtype.itemsize)
 
     @contextmanager
+    def place(self) -> Iterator[None]:
+        """Wait for a place among the threads that work on boxes, as many as the memory has room for."""
+        with self._places:
+            if self._over:
+                raise ClusterError("the run has ended")
+            yield
+
+    @contextmanager
     def loaded(self, block: Block) -> Iterator[npt.NDArray[Any]]:
-        """Lend the values of a box; threads wait where the memory holds fewer boxes than there are threads."""
-        with self._room:
+        """Lend the values of a box."""
+        with self.place():
             pending = fetch(self.source, block)
             assert pending is not None
             yield pending.load(Buffer()).values
+
+    def end(self) -> None:
+        """Wait for those that read or write, let nobody begin any more, and close the input."""
+        self._over = True
+        for _ in range(self._count):
+            self._places.acquire()
+        self._places.release(self._count)
+        self._close()
 
 
 _lock = threading.Lock()
@@ -105,25 +121,21 @@ def session(job: Job) -> Session:
 
 
 def ended(number: str) -> Lookalike:
-    """Let go of a job's session; return what its scores look like."""
-    with _lock:
-        found = _sessions.pop(number, None)
-    return Lookalike() if found is None else found.lookalike
+    """End a job's session; return what its scores look like."""
+    if (found := _sessions.get(number)) is None:
+        return Lookalike()
+    found.end()
+    return found.lookalike
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The state of a column of slices over some of its boxes."""
+class Part(NamedTuple):
+    """The state of a column of slices over some of its boxes, and misfits with positions in the whole array."""
 
-    block: Block
-    """The last of them."""
     state: State
-    misfits: tuple[Misfit, ...] = ()
-    """With positions in the whole array."""
+    misfits: tuple[Misfit, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """The results of a column of slices, as the client gets them."""
 
     slices: Slices | None
@@ -142,55 +154,51 @@ def opened(job: Job) -> tuple[tuple[int | None, ...], str]:
     return source.shape, source.stored
 
 
-def mapped(number: Any, job: Job) -> Part:
-    """Reduce one box, which is the only number in an array, to its state."""
-    block, problem, here = job.plan.block(int(number.item())), job.problem, session(job)
-    reducer, compiled = here.reducer, here.compiled[block.shape]
+def mapped(job: Job, block: Block) -> Part:
+    """Reduce one box to its state."""
+    problem, here = job.problem, session(job)
+    compiled = here.compiled[block.shape]
     with here.loaded(block) as values:
         if job.plan.parts == 1:
             if problem.kind == "scores":
                 here.lookalike.look(values, problem.axes)
-            state, misfit = reducer.whole(values, compiled=compiled)
+            state, misfit = here.reducer.whole(values, compiled=compiled)
         else:
-            state, misfit = reducer.part(values, block.start, compiled=compiled)
+            state, misfit = here.reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-    return Part(block, state, () if misfit is None else (misfit.moved(block.start),))
+    return Part(state, () if misfit is None else (misfit.moved(block.start),))
 
 
-def merged(parts: Any, problem: Problem) -> Part:
-    """Merge parts of one column, nested in lists as Dask has them."""
-    return _folded(parts, lambda a, b: merge(a, b, problem))
+def merged(job: Job, parts: Sequence[Part]) -> Part:
+    """Merge parts of one column."""
+    both = functools.partial(merge, problem=job.problem)
+    misfits = tuple(misfit for part in parts for misfit in part.misfits)
+    return Part(functools.reduce(both, (part.state for part in parts)), misfits)
 
 
-def again(found: Part, number: Any, job: Job) -> Part:
+def again(job: Job, block: Block, found: Part) -> State:
     """Reduce one box in a second pass, about what the first found."""
-    block, here = job.plan.block(int(number.item())), session(job)
+    here = session(job)
     with here.loaded(job.problem.read_again(block)) as values:
-        return Part(block, here.reducer.about(values, block, found.state, compiled=here.compiled[block.shape]))
+        return here.reducer.about(values, block, found.state, compiled=here.compiled[block.shape])
 
 
-def added_up(parts: Any) -> Part:
+def added_up(job: Job, sums: Sequence[State]) -> State:
     """Add the sums of a second pass over one column."""
-    return _folded(parts, added)
+    return functools.reduce(added, sums)
 
 
-def completed(found: Part, sums: Part, job: Job) -> Column:
-    """Finish a column from the sums of both passes."""
-    state = found.state.completed(sums.state, job.problem.window is not None)
-    return finished(replace(found, state=state), job)
+def finished(job: Job, block: Block, found: Part, sums: State | None) -> Column:
+    """Finish a column, which ends with a block, from its state and the sums of a second pass.
 
-
-def finished(part: Part, job: Job) -> Column:
-    """Finish a column: results from its state, written from here where the job says so."""
-    slices, summary = finish_block(part.state, job.problem, part.block, job.plan.order), Summary()
+    It is written from here where the job says so.
+    """
+    state = found.state
+    if sums is not None:
+        state = state.completed(sums, job.problem.window is not None)
+    slices, summary = finish_block(state, job.problem, block, job.plan.order), Summary()
     summary.add(slices)
     if job.chunks is not None:
-        job.chunks.write(part.block, slices)
-    back = slices if job.chunks is None else None
-    return Column(back, summary, part.misfits, lacking(slices))
-
-
-def _folded(parts: Any, both: Any) -> Part:
-    several = list(flatten(parts if isinstance(parts, list) else [parts]))
-    misfits = tuple(misfit for part in several for misfit in part.misfits)
-    return Part(several[-1].block, functools.reduce(both, (part.state for part in several)), misfits)
+        with session(job).place():
+            job.chunks.write(block, slices)
+    return Column(slices if job.chunks is None else None, summary, found.misfits, lacking(slices))

@@ -7,19 +7,19 @@ source whose blocks come in order.
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO
 
 import numpy as np
 
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Loaded, Source
-from softargmax_cli.files.streams import refusals
-from softargmax_cli.files.writers.atomic import COPIED, blaming, discard, temporary_file
+from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile, blaming
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer
@@ -38,20 +38,13 @@ def copied_stream(stream: BinaryIO, name: str) -> BinaryIO:
     """
     if stream.seekable() and stream.tell() == 0:
         return stream
-    with ExitStack() as files, blaming(f"{name}: {WHAT}", REMEDY):
-        copy = temporary_file()
-        files.callback(discard, copy)
-        while piece := _read(stream, name):
-            copy.write(piece)
+    with blaming(f"{name}: {WHAT}", REMEDY), ExitStack() as files:
+        copy = files.enter_context(TemporaryFile())
+        shutil.copyfileobj(stream, copy, COPIED)
         copy.seek(0)
         files.pop_all()
     stream.close()
-    return cast(BinaryIO, copy)
-
-
-def _read(stream: BinaryIO, name: str) -> bytes:
-    with refusals(name):
-        return stream.read(COPIED)
+    return copy
 
 
 def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda nbytes: None) -> Source:
@@ -66,11 +59,9 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
     # A block is there up to four times: read, decoded, turned and, as text, before all that.
     elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
     buffer, rows = Buffer(), 0
-    with ExitStack() as files, blaming(f"{source.name}: {WHAT}", REMEDY):
-        waiting = [temporary_file() for _ in range(1 + source.has_ids)]
-        for each in waiting:
-            files.callback(discard, each)
-        file, names = waiting[0], Names(waiting[1]) if source.has_ids else None
+    with blaming(f"{source.name}: {WHAT}", REMEDY), ExitStack() as files:
+        file = files.enter_context(TemporaryFile())
+        names = Names(files.enter_context(TemporaryFile())) if source.has_ids else None
         for block in in_order(source, elements, source.order):
             pending = source.fetch(block)
             if pending is None:
@@ -84,8 +75,7 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
                 names.add((loaded.ids or ())[known:])
             advance(pending.nbytes)
         source.watch.check()
-        for each in waiting:
-            each.seek(0)
+        file.seek(0)
         shape = tuple(rows if n is None else n for n in source.shape)
         return Copy(source, shape, file, names, files.pop_all())
 
@@ -140,9 +130,9 @@ class Copy(NpySource):
     """
 
     def __init__(
-        self, source: Source, shape: tuple[int, ...], file: IO[bytes], names: Names | None, files: ExitStack
+        self, source: Source, shape: tuple[int, ...], file: BinaryIO, names: Names | None, files: ExitStack
     ) -> None:
-        super().__init__(cast(BinaryIO, file), source.name, Header(shape, source.dtype, source.order))
+        super().__init__(file, source.name, Header(shape, source.dtype, source.order))
         self.appear_as(source)
         self.rows = shape[0] if shape else 0
         self.names, self.has_ids = names, names is not None

@@ -155,7 +155,7 @@ Merge = Callable[[State, State], State]
 class Fold:
     """Merge states as they come, each group of `width` from the left, then the groups likewise.
 
-    It is the tree that dask.array.reduction builds with `split_every`, so that one machine and many give the same bits;
+    It is the tree that `cluster.reduction` builds, so that one machine and many give the same bits;
     no more than one state a level waits. A place without a state counts, and says nothing.
     """
 

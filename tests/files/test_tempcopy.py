@@ -23,7 +23,7 @@ from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Pending, Source
 from softargmax_cli.files.tempcopy import Names, copied
-from softargmax_cli.files.writers.atomic import COPIED, scratch, temporary_file
+from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile, scratch
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -199,7 +199,7 @@ def test_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_names_come_back(parts: list[list[str]], data: st.DataObject) -> None:
     every = [name for part in parts for name in part]
     some = data.draw(st.slices(len(every)))
-    with temporary_file() as file:
+    with TemporaryFile() as file:
         names = Names(file)
         for part in parts:
             names.add(part)

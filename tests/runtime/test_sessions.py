@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("distributed")
 
 from softargmax_cli.cluster.tasks import KEPT, Job, ended, session
+from softargmax_cli.errors import ClusterError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
@@ -35,13 +36,21 @@ def test_a_session_is_closed_when_its_last_user_is_done(tmp_path: Path) -> None:
     assert session(jobs[-1]) is found[-1]
     assert session(jobs[0]) is not found[0]  # the oldest of too many
     sources = [one.source for one in found]
-    ended(jobs[-1].number)
     for number, one in enumerate(found):
         with one.loaded(Block((0, 0), (3, 4))) as values:
             np.testing.assert_array_equal(values, number)
     assert not any(source.closed for source in sources)
     del found, one
-    assert [source.closed for source in sources] == [True] * 4 + [False] * (KEPT - 2) + [True]
+    assert [source.closed for source in sources] == [True] * 4 + [False] * (KEPT - 1)
     for last in jobs:
         ended(last.number)
     assert all(source.closed for source in sources)
+
+
+def test_a_job_that_has_ended_is_not_worked_on_any_more(tmp_path: Path) -> None:
+    one = job(tmp_path, 7)
+    begun = session(one)
+    ended(one.number)
+    for late in (begun, session(one)):
+        with pytest.raises(ClusterError, match="the run has ended"), late.place():
+            pass

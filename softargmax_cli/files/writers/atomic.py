@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -43,8 +45,6 @@ def remove(name: str) -> None:
     if name not in unfinished:
         return
     if os.path.isdir(name):
-        import shutil
-
         shutil.rmtree(name, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.unlink(name)
@@ -71,17 +71,20 @@ def refused(place: str, error: OSError, remedy: str = "") -> OutputError:
     return OutputError(f"{place}: {error.strerror or error}", remedy)
 
 
-def temporary_file(folder: str | None = None) -> IO[bytes]:
-    """Open a file without a name, which no crash leaves behind; TMPDIR says where it lies, unless a folder is named."""
-    import tempfile
+class TemporaryFile(io.BufferedRandom):
+    """A file without a name, which no crash leaves behind; TMPDIR says where it lies, unless a folder is named.
 
-    return tempfile.TemporaryFile(dir=folder)
+    Closing it loses what could not be written by then: it is not wanted any more.
+    """
 
+    def __init__(self, folder: str | None = None) -> None:
+        import tempfile
 
-def discard(file: IO[bytes]) -> None:
-    """Close a file; what could not be written by then is not wanted any more."""
-    with contextlib.suppress(OSError):
-        file.close()
+        super().__init__(tempfile.TemporaryFile(buffering=0, dir=folder))  # noqa: SIM115
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 @contextlib.contextmanager
@@ -90,27 +93,47 @@ def scratch(nbytes: int) -> Iterator[IO[bytes]]:
 
     They are written, as a disk that is found to be full while a mapped page is written ends the process.
     """
-    with blaming("temporary file", ROOM), contextlib.ExitStack() as files:
-        file = temporary_file()
-        files.callback(discard, file)
+    with blaming("temporary file", ROOM), TemporaryFile() as file:
         for start in range(0, nbytes, COPIED):
             file.write(bytes(min(COPIED, nbytes - start)))
         file.flush()
         yield file
 
 
-class Output:
+def copy_all(file: IO[bytes], stream: IO[bytes]) -> None:
+    """Append all of a file to a stream."""
+    file.seek(0)
+    shutil.copyfileobj(file, stream, COPIED)
+
+
+class Target:
+    """Something that is being written; leaving the `with` block before it is complete gives it up."""
+
+    files: contextlib.ExitStack
+    """Closes what is open, and removes what is not in place."""
+
+    def abort(self) -> None:
+        """Give up: the target is as it was before, and no temporary file stays. After a commit it does nothing."""
+        with contextlib.suppress(OSError):
+            self.files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.abort()
+
+
+class Output(Target):
     """An open target: bytes go to `stream`, and `_put_in_place` makes them the result.
 
-    A regular file is written beside its target and renamed over it; leaving the `with` block before that leaves the
-    target as it was. Bytes for a pipe, a device or standard output go straight through.
+    A regular file is written beside its target and renamed over it. Bytes for a pipe, a device or standard output go
+    straight through.
     """
 
     seeks = False
     """True where bytes are not written in order: those for a pipe wait in a temporary file."""
     stream: IO[bytes]
-    files: contextlib.ExitStack
-    """Closes the stream, and removes what is not in place."""
 
     def __init__(self, path: str, *, force: bool) -> None:
         """Open a path, or standard output for "-".
@@ -129,23 +152,19 @@ class Output:
             elif os.path.isdir(path) or path.endswith(os.sep) or not path:
                 raise OutputError(f"{path}: this is a directory", "name a file in it")
             elif os.path.exists(path) and not os.path.isfile(path):
-                self._pipe = self._until_the_end(os.fdopen(os.open(path, os.O_WRONLY), "wb"))
+                self._pipe = self.files.enter_context(os.fdopen(os.open(path, os.O_WRONLY), "wb"))
             else:
                 self._refuse_to_replace()
                 folder, base = os.path.split(self._path)
                 self._temporary = os.path.join(folder, f".{base[:40]}.{os.urandom(4).hex()}.softargmax-tmp")
                 unfinished.add(self._temporary)  # before a signal may come
                 self.files.callback(remove, self._temporary)
-                self.stream = self._until_the_end(open(self._temporary, "xb", 1 << 18))  # noqa: SIM115
+                self.stream = self.files.enter_context(open(self._temporary, "xb", 1 << 18))
                 if os.path.exists(path):
                     os.chmod(self._temporary, stat.S_IMODE(os.stat(path).st_mode))
             if self._pipe is not None:
                 self.stream = self.waiting() if self.seeks else self._pipe
             self.files = self.files.pop_all()
-
-    def _until_the_end(self, file: IO[bytes]) -> IO[bytes]:
-        self.files.callback(discard, file)
-        return file
 
     def _refuse_to_replace(self) -> None:
         if not self._force and os.path.lexists(self._path):
@@ -153,7 +172,7 @@ class Output:
 
     def waiting(self) -> IO[bytes]:
         """Open a temporary file for what must wait, on the disk of the target."""
-        return self._until_the_end(temporary_file(os.path.dirname(self._temporary) if self._temporary else None))
+        return self.files.enter_context(TemporaryFile(os.path.dirname(self._temporary) if self._temporary else None))
 
     def _put_in_place(self) -> None:
         """Make what was written the result. Raises OSError where the system refuses."""
@@ -168,23 +187,6 @@ class Output:
             self._refuse_to_replace()
             os.replace(self._temporary, self._path)
             unfinished.discard(self._temporary)
-
-    def abort(self) -> None:
-        """Give up: the target is as it was before, and no temporary file stays. After a commit it does nothing."""
-        self.files.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.abort()
-
-
-def copy_all(file: IO[bytes], stream: IO[bytes]) -> None:
-    """Append all of a file to a stream."""
-    file.seek(0)
-    while piece := file.read(COPIED):
-        stream.write(piece)
 
 
 class Document(Output):

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from softargmax_cli.files.writers import Writer
@@ -38,14 +39,13 @@ def _finite(value: Any) -> Any:
 def objects(columns: Columns, slices: Slices) -> Iterator[dict[str, Any]]:
     """Yield slices as objects, with a list where a name takes several columns, and None for infinities and NaN."""
     for batch in batches(slices):
-        left = [_finite(column if isinstance(column, Sequence) else column.tolist()) for column in columns.of(batch)]
-        named: list[Sequence[Any]] = []
-        for name, width in columns.widths.items():
-            own, left = left[:width], left[width:]
-            single = width == 1 and name != "index"
-            named.append(own[0] if single else [[*cells] for cells in zip(*own, strict=True)] or [[]] * len(batch))
-        for row in zip(*named, strict=True):
-            yield dict(zip(columns.widths, row, strict=True))
+        lists = [column if isinstance(column, Sequence) else column.tolist() for column in columns.of(batch)]
+        for row in zip(*map(_finite, lists), strict=True):
+            cells = iter(row)
+            yield {
+                name: next(cells) if width == 1 and name != "index" else [*islice(cells, width)]
+                for name, width in columns.widths.items()
+            }
 
 
 class JsonLinesWriter(Writer):
@@ -77,14 +77,11 @@ class JsonWriter(Writer):
         head = {"input": run.input, "dtype": run.dtype, "axis": _one(run.axes), "beta": run.beta, "kind": run.kind}
         head |= {"coords": run.coords, **({"period": _one(run.periods)} if run.periods else {})}
         head |= {"window": run.window, "device": run.device, **({"wrt": run.wrt} if run.wrt is not None else {})}
-        items = "".join(f'"{name}": {json_text(value)},\n ' for name, value in head.items())
-        self._put("{" + items + '"slices": [')
+        self._put("{" + "".join(f'"{name}": {json_text(value)},\n ' for name, value in head.items()) + '"slices": [')
 
     def put(self, slices: Slices) -> None:
-        before = ",\n  " if self.count else "\n  "
-        for each in objects(self._columns, slices):
-            self._put(before + _text(each))
-            before = ",\n  "
+        for number, each in enumerate(objects(self._columns, slices), self.count):
+            self._put(f"{',' if number else ''}\n  {_text(each)}")
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
         end, self._open = "\n " if self.count else "", False

@@ -6,7 +6,6 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import IO, Any
 
 import numpy as np
@@ -61,46 +60,49 @@ class NpyWriter(Writer):
     seeks = True
 
     def begin(self) -> None:
-        alone = self.run.alone
-        self._array = NpyFile(self.stream, BY_NAME[alone].dtype, _shape(self.run, self.run.shape, alone))
-
-    def put(self, slices: Slices) -> None:
-        self._array.append(slices.column(self.run.alone).T)
-
-    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        self._array.end(_shape(self.run, shape, self.run.alone))
-
-
-class NpzWriter(Writer):
-    """Every field under its name, and `id` where slices have names; each waits in a file of its own."""
-
-    seeks = True
-
-    def begin(self) -> None:
         self._arrays = {
-            field: NpyFile(self.waiting(), BY_NAME[field].dtype, _shape(self.run, self.run.shape, field))
+            field: NpyFile(self.space(), BY_NAME[field].dtype, _shape(self.run, self.run.shape, field))
             for field in self.fields
         }
-        self._ids, self._width = self.waiting() if self.run.has_ids else None, 1
+
+    def space(self) -> IO[bytes]:
+        """Return the file for the next array."""
+        return self.stream
 
     def put(self, slices: Slices) -> None:
         for field, array in self._arrays.items():
             array.append(slices.column(field).T)
+
+    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+        for field, array in self._arrays.items():
+            array.end(_shape(self.run, shape, field))
+
+
+class NpzWriter(NpyWriter):
+    """Every field under its name, and `id` where slices have names; each waits in a file of its own."""
+
+    def begin(self) -> None:
+        super().begin()
+        self._ids, self._width = self.waiting() if self.run.has_ids else None, 1
+
+    def space(self) -> IO[bytes]:
+        return self.waiting()
+
+    def put(self, slices: Slices) -> None:
+        super().put(slices)
         if self._ids is not None and slices.ids:
             self._width = max(self._width, *map(len, slices.ids))
             self._ids.write(json.dumps([*slices.ids]).encode() + b"\n")
 
     def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
-        arrays = self._arrays
-        for field, array in arrays.items():
-            array.end(_shape(self.run, shape, field))
+        super().finish(summary, shape)
+        named: dict[str, NpyFile] = {}
         if self._ids is not None:
-            ids = NpyFile(self.waiting(), np.dtype(f"<U{self._width}"), _shape(self.run, shape))
+            named["id"] = NpyFile(self.waiting(), np.dtype(f"<U{self._width}"), _shape(self.run, shape))
             self._ids.seek(0)
             for line in self._ids:
-                ids.append(np.array(json.loads(line)))
-            arrays = {"id": ids, **arrays}
-        _pack(self.stream, arrays)
+                named["id"].append(np.array(json.loads(line)))
+        _pack(self.stream, {**named, **self._arrays})
 
 
 class BoxWriter(Output):
@@ -110,13 +112,10 @@ class BoxWriter(Output):
 
     def __init__(self, path: str, name: str, dtype: np.dtype[Any], shape: Shape, order: Order, *, force: bool) -> None:
         """Open `path`. name: of the array in an .npz; shape: the first length is None where only the end tells it."""
-        self._packed, self._member = path != "-" and format_of(path) == "npz", name
-        self._dtype, self._shape, self._order = dtype, shape, order
         super().__init__(path, force=force)
-
-    @cached_property
-    def _array(self) -> NpyFile:
-        return NpyFile(self.waiting() if self._packed else self.stream, self._dtype, self._shape, self._order)
+        self._packed, self._member = path != "-" and format_of(path) == "npz", name
+        with blaming(self.name):
+            self._array = NpyFile(self.waiting() if self._packed else self.stream, dtype, shape, order)
 
     def write(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
         """Write a box that begins at `start`, 0 along axes that are not named. Raises OutputError."""

@@ -13,20 +13,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import OutputError, parameter
 from softargmax_cli.files.remote import DOCUMENTS, blaming, files_of, is_url, located, zarr_python
-from softargmax_cli.files.writers.atomic import remove, unfinished
+from softargmax_cli.files.writers.atomic import Target, remove, unfinished
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 PARTS = (*DOCUMENTS, "hard/zarr.json", "weights/zarr.json")
 """One of them lies in every store, also in one of results whose own document is still missing."""
@@ -62,11 +59,10 @@ class Chunks:
             list(threads.map(put, NAMES))
 
 
-class _Store:
+class _Store(Target):
     """A group of arrays that grows beside its name, and takes that name when it is complete.
 
-    Leaving the `with` block before that removes what there is of it. Raises OutputError where something is there
-    already, but for a store that `force` replaces.
+    Raises OutputError where something is there already, but for a store that `force` replaces.
     """
 
     def __init__(self, target: str, arrays: Mapping[str, Mapping[str, Any]], *, force: bool) -> None:
@@ -74,15 +70,21 @@ class _Store:
         self._name, self._force, self._url = target, force, is_url(target)
         self._target = target.rstrip("/") if self._url else os.path.realpath(target)
         self.place = self._target if self._url else f"{self._target}.partial"
-        zarr = zarr_python()
-        with blaming(target, "written", OutputError), contextlib.ExitStack() as self._undo:
+        create = zarr_python().create_array
+        with blaming(target, "written", OutputError), contextlib.ExitStack() as self.files:
             self._refuse_to_replace()
-            self._make_room()
-            self._undo.callback(self._remove)
-            self.arrays = {
-                name: zarr.create_array(located(f"{self.place}/{name}"), **given) for name, given in arrays.items()
-            }
-            self._undo = self._undo.pop_all()
+            files, root = files_of(self.place)
+            if files.exists(root):
+                if not force:
+                    what = f"{target}: {self.place} is unfinished: another run writes it, or one was killed"
+                    raise OutputError(what, f"wait, or begin anew with {parameter('force')}")
+                files.rm(root, recursive=True)
+            if not self._url:
+                os.mkdir(self.place)
+                unfinished.add(self.place)
+            self.files.callback(self._remove)
+            self.arrays = {name: create(located(f"{self.place}/{name}"), **given) for name, given in arrays.items()}
+            self.files = self.files.pop_all()
 
     def _refuse_to_replace(self) -> None:
         files, root = files_of(self._target)
@@ -93,17 +95,6 @@ class _Store:
             raise OutputError(f"{self._name}: is in the way, and no Zarr store", "move it, or choose another name")
         if not self._force:
             raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
-
-    def _make_room(self) -> None:
-        files, root = files_of(self.place)
-        if files.exists(root):
-            if not self._force:
-                what = f"{self._name}: {self.place} is unfinished: another run writes it, or one was killed"
-                raise OutputError(what, f"wait, or begin anew with {parameter('force')}")
-            files.rm(root, recursive=True)
-        if not self._url:
-            os.mkdir(self.place)
-            unfinished.add(self.place)
 
     def _remove(self) -> None:
         if not self._url:
@@ -125,13 +116,7 @@ class _Store:
                         os.rename(self._target, os.path.join(aside, "old"))
                     os.rename(self.place, self._target)
                 unfinished.discard(self.place)
-        self._undo.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._undo.close()
+        self.files.pop_all()
 
 
 class ZarrBoxWriter(_Store):
