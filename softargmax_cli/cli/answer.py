@@ -94,8 +94,7 @@ class Answer:
             if writer := stack.enter_context(self._outputs.opened(place, reduction.run, names)):
                 takers.append(writer.write)
             if plot is not None:
-                from softargmax_cli.report.figure import look
-                from softargmax_cli.report.plots import MOST
+                from softargmax_cli.report.plots import MOST, look
 
                 stack.enter_context(look())
                 picture, drawn = stack.enter_context(Document(plot, force=shown.force)), First(min(most or MOST, MOST))
@@ -126,8 +125,7 @@ class Answer:
 
         Raises OptionError where their scores cannot be read.
         """
-        from softargmax_cli.report.figure import rendered
-        from softargmax_cli.report.plots import draw_slices
+        from softargmax_cli.report.plots import draw_slices, rendered
 
         if first.count < wanted:
             reduction.notes.append(f"the picture shows the first {first.count} slices only")

@@ -117,7 +117,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
         if format != "table":
             numbers = stack.enter_context(Document(shown.output or "-", force=shown.force))
         if shown.plot is not None:
-            from softargmax_cli.report.figure import look, rendered
+            from softargmax_cli.report.plots import draw_betas, look, rendered
 
             stack.enter_context(look())
             picture = stack.enter_context(Document(shown.plot, force=shown.force))
@@ -128,8 +128,6 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
             replay = stack.enter_context(Replay(input, job.reading))
             found = sweep_input(job, input, replay, betas, 0.01 if tried.tol is None else tried.tol, tried.allow)
             if picture is not None:
-                from softargmax_cli.report.plots import draw_betas
-
                 figure = draw_betas(found.run, found.swept, found.tolerance, found.beta)
                 picture.write(rendered(figure, format_of(shown.plot or "", PICTURES)))
         else:

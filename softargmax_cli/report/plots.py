@@ -1,36 +1,75 @@
-"""Pictures of results, drawn with matplotlib: slices with their scores and weights, and what each β does to a file."""
+"""Pictures of results, drawn with matplotlib: slices with their scores and weights, and what each β does to a file.
+
+A matplotlibrc on the machine changes nothing. Text is never TeX, as names come from files. Colours are those of Okabe
+and Ito, which everyone can tell apart. The same picture is the same bytes.
+"""
 
 from __future__ import annotations
 
-import functools
+import io
+import logging
 import math
-from collections.abc import Sequence
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import MissingDependencyError, parameter
 from softargmax_cli.reduction.excerpt import Excerpt, weights
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Run, Slices
 from softargmax_cli.reduction.sweep import Trials
-from softargmax_cli.report.figure import BLUE, FAINT, FOOT, GREY, HEADER, INK, ORANGE, SKY, WIDTH, begin
 from softargmax_cli.report.summary import DOT, heading, marks, settings
 from softargmax_cli.report.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.gridspec import SubplotSpec
 
 MOST = 24
 """Slices of a picture: more are too small on a page to be read."""
-SHADES = ("#fafbfc", "#8793a0", "#2a3642")
-"""Colours of a map of scores, from what weighs least to what weighs most."""
+DPI = 200
+"""Dots an inch of a .png; twice what a page shows it with, so that it is sharp on dense screens."""
+WIDTH, AROUND = 7.6, 1.14
+"""Inches: of a picture, and of what stands above and below its panels."""
 LARGEST = 1e290
 """The largest number on an axis that matplotlib is able to scale."""
+INK, GREY, RULE, FAINT = "#1f2328", "#59636e", "#afb8c1", "#e4e8ec"
+BLUE, ORANGE, SKY = "#0072b2", "#d55e00", "#56b4e9"
+SHADES = ("#fafbfc", "#8793a0", "#2a3642")
+"""Colours of a map of scores, from what weighs least to what weighs most."""
 
+_LOOK: Any = {  # of rcParams; which names there are depends on the release
+    "font.size": 8.5,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.formatter.useoffset": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "legend.frameon": False,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+    "svg.hashsalt": "softargmax",  # else names within the file differ from run to run
+    "pdf.fonttype": 42,
+}
+_METADATA: dict[str, dict[str, Any]] = {  # no dates, no versions
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": "softargmax"},
+    "pdf": {"CreationDate": None, "Creator": "softargmax", "Producer": None},
+}
 _RING: Any = {"marker": "o", "linestyle": "none", "color": ORANGE, "markerfacecolor": "none", "markeredgewidth": 1.6}
 _DOT: Any = {"marker": "o", "linestyle": "none", "color": BLUE, "markersize": 4.5, "markeredgewidth": 1.4}
 _DASHED: Any = {"color": INK, "linewidth": 0.9, "linestyle": (0, (3, 2))}
@@ -38,7 +77,52 @@ _DASHED: Any = {"color": INK, "linewidth": 0.9, "linestyle": (0, (3, 2))}
 Float = npt.NDArray[np.float64]
 
 
-@dataclass(slots=True)
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw and render figures within this block; outside, matplotlib is as it was.
+
+    Raises MissingDependencyError where matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        if error.name != "matplotlib":
+            raise
+        what = f"{parameter('plot')} draws with matplotlib, which is not installed"
+        raise MissingDependencyError(what, "pip install matplotlib\nit is the extra named plot") from None
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches and fonts
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore")  # of letters that the font has not, for which it draws boxes
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_LOOK)
+        yield
+
+
+def rendered(figure: Figure, format: str) -> bytes:
+    """Return the figure as a file: png, svg or pdf."""
+    file = io.BytesIO()
+    figure.savefig(file, format=format, metadata=_METADATA[format])
+    return file.getvalue()
+
+
+def begin(height: float, run: Run, more: str = "", handles: Sequence[Any] = ()) -> tuple[Figure, SubFigure]:
+    """Return a figure that tells of a run and has a legend, and the part of it below them."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
+    name, *about = [*heading(run), *settings(run)]
+    title, room = printable(name), int(WIDTH * 9)
+    title = title if len(title) <= room else "…" + title[1 - room :]  # the end tells files apart
+    figure.suptitle(title, x=0.007, ha="left", fontsize=11.5, weight="bold")
+    panels: SubFigure = figure.subfigures()  # type: ignore[assignment]  # not several
+    style: Any = {"loc": "outside upper left", "alignment": "left", "borderpad": 0, "handletextpad": 0.5}
+    subtitle = textwrap.fill(printable(DOT.join(about)) + more, int(WIDTH * 14))
+    legend = panels.legend(handles=handles, title=subtitle, ncols=max(1, len(handles)), **style)
+    legend.get_title().set_color(GREY)
+    return figure, panels
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """One slice to draw. Axes are those reduced, in the order of the array; places are in the unit of soft."""
 
@@ -46,131 +130,122 @@ class Panel:
     mark: str
     """The reason for a second look: "≠ disagrees"."""
     low: Float
-    """The least score of each cell, shape (cells along each axis)."""
+    """The least score of each cell, shape (cells along each axis); `best` is it for costs, `high` otherwise."""
     high: Float
     best: Float
-    """`low` for costs, `high` otherwise."""
     weights: Float
-    places: tuple[Float, ...]
+    places: list[Float]
     """The middle of each cell, along each axis."""
-    hard: tuple[float, ...] | None = None
-    """None where the slice has no answer."""
-    soft: tuple[float, ...] | None = None
-    window: tuple[tuple[float, ...], ...] | None = None
-    """The first and the last place within the window along each axis."""
+    hard: list[float]
+    """NaN, which is not drawn, where the slice has no answer; so is soft."""
+    soft: list[float]
+    window: list[Float]
+    """The first and the last place within the window along each axis; empty where there is none."""
 
 
 def draw_slices(run: Run, problem: Problem, slices: Slices | None, total: int, excerpt: Excerpt) -> Figure:
     """Draw the first of `total` slices: along one axis scores above weights, along two as maps side by side."""
     shown = 0 if slices is None else len(slices)
-    title, *about = [*heading(run), *settings(run)]
-    if shown < total:
-        about.append(f"first {shown:,} of {total:,} slices")
-    panels = [] if slices is None else _panels(run, problem, slices, excerpt)
-    one, both = len(problem.axes) == 1, run.kind != "probs"
+    more = f"{DOT}first {shown:,} of {total:,} slices" if shown < total else ""
+    one, each = len(problem.axes) == 1, 1 if run.kind == "probs" else 2
     if one:
         columns = 1 if shown <= 1 else 2 if shown <= 8 else 3
-        tall = {1: 3.0, 2: 2.2, 3: 2.0}[columns] - (0 if both else 0.6)
+        tall = {1: 3.0, 2: 2.2, 3: 2.0}[columns] - (0 if each == 2 else 0.6)
     else:
-        columns = min(max(shown, 1), (2 if shown <= 8 else 3) * (1 if both else 2))
-        height, width = (len(places) for places in panels[0].places) if panels else (1, 1)
-        tall = 0.5 + min(max((WIDTH / columns / (2 if both else 1) - 0.5) * height / width, 1.0), 4.0)
+        columns = min(max(shown, 1), (2 if shown <= 8 else 3) * 2 // each)
+        height, width = (len(edges) - 1 for edges in excerpt.edges)
+        tall = 0.5 + min(max((WIDTH / columns / each - 0.5) * height / width, 1.0), 4.0)
     rows = max(1, -(-shown // columns))
-    figure, header = begin(HEADER + FOOT + rows * tall, title, DOT.join(about))
-    grid = figure.add_gridspec(rows, columns)
-    for number, panel in enumerate(panels):
+    handles = _legend(run.kind, one=one, windowed=run.window is not None)
+    figure, panels = begin(AROUND + rows * tall, run, more, handles)
+    if slices is None:
+        panels.add_subplot().set_axis_off()  # a place for the header to stand above
+        return figure
+    grid = panels.add_gridspec(rows, columns)
+    for number, panel in enumerate(_panels(run, problem, slices, excerpt)):
         cell = grid[divmod(number, columns)]
-        axes = _put_curves(figure, cell, panel, run, problem) if one else _put_maps(figure, cell, panel, run.kind)
-        _put_title(axes[0], axes[-1] if not one else axes[0], panel, WIDTH / columns)
-    units = [_unit(problem, axis) for axis in problem.ascending]
-    if not one:
-        figure.supylabel(units[0], fontsize=8.5, color=GREY)
-    figure.supxlabel(units[-1], fontsize=8.5, color=GREY)
-    _put_legend(figure, run.kind, one, any(panel.window for panel in panels), header)
+        axes = _put_curves(cell, panel, run) if one else _put_maps(cell, panel, run.kind)
+        _put_title(axes[0], axes[0 if one else -1], panel, int((WIDTH / columns - 0.6) / 0.085))
+    for axis, label in zip(problem.ascending[::-1], (panels.supxlabel, panels.supylabel), strict=False):
+        unit = problem.along(axis).name.replace("values", "coordinate")
+        label(f"{unit} along axis {axis}", fontsize=8.5, color=GREY)
     return figure
 
 
-def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> list[Panel]:
-    def placed(axis: int, index: Float) -> Float:
-        return problem.along(axis).of(run.known_shape[axis]).at(index)
+def _legend(kind: str, *, one: bool, windowed: bool) -> list[Any]:
+    """Explain what is drawn of each slice."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
+    name, side = ("costs", "lower") if kind == "cost" else ("scores", "higher")
+    handles: list[Any] = [Line2D([], [], color=GREY, label=f"{name} (above)")]
+    if not one:
+        handles = [Patch(color=SHADES[1], label=f"{name} (left): darker is {side}")]
+    if kind == "probs":
+        handles.clear()
+    where = "" if kind == "probs" else " (below)" if one else " (right)"
+    handles += [Patch(color=SKY, label=f"weights{where}"), Line2D([], [], markersize=7, label="hard", **_RING)]
+    handles.append(Line2D([], [], label="soft", **(_DOT if one else {**_DOT, "marker": "+", "markersize": 8})))
+    if windowed:
+        handles.append(Patch(color=FAINT, label="window") if one else Line2D([], [], label="window", **_DASHED))
+    return handles
+
+
+def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> Iterator[Panel]:
+    alongs = [problem.along(axis).of(run.known_shape[axis]) for axis in problem.ascending]
     middles = [(edges[:-1] + edges[1:] - 1) / 2 for edges in excerpt.edges]
-    places = tuple(placed(axis, at) for axis, at in zip(problem.ascending, middles, strict=True))
-    best, array_order, panels = excerpt.best(run.kind), np.argsort(problem.axes), []
-    positions = list(zip(*(along.tolist() for along in slices.positions(run.kept)), strict=True)) or [("all",)]
-    for k, (position, mark) in enumerate(zip(positions, marks(slices), strict=True)):
-        name = ", ".join(map(str, position)) + ("" if slices.ids is None else f"{DOT}{slices.ids[k]}")
-        panel = Panel(name, mark, excerpt.low[k], excerpt.high[k], best[k], np.zeros_like(best[k]), places)
-        panels.append(panel)
-        if slices.hard[0, k] < 0:
-            continue
-        index = slices.hard[array_order, k].tolist()
-        panel.soft = _nearby(slices.soft[array_order, k], places, np.array(problem.periods)[array_order])
-        panel.hard = tuple(float(placed(axis, np.array(at))) for axis, at in zip(problem.ascending, index, strict=True))
-        panel.weights = weights(best[k], float(slices.peak[k]), run.kind, run.beta)
-        if (radius := run.window) is not None:
-            window, near = [], []
-            for axis, at, edges, middle in zip(problem.ascending, index, excerpt.edges, middles, strict=True):
-                ends = [max(at - radius, 0) - 0.5, min(at + radius, edges[-1] - 1) + 0.5]
-                window.append(tuple(placed(axis, np.array(ends)).tolist()))
-                apart = np.abs(middle - at)
-                apart = np.minimum(apart, edges[-1] - apart) if problem.along(axis).round else apart
-                near.append(apart <= radius + (np.diff(edges) - 1) / 2)
-            panel.window = tuple(window)
-            panel.weights = np.where(functools.reduce(np.logical_and.outer, near), panel.weights, 0.0)
-    return panels
+    places = [along.at(middle) for along, middle in zip(alongs, middles, strict=True)]
+    best, positions, array_order = excerpt.best(run.kind), slices.positions(run.kept), np.argsort(problem.axes)
+    periods = [problem.periods[k] for k in array_order]
+    for k, mark in enumerate(marks(slices)):
+        name = ", ".join(f"{along[k]}" for along in positions) or "all"
+        name += "" if slices.ids is None else f"{DOT}{slices.ids[k]}"
+        shares = np.nan_to_num(weights(best[k], float(slices.peak[k]), run.kind, run.beta))
+        hard, soft, window = [], slices.soft[array_order, k].tolist(), []
+        for axis, (along, at) in enumerate(zip(alongs, slices.hard[array_order, k], strict=True)):
+            hard.append(math.nan if at < 0 else float(along.at(at)))
+            if period := periods[axis]:  # as many turns on as the places are
+                soft[axis] = places[axis].min() + (soft[axis] - places[axis].min()) % period
+            if run.window is not None and at >= 0:
+                edges, apart = excerpt.edges[axis], np.abs(middles[axis] - at)
+                ends = np.array([max(at - run.window, 0) - 0.5, min(at + run.window, edges[-1] - 1) + 0.5])
+                window.append(along.at(ends))
+                apart = np.minimum(apart, edges[-1] - apart) if along.round else apart
+                near = apart <= run.window + (np.diff(edges) - 1) / 2
+                shares *= near.reshape([-1 if other == axis else 1 for other in range(len(alongs))])
+        yield Panel(name, mark, excerpt.low[k], excerpt.high[k], best[k], shares, places, hard, soft, window)
 
 
-def _nearby(soft: Float, places: Sequence[Float], periods: npt.NDArray[Any]) -> tuple[float, ...] | None:
-    """Return soft as many turns on as the places are; None where there is none."""
-    if np.isnan(soft).any():
-        return None
-    turned = zip(soft.tolist(), places, periods, strict=True)
-    return tuple(one if turn is None else min(along) + (one - min(along)) % turn for one, along, turn in turned)
-
-
-def _unit(problem: Problem, axis: int) -> str:
-    """Name an axis, and the unit along it."""
-    kind = problem.along(axis).name
-    return f"{'coordinate' if kind == 'values' else kind} along axis {axis}"
-
-
-def _put_curves(figure: Figure, cell: SubplotSpec, panel: Panel, run: Run, problem: Problem) -> list[Axes]:
+def _put_curves(cell: SubplotSpec, panel: Panel, run: Run) -> list[Axes]:
     """Draw scores, and below them weights; of weights that are given as such there is one panel."""
-    both = run.kind != "probs"
-    grid = cell.subgridspec(2 if both else 1, 1, height_ratios=(3, 2) if both else (1,), hspace=0.04)
-    order = _ascending(panel.places[0])
+    ratios = (1,) if run.kind == "probs" else (3, 2)
+    grid = cell.subgridspec(len(ratios), 1, height_ratios=ratios, hspace=0.04)
+    axes: list[Axes] = [*grid.subplots(sharex=True, squeeze=False)[:, 0]]
+    below, order = axes[-1], _one_way(panel.places[0])
     places, edges = panel.places[0][order], _borders(panel.places[0][order])
     top = float(panel.weights.max(initial=0)) or 1.0
-    above = figure.add_subplot(grid[0, 0]) if both else None
-    below = figure.add_subplot(grid[-1, 0], sharex=above)
     below.stairs(panel.weights[order], edges, fill=True, facecolor=SKY, edgecolor=SKY, linewidth=1.2)
-    below.set(xlim=(min(edges[0], edges[-1]), max(edges[0], edges[-1])), ylim=(0, 1.2 * top))
-    below.set_yticks([0, top] if panel.hard else [], ["0", f"{top:.2g}"] if panel.hard else [])
-    axes = [below] if above is None else [above, below]
-    if above is not None:
-        low, high = _finite(panel.low[order]), _finite(panel.high[order])
+    below.set(xlim=(edges.min(), edges.max()), ylim=(0, 1.2 * top))
+    below.set_yticks([0, top], ["0", f"{top:.2g}"])
+    ring: Any = {**_RING, "markersize": 7, "clip_on": False, "zorder": 4}
+    for above in axes[:-1]:
+        low, high = _scaled(panel.low[order]), _scaled(panel.high[order])
         if np.array_equal(low, high, equal_nan=True):
-            few = len(places) <= 40
-            above.plot(places, high, color=GREY, linewidth=1.1, marker="o" if few else None, markersize=2.5)
+            marker = "o" if len(places) <= 40 else None
+            above.plot(places, high, color=GREY, linewidth=1.1, marker=marker, markersize=2.5)
         else:
             above.fill_between(places, low, high, color=GREY, linewidth=0.6, step="mid")
         above.margins(y=0.14)
         above.set_ylim(above.get_ylim())  # as it is
-        above.tick_params(axis="x", labelbottom=False, length=0)
+        above.tick_params(axis="x", length=0)
         above.locator_params(axis="y", nbins=3)
-        if not np.isfinite(panel.best).any():
-            above.set_yticks([])
+        best = np.fmin.reduce(panel.best) if run.kind == "cost" else np.fmax.reduce(panel.best)
+        above.plot(panel.hard[0], np.clip(best, *above.get_ylim()), **ring)
     for each in axes if panel.window else ():
-        each.axvspan(*panel.window[0], color=FAINT, linewidth=0, zorder=0)  # type: ignore[index]
-    if panel.hard and panel.soft:
-        free: Any = {"clip_on": False, "zorder": 4}
-        if both:
-            best = np.fmin.reduce(panel.best) if run.kind == "cost" else np.fmax.reduce(panel.best)
-            axes[0].plot(panel.hard[0], np.clip(best, *axes[0].get_ylim()), markersize=7, **_RING, **free)
-        below.plot(panel.hard[0], top, markersize=7, **_RING, **free)
-        below.plot(panel.soft[0], 0, **_DOT, **free)
-    if run.labels is not None and problem.along(problem.axes[0]).name == "index" and len(run.labels) <= 12:
+        each.axvspan(*panel.window[0], color=FAINT, linewidth=0, zorder=0)
+    below.plot(panel.hard[0], top, **ring)
+    below.plot(panel.soft[0], 0, clip_on=False, zorder=5, **_DOT)
+    if run.labels is not None and run.coords == "index" and len(run.labels) <= 12:
         names = [printable(name if len(name) <= 12 else f"{name[:11]}…") for name in run.labels]
         tilted = max(map(len, names)) * len(names) > 36
         below.set_xticks(panel.places[0], names, rotation=40 if tilted else 0, ha="right" if tilted else "center")
@@ -179,124 +254,85 @@ def _put_curves(figure: Figure, cell: SubplotSpec, panel: Panel, run: Run, probl
     return axes
 
 
-def _put_maps(figure: Figure, cell: SubplotSpec, panel: Panel, kind: str) -> list[Axes]:
+def _put_maps(cell: SubplotSpec, panel: Panel, kind: str) -> list[Axes]:
     """Draw a map of scores, and beside it one of weights; the first axis goes down, the second to the right."""
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
     from matplotlib.path import Path
 
-    both = kind != "probs"
-    grid = cell.subgridspec(1, 2 if both else 1, wspace=0.03)
-    down, right = (_ascending(places) for places in panel.places)
-    edges = [_borders(places[order]) for places, order in zip(panel.places, (down, right), strict=True)]
-    shades = SHADES[::-1] if kind == "cost" else SHADES
-    maps: list[tuple[Float, tuple[str, ...], float | None]] = [(_finite(panel.best), shades, None)] if both else []
-    maps.append((panel.weights, ("#ffffff", SKY, "#2a7fb8"), 0.0))
-    arms = [(-1, 0), (-0.4, 0), (0.4, 0), (1, 0), (0, -1), (0, -0.4), (0, 0.4), (0, 1)]
-    cross: Any = {"marker": Path(arms, [1, 2] * 4), "linestyle": "none", "color": BLUE, "markersize": 10}
-    axes = []
-    for number, (values, colours, least) in enumerate(maps):
-        each = figure.add_subplot(grid[0, number])
+    down, right = map(_one_way, panel.places)
+    y, x = (_borders(places[order]) for places, order in zip(panel.places, (down, right), strict=True))
+    maps: list[Any] = [(panel.weights, ("#ffffff", SKY, "#2a7fb8"), 0.0)]
+    if kind != "probs":
+        maps.insert(0, (_scaled(panel.best), SHADES[::-1] if kind == "cost" else SHADES, None))
+    axes: list[Axes] = [*cell.subgridspec(1, len(maps), wspace=0.03).subplots(sharey=True, squeeze=False)[0]]
+    for each, (values, colours, least) in zip(axes, maps, strict=True):
         shaded: Any = {"cmap": LinearSegmentedColormap.from_list("shades", colours), "vmin": least, "rasterized": True}
-        each.pcolormesh(*edges[::-1], values[down][:, right], antialiased=False, linewidth=0, **shaded)
+        each.pcolormesh(x, y, values[down][:, right], antialiased=False, linewidth=0, **shaded)
         if panel.window:
             (top, bottom), (first, last) = panel.window
             each.add_patch(Rectangle((first, top), last - first, bottom - top, fill=False, **_DASHED))
-        if panel.hard:
-            each.plot(*panel.hard[::-1], markersize=11, clip_on=False, **_RING)
-        if panel.soft and number == 0:  # beside a sharp peak a cross would hide all weights
-            each.plot(*panel.soft[::-1], clip_on=False, markeredgewidth=1.4, **cross)
-        each.set(xlim=(edges[1][0], edges[1][-1]), ylim=(edges[0][-1], edges[0][0]))
-        each.set_box_aspect(min(max(len(edges[0]) / len(edges[1]), 0.2), 3.0))
+        each.plot(*panel.hard[::-1], markersize=11, clip_on=False, **_RING)
+        each.set(xlim=(x[0], x[-1]), ylim=(y[-1], y[0]))
+        each.set_box_aspect(min(max((len(y) - 1) / (len(x) - 1), 0.2), 3.0))
         each.locator_params(axis="x", nbins=3)
         each.locator_params(axis="y", nbins=4)
-        each.tick_params(axis="y", labelleft=number == 0, left=number == 0)
+        each.tick_params(axis="y", left=each is axes[0])
         each.spines[["top", "right"]].set_visible(True)
-        axes.append(each)
+    arms = [(-1, 0), (-0.4, 0), (0.4, 0), (1, 0), (0, -1), (0, -0.4), (0, 0.4), (0, 1)]
+    cross: Any = {**_DOT, "marker": Path(arms, [1, 2] * 4), "markersize": 10}
+    axes[0].plot(*panel.soft[::-1], clip_on=False, **cross)  # beside a sharp peak it would hide all weights
     return axes
 
 
-def _put_title(first: Axes, last: Axes, panel: Panel, room: float) -> None:
+def _put_title(first: Axes, last: Axes, panel: Panel, letters: int) -> None:
     """Write the slice's name, and its mark in a colour of its own: the sign alone where there is little room."""
-    mark, name, letters = panel.mark, printable(panel.name), int((room - 0.6) / 0.085)
-    if mark and len(name) + len(mark) > letters:
-        mark = " ".join(part.split()[0] for part in mark.split("  "))
+    mark, name = panel.mark, printable(panel.name)
+    if len(name) + len(mark) > letters:
+        mark = " ".join(part.split()[0] for part in mark.split("  ") if part)
     letters = max(8, letters - len(mark))
     first.set_title(name if len(name) <= letters else f"{name[: letters - 1]}…", pad=4)
     last.set_title(mark, loc="right", pad=4, fontsize=8, fontweight="normal", color=ORANGE)
 
 
-def _put_legend(figure: Figure, kind: str, one: bool, windowed: bool, header: float) -> None:
-    """Explain what is drawn, at the foot of the header."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    name, side = ("costs", "lower") if kind == "cost" else ("scores", "higher")
-    handles: list[Any] = []
-    if kind != "probs" and one:
-        handles.append(Line2D([], [], color=GREY, label=f"{name} (above)"))
-    elif kind != "probs":
-        handles.append(Patch(color=SHADES[1], label=f"{name} (left): darker is {side}"))
-    where = "" if kind == "probs" else " (below)" if one else " (right)"
-    handles.append(Patch(color=SKY, label=f"weights{where}"))
-    handles.append(Line2D([], [], markersize=7, label="hard", **_RING))
-    handles.append(Line2D([], [], label="soft", **(_DOT if one else {**_DOT, "marker": "+", "markersize": 8})))
-    if windowed:
-        handles.append(Patch(color=FAINT, label="window") if one else Line2D([], [], label="window", **_DASHED))
-    anchor = (0.15 / WIDTH, 1 - (header - HEADER + 0.62) / figure.get_figheight())
-    packed: Any = {"borderpad": 0, "borderaxespad": 0, "handletextpad": 0.5, "columnspacing": 1.6}
-    legend = figure.legend(handles=handles, loc="upper left", bbox_to_anchor=anchor, ncols=len(handles), **packed)
-    legend.set_in_layout(False)
+def _scaled(values: Float) -> Float:
+    """Replace numbers that have no place on an axis, such as infinities, by NaN, which is not drawn."""
+    return np.where(np.abs(values) <= LARGEST, values, math.nan)
 
 
-def _finite(values: Float) -> Float:
-    """Replace infinities, which have no place on an axis, by NaN."""
-    return np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), np.nan)
-
-
-def _ascending(places: Float) -> npt.NDArray[np.intp] | slice:
-    """Return the order in which places run one way along an axis."""
-    steps = np.diff(places)
-    return slice(None) if (steps >= 0).all() or (steps <= 0).all() else np.argsort(places, kind="stable")
+def _one_way(places: Float) -> npt.NDArray[np.intp]:
+    """Return the order in which places run one way along an axis, that from the first to the last."""
+    return np.argsort(places if places[0] <= places[-1] else -places, kind="stable")
 
 
 def _borders(places: Float) -> Float:
     """Return where cells about `places` end: halfway to the next, and as far beyond the outer ones."""
     if len(places) == 1:
-        return np.array([places[0] - 0.5, places[0] + 0.5])
-    between = (places[1:] + places[:-1]) / 2
-    return np.concatenate([[2 * places[0] - between[0]], between, [2 * places[-1] - between[-1]]])
+        return np.add(places, [-0.5, 0.5])
+    around: Float = np.pad(places, 1, "reflect", reflect_type="odd")
+    return (around[:-1] + around[1:]) / 2
 
 
 def draw_betas(run: Run, swept: Trials, tolerance: float, recommended: float | None) -> Figure:
     """Draw the largest offset and the mean gradient of each β, the tolerance, and the β to take."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    name, *rest = [*heading(run), *settings(run)]
-    figure, _ = begin(4.2, name, DOT.join(rest), header=0.62)
-    axes, unit = figure.add_subplot(), "indices" if run.coords == "index" else "coordinates"
-    betas = [at.beta for at in swept.trials]
-    offsets, gradients = np.array([[at.max_abs_offset, at.mean_gradient_norm] for at in swept.trials]).T
-    for values, colour, marker, label in (
-        (offsets, ORANGE, "o", f"max |offset|, {unit}"),
-        (gradients, BLUE, "s", "mean gradient norm"),
-    ):
-        values[~(values > 0)] = math.nan
-        axes.plot(betas, values, color=colour, marker=marker, label=label, markersize=4.5)
+    figure, panels = begin(4.2, run)
+    axes = panels.subplots()
+    betas, unit = [at.beta for at in swept.trials], "indices" if run.coords == "index" else "coordinates"
+    curves = np.array([[at.max_abs_offset, at.mean_gradient_norm] for at in swept.trials]).T
+    curves[~(curves > 0)] = math.nan
+    axes.plot(betas, curves[0], color=ORANGE, marker="o", label=f"max |offset|, {unit}", markersize=4.5)
+    axes.plot(betas, curves[1], color=BLUE, marker="s", label="mean gradient norm", markersize=4.5)
     if tolerance > 0:
         axes.axhline(tolerance, color=GREY, linestyle=":", label=f"--tol {tolerance:g}")
     if recommended is not None:
         axes.axvline(recommended, color=INK, linestyle="--", linewidth=1, label=f"β {recommended:.10g}")
-    axes.set(xscale="log", yscale="log", xlabel="β")
+    axes.set(xscale="log", yscale="log", xlabel="β", xlim=(betas[0] / 2, betas[-1] * 2))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    if np.isnan([offsets, gradients]).all():  # of no curve matplotlib learns where its logarithms may begin
-        axes.set(xlim=(betas[0] / 2, betas[-1] * 2), ylim=(tolerance / 10, tolerance * 10))
-    else:  # no room for what is nothing, which would flatten all else
-        least, most = np.nanmin([offsets, gradients]), np.nanmax([offsets, gradients])
-        if most * 1e-6 > least:
-            axes.set_ylim(bottom=min(most * 1e-6, tolerance / 2))
-    axes.grid(visible=True)
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
+    most = np.nanmax(curves)
+    if most * 1e-6 > np.nanmin(curves):  # no room for what is nothing, which would flatten all else
+        axes.set_ylim(min(most * 1e-6, tolerance / 2), most * 3)
+    axes.grid(color=FAINT)
     axes.legend()
     return figure

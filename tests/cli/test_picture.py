@@ -10,7 +10,8 @@ import pytest
 from matplotlib.image import imread
 
 from softargmax_cli.files.writers.atomic import Document
-from softargmax_cli.report.figure import BLUE, DPI, WIDTH, begin, look, rendered
+from softargmax_cli.reduction.result import Run
+from softargmax_cli.report.plots import BLUE, DPI, WIDTH, begin, look, rendered
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +20,8 @@ SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 def draw(path: Path, title: str = "title", *, force: bool = False) -> bytes:
     with look(), Document(str(path), force=force) as picture:
-        figure, _ = begin(2.0, title, "subtitle")
-        axes = figure.subplots()
+        figure, panels = begin(2.0, Run(title, (3, 4), "float32", (1,), 100.0, "CPU"))
+        axes = panels.subplots()
         axes.axhspan(0.2, 0.8, color=BLUE)
         axes.set(ylim=(0, 1), title="$x$")
         picture.write(rendered(figure, path.suffix[1:].lower()))
@@ -59,9 +60,10 @@ def test_names_are_text(tmp_path: Path) -> None:
 
 def test_numbers_on_an_axis_are_no_tex() -> None:
     with look():
-        axes = begin(2.0, "", "")[0].subplots()
+        figure, panels = begin(2.0, Run("x.npy", (3, 4), "float32", (1,), 100.0, "CPU"))
+        axes = panels.subplots()
         axes.plot(np.arange(3) * -1e7)
-        axes.figure.draw_without_rendering()
+        figure.draw_without_rendering()
         shown = [label.get_text() for label in axes.get_yticklabels()]
     assert any("−" in text for text in shown)
     assert not any("$" in text for text in shown)

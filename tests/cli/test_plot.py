@@ -13,7 +13,7 @@ from command import Inside
 from matplotlib.image import imread
 
 from softargmax_cli.report import plots
-from softargmax_cli.report.figure import BLUE, DPI, ORANGE, SKY, WIDTH
+from softargmax_cli.report.plots import BLUE, DPI, ORANGE, SKY, WIDTH
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ import pytest
 from command import Done, Inside
 from oracle import softargmax as oracle
 
-from softargmax_cli.report.figure import BLUE, ORANGE
+from softargmax_cli.report.plots import BLUE, ORANGE
 
 Array = npt.NDArray[Any]
 
