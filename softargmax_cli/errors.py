@@ -18,6 +18,7 @@ options and arguments through `parameter`; the command line and Python spell the
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,14 +55,9 @@ def as_called(text: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """Quote a word for a shell."""
-    import shlex
-
-    return shlex.quote(word) if word.isprintable() else escaped(word)
-
-
-def escaped(word: str) -> str:
-    """Write a word in ANSI-C quotes, which bash, zsh and POSIX shells since 2024 read, whatever characters it has."""
+    """Quote a word for a shell; what is not printable in ANSI-C quotes, which bash, zsh and newer POSIX shells read."""
+    if word.isprintable():
+        return shlex.quote(word)
     try:
         raw = word.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a half of a character, as JSON may hold one; nobody can type it
@@ -137,15 +133,13 @@ class MissingDependencyError(SoftArgmaxError, ImportError):
     """An optional package is not installed; the remedy names the extra that brings it."""
 
 
-_NO_MEMORY = ("failed to map segment", "cannot allocate memory", "can't start new thread")
-"""Words of the system and of Python, in lower case, where an import or a thread gets no memory."""
-
 MORE_MEMORY = "allow this process more memory: ulimit -v, or what limits its container"
 """The remedy for a lack of memory."""
+_NO_MEMORY = ("failed to map segment", "cannot allocate memory", "can't start new thread")
 
 
 def short_of_memory(error: BaseException) -> str:
-    """The line that tells of a lack of memory in an error which is no MemoryError; empty where there is none."""
+    """Return the line of an error that tells of a lack of memory, as of an import or a thread; empty if none does."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if any(words in line.lower() for words in _NO_MEMORY)), "")
 

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import fields, replace
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli import __version__
-from softargmax_cli.cli.options import ReductionOptions
-from softargmax_cli.cli.paths import PICTURES, Destination
-from softargmax_cli.cli.pipeline import Job, Outputs, excerpt_of
+from softargmax_cli.cli.options import ReductionOptions, values_of
+from softargmax_cli.cli.outputs import Outputs
+from softargmax_cli.cli.paths import PICTURES
+from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.writers import STORE, fields_of, format_of
 from softargmax_cli.files.writers.atomic import Document
 from softargmax_cli.reduction.budget import BOXES, Budget
+from softargmax_cli.reduction.check import STATES, chosen
+from softargmax_cli.reduction.excerpt import Excerpt, read_excerpt
 from softargmax_cli.reduction.fields import NAMES
-from softargmax_cli.reduction.result import Run, Summary
+from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
 from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.run import OutputOptions
-    from softargmax_cli.reduction.excerpt import Excerpt
-    from softargmax_cli.reduction.result import Slices
 
-Read = Callable[[Sequence[int]], "Excerpt | None"]
+Read = Callable[[Sequence[int]], Excerpt | None]
 """Reads the scores of slices with these numbers again."""
 
 
@@ -43,55 +44,44 @@ class Answer:
         self._job, self._shown, self._outputs, self._within = job, shown, outputs, within
         self._total = Summary()
         self._last: Run | None = None
-        self._tables, self._piped = 0, False
 
-    def put(self, name: str, place: Destination, plot: str | None) -> None:
+    def put(self, name: str, path: str | None, plot: str | None) -> None:
         """Reduce an input, and put its slices where they belong."""
+        names, only, format = set[str](), self._shown.only, self._outputs.format
+        names.update(fields_of(format, NAMES) if path else (), [STATES[only][0]] if only else ())
+        names.update(TABLE_FIELDS if self._outputs.table or plot is not None else ())
         with ExitStack() as stack:
             replay, beta, why = stack.enter_context(Replay(name, self._job.reading)), None, ""
-            again = self._within is not None or plot is not None
             if self._within is not None:
                 from softargmax_cli.cli.sweep import found_beta
 
                 beta, why = found_beta(self._job, name, replay, self._within)
-            needs = BOXES if place.format == STORE else None
-            given: dict[str, Any] = {"needs": needs, "replay": replay if again else None, "beta": beta}
-            reduction = stack.enter_context(self._job.opened(name, self._fields(place, plot), **given))
-            if why:
-                reduction.notes.append(f"--beta auto: {why}")
-            if place.format == STORE:
-                summary = self._store(reduction, place.path or "")
+            again = replay if beta is not None or plot is not None else None
+            needs = BOXES if format == STORE else None
+            reduction = stack.enter_context(self._job.opened(name, names, needs=needs, replay=again, beta=beta))
+            reduction.notes += [why] if why else []
+            if format == STORE:
+                summary = self._store(reduction, path or "")
             else:
-                read = partial(excerpt_of, reduction, replay if again or not replay.runs_dry else None)
-                summary = self._write(reduction, read, place, plot)
+                read = partial(_excerpt, reduction, again or (None if replay.runs_dry else replay))
+                summary = self._write(reduction, read, path, plot)
             self._total.join(summary)
             self._last = reduction.run
-            if place.path not in (None, "-") and not place.table:
+            if path != "-" and not self._outputs.table:
                 self._job.say_summary(summary, reduction.run)
 
-    def _fields(self, place: Destination, plot: str | None) -> set[str]:
-        """Return the fields that a destination shows or holds, a picture says, and a choice is made by."""
-        fields = set(fields_of(place.format, NAMES)) if place.path else set()
-        if place.table or plot is not None:
-            fields.update(TABLE_FIELDS)
-        if self._shown.only is not None:
-            from softargmax_cli.reduction.check import STATES
-
-            fields.add(STATES[self._shown.only][0])
-        return fields
-
-    def _write(self, reduction: Reduction, read: Read, place: Destination, plot: str | None) -> Summary:
+    def _write(self, reduction: Reduction, read: Read, path: str | None, plot: str | None) -> Summary:
         """Show and write the slices of one input."""
         shown, summary, count, picture = self._shown, Summary(), 0, None
         most = shown.worst or shown.rows
         first = drawn = First(most)
         takers: list[Callable[[Slices], None]] = []
         with ExitStack() as stack:
-            if place.table:
+            if self._outputs.table:
                 takers.append(first.add)
                 Thread(target=import_module, args=["softargmax_cli.report.slices"]).start()  # while TensorFlow computes
-            names = fields_of(place.format, reduction.run.fields)
-            if writer := stack.enter_context(self._outputs.opened(place, reduction.run, names)):
+            names = fields_of(self._outputs.format, reduction.run.fields)
+            if writer := stack.enter_context(self._outputs.opened(path, reduction.run, names)):
                 takers.append(writer.write)
             if plot is not None:
                 from softargmax_cli.report.plots import MOST, look
@@ -99,51 +89,24 @@ class Answer:
                 stack.enter_context(look())
                 picture, drawn = stack.enter_context(Document(plot, force=shown.force)), First(min(most or MOST, MOST))
                 takers.append(drawn.add)
-            wanted = _summed(reduction, summary)
-            if shown.chosen:
-                from softargmax_cli.reduction.check import chosen
-
-                wanted = chosen(wanted, shown.only, shown.worst)
-            for slices in wanted:
+            for slices in chosen(_summed(reduction, summary), shown.only, shown.worst):
                 count += len(slices)
                 for take in takers:
                     take(slices)
             if picture:
-                picture.write(self._drawn(reduction, drawn, min(most or count, count), count, read, plot or ""))
+                picture.write(_drawn(reduction, drawn, min(most or count, count), count, read, plot or ""))
             if writer:
                 self._outputs.end(writer, summary, reduction.run.known_shape)
             if picture:
                 picture.commit()
-        if place.table:
-            self._show(reduction.run, first, summary, count, read)
-        self._piped = self._piped or place.path == "-"
+        if self._outputs.table:
+            from softargmax_cli.report.slices import put_table, sparkling
+
+            scores = read(first.numbers) if sparkling(reduction.run, first.count) else None
+            self._job.begin_table()
+            best = scores.best(reduction.run.kind) if scores else None
+            put_table(first, reduction.run, summary, sys.stdout, best=best, count=count)
         return summary
-
-    @staticmethod
-    def _drawn(reduction: Reduction, first: First, wanted: int, count: int, read: Read, path: str) -> bytes:
-        """Draw the first slices; note where more were wanted than a picture shows. count: how many there are to show.
-
-        Raises OptionError where their scores cannot be read.
-        """
-        from softargmax_cli.report.plots import draw_slices, rendered
-
-        if first.count < wanted:
-            reduction.notes.append(f"the picture shows the first {first.count} slices only")
-        if (excerpt := read(first.numbers)) is None:
-            what = f"{reduction.run.input}: --plot: its slices lie too far from the beginning"
-            raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
-        figure = draw_slices(reduction.run, reduction.problem, first.slices, count, excerpt)
-        return rendered(figure, format_of(path, PICTURES))
-
-    def _show(self, run: Run, first: First, summary: Summary, count: int, read: Read) -> None:
-        """Print the table of one input."""
-        from softargmax_cli.report.slices import put_table, sparkling
-
-        scores = read(first.numbers) if sparkling(run, first.count) else None
-        sys.stdout.write("\n" * (self._tables > 0))
-        best = scores.best(run.kind) if scores else None
-        put_table(first, run, summary, sys.stdout, best=best, count=count)
-        self._tables += 1
 
     def _store(self, reduction: Reduction, path: str) -> Summary:
         """Write one input into a Zarr store, box by box as each is found."""
@@ -171,7 +134,7 @@ class Answer:
     def _manifest(self, reduction: Reduction) -> dict[str, Any]:
         """Describe a run for the attributes of its store."""
         run, problem, select = reduction.run, reduction.problem, self._job.reading.select
-        asked = {each.name: getattr(self._job.asked, each.name) for each in fields(ReductionOptions)}
+        asked = values_of(self._job.asked, ReductionOptions)
         asked |= {"select": None if select is None else str(select), "axis": problem.axes, "beta": problem.beta}
         facts = {"input": run.input, "shape": run.known_shape, "dtype": run.dtype, "coords": run.coords}
         return {"version": __version__, **asked, **facts, "precision": problem.precision.name}
@@ -181,9 +144,9 @@ class Answer:
         complete = self._job.code == 0
         if self._last is not None and self._job.several:
             whole = replace(self._last, input="all inputs" if complete else "all other inputs")
-            if self._tables:
+            if self._job.tables:
                 print("\n" + legible(summary_line(self._total, whole, named=True), sys.stdout))
-            elif complete and not self._piped:
+            elif complete and "-" not in self._outputs.paths:
                 self._job.say_summary(self._total, whole)
         self._outputs.commit(self._total, complete=complete)
 
@@ -193,3 +156,32 @@ def _summed(reduction: Reduction, summary: Summary) -> Iterator[Slices]:
     for slices in reduction:
         summary.add(slices)
         yield slices
+
+
+def _excerpt(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]) -> Excerpt | None:
+    """Read the scores of some slices again, by their row-major numbers; None where it would take too much reading.
+
+    replay: opens the input once more, where that can be done.
+    """
+    if reduction.on_cluster or (reduction.source.sequential and replay is None):
+        return None
+    if replay is None or not reduction.source.sequential:
+        return read_excerpt(reduction.source, reduction.problem, numbers)
+    with closing(replay.open()) as source:
+        return read_excerpt(source, reduction.problem, numbers)
+
+
+def _drawn(reduction: Reduction, first: First, wanted: int, count: int, read: Read, path: str) -> bytes:
+    """Draw the first slices; note where more were wanted than a picture shows. count: how many there are to show.
+
+    Raises OptionError where their scores cannot be read.
+    """
+    from softargmax_cli.report.plots import draw_slices, rendered
+
+    if first.count < wanted:
+        reduction.notes.append(f"the picture shows the first {first.count} slices only")
+    if (excerpt := read(first.numbers)) is None:
+        what = f"{reduction.run.input}: --plot: its slices lie too far from the beginning"
+        raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
+    figure = draw_slices(reduction.run, reduction.problem, first.slices, count, excerpt)
+    return rendered(figure, format_of(path, PICTURES))

@@ -90,30 +90,21 @@ def _exit_code() -> int:
         code = app(prog_name="softargmax", standalone_mode=False)
         if code != FAILED:  # else what is still buffered is the head of a result that did not come
             sys.stdout.flush()
-    except typer.TyperException as error:
-        code = _fail(explained(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except SystemExit as end:
-        if not isinstance(end.__context__, BrokenPipeError):
+        return INTERRUPTED
+    except (BrokenPipeError, SystemExit) as end:
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
             raise
-        code = BROKEN_PIPE  # which Typer makes a 1
-    except BrokenPipeError:
-        code = BROKEN_PIPE
-    except SoftArgmaxError as error:
-        code = _fail(error)
-    except OSError as error:  # of standard output itself
-        from softargmax_cli.files.writers.atomic import refused
-
-        code = _fail(refused("<stdout>", error))
+        return BROKEN_PIPE  # of which Typer makes an exit
     except Exception as error:
-        code = _fail(error)
+        if isinstance(error, OSError) and not isinstance(error, SoftArgmaxError):  # of standard output itself
+            from softargmax_cli.files.writers.atomic import refused
+
+            error = refused("<stdout>", error)
+        said = explained(error) if isinstance(error, typer.TyperException) else error
+        say_error(said, verbose=not {"--verbose", "-v"}.isdisjoint(sys.argv))
+        return FAILED
     return code if isinstance(code, int) else 0
-
-
-def _fail(error: Exception) -> int:
-    say_error(error, verbose=not {"--verbose", "-v"}.isdisjoint(sys.argv))
-    return FAILED
 
 
 def _heeded() -> dict[int, int]:
@@ -124,14 +115,15 @@ def _heeded() -> dict[int, int]:
 
 def _end(number: int, frame: FrameType | None) -> None:
     """End at a signal. An exception would do that, too, but may come where it does harm, and waits for every thread."""
-    for other in _heeded():
+    codes = _heeded()
+    for other in codes:
         signal.signal(other, signal.SIG_IGN)  # the impatient press Ctrl-C twice
     try:
         for module, clean in (("files.writers.atomic", "remove_unfinished"), ("report.progress", "restore_terminals")):
             if loaded := sys.modules.get(f"softargmax_cli.{module}"):
                 getattr(loaded, clean)()
     finally:
-        os._exit({getattr(signal, name, 0): code for name, code in SIGNALS.items()}[number])
+        os._exit(codes[number])
 
 
 def _open_closed_streams() -> None:

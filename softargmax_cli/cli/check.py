@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, number, option, output_option, refuse
+from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, option, output_option, refuse
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import References
 from softargmax_cli.cli.verdicts import VerdictReport
@@ -22,9 +22,7 @@ from softargmax_cli.files.writers.atomic import Document
 from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
-    from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.files.expected import Expected
-    from softargmax_cli.reduction.check import Allowance, Check, Distance
+    from softargmax_cli.reduction.check import Allowance, Distance
 
 NOT_CLOSE = 1
 """The exit code where a check failed."""
@@ -34,13 +32,11 @@ NOT_CLOSE = 1
 class Criterion:
     """When a check passes."""
 
-    tol: float | None = option(None, "Check", "T", "Limits |soft - hard|. Default: 0.01.", min=0, callback=number)
+    tol: float | None = option(None, "Check", "T", "Limits |soft - hard|. Default: 0.01.", min=0)
     allow: str = option("0", "Check", "N|P%", "Allows N failed slices, or P percent. Default: 0.")
     expect: str | None = option(None, "Check", "FILE|DIR/", "Compares soft with this result of run, in place of hard.")
-    atol: float | None = option(None, "Check", "A", "Limits |soft - expected|. Default: 1e-06.", min=0, callback=number)
-    rtol: float | None = option(
-        None, "Check", "R", "Limits it relative to |expected|. Default: 0.", min=0, callback=number
-    )
+    atol: float | None = option(None, "Check", "A", "Limits |soft - expected|. Default: 1e-06.", min=0)
+    rtol: float | None = option(None, "Check", "R", "Limits it relative to |expected|. Default: 0.", min=0)
     fail_fast: bool = option(False, "Check", None, "Stops reading an input whose check has failed.", "--fail-fast")
 
     def limits(self) -> tuple[str, Distance]:
@@ -72,7 +68,7 @@ class ReportOptions(ForceOptions):
     format: Literal["table", "json", "github", "junit"] = option(
         "table", "Output", "FORMAT", "Chooses table, json, github or junit. Default: table."
     )
-    output: str | None = output_option("FILE", "Writes the report here.", None)
+    output: str | None = output_option("FILE", "Writes the report here.")
     rows: int = option(20, "Output", "N", "Limits the report to the N worst slices; 0 shows all. Default: 20.", min=0)
 
 
@@ -87,34 +83,40 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
     softargmax guide ci
     """
     criterion.check()
-    job, allowance = Job(inputs, asked, [shown.output, criterion.expect]), allowance_of(criterion.allow)
+    job, allowance = Job(inputs, asked, shown.output, criterion.expect), allowance_of(criterion.allow)
     stored = None if criterion.expect is None else References("expect", criterion.expect, several=job.several)
     with ExitStack() as stack:
         stack.enter_context(job.begun([shown.output], reads=stored.files if stored else ()))
-        from softargmax_cli.reduction.check import Check
+        from softargmax_cli.reduction.check import Check, compared
         from softargmax_cli.reduction.fields import NAMES
         from softargmax_cli.report.summary import TABLE_FIELDS
 
         document, text = None, io.StringIO()
         if shown.format != "table" or shown.output is not None:
             document = stack.enter_context(Document(shown.output or "-", force=shown.force))
-        fields = NAMES if shown.format == "json" else TABLE_FIELDS
         words, distance = criterion.limits()
-        whole = Check(distance, allowance, 1)
-        report = VerdictReport(shown.format, words, whole, text if document else sys.stdout)
+        report = VerdictReport(shown.format, words, Check(distance, allowance, 1), text if document else sys.stdout)
         for name in job.names:
             with job.trying(name, report.refuse), ExitStack() as files:
-                opened = files.enter_context(job.opened(name, fields))
-                column, known = opened.source.facts.id_column, None
-                if stored is not None:
-                    known = files.enter_context(stored.opened(name, opened.run, column))
-                kept = opened.run.kept
+                fields = NAMES if shown.format == "json" else TABLE_FIELDS
+                reduction = files.enter_context(job.opened(name, fields))
+                known = files.enter_context(stored.opened(name, reduction)) if stored else None
+                kept = reduction.run.kept
                 total = None if None in kept else math.prod(n or 0 for n in kept)
                 verdict = Check(distance, allowance, shown.rows, total)
-                _judge(opened, verdict, known, fail_fast=criterion.fail_fast)
-                report.add(opened.run, verdict, f"max_abs_{'difference' if stored else 'offset'}")
+                for slices in reduction:
+                    if known is not None:
+                        slices = compared(slices, known(len(slices), slices.ids), reduction.problem.geometries)
+                    verdict.add(slices)
+                    if criterion.fail_fast and verdict.settled:
+                        verdict.stopped = verdict.slices != total
+                        break
+                else:
+                    if known is not None:
+                        known.end()
+                report.add(reduction.run, verdict, f"max_abs_{'difference' if stored else 'offset'}")
                 job.code = max(job.code, 0 if verdict.passed else NOT_CLOSE)
-        if all(checked.passed is None for checked in report.checks) and shown.format == "table":
+        if shown.format == "table" and all(checked.passed is None for checked in report.checks):
             return job.code  # an empty report would look like one in which nothing failed
         if stored is not None and job.code < 2:
             stored.end()
@@ -138,18 +140,3 @@ def allowance_of(text: str) -> Allowance:
     from softargmax_cli.reduction.check import Allowance
 
     return Allowance(float(found[2]), percent=True) if found[2] else Allowance(int(found[1]))
-
-
-def _judge(reduction: Reduction, check: Check, known: Expected | None, *, fail_fast: bool) -> None:
-    """Judge the slices of an input, beside what is known of them."""
-    from softargmax_cli.reduction.check import compared
-
-    for slices in reduction:
-        if known is not None:
-            slices = compared(slices, known(len(slices), slices.ids), reduction.problem.geometries)
-        check.add(slices)
-        if fail_fast and check.settled:
-            check.stopped = check.slices != check.total
-            return
-    if known is not None:
-        known.end()

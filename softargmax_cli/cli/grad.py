@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, number, option, output_option, refuse
-from softargmax_cli.cli.paths import Destination, choose_destinations
-from softargmax_cli.cli.pipeline import Job, Outputs
+from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, option, output_option, refuse
+from softargmax_cli.cli.outputs import Outputs
+from softargmax_cli.cli.pipeline import Job
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.reduction.result import Slices
+    from softargmax_cli.reduction.result import Summary
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,7 @@ class GradOptions(ForceOptions):
     wrt: Literal["x", "beta"] = option(
         "x", "Gradient", "x|beta", "Differentiates soft with respect to the scores, x (default), or to beta."
     )
-    vanished: float = option(
-        1e-6, "Gradient", "N", "Sets the norm of a vanished gradient. Default: 1e-06.", min=0, callback=number
-    )
+    vanished: float = option(1e-6, "Gradient", "N", "Sets the norm of a vanished gradient. Default: 1e-06.", min=0)
     output: str | None = output_option(
         "FILE|DIR/|-", "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input."
     )
@@ -51,73 +48,65 @@ def grad(inputs: Inputs, *, asked: BetaOptions, shown: GradOptions) -> int:
     refuse(shown.wrt == "beta" and asked.kind == "probs", what, "use --wrt x")
     what = f"-o - and --format {shown.format} both go to standard output"
     refuse(shown.output == "-" and shown.format is not None, what, "write the gradient to a file")
-    job, data = Job(inputs, asked, [shown.output]), "npy" if shown.output == "-" else None
-    several, formats = job.several, ("npy", "npz")
-    files = choose_destinations(job.names, shown.output, data, several=several, usual="npy", formats=formats)
-    lists = choose_destinations(job.names, None, shown.format, several=several)
-    results = [place.path for place in (*files, *lists)]
-    with job.begun(results, [shown.output]), Outputs(force=shown.force) as outputs:
+    job = Job(inputs, asked, shown.output)
+    data = "npy" if shown.output == "-" else None
+    files = Outputs(job, shown.output, data, force=shown.force, usual="npy", formats=("npy", "npz"))
+    lists = Outputs(job, None, shown.format)
+    with job.begun([*files.paths, *lists.paths], shown.output), files, lists:
         from softargmax_cli.reduction.fields import FREE
         from softargmax_cli.reduction.gradient import GRADIENT
+        from softargmax_cli.reduction.result import Summary
 
-        gradients = Gradients(job, shown, outputs)
-        for name, file, listed in zip(job.names, files, lists, strict=True):
-            with job.trying(name), job.opened(name, FREE, needs=GRADIENT) as opened:
-                gradients.put(opened, file, listed)
-        outputs.commit(gradients.total, complete=job.code == 0)
+        total = Summary(vanished=0)
+        for name, path in zip(job.names, files.paths, strict=True):
+            with job.trying(name), job.opened(name, FREE, needs=GRADIENT) as reduction:
+                total.join(_put(job, reduction, shown, path, files, lists))
+        lists.commit(total, complete=job.code == 0)
     return job.code
 
 
-class Gradients:
-    """The gradients of a command's inputs, each written to its file and listed."""
+def _put(
+    job: Job, reduction: Reduction, shown: GradOptions, path: str | None, files: Outputs, lists: Outputs
+) -> Summary:
+    """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
+    from softargmax_cli.files.writers.atomic import scratch
+    from softargmax_cli.files.writers.npy import BoxWriter
+    from softargmax_cli.reduction.fields import OF_GRADIENT
+    from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate
+    from softargmax_cli.reduction.hints import saturation
+    from softargmax_cli.reduction.result import Summary
+    from softargmax_cli.report.slices import put_table
+    from softargmax_cli.report.summary import First
 
-    def __init__(self, job: Job, shown: GradOptions, outputs: Outputs) -> None:
-        from softargmax_cli.reduction.result import Summary
-
-        self._job, self._shown, self._outputs = job, shown, outputs
-        self.total = Summary(vanished=0)
-        self._tables = 0
-
-    def put(self, reduction: Reduction, file: Destination, listed: Destination) -> None:
-        """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
-        from softargmax_cli.files.writers.atomic import scratch
-        from softargmax_cli.files.writers.npy import BoxWriter
-        from softargmax_cli.reduction.fields import OF_GRADIENT
-        from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate
-        from softargmax_cli.reduction.hints import saturation
-        from softargmax_cli.reduction.result import Summary
-        from softargmax_cli.report.slices import put_table
-        from softargmax_cli.report.summary import First
-
-        shown, source, problem = self._shown, reduction.source, reduction.problem
-        coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
-        summary, first, boxes, write = Summary(vanished=0), First(shown.rows), None, None
-        takers: list[Callable[[Slices], None]] = [summary.add, self.total.add, first.add]
-        run = replace(reduction.run, wrt=shown.wrt, vanished=shown.vanished, fields=OF_GRADIENT, alone="gradient")
-        reduction.run = run
-        with ExitStack() as stack:
-            if file.path is not None and shown.wrt == "x":
-                shape = (*source.shape, *coordinates)
-                boxes = BoxWriter(file.path, "gradient", problem.precision, shape, source.order, force=shown.force)
-                write = stack.enter_context(boxes).write
-            by_beta = file if shown.wrt == "beta" else replace(file, path=None)
-            opened = self._outputs.opened(by_beta, run, {"gradient"})
-            lists = self._outputs.opened(listed, run, BY_BETA if shown.wrt == "beta" else BY_SCORES)
-            writers = [writer for each in (opened, lists) if (writer := stack.enter_context(each)) is not None]
-            takers += [writer.write for writer in writers]
-            work = partial(differentiate, by=shown.wrt, vanished=shown.vanished, write=write, scratch=scratch)
-            for slices in reduction.through(work):
-                for take in takers:
-                    take(slices)
-            if boxes is not None:
-                boxes.commit((*reduction.run.known_shape, *coordinates))
-            for writer in writers:
-                self._outputs.end(writer, summary, reduction.run.known_shape)
-        if shown.wrt == "x" and (hint := saturation(summary, summary.max_norm, problem)):
-            reduction.notes.append(hint)
-        if listed.table and (file.path is None or shown.format is not None):
-            sys.stdout.write("\n" * (self._tables > 0))
-            put_table(first, reduction.run, summary, sys.stdout)
-            self._tables += 1
-        elif "-" not in (file.path, listed.path):
-            self._job.say_summary(summary, reduction.run)
+    source, problem, by_scores = reduction.source, reduction.problem, shown.wrt == "x"
+    coordinates = (len(problem.axes),) if len(problem.axes) > 1 else ()  # the last dimension of the gradient
+    summary, first, boxes = Summary(vanished=0), First(shown.rows), None
+    run = replace(reduction.run, wrt=shown.wrt, vanished=shown.vanished, fields=OF_GRADIENT, alone="gradient")
+    reduction.run, listed = run, lists.paths[0]
+    with ExitStack() as stack:
+        if path is not None and by_scores:
+            shape = (*source.shape, *coordinates)
+            boxes = BoxWriter(path, "gradient", problem.precision, shape, source.order, force=shown.force)
+            stack.enter_context(boxes)
+        of_beta = stack.enter_context(files.opened(None if by_scores else path, run, {"gradient"}))
+        of_slices = stack.enter_context(lists.opened(listed, run, BY_SCORES if by_scores else BY_BETA))
+        writers = [(outputs, writer) for outputs, writer in ((files, of_beta), (lists, of_slices)) if writer]
+        write = boxes.write if boxes else None
+        work = partial(differentiate, by=shown.wrt, vanished=shown.vanished, write=write, scratch=scratch)
+        for slices in reduction.through(work):
+            summary.add(slices)
+            first.add(slices)
+            for _, writer in writers:
+                writer.write(slices)
+        if boxes is not None:
+            boxes.commit((*reduction.run.known_shape, *coordinates))
+        for outputs, writer in writers:
+            outputs.end(writer, summary, reduction.run.known_shape)
+    if by_scores and (hint := saturation(summary, summary.max_norm, problem)):
+        reduction.notes.append(hint)
+    if lists.table and (path is None or shown.format is not None):
+        job.begin_table()
+        put_table(first, reduction.run, summary, sys.stdout)
+    elif "-" not in (path, listed):
+        job.say_summary(summary, reduction.run)
+    return summary

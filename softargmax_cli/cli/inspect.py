@@ -9,11 +9,11 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
-from softargmax_cli.cli.options import Inputs, ReadingOptions, VerbosityOptions, axes_of, grouped, option
+from softargmax_cli.cli.options import Inputs, ReadingOptions, VerbosityOptions, axes_of, grouped, option, values_of
 from softargmax_cli.cli.paths import find_inputs
 from softargmax_cli.cli.usage import run_command
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
@@ -64,23 +64,22 @@ def inspect(inputs: Inputs, *, looks: InspectOptions) -> int:
     from softargmax_cli.files.writers.json import json_text
     from softargmax_cli.report.inspection import Inspection
 
-    given = {each.name: getattr(looks, each.name) for each in fields(ReadingOptions)}
-    reading, inputs_found, code, apart = Reading(**given, inspected=True), find_inputs(inputs), 0, ""
-    for note in [] if looks.quiet else inputs_found.notes:
+    reading, code, apart = Reading(**values_of(looks, ReadingOptions), inspected=True), 0, ""
+    names, _, left_out = find_inputs(inputs)
+    for note in [] if looks.quiet else left_out:
         say_note(note)
-    for name in inputs_found.names:
+    for name in names:
         notes: list[str] = []
-        facts: dict[str, Any]
+        facts: dict[str, Any] = {"input": "<stdin>" if name == "-" else name}
         try:
             found = _inspected(name, reading, looks, notes)
         except SeveralArraysError as several:  # the first of numbers is tried next
+            facts |= {"format": several.kind, "bytes": _bytes_on_disk(name), "members": _members(several.members)}
             first = Reading(key=several.first, select=reading.select)
-            facts = {"input": "<stdin>" if name == "-" else name, "format": several.kind, "bytes": _bytes_on_disk(name)}
-            facts |= {"members": _members(several.members)}
             found = Inspection(facts, count=several.count, arguments=[*run_command(name, first, (-1,))])
         except ResultError as result:
-            facts = {"input": name, "format": result.kind, "bytes": _bytes_on_disk(name), "members": None}
-            found = Inspection({**facts, "result": True}, ["softargmax", "check", "INPUT", "--expect", name])
+            facts |= {"format": result.kind, "bytes": _bytes_on_disk(name), "members": None, "result": True}
+            found = Inspection(facts, ["softargmax", "check", "INPUT", "--expect", name])
         except SoftArgmaxError as error:
             say_error(error, verbose=looks.verbose)
             code = FAILED
@@ -99,79 +98,63 @@ def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[s
     """Describe an input; its numbers too, unless the look is a quick one. notes: takes what the user should know."""
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.files.streams import refusals
+    from softargmax_cli.reduction.blocks import rows
     from softargmax_cli.reduction.problem import Spec
+    from softargmax_cli.reduction.readable import Buffer
     from softargmax_cli.report.inspection import Inspection
 
     with closing(open_source(name, reading)) as source, naming(source.name):
         usual = "-2,-1" if _like_heatmaps(source.shape) else "-1"
         axes = axes_of(usual if looks.axis is None else looks.axis)
-        problem, why_not, statistics = None, "", None
+        problem, why_not, numbers = None, "", None
         try:
             problem = Spec(axes).resolve(source.shape, source.dtype, frozenset())
         except InputError as error:  # there is something to see all the same
             why_not = as_typed(error.what)
         with refusals(source.name):
             if not looks.quick:
-                statistics = _read(source, problem, quiet=looks.quiet)
+                numbers = _numbers(source, problem, quiet=looks.quiet)
             elif source.shape[:1] == (None,):
-                _read_head(source)
+                columns = source.shape[1] or 1
+                if head := source.fetch(rows(columns, HEAD * columns).block(0)):
+                    head.load(Buffer())  # which refuses a cell that is no number
         source.watch.check()
         notes += source.notes
         shape = source.shape if looks.quick else tuple(source.rows if n is None else n for n in source.shape)
         facts = _facts(name, source, shape)
-        facts |= {fact: getattr(statistics, field, None) for fact, field in NUMBERS.items()}
+        facts |= {fact: getattr(numbers, field, None) for fact, field in NUMBERS.items()}
         facts["axis"] = () if problem is None else problem.axes
-        arguments = None
-        if problem is not None:
-            length = math.prod(shape[axis] or 0 for axis in problem.axes)
-            arguments = _suggested(name, source, reading, axes, statistics, length)
-        not_one = getattr(statistics, "not_one", 0)
+        length = math.prod(shape[axis] or 0 for axis in facts["axis"])
+        arguments = None if problem is None else _suggested(name, source, reading, axes, numbers, length)
+        not_one = getattr(numbers, "not_one", 0)
         return Inspection(facts, arguments, version=source.facts.version or "", why_not=why_not, not_one=not_one)
 
 
-def _read(source: Source, problem: Problem | None, *, quiet: bool) -> Statistics:
+def _numbers(source: Source, problem: Problem | None, *, quiet: bool) -> Statistics:
     """Reduce the numbers of an array; one without slices has at most one number."""
     from softargmax_cli.reduction.blocks import Block
     from softargmax_cli.reduction.readable import Buffer
     from softargmax_cli.reduction.statistics import Statistics, block_statistics, statistics_of
     from softargmax_cli.report.progress import progress
 
-    if problem is not None:
-        try:
-            with progress(source.nbytes, io.StringIO() if quiet else None) as advance:
-                return statistics_of(source, problem, memory=MEMORY, advance=advance)
-        except OptionError as error:  # a chunk that takes too much memory
-            raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
-    pending = None if source.shape else source.fetch(Block((), ()))
-    return Statistics() if pending is None else block_statistics(pending.load(Buffer()).values)
-
-
-def _read_head(source: Source) -> None:
-    """Read the first rows of a table in text. Raises InputError where a cell is no number."""
-    from softargmax_cli.reduction.blocks import rows
-    from softargmax_cli.reduction.readable import Buffer
-
-    columns = source.shape[1] or 1
-    pending = source.fetch(rows(columns, HEAD * columns).block(0))
-    if pending is not None:
-        pending.load(Buffer())
+    if problem is None:
+        pending = None if source.shape else source.fetch(Block((), ()))
+        return Statistics() if pending is None else block_statistics(pending.load(Buffer()).values)
+    try:
+        with progress(source.nbytes, io.StringIO() if quiet else None) as advance:
+            return statistics_of(source, problem, memory=MEMORY, advance=advance)
+    except OptionError as error:  # a chunk that takes too much memory
+        raise OptionError(error.what, f"look at its head alone, with {parameter('quick')}") from None
 
 
 def _facts(name: str, source: Source, shape: tuple[int | None, ...]) -> dict[str, Any]:
     """Describe how an array is stored, under the names of JSON."""
     facts = source.facts
-    described: dict[str, Any] = {
-        "input": source.name,
-        "format": facts.format,
-        "shape": shape,
-        "dtype": source.stored,
-        "order": source.order if facts.header is None and facts.delimiter is None else None,
-        "bytes": _bytes_on_disk(name),
-        "delimiter": facts.delimiter,
-        "header": facts.header,
-        "id_column": facts.id_column,
-        "members": _members(facts.members) if facts.members else None,
-    }
+    described: dict[str, Any] = {"input": source.name, "format": facts.format, "shape": shape, "dtype": source.stored}
+    described["order"] = source.order if facts.header is None and facts.delimiter is None else None
+    described["bytes"] = _bytes_on_disk(name)
+    described |= {name: getattr(facts, name) for name in ("delimiter", "header", "id_column")}
+    described["members"] = _members(facts.members) if facts.members else None
     if facts.chunks is not None:
         described |= {"chunks": facts.chunks, "shards": facts.shards, "codecs": facts.codecs}
     return described

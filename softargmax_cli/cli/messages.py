@@ -33,24 +33,18 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
     else:
         what = f"unexpected {type(error).__name__}: {error}"
         remedy = "this is a defect: --verbose shows where, please report it"
-    _say("error: " + _shortened(what))
-    for line in (*details, *remedy.splitlines()[:2]):
-        print("  " + legible(_shortened(line), sys.stderr), file=sys.stderr)
+    for start, line in [
+        ("softargmax: error: ", what),
+        *(("  ", line) for line in (*details, *remedy.splitlines()[:2])),
+    ]:
+        half = (LONGEST - 3) // 2  # what is wrong may stand at either end
+        short = line if len(line) <= LONGEST else f"{line[:half]}...{line[-half:]}"
+        print(start + legible(short, sys.stderr), file=sys.stderr)
 
 
 def say_note(text: str) -> None:
     """Print a note in one line."""
-    _say("note: " + as_typed(text))
-
-
-def _shortened(text: str) -> str:
-    """Leave out the middle of a long text: what is wrong may stand at either end."""
-    half = (LONGEST - 3) // 2
-    return text if len(text) <= LONGEST else f"{text[:half]}...{text[-half:]}"
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"softargmax: {legible(text, sys.stderr)}\n")
+    print(f"softargmax: note: {legible(as_typed(text), sys.stderr)}", file=sys.stderr)
 
 
 class Unhindered(io.TextIOWrapper):

@@ -44,19 +44,21 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
 
     A group's own options come before those that it inherits.
     """
-    hints, alone = get_type_hints(command, include_extras=True), inspect.Parameter.KEYWORD_ONLY
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, Any] = {}
-    for name, parameter in inspect.signature(command).parameters.items():
-        if not is_dataclass(group := hints[name]):
-            parameters.append(parameter.replace(kind=alone, annotation=group))
+    hints, parameters = get_type_hints(command, include_extras=True), list[inspect.Parameter]()
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+
+    def take(name: str, kind: Any, default: Any) -> None:
+        default = inspect.Parameter.empty if default is REQUIRED else default
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+
+    for name in inspect.signature(command).parameters:
+        if (group := groups.get(name)) is None:
+            take(name, hints[name], REQUIRED)
             continue
-        groups[name], types = group, get_type_hints(group)
+        types = get_type_hints(group)
         for each in sorted(dataclasses.fields(group), key=lambda each: each.name not in group.__annotations__):
-            default = inspect.Parameter.empty if each.default is REQUIRED else each.default
-            kind = Annotated[types[each.name], each.metadata["option"]]  # type: ignore[valid-type, name-defined]
-            parameters.append(inspect.Parameter(each.name, alone, default=default, annotation=kind))
-    parameters.append(inspect.Parameter("help_all", alone, default=False, annotation=HelpAll))
+            take(each.name, Annotated[types[each.name], each.metadata["option"]], each.default)
+    take("help_all", HelpAll, False)
 
     def called(*, help_all: bool, **given: Any) -> int:
         for name, group in groups.items():
@@ -67,6 +69,11 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return called
+
+
+def values_of(asked: Any, group: Any) -> dict[str, Any]:
+    """Return the values of the options of a group that was inherited, by their names."""
+    return {each.name: getattr(asked, each.name) for each in dataclasses.fields(group)}
 
 
 def refuse(wrong: object, what: str, remedy: str) -> None:
@@ -93,37 +100,17 @@ def axes_of(text: str) -> tuple[int, ...]:
 
 def coords_of(text: str) -> str | tuple[str, ...]:
     """Parse `--coords`: one kind of coordinates for all axes, or one for each."""
-    several = tuple(text.split(","))
-    for kind in several:
+    kinds = tuple(text.split(","))
+    for kind in kinds:
         if kind not in COORDS:
             raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, COORDS))}.")
-    return several if len(several) > 1 else several[0]
+    return kinds if len(kinds) > 1 else text
 
 
 def periods_of(text: str | None) -> tuple[float, ...] | None:
     """Parse `--period`."""
     hint = "give a number as 360, or several as 360,24"
     return None if text is None else tuple(several("", text, float, hint))
-
-
-def number(value: float | None) -> float | None:
-    """Refuse NaN, which is not below the least that an option takes."""
-    if value is not None and value != value:
-        raise typer.BadParameter("nan is no number")
-    return value
-
-
-def beta_of(beta: float | None, temperature: float | None, kind: str) -> float:
-    """Return the β that one of two options says, else 100. Raises BadParameter for both."""
-    if kind == "probs" and (beta is not None or temperature is not None):
-        raise typer.BadParameter("--kind probs takes weights as they are: they have no --beta and no --temperature")
-    if beta is not None and temperature is not None:
-        raise typer.BadParameter("--beta and --temperature say the same thing; give one of them")
-    if temperature is None:
-        return 100.0 if beta is None else beta
-    if not 0 < temperature < float("inf"):
-        raise typer.BadParameter(f"temperature {temperature:g}: it must be a finite number above 0")
-    return 1 / temperature
 
 
 def _show_all(context: typer.Context, wanted: bool) -> None:

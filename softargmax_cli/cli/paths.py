@@ -1,4 +1,4 @@
-"""Names on the command line: the inputs that they stand for, and the files where results and pictures go."""
+"""Names on the command line: the inputs that they stand for, and the names of results and pictures."""
 
 from __future__ import annotations
 
@@ -9,47 +9,36 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from softargmax_cli.errors import InputError, OptionError, OutputError, parameter
+from softargmax_cli.errors import InputError, OptionError, OutputError
 from softargmax_cli.files.remote import is_store, is_url
-from softargmax_cli.files.writers import SHARED, STORE, format_of
+from softargmax_cli.files.writers import STORE, format_of
 
 PICTURES = ("png", "svg", "pdf")
 """Formats of pictures, named by a file's suffix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The inputs of a command, found."""
+def find_inputs(given: Sequence[str], *others: str | None) -> tuple[list[str], bool, list[str]]:
+    """Find the files that names, folders and patterns stand for; tell whether they are several, and what is left out.
 
-    names: list[str]
-    several: bool
-    """True for more than one path, a folder or a pattern: each result says then which input it is of."""
-    notes: list[str] = field(default_factory=list)
-
-
-def find_inputs(given: Sequence[str], *others: str | None) -> Found:
-    """Find the files that names, folders and patterns stand for.
-
+    They are several for more than one path, a folder or a pattern: each result says then which input it is of.
     others: files that the command writes, or compares with, which no folder and no pattern stands for.
     Raises InputError where a folder holds no array, or a pattern matches no file.
     """
-    found = Found([], len(given) > 1 or any(_is_folder(name) or _is_pattern(name) for name in given))
-    taken = {identity(name) for name in others} - {None}
+    names, notes, taken = list[str](), list[str](), {identity(name) for name in others} - {None}
     for name in given:
         if _is_folder(name):
-            found.names.extend(_inside(name, taken, found.notes))
+            names += _inside(name, taken, notes)
         elif _is_pattern(name):
             files = [each for each in sorted(glob.glob(name, recursive=True)) if not _is_folder(each)]
             matching = [each for each in files if identity(each) not in taken]
             if not matching:
                 raise InputError(f"{name}: no input matches the pattern", "name files that exist")
-            found.names.extend(matching)
+            names += matching
         else:
-            found.names.append(name)
-    return found
+            names.append(name)
+    return names, len(given) > 1 or any(_is_folder(name) or _is_pattern(name) for name in given), notes
 
 
 def _is_folder(name: str) -> bool:
@@ -78,62 +67,12 @@ def _inside(folder: str, taken: Collection[object], notes: list[str]) -> list[st
     return names
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """The place of one input's results."""
-
-    path: str | None
-    """"-" for standard output, None for nowhere."""
-    format: str
-    table: bool
-    """True where a table is shown."""
-    shared: bool = False
-    """True where it takes the results of several inputs."""
-
-
-def choose_destinations(
-    inputs: Sequence[str],
-    output: str | None,
-    format: str | None,
-    *,
-    several: bool,
-    usual: str = "csv",
-    formats: Collection[str] = (),
-) -> list[Destination]:
-    """Choose a place for each input, in a directory the `usual` format.
-
-    several: whether each result is to say which input it is of. formats: those there are, where not all.
-    Raises OptionError where two inputs share a place that holds the results of one.
-    """
-    data, store = None if format == "table" else format, names_store(output)
-    if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
-        raise OptionError("a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone")
-    if output is None or output == "-":
-        if several and data not in (None, *SHARED):
-            what = "-o -" if formats else parameter("format", data)
-            raise OptionError(f"{what} holds one input only", "use -o DIR/ for one file each")
-        return [Destination(None if data is None else "-", data or "", data is None, several)] * len(inputs)
-    if is_url(output) and not store:
-        raise OptionError(f"-o {output}: a URL takes Zarr stores alone", "end it in .zarr, or write a file and copy it")
-    if _names_folder(output) and not store:
-        suffix = data or usual
-        return [Destination(path, suffix, format == "table") for path in _one_each(output, inputs, suffix)]
-    data = data or format_of(output, formats)
-    if several and data not in SHARED:
-        remedy = f"use -o {output}/ for one file each"
-        if store:
-            one_each = f"use -o DIR/ {parameter('format', STORE)} for one store each"
-            remedy = "use one run each" if formats or is_url(output) else one_each
-        raise OptionError(f"-o {output} holds one input only", remedy)
-    return [Destination(output, data, format == "table", several)] * len(inputs)
-
-
 def choose_pictures(inputs: Sequence[str], plot: str | None) -> list[str | None]:
     """Choose a place for each picture, by the rules of results. Raises OptionError where two share a place."""
     if plot is None:
         return [None] * len(inputs)
-    if _names_folder(plot):
-        return [*_one_each(plot, inputs, "png")]
+    if names_folder(plot):
+        return [*one_each(plot, inputs, "png")]
     if len(inputs) > 1:
         raise OptionError(f"--plot {plot} holds one input only", f"use --plot {plot}/ for one picture each")
     format_of(plot, PICTURES)
@@ -145,11 +84,11 @@ def names_store(output: str | None) -> bool:
     return output is not None and os.path.splitext(output.rstrip("/" + os.sep))[1].lower() == f".{STORE}"
 
 
-def _names_folder(output: str) -> bool:
+def names_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or os.path.isdir(output)
 
 
-def _one_each(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
+def one_each(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
     """Name a file for each input. Raises OptionError where two would have one name."""
     paths = [os.path.join(directory, f"{stem_of(name)}.{suffix}") for name in inputs]
     path, count = max(Counter(paths).items(), key=lambda item: item[1])

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.files.expected import Expected
-    from softargmax_cli.reduction.result import Run
+
+SPELLING = "name the same inputs, spelled in the same way"
 
 
 class References:
@@ -28,7 +30,6 @@ class References:
         self._folder = os.path.isdir(path) and not is_store(path)
         if several and not os.path.exists(path):
             raise InputError("no such file, and no folder", "name what inputs are compared with", path)
-        self._note = ""
         self._table: dict[str, npt.NDArray[np.float64]] | None = None
         """The numbers of each input, where a table holds those of several: it is read once, and held."""
         self._compared: dict[str, str] = {}
@@ -40,40 +41,43 @@ class References:
         return [os.path.join(self._path, name) for name in os.listdir(self._path)] if self._folder else [self._path]
 
     @contextmanager
-    def opened(self, name: str, run: Run, id_column: str | int | None = None) -> Iterator[Expected]:
-        """Open what an input is compared with. name: of the input as it was given; run: its facts.
+    def opened(self, name: str, reduction: Reduction) -> Iterator[Expected]:
+        """Open what an input is compared with, and note how it is read. name: of the input as it was given.
 
         Raises InputError where nothing is there for it, or it does not fit, OptionError where it is the input itself.
         """
         from softargmax_cli.files.expected import Expected, expected
 
-        path, shown = self._like(name) if self._folder else self._path, spelled(run.input)
-        refuse_same(self._option, path, name)
-        key = path if self._folder else shown
-        if self._several and (other := self._compared.setdefault(key, name)) != name:
+        run, shown = reduction.run, spelled(reduction.run.input)
+        path = self._like(name) if self._folder else self._path
+        if same_file(path, name):
+            what = f"{parameter(self._option, path)} is the input itself"
+            raise OptionError(what, "name the file that holds what the input is compared with")
+        other = self._compared.setdefault(path if self._folder else shown, name)
+        if self._several and other != name:
             raise InputError(f"{parameter(self._option, path)} was compared with {other}", "compare one of them", name)
-        together = self._several and not self._folder
         table = self._table
         if table is None:
+            id_column = reduction.source.facts.id_column
             with expected(path, run.kept, run.axes, id_column, inputs=True) as stored:
-                if not stored.named and together:
+                if not stored.named and self._several and not self._folder:
                     remedy = "name a folder with a file for each, named like it, or a table with a column input"
                     raise InputError("is of one input, and there are several", remedy, path)
+                reduction.notes += [stored.note] if stored.note else []
                 if not stored.named:
                     yield stored
                     return
-                table, self._note = stored.by_input(), stored.note
-            if together:
+                table = stored.by_input()
+            if not self._folder:
                 self._table = table
         if shown not in table:
-            raise InputError(f"holds no slices of {shown}", "name the same inputs, spelled in the same way", path)
-        yield Expected(path, len(run.axes), iter([(table[shown], None)]), note=self._note)
+            raise InputError(f"holds no slices of {shown}", SPELLING, path)
+        yield Expected(path, len(run.axes), iter([(table[shown], None)]))
 
     def end(self) -> None:
-        """Make sure that a table names no other inputs. Raises InputError."""
-        if self._table is not None and (left := sorted(set(self._table) - set(self._compared))):
-            what = f"holds slices of {', '.join(left[:3])}, not compared"
-            raise InputError(what, "name the same inputs, spelled in the same way", self._path)
+        """Make sure that a table of several inputs names no others. Raises InputError."""
+        if self._several and (left := sorted(set(self._table or ()) - set(self._compared))):
+            raise InputError(f"holds slices of {', '.join(left[:3])}, not compared", SPELLING, self._path)
 
     def _like(self, name: str) -> str:
         """Return the file of the folder that is named like an input."""
@@ -84,10 +88,3 @@ class References:
         if files:
             raise InputError(f"{folder} has {' and '.join(files[:2])} for it", "keep one of them", name)
         raise InputError(f"{folder} has no file for it", f"name it {stem}.npy or {stem}.csv there", name)
-
-
-def refuse_same(option: str, path: str, input: str) -> None:
-    """Raise OptionError where one file is to be the input and what it is compared with."""
-    if same_file(path, input):
-        what = f"{parameter(option, path)} is the input itself"
-        raise OptionError(what, "name the file that holds what the input is compared with")

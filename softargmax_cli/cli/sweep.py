@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,15 +18,15 @@ from softargmax_cli.cli.options import (
     Input,
     ReductionOptions,
     grouped,
-    number,
     option,
     output_option,
     refuse,
     several,
+    values_of,
 )
 from softargmax_cli.cli.paths import PICTURES
 from softargmax_cli.cli.pipeline import Job
-from softargmax_cli.cli.references import refuse_same
+from softargmax_cli.cli.references import References
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import format_of
 from softargmax_cli.files.writers.atomic import Document
@@ -40,10 +38,9 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.sweep import Trials
     from softargmax_cli.report.sweep import Sweep, TrialsReport
 
-DELIMITERS = {"csv": ",", "tsv": "\t"}
 MOST = 1000
 """How many β may be asked for."""
-LOW, HIGH, COUNT = 0.1, 1e5, 13
+USUAL = (0.1, 1e5, 13)
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
 
 
@@ -55,7 +52,7 @@ class SweepOptions:
         None, "Sweep", "LIST", "Lists the beta to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."
     )
     tol: float | None = option(
-        None, "Sweep", "T", "Limits |soft - hard| for the recommended beta. Default: 0.01.", min=0, callback=number
+        None, "Sweep", "T", "Limits |soft - hard| for the recommended beta. Default: 0.01.", min=0
     )
     allow: str | None = option(None, "Sweep", "N|P%", "Allows N slices, or P percent, beyond --tol. Default: 0.")
     truth: str | None = option(
@@ -69,7 +66,7 @@ class OutputOptions(ForceOptions):
     """Where results go."""
 
     plot: str | None = option(None, "Output", "FILE", "Draws both curves: .png, .svg or .pdf.")
-    output: str | None = output_option("FILE|-", "Writes the numbers here: .json, .csv or .tsv.", None)
+    output: str | None = output_option("FILE|-", "Writes the numbers here: .json, .csv or .tsv.")
     format: Literal["table", "json", "csv", "tsv"] | None = option(
         None, "Output", "FORMAT", "Chooses table, json, csv or tsv. Default: table."
     )
@@ -89,29 +86,28 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     if asked.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
     betas = None if tried.betas is None else _betas_of(tried.betas)
-    windows, truth, radii = [asked.window], tried.truth, tried.windows
-    if radii is not None:
+    windows, truth = [asked.window], tried.truth
+    if tried.windows is not None:
         hint = "give distances from the hard argmax in indices, as 2,4,8"
-        windows = [*sorted(set(several("--windows", radii, int, hint, least=0)))]
-    what = "--windows are compared by their error"
-    refuse(truth is None and radii is not None, what, "give --truth FILE, or --window for one of them")
-    what = "--window and --windows both say how far weights count"
-    refuse(radii is not None and asked.window is not None, what, "give one of them")
-    if truth is not None:
-        for name, value in (("--tol", tried.tol), ("--allow", tried.allow), ("--plot", shown.plot)):
-            what = f"{name} is about the distance from hard, and --truth about that from the truth"
-            refuse(value is not None, what, f"leave out {name}, or --truth")
-        refuse_same("truth", truth, input)
+        windows = [*sorted({*several("--windows", tried.windows, int, hint, least=0)})]
+        refuse(truth is None, "--windows are compared by their error", "give --truth FILE, or --window for one of them")
+        what = "--window and --windows both say how far weights count"
+        refuse(asked.window is not None, what, "give one of them")
+    for name, value in (("--tol", tried.tol), ("--allow", tried.allow), ("--plot", shown.plot)):
+        what = f"{name} is about the distance from hard, and --truth about that from the truth"
+        refuse(truth is not None and value is not None, what, f"leave out {name}, or --truth")
     to_file = shown.output not in (None, "-")
     what = "--format table goes to standard output"
     refuse(to_file and shown.format == "table", what, "leave out -o, or choose json, csv or tsv")
-    format = shown.format or (format_of(shown.output or "", ("json", *DELIMITERS)) if to_file else "table")
-    if shown.plot is not None:
-        format_of(shown.plot, PICTURES)
-    job = Job([input], replace(asked, window=windows[0]), single=True)
+    format = shown.format or (format_of(shown.output or "", ("json", "csv", "tsv")) if to_file else "table")
+    drawn = None if shown.plot is None else format_of(shown.plot, PICTURES)
     if tried.allow is not None:
         allowance_of(tried.allow)  # which refuses what is none
+    job = Job([input], replace(asked, window=windows[0]), single=True)
     with job.begun([shown.output, shown.plot], reads=[truth]), job.trying(input), ExitStack() as stack:
+        from softargmax_cli.files.registry import Replay
+        from softargmax_cli.report.sweep import put_findings
+
         # Before anything is read, so that what cannot be written is said at once.
         numbers = picture = None
         if format != "table":
@@ -122,23 +118,20 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
             stack.enter_context(look())
             picture = stack.enter_context(Document(shown.plot, force=shown.force))
         found: Sweep | TrialsReport
-        if truth is None:
-            from softargmax_cli.files.registry import Replay
-
+        if truth is not None:
+            found = _try_input(job, input, betas, windows, truth)
+        else:
             replay = stack.enter_context(Replay(input, job.reading))
-            found = sweep_input(job, input, replay, betas, 0.01 if tried.tol is None else tried.tol, tried.allow)
+            tolerance = 0.01 if tried.tol is None else tried.tol
+            found = sweep_input(job, input, replay, betas, tolerance, tried.allow)
             if picture is not None:
                 figure = draw_betas(found.run, found.swept, found.tolerance, found.beta)
-                picture.write(rendered(figure, format_of(shown.plot or "", PICTURES)))
-        else:
-            found = _try_input(job, input, betas, windows, truth)
+                picture.write(rendered(figure, drawn or ""))
         if numbers is not None:
             numbers.write(_listed(found, format).encode())
             numbers.commit()
         if picture is not None:
             picture.commit()
-        from softargmax_cli.report.sweep import put_findings
-
         command = _command(job, input, found)
         if format == "table":
             put_findings(found, command, sys.stdout)
@@ -185,7 +178,6 @@ def sweep_input(
     from softargmax_cli.report.sweep import Sweep
 
     allowance = None if allow is None else allowance_of(allow)
-    tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
 
     def measured(wanted: Sequence[float], *, full: bool = False) -> tuple[Trials, Run]:
         needs = needs_of(len(wanted), full=full)
@@ -199,7 +191,7 @@ def sweep_input(
             return {trial.beta: trial.max_abs_offset <= tolerance for trial in swept.trials}
         return {trial.beta: trial.outside <= allowance.of(swept.slices) for trial in swept.trials}
 
-    swept, run = measured(tried, full=True)
+    swept, run = measured(betas or spaced(*USUAL), full=True)
     search = Search(good(swept), below=betas is None)
     answer = None
     while answer is None or answer != search.answer:
@@ -212,39 +204,37 @@ def sweep_input(
 
 
 def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[float, str]:
-    """Find the smallest β within the tolerance, and say so; the usual one where no slice has an answer.
+    """Find the smallest β within the tolerance, and say so in a note; the usual one where no slice has an answer.
 
     Raises OptionError where there is none.
     """
     found = sweep_input(job, name, replay, None, tolerance, notes=False)
     if found.swept.slices == found.swept.undefined:
-        return job.beta, f"no slice has an answer, so β stays {job.beta:.10g}"
+        return job.beta, f"--beta auto: no slice has an answer, so β stays {job.beta:.10g}"
     if found.beta is None:
         last = found.swept.trials[-1]
         what = f"{found.run.input}: --beta auto: no β up to {last.beta:g} keeps soft within "
         what += f"{tolerance:g} of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off"
         never = "slices with tied or nearly tied maxima never agree (softargmax guide beta)"
         raise OptionError(what, f"{never}: raise --tol, or give a number")
-    return found.beta, f"β {found.beta:.10g} keeps soft within {tolerance:g} of hard"
+    return found.beta, f"--beta auto: β {found.beta:.10g} keeps soft within {tolerance:g} of hard"
 
 
 def _try_input(
     job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: str
 ) -> TrialsReport:
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
-    from softargmax_cli.files.expected import expected
     from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.reduction.sweep import needs_of, spaced, sweep
     from softargmax_cli.report.sweep import TrialsReport
 
-    tried = spaced(LOW, HIGH, COUNT) if betas is None else betas
-    with job.opened(name, {"offset"}, needs=needs_of(len(tried) * len(windows))) as reduction:
-        run, source = reduction.run, reduction.source
-        with expected(truth, run.kept, run.axes, source.facts.id_column) as stored:
-            work = partial(sweep, betas=tried, windows=windows, truth=stored, rows=lambda: source.rows)
-            reduction.notes += [stored.note] if stored.note else []
-            (trials,) = reduction.through(work, scratch=scratch)
-            stored.end()
+    betas = betas or spaced(*USUAL)
+    needs, truths = needs_of(len(betas) * len(windows)), References("truth", truth, several=False)
+    with job.opened(name, {"offset"}, needs=needs) as reduction, truths.opened(name, reduction) as stored:
+        source = reduction.source
+        work = partial(sweep, betas=betas, windows=windows, truth=stored, rows=lambda: source.rows)
+        (trials,) = reduction.through(work, scratch=scratch)
+        stored.end()
     window = None if len(windows) > 1 else windows[0]
     return TrialsReport(replace(reduction.run, beta=None, window=window), trials)
 
@@ -255,19 +245,17 @@ def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
 
     if found.beta is None:
         return []
-    given, usual = {**vars(job.asked), "window": found.window}, vars(ReductionOptions())
-    changed = {name: given[name] for name in usual if name != "axis" and given[name] != usual[name]}
+    given, usual = values_of(job.asked, ReductionOptions) | {"window": found.window}, vars(ReductionOptions())
+    changed = {name: value for name, value in given.items() if name != "axis" and value != usual[name]}
     return [*run_command(name, job.reading, job.axes, **changed, beta=found.beta)]
 
 
 def _listed(found: Sweep | TrialsReport, format: str) -> str:
     """Write a row for each β, in json with what is concluded from them."""
-    from softargmax_cli.files.writers.json import json_text
-
     if format == "json":
+        from softargmax_cli.files.writers.json import json_text
+
         return json_text({"betas": found.rows, **found.conclusions}, indent=1) + "\n"
-    text = io.StringIO()
-    table = csv.DictWriter(text, found.rows[0], delimiter=DELIMITERS[format], lineterminator="\n")
-    table.writeheader()
-    table.writerows(found.rows)
-    return text.getvalue()
+    from softargmax_cli.files.writers.text import table_text
+
+    return table_text(found.rows, format)

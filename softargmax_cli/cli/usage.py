@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -50,22 +50,14 @@ class Command(TyperCommand):
         """Return the help with all options."""
         return super().get_help(ctx)
 
-    def make_parser(self, ctx: Any) -> Any:
-        parser = super().make_parser(ctx)
-        parse = parser.parse_args
-
-        def parse_once(args: list[str]) -> Any:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # as completion is
             _refuse_split_axes(args)
-            words = [*args]  # which parsing uses up
-            options, rest, order = parse(args)
+            _, _, order = self.make_parser(ctx).parse_args([*args])
             for param in order:
                 if order.count(param) > 1 and not getattr(param, "multiple", True):
-                    _refuse_twice(param, words)
-            return options, rest, order
-
-        if not ctx.resilient_parsing:  # as completion is
-            parser.parse_args = parse_once  # type: ignore[method-assign]
-        return parser
+                    _refuse_twice(param, args)
+        return super().parse_args(ctx, args)
 
 
 class Group(TyperGroup):
@@ -85,9 +77,9 @@ class Group(TyperGroup):
         if word in COMMANDS:
             return super().resolve_command(ctx, args)
         if word == "-" or os.path.exists(word) or re.search(r"[./\\*?\[]", word):
-            typed = shlex.join(["softargmax", "run", *args])
-            raise OptionError(f"{word} is no command", f"did you mean: {typed}")
-        raise OptionError(f"No such command '{word}'.{_meant(near(word, COMMANDS))}", "try: softargmax --help")
+            raise OptionError(f"{word} is no command", f"did you mean: {shlex.join(['softargmax', 'run', *args])}")
+        meant = _meant(word, dict(zip(COMMANDS, COMMANDS, strict=True)))
+        raise OptionError(f"No such command '{word}'.{meant}", "try: softargmax --help")
 
 
 @cache
@@ -102,33 +94,39 @@ def explained(error: typer.TyperException) -> OptionError:
     """Turn what Typer says of wrong use into an error with what may have been meant, and where to read on."""
     context: Any = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "softargmax"
-    help, option = f"try: {command} --help", getattr(error, "option_name", None)
     said = error.format_message().replace("Value error, ", "")  # Pydantic's word before one of ours
     if getattr(error, "param_type", None) == "argument" or str(error).startswith("Missing parameter: input"):
         return OptionError(f"{command}: no input is named", f"name a file, or read standard input with -: {command} -")
     if said.startswith("Got unexpected extra argument"):
-        return OptionError(f"{command} takes one input", help)
-    if option is None or not hasattr(error, "possibilities"):
-        return OptionError(said, help)
-    if files := [word for word in sys.argv[1:] if word.startswith("-") and word != "-" and os.path.exists(word)]:
-        return OptionError(f"No such option: {option}", f"for the file, write ./{files[0]}")
-    known = [name for param in context.command.params for name in (*param.opts, *param.secondary_opts)]
-    formats = " ".join(param.help for param in context.command.params if param.name == "format")
+        return OptionError(f"{command} takes one input", f"try: {command} --help")
+    if hasattr(error, "possibilities"):
+        return _unknown(getattr(error, "option_name", ""), context)
+    return OptionError(said, f"try: {command} --help")
+
+
+def _unknown(option: str, context: Any) -> OptionError:
+    """Say that a command has no such option, and which is meant, or which commands have it."""
+    params, help = context.command.params, f"try: {context.command_path} --help"
+    known = {name: name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")}
+    formats = next((_choices(param) for param in params if param.name == "format"), ())
+    meant = {other: ours for other, ours in OTHERS.items() if ours in known} | known
+    meant |= {f"--{format}": f"--format {format}" for format in formats}
     elsewhere = [name for name in COMMANDS if any(option in param.opts for param in command_of(name).params)]
-    said = f"No such option: {option}"
     if option == "--input":  # which reads as a file, beside --output
-        said += ". Name files without an option; say what their numbers are with --kind."
-    elif option[2:] in re.findall(r"[a-z]+(?=[, .])", formats):  # its help lists them
-        said += f".{_meant([f'--format {option[2:]}'])}"
-    elif OTHERS.get(option) in known:
-        said += f".{_meant([OTHERS[option]])}"
-    elif elsewhere:
-        said += f": it belongs to {', '.join(elsewhere)}"
+        said = ". Name files without an option; say what their numbers are with --kind."
+    elif elsewhere and option not in meant:
+        said = f": it belongs to {', '.join(elsewhere)}"
         if isinstance(context.command, Group):
             help = f"write it after the command: softargmax {elsewhere[0]} INPUT {option} ..."
-    elif meant := near(option, [name for name in known if name.startswith("--")]):
-        said += f".{_meant(meant)}"
-    return OptionError(said, help)
+    else:
+        said = f".{_meant(option, meant)}".removesuffix(".")
+    return OptionError(f"No such option: {option}{said}", help)
+
+
+def _meant(word: str, meanings: Mapping[str, str]) -> str:
+    """Ask whether one of some words was meant, each said by its meaning."""
+    found = [meanings[word]] if word in meanings else [meanings[name] for name in near(word, meanings)]
+    return f" Did you mean {' or '.join(dict.fromkeys(found))}?" if found else ""
 
 
 def near(word: str, known: Iterable[str]) -> list[str]:
@@ -136,23 +134,18 @@ def near(word: str, known: Iterable[str]) -> list[str]:
     bare, names = word.lstrip("-"), {name.lstrip("-"): name for name in known}
     if longer := [names[name] for name in names if len(bare) > 1 and name.startswith(bare)]:
         return longer[:3]
-    if shorter := [name for name in names if len(name) > 2 and bare.startswith(name)]:
-        return [names[max(shorter, key=len)]]
-    from difflib import get_close_matches
-
-    return [names[name] for name in get_close_matches(bare, names, n=1, cutoff=NEAR)]
-
-
-def _meant(words: Sequence[str]) -> str:
-    return f" Did you mean {' or '.join(words)}?" if words else ""
+    shorter = [name for name in names if len(name) > 2 and bare.startswith(name)]
+    likely = [max(shorter, key=len)] if shorter else get_close_matches(bare, names, n=1, cutoff=NEAR)
+    return [names[name] for name in likely]
 
 
 def _as_they_are(params: list[Any]) -> list[Any]:
-    """Let options take text and defaults as they are, for which Typer 0.29 imports Pydantic, a fifth of a short run."""
+    """Let options take text, choices and defaults as they are: for others Typer imports Pydantic, which takes long."""
 
     def taken(param: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
         text = param.type_descriptor.annotation in (str, list[str])
-        if (param.required and param.value_is_missing(value)) or not (text or value == param.default):
+        plain = text or value in (param.default, *_choices(param))
+        if not plain or (param.required and param.value_is_missing(value)):
             return convert(context, value)
         return param.callback(context, param, value) if param.callback else value
 
@@ -162,7 +155,12 @@ def _as_they_are(params: list[Any]) -> list[Any]:
     return params
 
 
-def _refuse_split_axes(args: Sequence[str]) -> None:
+def _choices(param: Any) -> tuple[Any, ...]:
+    """Return the words that an option takes, where it takes no others."""
+    return get_args(getattr(getattr(param, "type_descriptor", None), "annotation", None))
+
+
+def _refuse_split_axes(args: list[str]) -> None:
     """Raise OptionError for axes in words of their own, of which all but the first would be inputs."""
     at = args.index("--axis") if "--axis" in args else len(args)
     numbers = takewhile(lambda word: re.fullmatch(r"-?\d+,?", word) and not os.path.exists(word), args[at + 1 :])
@@ -171,16 +169,14 @@ def _refuse_split_axes(args: Sequence[str]) -> None:
         raise OptionError(f"--axis {' '.join(axes)}: several axes are one word", f"use --axis {','.join(axes)}")
 
 
-def _refuse_twice(param: Any, args: Sequence[str]) -> None:
+def _refuse_twice(param: Any, args: list[str]) -> None:
     """Raise OptionError for an option that is given twice, flags aside, and for a flag with its opposite."""
-    if param.is_flag:
-        both = [names[0] for names in (param.opts, param.secondary_opts) if not set(names).isdisjoint(args)]
-        if len(both) > 1:
-            raise OptionError(f"{both[0]} and {both[1]} contradict each other", "give one of them")
-        return
-    name = param.opts[0]
-    several = "; several axes are one word: --axis 0,1" if name == "--axis" else ""
-    raise OptionError(f"{name} is given twice", f"give it once{several}")
+    if not param.is_flag:
+        several = "; several axes are one word: --axis 0,1" if param.name == "axis" else ""
+        raise OptionError(f"{param.opts[0]} is given twice", f"give it once{several}")
+    both = [names[0] for names in (param.opts, param.secondary_opts) if not set(names).isdisjoint(args)]
+    if len(both) > 1:
+        raise OptionError(f"{both[0]} and {both[1]} contradict each other", "give one of them")
 
 
 def run_command(name: str, reading: Reading, axes: tuple[int, ...], **options: object) -> Iterator[str]:

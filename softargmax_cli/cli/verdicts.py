@@ -151,13 +151,11 @@ def junit(checks: Sequence[Checked]) -> str:
 
 def _put_worst(run: Run, verdict: Check, file: TextIO) -> None:
     """Print the worst slices, with the names of the columns and a rule above them."""
-    if verdict.worst is None:
-        return
-    from softargmax_cli.report.slices import put_rows
+    if (worst := verdict.worst) is not None:
+        from softargmax_cli.report.slices import put_rows
 
-    put_rows(verdict.worst, run, file)
-    if more := verdict.failed - len(verdict.worst):
-        file.write(f"and {more:,} more\n")
+        put_rows(worst, run, file)
+        file.write(f"and {verdict.failed - len(worst):,} more\n" if verdict.failed > len(worst) else "")
 
 
 def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
@@ -166,10 +164,8 @@ def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
     from softargmax_cli.files.writers.text import Columns
     from softargmax_cli.reduction.fields import BY_NAME
 
-    about: dict[str, Any] = {"input": run.input}
-    about |= {name: getattr(verdict, name) for name in ("passed", "slices", "failed", "allowed")}
-    about |= {distance: verdict.furthest, "worst": []}
-    if (worst := verdict.worst) is not None:
-        fields = tuple(name for name in BY_NAME if name in worst.columns)
-        about["worst"] = [*objects(Columns(replace(run, fields=fields), fields), worst)]
-    return about
+    about = {"input": run.input} | {name: getattr(verdict, name) for name in ("passed", "slices", "failed", "allowed")}
+    about[distance], worst = verdict.furthest, verdict.worst
+    fields = tuple(name for name in BY_NAME if worst is not None and name in worst.columns)
+    columns = Columns(replace(run, fields=fields), fields)
+    return {**about, "worst": [] if worst is None else [*objects(columns, worst)]}

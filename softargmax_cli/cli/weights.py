@@ -7,13 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from softargmax_cli.cli.options import REQUIRED, BetaOptions, ForceOptions, Inputs, grouped, output_option
-from softargmax_cli.cli.paths import choose_destinations, names_store
+from softargmax_cli.cli.outputs import Outputs
+from softargmax_cli.cli.paths import names_store
 from softargmax_cli.cli.pipeline import Job
 
 if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
-    from softargmax_cli.files.source import Source
-    from softargmax_cli.reduction.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,54 +33,41 @@ def weights(inputs: Inputs, *, asked: BetaOptions, written: OutputOptions) -> in
     softargmax weights heatmaps.npy --axis -2,-1 --beta 10 --window 4 -o weights.npz
     softargmax guide output
     """
-    output = written.output
-    job, formats = Job(inputs, asked, [output]), ("npy", "npz", "zarr")
-    format = "npy" if output == "-" else None
-    places = choose_destinations(job.names, output, format, several=job.several, usual="npy", formats=formats)
-    paths = [place.path or "-" for place in places]
-    with job.begun(paths, [output]):
+    job, format = Job(inputs, asked, written.output), "npy" if written.output == "-" else None
+    paths = Outputs(job, written.output, format, usual="npy", formats=("npy", "npz", "zarr")).paths
+    with job.begun(paths, written.output):
+        from softargmax_cli.files.writers.atomic import scratch
+        from softargmax_cli.files.writers.npy import BoxWriter
+        from softargmax_cli.files.writers.zarr import ZarrBoxWriter
         from softargmax_cli.reduction.fields import FREE
-        from softargmax_cli.reduction.weights import WEIGHTS
+        from softargmax_cli.reduction.result import Summary
+        from softargmax_cli.reduction.weights import WEIGHTS, weigh
 
-        for name, path in zip(job.names, paths, strict=True):
-            with job.trying(name), job.opened(name, FREE, needs=WEIGHTS) as opened:
-                _write(job, opened, path, force=written.force)
+        for name, path in zip(job.names, map(str, paths), strict=True):
+            with job.trying(name), job.opened(name, FREE, needs=WEIGHTS) as reduction:
+                source, given, summary = reduction.source, (path, "weights", reduction.problem.precision), Summary()
+                boxes: BoxWriter | ZarrBoxWriter
+                if names_store(path):
+                    boxes = ZarrBoxWriter(*given, source.shape, _chunks(reduction), force=written.force)
+                else:
+                    boxes = BoxWriter(*given, source.shape, source.order, force=written.force)
+                with boxes:
+                    for slices in reduction.through(partial(weigh, write=boxes.write, scratch=scratch)):
+                        summary.add(slices)
+                    boxes.commit(reduction.run.known_shape)
+                if path != "-":
+                    job.say_summary(summary, reduction.run)
     return job.code
 
 
-def _write(job: Job, reduction: Reduction, path: str, *, force: bool) -> None:
-    """Write the weights of one input, and say what its slices are like."""
-    from softargmax_cli.files.writers.atomic import scratch
-    from softargmax_cli.files.writers.npy import BoxWriter
-    from softargmax_cli.files.writers.zarr import ZarrBoxWriter
-    from softargmax_cli.reduction.result import Summary
-    from softargmax_cli.reduction.weights import weigh
-
-    source, problem, summary = reduction.source, reduction.problem, Summary()
-    boxes: BoxWriter | ZarrBoxWriter
-    if names_store(path):
-        chunks = _chunks(source, problem, job.memory)
-        boxes = ZarrBoxWriter(path, "weights", problem.precision, source.shape, chunks, force=force)
-    else:
-        boxes = BoxWriter(path, "weights", problem.precision, source.shape, source.order, force=force)
-    with boxes:
-        for slices in reduction.through(partial(weigh, write=boxes.write, scratch=scratch)):
-            summary.add(slices)
-        boxes.commit(reduction.run.known_shape)
-    if path != "-":
-        job.say_summary(summary, reduction.run)
-
-
-def _chunks(source: Source, problem: Problem, memory: int) -> list[int]:
+def _chunks(reduction: Reduction) -> list[int]:
     """Return the lengths of the chunks of a store: those of the input, else of the blocks that are written."""
     from softargmax_cli.reduction.budget import Budget
     from softargmax_cli.reduction.weights import WEIGHTS
 
-    if source.chunks is not None:
-        lengths = source.chunks
-    elif source.shape[0] is None:
+    source = reduction.source
+    budget, lengths = Budget(WEIGHTS, source, reduction.problem, reduction.memory), source.chunks
+    if lengths is None and source.shape[0] is None:
         columns = source.shape[1] or 1
-        lengths = (Budget(WEIGHTS, source, problem, memory).elements // columns, columns)
-    else:
-        lengths = Budget(WEIGHTS, source, problem, memory).plan.extent
-    return [max(1, n) for n in lengths]
+        lengths = (budget.elements // columns, columns)
+    return [max(1, n) for n in lengths or budget.plan.extent]

@@ -273,7 +273,8 @@ def check_kinds(
     coords = parameter("coords", kinds[0] if len({*kinds}) == 1 else kinds)
     circles = kinds.count(Circular.name)
     if len(kinds) != axes:
-        raise OptionError(f"{coords}: {len(kinds)} kinds for {_axes(axes)}", "give one for each axis, or one for all")
+        what = f"{parameter('coords', kinds)}: {len(kinds)} kinds for {_axes(axes)}"
+        raise OptionError(what, "give one for each axis, or one for all")
     if values is not None and not {*kinds} <= {Coordinates.name, Circular.name}:
         raise OptionError(f"{parameter('values')} and {coords} both give coordinates", "give one of them")
     if periods is None:
@@ -287,9 +288,11 @@ def check_kinds(
         what = f"{period}: only circular values have a period"
         given = f"{parameter('coords', Circular.name)} and {parameter('values')}"
         raise OptionError(what, f"give {given} as well, or leave it out: softargmax guide coordinates")
-    if not all(math.isfinite(each) and each > 0 for each in periods) or len(periods) not in (1, circles):
-        what = f"{period}: a period is a finite number above 0"
-        raise OptionError(what, f"give one for each of {_axes(circles, 'circular ')}, or one for all")
+    remedy = f"give one for each of {_axes(circles, 'circular ')}, or one for all"
+    if not all(math.isfinite(each) and each > 0 for each in periods):
+        raise OptionError(f"{period}: a period is a finite number above 0", remedy)
+    if len(periods) not in (1, circles):
+        raise OptionError(f"{period}: {len(periods)} periods for {_axes(circles, 'circular ')}", remedy)
 
 
 def coordinates_of(

@@ -4,126 +4,79 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-import typer
 
-from softargmax_cli.api.arguments import device_of, size_of
-from softargmax_cli.cli.options import beta_of
-from softargmax_cli.cli.paths import Destination, choose_destinations
+from softargmax_cli.api.arguments import beta_of, device_of, size_of
+from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.reading import Reading
 
-TABLE, TABLES = Destination(None, "", True), Destination(None, "", True, shared=True)
 
-
-def chosen(inputs: list[str], output: str | None, format: str | None, several: bool = False) -> list[Destination]:
-    return choose_destinations(inputs, output, format, several=several or len(inputs) > 1)
-
-
-def test_a_table_where_nothing_is_asked_for() -> None:
-    assert chosen(["a.npy"], None, None) == [TABLE]
-    assert chosen(["a.npy", "b.csv"], None, None) == [TABLES, TABLES]
-    assert chosen(["a.npy"], "-", None) == [TABLE]
-    assert chosen(["a.npy", "-"], None, "table") == [TABLES, TABLES]
-
-
-def test_a_format_goes_to_standard_output() -> None:
-    for output, format in ((None, "csv"), ("-", "npz")):
-        assert chosen(["a.npy"], output, format) == [Destination("-", format, False)]
-
-
-@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "parquet"])
-def test_tables_of_several_inputs(format: str) -> None:
-    for output, path in ((None, "-"), (f"r.{format}", f"r.{format}")):
-        both = Destination(path, format, False, shared=True)
-        assert chosen(["a.npy", "b.npy"], output, format) == [both, both]
-        assert chosen(["a.npy"], output, format, several=True) == [both]
-
-
-@pytest.mark.parametrize("format", ["npy", "npz"])
-def test_arrays_hold_one_input(format: str) -> None:
-    with pytest.raises(OptionError, match=f'format="{format}" holds one input only') as caught:
-        chosen(["a.npy", "b.npy"], None, format)
-    assert caught.value.remedy == "use -o DIR/ for one file each"
+def chosen(inputs: str, output: str | None, format: str | None) -> tuple[list[str | None], str, bool]:
+    """The places of some inputs, their format, and whether there is a table."""
+    names = inputs.split()
+    job: Any = SimpleNamespace(names=names, several=len(names) > 1)
+    outputs = Outputs(job, output, format)
+    return outputs.paths, outputs.format, outputs.table
 
 
 @pytest.mark.parametrize(
-    ("output", "format", "destination"),
+    ("inputs", "output", "format", "places"),
     [
-        ("r.csv", None, Destination("r.csv", "csv", False)),
-        ("r.NPZ", None, Destination("r.NPZ", "npz", False)),
-        ("a.b/r.jsonl", None, Destination("a.b/r.jsonl", "jsonl", False)),
-        ("r.csv", "table", Destination("r.csv", "csv", True)),
-        ("r.csv", "json", Destination("r.csv", "json", False)),
-        ("r", "tsv", Destination("r", "tsv", False)),
-        ("/dev/null", "npy", Destination("/dev/null", "npy", False)),
+        ("a.npy", None, None, ([None], "", True)),
+        ("a.npy b.csv", None, None, ([None, None], "", True)),
+        ("a.npy -", "-", "table", ([None, None], "", True)),
+        ("a.npy", None, "csv", (["-"], "csv", False)),
+        ("a.npy", "-", "npz", (["-"], "npz", False)),
+        ("a.npy b.npy", None, "tsv", (["-", "-"], "tsv", False)),
+        ("a.npy b.npy", "r.parquet", None, (["r.parquet"] * 2, "parquet", False)),
+        ("a.npy", "r.NPZ", None, (["r.NPZ"], "npz", False)),
+        ("a.npy", "a.b/r.jsonl", None, (["a.b/r.jsonl"], "jsonl", False)),
+        ("a.npy", "r.csv", "table", (["r.csv"], "csv", True)),
+        ("a.npy", "r.csv", "json", (["r.csv"], "json", False)),
+        ("a.npy", "/dev/null", "npy", (["/dev/null"], "npy", False)),
+        ("a.npy", "d/", "npz", (["d/a.npz"], "npz", False)),
+        ("a.npy", "d/", "table", (["d/a.csv"], "csv", True)),
+        ("a.npy b.npy", "d/", "zarr", (["d/a.zarr", "d/b.zarr"], "zarr", False)),
+        ("a.npy", "s3://b/r.zarr/", None, (["s3://b/r.zarr/"], "zarr", False)),
     ],
 )
-def test_a_file(output: str, format: str | None, destination: Destination) -> None:
-    assert chosen(["a.npy"], output, format) == [destination]
-
-
-@pytest.mark.parametrize("output", ["r.txt", "r.xlsx", "r", ".csv", "a.csv/r", "r.csv.gz", ""])
-def test_a_suffix_that_names_no_format(output: str) -> None:
-    with pytest.raises(OptionError, match="no") as caught:
-        chosen(["a.npy"], output, None)
-    assert caught.value.remedy.startswith("end the name in one of .npy .npz .csv .tsv .json .jsonl")
-    with pytest.raises(OptionError, match="no"):
-        chosen(["a.npy"], output, "table")
-
-
-def test_one_file_for_several_inputs() -> None:
-    with pytest.raises(OptionError, match=r"-o r\.npy holds one input only") as caught:
-        chosen(["a.npy", "b.npy"], "r.npy", None)
-    assert "-o r.npy/" in caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("output", "remedy"),
-    [("r.zarr", "-o DIR/ --format zarr"), ("r.zarr/", "-o DIR/ --format zarr"), ("s3://b/r.zarr/", "one run each")],
-)
-def test_one_store_for_several_inputs(output: str, remedy: str) -> None:
-    with pytest.raises(OptionError, match=f"-o {output} holds one input only") as caught:
-        chosen(["a.npy", "b.npy"], output, None)
-    assert remedy in as_typed(caught.value.remedy)
-    assert chosen(["a.npy"], output, None) == [Destination(output, "zarr", False)]
-    found = chosen(["a.npy", "b.npy"], "d/", "zarr")
-    assert found == [Destination("d/a.zarr", "zarr", False), Destination("d/b.zarr", "zarr", False)]
-
-
-@pytest.mark.parametrize("output", ["s3://b/r.npy", "s3://b/d/", "zip://a::b.zip"])
-def test_a_url_that_names_no_store(output: str) -> None:
-    for inputs in (["a.npy"], ["a.npy", "b.npy"]):
-        with pytest.raises(OptionError, match="a URL takes Zarr stores alone"):
-            chosen(inputs, output, None)
+def test_places(inputs: str, output: str | None, format: str | None, places: tuple[list[str], str, bool]) -> None:
+    assert chosen(inputs, output, format) == places
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    inputs = ["x/a.npy", "b.csv.gz", "frame.0001.npy", "frame.0002.npy", "-", "plain", ".hidden", "ü [1].TSV"]
-    stems = ["a", "b", "frame.0001", "frame.0002", "stdin", "plain", ".hidden", "ü [1]"]
+    stems = {"x/a.npy": "a", "b.csv.gz": "b", "frame.0001.npy": "frame.0001", "-": "stdin", ".hidden": ".hidden"}
     for output in ("new/", str(tmp_path), f"{tmp_path}/"):
-        got = chosen(inputs, output, None)
-        assert got == [Destination(os.path.join(output, f"{stem}.csv"), "csv", False) for stem in stems]
-    assert chosen(["a.npy"], "d/", "npz") == [Destination("d/a.npz", "npz", False)]
-    assert chosen(["a.npy"], "d/", "table") == [Destination("d/a.csv", "csv", True)]
+        places = [os.path.join(output, f"{stem}.csv") for stem in stems.values()]
+        assert chosen(" ".join(stems), output, None) == (places, "csv", False)
 
 
 @pytest.mark.parametrize(
-    ("inputs", "clash"),
+    ("inputs", "output", "format", "what", "remedy"),
     [
-        (["a.npy", "a.csv"], "d/a.csv"),
-        (["x/a.npy", "b.npy", "y/a.npy"], "d/a.csv"),
-        (["a.csv", "a.csv.gz"], "d/a.csv"),
-        (["-", "stdin.npy"], "d/stdin.csv"),
+        *(("a.npy", name, None, "no", "end the name in one of .npy .npz .csv") for name in ("r.txt", "r", ".csv", "")),
+        ("a.npy", "r.csv.gz", "table", "the suffix .gz names no output format", "end the name in one of .npy"),
+        ("a.npy b.npy", None, "npy", "--format npy holds one input only", "use -o DIR/ for one file each"),
+        ("a.npy b.npy", "r.npy", None, "-o r.npy holds one input only", "use -o r.npy/ for one file each"),
+        ("a.npy b.npy", "r.zarr/", None, "-o r.zarr/ holds one input only", "use -o DIR/ --format zarr for one store"),
+        ("a.npy b.npy", "s3://b/r.zarr", None, "-o s3://b/r.zarr holds one input only", "use one run each"),
+        ("a.npy", "s3://b/r.npy", None, "a URL takes Zarr stores alone", "end it in .zarr"),
+        ("a.npy b.npy", "s3://b/d/", None, "a URL takes Zarr stores alone", "end it in .zarr"),
+        ("a.npy", "-", "zarr", "a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone"),
+        ("x/a.npy b.npy y/a.npy", "d/", None, "d/a.csv would hold the results of several", "write them into different"),
+        ("a.csv a.csv.gz", "d/", None, "d/a.csv would hold the results of several inputs", "write them into different"),
+        ("- stdin.npy", "d/", None, "d/stdin.csv would hold the results of several", "write them into different"),
     ],
 )
-def test_two_inputs_of_one_name(inputs: list[str], clash: str) -> None:
-    with pytest.raises(OptionError, match=f"{clash} would hold the results of several inputs"):
-        chosen(inputs, "d/", None)
-
-
-# Options
+def test_no_place(inputs: str, output: str | None, format: str | None, what: str, remedy: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        chosen(inputs, output, format)
+    assert what in as_typed(caught.value.what)
+    assert as_typed(caught.value.remedy).startswith(remedy)
 
 
 def test_devices_sizes_and_delimiters() -> None:
@@ -141,16 +94,9 @@ def test_devices_sizes_and_delimiters() -> None:
 
 
 def test_beta_and_temperature() -> None:
-    kind = "scores"
-    assert beta_of(None, None, kind) == 100.0
-    assert beta_of(7.0, None, kind) == 7.0
-    assert beta_of(None, 0.25, kind) == 4.0
-    with pytest.raises(typer.BadParameter, match="give one of them"):
-        beta_of(1.0, 1.0, kind)
+    assert [beta_of(None, None), beta_of(7.0, None), beta_of(None, 0.25)] == [100, 7, 4]
+    with pytest.raises(OptionError, match="give one of them"):
+        beta_of(1.0, 1.0)
     for temperature in (0.0, -1.0, float("inf"), float("nan")):
-        with pytest.raises(typer.BadParameter, match="a finite number above 0"):
-            beta_of(None, temperature, kind)
-    assert beta_of(None, None, "probs") == 100.0  # which nothing uses
-    for beta, temperature in ((100.0, None), (None, 1.0)):
-        with pytest.raises(typer.BadParameter, match="--kind probs takes weights as they are: they have no --beta"):
-            beta_of(beta, temperature, "probs")
+        with pytest.raises(OptionError, match="a finite number above 0"):
+            beta_of(None, temperature)

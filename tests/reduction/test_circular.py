@@ -201,7 +201,7 @@ def test_gradients(block: int, native_runtime: Runtime, monkeypatch: pytest.Monk
         ),
         (
             {"coords": "circular", "values": HOURS, "period": (24.0, 7.5)},
-            "--period 24,7.5: a period is a finite number above 0",
+            "--period 24,7.5: 2 periods for 1 circular axis",
         ),
         (
             {"coords": "circular", "values": HOURS, "period": (-1.0,)},

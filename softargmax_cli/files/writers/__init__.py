@@ -101,13 +101,6 @@ def format_of(path: str, among: Collection[str] = ()) -> str:
     return suffix[1:]
 
 
-def known_format(name: str | None) -> str | None:
-    """Return the name of a format, "table" or None. Raises OptionError for another word."""
-    if name not in (None, "table", *FORMATS, STORE):
-        raise OptionError(f"there is no format {name!r}", f"choose one of {', '.join(('table', *FORMATS, STORE))}")
-    return name
-
-
 def fields_of(format: str, fields: tuple[str, ...], alone: str = "soft") -> tuple[str, ...]:
     """Return those of all `fields` that a format holds; `alone` is the one where it holds no more."""
     return (alone,) if format == "npy" else fields

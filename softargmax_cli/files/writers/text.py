@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,16 @@ def batches(slices: Slices) -> Iterator[Slices]:
     """Split slices into runs that may be Python objects at one time."""
     for start in range(0, len(slices), BATCH):
         yield slices.part(start, start + BATCH)
+
+
+def table_text(rows: Sequence[Mapping[str, Any]], format: str) -> str:
+    """Write rows, which all have the same names, as csv or tsv."""
+    text = io.StringIO()
+    delimiter = "," if format == "csv" else "\t"
+    table = csv.DictWriter(text, rows[0], delimiter=delimiter, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
 
 
 class Columns:

@@ -1,0 +1,102 @@
+"""Where the results of a command's inputs go, and what writes them there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from softargmax_cli.cli.messages import say_note
+from softargmax_cli.cli.paths import names_folder, names_store, one_each
+from softargmax_cli.cli.pipeline import Job
+from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.files.remote import is_url
+from softargmax_cli.files.writers import SHARED, STORE, Writer, format_of, open_writer
+
+if TYPE_CHECKING:
+    from softargmax_cli.reduction.result import Run, Summary
+
+
+class Outputs:
+    """A file for each input, one that all share, standard output, or none where there is only a table."""
+
+    def __init__(
+        self,
+        job: Job,
+        output: str | None,
+        format: str | None = None,
+        *,
+        force: bool = False,
+        usual: str = "csv",
+        formats: Collection[str] = (),
+    ) -> None:
+        """Choose a place for each input, in a directory the `usual` format. formats: those there are, where not all.
+
+        Raises OptionError where two inputs share a place that holds the results of one.
+        """
+        data, store, folder = None if format == "table" else format, names_store(output), False
+        if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
+            raise OptionError("a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone")
+        if output is None or output == "-":
+            if job.several and data not in (None, *SHARED):
+                what = "-o -" if formats else parameter("format", data)
+                raise OptionError(f"{what} holds one input only", "use -o DIR/ for one file each")
+            output = None if data is None else "-"
+        elif is_url(output) and not store:
+            what = f"-o {output}: a URL takes Zarr stores alone"
+            raise OptionError(what, "end it in .zarr, or write a file and copy it")
+        elif folder := names_folder(output) and not store:
+            data = data or usual
+        else:
+            data = data or format_of(output, formats)
+            if job.several and data not in SHARED:
+                remedy = f"use -o {output}/ for one file each"
+                if store:
+                    one_store = f"use -o DIR/ {parameter('format', STORE)} for one store each"
+                    remedy = "use one run each" if formats or is_url(output) else one_store
+                raise OptionError(f"-o {output} holds one input only", remedy)
+        self.format, self.table = data or "", format == "table" or output is None
+        self.paths = one_each(output or "", job.names, self.format) if folder else [output] * len(job.names)
+        """The place of each input; "-" for standard output, None for nowhere."""
+        self._shares, self._force = job.several and not folder, force
+        self._shared: Writer | None = None
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._shared is not None:
+            self._shared.abort()
+
+    @contextmanager
+    def opened(self, path: str | None, run: Run, fields: Collection[str]) -> Iterator[Writer | None]:
+        """Open a writer for an input, or let the one that inputs share go on with it; None where nothing is written."""
+        if path is None:
+            yield None
+        elif self._shared is not None:
+            self._shared.start(run)
+            yield self._shared
+        else:
+            writer = open_writer(path, self.format, run, fields, force=self._force, several=self._shares)
+            if self._shares:
+                self._shared = writer
+                yield writer
+            else:
+                with writer:
+                    yield writer
+
+    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
+        """End an input, and put its results in place unless other inputs share them."""
+        writer.end(summary, shape)
+        if writer is not self._shared:
+            writer.commit(summary)
+
+    def commit(self, total: Summary, *, complete: bool) -> None:
+        """Put what inputs share in place, if all of them are in it; a pipe has got all there is."""
+        if self._shared is None:
+            return
+        name = self._shared.name
+        if complete or name == "<stdout>":
+            self._shared.commit(total)
+        else:
+            say_note(f"{name} is not written, since an input could not be used")
