@@ -162,11 +162,11 @@ def mapped(job: Job, block: Block) -> Part:
         if job.plan.parts == 1:
             if problem.kind == "scores":
                 here.lookalike.look(values, problem.axes)
-            state, misfit = here.reducer.whole(values, compiled=compiled)
+            (state,), misfits = here.reducer.whole(values, [problem], compiled=compiled)
         else:
-            state, misfit = here.reducer.part(values, block.start, compiled=compiled)
+            (state,), misfits = here.reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-    return Part(state, () if misfit is None else (misfit.moved(block.start),))
+    return Part(state, tuple(misfit.moved(block.start) for misfit in misfits))
 
 
 def merged(job: Job, parts: Sequence[Part]) -> Part:

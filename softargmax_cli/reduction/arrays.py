@@ -16,7 +16,7 @@ from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer, Derive
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.reducer import Array, Reducer
+from softargmax_cli.reduction.reducer import Array, BlockReducer
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Slope, joined
 from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
@@ -43,7 +43,7 @@ class ArrayStream(Stream):
         self,
         source: Readable,
         problem: Problem,
-        reducer: Reducer,
+        reducer: BlockReducer,
         derive: Derive,
         write: Write | None,
         finish: Finish = lambda slope, slices: slices,
@@ -70,7 +70,7 @@ class ArrayStream(Stream):
         compiled = compiled and not (self.one_shape and self.problem.shape[0] is None)  # a program has one shape
         slope, array = self.derive(values, block.start, state, compiled)
         (slices,) = self._finish([state], block, part.ids, partial(self.finish, slope))
-        return _ArrayPart(part.block, part.nbytes, part.rows, misfit=part.misfit, answers=[slices], array=array)
+        return _ArrayPart(part.block, part.nbytes, part.rows, misfits=part.misfits, answers=[slices], array=array)
 
     def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         for column in plan.boxes():
@@ -85,7 +85,7 @@ class ArrayStream(Stream):
 
     def _derived(self, task: Task) -> Part:
         """Make the array of a block whose slices' state is known."""
-        values = self._load(task).values
+        values = task.pending.load(self.buffer).values
         assert task.known is not None
         slope, array = self.derive(values, task.block.start, task.known[0], task.compiled)
         return _ArrayPart(task.block, task.pending.nbytes, len(values), slope=slope, array=array)

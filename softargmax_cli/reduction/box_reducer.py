@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial, reduce
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
 from softargmax_cli.reduction.problem import Problem
-from softargmax_cli.reduction.reducer import Misfit, Reducer
+from softargmax_cli.reduction.reducer import BlockReducer, Found
 from softargmax_cli.reduction.state import Slope, State, added, joined, merge
 
 Array = npt.NDArray[Any]
@@ -23,43 +23,33 @@ Derived = tuple[Slope | None, Array | None]
 """What is known of the slices of a block beside their state, and an array of the block's shape."""
 Derive = Callable[[Array, Sequence[int], State, bool], Derived]
 """Makes this of a block's values, where it begins, the state of its whole slices, and whether it is worth compiling."""
-Found = tuple[State, "Misfit | None"]
 
 
 class BoxReducer:
-    """Reduces boxes with a reducer of blocks, by the same methods; called from several threads at once.
+    """Reduce boxes of one problem by the methods of a `BlockReducer`; called from several threads at once.
 
     elements: how many of them a block of the box has. Slices come in the memory order of the box, which is `order`; in
     that order those of one column of blocks follow those of the column before.
     """
 
-    def __init__(self, reducer: Reducer, problem: Problem, order: Order, elements: int) -> None:
+    def __init__(self, reducer: BlockReducer, problem: Problem, order: Order, elements: int) -> None:
         self._blocks, self._problem, self._order, self._elements = reducer, problem, order, elements
 
-    def whole(self, values: Array, *, compiled: bool) -> Found:
-        """Return the state of a box that holds whole slices; see `BlockReducer.whole`."""
+    def whole(self, values: Array, problems: Sequence[Problem], *, compiled: bool) -> Found:
         problem, start = self._problem, [0] * values.ndim
         if not self._plan(values.shape).splits:
-            return self._found(values, start, lambda place, piece: self._blocks.whole(piece, compiled=compiled))
-        state, misfit = self.part(values, start, compiled=compiled)
+            whole = partial(self._blocks.whole, problems=problems, compiled=compiled)
+            return self._found(values, start, lambda place, piece: whole(piece))
+        (state,), misfits = self.part(values, start, compiled=compiled)
         if problem.looks_back:
             sums = self.about(values, Block((0,) * values.ndim, values.shape), state, compiled=compiled)
             state = state.completed(sums, problem.window is not None)
-        return state, misfit
-
-    def wholes(
-        self, values: Array, problems: Sequence[Problem], *, compiled: bool
-    ) -> tuple[list[State], Misfit | None]:
-        """Return the state of a box for its only problem; see `BlockReducer.wholes`."""
-        state, misfit = self.whole(values, compiled=compiled)
-        return [state], misfit
+        return [state], misfits
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> Found:
-        """Return the state of a box that holds parts of slices, `hard` counted within it; see `BlockReducer.part`."""
         return self._found(values, start, lambda place, piece: self._blocks.part(piece, place, compiled=compiled))
 
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
-        """Return the sums over a box about a maximum and its place that are known; see `BlockReducer.about`."""
         outer, found = self._problem.read_again(block).start, []
         for column, slices in self._columns(block.shape):
             states = []
@@ -67,17 +57,16 @@ class BoxReducer:
                 place = inner.moved(block.start)
                 piece = self._piece(values, self._problem.read_again(place).moved([-a for a in outer]))
                 states.append(self._blocks.about(piece, place, known.some(slices), compiled=compiled))
-            found.append(functools.reduce(added, states))
+            found.append(reduce(added, states))
         return side_by_side(found)
 
     def derived(self, derive: Derive, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
-        """Make something of a box whose slices' state is known: of each of its blocks, put together."""
+        """Derive something of a box whose slices' state is known: of each of its blocks, put together."""
         slopes, array = [], None
         for column, slices in self._columns(values.shape):
             slope: Slope | None = None
             for block in column:
-                piece, place = self._piece(values, block), block.moved(start).start
-                one, part = derive(piece, place, known.some(slices), compiled)
+                one, part = derive(self._piece(values, block), block.moved(start).start, known.some(slices), compiled)
                 slope = joined(slope, one)
                 if part is not None:
                     if array is None:
@@ -87,21 +76,21 @@ class BoxReducer:
         return side_by_side(slopes) if slopes else None, array
 
     def _found(self, values: Array, start: Sequence[int], found: Callable[[Sequence[int], Array], Found]) -> Found:
-        """Merge the states of all blocks into that of the box; return it with the misfits in the box.
+        """Merge the states of all blocks into that of the box, which begins at `start`.
 
-        start: of the box; found: makes the state of a block that begins at a place of the array.
+        found: makes the state of a block that begins at a place of the array.
         """
         states, misfits, reduced = [], [], self._problem.ascending
-        both = functools.partial(merge, problem=self._problem)
+        both = partial(merge, problem=self._problem)
         for column, _ in self._columns(values.shape):
             parts = []
             for block in column:
                 place = block.moved(start).start
-                state, misfit = found(place, self._piece(values, block))
+                (state,), odd = found(place, self._piece(values, block))
                 parts.append(state.shifted([place[axis] for axis in reduced]))  # they merge by their place in the array
-                misfits += [] if misfit is None else [misfit.moved(block.start)]
-            states.append(functools.reduce(both, parts))
-        return side_by_side(states).shifted([-start[axis] for axis in reduced]), together(misfits)
+                misfits += [misfit.moved(block.start) for misfit in odd]
+            states.append(reduce(both, parts))
+        return [side_by_side(states).shifted([-start[axis] for axis in reduced])], misfits
 
     def _plan(self, shape: tuple[int, ...]) -> Plan:
         return blocks.plan(shape, self._problem.axes, self._order, self._elements, contiguous=False)
@@ -123,14 +112,6 @@ class BoxReducer:
                 piece = piece[(slice(None),) * axis + (slice(start, stop),)]
         # A view says nothing of the order that the box has, and by which slices are listed.
         return piece if self._order == "C" else np.asfortranarray(piece)
-
-
-def together(misfits: Sequence[Misfit]) -> Misfit | None:
-    """Merge the misfits of several blocks, which have their place in the box; only the first kind is reported."""
-    alike = [misfit for misfit in misfits if misfit.name == misfits[0].name]
-    if not alike:
-        return None
-    return Misfit(alike[0].name, sum(misfit.count for misfit in alike), min(misfit.first for misfit in alike))
 
 
 def side_by_side(parts: Sequence[Said]) -> Said:

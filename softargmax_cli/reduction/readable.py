@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,8 +15,8 @@ from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.layout import ALIGNMENT
 
 
-class Buffer:
-    """Memory that one thread uses again for every block: aligned, grown on demand, never shrunk."""
+class Buffer(threading.local):
+    """Memory that each thread uses again for every block: aligned, grown on demand, never shrunk."""
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)

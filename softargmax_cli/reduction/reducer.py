@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import F8, SHARED, Layout, exact_dtype, piece_length
-from softargmax_cli.reduction.problem import FURTHEST, Moment, NanPolicy, Problem
+from softargmax_cli.reduction.problem import FURTHEST, Moment, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -43,15 +43,8 @@ class Misfit:
         return replace(self, first=tuple(a + b for a, b in zip(start, self.first, strict=True)))
 
 
-class Reducer(Protocol):
-    """A reducer as the engine sees it: see `BlockReducer`."""
-
-    def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]: ...
-    def wholes(
-        self, values: Array, problems: Sequence[Problem], *, compiled: bool
-    ) -> tuple[list[State], Misfit | None]: ...
-    def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]: ...
-    def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State: ...
+Found = tuple[list[State], list[Misfit]]
+"""The state of a block for each of several problems, and what it must not hold."""
 
 
 class BlockReducer:
@@ -68,31 +61,24 @@ class BlockReducer:
         self._ties = ["ties"] if "ties" in needed else []
         self._second = ["second"] if "second" in needed else []
 
-    def whole(self, values: Array, *, compiled: bool) -> tuple[State, Misfit | None]:
+    def whole(self, values: Array, problems: Sequence[Problem], *, compiled: bool) -> Found:
         """Reduce a block that holds whole slices, which come in the memory order of `values`.
 
-        values: in any memory order. `compiled`: whether blocks of this shape are many.
+        values: in any memory order; problems: those to solve, which differ in β alone; compiled: whether blocks of this
+        shape are many.
         """
-        (state,), misfit = self.wholes(values, [self._problem], compiled=compiled)
-        return state, misfit
-
-    def wholes(
-        self, values: Array, problems: Sequence[Problem], *, compiled: bool
-    ) -> tuple[list[State], Misfit | None]:
-        """Return a state for each of several problems, which differ in β alone; see `whole`."""
         outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second]
         betas = [np.asarray(problem.beta or 0, self._problem.precision) for problem in problems]
         return self._found(values, outputs, self._problem.window, [0] * values.ndim, betas, compiled)
 
-    def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> tuple[State, Misfit | None]:
+    def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> Found:
         """Reduce a block that holds parts of slices, `hard` counted within it.
 
         start: of the block, along each of the array's axes.
         """
         sums = self._sums if self._problem.window is None else ["mass"]  # what a second pass needs
         outputs = ["maximum", "hard", *sums, *self._ties]
-        (state,), misfit = self._found(values, outputs, None, start, [self._beta], compiled)
-        return state, misfit
+        return self._found(values, outputs, None, start, [self._beta], compiled)
 
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
         """Sum over a block about a maximum and its place that are known, for all of the block's slices.
@@ -142,7 +128,7 @@ class BlockReducer:
         start: Sequence[int],
         betas: Sequence[Array],
         compiled: bool,
-    ) -> tuple[list[State], Misfit | None]:
+    ) -> Found:
         """Search a block for its maximum and reduce it; return its states, and values that must not be there."""
         problem = self._problem
         x, axes = collapse(values, problem.axes)
@@ -150,15 +136,17 @@ class BlockReducer:
         layout = replace(layout, betas=len(betas))
         states, total = self._states(layout, x, start, betas, compiled)
         if not math.isnan(total.sum()):
-            return states, None
+            return states, []
         if problem.kind == "probs" and (negative := values < 0).any():
-            return states, _misfit(NEGATIVE, negative)
+            return states, [_misfit(NEGATIVE, negative)]
         layout = replace(layout, outputs=(*outputs, "nans"), careful=True)
         states, nans = self._states(layout, x, start, betas, compiled)
-        spoilt, misfit = judged(nans > 0, values, problem.nan)
-        if spoilt is not None:
+        spoilt = nans > 0
+        if problem.nan == "error" and spoilt.any():
+            return states, [_misfit(NAN, np.isnan(values))]
+        if problem.nan == "propagate":
             states = [replace(state, mass=np.where(spoilt, np.nan, state.mass)) for state in states]
-        return states, misfit
+        return states, []
 
     def _layout(self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None) -> Layout:
         problem = self._problem
@@ -259,16 +247,6 @@ def near(
             margin = min(radius, FURTHEST) + 1
             np.clip(row, -margin, shape[axis] - 1 + margin, out=row)
     return moved
-
-
-def judged(spoilt: Array, values: Array, policy: NanPolicy) -> tuple[Array | None, Misfit | None]:
-    """Judge NaNs by the policy: the slices without an answer for them, (s,), and the values that must not be there.
-
-    spoilt: the slices that hold NaN.
-    """
-    if not spoilt.any() or policy == "omit":
-        return None, None
-    return (spoilt, None) if policy == "propagate" else (None, _misfit(NAN, np.isnan(values)))
 
 
 def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:

@@ -5,9 +5,9 @@ Blocks are reduced in threads and merged in the order of the plan, so that nothi
 
 from __future__ import annotations
 
+import itertools
 import math
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,6 +59,12 @@ class Statistics:
         self.maximum = max((n for n in (self.maximum, other.maximum) if n is not None), default=None)
         self.fractions |= other.fractions
 
+    def check_sums(self, sums: npt.NDArray[np.float64], length: int) -> None:
+        """Count the slices of a length whose sums are 1, and those whose are not; NaN says nothing."""
+        known = sums[~np.isnan(sums)]
+        self.checked += known.size
+        self.not_one += int(np.count_nonzero(~(abs(known - 1) <= tolerance(length))))
+
 
 def block_statistics(values: npt.NDArray[Any]) -> Statistics:
     """Reduce one block of real numbers, of any shape and memory order; sums are NumPy's, pairwise."""
@@ -84,45 +90,31 @@ def statistics_of(
 
     Slices of the problem that a pipe holds side by side, too many to be summed beside each other, are not looked at.
     """
-    axes, shape = problem.axes, problem.shape
+    axes, shape, buffer = problem.axes, problem.shape, Buffer()
     if source.sequential and Budget(REDUCTION, source, problem, memory).must_seek:
         axes, problem = (), replace(problem, axes=(0,) if source.order == "F" else (len(shape) - 1,))
     budget = Budget(REDUCTION, source, problem, memory)
-    space = threading.local()
+    fetched = ((block, source.fetch(block)) for block in budget.plan)
 
-    def work(task: tuple[Block, Pending]) -> tuple[Block, int, int, Statistics, npt.NDArray[np.float64]]:
+    def work(task: tuple[Block, Pending | None]) -> tuple[Block, int, int, Statistics, npt.NDArray[np.float64]]:
         block, pending = task
-        if not hasattr(space, "buffer"):
-            space.buffer = Buffer()
-        values = pending.load(space.buffer).values
+        assert pending is not None
+        values = pending.load(buffer).values
         with np.errstate(invalid="ignore", over="ignore"):
             sums = np.asarray(values.sum(axis=axes, dtype=np.float64)) if axes else np.zeros(0)
         return block, pending.nbytes, len(values), block_statistics(values), sums
 
     whole, rows, unfinished = Statistics(), 0, np.zeros(())
     length = math.prod(shape[axis] or 1 for axis in axes)
-    for block, nbytes, count, found, sums in in_threads(work, _fetched(source, budget.plan), threads=budget.workers):
+    tasks = itertools.takewhile(lambda task: task[1] is not None, fetched)
+    for block, nbytes, count, found, sums in in_threads(work, tasks, threads=budget.workers):
         whole.merge(found)
         advance(nbytes)
         rows += count
         unfinished = unfinished + sums
         if budget.plan.completes(block):
-            _judge(whole, unfinished, length)
+            whole.check_sums(unfinished, length)
             unfinished = np.zeros(())
     if shape[0] is None and 0 in axes and rows:
-        _judge(whole, unfinished, length * rows)
+        whole.check_sums(unfinished, length * rows)
     return whole
-
-
-def _fetched(source: Readable, planned: Iterable[Block]) -> Iterator[tuple[Block, Pending]]:
-    for block in planned:
-        if (pending := source.fetch(block)) is None:
-            return
-        yield block, pending
-
-
-def _judge(whole: Statistics, sums: npt.NDArray[np.float64], length: int) -> None:
-    """Count the sums of slices of a length that are 1, and those that are not; with NaN in it a slice says nothing."""
-    known = sums[~np.isnan(sums)]
-    whole.checked += known.size
-    whole.not_one += int(np.count_nonzero(~(abs(known - 1) <= tolerance(length))))

@@ -7,7 +7,6 @@ reduce blocks meanwhile. What map, merge and finish are is told in `engine`.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +22,8 @@ from softargmax_cli.reduction.finish import Scratch, finish_block, in_row_major_
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.layout import PIECE
 from softargmax_cli.reduction.problem import FURTHEST, Problem
-from softargmax_cli.reduction.readable import Buffer, Loaded, Pending, Readable, fetch
-from softargmax_cli.reduction.reducer import Array, Misfit, Reducer
+from softargmax_cli.reduction.readable import Buffer, Pending, Readable, fetch
+from softargmax_cli.reduction.reducer import Array, BlockReducer, Misfit
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Fold, State, added, merge
 from softargmax_cli.reduction.threads import in_threads
@@ -32,6 +31,7 @@ from softargmax_cli.reduction.undefined import Undefined
 
 States = Sequence[State]
 """A state for each problem."""
+Reducer = BlockReducer | BoxReducer
 Answers = Sequence[Slices]
 """The results of the same slices for each problem."""
 
@@ -64,7 +64,7 @@ class Part:
     """Length along the first axis, which of a table only the file knows."""
     ids: Sequence[str] | None = None
     """The names of the rows that the block holds parts of."""
-    misfit: Misfit | None = None
+    misfits: Sequence[Misfit] = ()
     states: States = ()
     """The states, where other blocks hold the rest of the slices."""
     answers: Answers | None = None
@@ -78,7 +78,7 @@ class Stream:
         self,
         source: Readable,
         problems: Sequence[Problem],
-        reducers: Sequence[Reducer],
+        reducers: Sequence[BlockReducer],
         *,
         memory: int,
         advance: Callable[[int], None] = lambda nbytes: None,
@@ -95,7 +95,8 @@ class Stream:
         self.budget = budget = Budget(replace(needs, states=len(problems)), source, problem, memory)
         if source.sequential and budget.must_seek:
             raise ValueError("a source that can only be read in order must be copied first")
-        self.scratch, self.reducers, self.undefined = scratch, reducers, Undefined(problem)
+        self.scratch, self.undefined = scratch, Undefined(problem)
+        self.reducers: Sequence[Reducer] = reducers
         self.workers, self.one_shape = budget.workers, not needs.in_pieces
         if budget.boxed:
             pairs = zip(reducers, problems, strict=True)
@@ -103,7 +104,7 @@ class Stream:
             if budget.note:
                 note(budget.note)
         self.groups = [*alike(self.reducers, problems, 1 if budget.boxed else TOGETHER)]
-        self.buffers, self.lookalike = threading.local(), Lookalike()
+        self.buffer, self.lookalike = Buffer(), Lookalike()
         self.worth: Mapping[tuple[int, ...], bool] = {}
         """For each shape of blocks, whether there are enough to compile a program for it."""
 
@@ -191,8 +192,8 @@ class Stream:
         assert columns is not None
         row, folds = 0, self._folds()
         for part in self._parts(self._map, self.budget.plan):
-            if part.misfit is not None:
-                self.undefined.note(part.misfit.moved((row, 0)))
+            for misfit in part.misfits:
+                self.undefined.note(misfit.moved((row, 0)))
             if part.answers is not None:
                 yield [replace(slices, start=row) for slices in part.answers]
             elif part.states:
@@ -219,8 +220,8 @@ class Stream:
         """Do `work` on blocks in worker threads; yield them in order."""
         for part in in_threads(work, self._tasks(blocks, known), threads=self.workers):
             self.advance(part.nbytes)
-            if part.misfit is not None and self.problem.shape[0] is not None:
-                self.undefined.note(part.misfit.moved(part.block.start))
+            for misfit in part.misfits if self.problem.shape[0] is not None else ():
+                self.undefined.note(misfit.moved(part.block.start))
             yield part
 
     def _tasks(self, blocks: Iterable[Block], known: States | None) -> Iterator[Task]:
@@ -231,15 +232,9 @@ class Stream:
                 return
             yield Task(block, pending, number >= late and self.worth.get(block.shape, True), known)
 
-    def _load(self, task: Task) -> Loaded:
-        """Load the values of a block, into memory that the thread's next block takes."""
-        if not hasattr(self.buffers, "buffer"):
-            self.buffers.buffer = Buffer()
-        return task.pending.load(self.buffers.buffer)
-
     def _map(self, task: Task) -> Part:
         """Load and reduce a block in a worker thread, to answers where it holds whole slices."""
-        loaded, problem, block, compiled = self._load(task), self.problem, task.block, task.compiled
+        loaded, problem, block, compiled = task.pending.load(self.buffer), self.problem, task.block, task.compiled
         values, table = loaded.values, problem.shape[0] is None
         part = Part(block, task.pending.nbytes, len(values), loaded.ids)
         if table:
@@ -253,11 +248,10 @@ class Stream:
         if whole and problem.kind == "scores":
             self.lookalike.look(values, problem.axes)
         if whole:
-            found = [reducer.wholes(values, alike, compiled=compiled) for reducer, alike in self.groups]
+            found = [reducer.whole(values, alike, compiled=compiled) for reducer, alike in self.groups]
         else:
-            parts = [reducer.part(values, block.start, compiled=compiled) for reducer in self.reducers]
-            found = [([state], misfit) for state, misfit in parts]
-        part = replace(part, misfit=found[0][1], states=[state for states, _ in found for state in states])
+            found = [reducer.part(values, block.start, compiled=compiled) for reducer in self.reducers]
+        part = replace(part, misfits=found[0][1], states=[state for states, _ in found for state in states])
         return self._answered(part, block, values, compiled) if whole else part
 
     def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
@@ -266,7 +260,7 @@ class Stream:
 
     def _sum_again(self, task: Task) -> Part:
         """Load a block for the second time, and sum about the maximum that was found."""
-        values, nbytes = self._load(task).values, _nbytes(self.source, task.block)
+        values, nbytes = task.pending.load(self.buffer).values, _nbytes(self.source, task.block)
         states = [
             reducer.about(values, task.block, known, compiled=task.compiled) if problem.looks_back else known
             for reducer, problem, known in zip(self.reducers, self.problems, task.known or (), strict=True)

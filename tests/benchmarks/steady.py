@@ -42,7 +42,7 @@ def kernel() -> float:
         values = Buffer().array((rows, *array.shape[1:]), array.dtype)
         values[:] = array[:rows]
         for _ in range(blocks):
-            reducer.whole(values, compiled=True)
+            reducer.whole(values, [problem], compiled=True)
 
     work(1)
     with ThreadPoolExecutor(threads) as pool:
