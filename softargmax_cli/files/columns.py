@@ -73,8 +73,6 @@ def choose(table: Table, reading: Reading) -> Columns:
     chosen = range(table.width) if spec is None else selected(table, spec)
     id_at = None if reading.id_column is None else position(table, reading.id_column, "id_column")
     names = [at for at in table.names if not (told and at in chosen)]
-    if not reading.judged and told and "id" in titles:
-        names = [list(titles).index("id"), *names]
     if id_at is None and names:
         id_at = names[0]
         if id_at not in table.texts and not (titles or ("",))[id_at]:
@@ -85,8 +83,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     texts = [at for at in chosen if at in table.texts and at != id_at]
     if reading.inspected and id_at is None and spec is None and len(texts) == 1:
         id_at = texts.pop()
-    others = {id_at, *names, *texts}
-    scores = [at for at in chosen if at not in others]
+    scores = [at for at in chosen if at not in {id_at, *names, *texts}]
     if not scores:
         remedy = "is it the file that was meant, and are these its columns?"
         if reading.delimiter is not None and table.width == 1:
@@ -95,7 +92,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     if texts:
         way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
         notes.append(f"text is left out: {_listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
-    found = suspects(table, scores) if reading.judged and not told else []
+    found = _names_among(table, scores) if reading.judged and not told else []
     if found and not reading.inspected:
         raise _suspected(table, found, id_at, names, spec)
     if found:
@@ -103,17 +100,16 @@ def choose(table: Table, reading: Reading) -> Columns:
         scores = [at for at in scores if at not in found]
         id_at = found.pop(0) if id_at is None else id_at
         spec = _without(table, found, spec) if found else spec
-    named = None if id_at is None else option_value(table, id_at)
-    return Columns(tuple(scores), id_at, named, tuple(notes), spec)
+    return Columns(tuple(scores), id_at, None if id_at is None else option_value(table, id_at), tuple(notes), spec)
 
 
-def suspects(table: Table, scores: Sequence[int]) -> list[int]:
+def _names_among(table: Table, scores: Sequence[int]) -> list[int]:
     """Find the columns of whole numbers that look like names of rows, where other columns hold decimals.
 
     A column looks so by its title, or where its numbers count upwards by one; a first column without a title, too.
     """
-    values = table.values(scores) if len(scores) > 1 else np.empty((0, 0))
-    if not len(values):
+    values = table.values(scores)
+    if len(scores) < 2 or not len(values):
         return []
     with np.errstate(invalid="ignore"):
         known, steps = np.isfinite(values), np.diff(values, axis=0)
@@ -122,7 +118,8 @@ def suspects(table: Table, scores: Sequence[int]) -> list[int]:
     found = []
     for k, at in enumerate(scores):
         title = table.titles[at] if table.titles else ""
-        if _is_of_names(title):
+        words = _WORD.findall(title) or [""]  # "user_id", "imageID", "Unnamed: 0"
+        if title.lower() in _NAMES or words[-1].lower() in ("id", "idx", "index") or words[0] == "Unnamed":
             looks = whole[k] or (rising[k] and len(values) > 2 and re.search("time|date", title, re.IGNORECASE))
         else:
             begins = at == 0 and values[0, k] in (0, 1)
@@ -130,12 +127,6 @@ def suspects(table: Table, scores: Sequence[int]) -> list[int]:
         if looks:
             found.append(at)
     return found if any(not whole[k] for k, at in enumerate(scores) if at not in found) else []
-
-
-def _is_of_names(title: str) -> bool:
-    """Tell the title of a column that names rows: "frame", "user_id", "imageID", "Unnamed: 0"."""
-    words = _WORD.findall(title) or [""]
-    return title.lower() in _NAMES or words[-1].lower() in ("id", "idx", "index") or words[0] == "Unnamed"
 
 
 def _suspected(
@@ -161,20 +152,17 @@ def selected(table: Table, spec: str) -> Sequence[int]:
     spec: titles, numbers from 1, ranges of either, both ends included, or ^ and what is to be left out. Raises
     OptionError where it names nothing of the table, a column twice, or a range backwards.
     """
-    found: list[int] = []
+    found: set[int] = set()
     for first, last in column_ranges(spec.removeprefix("^")):
         begin = 0 if first is None else position(table, first, "columns")
         end = table.width - 1 if last is None else position(table, last, "columns")
         if begin > end:
-            what = f"a range of {parameter('columns', spec)} runs backwards"
-            raise OptionError(what, "name its first column first")
-        found += range(begin, end + 1)
-    taken = set(found)
-    if len(taken) < len(found):
-        twice = next(at for at in found if found.count(at) > 1)
-        what = f"{called(table, twice)} is named twice in {parameter('columns', spec)}"
-        raise OptionError(what, "name each column once")
-    return [at for at in range(table.width) if (at in taken) != spec.startswith("^")]
+            raise OptionError(f"a range of {parameter('columns', spec)} runs backwards", "name its first column first")
+        if twice := found & {*range(begin, end + 1)}:
+            what = f"{called(table, min(twice))} is named twice in {parameter('columns', spec)}"
+            raise OptionError(what, "name each column once")
+        found.update(range(begin, end + 1))
+    return [at for at in range(table.width) if (at in found) != spec.startswith("^")]
 
 
 def position(table: Table, cell: str, option: str) -> int:
@@ -209,9 +197,8 @@ def option_value(table: Table, at: int) -> str | int:
 def _without(table: Table, out: Sequence[int], spec: str | None = None) -> str:
     """Write the value of --columns that leaves out some columns, and those that `spec` leaves out."""
     values = [option_value(table, at) for at in out]
-    return (f"{spec}," if spec else "^") + ",".join(
-        quoted(value) if isinstance(value, str) else str(value) for value in values
-    )
+    listed = ",".join(quoted(value) if isinstance(value, str) else str(value) for value in values)
+    return f"{spec},{listed}" if spec else f"^{listed}"
 
 
 def called(table: Table, at: int) -> str:

@@ -56,14 +56,13 @@ class Expected:
                 raise InputError(f"holds {held:,} slices, the input has more", SAME, self.name)
             parts.append(numbers)
             self._ids += names or ()
-        rows: Float = np.concatenate(parts)
         for k, (mine, theirs) in enumerate(zip(ids or (), self._ids, strict=False)):
             if mine != theirs:
                 what = f"slice {self._count + k:,} is {theirs!r} there and {mine!r} in the input"
                 raise InputError(what, "compare results of the same rows, in the same order", self.name)
-        del self._ids[:slices]
-        self._rest, self._count = rows[slices:], self._count + slices
+        rows: Float = np.concatenate(parts)
         taken: Float = rows[:slices].T
+        self._rest, self._ids, self._count = rows[slices:], self._ids[slices:], self._count + slices
         return taken
 
     def end(self) -> None:
@@ -109,14 +108,8 @@ def expected(
             yield Expected(path, len(axes), _json_rows(path, len(axes), "input" if named else "id"), named=named)
             return
         replay = files.enter_context(Replay(path, Reading(judged=False)))
-        source, reading = _opened(replay, path, _titles(axes))
-        files.callback(source.close)
-        header = source.facts.header or ()
-        named = inputs and "input" in header
-        title = "input" if named else next((title for title in (id_column, "id") if title in header), None)
-        if title is not None and (named or not source.has_ids):
-            source.close()
-            source = files.enter_context(closing(replay.open(replace(reading, id_column=str(title)))))
+        source = files.enter_context(closing(_opened(replay, _titles(axes), ("input",) * inputs + (id_column, "id"))))
+        named = inputs and source.facts.id_column == "input"
         with naming(source.name):
             table = source.labels is not None or source.shape[:1] == (None,)
             columns, note = _columns(source, axes) if table else ([], "")
@@ -131,20 +124,22 @@ def _titles(axes: Sequence[int]) -> list[str]:
     return ["soft"] if len(axes) == 1 else [f"soft_{k}" for k in range(len(axes))]
 
 
-def _opened(replay: Replay, path: str, titles: Sequence[str]) -> tuple[Source, Reading]:
-    """Open the array or the columns that are named soft, else all that there is; tell how that was read."""
-    try:
+def _opened(replay: Replay, titles: Sequence[str], ids: Sequence[str | int | None]) -> Source:
+    """Open the array or the columns that are named soft, else all that there is, with the first of `ids` as names."""
+    for reading in (Reading(key="soft", columns=",".join(titles), judged=False), Reading(judged=False)):
         try:
-            reading = Reading(key="soft", columns=",".join(titles), judged=False)
-            return replay.open(reading), reading
+            source = replay.open(reading)
+            title = next((title for title in ids if title in (source.facts.header or ())), None)
+            if title is None:
+                return source
+            source.close()
+            return replay.open(replace(reading, id_column=str(title)))
         except OptionError:  # nothing has that name
-            reading = Reading(judged=False)
-            return replay.open(reading), reading
-    except OptionError as error:
-        raise InputError("none of its arrays is named soft", FIT, path) from error
-    except InputError as error:
-        error.remedy, error.file = FIT, "<stdin>" if path == "-" else path
-        raise
+            continue
+        except InputError as error:
+            error.remedy, error.file = FIT, replay.name
+            raise
+    raise InputError("none of its arrays is named soft", FIT, replay.name)
 
 
 def _columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:

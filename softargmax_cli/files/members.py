@@ -113,4 +113,4 @@ def unapplied(attributes: Mapping[str, Any]) -> tuple[str, ...]:
         if value.dtype.kind in "biuf" and value.size == 1 and value[0] == value[0] != nothing:
             told.append(f"{key} {value[0]}")
     listed = ", ".join(told)
-    return (f"the numbers are as stored: its attributes {listed} (CF conventions) are not applied",) * bool(told)
+    return (f"the numbers are as stored: its attributes {listed} (CF conventions) are not applied",) if told else ()

@@ -54,12 +54,13 @@ def selection_of(index: Any) -> Selection:
     """Parse "0,:,3:5", or take an index as NumPy does: numpy.s_[0, :, 3:5]. Raises OptionError."""
     if isinstance(index, Selection):
         return index
-    parts = index if isinstance(index, tuple) else (index,)
+    given = index if isinstance(index, tuple) else (index,)
     try:
-        selection = Selection(tuple(map(_checked, map(_parsed, index.split(",")) if isinstance(index, str) else parts)))
+        parts = map(_parsed, index.split(",")) if isinstance(index, str) else map(_checked, given)
+        selection = Selection(tuple(parts))
     except (TypeError, ValueError):
         raise OptionError(f"{parameter('select')}: {index!r} is no selection", REMEDY) from None
-    if sum(isinstance(part, EllipsisType) for part in selection.parts) > 1:
+    if selection.parts.count(...) > 1:
         raise OptionError(f"{parameter('select')}: {index!r} has more than one ...", REMEDY)
     return selection
 
@@ -68,20 +69,18 @@ def _parsed(word: str) -> Part:
     if word.strip() == "...":
         return ...
     numbers = [int(number) if number.strip() else None for number in word.split(":")]
-    return slice(*numbers) if len(numbers) > 1 else int(word)
+    return _checked(slice(*numbers)) if len(numbers) > 1 else int(word)
 
 
 def _checked(part: Any) -> Part:
     """Check a part of an index of NumPy's, to which truth values are masks, and None a new axis."""
-    if isinstance(part, EllipsisType):
-        return ...
     if isinstance(part, slice):
         range(0)[part]  # which refuses a step of 0, and what is no integer
-        return part
-    if isinstance(part, bool) or hasattr(part, "__len__"):  # arrays, too
+    elif isinstance(part, bool) or hasattr(part, "__len__"):  # arrays, too
         raise TypeError
-    position: int = operator.index(part)
-    return position
+    elif part is not ...:
+        return operator.index(part)
+    return part  # type: ignore[no-any-return]
 
 
 def _typed(part: Part) -> str:

@@ -9,7 +9,6 @@ import codecs
 import importlib
 import os
 import re
-import stat
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -187,9 +186,9 @@ def _recognised(first: bytes, name: str) -> Format:
     """Tell the format of a file by its first bytes. Raises InputError where it is none that is read."""
     if not first:
         raise InputError("empty", "is something still to write it?")
-    packed, head = _unpacked(first)
+    head = _unpacked(first)
     kind = _kind(head)
-    if kind is not None and packed:
+    if kind is not None and head is not first:
         raise InputError(f"{kind.article}, gzipped; gzipped text can be read", "unpack it with gunzip first")
     if kind is not None and kind.opener:
         return kind
@@ -229,14 +228,14 @@ def _kind(first: bytes) -> Format | None:
     return next((kind for kind in kinds if re.match(kind.signature, first, re.DOTALL)), None)
 
 
-def _unpacked(first: bytes) -> tuple[bool, bytes]:
-    """Unpack the beginning of a file, as far as it goes, if it is gzipped; tell whether it is."""
+def _unpacked(first: bytes) -> bytes:
+    """Unpack the beginning of a file, as far as it goes, if it is gzipped; return others as they are."""
     if not first.startswith(b"\x1f\x8b"):
-        return False, first
+        return first
     try:
-        return True, zlib.decompressobj(wbits=31).decompress(first, LOOK)
+        return zlib.decompressobj(wbits=31).decompress(first, LOOK)
     except zlib.error:
-        return True, b""
+        return b""
 
 
 def holds_scores(path: str) -> bool:
@@ -254,7 +253,7 @@ def holds_scores(path: str) -> bool:
     suffix, kind = os.path.splitext(path.lower().removesuffix(".gz"))[1], _kind(head)
     if (kind and kind.opener) or any(suffix in promised.suffixes for promised in (*FORMATS, TEXT)):
         return True
-    words = _WORDS.findall(_unpacked(head)[1])
+    words = _WORDS.findall(_unpacked(head))
     return suffix in (".txt", ".dat") and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
 
 
@@ -262,7 +261,8 @@ class Replay:
     """Open one input as often as is wanted, one source at a time; a pipe is copied first."""
 
     def __init__(self, path: str, reading: Reading) -> None:
-        self._path, self._name, self._reading = path, path, reading
+        self.name = "<stdin>" if path == "-" else path
+        self._path, self._reading = path, reading
         self._copy: BinaryIO | None = None
         self._watch: Watch | None = None
         """The watch of the first opening: one result is made of all that is read."""
@@ -270,13 +270,8 @@ class Replay:
     @property
     def runs_dry(self) -> bool:
         """True where the input can be read only once, so that a copy is made of it."""
-        if self._path == "-":
-            return True
-        try:
-            mode = os.stat(self._path).st_mode
-        except (OSError, ValueError):
-            return False  # opening it says what is wrong
-        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+        path = self._path
+        return path == "-" or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
 
     def open(self, reading: Reading | None = None) -> Source:
         """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room.
@@ -285,15 +280,14 @@ class Replay:
         """
         reading = reading or self._reading
         if self._copy is None and self.runs_dry:
-            stream, self._name = opened(self._path)
             from softargmax_cli.files.tempcopy import copied_stream
 
-            self._copy = copied_stream(stream, self._name)
+            self._copy = copied_stream(*opened(self._path))
         if self._copy is None:
             source = open_source(self._path, reading)
         else:
             self._copy.seek(0)
-            source = source_of(os.fdopen(os.dup(self._copy.fileno()), "rb"), self._name, "-", reading)
+            source = source_of(os.fdopen(os.dup(self._copy.fileno()), "rb"), self.name, "-", reading)
         self._watch = source.watch = self._watch or source.watch
         return source
 

@@ -24,14 +24,6 @@ REMEDY_RANGE = "write START:STOP:STEP, as 0:360:5 for 0, 5, 10 ... 355"
 REMEDY = "write a finite number for each index, all on one line or each on its own, or a 1-D .npy"
 
 
-def _numbers(text: str) -> tuple[float, ...] | None:
-    parts = text.split(":")
-    try:
-        return tuple(map(float, parts)) if len(parts) == 3 else None
-    except ValueError:
-        return None
-
-
 def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.float64]:
     """Return START + i · STEP below STOP. Raises OptionError where STOP is not one of them, but for rounding."""
     given = parameter("values", text)
@@ -54,8 +46,14 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
     path: also START:STOP:STEP. The file holds one row or one column; text may have a header. Raises OptionError for "-"
     and a range that is none, InputError where the file is none of these, or holds NaN or an infinity.
     """
-    if (numbers := _numbers(path)) is not None:
-        return _range(path, *numbers)
+    try:
+        start, stop, step = map(float, path.split(":"))
+    except ValueError:
+        return _of_file(path)
+    return _range(path, start, stop, step)
+
+
+def _of_file(path: str) -> npt.NDArray[np.float64]:
     if path == "-":
         what = f"{parameter('values', path)}: standard input is for the scores, not for coordinates"
         raise OptionError(what, "name a file")
@@ -67,10 +65,9 @@ def read_values(path: str) -> npt.NDArray[np.float64]:
         shape = tuple(n or 0 for n in source.shape)
         if len(shape) not in (1, 2) or min(shape) > 1 < len(shape):
             raise InputError(f"shape {shape}: coordinates are one row or one column", file=source.name)
-        if 0 in shape:
+        pending = None if 0 in shape else source.fetch(Block((0,) * len(shape), shape))
+        if pending is None:
             raise InputError("no numbers in it", file=source.name)
-        pending = source.fetch(Block((0,) * len(shape), shape))
-        assert pending is not None  # as at the end of a table
         with np.errstate(invalid="ignore"):  # of a signalling NaN
             values = np.array(pending.load(Buffer()).values.reshape(-1), np.float64)
         finite = np.isfinite(values)

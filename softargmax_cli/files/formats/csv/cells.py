@@ -29,6 +29,8 @@ _MARKS = frozenset({"-", "--", ".", "..", "?", "*", "none", "missing", "nil"})
 """Marks for a missing number that are refused; those of Excel begin as a comment does."""
 _ODD = re.compile(rf"[+-]?[\d.,'_ \u00a0\u202f]*\d *%?|[+-]?[\d.,]+e[+-]?\d+|#{_EXCEL}", re.ASCII)
 """Numbers with separators, percent signs, and what Excel writes for none."""
+_COMMENT = "\ue000"
+"""Stands for a line that is nothing but a comment."""
 COMMA = r"(?i)^[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*)(?:,[0-9]*)?(?:e[+-]?[0-9]+)?$"
 """A number with a decimal comma, perhaps with points between thousands."""
 
@@ -46,14 +48,16 @@ class Dialect:
 
     @cached_property
     def noise(self) -> re.Pattern[str]:
-        """The pattern of what is left out of a line, or replaced by one space; quoted text matches, to be kept."""
-        parts = ['"[^"]*"?']
+        """The pattern of comments, and of blanks that stand for one; quoted text matches, to be kept."""
+        spaces = self.delimiter == " "
+        begin = r"[ \t]" if spaces else re.escape(self.delimiter)
+        parts = [rf'(?P<kept>(?:^|(?<={begin}))"[^"]*(?:""[^"]*)*(?:"|\Z)|"[^"\n]*")']
         if self.comment:
-            guard = f"(?!{_EXCEL})" if self.comment == "#" else ""
-            parts.append(rf"(?<![^ \t]){re.escape(self.comment)}{guard}.*")
-        if self.delimiter == " ":
-            parts.append(r"[ \t]+")
-        return re.compile("|".join(parts))
+            mark = re.escape(self.comment) + (f"(?!{_EXCEL})" if self.comment == "#" else "")
+            parts.append(rf"(?P<line>^[ \t]*{mark}.*)|" + (r"[ \t]+" if spaces else r"(?<=[ \t])") + f"{mark}.*")
+        if spaces:
+            parts.append(r"^[ \t]+|[ \t]+(?=\r*$)|(?P<blanks>[ \t]+)")
+        return re.compile("|".join(parts), re.MULTILINE)
 
 
 def decoded(data: bytes, line: int) -> str:
@@ -73,28 +77,11 @@ def records(text: str, dialect: Dialect, line: int = 1, *, cut: bool = False) ->
 
     cut: the text may end within a quoted cell. Raises InputError where it is not as csv has it.
     """
-    spaces = dialect.delimiter == " "
-    plain = not spaces and (not dialect.comment or dialect.comment not in text)
-    quoted = comment = False  # the next line begins inside quotes; the last one was nothing but a comment
-
-    def lines() -> Iterator[str]:
-        """Leave out comments and repeated spaces; csv.reader pulls one line at a time."""
-        nonlocal quoted, comment
-        for found in re.finditer(r"[^\n]*\n|[^\n]+", text):  # io.StringIO takes four bytes for each character
-            raw = found[0]
-            if not plain:
-                bare = raw.rstrip("\r\n")
-                inside, quote, rest = bare.partition('"') if quoted else ("", "", bare)
-                rest = dialect.noise.sub(_without_noise, rest)
-                rest = rest.strip(" ") if spaces and not quoted else rest
-                comment = bool(bare.strip()) and not (inside or quote or rest.strip())
-                quoted ^= (quote + rest).count('"') % 2 == 1
-                raw = inside + quote + ("" if comment else rest) + raw[len(bare) :]
-            yield raw
-
-    reader, first = csv.reader(lines(), delimiter=dialect.delimiter, strict=not cut), line
+    if dialect.delimiter == " " or (dialect.comment and dialect.comment in text):
+        text = dialect.noise.sub(_without_noise, text)
+    lines = (found[0] for found in re.finditer(r"[^\n]*\n|[^\n]+", text))  # io.StringIO takes four bytes a character
+    reader, first = csv.reader(lines, delimiter=dialect.delimiter, strict=not cut), line
     while True:
-        quoted = comment = False  # whatever stray quotes there were, a record ends with its line
         try:
             cells = next(reader)
         except StopIteration:
@@ -104,13 +91,13 @@ def records(text: str, dialect: Dialect, line: int = 1, *, cut: bool = False) ->
             said = next((words for sign, words in known.items() if sign in str(error)), error)
             remedy = "check the delimiter, the line ends, and that every quote is closed"
             raise InputError(f"line {line}: {said}", remedy) from None
-        if cells or not comment:
+        if cells != [_COMMENT]:
             yield line, cells
         line = first + reader.line_num
 
 
 def _without_noise(found: re.Match[str]) -> str:
-    return found[0] if found[0].startswith('"') else " " if found[0].isspace() else ""
+    return {"kept": found[0], "line": _COMMENT, "blanks": " "}.get(found.lastgroup or "", "")
 
 
 def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[list[int]]]:

@@ -115,14 +115,12 @@ def _first_records(text: Text, reading: Reading) -> tuple[Dialect, list[Record],
     dialect = Dialect(delimiter or ",", comment, comma=reading.decimal == ",")
     text.fill(_HEAD)
     while True:
-        # Two records and the begin of a third take as many lines; before that there is no use in looking.
-        if text.ended or text.held.count(b"\n") > 2:
-            head = decoded(text.held if text.ended else text.held[: text.held.rfind(b"\n") + 1], text.line)
-            if delimiter is None:
-                dialect = replace(dialect, delimiter=_sniffed(head, dialect, complete=text.ended))
-            sample = _sample(head, dialect, SAMPLE + 1, text.line, complete=text.ended)
-            if len(sample) > 1 or text.ended:
-                return dialect, sample, len(head) // max(1, head.count("\n"))
+        head = decoded(text.held if text.ended else text.held[: text.held.rfind(b"\n") + 1], text.line)
+        if delimiter is None:
+            dialect = replace(dialect, delimiter=_sniffed(head, dialect, complete=text.ended))
+        sample = _sample(head, dialect, SAMPLE + 1, text.line, complete=text.ended)
+        if len(sample) > 1 or text.ended:
+            return dialect, sample, len(head) // max(1, head.count("\n"))
         text.grow()
 
 
