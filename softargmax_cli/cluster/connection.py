@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import version
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
@@ -40,8 +40,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         what = f"{parameter('scheduler')} and {parameter('workers')} need Dask: {error}"
         raise MissingDependencyError(what, "pip install distributed\nit is in the extra named cluster") from None
     where = parameter("scheduler", scheduler) if scheduler else parameter("workers", workers)
-    with ExitStack() as stack:
-        stack.enter_context(_silence())
+    with _silence():
         try:
             if scheduler is None:
                 share = {"threads_per_worker": max(1, cores() // workers), "silence_logs": logging.CRITICAL}
@@ -54,18 +53,26 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         except Exception as error:  # the library raises many kinds, by the address and by what is in the file
             what = f"{where}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler --scheduler-file FILE") from None
-        stack.callback(_close, client)
         try:
-            client.wait_for_workers(1 if scheduler else workers, timeout=PATIENCE)
-        except asyncio.TimeoutError:
-            raise ClusterError(f"{where}: no worker in {PATIENCE} s", "start one with: dask worker ADDRESS") from None
-        ours = version("softargmax")
-        for address, theirs in client.run(version, "softargmax", on_error="return").items():
-            if theirs != ours:
-                found = "no softargmax" if isinstance(theirs, Exception) else f"softargmax {theirs}"
-                what = f"the worker {address} has {found}, this machine {ours}"
-                raise ClusterError(what, f"install version {ours} there, with the extra named cluster")
-        yield client
+            _check_workers(client, 1 if scheduler else workers, where)
+            yield client
+        finally:
+            with contextlib.suppress(Exception):  # its scheduler may be gone
+                client.close(timeout=5)
+
+
+def _check_workers(client: Client, count: int, where: str) -> None:
+    """Wait for workers. Raises ClusterError where they do not come, or have another version of softargmax."""
+    try:
+        client.wait_for_workers(count, timeout=PATIENCE)
+    except asyncio.TimeoutError:
+        raise ClusterError(f"{where}: no worker in {PATIENCE} s", "start one with: dask worker ADDRESS") from None
+    ours = version("softargmax")
+    for address, theirs in client.run(version, "softargmax", on_error="return").items():
+        if theirs != ours:
+            found = "no softargmax" if isinstance(theirs, Exception) else f"softargmax {theirs}"
+            what = f"the worker {address} has {found}, this machine {ours}"
+            raise ClusterError(what, f"install version {ours} there, with the extra named cluster")
 
 
 def described(client: Client) -> str:
@@ -105,9 +112,3 @@ def _silence() -> Iterator[None]:
             yield
         finally:
             logging.disable(disabled)
-
-
-def _close(client: Client) -> None:
-    """Close a client, whose scheduler may be gone."""
-    with contextlib.suppress(Exception):
-        client.close(timeout=5)

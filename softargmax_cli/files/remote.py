@@ -21,7 +21,6 @@ DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::.*://)", re.DOTALL)
-_CLIENTS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "http": "aiohttp", "https": "aiohttp"}
 
 
 def is_url(name: str) -> bool:
@@ -49,11 +48,9 @@ def files_of(place: str) -> tuple[Any, str]:
     """Return the file system that serves a URL or a path, and the path in it. Raises whatever fsspec does."""
     import fsspec
 
-    if is_url(place):
-        files, root = fsspec.core.url_to_fs(place)
-    else:  # in which fsspec would take what stands before a :: for a scheme
-        files = fsspec.filesystem("file")
-        root = files._strip_protocol(place)
+    if not is_url(place):  # in which fsspec would take what stands before a :: for a scheme
+        return fsspec.filesystem("file"), os.path.abspath(place)
+    files, root = fsspec.core.url_to_fs(place)
     return files, root.rstrip("/")
 
 
@@ -81,10 +78,9 @@ def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, dama
     except (SoftArgmaxError, MemoryError):
         raise
     except ImportError as error:  # fsspec's, caused by the one that names what it lacks
-        package = (getattr(error.__cause__ or error, "name", None) or "").partition(".")[0]
-        scheme = name.partition(":")[0]
-        what = f"{name}: what serves {scheme}:// is not installed: {package or error}"
-        raise MissingDependencyError(what, f"pip install {package or _CLIENTS.get(scheme, scheme)}") from error
+        package = (getattr(error.__cause__ or error, "name", None) or str(error)).partition(".")[0]
+        what = f"{name}: what serves {name.partition(':')[0]}:// is not installed: {package}"
+        raise MissingDependencyError(what, f"pip install {package}") from error
     except Exception as error:
         if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
             error = error.__cause__  # fsspec finds no file, too, where a server cannot be reached

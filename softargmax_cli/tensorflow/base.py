@@ -17,21 +17,15 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Body = Callable[..., Sequence[Any]]
-KEPT = 32
-"""Functions that a runtime keeps, for others that want the same."""
+Function = Callable[..., list[Array]]
+"""A body made ready for fixed input shapes: takes arrays, which nothing refers to when it returns, and returns arrays.
+
+With `into`, arrays of the outputs' shapes in any dtypes, it fills and returns these. Any thread may call it.
+"""
 Tensor = tuple[tuple[int, ...], np.dtype[Any]]
 """The static shape and the dtype of one input of a function."""
-
-
-class Function(ABC):
-    """A body made ready for fixed input shapes. May be called from several threads at once."""
-
-    @abstractmethod
-    def __call__(self, *inputs: Array, into: Sequence[Array] | None = None) -> list[Array]:
-        """Compute the body's outputs; inputs are no longer referred to when it returns.
-
-        into: arrays of the outputs' shapes that are filled and returned, in any dtypes.
-        """
+KEPT = 32
+"""Functions that a runtime keeps, for others that want the same."""
 
 
 class Runtime(ABC):
@@ -54,15 +48,21 @@ class Runtime(ABC):
         Bodies with one `key` are the same, and made once. Raises DeviceError when TensorFlow refuses.
         """
         with self._making:
-            function = self._functions.get((key, compiled)) if key is not None else None
-            if function is None:
-                function = self._make(body, inputs, compiled=compiled)
+            if key is None:
+                return self._make(body, inputs, compiled=compiled)
+            if (key, compiled) not in self._functions:
                 if len(self._functions) >= KEPT:
                     self._functions.clear()
-                if key is not None:
-                    self._functions[key, compiled] = function
-        return function
+                self._functions[key, compiled] = self._make(body, inputs, compiled=compiled)
+            return self._functions[key, compiled]
 
     @abstractmethod
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         """Make one function; no two at a time."""
+
+
+def filled(into: Sequence[Array], outputs: Sequence[Array]) -> list[Array]:
+    """Copy outputs into arrays of their shapes; return these."""
+    for array, output in zip(into, outputs, strict=True):
+        array[...] = output
+    return list(into)

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from softargmax_cli.errors import MORE_MEMORY, DeviceError, OptionError, parameter, short_of_memory
 
@@ -96,9 +96,8 @@ class Loader:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
         self._held = ExitStack()
         self._hold()
-        self._thread = threading.Thread(target=_load, name="load-tensorflow")
-        if self._name != "python":
-            self._thread.start()
+        self._thread = threading.Thread(target=_load, args=[self._name], name="load-tensorflow")
+        self._thread.start()
 
     def runtime(self, note: Callable[[str], None]) -> Runtime:
         """Return TensorFlow, ready to compute. `note` is told which it is, when it starts.
@@ -110,7 +109,7 @@ class Loader:
         notes: list[str] = []
         with self._held:
             self._hold()  # again, where an error of another input has been said meanwhile
-            self._join()
+            self._thread.join()
             made = self._runtime = started(self._device, self._name, notes, alone=True)
         tune(made.version)
         kind = f"TensorFlow {made.version}, {made.name} runtime on {made.device}"
@@ -120,7 +119,7 @@ class Loader:
 
     def close(self) -> None:
         """Stop holding standard error back; the library stays loaded."""
-        self._join()
+        self._thread.join()
         self._held.close()
 
     def _hold(self) -> None:
@@ -128,12 +127,10 @@ class Loader:
             os.environ.setdefault(LOG_LEVEL, "1")
             self._held.enter_context(held_back(show=self._device == "cpu"))  # errors of a GPU quote what matters
 
-    def _join(self) -> None:
-        if self._thread.ident is not None:
-            self._thread.join()
 
-
-def _load() -> None:
+def _load(name: str) -> None:
+    if name == "python":
+        return
     from softargmax_cli.tensorflow.capi import load
     from softargmax_cli.tensorflow.native import NativeRuntime
 
@@ -150,15 +147,14 @@ def shared(device: str) -> Runtime:
     if name == "auto" and "tensorflow" in sys.modules:
         name = "python"
     with _lock:
-        runtime = _shared.get((device, name))
-        if runtime is None:
-            with _environment(), held_back(show=device == "cpu"):
-                runtime = _shared[device, name] = started(device, name, [], alone=False)
-        return runtime
+        if (device, name) not in _shared:
+            with _quiet_environment(), held_back(show=device == "cpu"):
+                _shared[device, name] = started(device, name, [], alone=False)
+        return _shared[device, name]
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def _quiet_environment() -> Iterator[None]:
     """Set variables that TensorFlow reads once, where they are not set, and unset them again."""
     # Without the second, the threads of the first session, one, would be those of all the process: also of `tf`.
     wanted = {LOG_LEVEL: "1", "TF_OVERRIDE_GLOBAL_THREADPOOL": "1"}
@@ -181,7 +177,8 @@ def held_back(*, show: bool) -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    with _file() as kept:
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("stderr"), "w+b") if in_memory else tempfile.TemporaryFile() as kept:
         saved, failed = os.dup(2), True
         os.dup2(kept.fileno(), 2)
         try:
@@ -194,10 +191,3 @@ def held_back(*, show: bool) -> Iterator[None]:
                 kept.seek(0)
                 sys.stderr.write(kept.read().decode(errors="replace"))
                 sys.stderr.flush()
-
-
-def _file() -> IO[bytes]:
-    """Open a temporary file, in memory where the system has such files."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("stderr"), "w+b")
-    return tempfile.TemporaryFile()

@@ -14,33 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor
+from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor, filled
 from softargmax_cli.tensorflow.capi import DEALLOCATOR, PTR, Output, checked
 
-# TF_DataType of tensorflow/c/tf_datatype.h.
-CODES: dict[np.dtype[Any], int] = {
-    np.dtype(name): code
-    for name, code in {
-        "float32": 1,
-        "float64": 2,
-        "int32": 3,
-        "uint8": 4,
-        "int16": 5,
-        "int8": 6,
-        "int64": 9,
-        "bool": 10,
-        "uint16": 17,
-        "float16": 19,
-        "uint32": 22,
-        "uint64": 23,
-    }.items()
-}
+_CODES = {"float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "int64": 9, "bool": 10}
+_CODES |= {"uint16": 17, "float16": 19, "uint32": 22, "uint64": 23}  # TF_DataType of tensorflow/c/tf_datatype.h
+CODES: dict[np.dtype[Any], int] = {np.dtype(name): code for name, code in _CODES.items()}
 DTYPES = {code: dtype for dtype, code in CODES.items()}
-
 TRUE = b"\x28\x01"
 """A serialised AttrValue{b: true} (tensorflow/core/framework/attr_value.proto)."""
-
-
 # A serialised ConfigProto, field by field (tensorflow/core/protobuf/config.proto).
 CONFIG = (
     b"\x0a\x07\x0a\x03GPU\x10\x00"  # device_count {"GPU": 0}
@@ -69,15 +51,14 @@ class NativeRuntime(Runtime):
         return NativeFunction(self._tf, body, inputs, compiled=compiled)
 
 
-class NativeFunction(Function):
+class NativeFunction:
     """A graph and the session that runs it: inputs are lent to its placeholders, its outputs copied."""
 
     def __init__(self, tf: C.CDLL, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> None:
         self._tf, graph = tf, Graph(tf)
         holes = [graph.placeholder(tensor) for tensor in inputs]
         outputs = graph.call_compiled(body, inputs, holes) if compiled else list(body(graph, *holes))
-        self._inputs = (Output * len(holes))(*holes)
-        self._outputs = (Output * len(outputs))(*outputs)
+        self._inputs, self._outputs = _array(holes), _array(outputs)
         options = tf.TF_NewSessionOptions()
         try:
             checked(tf, lambda status: tf.TF_SetConfig(options, CONFIG, len(CONFIG), status))
@@ -97,11 +78,7 @@ class NativeFunction(Function):
                 lambda status: tf.TF_SessionRun(self._session, None, *fed, *fetched, None, 0, None, status),
             )
             outputs = [_view(tf, tensor) for tensor in filter(None, got)]
-            if into is None:
-                return [output.copy() for output in outputs]
-            for array, output in zip(into, outputs, strict=True):
-                array[...] = output
-            return list(into)
+            return [output.copy() for output in outputs] if into is None else filled(into, outputs)
         finally:
             for tensor in (*lent, *filter(None, got)):
                 tf.TF_DeleteTensor(tensor)
@@ -122,28 +99,29 @@ def _view(tf: C.CDLL, tensor: int) -> Array:
     return array
 
 
-_loans: dict[int, tuple[Array, SimpleQueue[int]]] = {}
-"""Arrays whose memory TensorFlow uses, by number, and where it is told that one is given back."""
+_loans: dict[int, SimpleQueue[int]] = {}
+"""Where TensorFlow's giving back of an array's memory is told, by the number of the loan."""
 _numbers = itertools.count(1)
 
 
 def _lend(tf: C.CDLL, array: Array, returned: SimpleQueue[int]) -> int:
     """Make a TF_Tensor over the memory of a C-contiguous array, without a copy where it is 64-byte aligned."""
     number = next(_numbers)
-    _loans[number] = array, returned
-    dims = (C.c_int64 * array.ndim)(*array.shape)
-    tensor: int = tf.TF_NewTensor(
-        CODES[array.dtype], dims, array.ndim, array.ctypes.data, array.nbytes, _give_back, number
-    )
+    _loans[number] = returned
+    layout = CODES[array.dtype], (C.c_int64 * array.ndim)(*array.shape), array.ndim
+    tensor: int = tf.TF_NewTensor(*layout, array.ctypes.data, array.nbytes, _give_back, number)
     return tensor
 
 
 def _returned(data: int, size: int, number: int) -> None:
-    _, returned = _loans.pop(number)
-    returned.put(number)
+    _loans.pop(number).put(number)
 
 
 _give_back = DEALLOCATOR(_returned)
+
+
+def _array(outputs: Sequence[Output]) -> C.Array[Output]:
+    return (Output * len(outputs))(*outputs)
 
 
 class Graph:
@@ -179,7 +157,7 @@ class Graph:
             if isinstance(value, Output):
                 tf.TF_AddInput(node, value)
             elif isinstance(value, list):
-                tf.TF_AddInputList(node, (Output * len(value))(*value), len(value))
+                tf.TF_AddInputList(node, _array(value), len(value))
             elif isinstance(value, bool):
                 tf.TF_SetAttrBool(node, key.encode(), value)
             elif isinstance(value, int):
@@ -209,18 +187,15 @@ class Graph:
 
     def call_compiled(self, body: Body, inputs: Sequence[Tensor], arguments: Sequence[Output]) -> list[Output]:
         """Add a call of `body` as one function that XLA must compile."""
-        tf = self._tf
-        inner = Graph(tf)
+        tf, inner = self._tf, Graph(self._tf)
         holes = [inner.placeholder(tensor) for tensor in inputs]
         results = list(body(inner, *holes))
-        types = [tf.TF_OperationOutputType(result) for result in results]
         self._count += 1
-        name = f"compiled_{self._count}".encode()
-        ends = (len(holes), (Output * len(holes))(*holes), len(results), (Output * len(results))(*results))
+        name, flag = f"compiled_{self._count}".encode(), b"_XlaMustCompile"
+        ends = (len(holes), _array(holes), len(results), _array(results))
         function = checked(
             tf, lambda status: tf.TF_GraphToFunction(inner.handle, name, 0, -1, None, *ends, None, None, None, status)
         )
-        flag = b"_XlaMustCompile"
         try:
             checked(tf, lambda status: tf.TF_FunctionSetAttrValueProto(function, flag, TRUE, len(TRUE), status))
             checked(tf, lambda status: tf.TF_GraphCopyFunction(self.handle, function, None, status))
@@ -228,11 +203,12 @@ class Graph:
             tf.TF_DeleteFunction(function)
 
         def describe(node: int) -> None:
-            tf.TF_AddInputList(node, (Output * len(arguments))(*arguments), len(arguments))
-            given = (C.c_int * len(inputs))(*(CODES[dtype] for _, dtype in inputs))
-            tf.TF_SetAttrTypeList(node, b"Tin", given, len(given))
-            made = (C.c_int * len(results))(*types)
-            tf.TF_SetAttrTypeList(node, b"Tout", made, len(made))
+            tf.TF_AddInputList(node, _array(arguments), len(arguments))
+            for key, types in (
+                (b"Tin", [CODES[dtype] for _, dtype in inputs]),
+                (b"Tout", [tf.TF_OperationOutputType(result) for result in results]),
+            ):
+                tf.TF_SetAttrTypeList(node, key, (C.c_int * len(types))(*types), len(types))
             tf.TF_SetAttrFuncName(node, b"f", name, len(name))
             tf.TF_SetAttrBool(node, flag, True)
 

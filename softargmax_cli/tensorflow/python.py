@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from softargmax_cli.errors import DeviceError, NoSuchDeviceError, parameter
-from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor
+from softargmax_cli.tensorflow.base import Array, Body, Function, Runtime, Tensor, filled
 from softargmax_cli.tensorflow.survey import surveyed
 
 
@@ -62,9 +62,20 @@ class PythonRuntime(Runtime):
             autograph=False,
         )
         try:
-            return PythonFunction(call.get_concrete_function(), self.device)
+            concrete = call.get_concrete_function()
         except (AttributeError, TypeError, ValueError) as error:
             raise DeviceError(f"TensorFlow failed: {error}") from error
+        device = "/CPU:0" if self.device == "CPU" else f"/{self.device}"
+
+        def function(*inputs: Array, into: Sequence[Array] | None = None) -> list[Array]:
+            try:
+                with tf.device(device):
+                    outputs = [output.numpy() for output in concrete(*map(tf.constant, inputs))]
+            except tf.errors.OpError as error:
+                raise DeviceError(f"TensorFlow failed: {error.message}") from error
+            return outputs if into is None else filled(into, outputs)
+
+        return function
 
 
 def find_gpus() -> list[Any]:
@@ -94,22 +105,3 @@ def survey() -> dict[str, Any]:
     cuda, cudnn = build.get("cuda_version"), build.get("cudnn_version")
     built_with = f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "" if build.get("is_cuda_build") is False else None
     return {"version": str(tf.__version__), "built_with": built_with, "devices": devices, "error": error}
-
-
-class PythonFunction(Function):
-    """Runs a `tf.function` on one device."""
-
-    def __init__(self, call: Any, device: str) -> None:
-        self._call, self._device = call, f"/{device}:0" if device == "CPU" else f"/{device}"
-
-    def __call__(self, *inputs: Array, into: Sequence[Array] | None = None) -> list[Array]:
-        try:
-            with tf.device(self._device):
-                outputs = [output.numpy() for output in self._call(*map(tf.constant, inputs))]
-        except tf.errors.OpError as error:
-            raise DeviceError(f"TensorFlow failed: {error.message}") from error
-        if into is None:
-            return outputs
-        for array, output in zip(into, outputs, strict=True):
-            array[...] = output
-        return list(into)

@@ -31,6 +31,8 @@ SHARED = ("csv", "tsv", "json", "jsonl", "parquet")
 """Formats of which one file holds the results of several inputs."""
 STORE = "zarr"
 """The format of a store, which is a directory and takes its results in any order."""
+BATCH = 1 << 15
+"""Slices written at a time, as those of some formats are Python objects then."""
 
 
 class Writer(Output, ABC):
@@ -58,9 +60,10 @@ class Writer(Output, ABC):
     def write(self, slices: Slices) -> None:
         """Take the next slices: in row-major order without gaps, or a choice, which has numbers."""
         with blaming(self.name):
-            self.put(slices)
+            for start in range(0, len(slices), BATCH):
+                self.put(batch := slices.part(start, start + BATCH))
+                self.count += len(batch)
             self.stream.flush()  # the reader of a pipe sees what there is so far
-        self.count += len(slices)
 
     def end(self, summary: Summary, shape: tuple[int, ...]) -> None:
         """End an input; `shape` is its shape, of which every length is now known."""

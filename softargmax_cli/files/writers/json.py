@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from softargmax_cli.files.writers import Writer
-from softargmax_cli.files.writers.text import Columns, batches
+from softargmax_cli.files.writers.text import Columns
 from softargmax_cli.reduction.result import Slices, Summary
 
 # What json.dumps leaves bare and a terminal would obey, or UTF-8 cannot hold; escaped, it is the same text to a parser.
@@ -38,14 +38,13 @@ def _finite(value: Any) -> Any:
 
 def objects(columns: Columns, slices: Slices) -> Iterator[dict[str, Any]]:
     """Yield slices as objects, with a list where a name takes several columns, and None for infinities and NaN."""
-    for batch in batches(slices):
-        lists = [column if isinstance(column, Sequence) else column.tolist() for column in columns.of(batch)]
-        for row in zip(*map(_finite, lists), strict=True):
-            cells = iter(row)
-            yield {
-                name: next(cells) if width == 1 and name != "index" else [*islice(cells, width)]
-                for name, width in columns.widths.items()
-            }
+    lists = [column if isinstance(column, Sequence) else column.tolist() for column in columns.of(slices)]
+    for row in zip(*map(_finite, lists), strict=True):
+        cells = iter(row)
+        yield {
+            name: next(cells) if width == 1 and name != "index" else [*islice(cells, width)]
+            for name, width in columns.widths.items()
+        }
 
 
 class JsonLinesWriter(Writer):

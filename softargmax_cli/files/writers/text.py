@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,16 +17,7 @@ from softargmax_cli.files.writers import Writer
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices
 
-BATCH = 1 << 15
-"""Rows that are Python objects at one time, however many slices come at once."""
-
 Column = npt.NDArray[Any] | Sequence[Any]
-
-
-def batches(slices: Slices) -> Iterator[Slices]:
-    """Split slices into runs that may be Python objects at one time."""
-    for start in range(0, len(slices), BATCH):
-        yield slices.part(start, start + BATCH)
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], format: str) -> str:
@@ -112,8 +103,7 @@ class CsvWriter(TableWriter):
 
     def put(self, slices: Slices) -> None:
         assert self.columns is not None
-        for batch in batches(slices):
-            self._rows(zip(*map(_cells, self.columns.of(batch)), strict=True))
+        self._rows(zip(*map(_cells, self.columns.of(slices)), strict=True))
 
     def _rows(self, rows: Any) -> None:
         text = io.StringIO(newline="")
