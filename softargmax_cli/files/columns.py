@@ -7,7 +7,7 @@ says what it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +35,18 @@ class Table:
     """The file's."""
     kind: str
     """The file's format."""
-    width: int
     titles: Sequence[str] | None
     texts: Collection[int]
     """Positions of the columns that hold text."""
     names: Sequence[int]
     """Positions of the columns of which the file itself says that they name the rows."""
-    values: Callable[[Sequence[int]], npt.NDArray[np.float64]]
-    """Take the numbers of the first rows in some columns, (rows, columns), NaN where there are none."""
+    values: npt.NDArray[np.float64]
+    """The numbers of the first rows, (rows, columns), NaN where there are none."""
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return int(self.values.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def _names_among(table: Table, scores: Sequence[int]) -> list[int]:
 
     A column looks so by its title, or where its numbers count upwards by one; a first column without a title, too.
     """
-    values = table.values(scores)
+    values = table.values[:, list(scores)]
     if len(scores) < 2 or not len(values):
         return []
     with np.errstate(invalid="ignore"):
@@ -141,7 +145,7 @@ def _suspected(
     ways.append(f"{parameter('columns', _without(table, found, spec))} to leave {'it' if one else 'them'} out")
     if spec is None:
         ways.append(f"{parameter('columns', _without(table, names) if names else ':')} if all are scores")
-    shows = ", ".join(f"{value:g}" for value in table.values([first])[:3, 0])
+    shows = ", ".join(f"{value:g}" for value in table.values[:3, first])
     what = f"{_listed(table, found)} may be names of rows ({shows} ...) beside the decimals of scores"
     return InputError(what, f"pass {', or '.join(ways)}")
 

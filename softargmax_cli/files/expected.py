@@ -113,8 +113,11 @@ def expected(
         with naming(source.name):
             table = source.labels is not None or source.shape[:1] == (None,)
             columns, note = _columns(source, axes) if table else ([], "")
-            if not table:
-                _check_shape(source, kept if len(axes) == 1 else (*kept, len(axes)))
+            want = kept if len(axes) == 1 else (*kept, len(axes))
+            lengths = zip(want, source.shape, strict=False)
+            if not table and (len(want) != len(source.shape) or any(n not in (None, m) for n, m in lengths)):
+                what = f"shape {source.shape} is not that of the result, {str(want).replace('None', '?')}"
+                raise InputError(what, FIT)
             if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
                 source = files.enter_context(closing(copied(source, MEMORY)))
         yield Expected(source.name, len(axes), _rows(source, columns, len(axes)), named=named, note=note)
@@ -161,12 +164,6 @@ def _columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:
         remedy = f"keep a column for each axis, in their order, or title them {', '.join(titles)}"
         raise InputError(f"{held}, for {len(axes)} {'axis' if len(axes) == 1 else 'axes'}", remedy)
     return [*range(len(axes))], ""
-
-
-def _check_shape(source: Source, wanted: tuple[int | None, ...]) -> None:
-    """Raise InputError for an array of another shape than that of the results."""
-    if len(source.shape) != len(wanted) or any(n not in (None, m) for n, m in zip(wanted, source.shape, strict=True)):
-        raise InputError(f"shape {source.shape} is not that of the result, {str(wanted).replace('None', '?')}", FIT)
 
 
 def _rows(source: Source, columns: Sequence[int], axes: int) -> Iterator[Rows]:

@@ -42,20 +42,26 @@ class ParquetSource(Source):
         file: Any = pyarrow.parquet.ParquetFile(
             pa.PythonFile(stream, "r"), buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True
         )
-        self.name, self.closes, self._file = name, (file, stream), file
         schema = file.schema_arrow
         titles = tuple(map(str, schema.names))
         types = [_dtype(field.type) for field in schema]
         nested = {at for at, field in enumerate(schema) if pa.types.is_nested(field.type)}
         texts = {at for at, kind in enumerate(types) if kind is None} - nested
-        table = Table(name, "parquet", len(titles), titles, texts, _index(schema, titles), self._first_rows)
+        values: npt.NDArray[np.float64] = np.empty((0, len(titles)))
+        first: Any = next(file.iter_batches(SAMPLE), None)
+        if first is not None:
+            values = np.full((first.num_rows, len(titles)), np.nan)
+            for at in {*range(len(titles))} - texts - nested:
+                values[:, at] = _numbers(first.column(at))
+        table = Table(name, "parquet", titles, texts, _index(schema, titles), values)
         columns = choose(table, reading)
-        self._id_at, self._columns, self.notes = columns.id_at, columns.scores, columns.notes
         if wrong := nested & {*columns.scores, columns.id_at}:
             at = min(wrong)
             remedy = f"leave it out with {parameter('columns', f'^{option_value(table, at)}')}, or name another column"
             kind = cited(str(schema[at].type))
             raise InputError(f"{called(table, at)} holds neither numbers nor text, but {kind}", remedy)
+        self.name, self.closes, self.notes = name, (file, stream), columns.notes
+        self._id_at, self._columns = columns.id_at, columns.scores
         self.facts = Facts("parquet", header=titles, id_column=columns.id_column, columns=columns.spec)
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])
         self.stored = str(self.dtype)
@@ -67,15 +73,6 @@ class ParquetSource(Source):
         self._batch: Any = None
         self._first = self._next = 0
         """Rows that the batch begins and ends with."""
-
-    def _first_rows(self, positions: Sequence[int]) -> npt.NDArray[np.float64]:
-        """Take the numbers of the first rows in some columns, (rows, columns)."""
-        batch: Any = next(self._file.iter_batches(SAMPLE), None)
-        values = np.full((0 if batch is None else batch.num_rows, len(positions)), np.nan)
-        for k, at in enumerate(positions if len(values) else ()):
-            if _dtype(batch.column(at).type) is not None:
-                values[:, k] = _numbers(batch.column(at))
-        return values
 
     def fetch(self, block: Block) -> Pending:
         parts, row, stop = [], block.start[0], block.stop[0]

@@ -102,8 +102,11 @@ def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
                 raise OptionError(what, f"leave out {parameter('key')}")
             return place, node, []
         reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
-        known = reading.key is not None and not reading.inspected and _is_array(zarr, node, reading.key)
-        names = [str(reading.key)] if known else sorted(_names(node, place))
+        if reading.key is not None and not reading.inspected:
+            with suppress(ValueError, TypeError, KeyError):  # of what zarr does not understand
+                if isinstance(found := node.get(reading.key), zarr.Array):
+                    return f"{place}[{shown(reading.key)}]", found, []
+        names = sorted(_names(node, place))
         key, name, members = chosen(place, "zarr", names, reading, lambda key: _looked_at(node, key))
         return name, node[key], members
 
@@ -116,13 +119,6 @@ def _node(zarr: Any, place: str) -> Any:
         with suppress(Exception):
             return zarr.open_group(located(place), mode="r", use_consolidated=False)
         raise
-
-
-def _is_array(zarr: Any, group: Any, key: str) -> bool:
-    """Tell whether an array that zarr understands lies at a path of groups."""
-    with suppress(ValueError, TypeError, KeyError):
-        return isinstance(group.get(key), zarr.Array)
-    return False
 
 
 def _looked_at(group: Any, key: str) -> tuple[tuple[int, ...], object]:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +94,7 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     if header and width > 1 and not first[0]:
         names = [0]  # as pandas and R write it
     titles = tuple(first) if header else None
-    table = Table(name, "csv", width, titles, texts, names, lambda positions: values[:, list(positions)])
+    table = Table(name, "csv", titles, texts, names, values)
     columns = choose(table, reading)
     counts = not header and len(rows) > 0 and width > 1 and _integers(first) == [*range(width)]
     if counts and reading.header is None and reading.judged:
@@ -216,7 +216,7 @@ def _is_header(
         either = len(rest) > 1
     if counted := _integers([first[at] for at in looked]):
         below = values[:, looked]
-        years = len(counted) > 1 and all(a < b for a, b in pairwise(counted)) and {*counted} <= {*YEARS}
+        years = len(counted) > 1 and counted == sorted({*counted} & {*YEARS})
         either |= years and bool(((below < YEARS[0]) | (below > YEARS[-1])).any())
         either |= len(counted) > 2 and _counts([first[at] for at in looked]) and not _whole(below)
     if either and ask:
@@ -234,7 +234,7 @@ def _integers(cells: Sequence[str]) -> list[int]:
 def _counts(cells: Sequence[str]) -> bool:
     """Tell whether cells are whole numbers that follow each other."""
     counted = _integers(cells)
-    return bool(counted) and all(b - a == 1 for a, b in pairwise(counted))
+    return bool(counted) and counted == [*range(counted[0], counted[0] + len(counted))]
 
 
 def _whole(numbers: Float) -> bool:

@@ -82,10 +82,7 @@ class Text:
             while (end := self.held.find(b"\n", at) + 1) == 0 and not self.ended:
                 self.grow()
             at = end or len(self.held)
-        self._drop(at, lines)
-
-    def _drop(self, size: int, lines: int) -> None:
-        self.held, self.line = self.held[size:], self.line + lines
+        self.held, self.line = self.held[at:], self.line + lines
 
     def take(self, size: int, rows: int, dialect: Dialect) -> Piece | None:
         """Take about `size` bytes of complete records, on no more than `rows` lines; None at the end.
@@ -104,24 +101,21 @@ class Text:
             if cut and cut.count(b'"') % 2 == 0:  # see `_border`
                 data, lines = cut, 1 + int(np.searchsorted(ends, len(cut)))
         piece = Piece(data, self.line, lines)
-        self._drop(self.held.find(b"\n", len(data)) + 1 or len(self.held), lines)
+        end = self.held.find(b"\n", len(data)) + 1 or len(self.held)
+        self.held, self.line = self.held[end:], self.line + lines
         return piece
 
     def _border(self, dialect: Dialect) -> int:
         """Find where the last complete record held ends, perhaps one earlier; 0 where none does."""
-        held = self.held
-        border = len(held) if self.ended else held.rfind(b"\n") + 1
+        border = len(self.held) if self.ended else self.held.rfind(b"\n") + 1
         # Quotes come in pairs, whether they enclose a cell or stand for one inside it. An odd count ends inside a cell,
         # or a cell holds a lone quote, as csv can tell.
-        if self.ended or b'"' not in held or held.count(b'"', 0, border) % 2 == 0:
+        if self.ended or self.held.count(b'"', 0, border) % 2 == 0:
             return border
         last = self.line
-        for line, _ in records(decoded(held[:border], self.line), dialect, self.line, cut=True):
+        for line, _ in records(decoded(self.held[:border], self.line), dialect, self.line, cut=True):
             last = line
-        border = 0
-        for _ in range(last - self.line):
-            border = held.find(b"\n", border) + 1
-        return border
+        return border - len(self.held[:border].split(b"\n", last - self.line)[-1])
 
     def close(self) -> None:
         """Let go of the stream."""
