@@ -17,7 +17,6 @@ Axis = int | tuple[int, ...] | list[int]
 KindOfCoords = Literal["index", "corners", "centers", "circular"]
 Coords = KindOfCoords | tuple[KindOfCoords, ...] | list[KindOfCoords]
 
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 LEAST_MEMORY = 16 * 2**20
 
 
@@ -37,17 +36,19 @@ def spec_of(
     from softargmax_cli.reduction.problem import NanPolicy, Precision, Spec
 
     axes = tuple(map(operator.index, axis if isinstance(axis, Iterable) else [axis]))
-    several = period if period is None or isinstance(period, tuple | list) else [period]
+    kinds = coords if isinstance(coords, tuple | list) and coords else (coords,)
+    kinds = tuple(one_of("coords", each, get_args(KindOfCoords)) for each in kinds)
+    periods = period if period is None or isinstance(period, tuple | list) else [period]
     return Spec(
         axes,
         one_of("kind", kind, get_args(Kind)),
         beta,
-        coords_of(coords, get_args(KindOfCoords)),
+        kinds if len(kinds) > 1 else kinds[0],
         _values(values, len(axes)),
         None if window is None else operator.index(window),
         one_of("nan", nan, get_args(NanPolicy)),
         one_of("precision", precision, get_args(Precision)),
-        period=None if several is None else tuple(map(float, several)),
+        period=None if periods is None else tuple(map(float, periods)),
     )
 
 
@@ -86,20 +87,14 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
     return value
 
 
-def coords_of(coords: Any, kinds: Sequence[str]) -> Any:
-    """Return one kind of coordinates, or a tuple of one for each axis. Raises OptionError for any other."""
-    several = coords if isinstance(coords, tuple | list) and coords else (coords,)
-    checked = tuple(one_of("coords", each, kinds) for each in several)
-    return checked if len(checked) > 1 else checked[0]
-
-
 def size_of(size: int | str) -> int:
     """Return bytes, of a number or of "200MB", "1.5GB", "512MiB". Raises OptionError for less than 16 MiB."""
     if isinstance(size, str):
-        found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?I?)B?", size.strip().upper())
-        if found is None or found[2] not in UNITS:
+        found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*(?:([KMGT])(I?))?B?", size.strip().upper())
+        if found is None:
             raise OptionError(f"{parameter('memory')}: {size!r} is no size", "write one as 200MB, 1.5GB or 512MiB")
-        nbytes, said = int(float(found[1]) * UNITS[found[2]]), size
+        unit = (1024 if found[3] else 1000) ** " KMGT".index(found[2] or " ")
+        nbytes, said = int(float(found[1]) * unit), size
     else:
         nbytes = operator.index(size)
         said = f"{nbytes:,} bytes"

@@ -76,19 +76,26 @@ def softargmax(
     Raises OptionError and InputError, which are ValueErrors, for arguments that have no meaning and shapes that cannot
     be reduced; TypeError for tensors of other dtypes.
     """
+    with naming("softargmax"):
+        beta = beta_of(beta, temperature)
+        known = isinstance(beta, int | float | np.number) or (isinstance(beta, np.ndarray) and beta.ndim == 0)
+        spec = spec_of(axis, float(beta) if known else 100.0, kind, coords, values, period, window)
+    return soft_of(x, spec, spec.beta if known or kind == "probs" else beta)
+
+
+@as_written
+def soft_of(x: Any, spec: Spec, beta: Any) -> Any:
+    """Return what `softargmax` does of arguments that are a `spec`, with a number or a tensor for β."""
     x = _tensor(x)
     kept = _dtype(x)
     precision = "float64" if kept == "float64" else "float32"
     with naming("softargmax"):
-        beta = beta_of(beta, temperature)
-        number = _number(beta)
-        spec = spec_of(axis, 100.0 if number is None else number, kind, coords, values, period, window)
         problem = resolved(spec, _shape(x), precision)
-    if number is None and kind != "probs":
-        beta = _scalar(beta, precision)
-    else:
+    if isinstance(beta, float):
         held = np.finfo(precision)
-        beta = min(max(spec.beta, float(held.tiny)), float(held.max))
+        beta = min(max(beta, float(held.tiny)), float(held.max))
+    else:
+        beta = _scalar(beta, precision)
     return ops.cast(soft_argmax(ops.cast(x, precision), beta, problem), kept)
 
 
@@ -126,19 +133,10 @@ def _tensor(x: Any) -> Any:
 
 
 def _dtype(tensor: Any) -> str:
-    """Return the name of a tensor's dtype."""
     return str(getattr(tensor.dtype, "name", tensor.dtype)).removeprefix("torch.")
 
 
-def _number(beta: Any) -> float | None:
-    """Return β where it is known by now; None for a tensor or a variable."""
-    if isinstance(beta, int | float | np.number) or (isinstance(beta, np.ndarray) and beta.ndim == 0):
-        return float(beta)
-    return None
-
-
 def _scalar(beta: Any, precision: str) -> Any:
-    """Return a tensor β in the precision of the weights."""
     beta = ops.convert_to_tensor(beta)
     if not any(word in _dtype(beta) for word in ("float", "int")):
         raise TypeError(f"softargmax: beta is {_dtype(beta)}, not a number")

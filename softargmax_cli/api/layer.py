@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import keras  # type: ignore[import-untyped]
 from keras import ops
 
 from softargmax_cli.api.arguments import Axis, Coords, beta_of, spec_of
-from softargmax_cli.api.function import resolved, softargmax
+from softargmax_cli.api.function import resolved, soft_of
 from softargmax_cli.errors import OptionError, naming
 
 
@@ -79,17 +79,7 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Return the coordinates of one batch."""
-        spec = self._spec
-        return softargmax(
-            inputs,
-            spec.beta if self.log_beta is None else ops.exp(self.log_beta),
-            spec.axes,
-            kind=spec.kind,
-            coords=cast(Coords, spec.coords),
-            values=self._values(),
-            period=spec.period,
-            window=spec.window,
-        )
+        return soft_of(inputs, self._spec, self._spec.beta if self.log_beta is None else ops.exp(self.log_beta))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """Return the shape of the coordinates."""
@@ -100,20 +90,17 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments in plain Python; β as it was then."""
-        spec, values = self._spec, self._values()
+        spec, several = self._spec, len(self._spec.axes) > 1
+        values = None if spec.values is None else [part.tolist() for part in spec.values]
         return {
             **super().get_config(),
             # Not "axis": Keras takes the first of a list of that name, where it loads a model from .h5.
-            "axes": spec.axes[0] if len(spec.axes) == 1 else list(spec.axes),
+            "axes": list(spec.axes) if several else spec.axes[0],
             "beta": spec.beta,
             "trainable_beta": self.trainable_beta,
             "kind": spec.kind,
             "coords": spec.coords if isinstance(spec.coords, str) else list(spec.coords),
-            "values": None
-            if values is None
-            else [part.tolist() for part in values]
-            if len(spec.axes) > 1
-            else values.tolist(),
+            "values": values if values is None or several else values[0],
             "period": None if spec.period is None else list(spec.period),
             "window": spec.window,
         }
@@ -121,10 +108,5 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SoftArgmax:
         """Make the layer that `get_config` tells of."""
-        config = dict(config)
-        return cls(axis=config.pop("axes"), **config)
-
-    def _values(self) -> Any:
-        """Return the values as `softargmax` takes them."""
-        values = self._spec.values
-        return values[0] if values is not None and len(values) == 1 else values
+        axes = config["axes"]
+        return cls(axis=axes, **{name: value for name, value in config.items() if name != "axes"})

@@ -53,18 +53,18 @@ def reduction_of(
         wanted, name = frozenset(fields), source.name
         with naming(name):
             problem = spec.resolve(source.shape, source.dtype, wanted)
-            budget = Budget(needs, source, problem, memory)
-            if source.sequential and budget.must_seek:
+            if source.sequential and Budget(needs, source, problem, memory).must_seek:
                 from softargmax_cli.files.tempcopy import copied
 
                 with progress(source.nbytes) as advance:
                     source = stack.enter_context(closing(copied(source, memory, advance)))
                 problem = spec.resolve(source.shape, source.dtype, wanted)
-                budget = Budget(needs, source, problem, memory)
+            passes = Budget(needs, source, problem, memory).passes
         made = computer()  # what is wrong with TensorFlow is not the file's fault
         stack.enter_context(naming(name))
-        run, notes = described(source, problem, made.device), [*source.notes]
-        yield Reduction(source, problem, made, memory, progress, budget.passes, stack, run, notes)
+        bar = progress(None if source.nbytes is None else passes * source.nbytes)
+        run = described(source, problem, made.device)
+        yield Reduction(source, problem, made, memory, bar, stack, run, [*source.notes])
 
 
 @dataclass
@@ -75,9 +75,7 @@ class Reduction:
     problem: Problem
     computer: Any
     memory: int
-    progress: Progress
-    passes: int
-    """How often all of the input is read."""
+    progress: AbstractContextManager[Callable[[int], None]]
     stack: ExitStack
     """Stops all threads, and removes the progress bar, wherever the reduction is."""
     run: Run
@@ -102,8 +100,7 @@ class Reduction:
 
     def _through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Generator[Made, None, None]:
         source = self.source
-        nbytes = None if source.nbytes is None else self.passes * source.nbytes
-        with self.progress(nbytes) as advance, naming(source.name), refusals(source.name):
+        with self.progress as advance, naming(source.name), refusals(source.name):
             given: dict[str, Any] = {"memory": self.memory, "advance": advance, "note": self.notes.append, **more}
             try:
                 yield from reduce(source, self.problem, self.computer, **given)
@@ -121,7 +118,6 @@ class Reduction:
 
 def described(source: Source, problem: Problem, device: str) -> Run:
     """Collect the facts of a run that are known before its first slice."""
-    names_of_rows, names_of_columns = source.has_ids, source.labels is not None
     return Run(
         input=source.name,
         shape=source.shape,
@@ -135,6 +131,6 @@ def described(source: Source, problem: Problem, device: str) -> Run:
         periods=problem.periods if any(problem.periods) else (),
         epsilon=problem.epsilon,
         steps=tuple(along.step for along in problem.coordinates),
-        has_ids=(problem.keeps_rows and names_of_rows) or (problem.keeps_columns and names_of_columns),
+        has_ids=(problem.keeps_rows and source.has_ids) or (problem.keeps_columns and source.labels is not None),
         labels=source.labels if problem.axes == (len(source.shape) - 1,) else None,
     )

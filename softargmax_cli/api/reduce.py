@@ -129,10 +129,10 @@ def reduce(
 
 def _joined(field: str, columns: list[npt.NDArray[Any]], run: Run) -> npt.NDArray[Any]:
     """Join the columns of a field, (m,) or (a, m) each, to an array of the axes that stay."""
-    axes, kept = len(run.axes), [n or 0 for n in run.kept]
-    none = np.empty((axes, 0) if BY_NAME[field].per_axis else 0, BY_NAME[field].dtype)
+    axes, shape, facts = len(run.axes), [n or 0 for n in run.kept], BY_NAME[field]
+    none = np.empty((axes, 0) if facts.per_axis else 0, facts.dtype)
     whole = np.concatenate([none, *columns], axis=-1)
-    return np.ascontiguousarray(whole.T).reshape(*kept, axes) if axes > 1 and whole.ndim > 1 else whole.reshape(kept)
+    return np.ascontiguousarray(whole.T).reshape([*shape, axes] if facts.per_axis and axes > 1 else shape)
 
 
 def _opened(path_or_array: Any, reading: Reading) -> Source:

@@ -43,7 +43,7 @@ def devices(*, shown: DevicesOptions) -> int:
         from softargmax_cli.report.text import legible, listed
 
         several = {name: fact if isinstance(fact, list) else [fact] for name, fact in facts.items()}
-        entries = [(name, ["none" if one is None else str(one) for one in several[name] or [None]]) for name in facts]
+        entries = {name: ["none" if one is None else str(one) for one in several[name] or [None]] for name in facts}
         text = "\n".join(legible(line, sys.stdout) for line in listed(entries))
     print(text, flush=True)
     if failure is None:

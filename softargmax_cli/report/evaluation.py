@@ -7,7 +7,7 @@ from typing import TextIO
 
 from softargmax_cli.reduction.result import Run, Slices
 from softargmax_cli.reduction.truth import Evaluation
-from softargmax_cli.report.slices import places, put_heading
+from softargmax_cli.report.slices import numbers_of, places, put_heading
 from softargmax_cli.report.summary import DOT, error_bound
 from softargmax_cli.report.table import Column, numbers, put_columns, put_line
 from softargmax_cli.report.text import counted
@@ -19,9 +19,8 @@ def put_evaluation(evaluation: Evaluation, worst: Slices | None, run: Run, file:
     _put_estimates(evaluation, error_bound(run), file)
     if worst is not None:
         put_line(file, "")
-        errors = (("truth", 0), ("hard_error", 1), ("soft_error", 0))
-        columns = [numbers(name, worst.column(name), spare=spare) for name, spare in errors]
-        put_columns([*places(worst, run), *columns], file)
+        errors = numbers_of(worst, run, {"truth": 0, "hard_error": 1, "soft_error": 0})
+        put_columns([*places(worst, run), *errors], file)
 
 
 def put_total(evaluation: Evaluation, file: TextIO) -> None:

@@ -13,8 +13,8 @@ DELIMITERS = {"\t": "tab", " ": "space"}
 FEW, MANY, LONGEST = 8, 20, 40
 """Names of columns and arrays of a file that are shown, and characters of one."""
 
-Entries = Iterator[tuple[str, Sequence[str]]]
-"""A name and its lines."""
+Entries = dict[str, str | list[str]]
+"""Names and their lines."""
 
 
 @dataclass(slots=True)
@@ -41,68 +41,67 @@ class Inspection:
     def lines(self) -> Iterator[str]:
         """Yield the input's name, and below it aligned lines."""
         yield self.facts["input"]
-        entries = [*self._stored(), *self._numbers()]
+        entries = {**self._stored(), **self._numbers()}
         if self.why_not:
-            entries.append(("run", [f"cannot reduce it: {self.why_not}"]))
+            entries["run"] = f"cannot reduce it: {self.why_not}"
         elif self.arguments is not None:
-            entries.append(("try", [typed(self.arguments)]))
+            entries["try"] = typed(self.arguments)
         for line in listed(entries):
             yield f"  {line}"
 
     def _stored(self) -> Entries:
-        facts = self.facts
-        yield "format", [f"{facts['format']} {self.version}".rstrip()]
+        facts, entries = self.facts, Entries()
+        entries["format"] = f"{facts['format']} {self.version}".rstrip()
         if "shape" in facts:
-            shape = facts["shape"]
-            yield "shape", [_size(shape) or "() a single number"]
+            shape, chunked = facts["shape"], "chunks" in facts
+            entries["shape"] = _size(shape) or "() a single number"
             if len(shape) > 1:
-                yield "axes", [f"{k}: {_size([n])}" for k, n in enumerate(shape)]
-            yield "dtype", [facts["dtype"]]
-            if facts["order"] is not None and len(shape) > 1 and "chunks" not in facts:
-                yield "order", [ORDERS[facts["order"]]]
-            if "chunks" in facts and shape:
-                for name in ("chunks", "shards"):
-                    if facts[name] is not None:
-                        yield name, [_size(facts[name])]
-                yield "packed", [", ".join(facts["codecs"]) or "no"]
+                entries["axes"] = [f"{k}: {_size([n])}" for k, n in enumerate(shape)]
+            entries["dtype"] = facts["dtype"]
+            if facts["order"] is not None and len(shape) > 1 and not chunked:
+                entries["order"] = ORDERS[facts["order"]]
+            if chunked and shape:
+                entries |= {name: _size(facts[name]) for name in ("chunks", "shards") if facts[name] is not None}
+                entries["packed"] = ", ".join(facts["codecs"]) or "no"
         if facts["bytes"] is not None:
             exact = f" ({facts['bytes']:,} bytes)" if facts["bytes"] >= 1024 and "shape" in facts else ""
-            yield "on disk", [nbytes_text(facts["bytes"]) + exact]
+            entries["on disk"] = nbytes_text(facts["bytes"]) + exact
         if facts.get("result"):
-            yield "holds", ["a result of softargmax, not scores"]
+            entries["holds"] = "a result of softargmax, not scores"
         if facts["members"]:
-            yield "holds", _arrays(facts["members"], self.count or len(facts["members"]))
+            entries["holds"] = _arrays(facts["members"], self.count or len(facts["members"]))
         delimiter, header = facts.get("delimiter"), facts.get("header")
         if delimiter is not None:
-            yield "delimiter", [DELIMITERS.get(delimiter, delimiter)]
+            entries["delimiter"] = DELIMITERS.get(delimiter, delimiter)
         if delimiter is not None or header is not None:
-            yield "header", [_few(header) if header is not None else "none"]
-            yield "id column", ["none" if facts["id_column"] is None else str(facts["id_column"])[:LONGEST]]
+            shown = "none" if header is None else ", ".join(map(_cut, header[:FEW]))
+            more = f" … ({len(header):,} in all)" if header is not None and len(header) > FEW else ""
+            entries["header"] = shown + more
+            entries["id column"] = "none" if facts["id_column"] is None else str(facts["id_column"])[:LONGEST]
+        return entries
 
     def _numbers(self) -> Entries:
-        facts = self.facts
+        facts, entries = self.facts, Entries()
         if facts.get("nan") is None:
-            return
+            return entries
         for name in ("min", "max", "mean"):
             number = facts[name]
-            yield name, ["none" if number is None else str(number) if isinstance(number, int) else f"{number:.9g}"]
-        yield "negative", ["yes" if facts["negative_inf"] or (facts["min"] or 0) < 0 else "no"]
-        yield "NaN", [f"{facts['nan']:,}"]
-        yield "infinite", [f"{facts['inf']:,} of +inf, {facts['negative_inf']:,} of -inf"]
-        if facts["axis"]:
-            yield "sum to 1", [self._sums()]
-
-    def _sums(self) -> str:
-        facts = self.facts
-        along = f"along {'axis' if len(facts['axis']) == 1 else 'axes'} {', '.join(map(str, facts['axis']))}"
-        if not facts["slices_checked"]:
-            return f"not checked {along}"
-        slices = f"{counted(facts['slices_checked'])} {along}"
-        if self.not_one:
-            return f"no: {self.not_one:,} of {slices} do not"
-        if facts["inf"] or facts["negative_inf"]:
-            return f"no {along}: infinite"
-        return f"yes, all {slices}" + (", but some are negative" if facts["min"] < 0 else "")
+            entries[name] = "none" if number is None else str(number) if isinstance(number, int) else f"{number:.9g}"
+        entries["negative"] = "yes" if facts["negative_inf"] or (facts["min"] or 0) < 0 else "no"
+        entries["NaN"] = f"{facts['nan']:,}"
+        entries["infinite"] = f"{facts['inf']:,} of +inf, {facts['negative_inf']:,} of -inf"
+        if axes := facts["axis"]:
+            along = f"along {'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
+            slices = f"{counted(facts['slices_checked'])} {along}"
+            if not facts["slices_checked"]:
+                entries["sum to 1"] = f"not checked {along}"
+            elif self.not_one:
+                entries["sum to 1"] = f"no: {self.not_one:,} of {slices} do not"
+            elif facts["inf"] or facts["negative_inf"]:
+                entries["sum to 1"] = f"no {along}: infinite"
+            else:
+                entries["sum to 1"] = f"yes, all {slices}" + (", but some are negative" if facts["min"] < 0 else "")
+        return entries
 
 
 def _size(shape: Sequence[int | None]) -> str:
@@ -115,11 +114,6 @@ def _arrays(members: Sequence[dict[str, Any]], count: int) -> list[str]:
         what = each["why_not"] or f"{each['dtype']} {_size(each['shape'] or ()) or 'a single number'}"
         lines.append(f"{_cut(each['name'])}  {what}")
     return lines + ([f"… {count - MANY:,} more"] if count > MANY else [])
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(map(_cut, names[:FEW]))
-    return shown + (f" … ({len(names):,} in all)" if len(names) > FEW else "")
 
 
 def _cut(name: str) -> str:

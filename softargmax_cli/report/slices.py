@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TextIO
 
 import numpy as np
@@ -12,10 +12,13 @@ import numpy.typing as npt
 from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.summary import DOT, First, heading, marks, settings, summary_line
 from softargmax_cli.report.table import Column, coordinates, numbers, put_columns, put_line
-from softargmax_cli.report.text import decimals, encodable, fixed
+from softargmax_cli.report.text import decimals, encodable, fixed, short
 
 STYLES = {"∅": "yellow", "≠": "bold red", "≈": "bold red", "∩": "magenta"}
 """Styles of the rows whose mark begins so."""
+NUMBERS = {"difference": 0, "offset": 1, "peak": 2, "second": 4, "spread": 3}
+"""Fields beside those of the place, and how soon each is left out of a narrow table: see `Column.spare`."""
+GRADIENTS = {"x": {"norm": 0, "min": 0, "max": 0}, "beta": {"gradient": 0}}
 SPARKLINE = {"scores": "scores", "cost": "costs", "probs": "weights"}
 """Names of the column of sparklines."""
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -58,7 +61,7 @@ def put_table(
 def put_rows(slices: Slices, run: Run, file: TextIO, *, best: Float | None = None) -> None:
     """Print the names of the columns, a rule, and a row for each slice; `best` as for `put_table`."""
     noted = [*marks(slices)]
-    columns = [*(_columns(slices, run) if run.wrt is None else _gradients(slices, run))]
+    columns = [*places(slices, run), *numbers_of(slices, run, NUMBERS if run.wrt is None else GRADIENTS[run.wrt])]
     if best is not None and encodable(LEVELS, file) == LEVELS:
         columns.append(Column(SPARKLINE[run.kind], sparklines(best[: len(slices)], run.kind), "left", spare=5))
     put_columns([*columns, Column("", noted, "left")], file, [STYLES.get(mark[:1], "") for mark in noted])
@@ -73,30 +76,21 @@ def places(slices: Slices, run: Run) -> Iterator[Column]:
     yield numbers("hard", np.where(slices.hard < 0, math.nan, slices.hard), "{:.0f}".format)
     if run.labels is not None:
         yield Column("label", [run.label(index) or "" for index in slices.hard[0].tolist()], "left")
-    yield _true(slices, run, "soft")
+    for field in ("soft", "expected"):
+        if field in slices.columns:
+            yield _true(slices, run, field)
 
 
-def _columns(slices: Slices, run: Run) -> Iterator[Column]:
-    """Yield the columns of a reduction."""
-    bounds = _bounds(slices, run)
-    weight: Callable[[float, float], str] = "{:.4f}".format
-    yield from places(slices, run)
-    if slices.expected is not None:
-        yield _true(slices, run, "expected")
-        yield numbers("difference", slices.difference)
-    yield numbers("offset", slices.offset, bounds=bounds, spare=1)
-    yield numbers("peak", slices.peak, weight, spare=2)
-    if slices.second is not None:
-        yield numbers("second", slices.second, weight, spare=4)
-    if slices.spread is not None:
-        yield numbers("spread", slices.spread, bounds=bounds, spare=3)
-
-
-def _gradients(slices: Slices, run: Run) -> Iterator[Column]:
-    """Yield the columns of slices with gradients."""
-    yield from places(slices, run)
-    for field in ("gradient",) if run.wrt == "beta" else ("norm", "min", "max"):
-        yield numbers(field, slices.column(field))
+def numbers_of(slices: Slices, run: Run, spares: Mapping[str, int]) -> Iterator[Column]:
+    """Yield a column for each of some fields that the slices have; spares: as in `Column`."""
+    for field, spare in spares.items():
+        if field in ("peak", "second"):
+            spell: Callable[[float, float], str] = "{:.4f}".format
+        else:
+            spell = short
+        if field in slices.columns:
+            bounds = _bounds(slices, run) if field in ("offset", "spread") else 0.0
+            yield numbers(field, slices.column(field), spell, bounds, spare)
 
 
 def _true(slices: Slices, run: Run, field: str) -> Column:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 from softargmax_cli.errors import quoted
@@ -44,17 +44,14 @@ def printable(text: str) -> str:
     That is control characters, line ends, escape sequences, changes of direction, and bytes of a file name
     that are no text.
     """
-    if text.isprintable():
-        return text
-    return "".join([c if c.isprintable() or c in _JOINERS else _visible(c) for c in text])
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def _visible(character: str) -> str:
-    if unicodedata.category(character) == "Zs":
+    if character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs":
         return character
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python carries the byte of a file name that is no UTF-8
-        return f"\\x{code - 0xDC00:02x}"
+    if "\udc80" <= character <= "\udcff":  # how Python carries the byte of a file name that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
 
 
@@ -63,11 +60,11 @@ def typed(arguments: Sequence[str]) -> str:
     return " ".join(map(quoted, arguments))
 
 
-def listed(entries: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+def listed(entries: Mapping[str, str | Sequence[str]]) -> Iterator[str]:
     """List names and their values, a line for each value."""
-    width = max((len(name) for name, _ in entries), default=0)
-    for name, values in entries:
-        for number, value in enumerate(values):
+    width = max(map(len, entries), default=0)
+    for name, values in entries.items():
+        for number, value in enumerate([values] if isinstance(values, str) else values):
             yield f"{'' if number else name:{width}}  {value}".rstrip()
 
 
@@ -78,12 +75,10 @@ def counted(number: int, noun: str = "slice") -> str:
 
 def nbytes_text(nbytes: int) -> str:
     """Write a number of bytes as people read it: 23.5 MiB."""
-    size, unit = float(nbytes), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{nbytes:,} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+    if nbytes < 1024:
+        return f"{nbytes:,} bytes"
+    power = min((nbytes.bit_length() - 1) // 10, 4)
+    return f"{nbytes / 1024**power:.1f} {' KMGT'[power]}iB"
 
 
 def decimals(bound: float) -> int:

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from results import made
 
+from softargmax_cli.reduction.fields import OF_GRADIENT
 from softargmax_cli.reduction.result import Run, Slices, Summary
-from softargmax_cli.report.slices import put_table
+from softargmax_cli.report.slices import MOST, put_table, sparklines, sparkling
 from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
-from softargmax_cli.report.table import STYLED, Column, coordinates, put_columns
-from softargmax_cli.report.text import decimals, fixed, short
+from softargmax_cli.report.table import STYLED, Column, put_columns
+from softargmax_cli.report.text import fixed, short
 
-NAN = math.nan
+NAN, INF = math.nan, math.inf
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 
 TUTORIAL = made(
@@ -72,16 +73,23 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(
-    parts: list[Slices], run: Run, shape: tuple[int, ...], *, rows: int = 20, color: bool = False, encoding: str = ""
+    parts: list[Slices],
+    run: Run,
+    *,
+    rows: int = 20,
+    color: bool = False,
+    encoding: str = "utf-8",
+    summary: Summary | None = None,
+    best: Any = None,
 ) -> str:
-    first, summary = First(rows), Summary()
+    first, summary = First(rows), summary or Summary()
     for part in parts:
         first.add(part)
         summary.add(part)
     raw = io.BytesIO()
-    file = io.TextIOWrapper(raw, encoding=encoding, newline="\n") if encoding else [io.StringIO, Terminal][color]()
-    put_table(first, replace(run, shape=shape), summary, file)
-    if isinstance(file, io.StringIO):
+    file = Terminal() if color else io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+    put_table(first, run, summary, file, best=best)
+    if isinstance(file, Terminal):
         return file.getvalue()
     file.flush()
     return raw.getvalue().decode(encoding)
@@ -93,7 +101,7 @@ def unpainted(text: str) -> str:
 
 def test_the_tutorial() -> None:
     run = Run("scores.npy", (3, 4), "float32", (1,), 100.0, "CPU")
-    assert printed([TUTORIAL], run, (3, 4)) == (
+    assert printed([TUTORIAL], run) == (
         "scores.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU\n"
         "\n"
         "slice  hard      soft     offset    peak  second  spread\n"
@@ -108,7 +116,7 @@ def test_the_tutorial() -> None:
 
 def test_two_axes() -> None:
     run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU")
-    assert printed([POINTS], run, (4, 16, 128)) == (
+    assert printed([POINTS], run) == (
         "maps.npy · float32 4 × 16 × 128 · axes 1, 2 · β 100 (temperature 0.01) · CPU\n"
         "\n"
         "slice     hard                   soft             offset    peak  second             spread\n"
@@ -125,7 +133,7 @@ def test_two_axes() -> None:
 
 def test_colours_of_two_axes() -> None:
     run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU", window=3)
-    plain, coloured = (printed([POINTS], run, (4, 16, 128), color=color) for color in (False, True))
+    plain, coloured = (printed([POINTS], run, color=color) for color in (False, True))
     assert unpainted(coloured) == plain
     assert [match[0] for line in coloured.splitlines() for match in [re.match(ESCAPES, line)] if match] == [
         "\x1b[1m",
@@ -153,31 +161,17 @@ def test_colours_of_two_axes() -> None:
     ],
 )
 def test_what_is_not_as_usual_is_said(more: dict[str, Any], line: str) -> None:
-    lines = printed([TUTORIAL], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU", **more), (3, 4)).splitlines()
+    lines = printed([TUTORIAL], Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU", **more)).splitlines()
     assert lines[1:3] == [line, ""]
     assert len(line) <= 80
-
-
-@pytest.mark.parametrize(
-    ("axes", "cells"),
-    [
-        ([["7", "10"]], [" 7", "10"]),
-        ([["10", "-1", "0"], ["5", "3", "12"]], ["10,  5", "-1,  3", " 0, 12"]),
-        ([["–", "12.5"], ["–", "0"], ["–", "0.25"]], [" –,   –, –   ", "12.5, 0, 0.25"]),
-        ([["inf", "1.0"], ["-1.5", "nan"]], ["inf,    -1.5", "  1.0, nan  "]),
-        ([[], []], []),
-    ],
-)
-def test_coordinates(axes: list[list[str]], cells: list[str]) -> None:
-    assert coordinates(axes) == cells
 
 
 LABELS = [f"class{k}" for k in range(20)]
 
 
 def test_marks_names_and_labels() -> None:
-    run = Run("a\n[b].csv", (None, 20), "float64", (1,), 3.0, "GPU:0", has_ids=True, labels=LABELS)
-    assert printed([MIXED], run, (4, 20)) == (
+    run = Run("a\n[b].csv", (4, 20), "float64", (1,), 3.0, "GPU:0", has_ids=True, labels=LABELS)
+    assert printed([MIXED], run) == (
         "a\\n[b].csv · float64 4 × 20 · axis 1 · β 3 (temperature 0.333333) · GPU:0\n"
         "\n"
         "slice  id              hard  label         soft   offset    peak   spread\n"
@@ -192,8 +186,8 @@ def test_marks_names_and_labels() -> None:
 
 
 def test_ascii() -> None:
-    run = Run("é.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True, labels=["ü"] * 20)
-    text = printed([MIXED], run, (4, 20), rows=2, encoding="ascii")
+    run = Run("é.csv", (4, 20), "float64", (1,), 3.0, "CPU", has_ids=True, labels=["ü"] * 20)
+    text = printed([MIXED], run, rows=2, encoding="ascii")
     assert text == (
         "\\xe9.csv - float64 4 x 20 - axis 1 - beta 3 (temperature 0.333333) - CPU\n"
         "\n"
@@ -213,9 +207,9 @@ def test_several_axes_and_rows_of_many_parts() -> None:
     for start in range(0, 24, 3):
         columns = {name: getattr(TUTORIAL, name) for name in TABLE_FIELDS}
         parts.append(made(start, **columns))
-    everything = printed(parts, run, (2, 5, 12), rows=0).splitlines()[4:-2]
+    everything = printed(parts, run, rows=0).splitlines()[4:-2]
     assert [line[:5] for line in everything] == [f"{i}, {j:2}" for i in range(2) for j in range(12)]
-    few = printed(parts, run, (2, 5, 12), rows=4).splitlines()
+    few = printed(parts, run, rows=4).splitlines()
     assert [line[:5] for line in few[4:8]] == [" 0, 0", " 0, 1", " 0, 2", " 0, 3"]
     assert [line[5:] for line in few[4:8]] == [line[5:] for line in everything[:4]]
     assert few[8] == "… and 20 more slices"
@@ -224,17 +218,7 @@ def test_several_axes_and_rows_of_many_parts() -> None:
 def test_no_slices() -> None:
     run = Run("e.npy", (0, 4), "float32", (1,), 100.0, "CPU")
     heading = "e.npy · float32 0 × 4 · axis 1 · β 100 (temperature 0.01) · CPU"
-    assert printed([], run, (0, 4)) == f"{heading}\n\n0 slices\n"
-
-
-def test_the_table_keeps_no_hold_of_what_it_does_not_show() -> None:
-    soft = TUTORIAL.soft.copy()
-    slices = made(0, TUTORIAL.hard, soft, TUTORIAL.offset, TUTORIAL.peak, TUTORIAL.agree)
-    first, file = First(2), io.StringIO()
-    first.add(slices)
-    soft[:] = 7
-    put_table(first, Run("a.npy", (3, 4), "float32", (1,), 1.0, "CPU"), Summary(), file)
-    assert "0.999955" in file.getvalue()
+    assert printed([], run) == f"{heading}\n\n0 slices\n"
 
 
 NARROW = made(
@@ -256,10 +240,7 @@ def test_a_terminal_too_narrow(width: int, monkeypatch: pytest.MonkeyPatch) -> N
     """Columns that matter least go first, names are cut, and marks and numbers are whole."""
     monkeypatch.setenv("COLUMNS", str(width))
     run = Run("a.csv", (4, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
-    first, file = First(20), Terminal()
-    first.add(NARROW)
-    put_table(first, run, Summary(slices=4), file, best=np.ones((4, 20)))
-    lines = unpainted(file.getvalue()).splitlines()[2:8]
+    lines = unpainted(printed([NARROW], run, color=True, best=np.ones((4, 20)))).splitlines()[2:8]
     columns = lines[0].split()
     goes = ["scores", "second", "spread", "peak", "offset"]
     left_out = [name for name in goes if name not in columns]
@@ -275,8 +256,8 @@ def test_a_terminal_too_narrow(width: int, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_pipe_is_never_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
-    lines = printed([NARROW], run, (4, 20)).splitlines()
+    run = Run("a.csv", (4, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
+    lines = printed([NARROW], run).splitlines()
     assert "n" * 60 in lines[4]
     assert lines[2].split() == ["slice", "id", "hard", "soft", "offset", "peak", "second", "spread"]
 
@@ -284,8 +265,8 @@ def test_a_pipe_is_never_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_terminals_without_colour(variable: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(*variable)
-    run = Run("a.csv", (None, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
-    assert not re.search("\x1b\\[[0-9;]*3[0-9]", printed([MIXED], run, (4, 20), color=True))
+    run = Run("a.csv", (4, 20), "float64", (1,), 3.0, "CPU", has_ids=True)
+    assert not re.search("\x1b\\[[0-9;]*3[0-9]", printed([MIXED], run, color=True))
 
 
 @pytest.mark.slow
@@ -298,14 +279,6 @@ def test_long_tables_have_one_width() -> None:
     assert lines[1000] == "1000  " + "日" * 6 + "  1000"
     assert lines[7] == "   7  " + " " * 12 + "     7"
     assert lines[1998] == "1998  " + "日" * 3 + " " * 6 + "  1998"
-
-
-@pytest.mark.parametrize(
-    ("bound", "places"),
-    [(1e-6, 6), (1.05e-6, 6), (1.2e-6, 5), (2e-5, 4), (1e-11, 11), (250.0, -3), (0.0, 300)],
-)
-def test_true_decimals(bound: float, places: int) -> None:
-    assert decimals(bound) == places
 
 
 @pytest.mark.parametrize(
@@ -354,13 +327,13 @@ def test_digits_are_those_that_are_true() -> None:
 
     def row(**more: Any) -> list[str]:
         run = Run("a.npy", (2, 9), "float32", (1,), 1.0, "CPU", **more)
-        return printed([slices], run, (2, 9)).splitlines()[4].split()
+        return printed([slices], run).splitlines()[4].split()
 
     assert row(epsilon=1e-6)[2:4] == ["3.1235", "0.1235"]
     assert row()[2:4] == ["3.123457", "0.1235"]
     assert row(epsilon=1e-6, steps=(1000.0,))[2:4] == ["3.123", "0.123"]
     run = Run("a.npy", (2, 9), "float32", (1,), 1.0, "CPU", epsilon=1e-6)
-    assert printed([slices], run, (2, 9)).splitlines()[5].split()[3] == "0"
+    assert printed([slices], run).splitlines()[5].split()[3] == "0"
 
 
 RUN = Run("a.npy", (3, 4), "float32", (1,), 100.0, "CPU")
@@ -394,3 +367,105 @@ def test_summary_line(summary: Summary, line: str) -> None:
 
 def test_summary_line_of_one_of_several_inputs() -> None:
     assert summary_line(Summary(slices=2, undefined=2), RUN, named=True) == "a.npy: 2 slices · 2 undefined"
+
+
+GRADIENTS = made(
+    0,
+    hard=np.array([[0, 3, -1]]),
+    soft=np.array([[0.0, 2.5, NAN]]),
+    offset=np.array([[0.0, -0.5, NAN]]),
+    peak=np.array([1.0, 0.5, NAN]),
+    agree=np.array([True, False, False]),
+    norm=np.array([2.5e-9, 35.25, NAN]),
+    min=np.array([-2e-9, -25.0, NAN]),
+    max=np.array([0.0, 25.0, NAN]),
+    gradient=np.array([[2.5e-9, -35.25, NAN]]),
+    vanished=np.array([True, False, False]),
+    ids=["a", "\x1b[31mb", "c"],
+)
+BY_SCORES = replace(RUN, fields=OF_GRADIENT, wrt="x", vanished=1e-6)
+
+
+def test_gradients_by_scores() -> None:
+    assert printed([GRADIENTS], BY_SCORES, summary=Summary(vanished=0)).splitlines() == [
+        "a.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU",
+        "gradient: ∂soft/∂x",
+        "",
+        "slice  id         hard      soft       norm         min      max",
+        "─────  ─────────  ────  ────────  ─────────  ──────────  ───────",
+        "    0  a             0  0.000000   2.50e-09   -2.00e-09   0       ≈ 0 vanished",
+        "    1  \\x1b[31mb     3  2.500000  35.2500    -25.0000    25.0000",
+        "    2  c             –  –          –           –          –       ∅ undefined",
+        "",
+        "3 slices · max norm 35.25 · mean norm 17.63 · 1 vanished (norm below 1e-06) · 1 undefined",
+    ]
+
+
+def test_gradients_by_beta() -> None:
+    run = replace(BY_SCORES, beta=2.0, window=3, wrt="beta", vanished=0.5)
+    lines = printed([GRADIENTS], run, rows=1, encoding="ascii", summary=Summary(vanished=0)).splitlines()
+    assert lines[1] == "window +/-3 - gradient: dsoft/dbeta"
+    assert lines[3].split() == ["slice", "id", "hard", "soft", "gradient"]
+    assert lines[5].split() == ["0", "a", "0", "0.000000", "2.50e-09", "~", "0", "vanished"]
+    assert lines[6] == "... and 2 more slices"
+
+
+@pytest.mark.parametrize(
+    ("scores", "kind", "line"),
+    [
+        ([0, 1, 2, 3, 4, 5, 6, 7], "scores", "▁▂▃▄▅▆▇█"),
+        ([5, 2, 1, 2], "cost", "█▃▁▃"),
+        ([2, 2], "scores", "▁▁"),
+        ([2, 1, NAN], "scores", "█▁ "),
+        ([INF, 0, 7, -INF], "scores", "█▁█▁"),
+        ([NAN, NAN], "scores", "  "),
+        ([INF, INF], "scores", "██"),
+        ([-INF], "scores", "▁"),
+        ([0.5, 1], "probs", "▅█"),
+        ([0, 0], "probs", "▁▁"),
+        ([-1.7e308, 1.7e308, 0], "scores", "▁█▅"),
+        ([1, 1 + 1e-15], "scores", "▁█"),
+    ],
+)
+def test_a_sparkline(scores: list[float], kind: str, line: str) -> None:
+    assert sparklines(np.array([scores], float), kind) == [line]
+
+
+@pytest.mark.parametrize("cells", [17, 100, 1999])
+@pytest.mark.parametrize("kind", ["scores", "cost"])
+def test_a_lone_peak_is_seen_wherever_it_is(cells: int, kind: str) -> None:
+    places = np.arange(0, cells, max(1, cells // 40))
+    rows = np.zeros((len(places), cells))
+    rows[np.arange(len(places)), places] = 1 if kind == "scores" else -1
+    peak, rest = ("█", "▁") if kind == "scores" else ("▁", "█")
+    for place, line in zip(places, sparklines(rows, kind), strict=True):
+        assert sorted(line) == sorted([peak, *[rest] * 15])
+        assert abs(line.index(peak) - place / cells * 16) <= 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "count", "drawn"),
+    [
+        ((1000, 10), (1,), 20, True),
+        ((7,), (0,), 1, True),
+        ((2, MOST), (1,), 1, True),
+        ((2, MOST), (1,), 2, False),
+        ((4, 5, 6), (1, 2), 4, False),
+        ((0, 6), (1,), 0, False),
+    ],
+)
+def test_sparklines_cost_little(shape: tuple[int, ...], axes: tuple[int, ...], count: int, drawn: bool) -> None:
+    assert sparkling(Run("x", shape, "float32", axes, 1.0, "CPU"), count) == drawn
+
+
+@pytest.mark.parametrize(("kind", "name"), [("scores", "scores"), ("cost", "costs"), ("probs", "weights")])
+def test_sparklines_stand_before_the_marks(kind: str, name: str) -> None:
+    run, best = replace(RUN, kind=kind), np.array([[2, 1, 1], [1, 2, 2], [0, 0, 0.0]])
+    lines = printed([TUTORIAL], run, best=best).splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("slice"))
+    assert lines[at].split()[-1] == name
+    assert len(lines[at + 2].split()[-1]) == 3
+    for encoding in ("ascii", "latin-1", "cp437"):
+        text = printed([TUTORIAL], run, best=best, encoding=encoding)
+        assert text.splitlines()[at].split()[-1] == "spread"
+        assert "?" not in text
