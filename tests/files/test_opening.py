@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from files import ANY_SHAPE, TABLES, csv, everything, npy, npz, piped, written
 
-from softargmax_cli.errors import InputError, InputMissingError, OutputError
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import Replay, open_source
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.streams import Watch, looked_at, opened, refusals
+from softargmax_cli.files.streams import looked_at, opened
 from softargmax_cli.files.tempcopy import copied
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
@@ -97,18 +97,6 @@ def test_names_that_cannot_be_opened(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             opened(path)
         assert caught.value.what == f"{path}: {what}"
-
-
-def test_names_of_nothing(tmp_path: Path) -> None:
-    (tmp_path / "scores.npy").write_bytes(npy(VALUES))
-    for name, remedy in {
-        "scroes.npy": f"did you mean {tmp_path / 'scores.npy'}?",
-        "zzz": "check the name, and where it is looked for",
-        os.path.join("no", "scores.npy"): "check the name, and where it is looked for",
-    }.items():
-        with pytest.raises(InputMissingError, match="no such file") as caught:
-            opened(str(tmp_path / name))
-        assert caught.value.remedy == remedy
 
 
 # After `close` every read is an error: the descriptor may be another file's by then
@@ -196,24 +184,7 @@ def test_a_file_that_is_written_between_two_times(tmp_path: Path) -> None:
             source.watch.check()
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
-    for path in (str(tmp_path / "a.npy"), "a\0.npy"):
-        with Replay(path, Reading()) as replay, pytest.raises(InputError) as caught:
-            replay.open()
-        assert isinstance(caught.value, InputMissingError) == ("\0" not in path)
-
-
 # Files that cannot be read, or are written while they are
-
-
-def test_refusals_of_the_system_name_the_input() -> None:
-    with pytest.raises(InputError, match=r"^x\.npy: cannot be read: No such device\n") as caught, refusals("x.npy"):
-        raise OSError(19, "No such device")
-    assert isinstance(caught.value.__cause__, OSError)
-    for error in (OutputError("y: full"), InputMissingError("x: gone")):
-        with pytest.raises(type(error)) as other, refusals("x.npy"):
-            raise error
-        assert other.value is error
 
 
 def _written(path: Path) -> None:
@@ -249,11 +220,6 @@ def test_a_file_that_is_replaced_or_removed_is_read_as_it_was(tmp_path: Path) ->
         source.watch.check()
         path.unlink()
         source.watch.check()
-
-
-def test_what_cannot_be_watched() -> None:
-    for path in (os.devnull, "-", "none"):
-        Watch(path).check()
 
 
 def test_a_file_that_changes_while_it_is_copied(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import gc
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -225,12 +224,6 @@ def test_loading_leaves_pythons_own_libraries_alone() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "ba7816bf8f01cfea"
-
-
-def test_no_thread_of_pythons_is_left(native_runtime: Runtime) -> None:
-    before = threading.active_count()
-    native_runtime.function(doubled, [((3,), F4)], compiled=True)(np.zeros(3, "f4"))
-    assert threading.active_count() == before
 
 
 def test_outputs_are_written_where_they_are_wanted(runtime: Runtime) -> None:

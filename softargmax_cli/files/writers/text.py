@@ -37,14 +37,13 @@ class Columns:
     """
 
     def __init__(self, run: Run, fields: Sequence[str], *, name_input: bool = False) -> None:
-        self._run, self._name_input = run, name_input
-        self._fields = [field for field in run.fields if field in fields]
+        self._run = run
         self.widths: dict[str, int] = {"input": 1} if name_input else {}
         """The names that are listed, and how many columns each takes."""
         self.widths["index"] = len(run.kept)
         if run.has_ids:
             self.widths["id"] = 1
-        for field in self._fields:
+        for field in (field for field in run.fields if field in fields):
             self.widths[field] = len(run.axes) if BY_NAME[field].per_axis else 1
             if field == "hard" and run.labels is not None:
                 self.widths["label"] = 1
@@ -56,18 +55,19 @@ class Columns:
 
     def of(self, slices: Slices) -> list[Column]:
         """Return the values of each column: an array, or a list of texts, in which None stands for no label."""
-        run, columns = self._run, list[Column]()
-        if self._name_input:
-            columns.append([run.input] * len(slices))
-        columns += slices.positions(run.kept)
-        if run.has_ids:
-            assert slices.ids is not None
-            columns.append(slices.ids)
-        for field in self._fields:
-            columns += list(np.atleast_2d(slices.column(field)))
-            if field == "hard" and run.labels is not None:
-                columns.append([run.label(hard) for hard in slices.hard[0].tolist()])
-        return columns
+        return [column for name in self.widths for column in self._named(name, slices)]
+
+    def _named(self, name: str, slices: Slices) -> Sequence[Column]:
+        run = self._run
+        if name == "input":
+            return [[run.input] * len(slices)]
+        if name == "index":
+            return slices.positions(run.kept)
+        if name == "id":
+            return [slices.ids or ()]
+        if name == "label":
+            return [[run.label(hard) for hard in slices.hard[0].tolist()]]
+        return [*np.atleast_2d(slices.column(name))]
 
 
 class TableWriter(Writer):
@@ -77,16 +77,15 @@ class TableWriter(Writer):
 
     def begin(self) -> None:
         run = replace(self.run, input=spelled(self.run.input))
-        columns, first = Columns(run, self.fields, name_input=self.several), self.columns
-        if first is not None and columns.names != first.names:
-            differ = [
-                name for name in (*columns.names, *first.names) if (name in columns.names) != (name in first.names)
-            ]
-            what = f"its slices have other columns than those before them; they differ in {', '.join(differ)}"
+        columns, before = Columns(run, self.fields, name_input=self.several), self.columns
+        if before is None:
+            self.begin_table(columns)
+        elif columns.names != before.names:
+            names, known = columns.names, before.names
+            differ = ", ".join(name for name in (*names, *known) if not (name in names and name in known))
+            what = f"its slices have other columns than those before them; they differ in {differ}"
             raise InputError(what, "write a file for each input: -o DIR/", run.input)
         self.columns = columns
-        if first is None:
-            self.begin_table(columns)
 
     @abstractmethod
     def begin_table(self, columns: Columns) -> None:
