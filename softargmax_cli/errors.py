@@ -133,17 +133,6 @@ class MissingDependencyError(SoftArgmaxError, ImportError):
     """An optional package is not installed; the remedy names the extra that brings it."""
 
 
-MORE_MEMORY = "allow this process more memory: ulimit -v, or what limits its container"
-"""The remedy for a lack of memory."""
-_NO_MEMORY = ("failed to map segment", "cannot allocate memory", "can't start new thread")
-
-
-def short_of_memory(error: BaseException) -> str:
-    """Return the line of an error that tells of a lack of memory, as of an import or a thread; empty if none does."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if any(words in line.lower() for words in _NO_MEMORY)), "")
-
-
 @contextmanager
 def naming(name: str) -> Iterator[None]:
     """Say of errors that do not know which file they are about that it is `name`."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.run import OutputOptions
 
+MOST = 24
+"""Slices of a picture: more are too small on a page to be read."""
 Read = Callable[[Sequence[int]], Excerpt | None]
 """Reads the scores of slices with these numbers again."""
 
@@ -73,28 +75,29 @@ class Answer:
     def _write(self, reduction: Reduction, read: Read, path: str | None, plot: str | None) -> Summary:
         """Show and write the slices of one input."""
         shown, summary, count, picture = self._shown, Summary(), 0, None
-        most = shown.worst or shown.rows
-        first = drawn = First(most)
-        takers: list[Callable[[Slices], None]] = []
+        most, takers = shown.worst or shown.rows, list[Callable[[Slices], None]]()
+        first = First(most if self._outputs.table else min(most or MOST, MOST))
         with ExitStack() as stack:
             if self._outputs.table:
-                takers.append(first.add)
                 Thread(target=import_module, args=["softargmax_cli.report.slices"]).start()  # while TensorFlow computes
+            if self._outputs.table or plot is not None:
+                takers.append(first.add)
             names = fields_of(self._outputs.format, reduction.run.fields)
             if writer := stack.enter_context(self._outputs.opened(path, reduction.run, names)):
                 takers.append(writer.write)
             if plot is not None:
-                from softargmax_cli.report.plots import MOST, look
+                from softargmax_cli.report.plots import look
 
                 stack.enter_context(look())
-                picture, drawn = stack.enter_context(Document(plot, force=shown.force)), First(min(most or MOST, MOST))
-                takers.append(drawn.add)
+                picture = stack.enter_context(Document(plot, force=shown.force))
             for slices in chosen(_summed(reduction, summary), shown.only, shown.worst):
                 count += len(slices)
                 for take in takers:
                     take(slices)
             if picture:
-                picture.write(_drawn(reduction, drawn, min(most or count, count), count, read, plot or ""))
+                if min(most or count, count) > MOST:
+                    reduction.notes.append(f"the picture shows the first {MOST} slices only")
+                picture.write(_drawn(reduction, first, count, read, format_of(plot or "", PICTURES)))
             if writer:
                 self._outputs.end(writer, summary, reduction.run.known_shape)
             if picture:
@@ -171,17 +174,12 @@ def _excerpt(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]
         return read_excerpt(source, reduction.problem, numbers)
 
 
-def _drawn(reduction: Reduction, first: First, wanted: int, count: int, read: Read, path: str) -> bytes:
-    """Draw the first slices; note where more were wanted than a picture shows. count: how many there are to show.
-
-    Raises OptionError where their scores cannot be read.
-    """
+def _drawn(reduction: Reduction, first: First, count: int, read: Read, format: str) -> bytes:
+    """Draw the first of `count` slices. Raises OptionError where their scores cannot be read."""
     from softargmax_cli.report.plots import draw_slices, rendered
 
-    if first.count < wanted:
-        reduction.notes.append(f"the picture shows the first {first.count} slices only")
-    if (excerpt := read(first.numbers)) is None:
+    slices = None if first.slices is None else first.slices.part(0, MOST)
+    if (excerpt := read([] if slices is None else slices.places.tolist())) is None:
         what = f"{reduction.run.input}: --plot: its slices lie too far from the beginning"
         raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
-    figure = draw_slices(reduction.run, reduction.problem, first.slices, count, excerpt)
-    return rendered(figure, format_of(path, PICTURES))
+    return rendered(draw_slices(reduction.run, reduction.problem, slices, count, excerpt), format)

@@ -131,8 +131,7 @@ def _open_closed_streams() -> None:
 
     Results cannot be written there, which is said; what is said on standard error goes nowhere.
     """
-    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:
+    while os.open(os.devnull, os.O_RDONLY) <= 2:
         pass
-    os.close(descriptor)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)

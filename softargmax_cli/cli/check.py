@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from softargmax_cli.cli.messages import say
 from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, option, output_option, refuse
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import References
 from softargmax_cli.cli.verdicts import VerdictReport
 from softargmax_cli.files.writers.atomic import Document
-from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.check import Allowance, Distance
@@ -95,7 +95,10 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
         if shown.format != "table" or shown.output is not None:
             document = stack.enter_context(Document(shown.output or "-", force=shown.force))
         words, distance = criterion.limits()
-        report = VerdictReport(shown.format, words, Check(distance, allowance, 1), text if document else sys.stdout)
+        report, whole = (
+            VerdictReport(shown.format, words, text if document else sys.stdout),
+            Check(distance, allowance, 1),
+        )
         for name in job.names:
             with job.trying(name, report.refuse), ExitStack() as files:
                 fields = NAMES if shown.format == "json" else TABLE_FIELDS
@@ -114,13 +117,14 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
                 else:
                     if known is not None:
                         known.end()
+                whole.join(verdict)
                 report.add(reduction.run, verdict, f"max_abs_{'difference' if stored else 'offset'}")
                 job.code = max(job.code, 0 if verdict.passed else NOT_CLOSE)
         if shown.format == "table" and all(checked.passed is None for checked in report.checks):
             return job.code  # an empty report would look like one in which nothing failed
         if stored is not None and job.code < 2:
             stored.end()
-        if not report.end(several=job.several) and job.several:
+        if not report.end(whole if job.several else None):
             job.code = max(job.code, NOT_CLOSE)
         if document is not None:
             document.write(text.getvalue().encode("utf-8", "backslashreplace"))
@@ -128,7 +132,7 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
     if (shown.output is not None or shown.format in ("junit", "github")) and not job.quiet:
         for checked in report.checks:
             if checked.passed is not None:  # else it has been said
-                print(legible(checked.line, sys.stderr), file=sys.stderr)
+                say(checked.line)
     return job.code
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from softargmax_cli.cli.options import (
-    REQUIRED,
     BetaOptions,
     ForceOptions,
     Inputs,
@@ -36,9 +35,7 @@ ERRORS = ("hard_error", "soft_error")
 class TruthOptions:
     """Options that say what is true, and how errors are counted."""
 
-    truth: str = option(
-        REQUIRED, "Truth", "FILE|DIR/", "Gives the true positions: an array like the results, or a table."
-    )
+    truth: str = option(..., "Truth", "FILE|DIR/", "Gives the true positions: an array like the results, or a table.")
     within: str = option("1,2,4", "Truth", "D[,D...]", "Counts the slices whose error is at most D. Default: 1,2,4.")
 
 

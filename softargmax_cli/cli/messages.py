@@ -8,7 +8,7 @@ import traceback
 from contextlib import suppress
 from typing import TextIO
 
-from softargmax_cli.errors import MORE_MEMORY, SoftArgmaxError, UndefinedError, as_typed, short_of_memory
+from softargmax_cli.errors import SoftArgmaxError, UndefinedError, as_typed
 from softargmax_cli.report.text import legible
 
 FAILED = 2
@@ -21,15 +21,13 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
     """Print an error in one to three lines: where, what, and what to do; with `verbose` below its traceback."""
     if verbose:
         for line in "".join(traceback.format_exception(error)).splitlines():  # it quotes names and cells, too
-            print(legible(line, sys.stderr), file=sys.stderr)
+            say(line)
     details: tuple[str, ...] = ()
     if isinstance(error, SoftArgmaxError):
         what, remedy = as_typed(error.message), as_typed(error.remedy)
         details = error.details if isinstance(error, UndefinedError) and verbose else ()
     elif isinstance(error, MemoryError):
         what, remedy = "out of memory", "try a smaller --memory"
-    elif why := short_of_memory(error):
-        what, remedy = f"out of memory: {why}", MORE_MEMORY
     else:
         what = f"unexpected {type(error).__name__}: {error}"
         remedy = "this is a defect: --verbose shows where, please report it"
@@ -39,12 +37,17 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
     ]:
         half = (LONGEST - 3) // 2  # what is wrong may stand at either end
         short = line if len(line) <= LONGEST else f"{line[:half]}...{line[-half:]}"
-        print(start + legible(short, sys.stderr), file=sys.stderr)
+        say(start + short)
 
 
 def say_note(text: str) -> None:
     """Print a note in one line."""
-    print(f"softargmax: note: {legible(as_typed(text), sys.stderr)}", file=sys.stderr)
+    say(f"softargmax: note: {as_typed(text)}")
+
+
+def say(line: str) -> None:
+    """Print a line on standard error, which names and cells from files cannot make more than text."""
+    print(legible(line, sys.stderr), file=sys.stderr)
 
 
 class Unhindered(io.TextIOWrapper):

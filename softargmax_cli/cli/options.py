@@ -21,14 +21,13 @@ RARE = ("More", "Text", "Running")
 Number = TypeVar("Number", int, float)
 
 COORDS = get_args(KindOfCoords)
-REQUIRED = dataclasses.MISSING
-"""In place of the default of an option that must be given."""
 
 
 def option(default: Any, panel: str, metavar: str | None, help: str, *names: str, **more: Any) -> Any:
     """Declare an option as the field of a group.
 
-    panel: of the help; metavar: what stands for its value there; names: where they are not those of the field.
+    default: ... where it must be given. panel: of the help; metavar: what stands for its value there; names: where they
+    are not those of the field.
     """
     given: dict[str, Any] = {"help": help, "metavar": metavar, "rich_help_panel": panel, "show_default": False, **more}
     return dataclasses.field(default=default, metadata={"option": typer.Option(*names, **given)})
@@ -48,12 +47,12 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
     def take(name: str, kind: Any, default: Any) -> None:
-        default = inspect.Parameter.empty if default is REQUIRED else default
+        default = inspect.Parameter.empty if default is ... else default
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
 
     for name in inspect.signature(command).parameters:
         if (group := groups.get(name)) is None:
-            take(name, hints[name], REQUIRED)
+            take(name, hints[name], ...)
             continue
         types = get_type_hints(group)
         for each in sorted(dataclasses.fields(group), key=lambda each: each.name not in group.__annotations__):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.api.arguments import beta_of, device_of, size_of
-from softargmax_cli.cli.messages import FAILED, say_error, say_note
+from softargmax_cli.cli.messages import FAILED, say, say_error, say_note
 from softargmax_cli.cli.options import CommonOptions, ReadingOptions, ReductionOptions, axes_of, refuse, values_of
 from softargmax_cli.cli.paths import find_inputs, make_directory, spare_inputs
 from softargmax_cli.errors import OptionError, SoftArgmaxError
@@ -92,20 +92,16 @@ class Job:
                 from softargmax_cli.tensorflow.choice import Loader
 
                 self._loader = Loader(self.device, verbose=self.verbose)
-            self._spec = self._specified()
+            from softargmax_cli.reduction.problem import Spec
+
+            asked = values_of(self.asked, ReductionOptions)
+            del asked["axis"]
+            if self.values:
+                from softargmax_cli.files.values import read_values
+
+                asked["values"] = tuple(map(read_values, self.values))
+            self._spec = Spec(self.axes, beta=self.beta, files=self.values, **asked)
             yield
-
-    def _specified(self) -> Spec:
-        """Return the specification that holds for every input."""
-        from softargmax_cli.reduction.problem import Spec
-
-        asked = values_of(self.asked, ReductionOptions)
-        del asked["axis"]
-        if self.values:
-            from softargmax_cli.files.values import read_values
-
-            asked["values"] = tuple(map(read_values, self.values))
-        return Spec(self.axes, beta=self.beta, files=self.values, **asked)
 
     def _release(self) -> None:
         """Wait for TensorFlow to be loaded, and stop holding standard error back."""
@@ -183,6 +179,5 @@ class Job:
         """Print the summary of what was written on standard error."""
         if not self.quiet:
             from softargmax_cli.report.summary import summary_line
-            from softargmax_cli.report.text import legible
 
-            print(legible(summary_line(summary, run, named=self.several), sys.stderr), file=sys.stderr)
+            say(summary_line(summary, run, named=self.several))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from softargmax_cli.cli.check import allowance_of
+from softargmax_cli.cli.messages import say
 from softargmax_cli.cli.options import (
     CommonOptions,
     ForceOptions,
@@ -30,7 +31,6 @@ from softargmax_cli.cli.references import References
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import format_of
 from softargmax_cli.files.writers.atomic import Document
-from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
     from softargmax_cli.files.registry import Replay
@@ -137,7 +137,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
             put_findings(found, command, sys.stdout)
         elif to_file and not job.quiet:
             for line in found.verdict(command):
-                print(legible(line, sys.stderr), file=sys.stderr)
+                say(line)
     return job.code
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from softargmax_cli.errors import SoftArgmaxError, as_typed
@@ -27,6 +26,8 @@ class Checked:
     """How many slices are off, and how far; or what is wrong with the input."""
     details: Sequence[str] = ()
     """A line for each of the worst slices; or what to do about the input."""
+    object: dict[str, Any] = field(default_factory=dict)
+    """The object of json."""
 
     @property
     def line(self) -> str:
@@ -37,27 +38,22 @@ class Checked:
 class VerdictReport:
     """The verdicts on a command's inputs, in one of the formats; a table is written as they come, others in the end."""
 
-    def __init__(self, format: str, criterion: str, whole: Check, out: TextIO) -> None:
-        """criterion: how far is too far, in words; whole: takes the numbers of all inputs."""
-        self._format, self._criterion, self._whole, self._out = format, criterion, whole, out
+    def __init__(self, format: str, criterion: str, out: TextIO) -> None:
+        """criterion: how far is too far, in words."""
+        self._format, self._criterion, self._out = format, criterion, out
         self.checks: list[Checked] = []
-        self._objects: list[dict[str, Any]] = []
         self._gap = ""
 
     def add(self, run: Run, verdict: Check, distance: str) -> None:
         """Report the verdict on one input. distance: the name of the largest one, in json."""
-        whole, details = self._whole, io.StringIO()
-        whole.slices, whole.failed = whole.slices + verdict.slices, whole.failed + verdict.failed
-        known = [furthest for furthest in (whole.furthest, verdict.furthest) if not math.isnan(furthest)]
-        whole.furthest = max(known, default=math.nan)
-        checked = Checked(run.input, verdict.passed, sentence_of(verdict, self._criterion))
-        if self._format == "json":
-            self._objects.append(_object(run, verdict, distance))
-        elif self._format == "table":
+        checked, details = Checked(run.input, verdict.passed, sentence_of(verdict, self._criterion)), io.StringIO()
+        if self._format == "table":
             self._put(checked)
             if not verdict.passed:
                 self._out.write("\n")
                 _put_worst(run, verdict, self._out)
+        elif self._format == "json":
+            checked = replace(checked, object=_object(run, verdict, distance))
         else:
             _put_worst(run, verdict, details)
         self.checks.append(replace(checked, details=details.getvalue().splitlines()))
@@ -70,39 +66,42 @@ class VerdictReport:
         """Report an input that cannot be used."""
         name = "<stdin>" if name == "-" else name
         what, remedy = as_typed(error.message).removeprefix(f"{name}: "), as_typed(error.remedy)
-        self.checks.append(Checked(name, None, what, remedy.splitlines()))
-        self._objects.append({"input": name, "passed": None, "error": what, "remedy": remedy})
+        about = {"input": name, "passed": None, "error": what, "remedy": remedy}
+        self.checks.append(Checked(name, None, what, remedy.splitlines(), about))
 
-    def end(self, *, several: bool) -> bool:
-        """Judge the slices of all inputs as one, and write what is written at last; True if they pass."""
-        whole, states = self._whole, [checked.passed for checked in self.checks]
-        sentence = sentence_of(whole, self._criterion)
-        if errors := states.count(None):
-            sentence += f"; {counted(errors, 'input')} could not be used"
-        together = Checked("all inputs", whole.passed and not errors, sentence)
+    def end(self, whole: Check | None) -> bool:
+        """Write what is written at last; True if the slices of all inputs pass. whole: all of them, if several."""
+        states = [checked.passed for checked in self.checks]
+        errors, passed = states.count(None), all(states)
+        if whole is not None:
+            sentence, passed = sentence_of(whole, self._criterion), whole.passed and not errors
+            sentence += f"; {counted(errors, 'input')} could not be used" if errors else ""
+            together = Checked("all inputs", passed, sentence)
+            if self._format == "table":
+                self._put(together)
+            elif all(states) and not passed:
+                self.checks.append(together)
         if self._format == "json":
             from softargmax_cli.files.writers.json import json_text
 
-            summary = {"inputs": len(states), "passed": states.count(True), "failed": states.count(False)}
-            summary |= {"slices": whole.slices, "failed_slices": whole.failed, "errors": errors}
-            document = {"inputs": self._objects, "summary": summary} if several else self._objects[0]
+            document: dict[str, Any] = self.checks[0].object
+            if whole is not None:
+                summary = {"inputs": len(states), "passed": states.count(True), "failed": states.count(False)}
+                summary |= {"slices": whole.slices, "failed_slices": whole.failed, "errors": errors}
+                document = {"inputs": [each.object for each in self.checks if each.object], "summary": summary}
             self._out.write(json_text(document, indent=1) + "\n")
-        elif self._format == "table" and several:
-            self._put(together)
-        elif several and all(states) and not whole.passed:
-            self.checks.append(together)
-        if self._format == "github":
+        elif self._format == "github":
             self._out.writelines(map(annotation, self.checks))
         elif self._format == "junit":
             self._out.write(junit(self.checks))
         self._out.flush()
-        return bool(together.passed)
+        return passed
 
 
 def sentence_of(check: Check, criterion: str) -> str:
     """Say how many of the slices fail, how many may, and how far the worst is off."""
     seen = counted(check.slices) + (" so far" if check.stopped else "")
-    worst = "" if math.isnan(check.furthest) else f" (largest: {check.furthest:.4g})"
+    worst = "" if check.furthest != check.furthest else f" (largest: {check.furthest:.4g})"
     if not check.failed:
         return f"{seen}, all within {criterion}{worst}"
     may = f", {check.allowed:,} allowed" if check.allowed else ""
@@ -129,13 +128,11 @@ def junit(checks: Sequence[Checked]) -> str:
     """
     from xml.etree import ElementTree
 
-    totals = {
-        "tests": f"{len(checks)}",
-        "failures": f"{sum(checked.passed is False for checked in checks)}",
-        "errors": f"{sum(checked.passed is None for checked in checks)}",
-    }
-    suites = ElementTree.Element("testsuites", totals)
-    suite = ElementTree.SubElement(suites, "testsuite", {"name": "softargmax check", **totals})
+    states = [checked.passed for checked in checks]
+    totals = {"tests": len(states), "failures": states.count(False), "errors": states.count(None)}
+    attributes = {name: str(total) for name, total in totals.items()}
+    suites = ElementTree.Element("testsuites", attributes)
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": "softargmax check", **attributes})
     for checked in checks:
         about = {"classname": "softargmax.check", "name": printable(checked.name)}
         case = ElementTree.SubElement(suite, "testcase", about)
@@ -150,7 +147,6 @@ def junit(checks: Sequence[Checked]) -> str:
 
 
 def _put_worst(run: Run, verdict: Check, file: TextIO) -> None:
-    """Print the worst slices, with the names of the columns and a rule above them."""
     if (worst := verdict.worst) is not None:
         from softargmax_cli.report.slices import put_rows
 
@@ -159,7 +155,6 @@ def _put_worst(run: Run, verdict: Check, file: TextIO) -> None:
 
 
 def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
-    """Describe a verdict by its names in JSON."""
     from softargmax_cli.files.writers.json import objects
     from softargmax_cli.files.writers.text import Columns
     from softargmax_cli.reduction.fields import BY_NAME

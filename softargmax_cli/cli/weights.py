@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from softargmax_cli.cli.options import REQUIRED, BetaOptions, ForceOptions, Inputs, grouped, output_option
+from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, output_option
 from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.cli.paths import names_store
 from softargmax_cli.cli.pipeline import Job
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OutputOptions(ForceOptions):
     """Where weights go."""
 
     output: str = output_option(
-        "FILE|DIR/|-", "Writes the weights here: .npy, .npz or .zarr; - writes .npy to a pipe.", REQUIRED
+        "FILE|DIR/|-", "Writes the weights here: .npy, .npz or .zarr; - writes .npy to a pipe.", ...
     )
 
 

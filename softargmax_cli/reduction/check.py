@@ -110,6 +110,11 @@ class Check:
         self.failed += len(which)
         self._worst.add(slices, distance, which)
 
+    def join(self, other: Check) -> None:
+        """Take into account the slices of another input."""
+        self.slices, self.failed = self.slices + other.slices, self.failed + other.failed
+        self.furthest = float(np.fmax(self.furthest, other.furthest))
+
     @property
     def allowed(self) -> int:
         """How many slices may fail."""

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.gridspec import SubplotSpec
 
-MOST = 24
-"""Slices of a picture: more are too small on a page to be read."""
 DPI = 200
 """Dots an inch of a .png; twice what a page shows it with, so that it is sharp on dense screens."""
 WIDTH, AROUND = 7.6, 1.14

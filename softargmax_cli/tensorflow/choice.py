@@ -8,6 +8,7 @@ TensorFlow's C++ code writes straight to file descriptor 2 meanwhile are held ba
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import MORE_MEMORY, DeviceError, OptionError, parameter, short_of_memory
+from softargmax_cli.errors import DeviceError, OptionError, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -58,8 +59,9 @@ def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime
         try:
             library = load()
         except Exception as failure:  # whatever it is, there is another way
-            if why := short_of_memory(failure):  # the other way takes more
-                raise DeviceError(f"TensorFlow cannot be loaded: {why}", MORE_MEMORY) from failure
+            if re.search("failed to map segment|annot allocate memory", str(failure)):  # the other way takes more
+                remedy = "allow this process more memory: ulimit -v, or what limits its container"
+                raise DeviceError(f"TensorFlow cannot be loaded: {failure}", remedy) from failure
             if name == "native":
                 remedy = f"unset {VARIABLE}, or set it to python"
                 raise OptionError(f"{VARIABLE}=native: {failure}", remedy) from failure

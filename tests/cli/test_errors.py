@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import subprocess
@@ -12,8 +11,6 @@ import zipfile
 import numpy as np
 import pytest
 from command import TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
-
-from softargmax_cli.cli.messages import say_error
 
 START = "softargmax: error: "
 
@@ -153,24 +150,6 @@ def test_an_address_space_too_small_is_no_defect(softargmax: Softargmax) -> None
     what, remedy = assert_refused(Done(done.returncode, done.stdout, done.stderr.decode()))
     assert re.fullmatch("(TensorFlow cannot be loaded|out of memory): .*", what)
     assert "ulimit -v" in remedy
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (MemoryError(), "out of memory"),
-        (RuntimeError("can't start new thread"), "out of memory: can't start new thread"),
-        (ImportError("\n\nadvice\n\nx.so: failed to map segment from shared object\n"), "out of memory: x.so: failed"),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory: [Errno 12] Cannot allocate memory"),
-        (ImportError("no module named x"), "unexpected ImportError"),
-    ],
-    ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else type(value).__name__,
-)
-def test_errors_for_want_of_memory(error: Exception, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    say_error(error)
-    what, remedy = capsys.readouterr().err.splitlines()
-    assert what.startswith(START + said)
-    assert ("defect" in remedy) == said.startswith("unexpected")
 
 
 # Text that tries to be more than text

@@ -12,6 +12,7 @@ import pytest
 from command import Inside
 from matplotlib.image import imread
 
+from softargmax_cli.cli import answer
 from softargmax_cli.report import plots
 from softargmax_cli.report.plots import BLUE, DPI, ORANGE, SKY, WIDTH
 
@@ -170,7 +171,7 @@ def test_odd_slices_are_drawn_too(scores: Any, inside: Inside) -> None:
 
 @pytest.mark.slow
 def test_rows_and_the_cap(inside: Inside, figures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "MOST", 3)
+    monkeypatch.setattr(answer, "MOST", 3)
     inside.save("v.npy", np.random.default_rng(0).random((40, 3)))
     for rows, shown in [("2", 2), ("0", 3)]:
         done = inside("run", "v.npy", "--rows", rows, "--plot", "p.svg", "--force")

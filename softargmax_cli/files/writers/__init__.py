@@ -1,6 +1,6 @@
 """Results to files and streams, one module a format; loaded when a format is used.
 
-A new format is one module here, with one class derived from `Writer`, and one line in `FORMATS`.
+A new format is one module here, with one class derived from `Writer`, a line in `FORMATS`, and a choice of `--format`.
 """
 
 from __future__ import annotations
