@@ -130,40 +130,6 @@ class TestByHand:
             agree=False,
         )
 
-    def test_costs(self) -> None:
-        assert numbers(softargmax(-EXAMPLE, beta=1.0, kind="cost")) == numbers(softargmax(EXAMPLE, beta=1.0))
-
-    def test_weights_have_no_beta(self) -> None:
-        probs = np.array([1, 3, 1, 1, 3], "u1")
-        for beta in (1e-3, 1e3):
-            want = numbers(softargmax(EXAMPLE, beta=1.0))
-            assert_numbers(softargmax(probs, beta=beta, kind="probs"), **want)
-
-    def test_the_window(self) -> None:
-        assert_numbers(
-            softargmax(EXAMPLE, beta=1.0, window=1),  # 1, 3 and 1 fifths
-            hard=1,
-            soft=1.0,
-            offset=0.0,
-            peak=3 / 5,
-            second=3 / 5,
-            spread=math.sqrt(2 / 5),
-            entropy=2 * math.log(5) / 5 + 3 * math.log(5 / 3) / 5,
-            ties=2,
-            agree=True,
-        )
-        alone = {"soft": 1.0, "peak": 1.0, "second": 3 / 3, "spread": 0.0, "entropy": 0.0, "ties": 2}
-        assert_numbers(softargmax(EXAMPLE, beta=1.0, window=0), **alone)
-        assert_numbers(softargmax(EXAMPLE, beta=1.0, window=2), soft=4 / 3, second=3 / 6)  # 1, 3, 1 and 1 sixths
-        assert_numbers(softargmax(EXAMPLE, beta=1.0, window=3), soft=20 / 9, second=0.0)
-
-    @pytest.mark.parametrize(
-        ("coords", "soft", "offset"),
-        [("corners", 20 / 9 / 2 - 1, 11 / 18), ("centers", (40 / 9 + 1) / 5 - 1, 22 / 45)],
-    )
-    def test_the_cube_from_minus_one_to_one(self, coords: str, soft: float, offset: float) -> None:
-        assert_numbers(softargmax(EXAMPLE, beta=1.0, coords=coords), hard=1, soft=soft, offset=offset, agree=False)
-
     @pytest.mark.parametrize(
         ("coords", "n", "want"),
         [
@@ -180,33 +146,12 @@ class TestByHand:
         assert found.soft.tolist() == [want]
         assert found.hard.tolist() == [list(range(n))]
 
-    def test_agreement_is_counted_in_indices(self) -> None:
-        x = np.array([0.0, LN3, 0.0])
-        assert_numbers(
-            softargmax(x, beta=1.0, values_of=[np.array([0.0, 10, 100])]), soft=26.0, offset=16.0, agree=True
-        )
-        x = np.array([LN3, LN3, 0.0])  # 3, 3 and 1 sevenths
-        assert_numbers(softargmax(x, beta=1.0, coords="corners"), soft=-2 / 7, offset=5 / 7, agree=False)
-        x = np.array([LN3, 0.0, -1e9])  # 3 and 1 fourths
-        assert_numbers(softargmax(x, beta=1.0, values_of=[np.array([0.0, 4, 8])]), offset=1.0, agree=True)
-
     def test_a_neighbour_is_no_second_mode(self) -> None:
         assert_numbers(softargmax(np.array([LN3, LN3, 0.0]), beta=1.0), second=0.0, multimodal=False)
         assert_numbers(softargmax(np.array([LN3, LN3]), beta=1.0), second=0.0)
         assert_numbers(softargmax(np.array([LN3, LN3]), beta=1.0, window=0), second=0.0)
         assert_numbers(softargmax(np.array([LN3, 0.0, LN3]), beta=1.0), second=3 / 7, multimodal=True)
         assert_numbers(softargmax(np.array([LN3, 0.0, 0.1, 0.0]), beta=1.0, window=2), second=0.0)
-
-    def test_the_slope_of_a_peak_and_a_flat_top_are_no_second_mode(self) -> None:
-        i = np.arange(100)
-        for width in (0.5, 3, 20, 1000):
-            single = np.exp(-(((i - 40) / width) ** 2) / 2)
-            assert_numbers(softargmax(single, beta=1.0), second=0.0)
-            assert_numbers(softargmax(np.minimum(single, 0.5), beta=1.0), second=0.0, multimodal=False)
-
-    def test_a_second_mode_has_a_quarter_of_the_peak(self) -> None:
-        for height, found in ((0.26, True), (0.25, True), (0.24, False)):
-            assert_numbers(softargmax(np.array([0, 1, 0, height, 0]), kind="probs"), multimodal=found)
 
     def test_ties_are_those_of_the_whole_slice(self) -> None:
         x = np.array([0, 9, 0, 9, 9], "i1")
@@ -234,20 +179,6 @@ class TestSeveralAxes:
         assert_numbers(softargmax(x, (0, 1)), hard=[0, 2])
         assert_numbers(softargmax(x, (1, 0)), hard=[2, 0])
 
-    def test_the_window_is_a_box(self) -> None:
-        x = np.zeros((5, 5))
-        x[1, 1] = x[2, 2] = x[1, 3] = 1
-        assert_numbers(softargmax(x, (0, 1), window=1), hard=[1, 1], soft=[1.5, 1.5], peak=0.5, second=0.5, ties=3)
-        assert_numbers(softargmax(x, (0, 1), window=2), soft=[4 / 3, 2.0], peak=1 / 3)
-        assert_numbers(softargmax(x, (0, 1), window=0), soft=[1.0, 1.0], peak=1.0, second=1.0)
-
-    def test_a_neighbour_at_the_corner_is_no_second_mode(self) -> None:
-        x = np.zeros((4, 4), "i4")
-        x[1, 1] = x[2, 2] = 1
-        assert numbers(softargmax(x, (0, 1)))["second"] == pytest.approx(math.exp(-100) / 2)  # a corner of zeros
-        x[3, 1] = 1
-        assert_numbers(softargmax(x, (0, 1)), second=1 / 3)
-
     def test_what_stays_keeps_its_shape(self) -> None:
         x = np.random.default_rng(1).normal(size=(2, 3, 4, 5))
         found = softargmax(x, (3, 1), beta=1.0)
@@ -260,15 +191,6 @@ class TestSeveralAxes:
                 np.testing.assert_allclose(got, want, rtol=1e-15)
         assert found.flat().soft.tolist() == found.soft.reshape(2, 8).tolist()
         assert found.flat().peak.tolist() == found.peak.ravel().tolist()
-
-    def test_coordinates_go_with_their_axes(self) -> None:
-        x = np.array([[0.0, 0.0], [0.0, 1e9]])
-        tens, units = np.array([10.0, 20.0]), np.array([1.0, 2.0])
-        assert_numbers(softargmax(x, (0, 1), values_of=[tens, units]), soft=[20.0, 2.0])
-        assert_numbers(softargmax(x, (1, 0), values_of=[tens, units]), soft=[20.0, 2.0])
-        x[1, 1] = 0
-        x[1, 0] = 1e9
-        assert_numbers(softargmax(x, (1, 0), values_of=[tens, units]), hard=[0, 1], soft=[10.0, 2.0])
 
 
 class TestOddNumbers:

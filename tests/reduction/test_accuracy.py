@@ -36,25 +36,6 @@ def test_sixty_digits_agree(native_runtime: Runtime) -> None:
             assert (np.abs(got.soft[0] - want) <= bound * (1 + got.spread[0])).all()
 
 
-def test_the_tutorials_case(native_runtime: Runtime) -> None:
-    x = np.array([[5, 2, 1, 2], [3.9, 4, 1, 2], [2, 5.9, 6, 2]])
-    for dtype in ("f4", "f8"):
-        got = reduced(File(x.astype(dtype)), native_runtime, Spec())
-        assert got.hard.tolist() == [[0, 1, 2]]
-        np.testing.assert_allclose(got.soft, [[0.0, 0.9999546021312976, 1.9999546021312976]], rtol=0, atol=1e-7)
-
-
-def test_scipys_case(native_runtime: Runtime) -> None:
-    """The weights are those that scipy.special.softmax documents for numpy.arange(4)."""
-    p = np.array([0.03205860328008499, 0.08714431874203256, 0.23688281808991013, 0.6439142598879722])
-    got = reduced(File(np.arange(4.0)[None]), native_runtime, Spec(beta=1.0))
-    assert got.soft[0, 0] == pytest.approx(2.4926527345857696, abs=1e-14)
-    assert got.peak[0] == pytest.approx(p[3], abs=1e-15)
-    assert got.entropy[0] == pytest.approx(-(p * np.log(p)).sum(), abs=1e-14)
-    spread = math.sqrt((p * (np.arange(4) - 2.4926527345857696) ** 2).sum())
-    assert got.spread[0, 0] == pytest.approx(spread, abs=1e-14)
-
-
 def test_ties_share_and_zeros_of_either_sign_are_equal(native_runtime: Runtime) -> None:
     x = np.array([[1, 7, 7, 0, 7], [2, 2, 2, 2, 2], [-1, -0.0, 0.0, -0.0, -3]], "f4")
     got = reduced(File(x), native_runtime, Spec(beta=1e6))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softargmax_cli.errors import OptionError, as_typed
-from softargmax_cli.reduction.blocks import WIDER, Block, Order, Plan, plan, rows
+from softargmax_cli.reduction.blocks import WIDER, Block, Order, Plan, plan
 from softargmax_cli.reduction.budget import HELD, STATES, boxes_of
 
 
@@ -51,22 +50,6 @@ class TestLiterals:
         assert [block.shape for block in made] == [(1, 4), (1, 4), (1, 2)] * 2
         assert [block.start for block in made] == [(0, 0), (0, 4), (0, 8), (1, 0), (1, 4), (1, 8)]
         assert {block.shape for block in plan((1, 9), (1,), "C", 5, contiguous=False)} == {(1, 5), (1, 4)}
-
-    def test_slices_side_by_side_finish_one_stretch_after_the_other(self) -> None:
-        made = plan((4, 9000), (0,), "C", 5000, contiguous=False)
-        assert made.extent == (2, 4500)  # 4,096 elements of a row at least
-        starts = [block.start for block in made]
-        assert starts == sorted(starts, key=lambda start: start[::-1])
-
-    def test_a_fortran_file_is_a_c_file_seen_from_behind(self) -> None:
-        made = plan((4, 6), (0,), "F", 8, contiguous=False)
-        assert boxes(made) == [((0, 0), (4, 2)), ((0, 2), (4, 4)), ((0, 4), (4, 6))]
-
-    def test_in_order(self) -> None:
-        assert plan((4, 5, 6), (1,), "C", 7, contiguous=False).in_order
-        assert not plan((4, 5, 6), (1,), "F", 7, contiguous=False).in_order
-        assert plan((4, 5, 1), (1,), "F", 7, contiguous=False).in_order
-        assert plan((4, 5), (1,), "F", 7, contiguous=False).in_order
 
     @pytest.mark.parametrize("shape", [(0, 5), (0, 5, 3), (4, 5, 0), (0, 5, 0)])
     @pytest.mark.parametrize("contiguous", [False, True])
@@ -144,14 +127,6 @@ class TestEveryPlan:
         assert len(list(made)) == made.columns * made.parts
 
     @settings(max_examples=40)
-    @given(cases())
-    def test_contiguous_blocks_are_the_file_in_its_order(self, case: Any) -> None:
-        shape, _, order, _ = case
-        place = np.arange(math.prod(shape)).reshape(shape, order=order)
-        found = [place[slices(block)].ravel(order) for block in plan(*case, contiguous=True)]
-        np.testing.assert_array_equal(np.concatenate(found), np.arange(place.size))
-
-    @settings(max_examples=40)
     @given(cases(), st.booleans())
     def test_orders_mirror_each_other(self, case: Any, contiguous: bool) -> None:
         shape, axes, order, elements = case
@@ -186,15 +161,3 @@ class TestBoxes:
         )
         assert as_typed(caught.value.remedy) == "use --memory 123MiB, or store the array in smaller chunks"
         boxes_of((100_000, 100), (1,), "C", 8, 123 << 20, (80_000, 100), 48)
-
-
-class TestTables:
-    def test_whole_rows_without_end(self) -> None:
-        assert list(itertools.islice(rows(4, 10), 3)) == [
-            Block((0, 0), (2, 4)),
-            Block((2, 0), (4, 4)),
-            Block((4, 0), (6, 4)),
-        ]
-
-    def test_a_row_wider_than_the_bound(self) -> None:
-        assert rows(100, 10).block(0) == Block((0, 0), (1, 100))

@@ -12,10 +12,8 @@ import numpy.typing as npt
 import pytest
 from oracle import answer_to, assert_answers
 
-from softargmax_cli.errors import OptionError, as_typed
 from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.reduction import budget
-from softargmax_cli.reduction.coordinates import LONGEST_CIRCLE
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.gradient import differentiate
@@ -188,38 +186,3 @@ def test_gradients(block: int, native_runtime: Runtime, monkeypatch: pytest.Monk
     assert np.isnan(got[3]).all()
     by_beta = Slices.joined([*differentiate(ArraySource(x), problem, native_runtime, by="beta", memory=MEMORY)])
     np.testing.assert_allclose(by_beta.column("gradient")[0, :3], (want * x[:3] / 2.0).sum(1), rtol=1e-11)
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"period": (360.0,)}, "--period 360: only circular values have a period"),
-        ({"coords": "circular", "period": (24.0,)}, "--period 24: only circular values have a period"),
-        (
-            {"coords": "circular", "values": HOURS},
-            "--values with --coords circular: the values of one turn are not known",
-        ),
-        (
-            {"coords": "circular", "values": HOURS, "period": (24.0, 7.5)},
-            "--period 24,7.5: 2 periods for 1 circular axis",
-        ),
-        (
-            {"coords": "circular", "values": HOURS, "period": (-1.0,)},
-            "--period -1: a period is a finite number above 0",
-        ),
-        (
-            {"coords": "circular", "values": HOURS, "period": (math.nan,)},
-            "--period nan: a period is a finite number above 0",
-        ),
-        ({"coords": ("index", "circular")}, "--coords index,circular: 2 kinds for 1 axis"),
-        (
-            {"coords": "circular", "values": HOURS, "period": (22.75,)},
-            "0.5 to 23.25 are not within one period of 22.75",
-        ),
-        ({"coords": "circular", "axes": (0,)}, "axis 0 has 8,388,609 indices"),
-    ],
-)
-def test_what_does_not_belong_together(asked: dict[str, Any], words: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        Spec(**asked).resolve((LONGEST_CIRCLE + 1, 6), np.dtype("f4"), frozenset())
-    assert words in as_typed(caught.value.what)

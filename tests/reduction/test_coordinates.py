@@ -62,12 +62,3 @@ def test_the_nearest_floats(coords: Any, length: int, data: Any) -> None:
 
 def test_names_are_the_same_everywhere() -> None:
     assert get_args(KindOfCoords) == tuple(KINDS)
-
-
-@pytest.mark.parametrize("coords", COORDS)
-def test_any_shape(coords: Any) -> None:
-    index = np.array([[0, 3], [2, 1]])
-    got = KINDS[coords](4).at(index)
-    assert got.shape == (2, 2)
-    np.testing.assert_array_equal(got, KINDS[coords](4).at(np.arange(4))[index])
-    assert KINDS[coords](1).at(index * 0).shape == (2, 2)

@@ -289,13 +289,6 @@ def test_tails_far_to_either_side_of_a_maximum(native_runtime: Runtime) -> None:
     check(x, native_runtime, Spec(beta=1.0))
 
 
-def test_nothing_is_kept_that_nobody_wants(native_runtime: Runtime) -> None:
-    x = drawn((50, 30), "f4", "scores")
-    untouched, slopes = differentiated(x, native_runtime, Spec(beta=3), keep=False)
-    assert (untouched == UNTOUCHED).all()
-    np.testing.assert_array_equal(slopes.column("norm"), differentiated(x, native_runtime, Spec(beta=3))[1].norm)
-
-
 def test_vanished_is_said_of_norms_below_the_threshold(native_runtime: Runtime) -> None:
     x = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 300.0], [0.0, 0.0, 9.0], [np.nan, 1.0, 2.0]])
     _, slopes = differentiated(x, native_runtime, Spec(beta=1.0, nan="propagate"), vanished=1e-3)

@@ -109,15 +109,6 @@ def test_in_any_chunks(
 
 
 class TestCuts:
-    def test_change_nothing_but_rounding(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
-        values = np.random.default_rng(4).normal(size=(5, 90))
-        whole = reduced(File(values), native_runtime, Spec(beta=2.0))
-        for nbytes in (40, 400):
-            blocks_of(nbytes)
-            split = reduced(File(values), native_runtime, Spec(beta=2.0))
-            for field in EVERYTHING:
-                np.testing.assert_allclose(split.column(field), whole.column(field), rtol=1e-12, atol=1e-12)
-
     def test_the_same_bits_whichever_thread_was_faster(
         self, native_runtime: Runtime, blocks_of: Callable[[int], None]
     ) -> None:
@@ -176,11 +167,6 @@ class TestCuts:
 
 
 class TestFields:
-    def test_only_what_was_asked_for(self, native_runtime: Runtime) -> None:
-        values = np.random.default_rng(4).normal(size=(5, 9))
-        for more in (set(), {"second", "multimodal"}, {"spread"}, {"entropy"}, {"spread", "ties"}):
-            check(values, native_runtime, Spec(), FREE | more)
-
     def test_one_slice_and_none(self, native_runtime: Runtime) -> None:
         got = reduced(File(np.array([3.0, 9.0, 9.0])), native_runtime, Spec())
         assert (got.hard.tolist(), got.soft.tolist(), got.ties.tolist()) == ([[1]], [[1.5]], [2])
@@ -199,36 +185,6 @@ class TestFields:
 
 
 class TestPasses:
-    @pytest.mark.parametrize(
-        ("shape", "spec", "fields", "block", "passes"),
-        [
-            ((4, 50), Spec(), ONE_PASS, 40, 1),  # its parts are merged
-            ((4, 50), Spec(), SECOND, 40, 2),
-            ((4, 50), Spec(), EVERYTHING, 400, 1),
-            ((4, 50), Spec(window=3), FREE, 40, 2),
-            ((4, 50), Spec(window=3), FREE, 400, 1),  # no slice is cut
-            ((4, 50), Spec((0, 1)), SECOND, 400, 2),
-            ((None, 6), Spec((1,), window=2), EVERYTHING, 8, 1),  # a table's rows are never cut
-            ((None, 6), Spec((0,)), ONE_PASS, 40, 1),
-            ((None, 6), Spec((0,)), SECOND, 40, 2),
-            ((None, 6), Spec((0,), values=(np.arange(50.0),)), FREE, 1 << 20, 2),
-        ],
-    )
-    def test_are_as_few_as_will_do(
-        self,
-        shape: tuple[int | None, ...],
-        spec: Spec,
-        fields: frozenset[str],
-        block: int,
-        passes: int,
-        blocks_of: Callable[[int], None],
-    ) -> None:
-        blocks_of(block)
-        source: Any = File(np.zeros([n or 50 for n in shape]))
-        if shape[0] is None:
-            source = Table(np.zeros((50, 6)), [50])
-        assert Budget(REDUCTION, source, spec.resolve(source.shape, source.dtype, fields), MEMORY).passes == passes
-
     def test_blocks_outside_of_a_window_are_not_read_again(
         self, native_runtime: Runtime, blocks_of: Callable[[int], None]
     ) -> None:

@@ -136,13 +136,6 @@ def test_of_tables(axes: tuple[int, ...], rows: int, cuts: list[int], count: int
     check(excerpt_of(table, values, axes, numbers), values, axes, numbers, 1024)
 
 
-@pytest.mark.parametrize("dtype", ["bool", "uint64", "float16"])
-def test_of_dtypes(limits: Callable[..., None], dtype: str) -> None:
-    limits(7, 1000)
-    values = (np.random.default_rng(1).random((3, 50)) * 100).astype(dtype)
-    check(excerpt_of(ArraySource(values), values, (1,), range(2)), values, (1,), range(2), 7)
-
-
 @pytest.mark.parametrize("kind", ["scores", "cost", "probs"])
 def test_weights_are_the_softmax(kind: str) -> None:
     values = np.random.default_rng(2).random(9)

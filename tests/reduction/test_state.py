@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from oracle import FIELDS, answer_to, assert_answers
 from softargmax_cli.reduction.finish import finish
 from softargmax_cli.reduction.problem import Problem, Spec
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.state import State, added, merge
+from softargmax_cli.reduction.state import State, merge
 
 PLACES = np.array([3.0, -50.0, 7.5, 7.5, 0.0, 90.0, -1.0, 12.0, 60.0])
 WAYS = {
@@ -193,69 +193,3 @@ def test_a_weight_of_zero_is_no_warning(x: list[float], beta: float) -> None:
     scores = np.array([x])
     problem = problem_of("index", scores, beta)
     assert answers(whole_of(parts_of(scores, [1], problem), problem), scores, problem).soft.tolist() == [[1.0]]
-
-
-def test_quarters_make_the_whole() -> None:
-    """Two axes are cut, and their parts merged in any order."""
-    x = np.random.default_rng(0).integers(-2, 3, (4, 6)).astype(float)
-    problem = Spec((0, 1)).resolve(x.shape, x.dtype, frozenset({"spread"}))
-    problem = replace(problem, beta=1.0)
-    boxes = [
-        (slice(0, 1), slice(0, 4)),
-        (slice(0, 1), slice(4, 6)),
-        (slice(1, 4), slice(0, 4)),
-        (slice(1, 4), slice(4, 6)),
-    ]
-
-    def state(box: tuple[slice, slice]) -> State:
-        part = x[box]
-        first, weight = np.unravel_index(part.argmax(), part.shape), np.exp(part - part.max())
-        away = [index - first[k] for k, index in enumerate(np.indices(part.shape))]
-        sums = [np.array([[(weight * d**power).sum()] for d in away]) for power in (1, 2)]
-        found = State(np.array([part.max()]), np.array(first, np.int64)[:, None], np.array([weight.sum()]), *sums)
-        return found.shifted([box[0].start, box[1].start])
-
-    first, weight = np.unravel_index(x.argmax(), x.shape), np.exp(x - x.max())
-    for order in itertools.permutations(map(state, boxes)):
-        merged = whole_of(order, problem)
-        assert merged.hard[:, 0].tolist() == [int(i) for i in first]
-        assert merged.mass[0] == pytest.approx(weight.sum())
-        for k, index in enumerate(np.indices(x.shape)):
-            away = index - first[k]
-            assert merged.moment[k, 0] == pytest.approx((weight * away).sum(), abs=1e-10)
-            assert merged.second_moment[k, 0] == pytest.approx((weight * away**2).sum(), abs=1e-9)  # type: ignore[index]
-
-
-def test_what_nobody_asked_for_stays_away() -> None:
-    x = np.array([[1.0, 2.0]])
-    problem = problem_of("index", x, 1.0)
-    whole = state_of(x, 0, problem)
-    bare = State(whole.maximum, whole.hard, whole.mass, whole.moment)
-    optional = [field.name for field in fields(State)][4:]
-    for both in (merge(bare, bare.shifted([2]), problem), added(bare, bare)):
-        assert [getattr(both, name) for name in optional] == [None] * len(optional)
-
-
-def test_shifted_moves_positions_only_and_first_takes_slices() -> None:
-    x = np.arange(12.0).reshape(4, 3)
-    state = replace(state_of(x, 0, problem_of("values", x, 1.0)), second=np.arange(4.0))
-    moved = state.shifted([7])
-    assert moved.hard.tolist() == [[9, 9, 9, 9]]
-    assert moved.moment is state.moment
-    for field in fields(State):
-        np.testing.assert_array_equal(getattr(state.some(slice(2)), field.name), getattr(state, field.name)[..., :2])
-
-
-def test_what_a_second_pass_completes() -> None:
-    x = np.array([[1.0, 3.0, 2.0], [math.nan, 0.0, 5.0]])
-    found = state_of(x, 7, problem_of("index", x, 1.0))
-    one = np.array([[0.25, 0.5]])
-    sums = State(found.maximum, found.hard, np.array([2.0, 4.0]), one, 2 * one, one[0], second=one[0])
-    windowed, whole = found.completed(sums, True), found.completed(sums, False)
-    assert windowed.mass.tolist() == [2, pytest.approx(math.nan, nan_ok=True)]
-    for name in ("moment", "second_moment", "log_moment", "second"):
-        assert getattr(windowed, name) is getattr(sums, name)
-    assert windowed.ties is found.ties
-    assert whole.second is sums.second
-    for name in ("maximum", "hard", "mass", "moment", "second_moment", "log_moment", "ties"):
-        assert getattr(whole, name) is getattr(found, name)
