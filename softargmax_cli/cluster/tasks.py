@@ -52,7 +52,6 @@ class Job:
     problem: Problem
     plan: Plan
     memory: int
-    """Bytes, of each worker."""
     device: str
     chunks: Chunks | None
     """Where workers write results; None where results go back to the client."""
@@ -106,8 +105,7 @@ class Session:
 
 
 _lock = threading.Lock()
-_sessions: dict[str, Session] = {}
-"""Sessions by the number of their job, the one used last at the end."""
+_sessions: dict[str, Session] = {}  # by the number of their job, the one used last at the end
 
 
 def session(job: Job) -> Session:
@@ -189,10 +187,7 @@ def added_up(job: Job, sums: Sequence[State]) -> State:
 
 
 def finished(job: Job, block: Block, found: Part, sums: State | None) -> Column:
-    """Finish a column, which ends with a block, from its state and the sums of a second pass.
-
-    It is written from here where the job says so.
-    """
+    """Finish a column, which ends with a block, and write it where the job says so. sums: of a second pass."""
     state = found.state
     if sums is not None:
         state = state.completed(sums, job.problem.window is not None)

@@ -96,10 +96,8 @@ class Names:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._lock, self.count = file, threading.Lock(), 0
-        self._firsts: list[int] = []
-        """The position of the first name of each batch."""
-        self._places: list[int] = []
-        """Where each batch lies in the file."""
+        self._firsts: list[int] = []  # the position of the first name of each batch
+        self._places: list[int] = []  # where the batch lies in the file
 
     def add(self, names: Sequence[str]) -> None:
         """Append a batch of names."""
@@ -124,10 +122,7 @@ class Names:
 
 
 class Copy(NpySource):
-    """The numbers of a source in native byte order, and the names of its rows; else it is like the source.
-
-    files: closes the temporary files.
-    """
+    """The numbers of a source in native byte order, and the names of its rows; else it is like the source."""
 
     def __init__(
         self, source: Source, shape: tuple[int, ...], file: BinaryIO, names: Names | None, files: ExitStack

@@ -87,8 +87,7 @@ def tune(version: str) -> None:
 class Loader:
     """Starts TensorFlow for a command, its C library in a thread while the command reads its input's header.
 
-    Loading is most of a short run. Standard error is held back from here until `runtime` returns or
-    `close` is called: one of them must be, before anything is said there.
+    Standard error is held back until `runtime` returns or `close` is called, before anything is said there.
     """
 
     def __init__(self, device: str, *, verbose: bool = False) -> None:
@@ -102,10 +101,7 @@ class Loader:
         self._thread.start()
 
     def runtime(self, note: Callable[[str], None]) -> Runtime:
-        """Return TensorFlow, ready to compute. `note` is told which it is, when it starts.
-
-        Raises as `started` does; where the CPU cannot be had, the messages held back are shown.
-        """
+        """Return TensorFlow, ready to compute; `note` is told which it is, when it starts. Raises as `started`."""
         if self._runtime is not None:
             return self._runtime
         notes: list[str] = []

@@ -36,23 +36,20 @@ BATCH = 1 << 15
 
 
 class Writer(Output, ABC):
-    """An open result of one format, fed by one thread.
+    """An open result of one format: the slices of a `run`, of which `count` came, or of `several`, each with its own.
 
     Methods raise OutputError where the target cannot be written, BrokenPipeError where the reader of a pipe has gone.
     """
 
     run: Run
-    """The run whose slices come."""
     count: int
-    """How many slices of it came."""
 
     def __init__(self, path: str, fields: Sequence[str], *, several: bool, force: bool) -> None:
-        """Open a path as `Output` does. several: there may be more inputs, and each slice says its own."""
         super().__init__(path, force=force)
         self.fields, self.several = fields, several
 
     def start(self, run: Run) -> None:
-        """Take the slices of an input from now on; of more than one only where there are several."""
+        """Take the slices of an input from now on."""
         self.run, self.count = run, 0
         with blaming(self.name):
             self.begin()

@@ -20,15 +20,13 @@ from softargmax_cli.errors import OutputError, SoftArgmaxError, parameter
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-COPIED = 1 << 20
-"""Bytes copied at a time."""
+COPIED = 1 << 20  # bytes at a time
 ROOM = "free some space, or set TMPDIR to a directory with more room"
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write elsewhere",
     errno.ENOENT: "make the directory first",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
-"""Advice for what the system refuses."""
 
 unfinished: set[str] = set()
 """Files and folders of this process that are to be renamed when they are complete."""
@@ -53,10 +51,7 @@ def remove(name: str) -> None:
 
 @contextlib.contextmanager
 def blaming(place: str, remedy: str = "") -> Iterator[None]:
-    """Turn the system's refusals into OutputErrors that name `place`; a broken pipe stays what it is.
-
-    remedy: the advice, where that for a target does not fit.
-    """
+    """Turn the system's refusals, but for a broken pipe, into OutputErrors that name `place`."""
     try:
         yield
     except (SoftArgmaxError, BrokenPipeError):
@@ -66,16 +61,13 @@ def blaming(place: str, remedy: str = "") -> Iterator[None]:
 
 
 def refused(place: str, error: OSError, remedy: str = "") -> OutputError:
-    """Make the error for a refusal to write to `place`."""
+    """Make the error for a refusal to write to `place`; a remedy replaces the usual one."""
     remedy = remedy or _REMEDIES.get(error.errno or 0, "write elsewhere, as with -o FILE")
     return OutputError(f"{place}: {error.strerror or error}", remedy)
 
 
 class TemporaryFile(io.BufferedRandom):
-    """A file without a name, which no crash leaves behind; TMPDIR says where it lies, unless a folder is named.
-
-    Closing it loses what could not be written by then: it is not wanted any more.
-    """
+    """A file without a name, in TMPDIR unless a folder is named, of which nothing is wanted when it is closed."""
 
     def __init__(self, folder: str | None = None) -> None:
         import tempfile
@@ -125,14 +117,10 @@ class Target:
 
 
 class Output(Target):
-    """An open target: bytes go to `stream`, and `_put_in_place` makes them the result.
-
-    A regular file is written beside its target and renamed over it. Bytes for a pipe, a device or standard output go
-    straight through.
-    """
+    """A file that is written beside its target and renamed over it, or a pipe, to which bytes go straight."""
 
     seeks = False
-    """True where bytes are not written in order: those for a pipe wait in a temporary file."""
+    """True where bytes are not written in order, so that those for a pipe wait in a temporary file."""
     stream: IO[bytes]
 
     def __init__(self, path: str, *, force: bool) -> None:
@@ -193,7 +181,7 @@ class Document(Output):
     """A result that is known as a whole before any of it is written."""
 
     def write(self, content: bytes) -> None:
-        """Write all of it beside the target, as far as it can be. Raises OutputError."""
+        """Write all of it beside the target. Raises OutputError."""
         with blaming(self.name):
             self.stream.write(content)
             self.stream.flush()

@@ -151,14 +151,12 @@ class ZarrBoxWriter(_Store):
 
 
 class ZarrWriter(_Store):
-    """An array for each field of a run.
-
-    extent: how many slices a chunk has along each kept axis; asked: what was asked, for the group's attributes.
-    """
+    """An array for each field of a run."""
 
     def __init__(
         self, target: str, run: Run, extent: Sequence[int], asked: Mapping[str, Any], *, force: bool = False
     ) -> None:
+        """extent: how many slices a chunk has along each kept axis; asked: for the group's attributes."""
         self._asked = asked
         kept = tuple(k for k in range(len(run.shape)) if k not in run.axes)
         shape, arrays = [run.known_shape[k] for k in kept], {}
