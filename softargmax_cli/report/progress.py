@@ -12,22 +12,18 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-PATIENCE = 1.0
-"""Seconds that a run may take before a bar appears."""
-INTERVAL = 0.1
-"""Seconds between two pictures of the bar."""
+PATIENCE, INTERVAL = 1.0, 0.1
+"""Seconds before a bar appears, and between two pictures of it."""
 
-_RESTORED = b"\r\x1b[2K\x1b[?25h"
-"""The line of the bar erased, and the cursor, which it hides, shown."""
 _drawn_on: list[TextIO] = []
 """The terminals that a bar is on."""
 
 
 def restore_terminals() -> None:
-    """Erase the bar when the process ends at once; past all buffers, in which a picture may be half written."""
+    """Erase the bar, and show the cursor, when the process ends at once; past buffers with half a picture in them."""
     for stream in _drawn_on:
         with suppress(OSError):  # the terminal itself may have gone
-            os.write(stream.fileno(), _RESTORED)
+            os.write(stream.fileno(), b"\r\x1b[2K\x1b[?25h")
 
 
 @contextmanager

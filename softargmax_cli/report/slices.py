@@ -15,15 +15,12 @@ from softargmax_cli.report.table import Column, coordinates, numbers, put_column
 from softargmax_cli.report.text import decimals, encodable, fixed, short
 
 STYLES = {"∅": "yellow", "≠": "bold red", "≈": "bold red", "∩": "magenta"}
-"""Styles of the rows whose mark begins so."""
 NUMBERS = {"difference": 0, "offset": 1, "peak": 2, "second": 4, "spread": 3}
 """Fields beside those of the place, and how soon each is left out of a narrow table: see `Column.spare`."""
 GRADIENTS = {"x": {"norm": 0, "min": 0, "max": 0}, "beta": {"gradient": 0}}
 SPARKLINE = {"scores": "scores", "cost": "costs", "probs": "weights"}
-"""Names of the column of sparklines."""
-LEVELS = "▁▂▃▄▅▆▇█"
-WIDEST = 16
-"""Characters of a sparkline, of one for each index where there are fewer."""
+LEVELS, WIDEST = "▁▂▃▄▅▆▇█", 16
+"""Characters of sparklines, and how many a line has at most."""
 MOST = 1 << 18
 """Scores that are looked at for sparklines: more would be felt in the time that a run takes."""
 
@@ -59,7 +56,7 @@ def put_table(
 
 
 def put_rows(slices: Slices, run: Run, file: TextIO, *, best: Float | None = None) -> None:
-    """Print the names of the columns, a rule, and a row for each slice; `best` as for `put_table`."""
+    """Print a table with a row for each slice; `best` as for `put_table`."""
     noted = [*marks(slices)]
     columns = [*places(slices, run), *numbers_of(slices, run, NUMBERS if run.wrt is None else GRADIENTS[run.wrt])]
     if best is not None and encodable(LEVELS, file) == LEVELS:
@@ -84,22 +81,16 @@ def places(slices: Slices, run: Run) -> Iterator[Column]:
 def numbers_of(slices: Slices, run: Run, spares: Mapping[str, int]) -> Iterator[Column]:
     """Yield a column for each of some fields that the slices have; spares: as in `Column`."""
     for field, spare in spares.items():
-        if field in ("peak", "second"):
-            spell: Callable[[float, float], str] = "{:.4f}".format
-        else:
-            spell = short
         if field in slices.columns:
             bounds = _bounds(slices, run) if field in ("offset", "spread") else 0.0
+            spell: Callable[[float, float], str] = "{:.4f}".format if field in ("peak", "second") else short
             yield numbers(field, slices.column(field), spell, bounds, spare)
 
 
 def _true(slices: Slices, run: Run, field: str) -> Column:
     """Make a column of places: all numbers of an axis with as many decimals as are true of the least certain soft."""
-    axes = []
-    for values, bounds in zip(slices.column(field).tolist(), _bounds(slices, run), strict=True):
-        spelt = fixed(values, decimals(bounds.max()))
-        axes.append(["–" if math.isnan(number) else spelt(number) for number in values])
-    return Column(field, coordinates(axes))
+    axes = zip(slices.column(field).tolist(), _bounds(slices, run), strict=True)
+    return Column(field, coordinates([fixed(values, decimals(bounds.max())) for values, bounds in axes]))
 
 
 def _bounds(slices: Slices, run: Run) -> Float:

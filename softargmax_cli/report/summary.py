@@ -37,9 +37,8 @@ class First:
 
     @property
     def numbers(self) -> list[int]:
-        """The numbers of those slices, in row-major order of the axes that stay."""
-        slices = self.slices
-        return [] if slices is None else slices.places.tolist()
+        """The row-major numbers of those slices."""
+        return [] if (slices := self.slices) is None else slices.places.tolist()
 
 
 def heading(run: Run) -> list[str]:
@@ -76,8 +75,8 @@ def marks(slices: Slices) -> Iterator[str]:
         for lost, vanished in zip(undefined, slices.vanished, strict=True):
             yield "∅ undefined" if lost else "≈ 0 vanished" if vanished else ""
         return
-    modes = np.zeros(len(slices), bool) if slices.multimodal is None else slices.multimodal
-    ties = np.zeros(len(slices), int) if slices.ties is None else slices.ties
+    nothing = np.zeros(len(slices), int)
+    modes, ties = (slices.columns.get(field, nothing) for field in ("multimodal", "ties"))
     for lost, agree, two, tied in zip(undefined, slices.agree, modes, ties, strict=True):
         said = ["≠ disagrees"] * (not agree) + ["∩∩ two modes"] * bool(two) + [f"= {tied:,} tied"] * bool(tied > 1)
         yield "∅ undefined" if lost else "  ".join(said)
@@ -86,8 +85,7 @@ def marks(slices: Slices) -> Iterator[str]:
 def summary_line(summary: Summary, run: Run, *, named: bool = False) -> str:
     """Count the slices, and say how far soft lies from hard and how often both agree, or how large gradients are.
 
-    Offsets are in coordinate units. Parts that are not known, or say nothing, are left out. named: after the input's
-    name, for when several inputs are summarised one after the other.
+    Offsets are in coordinate units. Parts that are not known are left out. named: after the input's name.
     """
     parts = [counted(summary.slices)]
     if run.wrt is not None:
@@ -113,6 +111,4 @@ def error_bound(run: Run) -> float:
 
 def _percent(fraction: float) -> str:
     """Round towards the middle: 100 % is said of all slices only, 0 % of none."""
-    if fraction in (0, 1):
-        return f"{100 * fraction:.0f} %"
-    return f"{min(max(round(100 * fraction, 1), 0.1), 99.9):.1f} %"
+    return f"{100 * fraction:.0f} %" if fraction in (0, 1) else f"{min(max(100 * fraction, 0.1), 99.9):.1f} %"

@@ -20,7 +20,6 @@ from softargmax_cli.report.text import encodable, legible, short
 
 GAP = "  "
 ENDLESS = 1 << 16
-"""Width of a table that goes to a file or a pipe."""
 NAME = 24
 """Cells of a terminal that a column of names keeps before a column of numbers is left out."""
 STYLED = 1000
@@ -39,7 +38,6 @@ class Column:
 
     @cached_property
     def width(self) -> int:
-        """Cells of a terminal that the widest line takes."""
         return max(map(cell_len, (self.name, *self.cells)))
 
     @property
@@ -61,10 +59,7 @@ def put_line(file: TextIO, line: str, style: str = "") -> None:
 
 
 def put_columns(columns: Iterable[Column], file: TextIO, styles: Iterable[str] = repeat("")) -> None:
-    """Print columns side by side: their names, a rule, then the rows, each in one of `styles`.
-
-    Text may come from outside. Empty columns are left out.
-    """
+    """Print the columns that are not empty: names, a rule, then rows, each in one of `styles`; text is escaped."""
     console = console_of(file)
     written = [
         replace(column, name=legible(column.name, file), cells=[legible(cell, file) for cell in column.cells])
@@ -117,10 +112,7 @@ def numbers(
     bounds: npt.NDArray[np.float64] | float = 0.0,
     spare: int = 0,
 ) -> Column:
-    """Make a column of numbers, (m,) or one for each axis (a, m); `spell` writes each, given the bound of its error.
-
-    NaN becomes a dash.
-    """
+    """Make a column of numbers, (m,) or (axes, m), NaN as a dash; `spell` writes each, given the bound of its error."""
     axes = np.atleast_2d(np.asarray(values, np.float64))
     cells = [
         ["–" if math.isnan(number) else spell(number, bound) for number, bound in zip(*pair, strict=True)]

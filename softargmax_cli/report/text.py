@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
 from softargmax_cli.errors import quoted
@@ -39,11 +39,7 @@ def legible(text: str, stream: TextIO) -> str:
 
 
 def printable(text: str) -> str:
-    """Show everything in `text` that could control a terminal or mislead a reader as an escape.
-
-    That is control characters, line ends, escape sequences, changes of direction, and bytes of a file name
-    that are no text.
-    """
+    """Show what could control a terminal or mislead a reader as an escape: line ends, changes of direction, ..."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
@@ -86,13 +82,13 @@ def decimals(bound: float) -> int:
     return 300 if bound <= 0 else math.floor(0.05 - math.log10(bound))  # 1.1e-6 is as good as 1e-6
 
 
-def fixed(numbers: Sequence[float], true: int) -> Callable[[float], str]:
-    """Return a function that writes the numbers of a column alike: with up to six decimals, or as powers of ten."""
+def fixed(numbers: Sequence[float], true: int) -> list[str]:
+    """Write the numbers of a column alike: with up to six decimals, or as powers of ten; NaN as a dash."""
     largest = max((abs(n) for n in numbers if math.isfinite(n)), default=0.0)
-    if largest < 10.0**-true or 1e-3 <= largest < 1e9:
-        return lambda number: f"{number:.{min(max(true, 0), 6)}f}"
-    digits = min(max(math.floor(math.log10(largest)) + true, 0), 6)
-    return lambda number: f"{number:.{digits}e}"
+    form = f".{min(max(true, 0), 6)}f"
+    if not (largest < 10.0**-true or 1e-3 <= largest < 1e9):
+        form = f".{min(max(math.floor(math.log10(largest)) + true, 0), 6)}e"
+    return ["–" if math.isnan(number) else f"{number:{form}}" for number in numbers]
 
 
 def short(number: float, bound: float = 0.0) -> str:

@@ -57,14 +57,6 @@ def assert_same(got: Result, file: Path) -> None:
 
 
 @NATIVE
-def test_temperature_is_the_inverse_of_beta() -> None:
-    x = scores(5, 9)
-    np.testing.assert_array_equal(reduce(x, temperature=0.25).soft, reduce(x, beta=4).soft)
-    with pytest.raises(OptionError, match="beta and temperature say the same thing"):
-        reduce(x, beta=4, temperature=0.25)
-
-
-@NATIVE
 @pytest.mark.parametrize(
     ("shape", "options", "asked"),
     [
@@ -190,9 +182,8 @@ def test_fields_that_nobody_asked_for_cost_nothing() -> None:
 
 def test_it_says_what_it_is() -> None:
     x = np.array([[5, 2, 1, 2], [3.9, 4, 1, 2], [2, 5.9, 6, 2]])
-    assert repr(reduce(x, beta=1)) == (
-        "Result((3,) slices of <array>; largest |offset| 0.475; 100% agree; 0 undefined)"
-    )
+    said = "Result((3,) slices of <array>; largest |offset| 0.475; 100% agree; 0 undefined)"
+    assert repr(reduce(x, beta=1)) == repr(reduce(x, temperature=1)) == said
 
 
 def test_undefined_slices() -> None:
@@ -234,6 +225,7 @@ def test_little_memory() -> None:
         ({"nan": "ignore"}, "nan='ignore': no such choice"),
         ({"memory": "1MB"}, "1MB is too little to work in\nthe least is 16MiB"),
         ({"memory": 5}, "5 bytes is too little"),
+        ({"beta": 4, "temperature": 0.25}, "beta and temperature say the same thing"),
         ({"memory": "much"}, "'much' is no size"),
         ({"device": "tpu"}, "'tpu' is no device"),
         ({"header": True, "columns": "2:"}, "header and columns: an array has none"),
@@ -245,7 +237,6 @@ def test_arguments_without_meaning(asked: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError) as caught:
         reduce(scores(2, 3), **asked)
     assert said in str(caught.value)
-    assert str(caught.value.args[0]) in said or said in str(caught.value)
 
 
 def test_inputs_that_cannot_be_read(tmp_path: Path) -> None:
@@ -267,7 +258,3 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(NoSuchDeviceError, match=r'device="gpu:77": TensorFlow .*\n.*device="cpu"'):
         reduce(scores(2, 3), device="gpu:77")
-
-
-def test_a_device_in_large_letters() -> None:
-    assert reduce(scores(2, 3), device="CPU").run.device == "CPU"

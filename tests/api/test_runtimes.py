@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from softargmax_cli.errors import OptionError
-from softargmax_cli.tensorflow import choice
-from softargmax_cli.tensorflow.base import Runtime
-from softargmax_cli.tensorflow.choice import VARIABLE, shared
-
 ROOT = Path(__file__).parents[2]
 SPOKEN_FOR = ("TF_", "SOFTARGMAX_", "PYTHON")
 
@@ -83,7 +78,9 @@ files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 
 from softargmax_cli import reduce
 assert reduce(np.eye(5)).hard.tolist() == [0, 1, 2, 3, 4]
 assert reduce(np.eye(40, 500_000)).hard.tolist() == list(range(40))
-assert reduce(np.eye(5), device="cpu").run.device == "CPU"
+assert reduce(np.eye(5), device="CPU").run.device == "CPU"
+from softargmax_cli.tensorflow.choice import shared
+assert shared("cpu") is shared("cpu")
 assert "tensorflow" not in sys.modules
 assert dict(os.environ) == environment
 assert threading.active_count() == threads
@@ -139,56 +136,3 @@ reduce(np.eye(3))
 print(shared("cpu").name, tf.get_logger().level == level)
 """
     assert python(program, quiet=False) == ["python True"]
-
-
-class Fake(Runtime):
-    """Makes nothing."""
-
-    name, version, device = "fake", "0", "CPU"
-
-    def _make(self, *_: object, **__: object) -> object:  # type: ignore[override]
-        raise NotImplementedError
-
-
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
-    """Fakes, in the order in which they were made, in the place of runtimes."""
-    fakes: list[Fake] = []
-
-    def start(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime:
-        assert not alone
-        if device == "gpu":
-            raise RuntimeError
-        fakes.append(Fake())
-        return fakes[-1]
-
-    monkeypatch.setattr(choice, "started", start)
-    monkeypatch.setattr(choice, "_shared", {})
-    monkeypatch.setenv(VARIABLE, "native")
-    return fakes
-
-
-def test_a_runtime_is_shared(made: list[Fake]) -> None:
-    assert shared("cpu") is shared("cpu")
-    assert len(made) == 1
-
-
-def test_runtimes_have_their_own(made: list[Fake], monkeypatch: pytest.MonkeyPatch) -> None:
-    one = shared("cpu")
-    monkeypatch.setenv(VARIABLE, "python")
-    assert shared("cpu") is not one
-
-
-def test_a_failure_leaves_nothing_behind(made: list[Fake], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "python")
-    environment = dict(os.environ)
-    with pytest.raises(RuntimeError):
-        shared("gpu")
-    assert dict(os.environ) == environment
-    assert shared("cpu") is made[0]
-
-
-def test_a_runtime_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "jax")
-    with pytest.raises(OptionError, match=f"^{VARIABLE}=jax: the runtimes are native and python"):
-        shared("cpu")
