@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed
-from softargmax_cli.files.reading import Reading, column_ranges, columns_of, quoted
+from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
@@ -155,6 +155,7 @@ def test_the_first_thousand_rows_decide(tmp_path: Path) -> None:
 CHOSEN = {
     "a,b,c": "abc", "a:c": "abc", "2:": "bc2019x, y", "3:2019": "c2019", "^b": "ac2019x, y", "^a,3:": "b", ":b": "ab",
     "1": "a", "c,a": "ac", '"x, y"': "x, y", "4": "2019", ":": "abc2019x, y", " a , c ": "ac",
+    ("a", 2, "x, y"): "abx, y",
 }  # fmt: skip
 
 
@@ -167,15 +168,9 @@ def test_columns_that_are_chosen(form: str, tmp_path: Path) -> None:
     else:
         pyarrow.parquet.write_table(pa.table({title: [float(k + 1)] for k, title in enumerate(titles)}), path)
     for spec, chosen in CHOSEN.items():
-        values, _, source = read(path, columns=columns_of(spec), header=True if form == "csv" else None)
+        values, _, source = read(path, columns=spec, header=True if form == "csv" else None)
         assert "".join(source.labels) == chosen
         assert values.shape == (1, len(source.labels))
-
-
-def test_what_chooses_no_columns() -> None:
-    for spec in ("", "a,", "a:b:c", "^", 'a"b"', "a,,b", '"a'):
-        with pytest.raises(OptionError, match="cannot be read"):
-            columns_of(spec)
 
 
 @pytest.mark.parametrize(
@@ -183,18 +178,13 @@ def test_what_chooses_no_columns() -> None:
     [
         ("d", "no column 'd' among 'a', 'b', 'c'"), ("a,1", "column 1 ('a') is named twice"), ("9", "no column '9'"),
         ("c:a", "runs backwards"), ("^a:c", "no column of numbers"), ("a:b,2", "column 2 ('b') is named twice"),
+        *((spec, "cannot be read") for spec in ("", "a,", "a:b:c", "^", 'a"b"', "a,,b", '"a')),
     ],
 )  # fmt: skip
 def test_columns_that_are_not_there(spec: str, what: str, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
     with pytest.raises((InputError, OptionError), match=re.escape(what)):
-        read(tmp_path / "x.csv", columns=columns_of(spec))
-
-
-def test_columns_as_python_has_them() -> None:
-    assert columns_of(["a", 2, "x, y"]) == 'a,2,"x, y"'
-    assert column_ranges(columns_of(["a:b", 'c"']) or "") == [("a:b", "a:b"), ('c"', 'c"')]
-    assert quoted("a b") == "a b"
+        read(tmp_path / "x.csv", columns=spec)
 
 
 def test_columns_of_text_are_left_out(tmp_path: Path) -> None:
@@ -272,20 +262,22 @@ def test_a_line_1_that_may_be_read_in_two_ways(text: str, what: str | None, tmp_
 # Files from the world
 
 
-def test_advice_on_cells_that_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "what", "mend"),
+    [
+        ("cat,dog\n45%,55%\n12.5%,87.5%\n", "line 2, column 1 ('cat'): '45%'", ("%", "")),
+        ("0.1,0.3,-,0.4\n0.9,0.1,0.2,0.3\n0.2,0.8,0.1,0.5\n", "line 1, column 3: '-' is not a number", ("-", "NaN")),
+    ],
+)
+def test_advice_on_cells_that_is_followed(text: str, what: str, mend: tuple[str, str], tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    path.write_text("cat,dog\n45%,55%\n12.5%,87.5%\n")
-    with pytest.raises(InputError, match=re.escape("line 2, column 1 ('cat'): '45%'")) as caught:
-        read(path)
-    assert "sed 's/%//g'" in caught.value.remedy
-    path.write_text(path.read_text().replace("%", ""))
-    assert read(path)[0].tolist() == [[45, 55], [12.5, 87.5]]
-    path.write_text("0.12,0.31,-,0.44\n0.9,0.1,0.2,0.3\n0.2,0.8,0.1,0.5\n")
-    with pytest.raises(InputError, match=re.escape("line 1, column 3: '-' is not a number")) as caught:
+    path.write_text(text)
+    with pytest.raises(InputError, match=re.escape(what)) as caught:
         read(path)
     assert "--" not in as_typed(caught.value.remedy)
-    path.write_text(path.read_text().replace("-", "NaN"))
-    assert read(path)[0].shape == (3, 4)
+    assert ("sed 's/%//g'" if "%" in text else "NaN") in caught.value.remedy
+    path.write_text(text.replace(*mend))
+    assert len(read(path)[0]) == text.count("\n") - ("cat" in text)
 
 
 def test_an_index_of_pandas_in_parquet(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from files import csv as csv_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -181,9 +182,7 @@ def test_headers_that_say_too_little() -> None:
         error = failure(text, header=header)
         assert error.what == "line 1 is a header, and no rows follow it"
         assert ("--header" in error.remedy) == bool(header)
-    error = failure("a,b\n1,2\n", header=False)
-    assert error.what == "line 1, column 1: 'a' is not a number"
-    assert "--header" in error.remedy
+    assert "--header" in failure("a,b\n1,2\n", header=False).remedy
     assert "--header" in as_typed(opened("0,1,2\n5,6,7\n", judged=True).notes[0])
     assert not opened("0,1,2\n5,6,7\n", judged=True, header=False).notes
 
@@ -248,7 +247,9 @@ def test_decimal_commas() -> None:
             assert table[:, -1].tolist() == [cells[cell] for cell in few]
             assert ids is None or ids == few
     for wrong in ("1.5", "1234.567", "1.23,4", "1,234.5", "1,2,3"):
-        assert repr(wrong) in failure(f"1,5;2\n3;{wrong}\n", decimal=",").what
+        error = failure(f"1,5;2\n3;{wrong}\n", decimal=",")
+        assert repr(wrong) in error.what
+        assert "as 1234,5" in error.remedy
 
 
 def test_cells_are_shown_safely() -> None:
@@ -273,13 +274,19 @@ def test_ids() -> None:
     assert table_of("film,1\na,1\nb,4\n", id_column="1")[1] == ["film", "a", "b"]
 
 
-def test_an_id_column_that_is_not_there() -> None:
-    assert "'a', 'b', 'c'" in failure("a,b,c\n1,2,3\n", id_column="name").what
-    assert isinstance(failure("1,2,3\n4,5,6\n", id_column="4"), OptionError)
-    assert isinstance(failure("a,b,c\n1,2,3\n", id_column="0"), OptionError)
-    assert "no header" in failure("1,2,3\n4,5,6\n", id_column="name").what
-    assert "1, 3" in failure("a,b,a\n1,2,3\n", id_column="a").what
-    assert "no column of numbers" in failure("name\ndog\n", id_column="name").what
+@pytest.mark.parametrize(
+    ("text", "asked", "what"),
+    [
+        ("a,b,c\n1,2,3\n", "name", "'a', 'b', 'c'"),
+        ("1,2,3\n4,5,6\n", "4", "no column '4'"),
+        ("a,b,c\n1,2,3\n", "0", "no column '0'"),
+        ("1,2,3\n4,5,6\n", "name", "no header"),
+        ("a,b,a\n1,2,3\n", "a", "1, 3"),
+        ("name\ndog\n", "name", "no column of numbers"),
+    ],
+)
+def test_an_id_column_that_is_not_there(text: str, asked: str, what: str) -> None:
+    assert what in failure(text, id_column=asked).what
 
 
 # What is no table
@@ -309,10 +316,6 @@ def test_lines_that_are_skipped() -> None:
     failed = failure("1,2\n3,4", skip=2)
     assert failed.what.endswith("leaves nothing of the file")
     assert failed.remedy == "skip fewer lines"
-
-
-def test_a_number_is_advised_as_the_file_has_them() -> None:
-    assert "as 1234,5" in failure("a;b\n1.23,5;2,0\n", decimal=",").remedy
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -367,7 +370,9 @@ def test_what_savetxt_writes(options: dict[str, Any], tmp_path: Path) -> None:
     ],
 )
 def test_errors(text: str | bytes, what: str) -> None:
-    assert failure(text).what == f"{what}"
+    error = failure(text)
+    assert error.what == what
+    assert ("cell" in what) == ("pass --delimiter if it is not" in as_typed(error.remedy))
 
 
 @pytest.mark.slow
@@ -379,11 +384,6 @@ def test_cells_and_records_without_end() -> None:
             assert "line 1 on is longer" in failure(text, header=True).what
     row = ",".join(map(str, range(50_000)))
     assert (values(f"{row}\n{row}\n") == np.arange(50_000)).all()
-
-
-def test_the_rest_of_an_error() -> None:
-    assert "--delimiter if it is not ','" in as_typed(failure("1,2\n3\n").remedy)
-    assert "--delimiter" not in failure("1,2\n3\n", delimiter=",").remedy
 
 
 NUMBERS = "".join(f"{k},{k}.5,{k}e3\n" for k in range(3000))
@@ -462,14 +462,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @settings(max_examples=30)
-@given(
-    tables(),
-    st.integers(1, 8),
-    st.integers(1, 200),
-    st.sampled_from(ROUTES),
-    st.booleans(),
-    st.booleans(),
-)
+@given(tables(), st.integers(1, 8), st.integers(1, 200), st.sampled_from(ROUTES), st.booleans(), st.booleans())
 def test_any_table_in_any_pieces(
     table: dict[str, Any], rows: int, head: int, route: str, compressed: bool, short: bool
 ) -> None:
@@ -477,37 +470,23 @@ def test_any_table_in_any_pieces(
     stream: Any = io.BufferedReader(ShortReads(data) if short else io.BytesIO(data))  # type: ignore[type-var]
     width = len(next(csv.reader(io.StringIO(table["bare"].decode(), newline=""))))
     with tuned(_LEAST=1, _HEAD=head), routed(route):
-        source = open_csv(
-            stream,
-            "x.csv",
-            Reading(
-                delimiter=",",
-                header=table["header"],
-                id_column=None if table["id_at"] is None else str(table["id_at"] + 1),
-                columns=",".join(str(k + 1) for k in range(width) if k != table["id_at"]),
-                comment="",
-            ),
-        )
-        got, ids, _ = read(source, rows)
+        id_column = None if table["id_at"] is None else str(table["id_at"] + 1)
+        columns = ",".join(str(k + 1) for k in range(width) if k != table["id_at"])
+        asked = Reading(delimiter=",", header=table["header"], id_column=id_column, columns=columns, comment="")
+        got, ids, _ = read(open_csv(stream, "x.csv", asked), rows)
     expected, expected_ids = oracle(table["bare"], table["header"], table["id_at"])
     assert np.array_equal(got, expected, equal_nan=True)
     assert ids is None or ids == expected_ids
+
+
+TEXTS = ["1", "-2.5", "", " ", "3 ", " 4", "5\t", "NA", "NA ", "nan", "x", '"6"', '""', '"', '"a""b"', '"a,b"']
 
 
 @settings(max_examples=40)
 @given(
     st.sampled_from(",\t; "),
     st.sampled_from([None, None, "1", "2"]),
-    st.lists(
-        st.lists(
-            st.sampled_from(
-                ["1", "-2.5", "", " ", "3 ", " 4", "5\t", "NA", "NA ", "nan", "x", '"6"', '""', '"', '"a""b"', '"a,b"']
-            ),
-            max_size=4,
-        ),
-        min_size=1,
-        max_size=6,
-    ),
+    st.lists(st.lists(st.sampled_from(TEXTS), max_size=4), min_size=1, max_size=6),
     st.sampled_from(["\n", "\n", "\r\n", "\r"]),
     st.booleans(),
 )
@@ -551,16 +530,11 @@ def test_pieces_are_as_large_as_the_block() -> None:
 
 
 QUICK: list[tuple[str, list[float], dict[str, Any]]] = [
-    ("1, -2.5e3", [1, -2500], {}),
-    ("1 ,2 ", [1, 2], {}),
-    ('"1","2"', [1, 2], {}),
-    (",nan", [NAN, NAN], {}),
-    ("NA, null", [NAN, NAN], {}),
-    ('"dog, ""big""",1,2', [1, 2], {"id_column": "1"}),
-    ("1,2,NA", [1, 2], {"id_column": "3"}),
-    ("1 -2", [1, -2], {"delimiter": " "}),
+    ("1, -2.5e3", [1, -2500], {}), ("1 ,2 ", [1, 2], {}), ('"1","2"', [1, 2], {}), (",nan", [NAN, NAN], {}),
+    ("NA, null", [NAN, NAN], {}), ('"dog, ""big""",1,2', [1, 2], {"id_column": "1"}),
+    ("1 -2", [1, -2], {"delimiter": " "}), ("1,2,NA", [1, 2], {"id_column": "3"}),
     ("1,5;2", [1.5, 2], {"decimal": ",", "delimiter": ";"}),
-]
+]  # fmt: skip
 
 
 def test_what_is_common_is_read_quickly() -> None:
@@ -576,10 +550,7 @@ def test_what_is_common_is_read_quickly() -> None:
 
 def test_pieces_parse_in_any_order_and_in_parallel() -> None:
     table = np.random.default_rng(1).normal(size=(6000, 7))
-    out = io.StringIO()
-    np.savetxt(out, table, fmt="%.18e", delimiter=",")
-    source = opened(out.getvalue())
-    pendings = []
+    source, pendings = opened(csv_of(table).decode()), []
     while (pending := source.fetch(Block((0, 0), (1000, 7)))) is not None:
         pendings.append(pending)
     with ThreadPoolExecutor(4) as pool:

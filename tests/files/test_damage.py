@@ -22,7 +22,7 @@ import pyarrow.parquet
 import pytest
 from files import ANY_SHAPE, TABLES, Array, everything, hdf5, npy, npz, parquet, piped, written
 
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError
+from softargmax_cli.errors import InputError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Member
@@ -185,14 +185,9 @@ def test_other_files_are_not_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_virtual_dataset("virtual", layout)
         file.create_dataset("external", (12, 5), "f4", external=[(tmp_path / "raw", 0, 240)])
-        file["link"], file["group/up"] = h5py.ExternalLink("other.h5", "x"), h5py.ExternalLink("other.h5", "/")
     path = str(tmp_path / "a.h5")
     for key in ("virtual", "external"):
         assert refusal(path, Reading(key=key)) == f"[{key}]: its numbers lie in other files, which are not opened"
-    for key, link in {"link": "link", "group/up/x": "up"}.items():
-        with pytest.raises(OptionError) as caught:
-            open_source(path, Reading(key=key))
-        assert caught.value.message == f"{path}: {link} is a link, and links are not followed"
 
 
 DATASETS: dict[str, tuple[Callable[[Any], Any], str]] = {

@@ -16,9 +16,6 @@ import pyarrow.parquet
 import pytest
 import safetensors.numpy
 from files import ANY_SHAPE, TABLES, Array, everything, hdf5, piped, written
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, as_typed
 from softargmax_cli.files.reading import Reading
@@ -58,19 +55,6 @@ def test_fortran_order(form: str, tmp_path: Path) -> None:
     values = sample((5, 6, 7), "f4").copy("F")
     for axes in ((0,), (-1,), (0, 2)):
         np.testing.assert_array_equal(read(written(tmp_path, ANY_SHAPE[form](values)), axes=axes), values)
-
-
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_any_array_along_any_axes(data: st.DataObject, tmp_path: Path) -> None:
-    form = data.draw(st.sampled_from([*ANY_SHAPE, *TABLES]))
-    shapes = st.tuples(st.integers(1, 9), st.integers(1, 5)) if form in TABLES else st.sampled_from(SHAPES)
-    values = data.draw(arrays(st.sampled_from(["f4", "f8"]), shapes))
-    axes = tuple(data.draw(st.sets(st.integers(0, max(0, values.ndim - 1)), min_size=1)))
-    got = read(
-        written(tmp_path, {**ANY_SHAPE, **TABLES}[form](values)), axes=axes, elements=data.draw(st.integers(1, 40))
-    )
-    np.testing.assert_array_equal(got, values)
 
 
 @pytest.mark.parametrize("form", [*ANY_SHAPE, *TABLES])
@@ -115,48 +99,28 @@ def test_rows_with_names(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=2)
     for asked in ("name", "2"):
         with closing(open_source(str(tmp_path / "t.parquet"), Reading(id_column=asked))) as source:
-            assert (source.shape, source.labels, source.has_ids, source.facts.id_column) == (
-                (5, 2),
-                ("x", "y"),
-                True,
-                "name",
-            )
+            assert (source.shape, source.labels, source.facts.id_column) == ((5, 2), ("x", "y"), "name")
             pending = source.fetch(Block((0, 0), (3, 2))), source.fetch(Block((3, 0), (5, 2)))
             assert [one and one.load(Buffer()).ids for one in pending] == [["a", "b", ""], ["d", "é"]]
     with closing(open_source(str(tmp_path / "t.parquet"), Reading(inspected=True))) as source:
         assert source.facts.id_column == "name"
 
 
-OTHER = "or name another column"
 NEITHER = "holds neither numbers nor text, but"
+OUT = "leave it out with --columns '{}', or name another column"
 LISTS, RECORDS = "list<", "struct<p: int64>"  # releases name the elements of lists differently
 
 
 @pytest.mark.parametrize(
     ("columns", "asked", "what", "remedy"),
     [
-        (
-            {"a": [1.0], "b": ["x"], "c": [[1]]},
-            None,
-            f"column 3 ('c') {NEITHER} '{LISTS}",
-            f"leave it out with --columns '^c', {OTHER}",
-        ),
+        ({"a": [1.0], "b": ["x"], "c": [[1]]}, None, f"column 3 ('c') {NEITHER} '{LISTS}", OUT.format("^c")),
+        ({"a": [1.0], "v": [[1.0]]}, "v", f"column 2 ('v') {NEITHER} '{LISTS}", OUT.format("^v")),
+        ({"a": [1.0], "v": [{"p": 1}]}, "2", f"column 2 ('v') {NEITHER} '{RECORDS}'", OUT.format("^v")),
         ({"b": ["x"]}, "b", "no column of numbers", "is it the file that was meant, and are these its columns?"),
-        (
-            {"a": [1.0], "v": [[1.0]]},
-            "v",
-            f"column 2 ('v') {NEITHER} '{LISTS}",
-            f"leave it out with --columns '^v', {OTHER}",
-        ),
-        (
-            {"a": [1.0], "v": [{"p": 1}]},
-            "2",
-            f"column 2 ('v') {NEITHER} '{RECORDS}'",
-            f"leave it out with --columns '^v', {OTHER}",
-        ),
         ({"a": [1.0]}, "b", "no column 'b' among 'a'", "pass --id-column with a number from 1 to 1, or one of these"),
     ],
-)
+)  # fmt: skip
 def test_columns_that_are_no_numbers(
     columns: dict[str, Any], asked: str | None, what: str, remedy: str, tmp_path: Path
 ) -> None:
@@ -206,7 +170,7 @@ def test_members_by_name(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="no array is named") as wrong:
             read(path, Reading(key=f"{other}b"))
         assert f"did you mean --key {other}?" in as_typed(wrong.value.remedy)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz", "c.safetensors", "d.h5"]
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_many_members_and_long_names(tmp_path: Path) -> None:

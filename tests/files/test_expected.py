@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from softargmax_cli.errors import InputError, InputMissingError, UndefinedError, as_typed
+from softargmax_cli.errors import InputError, InputMissingError, as_typed
 from softargmax_cli.files import expected as module
 from softargmax_cli.files.expected import expected
 from softargmax_cli.files.writers import FORMATS, open_writer
@@ -75,9 +75,7 @@ def test_a_single_slice_and_none(folder: Path) -> None:
     np.save("one.npy", np.float64(2.5))
     np.testing.assert_array_equal(read("one.npy", ()), [[2.5]])
     np.save("pair.npy", np.array([2.5, 1]))
-    with expected("pair.npy", (), (0, 1)) as stored:
-        np.testing.assert_array_equal(stored(1), [[2.5], [1]])
-        stored.end()
+    np.testing.assert_array_equal(read("pair.npy", (), 2), [[2.5], [1]])
     np.save("none.npy", np.zeros((0, 4)))
     for kept in ((0, 4), (None, 4)):
         assert read("none.npy", kept).shape == (1, 0)
@@ -85,23 +83,14 @@ def test_a_single_slice_and_none(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "kept", "axes"),
-    [((3,), (4,), 1), ((3, 1), (3,), 1), ((4, 3), (3, 4), 1), ((3,), (3,), 2), ((3, 3), (3,), 2), ((), (1,), 1)],
+    [((3,), (4,), 1), ((3, 1), (3,), 1), ((4, 3), (3, 4), 1), ((3,), (3,), 2), ((3, 3), (3,), 2), ((4, 1), (None,), 1)],
 )
-def test_another_shape(folder: Path, shape: tuple[int, ...], kept: tuple[int, ...], axes: int) -> None:
+def test_another_shape(folder: Path, shape: tuple[int, ...], kept: tuple[int | None, ...], axes: int) -> None:
     np.save("e.npy", np.zeros(shape))
     error = refused("e.npy", kept, axes)
     wanted = kept if axes == 1 else (*kept, axes)
-    assert error.what == f"e.npy: shape {shape} is not that of the result, {wanted}"
+    assert error.what == f"e.npy: shape {shape} is not that of the result, {str(wanted).replace('None', '?')}"
     assert "--axis" in error.remedy
-
-
-def test_a_length_that_only_the_end_tells(folder: Path) -> None:
-    np.save("e.npy", np.arange(4.0))
-    with expected("e.npy", (None,), (0,)) as stored:
-        np.testing.assert_array_equal(stored(4), [np.arange(4.0)])
-        stored.end()
-    np.save("flat.npy", np.zeros((4, 1)))
-    assert refused("flat.npy", (None,)).what.endswith("is not that of the result, (?,)")
 
 
 @pytest.mark.parametrize("name", ["e.npy", "e.csv"])
@@ -194,11 +183,3 @@ def test_files_that_cannot_be_opened(folder: Path) -> None:
         pass
     with pytest.raises(InputError, match="a directory"), expected(".", (1,), (0,)):
         pass
-
-
-@pytest.mark.parametrize("error", [UndefinedError("x"), FileNotFoundError("x"), UnicodeError("x"), OSError(5, "x")])
-def test_what_fails_meanwhile_is_not_blamed_on_it(folder: Path, error: Exception) -> None:
-    np.save("e.npy", np.zeros(3))
-    with pytest.raises(type(error)) as caught, expected("e.npy", (3,), (0,)):
-        raise error
-    assert caught.value is error

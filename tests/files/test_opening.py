@@ -143,13 +143,6 @@ ROWS = np.random.default_rng(3).standard_normal((40, 7))
 PIPED = {"npy": npy(ROWS), "npz": npz(ROWS), "csv": csv(ROWS), "csv.gz": TABLES["csv.gz"](ROWS)}
 
 
-def test_a_file(tmp_path: Path) -> None:
-    with Replay(written(tmp_path, PIPED["csv"]), Reading()) as replay:
-        for _ in range(3):
-            with closing(replay.open()) as source:
-                np.testing.assert_array_equal(everything(source), ROWS)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes by name")
 @pytest.mark.parametrize("form", PIPED)
 def test_a_pipe(form: str) -> None:
@@ -164,14 +157,6 @@ def test_a_pipe(form: str) -> None:
                     np.testing.assert_array_equal(everything(source), ROWS)
                     source.watch.check()
         assert len(os.listdir("/dev/fd")) == before + 1, "the copy stays open"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes by name")
-def test_a_pipe_that_holds_nothing_sound() -> None:
-    with piped(npy(ROWS)[:-1]) as path, Replay(path, Reading()) as replay:
-        for _ in range(2):
-            with pytest.raises(InputError, match="truncated"):
-                replay.open()
 
 
 def test_a_file_that_is_written_between_two_times(tmp_path: Path) -> None:

@@ -45,70 +45,44 @@ class Counted(Source):
         self.source.close()
 
 
-class TestWriting:
-    @pytest.mark.parametrize(
-        ("text", "index"),
-        [
-            ("0", np.s_[0]),
-            ("-1", np.s_[-1]),
-            ("0,:,3:5", np.s_[0, :, 3:5]),
-            (" +2 , : ", np.s_[2, :]),
-            ("...", np.s_[...]),
-            ("...,::2", np.s_[..., ::2]),
-            ("1:, :-3, ::-1, 5:1:-2", np.s_[1:, :-3, ::-1, 5:1:-2]),
-            ("0 : 3 : 1", np.s_[0:3:1]),
-            ("::", np.s_[::]),
-        ],
-    )
-    def test_it_is_numpys(self, text: str, index: Any) -> None:
-        assert selection_of(text) == selection_of(index)
-        assert selection_of(text).parts == (index if isinstance(index, tuple) else (index,))
-        assert selection_of(str(selection_of(text))) == selection_of(text)
-        assert selection_of(selection_of(text)) is not None
+# Writing
 
-    def test_what_it_is_not(self) -> None:
-        words = [
-            "",
-            ",",
-            "0,",
-            "a",
-            "1.5",
-            "0:1:2:3",
-            "[0,1]",
-            "None",
-            "True",
-            "0 1",
-            "::0",
-            "...,...",
-        ]
-        objects: list[Any] = [
-            None,
-            True,
-            [0, 1],
-            np.array([1]),
-            1.5,
-            (0, None),
-            slice(0, 1.5),
-            slice(0, 5, 0),
-            (..., ...),
-        ]
-        for index in (*words, *objects):
-            with pytest.raises(OptionError) as caught:
-                selection_of(index)
-            assert caught.value.remedy == "give integers and slices as in NumPy: 0,:,3:5 or ...,::2"
 
-    @pytest.mark.parametrize(
-        ("text", "what", "remedy"),
-        [
-            ("3", "--select 3: 3 is out of range for axis 0, of length 3", "use an index from -3 to 2"),
-            ("...,-5", "--select ...,-5: -5 is out of range for axis 1, of length 4", "use an index from -4 to 3"),
-            ("0,:,1", "--select 0,:,1: 3 indices for an array of 2 axes", "give as many as there are axes, or fewer"),
-        ],
-    )
-    def test_what_the_array_has_not(self, text: str, what: str, remedy: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        ("0", np.s_[0]), ("-1", np.s_[-1]), ("0,:,3:5", np.s_[0, :, 3:5]), (" +2 , : ", np.s_[2, :]),
+        ("...", np.s_[...]), ("...,::2", np.s_[..., ::2]), ("1:, :-3, ::-1, 5:1:-2", np.s_[1:, :-3, ::-1, 5:1:-2]),
+        ("0 : 3 : 1", np.s_[0:3:1]), ("::", np.s_[::]),
+    ],
+)  # fmt: skip
+def test_it_is_numpys(text: str, index: Any) -> None:
+    assert selection_of(text) == selection_of(index)
+    assert selection_of(text).parts == (index if isinstance(index, tuple) else (index,))
+    assert selection_of(str(selection_of(text))) == selection_of(text)
+
+
+def test_what_is_no_selection() -> None:
+    words = ["", ",", "0,", "a", "1.5", "0:1:2:3", "[0,1]", "None", "True", "0 1", "::0", "...,..."]
+    slices: list[Any] = [slice(0, 1.5), slice(0, 5, 0), (..., ...)]
+    for index in (*words, *slices, None, True, [0, 1], np.array([1]), 1.5, (0, None)):
         with pytest.raises(OptionError) as caught:
-            selected(ArraySource(np.zeros((3, 4)), "x.npy"), selection_of(text))
-        assert (as_typed(caught.value.message), caught.value.remedy) == (f"x.npy: {what}", remedy)
+            selection_of(index)
+        assert caught.value.remedy == "give integers and slices as in NumPy: 0,:,3:5 or ...,::2"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "remedy"),
+    [
+        ("3", "--select 3: 3 is out of range for axis 0, of length 3", "use an index from -3 to 2"),
+        ("...,-5", "--select ...,-5: -5 is out of range for axis 1, of length 4", "use an index from -4 to 3"),
+        ("0,:,1", "--select 0,:,1: 3 indices for an array of 2 axes", "give as many as there are axes, or fewer"),
+    ],
+)
+def test_what_the_array_has_not(text: str, what: str, remedy: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        selected(ArraySource(np.zeros((3, 4)), "x.npy"), selection_of(text))
+    assert (as_typed(caught.value.message), caught.value.remedy) == (f"x.npy: {what}", remedy)
 
 
 INDICES = st.integers(-12, 12)
@@ -155,99 +129,100 @@ def test_any_part_of_any_file(data: st.DataObject, tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, want.reshape(got.shape) if want.size == 0 else want)
 
 
-class TestReadingNoMore:
-    @pytest.mark.parametrize(
-        ("index", "most"),
-        [
-            ("0:10", 10 * 5000),
-            ("-1", 5000),
-            ("::1000", 10 * 5000),
-            (":,100:200", 10_000 * 100),
-            (":,17", 10_000),
-            ("9000:,::-1", 1000 * 5000),
-            ("500:700:7,3:5", 197 * 2),
-        ],
-    )
-    def test_of_a_file(self, index: str, most: int) -> None:
-        source = Counted(ArraySource(np.broadcast_to(np.float32(1), (10_000, 5000)), "x.npy"))
-        part = selected(source, selection_of(index))
-        assert source.fetches == 0
-        everything(part, elements=100_000)
-        assert source.elements <= most
-
-    def test_short_lines_are_read_whole(self) -> None:
-        """Rather than a million reads of one number each."""
-        source = Counted(ArraySource(np.broadcast_to(np.float32(1), (300_000, 3))))
-        everything(selected(source, selection_of(":,1")), elements=100_000)
-        assert source.elements == 900_000
-        assert source.fetches <= 100
-
-    def test_a_part_in_pieces_of_bounded_size(self) -> None:
-        source = Counted(ArraySource(np.broadcast_to(np.float32(1), (10, 1_000_000))))
-        everything(selected(source, selection_of(":,::100")), elements=400_000)
-        assert source.elements / source.fetches * 4 <= select.SPARSE
-
-    def test_a_huge_file_answers_at_once(self, tmp_path: Path) -> None:
-        path = tmp_path / "huge.npy"
-        head = npy(np.zeros((1, 1000), "f4"))[:128].replace(b"(1, 1000), }    ", b"(25000000, 1000), }", 1)
-        with path.open("wb") as file:
-            file.write(head[:127] + b"\n")
-            file.truncate(128 + 25_000_000 * 4000)  # 100 GB, of which a disk holds nothing
-        with closing(open_source(str(path), Reading(select=selection_of("-3:, ::250")))) as source:
-            np.testing.assert_array_equal(everything(source), np.zeros((3, 4)))
-        path.unlink()
+# Reading no more
 
 
-class TestTables:
-    VALUES = np.arange(60.0).reshape(20, 3)
+@pytest.mark.parametrize(
+    ("index", "most"),
+    [
+        ("0:10", 10 * 5000), ("-1", 5000), ("::1000", 10 * 5000), (":,100:200", 10_000 * 100), (":,17", 10_000),
+        ("9000:,::-1", 1000 * 5000), ("500:700:7,3:5", 197 * 2),
+    ],
+)  # fmt: skip
+def test_no_more_is_read_than_is_taken(index: str, most: int) -> None:
+    source = Counted(ArraySource(np.broadcast_to(np.float32(1), (10_000, 5000)), "x.npy"))
+    part = selected(source, selection_of(index))
+    assert source.fetches == 0
+    everything(part, elements=100_000)
+    assert source.elements <= most
 
-    @pytest.fixture
-    def path(self, tmp_path: Path) -> str:
-        rows = "".join(f"r{k},{','.join(map(str, row))}\n" for k, row in enumerate(self.VALUES))
+
+def test_short_lines_are_read_whole() -> None:
+    """Rather than a million reads of one number each."""
+    source = Counted(ArraySource(np.broadcast_to(np.float32(1), (300_000, 3))))
+    everything(selected(source, selection_of(":,1")), elements=100_000)
+    assert source.elements == 900_000
+    assert source.fetches <= 100
+
+
+def test_a_part_in_pieces_of_bounded_size() -> None:
+    source = Counted(ArraySource(np.broadcast_to(np.float32(1), (10, 1_000_000))))
+    everything(selected(source, selection_of(":,::100")), elements=400_000)
+    assert source.elements / source.fetches * 4 <= select.SPARSE
+
+
+def test_a_huge_file_answers_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "huge.npy"
+    head = npy(np.zeros((1, 1000), "f4"))[:128].replace(b"(1, 1000), }    ", b"(25000000, 1000), }", 1)
+    with path.open("wb") as file:
+        file.write(head[:127] + b"\n")
+        file.truncate(128 + 25_000_000 * 4000)  # 100 GB, of which a disk holds nothing
+    with closing(open_source(str(path), Reading(select=selection_of("-3:, ::250")))) as source:
+        np.testing.assert_array_equal(everything(source), np.zeros((3, 4)))
+    path.unlink()
+
+
+# Tables
+
+
+TABLE = np.arange(60.0).reshape(20, 3)
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A table of 20 rows with names."""
+    if request.param == "csv":
+        rows = "".join(f"r{k},{','.join(map(str, row))}\n" for k, row in enumerate(TABLE))
         return written(tmp_path, ("name,a,b,c\n" + rows).encode())
+    columns = pa.table({"name": [f"r{k}" for k in range(20)], **dict(zip("abc", TABLE.T, strict=True))})
+    pyarrow.parquet.write_table(columns, tmp_path / "t.parquet", row_group_size=6)
+    return str(tmp_path / "t.parquet")
 
-    @pytest.mark.parametrize("format", ["csv", "parquet"])
-    def test_names_go_along(self, path: str, tmp_path: Path, format: str) -> None:
-        if format == "parquet":
-            table = pa.table({"name": [f"r{k}" for k in range(20)], **dict(zip("abc", self.VALUES.T, strict=True))})
-            path = str(tmp_path / "t.parquet")
-            pyarrow.parquet.write_table(table, path, row_group_size=6)
-        for index in ("2:15:3", ":4,::-1", "5:,1:", "30:", "::-1"):
-            part = selection_of(index)
-            rows, columns = part.taken((20, 3))
-            assert isinstance(rows, range)
-            assert isinstance(columns, range)
-            want = self.VALUES[part.parts]
-            with closing(open_source(path, Reading(select=part, id_column="name"))) as source:
-                np.testing.assert_array_equal(everything(source).reshape(want.shape), want)
-                ids: list[str] = []
-                for k in range(len(want)):
-                    pending = source.fetch(Block((k, 0), (k + 1, want.shape[1])))
-                    assert pending is not None
-                    ids += pending.load(Buffer()).ids or ()
-                assert ids == [f"r{k}" for k in rows]
-                assert source.labels == ["abc"[k] for k in columns]
 
-    @pytest.mark.parametrize(("index", "columns"), [("4", "abc"), ("4,1:", "bc"), ("4,::2", "ac"), ("4,1", None)])
-    def test_one_row(self, path: str, index: str, columns: str | None) -> None:
-        with closing(open_source(path, Reading(select=selection_of(index), id_column="name"))) as source:
-            np.testing.assert_array_equal(everything(source), self.VALUES[selection_of(index).parts])
-            assert (source.labels and "".join(source.labels)) == columns
+@pytest.mark.parametrize("index", ["2:15:3", ":4,::-1", "5:,1:", "30:", "::-1"])
+def test_names_go_along(table: str, index: str) -> None:
+    part = selection_of(index)
+    rows, columns = part.taken((20, 3))
+    assert isinstance(rows, range)
+    assert isinstance(columns, range)
+    want = TABLE[part.parts]
+    with closing(open_source(table, Reading(select=part, id_column="name"))) as source:
+        np.testing.assert_array_equal(everything(source).reshape(want.shape), want)
+        ids: list[str] = []
+        for k in range(len(want)):
+            pending: Any = source.fetch(Block((k, 0), (k + 1, want.shape[1])))
+            ids += pending.load(Buffer()).ids or ()
+        assert ids == [f"r{k}" for k in rows]
+        assert source.labels == ["abc"[k] for k in columns]
 
-    def test_what_is_not_there(self, path: str) -> None:
-        for index, place in (
-            ("20", "20 is out of range for axis 0, of length 20"),
-            ("2,3", "3 is out of range for axis 1"),
-        ):
-            with pytest.raises(OptionError) as caught:
-                open_source(path, Reading(select=selection_of(index), id_column="name"))
-            assert as_typed(caught.value.message).startswith(f"{path}: --select {index}: {place}")
 
-    def test_where_no_rows_stay_their_names_are_not_in_the_way(self, path: str) -> None:
-        for index in (":,1", "-1", "-2,::-1"):
-            with closing(open_source(path, Reading(select=selection_of(index), id_column="name"))) as source:
-                np.testing.assert_array_equal(everything(source), self.VALUES[selection_of(index).parts])
-                assert not source.has_ids
+@pytest.mark.parametrize(
+    ("index", "columns"), [("4", "abc"), ("4,1:", "bc"), ("-2,::-2", "ca"), ("4,1", None), (":,1", None)]
+)
+def test_where_an_axis_goes(table: str, index: str, columns: str | None) -> None:
+    """Names of rows that do not stay are not in the way."""
+    with closing(open_source(table, Reading(select=selection_of(index), id_column="name"))) as source:
+        np.testing.assert_array_equal(everything(source), TABLE[selection_of(index).parts])
+        assert (source.labels and "".join(source.labels)) == columns
+        assert not source.has_ids
+
+
+def test_what_is_not_there(table: str) -> None:
+    for index, place in (("20", "axis 0, of length 20"), ("2,3", "axis 1, of length 3")):
+        with pytest.raises(OptionError) as caught:
+            open_source(table, Reading(select=selection_of(index), id_column="name"))
+        at = index.rpartition(",")[2]
+        assert as_typed(caught.value.message) == f"{table}: --select {index}: {at} is out of range for {place}"
 
 
 def test_closing_and_failing(tmp_path: Path) -> None:
