@@ -15,7 +15,7 @@ from tests.benchmarks.__main__ import main
 from tests.benchmarks.cases import Case, Command, all_cases, measure_of, tool
 from tests.benchmarks.files import File, provide
 from tests.benchmarks.measure import Measured, measure
-from tests.benchmarks.running import Outcome, Timing, largest_difference, run_case
+from tests.benchmarks.running import Outcome, Timing, run_case
 from tests.benchmarks.table import HEAD, describe, render
 
 LARGE = 100_000_000
@@ -41,17 +41,6 @@ def test_a_process_is_measured_and_not_its_parent() -> None:
     assert (small.stdout, small.stderr, small.code, small.failure()) == ("out\n", "note\n", 0, "")
 
 
-def test_failures_are_told(tmp_path: Path) -> None:
-    for code, failure in {
-        "1 / 0": "exit code 1: ZeroDivisionError: division by zero",
-        "import os; os.kill(os.getpid(), 9)": "signal 9",
-        "import sys; sys.exit('softargmax: error: no such file.\\n  try.')": "exit code 1: softargmax: error: no such",
-    }.items():
-        assert python(code).failure().startswith(failure)
-    with pytest.raises(OSError, match="cannot start"):
-        measure([tmp_path / "nothing"])
-
-
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_layouts_hold_the_same_scores(tmp_path: Path, dtype: str) -> None:
     rows, fortran, transposed = (
@@ -73,18 +62,6 @@ def test_a_csv_has_nine_significant_digits(tmp_path: Path) -> None:
     assert {len(line) for line in cells} == {100}
     assert {len(cell) for line in cells for cell in line} == {11}
     assert all(0.1 <= float(cell) < 1 for line in cells for cell in line)
-
-
-def test_a_full_disk_is_seen_before(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="not enough room"):
-        provide(File((10**15,)), tmp_path)
-
-
-def test_agreement_is_of_the_soft_argmax() -> None:
-    ours = np.array([1.0, 2.0])
-    assert largest_difference(ours, np.array([[1.5, 2.0], [9, 9]])) == 0.5
-    assert largest_difference(ours, np.array([1.0])) == np.inf
-    assert largest_difference(ours, np.array([1.0, np.nan])) == np.inf
 
 
 def test_sizes_are_those_of_the_limits() -> None:

@@ -160,10 +160,7 @@ def test_what_a_store_cannot_be(inside: Inside) -> None:
     (inside.folder / "mine.zarr").mkdir()
     (inside.folder / "mine.zarr" / "file").write_bytes(b"mine")
     for arguments, what in {
-        "x.npy --format zarr": "a Zarr store is a place, and shows no table",
-        "x.npy -o r.zarr --format table": "a Zarr store is a place, and shows no table",
         "x.npy -o r.zarr --plot p.png": "--plot draws no run that writes a store",
-        "x.npy --workers 2 -o r.zarr --beta auto": "--beta auto is found on one machine",
         "x.zarr -o x.zarr --force": "x.zarr: the result would replace what it is made of",
         "g.zarr/x -o g.zarr --force": "g.zarr: the result would replace what it is made of",
         "x.npy -o mine.zarr --force": "mine.zarr: is in the way, and no Zarr store",
