@@ -105,19 +105,8 @@ def test_a_table_goes_round_along_its_rows(folder: Inside) -> None:
     folder.write("hours.csv", "".join(f"{a:.9f},{b:.9f}\n" for a, b in hours.T))
     done = folder("run", "hours.csv", "--axis", "0", "--kind", "probs", "--coords", "circular", "--format", "json")
     assert [one["soft"] for one in json.loads(done.out)["slices"]] == pytest.approx([23.5, 12])
-    done = folder(
-        "run",
-        "-",
-        "--axis",
-        "0",
-        "--kind",
-        "probs",
-        "--coords",
-        "circular",
-        "--format",
-        "csv",
-        stdin=folder.read("hours.csv"),
-    )
+    asked = ["--axis", "0", "--kind", "probs", "--coords", "circular", "--format", "csv"]
+    done = folder("run", "-", *asked, stdin=folder.read("hours.csv"))
     assert float(done.lines[1].split(",")[2]) == pytest.approx(23.5)
 
 

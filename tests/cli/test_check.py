@@ -167,13 +167,6 @@ def test_undefined_slices_fail_and_come_first(files: Inside) -> None:
     assert done.lines[4].endswith("∅ undefined")
 
 
-def test_nothing_but_undefined_slices(inside: Inside) -> None:
-    inside.save("n.npy", np.full((2, 3), np.nan))
-    found = verdict(inside("check", "n.npy", "--nan", "propagate", "--format", "json"))
-    assert (found["failed"], found["max_abs_offset"]) == (2, None)
-    assert inside("check", "n.npy", "--nan", "propagate").lines[0].endswith("2 of 2 slices beyond |offset| <= 0.01")
-
-
 def test_rows_of_a_table_by_name(files: Inside) -> None:
     done = files("check", "named.csv", *ID)
     assert done.code == 1
@@ -181,17 +174,6 @@ def test_rows_of_a_table_by_name(files: Inside) -> None:
     assert [line.split()[:4] for line in done.lines[4:6]] == [["0", "n0", "0", "cat"], ["3", "n3", "0", "cat"]]
     worst = verdict(files("check", "named.csv", *ID, "--format", "json"))["worst"]
     assert [(row["id"], row["label"], row["index"]) for row in worst] == [("n0", "cat", [0]), ("n3", "cat", [3])]
-
-
-def test_options_mean_what_they_mean_to_run(files: Inside) -> None:
-    files.write("v.csv", "1\n2\n4\n8\n16\n32\n64\n128\n")
-    for options in (
-        "--axis -1,-3 --temperature 0.5 --coords centers",
-        "--kind cost --beta 3 --window 2 --precision single --values v.csv",
-    ):
-        summary = json.loads(files("run", "cube.npy", *options.split(), "--format", "json").out)["summary"]
-        found = verdict(files("check", "cube.npy", *options.split(), "--format", "json"))
-        assert (found["slices"], found["max_abs_offset"]) == (summary["slices"], summary["max_abs_offset"])
 
 
 # A stored result
@@ -304,15 +286,6 @@ def test_a_result_that_does_not_fit(inside: Inside, content: Any, what: str) -> 
     assert len(remedy) <= 2
 
 
-def test_an_expected_name_cannot_control_a_terminal(inside: Inside) -> None:
-    name = "e\x1b[31m\nFAILED: x%0A.npy"
-    inside.save("x.npy", HALVES)
-    inside.save(name, [0.5, 0, 1, 0.5])
-    done = inside("check", "x.npy", "--expect", name)
-    assert (done.code, len(done.lines)) == (0, 1)
-    assert done.lines[0].isprintable()
-
-
 # Stopping early
 
 
@@ -381,17 +354,6 @@ def test_annotations(files: Inside) -> None:
     verdicts = [["FAILED", "halves.npy"], ["passed", "sharp.npy"], ["FAILED", "tutorial.npy"]]
     assert [line.split(": ")[:2] for line in done.err.splitlines()][:3] == verdicts
     assert files("check", "sharp.npy", "--format", "github", "--quiet") == Done(0, b"", "")
-
-
-def test_junit(files: Inside) -> None:
-    done = files("check", "halves.npy", "sharp.npy", "--format", "junit", "--rows", "1")
-    assert done.code == 1
-    suite = ElementTree.fromstring(done.raw)[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
-    failure = suite[0][0]
-    assert failure.get("message") == "2 of 4 slices beyond |offset| <= 0.01 (largest: 0.5)"
-    assert len((failure.text or "").splitlines()) == 4
-    assert suite[1][0].tag == "system-out"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
@@ -506,10 +468,3 @@ def test_an_error_of_one_input_leaves_the_others_their_report(files: Inside, for
 def test_quiet_keeps_the_verdict(files: Inside) -> None:
     loud, quiet = files("check", "halves.npy"), files("check", "halves.npy", "--quiet")
     assert (quiet.code, quiet.raw, quiet.err) == (1, loud.raw, "")
-
-
-def test_wide_characters_are_aligned(files: Inside) -> None:
-    files.write("wide.csv", "name,a,b\n日本語,5,5\nx,5,5\n")
-    done = files("check", "wide.csv", *ID)
-    places = [line.index("0.5") for line in done.lines[4:6]]
-    assert places[1] - places[0] == 3  # two columns each on a terminal

@@ -23,8 +23,6 @@ AS_SCORES = ["--axis", "-2,-1", "--beta", "10", "--window", "4"]
 wide that its mean is not drawn to the middle of a pixel (with β = 100 the error is 0.4 pixels), and so narrow that the
 bump has ended where the window does, and noise weighs little (with β = 3 it is 0.2). What counts is β times the height
 of a peak. Any window from 3 pixels to 8 serves."""
-AS_WEIGHTS = ["--axis", "-2,-1", "--kind", "probs", "--window", "6"]
-"""3 σ of the bump itself, which must lie as far from the border."""
 
 
 @dataclass(frozen=True)
@@ -79,29 +77,6 @@ def test_peaks_are_found_within_a_twentieth_of_a_pixel(folder: Inside, heatmaps:
     error = off_by(np.load(io.BytesIO(done.raw)), heatmaps)
     assert error.max() < 0.05
     assert np.sqrt((error**2).mean()) < 0.015
-
-
-def test_normalised_coordinates_are_as_exact(folder: Inside, heatmaps: Heatmaps) -> None:
-    for coords, halves in (("corners", [63 / 2, 47 / 2]), ("centers", [32.0, 24.0])):
-        done = folder("run", "heatmaps.npy", *AS_SCORES, "--coords", coords, "--format", "npy")
-        middle = [31.5, 23.5]
-        assert off_by(np.load(io.BytesIO(done.raw)) * halves + middle, heatmaps).max() < 0.05
-
-
-def test_weights_need_no_beta(inside: Inside, heatmaps: Heatmaps) -> None:
-    inside.save("heatmaps.npy", np.maximum(heatmaps.maps, 0), "float32")
-    done = inside("run", "heatmaps.npy", *AS_WEIGHTS, "--format", "npy")
-    assert (done.code, done.err) == (0, "")
-    whole = ((heatmaps.places >= 6) & (heatmaps.places <= [57, 41])).all(-1)
-    assert whole.sum() > 200
-    assert off_by(np.load(io.BytesIO(done.raw)), heatmaps)[whole].max() < 0.05
-
-
-def test_the_usual_settings_do_not_do(folder: Inside, heatmaps: Heatmaps) -> None:
-    """What the settings above are for: the default β is the hard argmax, and without a window noise draws inwards."""
-    for given in (["--axis", "-2,-1"], ["--axis", "-2,-1", "--beta", "10"]):
-        error = off_by(np.load(io.BytesIO(folder("run", "heatmaps.npy", *given, "--format", "npy").raw)), heatmaps)
-        assert error[~heatmaps.doubled].max() > 0.3
 
 
 def test_maps_with_two_peaks_are_flagged(folder: Inside, heatmaps: Heatmaps) -> None:

@@ -119,15 +119,6 @@ def test_the_rows_of_a_csv(shared_inside: Inside, table: Case, name: str) -> Non
         assert [line.split(",")[1] for line in done.lines] == ["id", *"abcde"]
 
 
-def test_all_of_a_csv_and_values_of_its_rows(shared_inside: Inside, table: Case) -> None:
-    x = np.loadtxt(shared_inside.folder / "table.csv", delimiter=",", skiprows=1)
-    done = shared_inside("run", table.name, "--axis", "1,0", "--window", "1", "--beta", "4", "--format", "jsonl")
-    assert assert_answered(done, "jsonl", oracle(x, (1, 0), 4.0, window=1)) == [[]]
-    given = ["--axis", "0", "--values", "places.csv", "--beta", "4", "--format", "npz"]
-    want = oracle(x, 0, 4.0, values_of=[np.arange(len(x)) * 0.5])
-    assert_answered(shared_inside("run", table.name, *given), "npz", want, scale=len(x) / 2)
-
-
 def test_nan_found_in_the_first_pass(inside: Inside) -> None:
     x = np.random.default_rng(35).normal(size=(2, 18_000)).astype("f4")
     x[1, 17_990:] = [np.nan, 5, np.nan, np.nan, 5.5, np.nan, 2, 3, np.nan, np.inf]

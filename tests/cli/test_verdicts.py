@@ -32,11 +32,6 @@ def test_sentences(arguments: tuple[int, int, int, float, bool], want: str) -> N
     assert sentence_of(check, "C") == want
 
 
-def test_a_line() -> None:
-    assert Checked("a.npy", True, "fine").line == "passed: a.npy: fine"
-    assert Checked("a.npy", False, "bad").line == "FAILED: a.npy: bad"
-
-
 def test_annotations() -> None:
     assert annotation(Checked("a.npy", True, "fine", [])) == ""
     found = annotation(Checked("a,b:c 100%.npy", False, "50% off", ["one", "two"]))

@@ -1,4 +1,4 @@
-"""Make what the README and the guide show of the tool: python tests/docs/make_docs.py [--check]
+"""Make what the README and the guide show of the tool: python tests/docs/make_docs.py
 
 Each ```console block of the README and of the guide holds what its commands, the lines after `$`, print in a folder of
 their own. samples/output.svg is what `PICTURED` prints to a terminal.
@@ -10,7 +10,6 @@ these are missing, or zarr where it names a store, it is passed over.
 
 from __future__ import annotations
 
-import argparse
 import html
 import io
 import math
@@ -21,7 +20,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -238,28 +236,12 @@ def text_in(svg: str) -> str:
     return "\n".join("  ".join(parts) for parts in lines.values())
 
 
-def main() -> int:
-    """Write what is generated, or say what is out of date; 1 where something is."""
-    parser = argparse.ArgumentParser(description="Makes what the README shows of the tool, and the picture.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where something is out of date")
-    check = parser.parse_args().check
-
-    def picture(old: str) -> str:
-        new = drawn(PICTURED, printed_to_a_terminal(PICTURED))
-        return old if old and alike(text_in(old), text_in(new)) and check else new
-
-    makers: list[tuple[Path, Callable[[str], str]]] = [*((file, renewed) for file in DOCS), (PICTURE, picture)]
-    stale = False
-    for file, make in makers:
-        old = file.read_text(encoding="utf-8") if file.is_file() else ""
-        new = make(old)
-        if new != old and not check:
-            file.write_text(new, encoding="utf-8", newline="\n")
-        elif new != old:
-            print(f"{file.relative_to(ROOT)}: out of date; run python tests/docs/make_docs.py", file=sys.stderr)
-            stale = True
-    return int(stale)
+def main() -> None:
+    """Write what is generated."""
+    for file in DOCS:
+        file.write_text(renewed(file.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    PICTURE.write_text(drawn(PICTURED, printed_to_a_terminal(PICTURED)), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

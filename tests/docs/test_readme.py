@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import shlex
 from pathlib import Path
@@ -23,7 +22,6 @@ from make_docs import (
     Shown,
     alike,
     drawn,
-    output_of,
     outputs,
     renewed,
     sessions,
@@ -242,30 +240,6 @@ def test_the_readme_is_short() -> None:
     assert README.stat().st_size <= 20_000
 
 
-@pytest.mark.parametrize(
-    ("shown", "now", "same"),
-    [
-        ("0  0.9999546\n", "0   0.9999546\n", True),
-        ("365.0024471", "365.0024479", True),
-        ("365.0024471", "365.0034471", False),
-        ("-4.54e-05", "-4.53e-05", True),
-        ("5.01e-197", "0.0", True),
-        ("0.2026", "0.2027", True),
-        ("0.2026", "0.2028", False),
-        ("temperature 0.01", "temperature 0.02", False),
-        ("agreement 16.9 %", "agreement 17.0 %", False),
-        ("2,170 more", "2,171 more", False),
-        ("img_0001", "img_0002", False),
-        ("hard 1", "hard 2", False),
-        ("≠ disagrees", "", False),
-        ("CPU", "GPU:0", False),
-        ("1.5", "-1.5", False),
-    ],
-)
-def test_alike(shown: str, now: str, same: bool) -> None:
-    assert alike(shown, now) is same
-
-
 STALE = """\
 ```console
 $ softargmax run samples/tutorial.npy --format csv
@@ -284,20 +258,3 @@ def test_what_is_stale_is_made_again_and_what_is_not_stays() -> None:
     close = re.sub(r"0\.99995460\d*", "0.9999546", made)
     assert close != made
     assert renewed(close) == close
-
-
-def test_a_command_that_fails_is_not_shown_as_if_it_were_meant(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"no-such\.npy: no such file"):
-        output_of("softargmax run no-such.npy", tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
-def test_a_command_that_fails_in_a_pipe_is_found_too(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"no-such\.npy: no such file"):
-        outputs([Shown("softargmax run no-such.npy | cat", "")], tmp_path)
-
-
-def test_a_block_that_is_no_session_is_refused() -> None:
-    with pytest.raises(ValueError, match="begins with a command"):
-        sessions("```console\nsoftargmax run a.npy\n```\n")
