@@ -101,13 +101,15 @@ def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: 
                         total.join(one)
                 if writer:
                     outputs.end(writer, one, reduction.run.known_shape)
-                about, run = _numbers(one, run.input if job.several else None), reduction.run
+                run, about = reduction.run, dict[str, Any]()
                 if shown.format == "table":
                     job.begin_table()
                     put_evaluation(one, worst.found(), run, sys.stdout)
-                elif shown.worst:
-                    columns, kept = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH), worst.found()
-                    about["worst"] = [] if kept is None else [*objects(columns, kept)]
+                else:
+                    about = _numbers(one, run.input if job.several else None)
+                    if shown.worst:
+                        columns, kept = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH), worst.found()
+                        about["worst"] = [] if kept is None else [*objects(columns, kept)]
                 found.append(about)
         if job.code == 0:
             truths.end()
@@ -130,9 +132,9 @@ def _evaluation(within: Sequence[float], stack: ExitStack) -> Evaluation:
 def _numbers(evaluation: Evaluation, name: str | None = None) -> dict[str, Any]:
     """Return what an evaluation says, by its names in JSON. name: of the input, where there are several."""
     estimates = []
-    for errors in evaluation.estimates:
+    for errors, numbers in zip(evaluation.estimates, evaluation.numbers(), strict=True):
         within = {f"{limit:.10g}": share for limit, share in errors.within.items()}
-        estimates.append({"name": errors.name, **errors.numbers(), "within": within})
+        estimates.append({"name": errors.name, **numbers, "within": within})
     return {**({} if name is None else {"input": name}), **evaluation.as_dict(), "estimates": estimates}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import IO
 
@@ -109,6 +110,11 @@ class Evaluation(Summary):
         self.undefined += int(np.count_nonzero(np.isnan(slices.soft_error) & known))
         for errors in self.estimates:
             errors.add(slices.column(f"{errors.name}_error"), int(np.count_nonzero(known)))
+
+    def numbers(self) -> list[dict[str, float]]:
+        """Return the numbers of each estimate, found in a thread each."""
+        with ThreadPoolExecutor() as pool:
+            return [*pool.map(Errors.numbers, self.estimates)]
 
     def join(self, other: Summary) -> None:
         """Take into account the slices of another input."""

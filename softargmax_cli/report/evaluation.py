@@ -44,7 +44,7 @@ def _put_estimates(evaluation: Evaluation, bound: float, file: TextIO) -> None:
 def _columns(evaluation: Evaluation, bound: float) -> Iterator[Column]:
     estimates = evaluation.estimates
     yield Column("estimate", [errors.name for errors in estimates], "left")
-    found = [errors.numbers() for errors in estimates]
+    found = evaluation.numbers()
     for name in found[0]:
         yield numbers(name.removesuffix("_error"), [each[name] for each in found], bounds=bound)
     for spare, limit in enumerate(estimates[0].within, 1):
