@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.errors import UndefinedError, naming
 from softargmax_cli.files.streams import refusals
-from softargmax_cli.files.writers.atomic import scratch
 from softargmax_cli.reduction.budget import REDUCTION, Budget, Needs
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Uniformity
@@ -87,7 +86,7 @@ class Reduction:
 
     def __iter__(self) -> Iterator[Slices]:
         uniformity = Uniformity(self.problem)
-        for slices in self.through(self.reduce, scratch=scratch):
+        for slices in self.through(self.reduce):
             uniformity.add(slices)
             yield slices
         weights = any(note.endswith(LOOK_LIKE_WEIGHTS) for note in self.notes)

@@ -69,7 +69,6 @@ def _put(
     job: Job, reduction: Reduction, shown: GradOptions, path: str | None, files: Outputs, lists: Outputs
 ) -> Summary:
     """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
-    from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import OF_GRADIENT
     from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate
@@ -92,7 +91,7 @@ def _put(
         of_slices = stack.enter_context(lists.opened(listed, run, BY_SCORES if by_scores else BY_BETA))
         writers = [(outputs, writer) for outputs, writer in ((files, of_beta), (lists, of_slices)) if writer]
         write = boxes.write if boxes else None
-        work = partial(differentiate, by=shown.wrt, vanished=shown.vanished, write=write, scratch=scratch)
+        work = partial(differentiate, by=shown.wrt, vanished=shown.vanished, write=write)
         for slices in reduction.through(work):
             summary.add(slices)
             first.add(slices)

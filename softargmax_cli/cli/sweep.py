@@ -224,7 +224,6 @@ def _try_input(
     job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: str
 ) -> TrialsReport:
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
-    from softargmax_cli.files.writers.atomic import scratch
     from softargmax_cli.reduction.sweep import needs_of, spaced, sweep
     from softargmax_cli.report.sweep import TrialsReport
 
@@ -233,7 +232,7 @@ def _try_input(
     with job.opened(name, {"offset"}, needs=needs) as reduction, truths.opened(name, reduction) as stored:
         source = reduction.source
         work = partial(sweep, betas=betas, windows=windows, truth=stored, rows=lambda: source.rows)
-        (trials,) = reduction.through(work, scratch=scratch)
+        (trials,) = reduction.through(work)
         stored.end()
     window = None if len(windows) > 1 else windows[0]
     return TrialsReport(replace(reduction.run, beta=None, window=window), trials)

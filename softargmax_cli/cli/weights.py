@@ -36,7 +36,6 @@ def weights(inputs: Inputs, *, asked: BetaOptions, written: OutputOptions) -> in
     job, format = Job(inputs, asked, written.output), "npy" if written.output == "-" else None
     paths = Outputs(job, written.output, format, usual="npy", formats=("npy", "npz", "zarr")).paths
     with job.begun(paths, written.output):
-        from softargmax_cli.files.writers.atomic import scratch
         from softargmax_cli.files.writers.npy import BoxWriter
         from softargmax_cli.files.writers.zarr import ZarrBoxWriter
         from softargmax_cli.reduction.fields import FREE
@@ -52,7 +51,7 @@ def weights(inputs: Inputs, *, asked: BetaOptions, written: OutputOptions) -> in
                 else:
                     boxes = BoxWriter(*given, source.shape, source.order, force=written.force)
                 with boxes:
-                    for slices in reduction.through(partial(weigh, write=boxes.write, scratch=scratch)):
+                    for slices in reduction.through(partial(weigh, write=boxes.write)):
                         summary.add(slices)
                     boxes.commit(reduction.run.known_shape)
                 if path != "-":

@@ -23,7 +23,7 @@ from softargmax_cli.files.remote import is_url
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.writers.zarr import Chunks
 from softargmax_cli.reduction.budget import BOXES, FAN_IN, Budget
-from softargmax_cli.reduction.finish import Scratch, in_row_major_order
+from softargmax_cli.reduction.finish import in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices, Summary
@@ -55,9 +55,7 @@ class Workers:
         return "GPU:0" if self.asked == "gpu" else self.asked.upper()
 
 
-def reduce(
-    source: Source, problem: Problem, workers: Workers, *, memory: int, scratch: Scratch | None = None, **told: Any
-) -> Iterator[Slices]:
+def reduce(source: Source, problem: Problem, workers: Workers, *, memory: int, **told: Any) -> Iterator[Slices]:
     """Yield all slices in row-major order, as `engine.reduce` does; `memory` (bytes) is that of each worker.
 
     Raises as `engine.reduce`, and ClusterError where workers or the scheduler fail.
@@ -66,7 +64,7 @@ def reduce(
     columns = _columns(source, problem, workers, undefined, memory, **told)
     runs: Iterator[Sequence[Slices]] = ([column.slices] for column in columns if column.slices is not None)
     if not plan.in_order:
-        runs = in_row_major_order(runs, math.prod(plan.shape[k] for k in problem.kept), memory // 4, scratch)
+        runs = in_row_major_order(runs, math.prod(plan.shape[k] for k in problem.kept), memory // 4)
     for (slices,) in runs:
         if undefined.passes(slices):
             yield slices

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import OutputError
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.fields import FIELDS, needed_sums
 from softargmax_cli.reduction.problem import Problem
@@ -18,11 +18,11 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Float, State
 
 Array = npt.NDArray[Any]
-Scratch = Callable[[int], AbstractContextManager[IO[bytes]]]
-"""Lends a file for so many bytes that are not wanted for long, all of which have a place on the disk."""
 
 RUN = 1 << 16
 """Slices handed on at a time."""
+ZEROS = 1 << 20
+"""Bytes of a file written at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,10 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
     return Sums(state, mass, hard if order == sorted(order) else hard[order], *map(np.array, zip(*found, strict=True)))
 
 
-def in_row_major_order(
-    parts: Iterator[Sequence[Slices]], count: int, memory: int, scratch: Scratch | None = None
-) -> Iterator[list[Slices]]:
+def in_row_major_order(parts: Iterator[Sequence[Slices]], count: int, memory: int) -> Iterator[list[Slices]]:
     """Collect runs of `count` slices in any order, each run for several problems, then yield all in row-major order.
 
-    What takes more than `memory` bytes is kept in files, where there are any.
+    What takes more than `memory` bytes is kept in temporary files. Raises OutputError where there is no room for them.
     """
     whole: list[dict[str, Array]] = []
     for answers in parts:
@@ -134,16 +132,27 @@ def in_row_major_order(
             run = slice(slices.start, slices.start + len(slices))
             for name, part in slices.columns.items():
                 if name not in columns:
-                    columns[name] = _space((*part.shape[:-1], count), part.dtype, share, scratch)
+                    columns[name] = _space((*part.shape[:-1], count), part.dtype, share)
                 columns[name][..., run if slices.numbers is None else slices.numbers] = part
     for start in range(0, count if whole else 0, RUN):
         runs = [{name: column[..., start : start + RUN] for name, column in columns.items()} for columns in whole]
         yield [Slices(start, {name: np.array(column) for name, column in columns.items()}) for columns in runs]
 
 
-def _space(shape: tuple[int, ...], dtype: np.dtype[Any], memory: int, scratch: Scratch | None) -> Array:
+def _space(shape: tuple[int, ...], dtype: np.dtype[Any], memory: int) -> Array:
+    """Return room for numbers, in a nameless file where they take more than `memory` bytes."""
     nbytes = math.prod(shape) * dtype.itemsize
-    if scratch is None or nbytes <= memory:
+    if nbytes <= memory:
         return np.empty(shape, dtype)
-    with scratch(nbytes) as file:  # the mapping outlives the descriptor
-        return np.memmap(file, dtype, "r+", shape=shape)
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile() as file:
+            # Zeros take their place at once: a disk that is found to be full by a mapped page ends the process.
+            for start in range(0, nbytes, ZEROS):
+                file.write(bytes(min(ZEROS, nbytes - start)))
+            file.flush()
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError as error:
+        remedy = "free some space, or set TMPDIR to a directory with more room"
+        raise OutputError(f"temporary file: {error.strerror or error}", remedy) from error

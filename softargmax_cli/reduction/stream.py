@@ -18,7 +18,7 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Plan
 from softargmax_cli.reduction.box_reducer import BoxReducer
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Budget, Needs
-from softargmax_cli.reduction.finish import Scratch, finish_block, in_row_major_order
+from softargmax_cli.reduction.finish import finish_block, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.layout import PIECE
 from softargmax_cli.reduction.problem import FURTHEST, Problem
@@ -83,19 +83,17 @@ class Stream:
         memory: int,
         advance: Callable[[int], None] = lambda nbytes: None,
         note: Callable[[str], None] = lambda text: None,
-        scratch: Scratch | None = None,
         needs: Needs = REDUCTION,
     ) -> None:
-        """memory: bytes that blocks and unfinished slices may take, and where there is `scratch`, which lends files,
-        what must wait for its turn; advance: is told how many bytes of the input are done; note: is told what the user
-        may want to know; needs: those of the kind of reduction.
+        """memory: bytes that blocks, unfinished slices and what must wait for its turn may take; advance: is told how
+        many bytes of the input are done; note: is told what the user may want to know; needs: of the kind of reduction.
         """
         self.source, self.problems, self.memory, self.advance, self.note = source, problems, memory, advance, note
         self.problem = problem = next((one for one in problems if one.looks_back), problems[0])
         self.budget = budget = Budget(replace(needs, states=len(problems)), source, problem, memory)
         if source.sequential and budget.must_seek:
             raise ValueError("a source that can only be read in order must be copied first")
-        self.scratch, self.undefined = scratch, Undefined(problem)
+        self.undefined = Undefined(problem)
         self.reducers: Sequence[Reducer] = reducers
         self.workers, self.one_shape = budget.workers, not needs.in_pieces
         if budget.boxed:
@@ -120,7 +118,7 @@ class Stream:
             runs = (answers for _, answers in self._finished(plan))
             if ordered and not plan.in_order:
                 count = math.prod(plan.shape[k] for k in self.problem.kept)
-                runs = in_row_major_order(runs, count, self.memory // 4, self.scratch)
+                runs = in_row_major_order(runs, count, self.memory // 4)
         for answers in runs:
             if self.undefined.passes(answers[0]):
                 yield answers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import tempfile
@@ -18,12 +17,12 @@ from files import TABLES, Array, csv, npy, piped, written
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from softargmax_cli.errors import InputError, OutputError
+from softargmax_cli.errors import InputError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.source import Source
 from softargmax_cli.files.tempcopy import Names, copied
-from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile, scratch
+from softargmax_cli.files.writers.atomic import TemporaryFile
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
@@ -141,31 +140,6 @@ def test_what_fails_leaves_nothing(temporary: Path, tmp_path: Path) -> None:
     ):
         copied(table, MIB)
     assert list(temporary.iterdir()) == []
-
-
-# Temporary files
-
-
-NBYTES = 3 * COPIED + 17
-
-
-def test_every_byte_has_its_place() -> None:
-    with scratch(NBYTES) as file:
-        status = os.fstat(file.fileno())
-        assert status.st_size == NBYTES
-        assert getattr(status, "st_blocks", NBYTES) * 512 >= NBYTES
-        mapped = np.memmap(file, "u1", "r+", shape=(NBYTES,))  # type: ignore[call-overload]
-    assert not mapped.any()
-    mapped[:] = 7
-    assert int(mapped.sum()) == 7 * NBYTES
-
-
-def test_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    with pytest.raises(OutputError, match="No such file or directory") as caught, scratch(NBYTES):
-        pass
-    assert caught.value.what == f"temporary file: {os.strerror(errno.ENOENT)}"
-    assert caught.value.remedy == "free some space, or set TMPDIR to a directory with more room"
 
 
 @settings(max_examples=20)

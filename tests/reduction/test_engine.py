@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from reductions import EVERYTHING, MEMORY, ONE_PASS, Array, File, Pipe, Ready, Table, check, needs_copy, reduced
 
-from softargmax_cli.errors import InputError
+from softargmax_cli.errors import InputError, OutputError
 from softargmax_cli.files.formats.npy import NpySource
-from softargmax_cli.files.writers.atomic import scratch
 from softargmax_cli.reduction import budget
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION, Budget
@@ -79,7 +78,7 @@ def any_case(seed: int, runtime: Runtime, blocks_of: Callable[[int], None], chun
     source: Any = File(values, tuple(int(n) for n in rng.integers(1, 6, ndim)) if chunks else None)
     if not chunks and seed % 3 == 0 and not needs_copy(Pipe(values), spec, fields):
         source = Pipe(values)
-    check(values, runtime, spec, fields, source, scratch=scratch)
+    check(values, runtime, spec, fields, source)
 
 
 @pytest.mark.parametrize("seed", [*range(24), *(pytest.param(k, marks=pytest.mark.slow) for k in range(24, 48))])
@@ -132,20 +131,25 @@ class TestCuts:
             check(values, native_runtime, Spec((0,), "probs", window=place % 4))
 
     def test_slices_of_a_fortran_file_wait_in_files(
-        self, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+        self, native_runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr(budget, "BLOCK", 1600)
         values = np.asfortranarray(np.random.default_rng(1).normal(size=(14, 15, 16)).astype("f4"))
-        opened: list[int] = []
+        sizes, mapped = list[int](), np.memmap
 
-        def counted(nbytes: int) -> Any:
-            opened.append(nbytes)
-            return scratch(nbytes)
+        def counted(file: Any, *given: Any, **more: Any) -> Any:
+            sizes.append(os.fstat(file.fileno()).st_size)
+            return mapped(file, *given, **more)
 
-        check(values, native_runtime, Spec((1,), beta=5.0), scratch=counted)
-        assert not opened
-        check(values, native_runtime, Spec((1,), beta=5.0), memory=1 << 12, scratch=counted)
-        assert sorted({*opened}) == [14 * 16, 14 * 16 * 8]
+        monkeypatch.setattr(np, "memmap", counted)
+        check(values, native_runtime, Spec((1,), beta=5.0))
+        assert not sizes
+        check(values, native_runtime, Spec((1,), beta=5.0), memory=1 << 12)
+        assert sorted({*sizes}) == [14 * 16, 14 * 16 * 8]
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+        with pytest.raises(OutputError, match="temporary file: No such file or directory") as caught:
+            check(values, native_runtime, Spec((1,), beta=5.0), memory=1 << 12)
+        assert caught.value.remedy == "free some space, or set TMPDIR to a directory with more room"
 
     def test_several_problems_in_one_pass(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
         """In order, and as they are found with their numbers; each as it is alone."""

@@ -79,19 +79,6 @@ class TemporaryFile(io.BufferedRandom):
             super().close()
 
 
-@contextlib.contextmanager
-def scratch(nbytes: int) -> Iterator[IO[bytes]]:
-    """Lend a nameless file of zeros that may be mapped. Raises OutputError where there is no room for all of them.
-
-    They are written, as a disk that is found to be full while a mapped page is written ends the process.
-    """
-    with blaming("temporary file", ROOM), TemporaryFile() as file:
-        for start in range(0, nbytes, COPIED):
-            file.write(bytes(min(COPIED, nbytes - start)))
-        file.flush()
-        yield file
-
-
 def copy_all(file: IO[bytes], stream: IO[bytes]) -> None:
     """Append all of a file to a stream."""
     file.seek(0)
