@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from softargmax_cli.errors import UndefinedError, naming
-from softargmax_cli.files.streams import refusals
 from softargmax_cli.reduction.budget import REDUCTION, Budget, Needs
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Uniformity
@@ -99,7 +98,7 @@ class Reduction:
 
     def _through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Generator[Made, None, None]:
         source = self.source
-        with self.progress as advance, naming(source.name), refusals(source.name):
+        with self.progress as advance, naming(source.name):
             given: dict[str, Any] = {"memory": self.memory, "advance": advance, "note": self.notes.append, **more}
             try:
                 yield from reduce(source, self.problem, self.computer, **given)

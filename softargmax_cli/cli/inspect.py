@@ -97,7 +97,6 @@ def inspect(inputs: Inputs, *, looks: InspectOptions) -> int:
 def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[str]) -> Inspection:
     """Describe an input; its numbers too, unless the look is a quick one. notes: takes what the user should know."""
     from softargmax_cli.files.registry import open_source
-    from softargmax_cli.files.streams import refusals
     from softargmax_cli.reduction.blocks import rows
     from softargmax_cli.reduction.problem import Spec
     from softargmax_cli.reduction.readable import Buffer
@@ -111,13 +110,12 @@ def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[s
             problem = Spec(axes).resolve(source.shape, source.dtype, frozenset())
         except InputError as error:  # there is something to see all the same
             why_not = as_typed(error.what)
-        with refusals(source.name):
-            if not looks.quick:
-                numbers = _numbers(source, problem, quiet=looks.quiet)
-            elif source.shape[:1] == (None,):
-                columns = source.shape[1] or 1
-                if head := source.fetch(rows(columns, HEAD * columns).block(0)):
-                    head.load(Buffer())  # which refuses a cell that is no number
+        if not looks.quick:
+            numbers = _numbers(source, problem, quiet=looks.quiet)
+        elif source.shape[:1] == (None,):
+            columns = source.shape[1] or 1
+            if head := source.fetch(rows(columns, HEAD * columns).block(0)):
+                head.load(Buffer())  # which refuses a cell that is no number
         source.watch.check()
         notes += source.notes
         shape = source.shape if looks.quick else tuple(source.rows if n is None else n for n in source.shape)

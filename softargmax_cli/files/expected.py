@@ -17,7 +17,6 @@ from softargmax_cli.errors import InputError, OptionError, naming, parameter, sp
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.streams import refusals
 from softargmax_cli.files.tempcopy import copied, in_order
 from softargmax_cli.reduction.readable import Buffer
 
@@ -170,13 +169,12 @@ def _rows(source: Source, columns: Sequence[int], axes: int) -> Iterator[Rows]:
     """Read an array or some columns of a table from the beginning, (slices, axes) at a time."""
     buffer = Buffer()
     for block in in_order(source, BATCH, "C"):
-        with naming(source.name), refusals(source.name):
-            pending = source.fetch(block)
-            if pending is None:
-                return
-            loaded = pending.load(buffer)
-            values = loaded.values[:, columns] if columns else loaded.values
-            yield np.array(values, np.float64).reshape(-1, axes), loaded.ids
+        pending = source.fetch(block)
+        if pending is None:
+            return
+        loaded = pending.load(buffer)
+        values = loaded.values[:, columns] if columns else loaded.values
+        yield np.array(values, np.float64).reshape(-1, axes), loaded.ids
 
 
 def _is_json(path: str) -> bool:
@@ -190,13 +188,12 @@ def _is_json(path: str) -> bool:
 def _json_rows(path: str, axes: int, name: str) -> Iterator[Rows]:
     """Read the slices of json or jsonl, (slices, axes) at a time, and what names them under `name`."""
     objects = _objects(path)
-    with refusals(path):
-        try:
-            while some := list(islice(objects, BATCH)):  # null becomes NaN
-                numbers = np.array([each["soft"] for each in some], np.float64).reshape(len(some), axes)
-                yield numbers, [each[name] for each in some] if name in some[0] else None
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"an object without {axes} numbers under soft", FIT, path) from None
+    try:
+        while some := list(islice(objects, BATCH)):  # null becomes NaN
+            numbers = np.array([each["soft"] for each in some], np.float64).reshape(len(some), axes)
+            yield numbers, [each[name] for each in some] if name in some[0] else None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"an object without {axes} numbers under soft", FIT, path) from None
 
 
 def _objects(path: str) -> Iterator[Mapping[str, Any]]:

@@ -18,7 +18,7 @@ from softargmax_cli.errors import InputError, MissingDependencyError, naming, pa
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_store
 from softargmax_cli.files.source import Source, parsing
-from softargmax_cli.files.streams import LOOK, Watch, looked_at, opened, refusals
+from softargmax_cli.files.streams import LOOK, Watch, looked_at, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,9 @@ def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Sourc
     """Open what a stream holds, from its first byte on. The source closes it, as an error does."""
     try:
         watch = Watch(path)
-        with refusals(name), naming(name):
+        with parsing(name, "file"):
             stream, first = looked_at(stream, name)
+        with naming(name):
             format = _recognised(first, name)
             opener = _opener(format)
             if format.seeks:

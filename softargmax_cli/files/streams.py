@@ -8,10 +8,9 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from softargmax_cli.errors import InputError, InputMissingError, SoftArgmaxError
+from softargmax_cli.errors import InputError, InputMissingError
 from softargmax_cli.files.remote import blaming, files_of, is_url
 
 if TYPE_CHECKING:
@@ -93,18 +92,6 @@ def _nearest(path: str) -> str:
     with contextlib.suppress(OSError):
         near = difflib.get_close_matches(base, os.listdir(folder or "."), n=1, cutoff=0.8)
     return f"did you mean {os.path.join(folder, near[0])}?" if near else "check the name, and where it is looked for"
-
-
-@contextlib.contextmanager
-def refusals(name: str) -> Iterator[None]:
-    """Turn the system's refusals into InputErrors that name the input."""
-    try:
-        yield
-    except SoftArgmaxError:  # some are OSErrors, too
-        raise
-    except OSError as error:
-        remedy = "is its disk, or the network, still there?"
-        raise InputError(f"{name}: cannot be read: {error.strerror or error}", remedy) from error
 
 
 class Watch:

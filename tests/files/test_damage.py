@@ -7,7 +7,6 @@ import io
 import json
 import random
 import struct
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -100,16 +99,6 @@ def test_archives(case: str, tmp_path: Path) -> None:
 def test_an_archive_through_a_pipe_is_no_safer() -> None:
     with piped(archive(FILE, crc=5)) as path:
         assert refusal(path).startswith("[scores]: damaged, or no .npz file: Bad CRC-32")
-
-
-def test_a_member_named_twice(tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
-            file.writestr("x.npy", npy(VALUES))
-            file.writestr("x.npy", npy(VALUES + 1))
-    with closing(open_source(str(tmp_path / "a.npz"))) as source:
-        np.testing.assert_array_equal(everything(source), VALUES + 1)  # the later one, as for numpy.load
 
 
 def test_the_last_number_waits_for_the_checksum(tmp_path: Path) -> None:

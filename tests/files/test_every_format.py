@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import safetensors.numpy
-from files import ANY_SHAPE, TABLES, Array, everything, hdf5, piped, written
+from files import ANY_SHAPE, TABLES, Array, everything, piped, written
 
-from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, as_typed
+from softargmax_cli.errors import InputError, OptionError, as_typed
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.reduction.blocks import Block
@@ -197,15 +196,6 @@ def test_options_that_say_nothing(tmp_path: Path) -> None:
         with closing(open_source(path, asked)) as source:
             (note,) = source.notes
         assert as_typed(note).startswith(f"{idle} nothing of ")
-
-
-def test_hdf5_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(tmp_path, hdf5(np.zeros(3)))
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    monkeypatch.delitem(sys.modules, "softargmax_cli.files.formats.hdf5", raising=False)
-    with pytest.raises(MissingDependencyError, match="an HDF5 file") as caught:
-        read(path)
-    assert caught.value.remedy == "pip install h5py hdf5plugin\nthey are the extra named hdf5"
 
 
 def test_hdf5_datasets_that_are_found_once(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hypothesis.extra import numpy as hnp
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import LONGEST_HEADER, ArraySource, NpySource, read_header
-from softargmax_cli.reduction.blocks import Block, plan
+from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer
 
 DATA = np.arange(12, dtype="<f4").reshape(3, 4)
@@ -244,20 +244,6 @@ def test_several_threads_at_once(opened: Any) -> None:
 
 
 # Pipes
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_a_pipe_in_contiguous_blocks(order: Any) -> None:
-    """Reduced along the axis that is contiguous in the file."""
-    values = np.arange(4 * 5 * 6, dtype=">i4").reshape(4, 5, 6).copy(order)
-    for elements in (1, 7, 60, 10_000):
-        got = np.zeros(values.shape, int)
-        with piped(saved(values), pieces=11) as path, open(path, "rb") as stream:
-            source = NpySource(cast(BinaryIO, stream), "<stdin>")
-            assert (source.sequential, source.order) == (True, order)
-            for block in plan(values.shape, (2 if order == "C" else 0,), order, elements, contiguous=True):
-                got[tuple(map(slice, block.start, block.stop))] = read(source, block)
-        np.testing.assert_array_equal(got, values)
 
 
 def test_a_pipe_that_ends_early() -> None:
