@@ -13,12 +13,11 @@ import numpy.typing as npt
 from oracle import FIELDS, answer_to, assert_answers
 
 from softargmax_cli.files.formats.npy import ArraySource
-from softargmax_cli.files.source import Loaded
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.engine import reduce
 from softargmax_cli.reduction.problem import Spec
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.tensorflow.base import Runtime
 

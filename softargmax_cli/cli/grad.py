@@ -71,8 +71,7 @@ def _put(
     """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import OF_GRADIENT
-    from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate
-    from softargmax_cli.reduction.hints import saturation
+    from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate, saturation
     from softargmax_cli.reduction.result import Summary
     from softargmax_cli.report.slices import put_table
     from softargmax_cli.report.summary import First

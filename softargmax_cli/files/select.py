@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import naming
 from softargmax_cli.files.reading import Selection
-from softargmax_cli.files.source import BoxSource, Loaded, Source
+from softargmax_cli.files.source import BoxSource, Source
 from softargmax_cli.files.tempcopy import Copy, copied
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded
 
 MEMORY = 32 << 20
 """Bytes that copying may take, where the array can only be read in order."""

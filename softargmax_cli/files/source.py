@@ -9,31 +9,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, SoftArgmaxError, naming
 from softargmax_cli.files.streams import Watch
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.readable import Buffer
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A block's values, shaped as the block along every axis, in any memory order, native byte order.
-
-    A table of unknown length may return fewer or more rows than the block asked for.
-    """
-
-    values: npt.NDArray[Any]
-    ids: Sequence[str] | None = None
-    """The name of each row, where the file has a column of names."""
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +57,6 @@ class Facts:
     """Lengths of the boxes of several chunks that lie in one object."""
     codecs: Sequence[str] = ()
     """Compressors and filters of a chunk, in the order in which they were applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A block that has been fetched and not yet decoded."""
-
-    nbytes: int
-    """Bytes by which it moves the reader through the file, for the progress bar."""
-    load: Callable[[Buffer], Loaded]
-    """Decode the values, which may lie in the buffer. Called once, by any thread."""
 
 
 class Source(ABC):

@@ -18,11 +18,11 @@ from typing import IO, BinaryIO
 import numpy as np
 
 from softargmax_cli.files.formats.npy import Header, NpySource
-from softargmax_cli.files.source import Loaded, Source
+from softargmax_cli.files.source import Source
 from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile, blaming
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded
 
 BLOCK = 4 << 20
 """Bytes of numbers copied at a time, where memory allows."""

@@ -76,8 +76,8 @@ class Plan:
     def block(self, number: int) -> Block:
         """Return a block by its number in the order of the plan: `parts` of them hold a column of slices."""
         start = [0] * len(self.shape)
-        loops = sorted(_memory_order(len(self.shape), self.order), key=lambda axis: axis in self.axes)
-        for axis in reversed(loops):
+        fastest_first = range(len(self.shape))[:: -1 if self.order == "C" else 1]
+        for axis in sorted(fastest_first, key=lambda axis: axis not in self.axes):
             number, place = divmod(number, self._count(axis))
             start[axis] = place * self.extent[axis]
         ends = zip(start, self.extent, self.shape, strict=True)
@@ -118,15 +118,12 @@ class Plan:
         """Tell whether the block is the last of its slices."""
         return all(block.stop[axis] == self.shape[axis] for axis in self.axes)
 
-    def block_shapes(self) -> set[tuple[int, ...]]:
-        """Return the shapes that occur among the blocks."""
-        lengths = ({size, n % size or size} for size, n in zip(self.extent, self.shape, strict=True))
-        return set(itertools.product(*lengths))
-
-    def elements_in(self, shape: tuple[int, ...]) -> int:
-        """Count the array's elements in blocks of this shape."""
-        whole = zip(shape, self.extent, self.shape, strict=True)
-        return math.prod(n - n % size if got == size else got for got, size, n in whole)
+    def elements_by_shape(self) -> dict[tuple[int, ...], int]:
+        """Return how many of the array's elements lie in blocks of each shape."""
+        sizes = zip(self.extent, self.shape, strict=True)
+        lengths = ({size: n - n % size} | ({n % size: n % size} if n % size else {}) for size, n in sizes)
+        blocks = itertools.product(*(each.items() for each in lengths))
+        return {tuple(n for n, _ in each): math.prod(count for _, count in each) for each in blocks}
 
 
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
@@ -134,19 +131,10 @@ def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: 
 
     `contiguous`: each is one stretch of the file, in file order, however many elements that takes.
     """
-    memory = _memory_order(len(shape), order)
-    places = [memory.index(axis) for axis in axes]
-    extent = dict.fromkeys(memory, 1)
-    if contiguous:  # a slice is finished only when the file has passed all of them, so none is cut
-        inner = memory[min(places) + 1 :]
-        if set(inner) <= set(axes):  # no slices lie side by side there
-            inner = []
-        _fill(extent, shape, inner, math.prod(shape[axis] for axis in inner))
-        outer = [axis for axis in memory if axis not in inner]
-        _fill(extent, shape, outer, elements // math.prod(extent.values()))
-    else:
-        _widen(extent, shape, memory, axes, elements)
-    return Plan(shape, axes, order, tuple(extent[k] for k in range(len(shape))))
+    turn = slice(None, None, 1 if order == "C" else -1)  # the rest sees the axes from the slowest to the fastest
+    lengths, reduced = shape[turn], [axis in axes for axis in range(len(shape))][turn]
+    extent = _contiguous(lengths, reduced, elements) if contiguous else _wide(lengths, reduced, elements)
+    return Plan(shape, axes, order, tuple(extent[turn]))
 
 
 def rows(columns: int, elements: int, axes: tuple[int, ...] = (1,)) -> Plan:
@@ -170,42 +158,44 @@ def stretches(start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]
     return places.ravel().tolist(), math.prod(shape[split:])
 
 
-def _fill(extent: dict[int, int], shape: tuple[int, ...], axes: list[int], room: int) -> bool:
-    """Widen the block from the last of `axes` outwards, while it fits; whether it then holds all of them."""
-    for axis in reversed(axes):
-        if shape[axis] > room:
-            pieces = -(-shape[axis] // max(1, room))
-            extent[axis] = -(-shape[axis] // pieces)  # alike, so that most blocks have one shape
-            return False
-        extent[axis] = max(1, shape[axis])
-        room //= extent[axis]
-    return True
+def fitting(length: int, room: int) -> int:
+    """Return how much of a length to take at a time, at most `room`: alike, so that most blocks have one shape."""
+    pieces = max(1, -(-length // max(1, room)))
+    return max(1, -(-length // pieces))
 
 
-def _widen(
-    extent: dict[int, int], shape: tuple[int, ...], memory: list[int], axes: tuple[int, ...], elements: int
-) -> None:
-    """Widen the block from the last axis of the memory outwards, to whole slices or long parts of these.
+def _contiguous(lengths: Sequence[int], reduced: Sequence[bool], elements: int) -> list[int]:
+    """Take a stretch of the file. A slice is finished only when the file has passed all of it, so none is cut."""
+    begin = reduced.index(True) + 1
+    if all(reduced[begin:]):  # no slices lie side by side
+        begin = len(lengths)
+    extent = [max(1, n) for n in lengths]
+    room = elements // math.prod(extent[begin:])
+    for axis in reversed(range(begin)):
+        extent[axis] = fitting(lengths[axis], room)
+        room = room // extent[axis] if extent[axis] >= lengths[axis] else 0
+    return extent
+
+
+def _wide(lengths: Sequence[int], reduced: Sequence[bool], elements: int) -> list[int]:
+    """Take whole slices or long parts of these, from the last axis outwards.
 
     Where slices lie side by side, as along an axis that stays and has reduced ones outside of it, only so many are
     taken that the reduced axes fit beside them, but no less than a stretch of the file that is worth reading.
     """
-    outside = math.prod(shape[axis] for axis in axes)
-    size, whole, wider = 1, True, False
-    for axis in reversed(memory):
+    outside = math.prod(n for n, one in zip(lengths, reduced, strict=True) if one)
+    extent, size, whole, wider = [1] * len(lengths), 1, True, False
+    for axis in reversed(range(len(lengths))):
         room = elements
-        if axis in axes:
-            outside //= max(1, shape[axis])
+        if reduced[axis]:
+            outside //= max(1, lengths[axis])
         elif not whole:
             continue
-        elif any(reduced in axes for reduced in memory[: memory.index(axis)]):
+        elif any(reduced[:axis]):
             room = min(elements, max(NARROWEST, elements // max(1, outside)))
-            if not wider and size * shape[axis] > room:
+            if not wider and size * lengths[axis] > room:
                 elements, room, wider = WIDER * elements, min(elements, WIDER * room), True
-        whole = _fill(extent, shape, [axis], max(1, room // size)) and whole
+        extent[axis] = fitting(lengths[axis], room // size)
+        whole = whole and extent[axis] >= lengths[axis]
         size *= extent[axis]
-
-
-def _memory_order(ndim: int, order: Order) -> list[int]:
-    """The axes from the slowest to the fastest in the file."""
-    return list(range(ndim)) if order == "C" else list(reversed(range(ndim)))
+    return extent

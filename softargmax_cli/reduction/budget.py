@@ -177,8 +177,8 @@ def boxes_of(
     kept = [k for k in range(len(shape)) if k not in axes]
     for axis in [*sorted(axes, reverse=True), *reversed(kept)]:
         if count := -(-shape[axis] // extent[axis]):
-            pieces = -(-count // max(1, room // math.prod(extent)))
-            extent[axis] = min(shape[axis], -(-count // pieces) * extent[axis])  # alike, so that most boxes are
+            several = blocks.fitting(count, room // math.prod(extent))
+            extent[axis] = min(shape[axis], several * extent[axis])
         if extent[axis] < shape[axis]:
             break
     if any(extent[axis] < shape[axis] for axis in axes):

@@ -29,7 +29,7 @@ from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
-from softargmax_cli.reduction.result import Slices
+from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import Slope, State
 
 if TYPE_CHECKING:
@@ -88,6 +88,19 @@ def _with(slope: Slope | None, slices: Slices, vanished: float) -> Slices:
         least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
         columns["gradient"] = slope.by_beta
     return replace(slices, columns=columns | {"norm": norm, "min": least, "max": largest, "vanished": norm < vanished})
+
+
+def saturation(summary: Summary, max_norm: float, problem: Problem) -> str:
+    """Return the note that the gradients by the scores have vanished in all slices, soft being hard; else nothing."""
+    defined = summary.slices - summary.undefined
+    alone = all(problem.shape[axis] == 1 for axis in problem.axes)
+    far = summary.max_abs_offset >= 0.5  # a small β makes gradients vanish, too
+    if problem.kind == "probs" or alone or not defined or far or not max_norm < VANISHED:
+        return ""
+    return (
+        f"the gradient has vanished in all {defined:,} slices (largest norm {max_norm:.2g}): β {problem.beta:g} "
+        "is large for these scores; a smaller one lets it through, and softargmax sweep shows what that costs"
+    )
 
 
 GRADIENT = Needs(arrays=lambda problem: len(problem.axes), in_pieces=False)

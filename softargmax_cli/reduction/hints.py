@@ -16,7 +16,7 @@ from softargmax_cli.errors import parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Problem
-    from softargmax_cli.reduction.result import Slices, Summary
+    from softargmax_cli.reduction.result import Slices
 
 LOOK_LIKE_WEIGHTS = f"and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 UNIFORM = 2
@@ -27,8 +27,6 @@ SHORTEST = 8
 """Entries of the shortest slice of which weights are said to be nearly uniform."""
 ENOUGH = 1 << 16
 """Entries of a block that are looked at, or one position along the first axis that stays where that has more."""
-VANISHED = 1e-6
-"""The norm of a gradient that has vanished."""
 
 
 def tolerance(count: int) -> float:
@@ -106,16 +104,3 @@ class Uniformity:
             f"{UNIFORM}/{self._length}): β {self._beta:g} is small for these scores, and soft is pulled to the middle; "
             "softargmax sweep shows which β fits"
         )
-
-
-def saturation(summary: Summary, max_norm: float, problem: Problem) -> str:
-    """Return the note that the gradients by the scores have vanished in all slices, soft being hard; else nothing."""
-    defined = summary.slices - summary.undefined
-    alone = all(problem.shape[axis] == 1 for axis in problem.axes)
-    far = summary.max_abs_offset >= 0.5  # a small β makes gradients vanish, too
-    if problem.kind == "probs" or alone or not defined or far or not max_norm < VANISHED:
-        return ""
-    return (
-        f"the gradient has vanished in all {defined:,} slices (largest norm {max_norm:.2g}): β {problem.beta:g} "
-        "is large for these scores; a smaller one lets it through, and softargmax sweep shows what that costs"
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,21 +32,26 @@ class Buffer(threading.local):
         return self._bytes[skip : skip + size].view(dtype).reshape(shape)
 
 
-class Loaded(Protocol):
-    """See `files.source.Loaded`."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A block's values, shaped as the block along every axis, in any memory order, native byte order.
 
-    @property
-    def values(self) -> npt.NDArray[Any]: ...
-    @property
-    def ids(self) -> Sequence[str] | None: ...
+    A table of unknown length may return fewer or more rows than the block asked for.
+    """
+
+    values: npt.NDArray[Any]
+    ids: Sequence[str] | None = None
+    """The name of each row, where the file has a column of names."""
 
 
-class Pending(Protocol):
-    """See `files.source.Pending`."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A block that has been fetched and not yet decoded."""
 
-    @property
-    def nbytes(self) -> int: ...
-    def load(self, buffer: Buffer) -> Loaded: ...
+    nbytes: int
+    """Bytes by which it moves the reader through the file, for the progress bar."""
+    load: Callable[[Buffer], Loaded]
+    """Decode the values, which may lie in the buffer. Called once, by any thread."""
 
 
 class Readable(Protocol):
@@ -73,35 +78,17 @@ def fetch(source: Readable, block: Block) -> Pending | None:
         pending = source.fetch(Block(tuple(a for a, _, _ in piece), tuple(b for _, b, _ in piece)))
         assert pending is not None
         parts.append((pending, tuple(slice(at, at + b - a) for a, b, at in piece)))
-    return _AcrossEnds(block, source, parts)
+
+    def load(buffer: Buffer) -> Loaded:
+        values: npt.NDArray[Any] = np.empty(block.shape, source.dtype, order=source.order)
+        for pending, place in parts:
+            values[place] = pending.load(buffer).values
+        return Loaded(values)
+
+    return Pending(sum(pending.nbytes for pending, _ in parts), load)
 
 
 def _turns(start: int, stop: int, length: int) -> list[tuple[int, int, int]]:
     """Cut a stretch of a circle where it begins anew: start and stop of each piece, and its place in the stretch."""
     cuts = [start, *(cut for cut in (0, length) if start < cut < stop), stop]
     return [(a % length, a % length + b - a, a - start) for a, b in itertools.pairwise(cuts)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Joined:
-    values: npt.NDArray[Any]
-    ids: Sequence[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _AcrossEnds:
-    """A block that is put together of several."""
-
-    block: Block
-    source: Readable
-    parts: Sequence[tuple[Pending, tuple[slice, ...]]]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(pending.nbytes for pending, _ in self.parts)
-
-    def load(self, buffer: Buffer) -> Loaded:
-        values: npt.NDArray[Any] = np.empty(self.block.shape, self.source.dtype, order=self.source.order)
-        for pending, place in self.parts:
-            values[place] = pending.load(buffer).values
-        return _Joined(values)

@@ -9,7 +9,7 @@ The merge is associative and commutative up to rounding.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +170,7 @@ class Fold:
             if level == len(self._levels):
                 self._levels.append((None, 0))
             group, count = self._levels[level]
-            state = folded([group, state], self._merge)
+            state = self._both(group, state)
             if count + 1 < self._width:
                 self._levels[level] = (state, count + 1)
                 return
@@ -180,14 +180,9 @@ class Fold:
         """Return all states merged into one, of which there must be one."""
         result: State | None = None
         for group, _ in self._levels:  # the lowest holds what came last
-            result = folded([group, result], self._merge)
+            result = self._both(group, result)
         assert result is not None
         return result
 
-
-def folded(states: Iterable[State | None], merge: Merge) -> State | None:
-    """Merge states from the left; None where there is none."""
-    whole: State | None = None
-    for state in states:
-        whole = state if whole is None else whole if state is None else merge(whole, state)
-    return whole
+    def _both(self, a: State | None, b: State | None) -> State | None:
+        return a or b if a is None or b is None else self._merge(a, b)

@@ -313,7 +313,7 @@ def concerns(block: Block, found: State, problem: Problem) -> bool:
 def worth_compiling(plan: Plan, itemsize: int) -> Mapping[tuple[int, ...], bool]:
     """Tell for each shape of blocks whether there are enough to compile a program for it."""
     slowest = 0 if plan.order == "C" else len(plan.shape) - 1
-    counts = {shape: plan.elements_in(shape) for shape in plan.block_shapes()}
+    counts = plan.elements_by_shape()
     for shape in counts:
         if slowest not in plan.axes and math.prod(shape) * itemsize >= PIECE:  # the kernel takes them in like pieces
             counts[shape] = math.prod(plan.shape)

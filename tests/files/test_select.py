@@ -22,9 +22,9 @@ from softargmax_cli.files.formats.npy import ArraySource, NpySource
 from softargmax_cli.files.reading import Reading, selection_of
 from softargmax_cli.files.registry import open_source
 from softargmax_cli.files.select import selected
-from softargmax_cli.files.source import Pending, Source
+from softargmax_cli.files.source import Source
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Pending
 
 
 class Counted(Source):

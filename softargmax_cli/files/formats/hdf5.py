@@ -19,9 +19,9 @@ from softargmax_cli.errors import InputError, MissingDependencyError, OptionErro
 from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.members import chosen, shown, unapplied
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import BoxSource, Facts, Loaded, parsing
+from softargmax_cli.files.source import BoxSource, Facts, parsing
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded
 
 CACHE = 32 << 20
 """Bytes of chunks that h5py keeps decoded."""

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, naming
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import BoxSource, Facts, Loaded, Pending
+from softargmax_cli.files.source import BoxSource, Facts
 from softargmax_cli.reduction.blocks import Block, Order, stretches
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
 LONGEST_HEADER = 1 << 16
 LONGEST_AXIS = (1 << 63) - 1

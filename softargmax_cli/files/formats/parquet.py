@@ -16,9 +16,9 @@ import pyarrow.parquet
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.columns import SAMPLE, Table, called, choose, cited, option_value
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Facts, Loaded, Pending, Source, parsing
+from softargmax_cli.files.source import Facts, Source, parsing
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
 BUFFER = 64 << 10
 """Bytes of each column read at a time, so that a row group is never in memory as a whole."""

@@ -17,9 +17,9 @@ from softargmax_cli.files.formats.npy import native_dtype
 from softargmax_cli.files.members import chosen, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import blaming, files_of, located, zarr_python
-from softargmax_cli.files.source import BoxSource, Facts, Loaded, Member
+from softargmax_cli.files.source import BoxSource, Facts, Member
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded
 
 DAMAGED = "copy the store again, or write it again"
 LARGEST_SHARD = 64 << 20

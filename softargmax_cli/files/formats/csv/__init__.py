@@ -22,9 +22,9 @@ from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, f
 from softargmax_cli.files.formats.csv.layout import Layout, find_layout
 from softargmax_cli.files.formats.csv.text import Piece, Text
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Facts, Loaded, Pending, Source, parsing
+from softargmax_cli.files.source import Facts, Source, parsing
 from softargmax_cli.reduction.blocks import Block
-from softargmax_cli.reduction.readable import Buffer
+from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
 _LEAST = 64 << 10
 _MOST = 8 << 20
