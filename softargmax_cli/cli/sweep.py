@@ -125,7 +125,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
             tolerance = 0.01 if tried.tol is None else tried.tol
             found = sweep_input(job, input, replay, betas, tolerance, tried.allow)
             if picture is not None:
-                figure = draw_betas(found.run, found.swept, found.tolerance, found.beta)
+                figure = draw_betas(found.run, found.trials, found.tolerance, found.beta)
                 picture.write(rendered(figure, drawn or ""))
         if numbers is not None:
             numbers.write(_listed(found, format).encode())
@@ -200,7 +200,7 @@ def sweep_input(
         if (answer := search.answer) is None:
             break
         search.learn(good(measured([answer])[0]))  # alone, as `run` and `check` compute it
-    return Sweep(replace(run, beta=None), swept, tolerance, answer, search.unbounded, allow)
+    return Sweep(replace(run, beta=None), swept, answer, run.window, tolerance, search.unbounded, allow)
 
 
 def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[float, str]:
@@ -209,10 +209,10 @@ def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[f
     Raises OptionError where there is none.
     """
     found = sweep_input(job, name, replay, None, tolerance, notes=False)
-    if found.swept.slices == found.swept.undefined:
+    if found.trials.slices == found.trials.undefined:
         return job.beta, f"--beta auto: no slice has an answer, so β stays {job.beta:.10g}"
     if found.beta is None:
-        last = found.swept.trials[-1]
+        last = found.trials.trials[-1]
         what = f"{found.run.input}: --beta auto: no β up to {last.beta:g} keeps soft within "
         what += f"{tolerance:g} of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off"
         never = "slices with tied or nearly tied maxima never agree (softargmax guide beta)"
@@ -235,7 +235,8 @@ def _try_input(
         (trials,) = reduction.through(work)
         stored.end()
     window = None if len(windows) > 1 else windows[0]
-    return TrialsReport(replace(reduction.run, beta=None, window=window), trials)
+    best = (None, None) if trials.best is None else (trials.best.beta, trials.best.window)
+    return TrialsReport(replace(reduction.run, beta=None, window=window), trials, *best)
 
 
 def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:

@@ -16,53 +16,60 @@ from softargmax_cli.report.summary import error_bound
 from softargmax_cli.report.table import Column, numbers, put_columns
 from softargmax_cli.report.text import legible, short, typed
 
-WIDTH, TALLEST = 61, 15
-"""Columns and rows of the plot."""
-DECADES = 6
-"""Powers of ten that the plot shows at most, from the largest value down."""
-
-NAMES = ("beta", "max_abs_offset", "mean_abs_offset", "agreement", "mean_spread", "mean_gradient_norm")
-"""The numbers of each β."""
-TRIED = ("beta", "window", "mean_error", "max_abs_offset", "mean_abs_offset", "agreement")
-"""The numbers of each β and window beside a truth."""
+WIDTH, TALLEST, DECADES = 61, 15, 6
+"""Columns and rows of the plot, and the powers of ten that it shows at most, from the largest value down."""
 Row = dict[str, float | int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """The sweep over one input, and the β that it recommends."""
+@dataclass(frozen=True)
+class Findings:
+    """What several β, and windows, do to one input, and which of them to take."""
 
     run: Run
-    """Without a β."""
-    swept: Trials
-    tolerance: float
-    """How far soft may lie from hard."""
+    """Without a β, and without a window where several were tried."""
+    trials: Trials
     beta: float | None
-    """The smallest that keeps it so near; None where there is none."""
+    """The β to take; None where there is none."""
+    window: int | None
+
+    def rows_of(self, *names: str) -> list[Row]:
+        """Return the numbers of each β by their names in json."""
+        return [{name: getattr(trial, name) for name in names} for trial in self.trials.trials]
+
+    def offsets(self, *spares: int) -> Iterator[Column]:
+        """Yield the columns of how far soft lies from hard; spares: as in `Column`."""
+        trials, bound = self.trials.trials, error_bound(self.run)
+        yield numbers("max |offset|", [trial.max_abs_offset for trial in trials], bounds=bound, spare=spares[0])
+        yield numbers("mean |offset|", [trial.mean_abs_offset for trial in trials], bounds=bound, spare=spares[1])
+        yield numbers("agreement", [100 * trial.agreement for trial in trials], "{:.1f} %".format, spare=spares[2])
+
+
+@dataclass(frozen=True)
+class Sweep(Findings):
+    """The sweep over one input: the β to take is the smallest that keeps soft within a tolerance of hard."""
+
+    tolerance: float
     unbounded: bool
-    """True where smaller ones might do, too."""
+    """True where smaller ones than all that were tried might do, too."""
     allow: str | None
     """How many slices may lie further off, as it was typed; none where it was not."""
 
     @property
-    def window(self) -> int | None:
-        """The window of all β."""
-        return self.run.window
-
-    @property
     def rows(self) -> list[Row]:
-        """The numbers of each β, by name."""
-        names = [*NAMES, *(["outside"] if self.allow is not None else [])]
-        return [{name: getattr(at, name) for name in names} for at in self.swept.trials]
+        names = ("beta", "max_abs_offset", "mean_abs_offset", "agreement", "mean_spread", "mean_gradient_norm")
+        return self.rows_of(*names) if self.allow is None else self.rows_of(*names, "outside")
 
     @property
     def conclusions(self) -> Row:
-        """The conclusion from all β, by name."""
         return {"recommended_beta": self.beta}
+
+    @property
+    def good(self) -> list[bool]:
+        return [trial.max_abs_offset <= self.tolerance for trial in self.trials.trials]
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
         """Say which β to take, or why none, and the command to try."""
-        swept, trials = self.swept, self.swept.trials
+        swept, trials = self.trials, self.trials.trials
         within = f"within {self.tolerance:g} of hard"
         if self.allow is not None:
             within += f" in all but {self.allow} of the slices"
@@ -81,52 +88,33 @@ class Sweep:
             yield f"no β tried keeps soft {within}: {short(best.max_abs_offset)} is the least, at {best.beta:g}"
 
     def columns(self) -> Iterator[Column]:
-        """Yield the columns of the table."""
-        swept, betas, bound = self.swept, self.swept.trials, error_bound(self.run)
+        slices, betas = self.trials.slices, self.trials.trials
         yield numbers("β", [at.beta for at in betas], "{:.10g}".format)
-        yield numbers("max |offset|", [at.max_abs_offset for at in betas], bounds=bound)
-        yield numbers("mean |offset|", [at.mean_abs_offset for at in betas], bounds=bound)
-        yield numbers("agreement", [100 * at.agreement for at in betas], "{:.1f} %".format)
-        yield numbers("spread", [at.mean_spread for at in betas], bounds=bound)
+        yield from self.offsets(0, 0, 0)
+        yield numbers("spread", [at.mean_spread for at in betas], bounds=error_bound(self.run))
         yield numbers("gradient", [at.mean_gradient_norm for at in betas])
         if self.allow is not None:
-            shares = [100 * at.outside / swept.slices if swept.slices else math.nan for at in betas]
+            shares = [100 * at.outside / slices if slices else math.nan for at in betas]
             yield numbers(f"beyond {self.tolerance:g}", shares, "{:.2f} %".format)
         else:
-            yield Column("", [f"within {self.tolerance:g}" if style else "" for style in self.styles()], "left")
-
-    def styles(self) -> list[str]:
-        """Return the style of each row."""
-        return ["green" if at.max_abs_offset <= self.tolerance else "" for at in self.swept.trials]
+            yield Column("", [f"within {self.tolerance:g}" if good else "" for good in self.good], "left")
 
 
-@dataclass(frozen=True, slots=True)
-class TrialsReport:
-    """The trials of one input against its truth."""
-
-    run: Run
-    """Without a β, and without a window where several were tried."""
-    trials: Trials
-
-    @property
-    def beta(self) -> float | None:
-        """The β that comes closest; None where no slice can be compared."""
-        return None if self.trials.best is None else self.trials.best.beta
-
-    @property
-    def window(self) -> int | None:
-        """The window that comes closest."""
-        return None if self.trials.best is None else self.trials.best.window
+@dataclass(frozen=True)
+class TrialsReport(Findings):
+    """The trials of one input against its truth: the β and the window to take come closest."""
 
     @property
     def rows(self) -> list[Row]:
-        """The numbers of each β and window, by name."""
-        return [{name: getattr(trial, name) for name in TRIED} for trial in self.trials.trials]
+        return self.rows_of("beta", "window", "mean_error", "max_abs_offset", "mean_abs_offset", "agreement")
 
     @property
     def conclusions(self) -> Row:
-        """The conclusions from all, by name."""
         return {"hard_error": self.trials.hard_error, "best_beta": self.beta, "best_window": self.window}
+
+    @property
+    def good(self) -> list[bool]:
+        return [trial is self.trials.best for trial in self.trials.trials]
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
         """Say which β and window come closest, beside the hard argmax, and the command to try."""
@@ -144,27 +132,20 @@ class TrialsReport:
         yield f"try: {typed(command)}"
 
     def columns(self) -> Iterator[Column]:
-        """Yield the columns of the table."""
-        tried, bound = self.trials.trials, error_bound(self.run)
+        tried = self.trials.trials
         if self.run.window is None and tried[0].window is not None:
             yield Column("window", [str(trial.window) for trial in tried])
         yield numbers("β", [trial.beta for trial in tried], "{:.10g}".format)
-        yield numbers("mean error", [trial.mean_error for trial in tried], bounds=bound)
-        yield numbers("max |offset|", [trial.max_abs_offset for trial in tried], bounds=bound, spare=3)
-        yield numbers("mean |offset|", [trial.mean_abs_offset for trial in tried], bounds=bound, spare=2)
-        yield numbers("agreement", [100 * trial.agreement for trial in tried], "{:.1f} %".format, spare=1)
-        yield Column("", ["closest" if style else "" for style in self.styles()], "left")
-
-    def styles(self) -> list[str]:
-        """Return the style of each row."""
-        return ["green" if trial is self.trials.best else "" for trial in self.trials.trials]
+        yield numbers("mean error", [trial.mean_error for trial in tried], bounds=error_bound(self.run))
+        yield from self.offsets(3, 2, 1)
+        yield Column("", ["closest" if good else "" for good in self.good], "left")
 
 
 def put_findings(found: Sweep | TrialsReport, command: Sequence[str], file: TextIO) -> None:
     """Print heading, a row for each β, a plot, and which β to take. command: the arguments of one that uses it."""
     put_heading(found.run, file)
-    put_columns(found.columns(), file, found.styles())
-    plot = plotted(found.swept.trials, found.tolerance) if isinstance(found, Sweep) else ()
+    put_columns(found.columns(), file, ["green" if good else "" for good in found.good])
+    plot = plotted(found.trials.trials, found.tolerance) if isinstance(found, Sweep) else ()
     for line in ["", *plot, *found.verdict(command)]:
         print(legible(line, file), file=file)
 

@@ -89,19 +89,3 @@ def test_one_axis_of_two_in_a_saved_layer(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, want.soft, rtol=1e-5)
     assert want.run.coords == "values,circular"
     assert want.run.periods == (None, 360.0)
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"period": 360}, "period=360: only circular values have a period"),
-        ({"coords": "circular", "values": DEGREES}, 'values with coords="circular": the values of one turn'),
-        ({"coords": "circular", "values": DEGREES, "period": 300}, "are not within one period of 300"),
-        ({"coords": ("circular", "index")}, "2 kinds for 1 axis"),
-        ({"coords": ("circle",)}, "coords='circle': no such choice"),
-    ],
-)
-def test_bad_arguments(asked: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is looked at
-        softargmax(np.zeros((2, 72)), **asked)
-    assert words in str(caught.value)

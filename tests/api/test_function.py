@@ -250,6 +250,10 @@ def test_the_signature_is_the_documented_one() -> None:
         ({"values": [1, 2, 3], "axis": (0, 1)}, "values: 3 for 2 axes"),
         ({"values": [1, 2], "axis": (0, 1)}, "values: shape (): "),
         ({"window": -1}, "window=-1: a distance from the hard argmax is 0 or more indices"),
+        ({"period": 360}, "period=360: only circular values have a period"),
+        ({"coords": "circular", "values": [1, 2, 3]}, 'values with coords="circular": the values of one turn'),
+        ({"coords": "circular", "values": [1, 2, 9], "period": 3}, "are not within one period of 3"),
+        ({"coords": ("circular", "index")}, "2 kinds for 1 axis"),
     ],
     ids=str,
 )

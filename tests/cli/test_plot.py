@@ -112,26 +112,14 @@ def test_maps_show_scores_and_weights(inside: Inside, figures: list[Any]) -> Non
 def test_values_turn_the_axis_into_their_unit(inside: Inside, figures: list[Any]) -> None:
     inside.write("v.csv", "film,one,two,three\n$x$,1,2,5\n_b^,4,1,3\n")
     inside.write("c.csv", "10\n20\n40\n")
-    done = inside(
-        "run",
-        "v.csv",
-        "--id-column",
-        "film",
-        "--kind",
-        "probs",
-        "--values",
-        "c.csv",
-        "--plot",
-        "p.png",
-        "--format",
-        "json",
-    )
+    asked = "--id-column film --kind probs --values c.csv --plot p.png --format json"
+    done = inside("run", "v.csv", *asked.split())
     assert (done.code, done.err) == (0, "")
     assert [axes.get_title(loc="left") for axes in figures[0].axes[:2]] == ["0 · $x$", "1 · _b^"]
     image = imread(inside.folder / "p.png")
     low, high = figures[0].axes[0].get_xlim()
     assert low < 10 < 40 < high
-    assert len(figures[0].axes) == 2  # weights as given need no panel of scores
+    assert len(figures[0].axes) == 2, "weights as given need no panel of scores"
     soft = json.loads(done.out)["slices"][0]["soft"]
     assert soft == pytest.approx((10 + 40 + 200) / 8)
     assert near(pixels(image, BLUE), place(figures[0], image, 0, soft, 0), 7) > 40
@@ -153,15 +141,11 @@ def test_a_long_slice_is_thinned(inside: Inside, figures: list[Any]) -> None:
     assert near(pixels(image, ORANGE), place(figures[0], image, 0, 31_337, 1), 16) > 40
 
 
-@pytest.mark.parametrize(
-    "scores",
-    [
-        [[np.nan, np.nan, np.nan], [1, np.nan, 2], [-np.inf] * 3, [7, 7, 7]],
-        [[np.inf, 0, -np.inf], [1.7e308, -1.7e308, 0]],
-        np.ones((0, 4)),
-    ],
-)
-@pytest.mark.slow
+NAN, INF = np.nan, np.inf
+ODD = [[NAN] * 3, [1, NAN, 2], [-INF] * 3, [7, 7, 7], [INF, 0, -INF], [1.7e308, -1.7e308, 0]]
+
+
+@pytest.mark.parametrize("scores", [ODD, np.ones((0, 4))], ids=["odd", "none"])
 def test_odd_slices_are_drawn_too(scores: Any, inside: Inside) -> None:
     inside.save("v.npy", scores)
     options = ["--window", "1", "--coords", "centers", "--kind", "cost"]
@@ -169,7 +153,6 @@ def test_odd_slices_are_drawn_too(scores: Any, inside: Inside) -> None:
     assert (done.code, done.err) == (0, "")
 
 
-@pytest.mark.slow
 def test_rows_and_the_cap(inside: Inside, figures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "MOST", 3)
     inside.save("v.npy", np.random.default_rng(0).random((40, 3)))
@@ -179,10 +162,7 @@ def test_rows_and_the_cap(inside: Inside, figures: list[Any], monkeypatch: pytes
         titles = [axes.get_title(loc="left") for axes in figures[-1].axes]
         assert sum(map(bool, titles)) == shown
         capped = rows != "2"
-        assert done.err == (f"softargmax: note: v.npy: {CAPPED}\n" if capped else "")
-
-
-CAPPED = "the picture shows the first 3 slices only"
+        assert done.err == ("softargmax: note: v.npy: the picture shows the first 3 slices only\n" if capped else "")
 
 
 @pytest.mark.parametrize(
