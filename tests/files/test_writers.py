@@ -440,7 +440,6 @@ def test_links_stay_links(tmp_path: Path) -> None:
 
 def test_targets_that_cannot_be(tmp_path: Path) -> None:
     for path, what in (
-        (tmp_path / "no" / "a.csv", "No such file or directory"),
         (tmp_path, "is a directory"),
         (f"{tmp_path}/new/", "is a directory"),
         ("", "is a directory"),
@@ -455,8 +454,6 @@ def test_the_longest_name(tmp_path: Path) -> None:
     name = "é" * 125 + "a.csv"  # of 255 bytes
     save(tmp_path / name, run_of(1, 4), [slices_of([1.0])], (1, 4))
     assert names_in(tmp_path) == [name]
-    with pytest.raises(OutputError, match="too long"):
-        save(tmp_path / f"a{name}", run_of(1, 4), [], (1, 4))
 
 
 # Streams and devices
