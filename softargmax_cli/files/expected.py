@@ -145,10 +145,7 @@ def _opened(replay: Replay, titles: Sequence[str], ids: Sequence[str | int | Non
 
 
 def _columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:
-    """Return the column of a table for each of the axes, by its title or, where there are no more, by its place.
-
-    With a note, where letters tell the axes apart and their places would not.
-    """
+    """Return the column of each axis, by title or place, and a note where letters tell them apart, not their places."""
     titles, labels, width = _titles(axes), [label.strip().lower() for label in source.labels or ()], source.shape[1]
     note = ""
     if 1 < len(axes) <= len(LETTERS) and not set(titles) <= set(labels):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import naming
@@ -58,7 +58,6 @@ class SelectedSource(BoxSource):
         self._names = source.names if isinstance(source, Copy) and all(self._kept) else None
         self.has_ids = self._names is not None
         self._slowest_first = [*range(len(taken))][:: -1 if self.order == "F" else 1]
-        self._spaces = threading.local()
 
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """Read the values of a box of the part, and the names of its rows."""
@@ -66,14 +65,12 @@ class SelectedSource(BoxSource):
         wanted = [r[slice(*next(spans))] if stays else r for r, stays in zip(self._taken, self._kept, strict=True)]
         left = (*(slice(None) if stays else 0 for stays in self._kept), ...)  # "..." for a view where no axis stays
         ids = None if self._names is None else self._names.read(wanted[0])
-        box = self._span(wanted)
-        if box == wanted and all(positions.step > 0 for positions in wanted):
+        upwards = [r if r.step > 0 else r[::-1] for r in wanted]
+        box = self._span(upwards)
+        if box == wanted:
             return Loaded(self._box(box, buffer)[left], ids)
-        lengths = tuple(map(len, wanted))
-        turned = self.order == "F"
-        values = buffer.array(lengths[::-1] if turned else lengths, self.dtype)
-        values = values.T if turned else values
-        self._read_into(values, wanted)
+        values = np.empty(tuple(map(len, wanted)), self.dtype, self.order)
+        self._read_into(values[tuple(slice(None, None, 1 if r.step > 0 else -1) for r in wanted)], upwards)
         return Loaded(values[left], ids)
 
     def _read_into(self, values: npt.NDArray[Any], wanted: list[range]) -> None:
@@ -88,15 +85,14 @@ class SelectedSource(BoxSource):
             for part in (slice(half), slice(half, None)):
                 place = (*[slice(None)] * axis, part)
                 self._read_into(values[place], [*wanted[:axis], wanted[axis][part], *wanted[axis + 1 :]])
-            return
-        if not hasattr(self._spaces, "buffer"):
-            self._spaces.buffer = Buffer()
-        loaded = self._box(box, self._spaces.buffer)
-        values[...] = loaded[tuple(slice(*_within(taken, all_)) for taken, all_ in zip(wanted, box, strict=True))]
+        else:
+            pairs = zip(wanted, box, strict=True)
+            within = tuple(slice(r.start - span.start, r.stop - span.start, r.step) for r, span in pairs)
+            values[...] = self._box(box, Buffer())[within]
 
     def _span(self, wanted: list[range]) -> list[range]:
         """Return what lies between the positions along each axis; all of a short line, where several are read."""
-        spans = [range(min(r, default=0), max(r, default=-1) + 1) for r in wanted]
+        spans = [range(r[0], r[-1] + 1) if r else range(0) for r in wanted]
         if self._slowest_first and math.prod(map(len, wanted)) > len(wanted[self._slowest_first[-1]]):
             axis = self._slowest_first[-1]
             length = self._source.shape[axis] or 0
@@ -108,10 +104,3 @@ class SelectedSource(BoxSource):
         pending = self._source.fetch(Block(tuple(r.start for r in box), tuple(r.stop for r in box)))
         assert pending is not None  # as at the end of a table
         return pending.load(buffer).values
-
-
-def _within(positions: range, span: range) -> tuple[int, int | None, int]:
-    """Return the slice of a span that takes some positions in it."""
-    first, step = positions.start - span.start, positions.step
-    end = first + step * len(positions)
-    return first, end if end >= 0 else None, step

@@ -128,7 +128,7 @@ class NpySource(BoxSource):
             return super().fetch(block)
         values = np.empty(math.prod(block.shape), self._held)
         with self.reads():
-            self._fill(_bytes(values))
+            self._fill(values.view(np.uint8).data)
             self._left -= values.nbytes
             if not self._left and self._stream.read(1):
                 # It waits for the writer to end, whose second array would else go unseen.
@@ -139,7 +139,7 @@ class NpySource(BoxSource):
         turn = slice(None, None, -1 if self.order == "F" else 1)
         places, length = stretches(block.start[turn], block.shape[turn], self._lengths[turn])
         values = buffer.array((math.prod(block.shape),), self._held)
-        size, space = self._held.itemsize, _bytes(values)
+        size, space = self._held.itemsize, values.view(np.uint8).data
         stretch = length * size
         for number, place in enumerate(places):
             self._fill(space[number * stretch : (number + 1) * stretch], self._begin + place * size)
@@ -170,10 +170,6 @@ class NpySource(BoxSource):
             values = np.not_equal(values.view(np.uint8), 0, out=values)
         with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
             return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
-
-
-def _bytes(values: npt.NDArray[Any]) -> memoryview:
-    return values.view(np.uint8).data
 
 
 class ArraySource(BoxSource):

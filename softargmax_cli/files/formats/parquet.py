@@ -132,8 +132,6 @@ def _dtype(kind: Any) -> np.dtype[Any] | None:
 
 
 def _with_nulls(dtype: np.dtype[Any], field: Any) -> np.dtype[Any]:
-    """Return the dtype of a column with room for NaN, unless the schema says that nothing is missing.
-
-    How many nulls there are its statistics might say, but where those are damaged pyarrow ends the process.
-    """
+    """Return the dtype of a column with room for NaN, unless the schema says that nothing is missing."""
+    # Its statistics might say how many nulls there are, but where those are damaged pyarrow ends the process.
     return dtype if dtype.kind == "f" or not field.nullable else np.promote_types(dtype, "f4")

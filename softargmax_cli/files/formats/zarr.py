@@ -84,10 +84,7 @@ def _checked(array: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
-    """Open a zarr.Array by its place, or that of a group and a key; its name, itself, and the arrays beside it.
-
-    Raises as `members.chosen`, and InputMissingError where nothing is there.
-    """
+    """Open a zarr.Array by its place, or that of a group and a key; its name, itself, and the arrays beside it."""
     zarr = zarr_python()
     with blaming(place, "opened", damaged=DAMAGED), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what zarr-python warns of is no affair of a reader of numbers

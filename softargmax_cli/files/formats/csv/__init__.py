@@ -117,10 +117,7 @@ class CsvSource(Source):
 
 
 def _cut_by_polars(piece: Piece, layout: Layout, scores: Any = polars.String) -> Any:
-    """Cut a piece into a frame, as polars does; None where it may not see the same records as csv.
-
-    scores: the dtype of the columns of scores; all others are text.
-    """
+    """Cut a piece into a frame, with `scores` of a dtype; None where polars may not see the same records as csv."""
     data, dialect = piece.data, layout.dialect
     delimiter, width = dialect.delimiter.encode(), layout.table.width + layout.padded
     if (dialect.comment and dialect.comment.encode() in data) or (b'"' in data and not _quotes_cells(data, delimiter)):

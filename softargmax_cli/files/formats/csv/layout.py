@@ -85,7 +85,9 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     if header is None and not rows:
         header = {*kinds} <= {"text", "empty"}
     elif header is None:
-        header = _named(reading, first) or _is_header(line, first, kinds, values, texts, ask=reading.judged)
+        asked = {cell for pair in column_ranges((reading.columns or ":").removeprefix("^")) for cell in pair}
+        named = any(cell in first and not cell.isdecimal() for cell in {*asked, reading.id_column} if cell is not None)
+        header = named or _is_header(line, first, kinds, values, texts, ask=reading.judged)
     if not header and rows:
         values, texts = _looked_at([first, *rows], dialect)
     if header and not rows:
@@ -187,22 +189,13 @@ def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
         raise InputError(what, f"pass {parameter('skip', below - 1)} if the table begins at line {below}")
 
 
-def _named(reading: Reading, first: Sequence[str]) -> bool:
-    """Tell whether an option names a column by a title in the first record."""
-    named = {cell for pair in column_ranges((reading.columns or ":").removeprefix("^")) for cell in pair}
-    return any(cell in first and not cell.isdecimal() for cell in {*named, reading.id_column} if cell is not None)
-
-
 def _is_header(
     line: int, first: Sequence[str], kinds: Sequence[str], values: Float, texts: Collection[int], *, ask: bool
 ) -> bool:
-    """Tell whether the first record names the columns.
+    """Tell whether the first record, of cells of some kinds, names the columns. InputError if signs speak for both.
 
     It does where there is text and no number over columns of numbers, and where pandas or R wrote it: an empty or a
     text cell over names or whole numbers, then consecutive whole numbers. Other numbers are a row.
-
-    kinds: of its cells; values: the numbers below, (rows, columns); texts: the columns that hold text. Raises
-    InputError where signs speak for both, if `ask`.
     """
     looked = [at for at in range(len(first)) if at not in texts]
     here = {kinds[at] for at in looked}
