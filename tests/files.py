@@ -81,6 +81,21 @@ TABLES: dict[str, Callable[[Array], bytes]] = {
 """Writers of two axes, at least one row and one column."""
 
 
+class Hesitant(io.RawIOBase):
+    """A pipe whose writer sends a few bytes at a time."""
+
+    def __init__(self, content: bytes, most: int) -> None:
+        self._content, self._most = io.BytesIO(content), most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        piece = self._content.read(min(len(target), self._most))
+        target[: len(piece)] = piece
+        return len(piece)
+
+
 @contextmanager
 def piped(content: bytes, pieces: int = 4093) -> Iterator[str]:
     """The name of the reading end of a pipe that a thread fills, in uneven pieces, until nobody reads."""

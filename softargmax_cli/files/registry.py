@@ -67,9 +67,7 @@ SAVE = "save it in Python: numpy.save('x.npy', "
 PICTURE, SHEET = f"{SAVE}numpy.asarray(PIL.Image.open(FILE)))", "save the sheet as CSV"
 REFUSED = (
     Format(
-        "a PyTorch file",
-        rb"PK\x03\x04.{26}[^/\0]{1,200}/data\.pkl",
-        f"{SAVE}torch.load(FILE, 'cpu')['NAME'].numpy())",
+        "a PyTorch file", rb"PK\x03\x04.{26}[^/\0]{1,200}/data\.pkl", f"{SAVE}torch.load(FILE, 'cpu')['NAME'].numpy())"
     ),
     Format("an Excel or Word document", rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/)", SHEET),
     Format("an OpenDocument file", rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", SHEET),

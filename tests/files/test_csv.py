@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
+from files import Hesitant
 from files import csv as csv_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -322,7 +322,7 @@ def test_lines_that_are_skipped() -> None:
 def test_utf_16_with_a_mark(encoding: str) -> None:
     text = "\ufeffname\ta\tb\n" + "".join(f"é🐕{k}\t{k}\t0.5\n" for k in range(1000))
     data = text.encode(encoding)
-    for stream in (ShortReads(data), io.BytesIO(data)):
+    for stream in (Hesitant(data, 3), io.BytesIO(data)):
         held: Any = io.BufferedReader(stream, 3)  # type: ignore[type-var]
         table, ids, _ = read(open_csv(held, "x.txt", Reading(id_column="name", judged=False)))
         assert (table == [[k, 0.5] for k in range(1000)]).all()
@@ -467,7 +467,7 @@ def test_any_table_in_any_pieces(
     table: dict[str, Any], rows: int, head: int, route: str, compressed: bool, short: bool
 ) -> None:
     data = gzip.compress(table["data"]) if compressed else table["data"]
-    stream: Any = io.BufferedReader(ShortReads(data) if short else io.BytesIO(data))  # type: ignore[type-var]
+    stream: Any = io.BufferedReader(Hesitant(data, 3) if short else io.BytesIO(data))  # type: ignore[type-var]
     width = len(next(csv.reader(io.StringIO(table["bare"].decode(), newline=""))))
     with tuned(_LEAST=1, _HEAD=head), routed(route):
         id_column = None if table["id_at"] is None else str(table["id_at"] + 1)
@@ -500,21 +500,6 @@ def test_both_ways_make_the_same_of_any_text(
     assert repr(whole) == repr(cells)  # in which NaN is as good as another
 
 
-class ShortReads(io.RawIOBase):
-    """Gives three bytes at a time, as a slow pipe may."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = io.BytesIO(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        data = self._data.read(min(3, len(target)))
-        target[: len(data)] = data
-        return len(data)
-
-
 def test_pieces_are_as_large_as_the_block() -> None:
     text = NUMBERS * 20
     with tuned(_LEAST=1, _HEAD=64):
@@ -527,25 +512,6 @@ def test_pieces_are_as_large_as_the_block() -> None:
             lengths.append(len(pending.load(Buffer()).values))
         assert max(lengths) <= 5000
         assert sum(lengths) == 50_200
-
-
-QUICK: list[tuple[str, list[float], dict[str, Any]]] = [
-    ("1, -2.5e3", [1, -2500], {}), ("1 ,2 ", [1, 2], {}), ('"1","2"', [1, 2], {}), (",nan", [NAN, NAN], {}),
-    ("NA, null", [NAN, NAN], {}), ('"dog, ""big""",1,2', [1, 2], {"id_column": "1"}),
-    ("1 -2", [1, -2], {"delimiter": " "}), ("1,2,NA", [1, 2], {"id_column": "3"}),
-    ("1,5;2", [1.5, 2], {"decimal": ",", "delimiter": ";"}),
-]  # fmt: skip
-
-
-def test_what_is_common_is_read_quickly() -> None:
-    """It is read without a look at each cell, which takes twenty times as long."""
-    for row, expected, options in QUICK:
-        text = f"{row}\n" * 99 + row.replace("NA", "5") + "\n"
-        with mock.patch.object(csv_source, "_cut", side_effect=AssertionError):
-            table, ids, _ = read(opened(text, header=False, **options))
-        assert np.array_equal(table[:-1], [expected] * 99, equal_nan=True)
-        if ids is not None:
-            assert ids[:-1] == [next(csv.reader([row]))[int(options["id_column"]) - 1]] * 99
 
 
 def test_pieces_parse_in_any_order_and_in_parallel() -> None:

@@ -333,14 +333,3 @@ def test_arrays_that_are_refused(array: Array, words: str) -> None:
         ArraySource(array)
     assert caught.value.message == f"<array>: {words}"
     assert "array.astype(" in caught.value.remedy
-
-
-def test_a_view_where_memory_has_no_gaps_and_a_copy_elsewhere() -> None:
-    array = np.arange(60.0).reshape(3, 4, 5)
-    values = loaded(ArraySource(array), Block((1, 0, 0), (3, 4, 5)))
-    assert np.shares_memory(values, array)
-    with pytest.raises(ValueError, match="read-only"):
-        values[0] = 0
-    assert array.flags.writeable
-    values = loaded(ArraySource(array), Block((0, 1, 1), (2, 3, 4)))
-    assert values.flags.c_contiguous

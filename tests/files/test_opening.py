@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from files import ANY_SHAPE, TABLES, csv, everything, npy, npz, piped, written
+from files import ANY_SHAPE, TABLES, Hesitant, csv, everything, npy, npz, piped, written
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import ArraySource
@@ -28,22 +28,6 @@ from softargmax_cli.reduction.readable import Buffer
 
 
 VALUES = np.arange(12.0).reshape(3, 4)
-
-
-class Hesitant(io.RawIOBase):
-    """A pipe whose writer sends a few bytes at a time."""
-
-    def __init__(self, content: bytes, most: int) -> None:
-        self._content, self._most = content, most
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: bytearray) -> int:  # type: ignore[override]
-        piece = self._content[: min(len(target), self._most)]
-        target[: len(piece)] = piece
-        self._content = self._content[len(piece) :]
-        return len(piece)
 
 
 def test_standard_input_that_was_read_already(monkeypatch: pytest.MonkeyPatch) -> None:
