@@ -18,8 +18,8 @@ from softargmax_cli.cli.usage import Group, explained
 from softargmax_cli.errors import SoftArgmaxError
 
 BROKEN_PIPE, INTERRUPTED = 141, 130
-SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": 143, "SIGHUP": 129}
-"""Signals that end the program, and their exit codes: 128 and the signal's number, as a shell has it."""
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end the program. Exit codes are 128 and the signal's number, as a shell has it."""
 
 app = typer.Typer(
     name="softargmax",
@@ -74,8 +74,9 @@ def main() -> NoReturn:
     sys.stderr = Unhindered(sys.stderr)
     os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's linear algebra, unused here, would start threads
-    for number in _heeded():
-        signal.signal(number, _end)
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end)
     code = _exit_code()
     # The interpreter's own way out would unload TensorFlow, a tenth of a short run, and try again to write
     # what could not be written.
@@ -107,23 +108,16 @@ def _exit_code() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _heeded() -> dict[int, int]:
-    """Return the signals that end the program, and its exit codes; none that the caller ignores, as nohup does."""
-    known = {getattr(signal, name): code for name, code in SIGNALS.items() if hasattr(signal, name)}
-    return {number: code for number, code in known.items() if signal.getsignal(number) != signal.SIG_IGN}
-
-
 def _end(number: int, frame: FrameType | None) -> None:
     """End at a signal. An exception would do that, too, but may come where it does harm, and waits for every thread."""
-    codes = _heeded()
-    for other in codes:
+    for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)  # the impatient press Ctrl-C twice
     try:
         for module, clean in (("files.writers.atomic", "remove_unfinished"), ("report.progress", "restore_terminals")):
             if loaded := sys.modules.get(f"softargmax_cli.{module}"):
                 getattr(loaded, clean)()
     finally:
-        os._exit(codes[number])
+        os._exit(128 + number)
 
 
 def _open_closed_streams() -> None:

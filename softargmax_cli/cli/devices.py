@@ -9,6 +9,7 @@ from typing import Any, Literal
 from softargmax_cli.cli.messages import FAILED, say_error
 from softargmax_cli.cli.options import grouped, option
 from softargmax_cli.errors import SoftArgmaxError
+from softargmax_cli.report.text import legible, listed
 from softargmax_cli.tensorflow.choice import Loader
 
 
@@ -28,6 +29,8 @@ def devices(*, shown: DevicesOptions) -> int:
     softargmax devices
     softargmax devices --format json | jq .gpu
     """
+    from softargmax_cli.files.writers.json import json_text
+
     notes: list[str] = []
     failure: SoftArgmaxError | None = None
     try:
@@ -36,20 +39,14 @@ def devices(*, shown: DevicesOptions) -> int:
         failure = error
     facts = _facts(notes)
     if shown.format == "json":
-        from softargmax_cli.files.writers.json import json_text
-
-        text = json_text(facts, indent=1)
+        print(json_text(facts, indent=1), flush=True)
     else:
-        from softargmax_cli.report.text import legible, listed
-
         several = {name: fact if isinstance(fact, list) else [fact] for name, fact in facts.items()}
         entries = {name: ["none" if one is None else str(one) for one in several[name] or [None]] for name in facts}
-        text = "\n".join(legible(line, sys.stdout) for line in listed(entries))
-    print(text, flush=True)
-    if failure is None:
-        return 0
-    say_error(failure, verbose=shown.verbose)
-    return FAILED
+        print("\n".join(legible(line, sys.stdout) for line in listed(entries)), flush=True)
+    if failure is not None:
+        say_error(failure, verbose=shown.verbose)
+    return 0 if failure is None else FAILED
 
 
 def _facts(notes: list[str]) -> dict[str, Any]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.truth import Evaluation
 
 ERRORS = ("hard_error", "soft_error")
-"""The fields that are written of each slice."""
 
 
 @dataclass(frozen=True)

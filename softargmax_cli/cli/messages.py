@@ -11,8 +11,7 @@ from typing import TextIO
 from softargmax_cli.errors import SoftArgmaxError, UndefinedError, as_typed
 from softargmax_cli.report.text import legible
 
-FAILED = 2
-"""The exit code of wrong use, bad input and failed runs."""
+FAILED = 2  # the exit code of wrong use, bad input and failed runs
 LONGEST = 400
 """Characters of a line; a name or a cell in it may be longer."""
 

@@ -16,7 +16,6 @@ from softargmax_cli.files.remote import is_store, is_url
 from softargmax_cli.files.writers import STORE, format_of
 
 PICTURES = ("png", "svg", "pdf")
-"""Formats of pictures, named by a file's suffix."""
 
 
 def find_inputs(given: Sequence[str], *others: str | None) -> tuple[list[str], bool, list[str]]:

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.sweep import Trials
     from softargmax_cli.report.sweep import Sweep, TrialsReport
 
-MOST = 1000
-"""How many β may be asked for."""
+MOST = 1000  # β that may be asked for
 USUAL = (0.1, 1e5, 13)
 """The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
 

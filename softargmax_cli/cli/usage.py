@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache, partial
@@ -17,18 +18,15 @@ from typer.core import TyperCommand, TyperGroup
 
 from softargmax_cli.cli.options import RARE
 from softargmax_cli.errors import OptionError
+from softargmax_cli.report.inspection import DELIMITERS
 
 if TYPE_CHECKING:
     from softargmax_cli.files.reading import Reading
 
-OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
-"""Names that other programs have for our options."""
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
 """Names of commands, each of a function in a module of its own, which is loaded for it."""
-NAMES = {"\t": "tab", " ": "space"}
-"""Names of delimiters that cannot be seen."""
-NEAR = 0.65
-"""How alike two words are, from 0 to 1, where one may be meant by the other."""
+OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
+"""Names that other programs have for our options."""
 
 
 class Command(TyperCommand):
@@ -112,7 +110,9 @@ def _unknown(option: str, context: Any) -> OptionError:
     meant = {other: ours for other, ours in OTHERS.items() if ours in known} | known
     meant |= {f"--{format}": f"--format {format}" for format in formats}
     elsewhere = [name for name in COMMANDS if any(option in param.opts for param in command_of(name).params)]
-    if option == "--input":  # which reads as a file, beside --output
+    if file := next((word for word in sys.argv[1:] if word.startswith("-") and os.path.exists(word)), None):
+        said, help = "", f"for the file, write ./{file}"
+    elif option == "--input":  # which reads as a file, beside --output
         said = ". Name files without an option; say what their numbers are with --kind."
     elif elsewhere and option not in meant:
         said = f": it belongs to {', '.join(elsewhere)}"
@@ -135,7 +135,7 @@ def near(word: str, known: Iterable[str]) -> list[str]:
     if longer := [names[name] for name in names if len(bare) > 1 and name.startswith(bare)]:
         return longer[:3]
     shorter = [name for name in names if len(name) > 2 and bare.startswith(name)]
-    likely = [max(shorter, key=len)] if shorter else get_close_matches(bare, names, n=1, cutoff=NEAR)
+    likely = [max(shorter, key=len)] if shorter else get_close_matches(bare, names, n=1, cutoff=0.65)
     return [names[name] for name in likely]
 
 
@@ -183,7 +183,7 @@ def run_command(name: str, reading: Reading, axes: tuple[int, ...], **options: o
     """Write `softargmax run` on a file with the options that read it so, and `options`; None is left out."""
     yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
     given: dict[str, Any] = {"key": reading.key, "select": reading.select, "axis": None if axes == (-1,) else axes}
-    given["delimiter"] = NAMES.get(reading.delimiter or "", reading.delimiter)
+    given["delimiter"] = DELIMITERS.get(reading.delimiter or "", reading.delimiter)
     given |= {field: getattr(reading, field) for field in ("skip", "comment", "decimal", "id_column", "columns")}
     for option, value in {**given, **options}.items():
         if value is not None:
