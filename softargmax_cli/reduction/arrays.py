@@ -53,24 +53,21 @@ class ArrayStream(Stream):
         first = self.reducers[0]
         self.derive = partial(first.derived, derive) if isinstance(first, BoxReducer) else derive
         self.write, self.finish = write, finish
-        self.row = 0
-        """The next row of a table to be written."""
 
     def _parts(
         self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
     ) -> Iterator[Part]:
         for part in super()._parts(work, blocks, known):
             if self.write is not None and isinstance(part, _ArrayPart) and part.array is not None:
-                self.write((self.row, 0) if self.problem.shape[0] is None else part.block.start, part.array)
-                self.row += part.rows
+                self.write(part.block.start, part.array)
             yield part
 
-    def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
+    def _answered(self, part: Part, values: Array, compiled: bool) -> Part:
         (state,) = part.states
-        compiled = compiled and not (self.one_shape and self.problem.shape[0] is None)  # a program has one shape
-        slope, array = self.derive(values, block.start, state, compiled)
-        (slices,) = self._finish([state], block, part.ids, partial(self.finish, slope))
-        return _ArrayPart(part.block, part.nbytes, part.rows, misfits=part.misfits, answers=[slices], array=array)
+        compiled = compiled and not (self.one_shape and self.table)  # a program has one shape
+        slope, array = self.derive(values, part.block.start, state, compiled)
+        (slices,) = self._finish([state], part.block, part.ids, partial(self.finish, slope))
+        return _ArrayPart(part.block, part.nbytes, misfits=part.misfits, answers=[slices], array=array)
 
     def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         for column in plan.boxes():
@@ -88,4 +85,4 @@ class ArrayStream(Stream):
         values = task.pending.load(self.buffer).values
         assert task.known is not None
         slope, array = self.derive(values, task.block.start, task.known[0], task.compiled)
-        return _ArrayPart(task.block, task.pending.nbytes, len(values), slope=slope, array=array)
+        return _ArrayPart(task.block, task.pending.nbytes, slope=slope, array=array)

@@ -227,39 +227,34 @@ class Values(Coordinates):
         return Coordinates(self.length)
 
 
+@dataclass(frozen=True, eq=False)
 class Circular(Coordinates):
-    """The index along an axis that goes round after n."""
+    """Coordinates that go round: the index, after n, or values, within one period."""
 
     name = "circular"
     round = True
     placed = True
 
-    @property
-    def geometry(self) -> Geometry:
-        return Circle(self.length)
+    values: Float | None = None
+    period: float | None = None
 
-
-@dataclass(frozen=True, eq=False)
-class CircularValues(Values):
-    """Values that go round, within one period."""
-
-    name = "circular"
-    round = True
-
-    period: float
+    def at(self, index: npt.NDArray[Any]) -> Float:
+        return super().at(index) if self.values is None else Values(self.length, self.values).at(index)
 
     @property
     def step(self) -> float:
+        if self.values is None or self.period is None:
+            return 1.0
         apart = np.abs(np.diff(self.values, append=self.values[:1]))
         return float(np.minimum(apart, self.period - apart).max())
 
     @property
     def geometry(self) -> Geometry:
-        return Circle(self.period)
+        return Circle(self.length if self.period is None else self.period)
 
     @property
     def indices(self) -> Coordinates:
-        return Circular(self.length)
+        return self if self.values is None else Circular(self.length)
 
 
 KINDS: dict[str, type[Coordinates]] = {kind.name: kind for kind in (Coordinates, Corners, Centers, Circular)}
@@ -335,7 +330,7 @@ def coordinates_of(
             what = f"{given}: {places.min():.10g} to {places.max():.10g} are not within one period of {period:.10g}"
             longer = f"give a longer {parameter('period')}"
             raise OptionError(what, f"{longer}, or leave out the last, which is the first again")
-        made.append(CircularValues(length, places, period))
+        made.append(Circular(length, places, period))
     return tuple(made)
 
 

@@ -60,8 +60,6 @@ class Part:
 
     block: Block
     nbytes: int
-    rows: int
-    """Length along the first axis, which of a table only the file knows."""
     ids: Sequence[str] | None = None
     """The names of the rows that the block holds parts of."""
     misfits: Sequence[Misfit] = ()
@@ -95,6 +93,8 @@ class Stream:
             raise ValueError("a source that can only be read in order must be copied first")
         self.undefined = Undefined(problem)
         self.reducers: Sequence[Reducer] = reducers
+        self.table = problem.shape[0] is None
+        """True for a table, whose number of rows only its end tells."""
         self.workers, self.one_shape = budget.workers, not needs.in_pieces
         if budget.boxed:
             pairs = zip(reducers, problems, strict=True)
@@ -111,14 +111,11 @@ class Stream:
 
         They come in row-major order, or as they are found, with `numbers` where these are not consecutive.
         """
-        if self.problem.shape[0] is None:
-            runs = self._table()
-        else:
-            plan = self.budget.plan
-            runs = (answers for _, answers in self._finished(plan))
-            if ordered and not plan.in_order:
-                count = math.prod(plan.shape[k] for k in self.problem.kept)
-                runs = in_row_major_order(runs, count, self.memory // 4)
+        plan = self.budget.plan
+        runs: Iterator[Answers] = (answers for _, answers in self._finished(plan))
+        if ordered and not plan.in_order:
+            count = math.prod(plan.shape[k] for k in self.problem.kept)
+            runs = in_row_major_order(runs, count, self.memory // 4)
         for answers in runs:
             if self.undefined.passes(answers[0]):
                 yield answers
@@ -143,15 +140,20 @@ class Stream:
         if self.budget.passes > 1:
             yield from self._several_passes(plan)
             return
-        folds = self._folds()
+        folds, rows = self._folds(), 0
         for part in self._parts(self._map, plan):
-            answers = part.answers
-            if answers is None:
-                self._add(folds, part, part.block.start)
+            answers, rows = part.answers, part.block.stop[0]
+            if part.states:
+                self._add(folds, part)
                 if plan.completes(part.block):
                     answers, folds = self._finish([fold.whole() for fold in folds], part.block, part.ids), self._folds()
             if answers is not None:
                 yield part.block, answers
+        if self.table and 0 in self.problem.axes:
+            if not rows:
+                raise InputError("the table has no rows, so there is no maximum along axis 0")
+            block = Block((0, 0), (rows, plan.shape[1]))
+            yield block, self._finish([fold.whole() for fold in folds], block, None)
 
     def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         """Yield the answers of slices whose blocks are read once for the maximum and once more for the rest."""
@@ -163,7 +165,7 @@ class Stream:
         """Merge the states of all blocks of some slices; return them with the names of rows that came with them."""
         folds, ids = self._folds(), None
         for part in self._parts(self._map, column):
-            self._add(folds, part, part.block.start)
+            self._add(folds, part)
             ids = part.ids
         return [fold.whole() for fold in folds], ids
 
@@ -184,41 +186,28 @@ class Stream:
             for fold, (state, one) in zip(folds, pairs, strict=True)
         ]
 
-    def _table(self) -> Iterator[Answers]:
-        """Yield the answers of a table, (rows, columns), whose number of rows only its end tells."""
-        columns = self.problem.shape[1]
-        assert columns is not None
-        row, folds = 0, self._folds()
-        for part in self._parts(self._map, self.budget.plan):
-            for misfit in part.misfits:
-                self.undefined.note(misfit.moved((row, 0)))
-            if part.answers is not None:
-                yield [replace(slices, start=row) for slices in part.answers]
-            elif part.states:
-                self._add(folds, part, (row, 0))
-            row += part.rows
-        if 0 in self.problem.axes:
-            if not row:
-                raise InputError("the table has no rows, so there is no maximum along axis 0")
-            yield self._finish([fold.whole() for fold in folds], Block((0, 0), (row, columns)), None)
-
     def _folds(self) -> list[Fold]:
         """Return a fold of the states of the same slices for each problem, merged as on a cluster, to the same bits."""
         return [Fold(partial(merge, problem=problem), FAN_IN) for problem in self.problems]
 
-    def _add(self, folds: Sequence[Fold], part: Part, start: Sequence[int]) -> None:
-        """Merge the states of a part that begins at `start`."""
-        begin = [start[axis] for axis in self.problem.ascending]
+    def _add(self, folds: Sequence[Fold], part: Part) -> None:
+        begin = [part.block.start[axis] for axis in self.problem.ascending]
         for fold, state in zip(folds, part.states, strict=True):
             fold.add(state.shifted(begin))
 
     def _parts(
         self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
     ) -> Iterator[Part]:
-        """Do `work` on blocks in worker threads; yield them in order."""
+        """Do `work` on blocks in worker threads; yield them in order, those of a table at the rows that they have."""
+        row = 0
         for part in in_threads(work, self._tasks(blocks, known), threads=self.workers):
             self.advance(part.nbytes)
-            for misfit in part.misfits if self.problem.shape[0] is not None else ():
+            if self.table:
+                part = replace(part, block=part.block.moved((row, 0)))
+                if part.answers is not None:
+                    part = replace(part, answers=[replace(slices, start=row) for slices in part.answers])
+                row = part.block.stop[0]
+            for misfit in part.misfits:
                 self.undefined.note(misfit.moved(part.block.start))
             yield part
 
@@ -233,15 +222,15 @@ class Stream:
     def _map(self, task: Task) -> Part:
         """Load and reduce a block in a worker thread, to answers where it holds whole slices."""
         loaded, problem, block, compiled = task.pending.load(self.buffer), self.problem, task.block, task.compiled
-        values, table = loaded.values, problem.shape[0] is None
-        part = Part(block, task.pending.nbytes, len(values), loaded.ids)
-        if table:
-            if not part.rows:
-                return part
-            block = Block((0, 0), (part.rows, values.shape[1]))
+        values = loaded.values
+        if self.table:
+            block = Block((0, 0), values.shape)
             # Blocks of all lengths share the program of a piece, where rows follow each other in memory.
             values = np.ascontiguousarray(values)
             compiled = compiled and 0 not in problem.axes and values.nbytes >= PIECE
+        part = Part(block, task.pending.nbytes, loaded.ids)
+        if not len(values):
+            return part
         whole = all(block.shape[axis] == problem.shape[axis] for axis in problem.axes)
         if whole and problem.kind == "scores":
             self.lookalike.look(values, problem.axes)
@@ -250,11 +239,11 @@ class Stream:
         else:
             found = [reducer.part(values, block.start, compiled=compiled) for reducer in self.reducers]
         part = replace(part, misfits=found[0][1], states=[state for states, _ in found for state in states])
-        return self._answered(part, block, values, compiled) if whole else part
+        return self._answered(part, values, compiled) if whole else part
 
-    def _answered(self, part: Part, block: Block, values: Array, compiled: bool) -> Part:
+    def _answered(self, part: Part, values: Array, compiled: bool) -> Part:
         """Finish a block of whole slices."""
-        return replace(part, states=(), answers=self._finish(part.states, block, part.ids))
+        return replace(part, states=(), answers=self._finish(part.states, part.block, part.ids))
 
     def _sum_again(self, task: Task) -> Part:
         """Load a block for the second time, and sum about the maximum that was found."""
@@ -263,7 +252,7 @@ class Stream:
             reducer.about(values, task.block, known, compiled=task.compiled) if problem.looks_back else known
             for reducer, problem, known in zip(self.reducers, self.problems, task.known or (), strict=True)
         ]
-        return Part(task.block, nbytes, len(values), states=states)
+        return Part(task.block, nbytes, states=states)
 
     def _finish(
         self,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.check import within
-from softargmax_cli.reduction.coordinates import CircularValues, Coordinates
+from softargmax_cli.reduction.coordinates import Circular, Coordinates
 from softargmax_cli.reduction.engine import reduce_several
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
@@ -155,7 +155,7 @@ class _Mean:
 def _doubled(problem: Problem) -> tuple[Coordinates, ...]:
     """Return the coordinates that are reduced at 2β for the gradients at β: on a circle of half the period."""
     return tuple(
-        CircularValues(c.length, c.at(np.arange(c.length)), period / 2) if period else c
+        Circular(c.length, c.at(np.arange(c.length)), period / 2) if period else c
         for c, period in zip(problem.coordinates, problem.periods, strict=True)
     )
 
