@@ -15,12 +15,6 @@ def softargmax(tmp_path: Path) -> Softargmax:
     return Softargmax(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Softargmax:
-    """The command in one folder for a module, for tests that only read."""
-    return Softargmax(tmp_path_factory.mktemp("shared"))
-
-
 @pytest.fixture
 def inside(tmp_path: Path) -> Inside:
     """The command within this process, in an empty folder."""

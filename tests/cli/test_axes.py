@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -17,8 +15,6 @@ from command import TUTORIAL, TUTORIAL_CSV, Done, Inside
 from oracle import softargmax as oracle
 
 from softargmax_cli import reduce
-
-Array = npt.NDArray[Any]
 
 FORMATS = ["csv", "tsv", "json", "jsonl", "npy", "npz"]
 SHAPE = (3, 4, 5)
@@ -171,20 +167,6 @@ def test_costs(folder: Inside) -> None:
     soft = folder("run", "t.csv", "--kind", "cost", "--format", "json")
     assert_answered(soft, "json", oracle(np.array(TUTORIAL), kind="cost"))
     assert json.loads(soft.out)["kind"] == "cost"
-
-
-@pytest.mark.parametrize("dtype", ["i8", "?"])
-def test_whole_numbers(inside: Inside, dtype: str) -> None:
-    """Costs of the whole range, and counts as weights."""
-    limits = [0, 1] if dtype == "?" else [np.iinfo(dtype).min, np.iinfo(dtype).max]
-    x = np.array([[limits[1], limits[0], limits[0]], [limits[0], limits[1], limits[1]], [limits[1]] * 3], dtype)
-    np.save(inside.folder / "x.npy", x)
-    done = inside("run", "x.npy", "--kind", "cost", "--beta", "0.01", "--format", "npz")
-    assert_answered(done, "npz", oracle(x, -1, 0.01, kind="cost"), single=True)
-    counts = np.array([[0, 3, 1, 0], [7, 7, 0, 9]], dtype)
-    np.save(inside.folder / "x.npy", counts)
-    done = inside("run", "x.npy", "--kind", "probs", "--format", "csv")
-    assert_answered(done, "csv", oracle(counts, kind="probs"), single=True)
 
 
 def test_weights(inside: Inside) -> None:

@@ -10,12 +10,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-import numpy.typing as npt
 import oracle
 import pytest
 from command import TUTORIAL, Done, Inside, Softargmax
-
-Numbers = npt.NDArray[Any]
 
 KEYS = ["input", "passed", "slices", "failed", "allowed", "max_abs_offset", "worst"]
 HALVES = [[0, 0], [9, 0], [0, 9], [5, 5]]

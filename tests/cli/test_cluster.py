@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from command import Done, Inside, Softargmax
 from oracle import FIELDS, assert_answers
@@ -27,7 +26,6 @@ from softargmax_cli.reduction import budget
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
-Array = npt.NDArray[Any]
 
 SHAPE, CHUNKS = (4, 6, 11), (2, 3, 4)
 X = np.random.default_rng(1).normal(size=SHAPE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -97,38 +96,6 @@ def test_files_of_every_order(inside: Inside, shape: tuple[int, ...], axis: str,
     over = axes if len(axes) == 1 else (*axes, x.ndim)
     assert_gradient(got, gradients(x, axes, 3.0, coords="corners")[0], over, single=False)
     assert got.flags.f_contiguous if order == "F" else got.flags.c_contiguous
-
-
-LENGTH = 60_000
-
-
-def long_gradient(x: Array, beta: float, window: int | None) -> Array:
-    """In float64, in which sums of millions of terms are exact enough; the widest float takes seconds."""
-    w = np.exp(beta * (x.astype("f8") - x.max()))
-    i = np.arange(len(x)) - int(x.argmax())
-    if window is not None:
-        w[abs(i) > window] = 0
-    p = w / w.sum()
-    slope: Array = beta * p * (i - (p * i).sum())
-    return slope
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("window", [None, 50])
-def test_a_slice_of_many_blocks(inside: Inside, window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its best scores come at the end; through a pipe, it is copied."""
-    monkeypatch.setattr("softargmax_cli.reduction.budget.BLOCK", 1 << 13)
-    x = np.random.default_rng(3).normal(size=LENGTH).astype("f4")
-    x[[100, LENGTH - 40, LENGTH - 3]] = 6.5, 6.8, 7
-    inside.save("long.npy", x, "float32")
-    given = ["--beta", "5", *([] if window is None else ["--window", str(window)])]
-    want = long_gradient(x, 5.0, window)
-    done = succeeded(inside("grad", "long.npy", *given, "-o", "g.npy", "--format", "json"))
-    assert json.loads(done.out)["summary"]["max_norm"] == pytest.approx(np.linalg.norm(want), rel=1e-5)
-    assert_gradient(np.load(inside.folder / "g.npy"), want, (0,), single=True)
-    piped = succeeded(inside("grad", "-", *given, "-o", "-", stdin=inside.read("long.npy")))
-    assert_gradient(np.load(io.BytesIO(piped.raw)), want, (0,), single=True)
-    assert inside.names() == {"long.npy", "g.npy"}
 
 
 def test_tables_of_text(inside: Inside) -> None:

@@ -66,61 +66,47 @@ def test_a_table_is_the_same_at_every_width(inside: Inside) -> None:
         assert len(lines) == len(printed["80"].lines)
 
 
-@pytest.mark.parametrize(
-    ("typed", "said", "more"),
-    [
-        ("rnu a.npy", "No such command 'rnu'. Did you mean run?", "try: softargmax --help"),
-        ("insp a.npy", "No such command 'insp'. Did you mean inspect?", "try: softargmax --help"),
-        ("scores a.npy", "No such command 'scores'.", "try: softargmax --help"),
-        ("a.npy", "a.npy is no command", "did you mean: softargmax run a.npy"),
-        ("a.npy --beta 3", "a.npy is no command", "did you mean: softargmax run a.npy --beta 3"),
-        ("- --beta 3", "- is no command", "did you mean: softargmax run - --beta 3"),
-        ("file", "file is no command", "did you mean: softargmax run file"),
-        ("run", "softargmax run: no input is named", "name a file, or read standard input with -: softargmax run -"),
-        (
-            "sweep",
-            "softargmax sweep: no input is named",
-            "name a file, or read standard input with -: softargmax sweep -",
-        ),
-        ("run --btea 3", "No such option: --btea. Did you mean --beta?", "try: softargmax run --help"),
-        ("check --axs 3", "No such option: --axs. Did you mean --axis?", "try: softargmax check --help"),
-        ("run --id a", "No such option: --id. Did you mean --id-column?", "try: softargmax run --help"),
-        ("run --temp 3", "No such option: --temp. Did you mean --temperature?", "try: softargmax run --help"),
-        ("run --tolerance 3", "No such option: --tolerance. Did you mean --tol?", "try: softargmax run --help"),
-        ("run --json", "No such option: --json. Did you mean --format json?", "try: softargmax run --help"),
-        ("run --jsonl", "No such option: --jsonl. Did you mean --format jsonl?", "try: softargmax run --help"),
-        ("run --csv", "No such option: --csv. Did you mean --format csv?", "try: softargmax run --help"),
-        ("check --junit", "No such option: --junit. Did you mean --format junit?", "try: softargmax check --help"),
-        ("run --expect a", "No such option: --expect: it belongs to check", "try: softargmax run --help"),
-        ("run --zzzzzz", "No such option: --zzzzzz", "try: softargmax run --help"),
-        ("run -z", "No such option: -z", "try: softargmax run --help"),
-        (
-            "--rows 3 a.npy",
-            "No such option: --rows: it belongs to run, check, grad",
-            "write it after the command: softargmax run INPUT --rows ...",
-        ),
-        (
-            "run --input a.npy",
-            "No such option: --input. Name files without an option; say what their numbers are with --kind.",
-            "try: softargmax run --help",
-        ),
-        ("run a.npy --axis 2 3", "--axis 2 3: several axes are one word", "use --axis 2,3"),
-        ("run a.npy --axis -2, -1 --beta 3", "--axis -2 -1: several axes are one word", "use --axis -2,-1"),
-        (
-            "run a.npy --axis -1 --axis -2",
-            "--axis is given twice",
-            "give it once; several axes are one word: --axis 0,1",
-        ),
-        ("run a.npy --beta 1 --beta=2", "--beta is given twice", "give it once"),
-        ("run a.npy -o a --output b", "--output is given twice", "give it once"),
-        ("run a.npy --header --no-header", "--header and --no-header contradict each other", "give one of them"),
-    ],
-)
-def test_what_may_have_been_meant(typed: str, said: str, more: str, inside: Inside) -> None:
+INPUT = "name a file, or read standard input with -: softargmax run -"
+MEANT = {
+    "rnu a.npy": "No such command 'rnu'. Did you mean run? try: softargmax --help",
+    "insp a.npy": "No such command 'insp'. Did you mean inspect? try: softargmax --help",
+    "scores a.npy": "No such command 'scores'. try: softargmax --help",
+    "a.npy --beta 3": "a.npy is no command did you mean: softargmax run a.npy --beta 3",
+    "- --beta 3": "- is no command did you mean: softargmax run - --beta 3",
+    "file": "file is no command did you mean: softargmax run file",
+    "run": f"softargmax run: no input is named {INPUT}",
+    "run --btea 3": "No such option: --btea. Did you mean --beta? try: softargmax run --help",
+    "run --id a": "No such option: --id. Did you mean --id-column? try: softargmax run --help",
+    "run --temp 3": "No such option: --temp. Did you mean --temperature? try: softargmax run --help",
+    "run --tolerance 3": "No such option: --tolerance. Did you mean --tol? try: softargmax run --help",
+    "run --dim 3": "No such option: --dim. Did you mean --axis? try: softargmax run --help",
+    "run --jsonl": "No such option: --jsonl. Did you mean --format jsonl? try: softargmax run --help",
+    "check --junit": "No such option: --junit. Did you mean --format junit? try: softargmax check --help",
+    "run --expect a": "No such option: --expect: it belongs to check try: softargmax run --help",
+    "run --zzzzzz": "No such option: --zzzzzz try: softargmax run --help",
+    "run -z": "No such option: -z try: softargmax run --help",
+    "run -file": "No such option: -f for the file, write ./-file",
+    "--rows 3 a.npy": "No such option: --rows: it belongs to run, check, grad "
+    "write it after the command: softargmax run INPUT --rows ...",
+    "run --input a.npy": "No such option: --input. Name files without an option; "
+    "say what their numbers are with --kind. try: softargmax run --help",
+    "run a.npy --axis 2 3": "--axis 2 3: several axes are one word use --axis 2,3",
+    "run a.npy --axis -2, -1 --beta 3": "--axis -2 -1: several axes are one word use --axis -2,-1",
+    "run a.npy --axis -1 --axis -2": "--axis is given twice give it once; several axes are one word: --axis 0,1",
+    "run a.npy --beta 1 --beta=2": "--beta is given twice give it once",
+    "run a.npy -o a --output b": "--output is given twice give it once",
+    "run a.npy --header --no-header": "--header and --no-header contradict each other give one of them",
+}
+"""What is typed, and what is said of it, in two lines."""
+
+
+@pytest.mark.parametrize("typed", MEANT)
+def test_what_may_have_been_meant(typed: str, inside: Inside) -> None:
     inside.write("file", "")
+    inside.write("-file", "")
     done = inside(*typed.split())
-    assert (done.code, done.raw) == (2, b"")
-    assert done.err == f"softargmax: error: {said}\n  {more}\n"
+    assert (done.code, done.raw, done.err.count("\n")) == (2, b"", 2)
+    assert " ".join(done.err.split()) == f"softargmax: error: {MEANT[typed]}"
 
 
 def test_flags_may_be_given_twice(inside: Inside) -> None:

@@ -145,25 +145,6 @@ def test_stdin(tutorial: Inside) -> None:
             assert_tutorial(read_table(done))
 
 
-def test_the_samples(inside: Inside) -> None:
-    names = ["tutorial.npy", "tutorial.csv", "heatmaps.npy", "cost_volume.npy", "time_steps.npy"]
-    done = inside("run", *(str(SAMPLES / name) for name in names), "--beta", "3", "-o", f"{inside.folder}/")
-    assert done.code == 2  # two of them would go to one file
-    assert done.err.startswith(f"softargmax: error: {inside.folder / 'tutorial.csv'} would hold the results of ")
-    done = inside("run", *(str(SAMPLES / name) for name in names[1:]), "--beta", "3", "-o", ".", "--format", "npy")
-    assert (done.code, done.raw) == (0, b"")
-    assert sum(" slices · " in line for line in done.err.splitlines()) == 5  # one for all of them
-    assert_soft(inside, "tutorial.npy", soft_of(TUTORIAL, 3.0))
-    for name in names[2:]:
-        assert_soft(inside, name, soft_of(np.load(SAMPLES / name), 3.0))
-
-
-def assert_soft(folder: Inside, name: str, want: Numbers) -> None:
-    got = np.load(folder.folder / name)
-    assert (got.dtype, got.shape) == (np.dtype("f8"), want.shape)
-    np.testing.assert_allclose(got, want, rtol=1e-6, atol=2e-5)
-
-
 # Names, order and shapes
 
 
@@ -389,28 +370,6 @@ def test_the_good_ones_are_done(inside: Inside) -> None:
     assert (done.code, done.raw) == (2, b"")
     assert inside.names() == {"good.npy", "nan.npy", "ragged.csv", "good.jsonl"}
     assert done.err.splitlines()[0].startswith("good.npy: 3 slices · ")
-
-
-def test_a_folder_of_results(inside: Inside) -> None:
-    (inside.folder / "in").mkdir()
-    (inside.folder / "out").mkdir()
-    for k in range(3):
-        inside.save(f"in/frame.{k}.npy", np.roll(TUTORIAL, k, axis=0))
-    names = [f"in/frame.{k}.npy" for k in range(3)]
-    done = inside("run", *names, "-", "-o", "out/", stdin=TUTORIAL_CSV.encode())
-    assert (done.code, done.raw) == (0, b"")
-    assert [line.partition(": ")[0] for line in done.err.splitlines()] == [*names, "<stdin>", "all inputs"]
-    assert inside.names() == {"in", "out"}
-    assert {path.name for path in (inside.folder / "out").iterdir()} == {
-        *("frame.0.csv", "frame.1.csv", "frame.2.csv", "stdin.csv")
-    }
-    for k in range(3):
-        found = READERS["csv"](inside.read(f"out/frame.{k}.csv"))
-        assert found["hard"] == np.roll([0, 1, 2], k).tolist()
-    again = inside("run", *names, "-o", "out/", "--quiet")
-    assert (again.code, again.raw, again.err.count("the file exists")) == (2, b"", 3)
-    again = inside("run", *names, "-o", "out/", "--quiet", "--force")
-    assert (again.code, again.raw, again.err) == (0, b"", "")
 
 
 # Files written

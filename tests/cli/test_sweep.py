@@ -50,25 +50,6 @@ def scale(random: np.random.Generator) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_tolerances_far_below_what_usual_sums_show(inside: Inside, dtype: str) -> None:
-    random = np.random.default_rng(31)
-    x = random.permuted(np.tile(np.arange(40.0), (300, 1)), axis=1)  # no two scores of a slice are near
-    inside.save("x.npy", x + np.arange(300)[:, None] / 7, dtype)
-    inside.save("v.npy", random.normal(size=40) * 1e3)
-    least = {"f4": "1e-28", "f8": "1e-298"}[dtype]
-    for tol, *given in (
-        (least,),
-        ("1e-18", "--values", "v.npy"),
-        ("1e-10", "--kind", "cost"),
-    ):
-        beta = document(inside("sweep", "x.npy", *given, "--tol", tol, "--format", "json"))["recommended_beta"]
-        assert beta is not None
-        for at, code in ((beta, 0), (0.94 * beta, 1)):
-            assert inside("check", "x.npy", *given, "--tol", tol, "--beta", str(at)).code == code, (tol, given, at)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 5])
 def test_check_passes_at_the_recommended_beta_and_fails_below(inside: Inside, seed: int) -> None:
     x, given, tol = random_file(seed)
@@ -365,13 +346,3 @@ def marks(svg: bytes) -> dict[str, list[tuple[float, float]]]:
             if f"fill: {color}" in style:
                 found.setdefault(color, []).append((float(use.get("x", "")), float(use.get("y", ""))))
     return {color: places[:4] for color, places in found.items()}  # what follows is the legend's
-
-
-@pytest.mark.parametrize("options", ["--coords circular", "--coords index,circular --axis 0,1 --nan omit"])
-def test_gradients_on_a_circle_are_those_of_grad(inside: Inside, options: str) -> None:
-    inside.save("x.npy", np.random.default_rng(1).normal(size=(6, 30)))
-    swept = inside("sweep", "x.npy", *options.split(), "--betas", "0.5,2,9", "--format", "json")
-    for row in json.loads(swept.out)["betas"]:
-        done = inside("grad", "x.npy", *options.split(), "--beta", str(row["beta"]), "--format", "json")
-        norms = [each["norm"] for each in json.loads(done.out)["slices"]]
-        assert row["mean_gradient_norm"] == pytest.approx(np.mean(norms), rel=1e-9)

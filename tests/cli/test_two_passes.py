@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from answers import assert_answered
 from command import Inside
@@ -19,7 +17,6 @@ from softargmax_cli.reduction import budget
 
 pytestmark = pytest.mark.slow
 
-Array = npt.NDArray[Any]
 
 LENGTH = 50_000
 BLOCK = 1 << 12

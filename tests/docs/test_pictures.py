@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from make_pictures import (
     AT_BETA,
-    DEFAULT,
     FOLDER,
     Slices,
     answers,
@@ -19,10 +18,7 @@ from make_pictures import (
     trade,
 )
 
-from softargmax_cli.reduction.problem import Spec
-
 NAMES = ["beta.svg", "modes.svg", "coordinates.svg"]
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -58,27 +54,8 @@ def test_a_picture_is_small_and_complete_in_itself(name: str) -> None:
     assert used == set(re.findall(r' id="(\w+)"', svg))
 
 
-def test_the_default_beta_is_the_tools() -> None:
-    assert Spec().beta == DEFAULT
-
-
 def test_the_curve_runs_through_what_the_tool_says(known: dict[str, Slices]) -> None:
     for beta, command in AT_BETA.items():
         curve = [distance for distance, _ in trade(beta)]
         offsets = [each["offset"] for each in known[command]]
         assert np.allclose([math.hypot(*offset) for offset in offsets], curve, rtol=1e-4, atol=1e-5)
-
-
-def test_the_gradient_is_the_slope_of_soft(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores, step = np.random.default_rng(0).random((1, 1, 3, 4)), 1e-6
-    places = np.indices((3, 4)).reshape(2, -1)
-
-    def soft(scores: np.ndarray) -> np.ndarray:
-        weights = np.exp(5 * scores.ravel())
-        return places @ weights / weights.sum()
-
-    steps = step * np.eye(scores.size).reshape(-1, *scores.shape)
-    slopes = [(soft(scores + up) - soft(scores - up)) / (2 * step) for up in steps]
-    monkeypatch.setattr("make_pictures.HEATMAPS", scores)
-    ((_, gradient),) = trade(5)
-    assert gradient == pytest.approx(np.linalg.norm(slopes), rel=1e-6)
