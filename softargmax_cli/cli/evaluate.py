@@ -100,22 +100,22 @@ def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: 
                         total.join(one)
                 if writer:
                     outputs.end(writer, one, reduction.run.known_shape)
-                run, about = reduction.run, dict[str, Any]()
+                run, kept = reduction.run, worst.found()
+                about = _numbers(one, run.input if job.several else None)
                 if shown.format == "table":
                     job.begin_table()
-                    put_evaluation(one, worst.found(), run, sys.stdout)
-                else:
-                    about = _numbers(one, run.input if job.several else None)
-                    if shown.worst:
-                        columns, kept = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH), worst.found()
-                        about["worst"] = [] if kept is None else [*objects(columns, kept)]
+                    put_evaluation(about, kept, run, sys.stdout)
+                elif shown.worst:
+                    columns = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH)
+                    about["worst"] = [] if kept is None else [*objects(columns, kept)]
                 found.append(about)
         if job.code == 0:
             truths.end()
-        if found and job.several and shown.format == "table":
-            put_total(total, sys.stdout)
+        whole = _numbers(total) if found and job.several else None
+        if whole and shown.format == "table":
+            put_total(whole, sys.stdout)
         elif found and shown.format != "table":
-            sys.stdout.write(_document(shown.format, found, _numbers(total) if job.several else None))
+            sys.stdout.write(_document(shown.format, found, whole))
         sys.stdout.flush()
         outputs.commit(total, complete=job.code == 0)
     return job.code

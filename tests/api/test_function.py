@@ -200,8 +200,6 @@ EDGES: dict[str, Callable[[Any], Array]] = {
     "a maximum far from the mean": lambda n: np.where(
         np.arange(n) < n // 9, -0.01, np.where(np.arange(n) < n - 1, -9, 0)
     ),
-    "two far apart": lambda n: np.where((np.arange(n) == 0) | (np.arange(n) == n - 1), 0, -50.0),
-    "a ramp": lambda n: np.linspace(0, 1, n),
 }
 
 

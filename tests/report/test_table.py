@@ -99,21 +99,6 @@ def unpainted(text: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in ESCAPES.sub("", text).splitlines())
 
 
-def test_the_tutorial() -> None:
-    run = Run("scores.npy", (3, 4), "float32", (1,), 100.0, "CPU")
-    assert printed([TUTORIAL], run) == (
-        "scores.npy · float32 3 × 4 · axis 1 · β 100 (temperature 0.01) · CPU\n"
-        "\n"
-        "slice  hard      soft     offset    peak  second  spread\n"
-        "─────  ────  ────────  ─────────  ──────  ──────  ──────\n"
-        "    0     0  0.000000   0         1.0000  0.0000  0\n"
-        "    1     1  0.999955  -4.54e-05  1.0000  0.0000  0.0067\n"
-        "    2     2  1.999955  -4.54e-05  1.0000  0.0000  0.0067\n"
-        "\n"
-        "3 slices · max |offset| 4.5e-05 · mean |offset| 3.0e-05 · agreement 100 % · 0 tied · 0 multi-modal\n"
-    )
-
-
 def test_two_axes() -> None:
     run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU")
     assert printed([POINTS], run) == (
@@ -131,29 +116,20 @@ def test_two_axes() -> None:
     )
 
 
-def test_colours_of_two_axes() -> None:
+def test_colours() -> None:
     run = Run("maps.npy", (4, 16, 128), "float32", (1, 2), 100.0, "CPU", window=3)
     plain, coloured = (printed([POINTS], run, color=color) for color in (False, True))
     assert unpainted(coloured) == plain
-    assert [match[0] for line in coloured.splitlines() for match in [re.match(ESCAPES, line)] if match] == [
-        "\x1b[1m",
-        "\x1b[1m",
-        "\x1b[2m",
-        "\x1b[35m",
-        "\x1b[33m",
-        "\x1b[1;31m",
-    ]
+    colours = [match[0] for line in coloured.splitlines() for match in [re.match(ESCAPES, line)] if match]
+    assert colours == ["\x1b[1m", "\x1b[1m", "\x1b[2m", "\x1b[35m", "\x1b[33m", "\x1b[1;31m"]
 
 
 @pytest.mark.parametrize(
     ("more", "line"),
     [
         ({"kind": "cost"}, "cost: soft argmin"),
-        ({"kind": "probs"}, "probs: weights as they are"),
-        ({"coords": "corners"}, "corners: −1 to 1 at the end indices"),
         ({"coords": "centers"}, "centers: (2i + 1)/n − 1"),
         ({"coords": "values"}, "values: coordinates as given"),
-        ({"window": 3}, "window ±3"),
         (
             {"kind": "probs", "coords": "corners", "window": 10},
             "probs: weights as they are · corners: −1 to 1 at the end indices · window ±10",
@@ -221,18 +197,7 @@ def test_no_slices() -> None:
     assert printed([], run) == f"{heading}\n\n0 slices\n"
 
 
-NARROW = made(
-    0,
-    hard=MIXED.hard,
-    soft=MIXED.soft,
-    offset=MIXED.offset,
-    peak=MIXED.peak,
-    agree=MIXED.agree,
-    second=np.array([0.3, NAN, 0.0, 0.5]),
-    spread=MIXED.spread,
-    ties=MIXED.ties,
-    ids=["n" * 60, "b", "c", "d"],
-)
+NARROW = made(0, **{**MIXED.columns, "second": np.array([0.3, NAN, 0.0, 0.5])}, ids=["n" * 60, "b", "c", "d"])
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 90, 100, 120, 400])
