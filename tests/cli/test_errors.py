@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-import zipfile
 
-import numpy as np
 import pytest
-from command import TUTORIAL, TUTORIAL_CSV, Done, Inside, Softargmax
+from command import TUTORIAL, Done, Inside, Softargmax
 
 START = "softargmax: error: "
 
@@ -39,51 +36,7 @@ def assert_harmless(text: str) -> None:
 def folder(shared_inside: Inside) -> Inside:
     """A folder of good files and bad ones."""
     shared_inside.save("good.npy", TUTORIAL)
-    shared_inside.write("good.csv", TUTORIAL_CSV)
-    (shared_inside.folder / "a_directory").mkdir()
     return shared_inside
-
-
-@pytest.mark.parametrize(
-    ("arguments", "what", "remedy"),
-    [
-        (
-            ["good.csv", "--id-column", "name"],
-            "good.csv: no column 'name': the file has no header",
-            "pass --id-column .*",
-        ),
-        (["good.csv", "--delimiter", ";"], r"good\.csv: line 1, column 1: '5,2,1,2' is not a number", ".*"),
-        (
-            ["good.npy", "-o", "r.xlsx"],
-            r"r\.xlsx: the suffix \.xlsx names no output format",
-            "end the name in one of .*",
-        ),
-        (["good.npy", "-o", "a_directory/x/x/"], r"a_directory/x/x/: the directory cannot be made: .*", "make .*"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_file_that_does_not_fit(folder: Inside, arguments: list[str], what: str, remedy: str) -> None:
-    said = assert_refused(folder("run", *arguments))
-    assert re.fullmatch(what, said[0]), said[0]
-    assert re.fullmatch(remedy, said[1]), said[1]
-
-
-def test_archives_by_their_content(folder: Inside) -> None:
-    np.savez(folder.folder / "real.csv.npz", a=np.zeros(3))
-    os.rename(folder.folder / "real.csv.npz", folder.folder / "real.csv")
-    with zipfile.ZipFile(folder.folder / "renamed.npy", "w") as archive:
-        archive.writestr("a.npy", b"")
-    done = folder("run", "real.csv", "renamed.npy")
-    assert done.code == 2
-    assert done.lines[0].startswith("real.csv[a] ")
-    assert done.err.startswith("softargmax: error: renamed.npy[a]: not an .npy file")
-
-
-def test_a_truncated_stream(folder: Inside) -> None:
-    for name, keep in (("good.npy", -1), ("good.npy", 100)):
-        said = assert_refused(folder("run", "-", stdin=folder.read(name)[:keep]))
-        assert said[0].startswith("<stdin>: ")
-        assert "ende" in said[0] or "ends" in said[0]
 
 
 # Options

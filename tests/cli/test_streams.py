@@ -248,17 +248,6 @@ def test_a_table_in_a_pipe_is_not_cut(inside: Inside) -> None:
         assert name.strip() in line
 
 
-def test_a_stream_that_knows_ascii_only(inside: Inside) -> None:
-    inside.write("é.csv", "id,ä,日本,c\nü,1,5,2\n🙂,1,5,5\n")
-    done = inside("run", "é.csv", "--id-column", "id", PYTHONIOENCODING="ascii")
-    assert (done.code, done.err) == (0, "")
-    assert done.raw.isascii()
-    assert done.lines[0].startswith(r"\xe9.csv - float64 2 x 3 - axis 1 - beta 100 (temperature 0.01) - ")
-    assert done.lines[4].split()[:5] == ["0", r"\xfc", "1", r"\u65e5\u672c", "1.000000"]
-    assert done.lines[5].split()[:5] == ["1", r"\U0001f642", "1", r"\u65e5\u672c", "1.500000"]
-    assert "! disagrees  = 2 tied" in done.lines[5]
-
-
 # Nobody else's chatter
 
 

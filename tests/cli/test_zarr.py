@@ -300,16 +300,3 @@ def test_names_of_slices_are_not_kept_and_a_note_says_so(inside: Inside) -> None
     for more, noted in (((), True), (("--axis", "0"), False), (("--quiet",), False)):
         done = inside("run", "x.csv", "--id-column", "id", "-o", "out.zarr", "--force", *more)
         assert (done.code, said in done.err) == (0, noted), done.err
-
-
-def test_with_packages_that_are_too_old(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    save(inside, "x.zarr", X, CHUNKS)
-    with monkeypatch.context() as patch:
-        patch.delattr(zarr, "create_array")
-        done = inside("run", "x.zarr")
-    assert done.code == 2
-    assert "Zarr needs zarr-python 3 and fsspec: " in done.err
-    assert done.err.splitlines()[1:] == [
-        "  pip install 'zarr>=3.1.4' fsspec",
-        "  they are in the extra named cluster, and need Python 3.11",
-    ]
