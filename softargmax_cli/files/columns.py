@@ -59,7 +59,7 @@ class Columns:
     """The one that names the rows."""
     id_column: str | int | None
     """The same one, as --id-column takes it."""
-    notes: tuple[str, ...]
+    notes: list[str]
     spec: str | None
     """The columns of scores as --columns takes them, where the file alone does not tell."""
 
@@ -104,7 +104,7 @@ def choose(table: Table, reading: Reading) -> Columns:
         scores = [at for at in scores if at not in found]
         id_at = found.pop(0) if id_at is None else id_at
         spec = _without(table, found, spec) if found else spec
-    return Columns(tuple(scores), id_at, None if id_at is None else option_value(table, id_at), tuple(notes), spec)
+    return Columns(tuple(scores), id_at, None if id_at is None else option_value(table, id_at), notes, spec)
 
 
 def _names_among(table: Table, scores: Sequence[int]) -> list[int]:

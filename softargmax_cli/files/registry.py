@@ -174,11 +174,7 @@ def _asked_for(source: Source, format: Format, reading: Reading) -> Source:
         return source
     from softargmax_cli.files.select import selected
 
-    try:
-        return selected(source, reading.select)
-    except BaseException:
-        source.close()
-        raise
+    return selected(source, reading.select)
 
 
 def _recognised(first: bytes, name: str) -> Format:

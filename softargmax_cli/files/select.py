@@ -27,13 +27,13 @@ SPARSE = 64 << 10
 def selected(source: Source, selection: Selection) -> Source:
     """Return the part of `source` that `selection` takes; one that can only be read in order is copied first.
 
-    Closing it closes `source`, which otherwise stays the caller's, where this raises, too. Raises OptionError for an
-    index that the array has not, OutputError where the copy finds no room.
+    Closing it closes `source`, as an error does: OptionError for an index that the array has not, OutputError where the
+    copy finds no room.
     """
     with naming(source.name):
-        selection.taken(source.shape)  # refuses what can be refused, before anything is copied
-        source = copied(source, MEMORY)
         try:
+            selection.taken(source.shape)  # refuses what can be refused, before anything is copied
+            source = copied(source, MEMORY)
             return SelectedSource(source, selection.taken(source.shape))
         except BaseException:
             source.close()

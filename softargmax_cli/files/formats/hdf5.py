@@ -46,7 +46,13 @@ class Hdf5Source(BoxSource):
     """
 
     def __init__(self, stream: BinaryIO, name: str, reading: Reading) -> None:
-        file = _opened(stream)
+        head = stream.read(2048 + 12)  # a superblock may stand behind other things
+        superblock = head[head.index(b"\x89HDF") :]
+        if superblock[8] >= 3 and superblock[11] & 1:
+            remedy = "close it there; if that program has died, try a copy of the file: h5clear -s COPY"
+            raise InputError("its writer has not closed it", remedy)
+        path = getattr(stream, "name", None)  # by which h5py opens a file more quickly
+        file = h5py.File(path if isinstance(path, str) and os.path.isfile(path) else stream, "r", rdcc_nbytes=CACHE)
         self.closes = (file, stream)
         reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
         place = None if reading.key is None else _found(file, reading.key)
@@ -80,17 +86,6 @@ class Hdf5Source(BoxSource):
         else:
             values[()] = self._dataset[()]
         return Loaded(values)
-
-
-def _opened(stream: BinaryIO) -> Any:
-    """Open a file by its path where it has one, which is quicker. Raises InputError where it is being written."""
-    head = stream.read(2048 + 12)  # a superblock may stand behind other things
-    superblock = head[head.index(b"\x89HDF") :]
-    if superblock[8] >= 3 and superblock[11] & 1:
-        remedy = "close it there; if that program has died, try a copy of the file: h5clear -s COPY"
-        raise InputError("its writer has not closed it", remedy)
-    path = getattr(stream, "name", None)
-    return h5py.File(path if isinstance(path, str) and os.path.isfile(path) else stream, "r", rdcc_nbytes=CACHE)
 
 
 def _found(file: Any, key: str) -> Place | None:

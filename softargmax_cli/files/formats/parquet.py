@@ -60,7 +60,7 @@ class ParquetSource(Source):
             remedy = f"leave it out with {parameter('columns', f'^{option_value(table, at)}')}, or name another column"
             kind = cited(str(schema[at].type))
             raise InputError(f"{called(table, at)} holds neither numbers nor text, but {kind}", remedy)
-        self.name, self.closes, self.notes = name, (file, stream), columns.notes
+        self.name, self.closes, self.notes = name, (file, stream), tuple(columns.notes)
         self._id_at, self._columns = columns.id_at, columns.scores
         self.facts = Facts("parquet", header=titles, id_column=columns.id_column, columns=columns.spec)
         self.dtype = reduce(np.promote_types, [_with_nulls(types[at] or FLOAT, schema[at]) for at in self._columns])

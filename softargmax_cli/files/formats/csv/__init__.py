@@ -51,7 +51,7 @@ class CsvSource(Source):
         text = Text(stream, name)
         layout = find_layout(text, name, reading)
         table, columns = layout.table, layout.columns
-        self.name, self.closes, self.nbytes, self.notes = name, (text,), text.nbytes, columns.notes
+        self.name, self.closes, self.nbytes, self.notes = name, (text,), text.nbytes, tuple(columns.notes)
         self.shape, self.has_ids = (None, len(columns.scores)), columns.id_at is not None
         self.labels = tuple(table.titles[at] for at in columns.scores) if table.titles else None
         self.facts = Facts(

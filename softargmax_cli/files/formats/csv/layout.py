@@ -100,10 +100,9 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     columns = choose(table, reading)
     counts = not header and len(rows) > 0 and width > 1 and _integers(first) == [*range(width)]
     if counts and reading.header is None and reading.judged:
-        columns = replace(columns, notes=(*columns.notes, f"line 1 is read as numbers; {WAYS}"))
+        columns.notes.append(f"line 1 is read as numbers; {WAYS}")
     if padded:
-        note = f"lines end with {dialect.delimiter!r}, behind which no column is read"
-        columns = replace(columns, notes=(*columns.notes, note))
+        columns.notes.append(f"lines end with {dialect.delimiter!r}, behind which no column is read")
     begin = below[0][0] if header else line
     text.skip(begin - text.line)
     top = next(line for line, record in sample if len(record) == cells)
@@ -233,4 +232,4 @@ def _counts(cells: Sequence[str]) -> bool:
 def _whole(numbers: Float) -> bool:
     """Tell whether there are numbers, and whole ones alone."""
     known = numbers[np.isfinite(numbers)]
-    return bool(known.size) and bool((known % 1 == 0).all())
+    return known.size > 0 and not (known % 1).any()
