@@ -56,7 +56,6 @@ class Allowance:
     percent: bool = False
 
     def of(self, slices: int) -> int:
-        """Count those that may fail among `slices`."""
         return math.floor(slices * self.number / 100 + 1e-9) if self.percent else int(self.number)
 
 
@@ -101,7 +100,6 @@ class Check:
         """True where it was settled before the end of the input."""
 
     def add(self, slices: Slices) -> None:
-        """Judge the next slices."""
         self.slices += len(slices)
         distance, failing = self._distance(slices)
         with np.errstate(invalid="ignore"):
@@ -117,12 +115,10 @@ class Check:
 
     @property
     def allowed(self) -> int:
-        """How many slices may fail."""
         return self._allowance.of(self.slices if self.total is None else self.total)
 
     @property
     def passed(self) -> bool:
-        """True where no more failed than may."""
         return self.failed <= self.allowed
 
     @property
@@ -146,8 +142,7 @@ def _worst_first(distances: Float, rows: int) -> npt.NDArray[np.intp]:
 
 
 def _undefined(slices: Slices) -> Which:
-    undefined: Which = np.isnan(slices.soft).any(axis=0)
-    return undefined
+    return np.asarray(np.isnan(slices.soft).any(axis=0))
 
 
 STATES: dict[State, tuple[str, Callable[[Slices], Which]]] = {

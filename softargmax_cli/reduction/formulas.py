@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from softargmax_cli.reduction.layout import F4, F8, I4, I8, U8, Layout, Row, exact_dtype
+from softargmax_cli.reduction.layout import F4, F8, I4, I8, U8, Layout, Moment, exact_dtype
 
 Tensor = Any
 
@@ -239,7 +239,9 @@ class Formulas:
             first = whole
         return self.across(first), self.across(second) if squares else None
 
-    def placed_moments(self, weight: Tensor, row: Row, places: Tensor, center: Tensor) -> tuple[Tensor, Tensor | None]:
+    def placed_moments(
+        self, weight: Tensor, row: Moment, places: Tensor, center: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """(s,), (s,): the moments of places (n,) about `center`, the second if it is wanted, summed in float64.
 
         Places may lie however far apart, so that no narrower sum would hold the bound.

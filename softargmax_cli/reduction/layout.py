@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from softargmax_cli.reduction.coordinates import Geometry
+from softargmax_cli.reduction.coordinates import Coordinates, Geometry
 
 Kind = Literal["scores", "probs", "cost"]
 PIECE = 2 << 20
@@ -24,16 +24,17 @@ SHARED = frozenset({"maximum", "hard", "ties", "nans"})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the moments of a block."""
+class Moment:
+    """One row of the moments of a state: see `reduction/coordinates.py`. The kernel is given coordinates apart."""
 
     axis: int
-    """The number of its axis among the reduced ones."""
+    """The number of its axis among the reduced ones, in the order of the array."""
     geometry: Geometry
     placed: bool
     """True where places are given; else they are indices, on a line."""
     squared: bool
     """True where the second moment is wanted, too."""
+    along: Coordinates = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Layout:
     default. They decide what a second mode is, and count for nothing else."""
     betas: int = 1
     """How many β there are."""
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Moment, ...] = ()
     """What moments are summed."""
     rounds: tuple[int | None, ...] = ()
     """Along each of `axes` its whole length, of which the block may have a part, where it goes round."""

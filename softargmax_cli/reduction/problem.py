@@ -13,7 +13,7 @@ from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.coordinates import Circle, Coordinates, Geometry, check_kinds, coordinates_of
 from softargmax_cli.reduction.fields import needed_sums
-from softargmax_cli.reduction.layout import Kind, Row
+from softargmax_cli.reduction.layout import Kind, Moment
 
 NanPolicy = Literal["error", "omit", "propagate"]
 Precision = Literal["auto", "single", "double"]
@@ -187,8 +187,9 @@ class Problem:
         squared = "second_moment" in needed_sums(self.fields)
         alongs = [*enumerate(map(self.along, self.ascending))]
         indices = [(k, along.indices) for k, along in alongs if along.indices is not along]
-        found = [Moment(k, along, squared or along.geometry.both) for k, along in alongs]
-        return (*found, *(Moment(k, along, along.geometry.both) for k, along in indices))
+        found = [(k, along, squared or along.geometry.both) for k, along in alongs]
+        found += [(k, along, along.geometry.both) for k, along in indices]
+        return tuple(Moment(k, along.geometry, along.placed, both, along) for k, along, both in found)
 
     @property
     def epsilon(self) -> float:
@@ -214,27 +215,6 @@ class Problem:
     def radius(self) -> int:
         """The distance from hard, in indices, beyond which a second mode may lie."""
         return NEIGHBOURHOOD if self.window is None else self.window
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One row of the moments of a state: see `reduction/coordinates.py`."""
-
-    axis: int
-    """The number of its axis among the `ascending` ones."""
-    along: Coordinates
-    squared: bool
-    """True where the second moment is wanted."""
-
-    @property
-    def geometry(self) -> Geometry:
-        """The line or circle that the coordinates lie on."""
-        return self.along.geometry
-
-    @property
-    def row(self) -> Row:
-        """The row as the kernel sees it."""
-        return Row(self.axis, self.geometry, self.along.placed, self.squared)
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:

@@ -15,7 +15,7 @@ from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import needed_sums
 from softargmax_cli.reduction.kernel import block_sums
 from softargmax_cli.reduction.layout import F8, SHARED, Layout, exact_dtype, piece_length
-from softargmax_cli.reduction.problem import FURTHEST, Moment, Problem
+from softargmax_cli.reduction.problem import FURTHEST, Problem
 from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class BlockReducer:
         self._problem, self._runtime = problem, runtime
         self._beta = np.asarray(problem.beta or 0, problem.precision)
         needed = needed_sums(problem.fields)
-        self._rows = tuple(moment.row for moment in problem.moments)
+        self._rows = problem.moments
         self._sums = ["mass", "moment"]
         self._sums += ["second_moment"] if any(row.squared for row in self._rows) else []
         self._sums += ["log_moment"] if "log_moment" in needed else []
@@ -107,18 +107,15 @@ class BlockReducer:
     def places(self, layout: Layout, start: Sequence[int]) -> list[Array]:
         """Return the coordinates of a block's indices, for each row of moments that is placed."""
         placed = []
-        for moment in self._placed(layout):
-            first = start[self._problem.ascending[moment.axis]]
-            indices = np.arange(first, first + layout.shape[layout.axes[moment.axis]])
-            placed.append(moment.along.at(indices))
+        for row in layout.rows:
+            if row.placed:
+                first = start[self._problem.ascending[row.axis]]
+                placed.append(row.along.at(np.arange(first, first + layout.shape[layout.axes[row.axis]])))
         return placed
 
     def centers(self, layout: Layout, known: State) -> list[Array]:
         """Return the coordinates at `hard`, (s,), for each row of moments that is placed."""
-        return [moment.along.at(known.hard[moment.axis]) for moment in self._placed(layout)]
-
-    def _placed(self, layout: Layout) -> list[Moment]:
-        return [moment for moment in self._problem.moments[: len(layout.rows)] if moment.along.placed]
+        return [row.along.at(known.hard[row.axis]) for row in layout.rows if row.placed]
 
     def _found(
         self,

@@ -105,7 +105,6 @@ class Summary:
     """Slices whose gradient has vanished; None where there are no gradients."""
 
     def add(self, slices: Slices) -> None:
-        """Take a run of slices into account."""
         distance = np.abs(slices.offset)
         if math.isnan(distance.sum()):
             distance = distance[:, ~np.isnan(distance).any(axis=0)]
@@ -126,7 +125,6 @@ class Summary:
             self.vanished = (self.vanished or 0) + int(np.count_nonzero(slices.vanished))
 
     def join(self, other: Summary) -> None:
-        """Take into account the slices of another summary."""
         counts = ("slices", "undefined", "agreeing", "offsets", "tied", "multimodal", "vanished")
         for name in (*counts, "total_abs_offset", "total_norm"):
             if (more := getattr(other, name)) is not None:
