@@ -65,7 +65,6 @@ SIGNATURES = {
     "TF_FunctionSetAttrValueProto": (None, PTR, TEXT, TEXT, SIZE, PTR),
     "TF_GraphCopyFunction": (None, PTR, PTR, PTR, PTR),
     "TF_NewTensor": (PTR, C.c_int, INT64S, C.c_int, PTR, SIZE, DEALLOCATOR, PTR),
-    "TF_AllocateTensor": (PTR, C.c_int, INT64S, C.c_int, SIZE),
     "TF_DeleteTensor": (None, PTR),
     "TF_TensorData": (PTR, PTR),
     "TF_TensorByteSize": (SIZE, PTR),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes as C
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -56,7 +56,7 @@ class NativeFunction:
 
     def __init__(self, tf: C.CDLL, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> None:
         self._tf, graph = tf, Graph(tf)
-        holes = [graph.placeholder(tensor) for tensor in inputs]
+        holes = graph.placeholders(inputs)
         outputs = graph.call_compiled(body, inputs, holes) if compiled else list(body(graph, *holes))
         self._inputs, self._outputs = _array(holes), _array(outputs)
         options = tf.TF_NewSessionOptions()
@@ -128,89 +128,90 @@ class Graph:
     """Adds operations by name with the keywords of `tf.raw_ops`: `graph.Max(input=x, axis=a, keep_dims=True)`."""
 
     def __init__(self, tf: C.CDLL) -> None:
-        self._tf = tf
-        self.handle = tf.TF_NewGraph()
+        self._tf, self.handle, self._count = tf, tf.TF_NewGraph(), 0
         weakref.finalize(self, tf.TF_DeleteGraph, self.handle).atexit = False
-        self._count = 0
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         if not operation[:1].isupper():
             raise AttributeError(operation)
         return lambda **keywords: self.add(operation, keywords)
 
-    def placeholder(self, tensor: Tensor) -> Output:
-        """Add a value that is fed."""
-        shape, dtype = tensor
-        dims = (C.c_int64 * len(shape))(*shape)
-        hole: Output = self.add(
-            "Placeholder", {"dtype": dtype}, lambda node: self._tf.TF_SetAttrShape(node, b"shape", dims, len(dims))
-        )
-        return hole
+    def add(self, operation: str, keywords: Mapping[str, Any]) -> Any:
+        """Add one operation; an Output, or a list where it has several results. Raises DeviceError.
 
-    def add(self, operation: str, keywords: dict[str, Any], more: Callable[[int], None] | None = None) -> Any:
-        """Add one operation; an Output, or a list where it has several results. Raises DeviceError."""
+        Beside inputs, lists of them, and attributes a keyword may be a shape (a tuple), a list of types by their codes,
+        or the name of a function (bytes).
+        """
         tf = self._tf
-        given = {key: self._constant(v) if isinstance(v, np.ndarray | np.generic) else v for key, v in keywords.items()}
-        self._count += 1
-        node = tf.TF_NewOperation(self.handle, operation.encode(), f"{operation}_{self._count}".encode())
+        given = {
+            key: self.constant(value) if isinstance(value, np.ndarray | np.generic) else value
+            for key, value in keywords.items()
+        }
+        node = self._begun(operation)
         for key, value in given.items():
-            if isinstance(value, Output):
-                tf.TF_AddInput(node, value)
-            elif isinstance(value, list):
-                tf.TF_AddInputList(node, _array(value), len(value))
-            elif isinstance(value, bool):
-                tf.TF_SetAttrBool(node, key.encode(), value)
-            elif isinstance(value, int):
-                tf.TF_SetAttrInt(node, key.encode(), value)
-            else:
-                tf.TF_SetAttrType(node, key.encode(), CODES[np.dtype(value)])
-        if more is not None:
-            more(node)
-        made = checked(tf, lambda status: tf.TF_FinishOperation(node, status))
-        outputs = [Output(made, k) for k in range(tf.TF_OperationNumOutputs(made))]
-        return outputs[0] if len(outputs) == 1 else outputs
+            name = key.encode()
+            match value:
+                case Output():
+                    tf.TF_AddInput(node, value)
+                case [Output(), *_]:
+                    tf.TF_AddInputList(node, _array(value), len(value))
+                case list():
+                    tf.TF_SetAttrTypeList(node, name, (C.c_int * len(value))(*value), len(value))
+                case tuple():
+                    tf.TF_SetAttrShape(node, name, (C.c_int64 * len(value))(*value), len(value))
+                case bytes():
+                    tf.TF_SetAttrFuncName(node, name, value, len(value))
+                case bool():
+                    tf.TF_SetAttrBool(node, name, value)
+                case int():
+                    tf.TF_SetAttrInt(node, name, value)
+                case _:
+                    tf.TF_SetAttrType(node, name, CODES[np.dtype(value)])
+        return self._finished(node)
 
-    def _constant(self, value: Array | np.generic) -> Output:
-        tf, array = self._tf, np.ascontiguousarray(value).reshape(np.shape(value))
-        dims = (C.c_int64 * array.ndim)(*array.shape)
-        tensor = tf.TF_AllocateTensor(CODES[array.dtype], dims, array.ndim, array.nbytes)
-        C.memmove(tf.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
+    def placeholders(self, inputs: Sequence[Tensor]) -> list[Output]:
+        """Add values that are fed."""
+        return [self.add("Placeholder", {"dtype": dtype, "shape": shape}) for shape, dtype in inputs]
 
-        def fill(node: int) -> None:
-            checked(tf, lambda status: tf.TF_SetAttrTensor(node, b"value", tensor, status))
-
+    def constant(self, value: Array | np.generic) -> Output:
+        """Add a value that stays."""
+        tf, array, returned = self._tf, np.asarray(value, order="C"), SimpleQueue[int]()
+        node, tensor = self._begun("Const"), _lend(tf, array, returned)
         try:
-            output: Output = self.add("Const", {"dtype": array.dtype}, fill)
+            tf.TF_SetAttrType(node, b"dtype", CODES[array.dtype])
+            checked(tf, lambda status: tf.TF_SetAttrTensor(node, b"value", tensor, status))  # which copies it
         finally:
             tf.TF_DeleteTensor(tensor)
+            returned.get()
+        output: Output = self._finished(node)
         return output
 
-    def call_compiled(self, body: Body, inputs: Sequence[Tensor], arguments: Sequence[Output]) -> list[Output]:
+    def call_compiled(self, body: Body, inputs: Sequence[Tensor], arguments: list[Output]) -> list[Output]:
         """Add a call of `body` as one function that XLA must compile."""
         tf, inner = self._tf, Graph(self._tf)
-        holes = [inner.placeholder(tensor) for tensor in inputs]
+        holes = inner.placeholders(inputs)
         results = list(body(inner, *holes))
-        self._count += 1
-        name, flag = f"compiled_{self._count}".encode(), b"_XlaMustCompile"
+        name, flag = f"compiled_{self._count}".encode(), "_XlaMustCompile"
         ends = (len(holes), _array(holes), len(results), _array(results))
         function = checked(
             tf, lambda status: tf.TF_GraphToFunction(inner.handle, name, 0, -1, None, *ends, None, None, None, status)
         )
         try:
-            checked(tf, lambda status: tf.TF_FunctionSetAttrValueProto(function, flag, TRUE, len(TRUE), status))
+            true = function, flag.encode(), TRUE, len(TRUE)
+            checked(tf, lambda status: tf.TF_FunctionSetAttrValueProto(*true, status))
             checked(tf, lambda status: tf.TF_GraphCopyFunction(self.handle, function, None, status))
         finally:
             tf.TF_DeleteFunction(function)
-
-        def describe(node: int) -> None:
-            tf.TF_AddInputList(node, _array(arguments), len(arguments))
-            for key, types in (
-                (b"Tin", [CODES[dtype] for _, dtype in inputs]),
-                (b"Tout", [tf.TF_OperationOutputType(result) for result in results]),
-            ):
-                tf.TF_SetAttrTypeList(node, key, (C.c_int * len(types))(*types), len(types))
-            tf.TF_SetAttrFuncName(node, b"f", name, len(name))
-            tf.TF_SetAttrBool(node, flag, True)
-
-        outputs = self.add("PartitionedCall", {}, describe)
+        made = [tf.TF_OperationOutputType(result) for result in results]
+        outputs = self.add("PartitionedCall", {"args": arguments, "Tout": made, "f": name, flag: True})
         return outputs if isinstance(outputs, list) else [outputs]
+
+    def _begun(self, operation: str) -> int:
+        self._count += 1
+        node: int = self._tf.TF_NewOperation(self.handle, operation.encode(), f"{operation}_{self._count}".encode())
+        return node
+
+    def _finished(self, node: int) -> Any:
+        made = checked(self._tf, lambda status: self._tf.TF_FinishOperation(node, status))
+        outputs = [Output(made, k) for k in range(self._tf.TF_OperationNumOutputs(made))]
+        return outputs[0] if len(outputs) == 1 else outputs
