@@ -85,7 +85,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     if asked.kind == "probs":
         raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
     betas = None if tried.betas is None else _betas_of(tried.betas)
-    windows, truth = [asked.window], tried.truth
+    windows, truth = [asked.window], None if tried.truth is None else References("truth", tried.truth, several=False)
     if tried.windows is not None:
         hint = "give distances from the hard argmax in indices, as 2,4,8"
         windows = [*sorted({*several("--windows", tried.windows, int, hint, least=0)})]
@@ -103,7 +103,11 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     if tried.allow is not None:
         allowance_of(tried.allow)  # which refuses what is none
     job = Job([input], replace(asked, window=windows[0]), single=True)
-    with job.begun([shown.output, shown.plot], reads=[truth]), job.trying(input), ExitStack() as stack:
+    with (
+        job.begun([shown.output, shown.plot], reads=truth.files if truth else ()),
+        job.trying(input),
+        ExitStack() as stack,
+    ):
         from softargmax_cli.files.registry import Replay
         from softargmax_cli.report.sweep import put_findings
 
@@ -220,15 +224,15 @@ def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[f
 
 
 def _try_input(
-    job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: str
+    job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: References
 ) -> TrialsReport:
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
     from softargmax_cli.reduction.sweep import needs_of, spaced, sweep
     from softargmax_cli.report.sweep import TrialsReport
 
     betas = betas or spaced(*USUAL)
-    needs, truths = needs_of(len(betas) * len(windows)), References("truth", truth, several=False)
-    with job.opened(name, {"offset"}, needs=needs) as reduction, truths.opened(name, reduction) as stored:
+    needs = needs_of(len(betas) * len(windows))
+    with job.opened(name, {"offset"}, needs=needs) as reduction, truth.opened(name, reduction) as stored:
         source = reduction.source
         work = partial(sweep, betas=betas, windows=windows, truth=stored, rows=lambda: source.rows)
         (trials,) = reduction.through(work)
