@@ -152,15 +152,10 @@ def parsing(name: str, kind: str) -> Iterator[None]:
             yield
     except (SoftArgmaxError, MemoryError):
         raise
-    except OSError as error:
-        if not error.errno:  # the parser's own, not the system's
-            raise _damaged(name, kind, error) from error
-        remedy = "is its disk, or the network, still there?"
-        raise InputError(f"cannot be read: {error.strerror}", remedy, name) from error
     except Exception as error:
-        raise _damaged(name, kind, error) from error
-
-
-def _damaged(name: str, kind: str, error: Exception) -> InputError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return InputError(f"damaged, or no {kind}: {first}", "copy the file again, or write it again", name)
+        if isinstance(error, OSError) and error.errno:  # the system's own, not the parser's
+            remedy = "is its disk, or the network, still there?"
+            raise InputError(f"cannot be read: {error.strerror}", remedy, name) from error
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
+        remedy = "copy the file again, or write it again"
+        raise InputError(f"damaged, or no {kind}: {first}", remedy, name) from error

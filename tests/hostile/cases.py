@@ -57,7 +57,7 @@ def archive(members: dict[str, bytes], **says: int) -> bytes:
 
 
 UNPICKLED = "never unpickled"
-NO_HEADER = "the .npy header cannot be parsed"
+NO_HEADER = "damaged, or no .npy file"
 
 FILES: dict[str, tuple[bytes, str]] = {
     "truncated.npy": (saved(SCORES)[:-1], "truncated: shape (3, 4) of float32 takes 48 bytes, the file has 47"),

@@ -34,8 +34,8 @@ GZIP = 1
 STORE = "store real numbers"
 OTHER = f"name another array with {parameter('key')}, if the file holds one"
 
-Place = tuple[Any, tuple[str, ...]]
-"""A dataset, and the names that lead to a field of it."""
+Place = tuple[Any, str]
+"""A dataset, and the name of a field of it; empty where it is not compound."""
 
 
 class Hdf5Source(BoxSource):
@@ -60,9 +60,9 @@ class Hdf5Source(BoxSource):
         if place is None or reading.inspected:
             places = _places(file) | places
         key, self.name, members = chosen(name, "hdf5", list(places), reading, lambda key: _checked(*places[key]))
-        dataset, self._fields = places[key]
+        dataset, self._field = places[key]
         with parsing(self.name, "HDF5 file"):
-            self.shape, dtype = _checked(dataset, self._fields)
+            self.shape, dtype = _checked(dataset, self._field)
             codecs = tuple(_codecs(dataset))
             if codecs:
                 self.chunks = (*map(int, dataset.chunks), *self.shape[dataset.ndim :])
@@ -74,12 +74,9 @@ class Hdf5Source(BoxSource):
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         values, rank = buffer.array(block.shape, self.dtype), self._dataset.ndim
         box = tuple(map(slice, block.start, block.stop))
-        if self._fields:
-            part = self._dataset.fields(self._fields[0])[box[:rank]]
-            for field in self._fields[1:]:
-                part = part[field]
+        if self._field:
             inner: tuple[Any, ...] = (..., *box[rank:])
-            values[...] = part[inner]
+            values[...] = self._dataset.fields(self._field)[box[:rank]][inner]
         elif self.shape:
             values[...] = 0  # the library leaves memory as it is where nothing was written
             self._dataset.read_direct(values, box)
@@ -91,9 +88,9 @@ class Hdf5Source(BoxSource):
 def _found(file: Any, key: str) -> Place | None:
     """Find a dataset, or a field of a compound one, by its path; None where there is none. OptionError at a link."""
     for at in (len(key), *reversed([at for at, letter in enumerate(key) if letter == "."])):
-        node, fields = _node(file, key[:at]), tuple(key[at + 1 :].split(".")) if key[at:] else ()
-        if isinstance(node, h5py.Dataset) and (not fields or fields in _fields(node.dtype)):
-            return node, fields
+        node, field = _node(file, key[:at]), key[at + 1 :]
+        if isinstance(node, h5py.Dataset) and (not field or field in _fields(node.dtype)):
+            return node, field
     return None
 
 
@@ -118,29 +115,22 @@ def _places(file: Any) -> dict[str, Place]:
 
     def look(path: Any, node: Any) -> bool | None:
         if isinstance(node, h5py.Dataset) and isinstance(path, str) and not path.startswith(OF_MATLAB):
-            fields: list[tuple[str, ...]] = []
+            fields: list[str] = []
             with suppress(TypeError):  # of a type that NumPy has not
                 fields = _fields(node.dtype)
-            places.update({".".join((path, *each)): (node, each) for each in fields or [()]})
+            places.update({f"{path}.{field}": (node, field) for field in fields} or {path: (node, "")})
         return True if len(places) >= MOST_PLACES else None
 
     file.visititems(look)
     return places
 
 
-def _fields(dtype: np.dtype[Any]) -> list[tuple[str, ...]]:
-    """List the paths to fields of real numbers of a compound dtype, at any depth."""
-    paths: list[tuple[str, ...]] = []
-    for name in dtype.names or ():
-        field = dtype[name]
-        if field.names:
-            paths += [(name, *rest) for rest in _fields(field)]
-        elif field.base.kind in "biuf":
-            paths.append((name,))
-    return paths
+def _fields(dtype: np.dtype[Any]) -> list[str]:
+    """List the fields of real numbers of a compound dtype."""
+    return [name for name in dtype.names or () if dtype[name].base.kind in "biuf"]
 
 
-def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _checked(dataset: Any, field: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return shape and dtype of a dataset or a field. Raises InputError where it is no array of real numbers here."""
     if dataset.is_virtual or dataset.external:
         what = "its numbers lie in other files, which are not opened"
@@ -155,12 +145,12 @@ def _checked(dataset: Any, fields: tuple[str, ...]) -> tuple[tuple[int, ...], np
     except TypeError as error:
         what = f"of a type that NumPy has not ({error})"
         raise InputError(what, f"{STORE}: write it again as float64") from None
-    for field in fields:
+    if field:
         dtype = dtype[field]
     if dtype.names:
         held = f"compound, of the fields {', '.join(map(shown, dtype.names))}"
         named = next(iter(_fields(dtype)), None)
-        raise InputError(held, f"name a field: {parameter('key', '.'.join(('NAME', *named)))}" if named else STORE)
+        raise InputError(held, f"name a field: {parameter('key', f'NAME.{named}')}" if named else STORE)
     native_dtype(dtype.base)
     return (*map(int, dataset.shape), *dtype.shape), dtype.base
 
