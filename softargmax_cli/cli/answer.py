@@ -22,7 +22,7 @@ from softargmax_cli.files.writers import STORE, fields_of, format_of
 from softargmax_cli.files.writers.atomic import Document
 from softargmax_cli.reduction.budget import BOXES, Budget
 from softargmax_cli.reduction.check import STATES, chosen
-from softargmax_cli.reduction.excerpt import Excerpt, read_excerpt
+from softargmax_cli.reduction.excerpt import Excerpt, Read, read_excerpt
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 MOST = 24
 """Slices of a picture: more are too small on a page to be read."""
-Read = Callable[[Sequence[int]], Excerpt | None]
-"""Reads the scores of slices with these numbers again."""
 
 
 class Answer:
@@ -103,12 +101,10 @@ class Answer:
             if picture:
                 picture.commit()
         if self._outputs.table:
-            from softargmax_cli.report.slices import put_table, sparkling
+            from softargmax_cli.report.slices import put_table
 
-            scores = read(first.numbers) if sparkling(reduction.run, first.count) else None
             self._job.begin_table()
-            best = scores.best(reduction.run.kind) if scores else None
-            put_table(first, reduction.run, summary, sys.stdout, best=best, count=count)
+            put_table(first, reduction.run, summary, sys.stdout, read=read, count=count)
         return summary
 
     def _store(self, reduction: Reduction, path: str) -> Summary:

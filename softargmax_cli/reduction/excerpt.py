@@ -6,7 +6,7 @@ Neighbours share a cell, which remembers the least and the largest of them: a sl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,10 @@ class Excerpt:
     def best(self, kind: str) -> Float:
         """Return what weighs most in each cell: the largest score, the least cost."""
         return self.low if kind == "cost" else self.high
+
+
+Read = Callable[[Sequence[int]], Excerpt | None]
+"""Reads the scores of slices with these row-major numbers again; None where it would take too much reading."""
 
 
 def weights(best: Float, peak: float, kind: str, beta: float | None) -> Float:

@@ -9,6 +9,7 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.reduction.excerpt import Read
 from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.summary import DOT, First, heading, marks, settings, summary_line
 from softargmax_cli.report.table import Column, coordinates, numbers, put_columns, put_line
@@ -36,16 +37,18 @@ def put_heading(run: Run, file: TextIO) -> None:
 
 
 def put_table(
-    first: First, run: Run, summary: Summary, file: TextIO, *, best: Float | None = None, count: int | None = None
+    first: First, run: Run, summary: Summary, file: TextIO, *, read: Read | None = None, count: int | None = None
 ) -> None:
     """Print heading, the first slices and the summary of a run.
 
-    count: how many slices there were to show, where it is not all of them.
-    best: what weighs most in each cell of the slices shown, for their sparklines.
+    count: how many slices there were to show, where it is not all of them. read: reads scores again for sparklines.
     """
+    slices, excerpt = first.slices, None
+    if slices is not None and read is not None and sparkling(run, len(slices)):
+        excerpt = read(slices.places.tolist())
     put_heading(run, file)
-    if (slices := first.slices) is not None:
-        put_rows(slices, run, file, best=best)
+    if slices is not None:
+        put_rows(slices, run, file, best=None if excerpt is None else excerpt.best(run.kind))
     elif summary.slices:
         put_line(file, "no slice to show", "dim")
     if (more := (summary.slices if count is None else count) - first.count) > 0:
@@ -56,11 +59,11 @@ def put_table(
 
 
 def put_rows(slices: Slices, run: Run, file: TextIO, *, best: Float | None = None) -> None:
-    """Print a table with a row for each slice; `best` as for `put_table`."""
+    """Print a table with a row for each slice. best: what weighs most in each of its cells, for a sparkline."""
     noted = [*marks(slices)]
     columns = [*places(slices, run), *numbers_of(slices, run, NUMBERS if run.wrt is None else GRADIENTS[run.wrt])]
     if best is not None and encodable(LEVELS, file) == LEVELS:
-        columns.append(Column(SPARKLINE[run.kind], sparklines(best[: len(slices)], run.kind), "left", spare=5))
+        columns.append(Column(SPARKLINE[run.kind], sparklines(best, run.kind), "left", spare=5))
     put_columns([*columns, Column("", noted, "left")], file, [STYLES.get(mark[:1], "") for mark in noted])
 
 

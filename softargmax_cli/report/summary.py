@@ -35,11 +35,6 @@ class First:
         """The slices that were collected; None where there was none."""
         return Slices.joined(self._parts) if self._parts else None
 
-    @property
-    def numbers(self) -> list[int]:
-        """The row-major numbers of those slices."""
-        return [] if (slices := self.slices) is None else slices.places.tolist()
-
 
 def heading(run: Run) -> list[str]:
     """Name the input, its dtype and shape, the axes, and β if there is one."""

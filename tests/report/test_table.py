@@ -6,6 +6,7 @@ import io
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,8 @@ def printed(
         summary.add(part)
     raw = io.BytesIO()
     file = Terminal() if color else io.TextIOWrapper(raw, encoding=encoding, newline="\n")
-    put_table(first, run, summary, file, best=best)
+    read: Any = None if best is None else lambda numbers: SimpleNamespace(best=lambda kind: best[numbers])
+    put_table(first, run, summary, file, read=read)
     if isinstance(file, Terminal):
         return file.getvalue()
     file.flush()
