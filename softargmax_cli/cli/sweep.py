@@ -103,11 +103,8 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     if tried.allow is not None:
         allowance_of(tried.allow)  # which refuses what is none
     job = Job([input], replace(asked, window=windows[0]), single=True)
-    with (
-        job.begun([shown.output, shown.plot], reads=truth.files if truth else ()),
-        job.trying(input),
-        ExitStack() as stack,
-    ):
+    reads = truth.files if truth else []
+    with job.begun([shown.output, shown.plot], reads=reads), job.trying(input), ExitStack() as stack:
         from softargmax_cli.files.registry import Replay
         from softargmax_cli.report.sweep import put_findings
 

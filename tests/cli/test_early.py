@@ -25,13 +25,3 @@ main()
 def test_an_interrupt_while_the_program_loads_says_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
-    ignoring = EARLY.replace("class Finder", "signal.signal(signal.SIGINT, signal.SIG_IGN)\nclass Finder")
-    command = [sys.executable, "-c", ignoring, "--version"]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.startswith(b"softargmax ")

@@ -233,6 +233,12 @@ def test_a_table_against_its_truth(inside: Inside) -> None:
         want = abs(oracle(rows, -1, float(beta)).soft[0] - np.arange(9) % 4).mean()
         assert float(error) == pytest.approx(want)
     assert done.err.splitlines()[-1].startswith("try: softargmax run x.csv --id-column id --beta ")
+    (inside.folder / "true").mkdir()
+    (inside.folder / "t.csv").rename(inside.folder / "true" / "x.csv")
+    given = ("sweep", "x.csv", "--id-column", "id", "--truth", "true", "--betas", "1,9", "--force")
+    assert inside(*given, "-o", "again.csv").code == 0
+    assert inside.read("again.csv") == inside.read("out.csv")
+    assert "true/x.csv: the result would replace what it is made of" in inside(*given, "-o", "true/x.csv").err
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from softargmax_cli.reduction import budget
 pytestmark = pytest.mark.slow
 
 
-LENGTH = 50_000
 BLOCK = 1 << 12
 """Bytes of a block, of which a slice has many."""
 
@@ -27,39 +24,6 @@ BLOCK = 1 << 12
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut slices into blocks, which else are too large for that."""
     monkeypatch.setattr(budget, "BLOCK", BLOCK)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A file, what is asked of it, and the answer."""
-
-    name: str
-    given: tuple[str, ...]
-    want: Answer
-
-
-@pytest.fixture(scope="module")
-def long(shared_inside: Inside) -> Case:
-    """One slice of many blocks: the best in the last one, a second mode near it, a third in the first block."""
-    x = np.random.default_rng(31).normal(size=LENGTH).astype("f4")
-    x[[100, LENGTH - 40, LENGTH - 9, LENGTH - 2]] = 8.9, 8.95, 8.98, 9
-    shared_inside.save("long.npy", x, "float32")
-    want = oracle(x, -1, 10.0, window=10)
-    assert want.hard == LENGTH - 2
-    assert 0.25 < want.second < 0.5 < want.peak < 0.6
-    return Case("long.npy", ("--beta", "10", "--window", "10"), want)
-
-
-@pytest.mark.parametrize("memory", ["256MiB", "16MiB"])
-def test_a_long_axis(shared_inside: Inside, long: Case, memory: str) -> None:
-    asked = [*long.given, "--memory", memory, "--format", "json"]
-    with open(shared_inside.folder / long.name, "rb") as file:
-        redirected = shared_inside("run", "-", *asked, stdin=file)
-    piped = shared_inside("run", "-", *asked, stdin=shared_inside.read(long.name))
-    for done in (shared_inside("run", long.name, *asked), redirected, piped):
-        assert assert_answered(done, "json", long.want, single=True) == [[]]
-        document = json.loads(done.out)
-        assert (document["window"], document["summary"]["multimodal"]) == (10, 1)
 
 
 def test_two_axes_with_a_long_slice(inside: Inside) -> None:
@@ -91,7 +55,7 @@ def test_maxima_where_blocks_meet(inside: Inside, kind: str, radius: int) -> Non
 
 
 @pytest.fixture(scope="module")
-def table(shared_inside: Inside) -> Case:
+def table(shared_inside: Inside) -> Answer:
     """A CSV of several blocks, reduced by its rows."""
     rows = 3000
     x = np.random.default_rng(34).integers(-50, 50, (rows, 5)) / 10
@@ -102,17 +66,17 @@ def table(shared_inside: Inside) -> Case:
     shared_inside.write("places.csv", "".join(f"{k * 0.5}\n" for k in range(rows)))
     want = oracle(x, 0, 4.0, window=3)
     assert want.hard[0, 1:4].tolist() == [rows - 4, 0, rows // 2]
-    return Case("table.csv", ("--axis", "0", "--window", "3", "--beta", "4", "--memory", "16MiB"), want)
+    return want
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
-def test_the_rows_of_a_csv(shared_inside: Inside, table: Case, name: str) -> None:
-    asked = [*table.given, "--format", "csv"]
+def test_the_rows_of_a_csv(shared_inside: Inside, table: Answer, name: str) -> None:
+    asked = ["--axis", "0", "--window", "3", "--beta", "4", "--memory", "16MiB", "--format", "csv"]
     for done in (
         shared_inside("run", name, *asked),
         shared_inside("run", "-", *asked, stdin=shared_inside.read(name)),
     ):
-        assert assert_answered(done, "csv", table.want) == [[k] for k in range(5)]
+        assert assert_answered(done, "csv", table) == [[k] for k in range(5)]
         assert [line.split(",")[1] for line in done.lines] == ["id", *"abcde"]
 
 
