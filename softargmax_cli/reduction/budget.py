@@ -23,7 +23,7 @@ from softargmax_cli.reduction.readable import Readable
 
 BLOCK = 2 << 20
 """Bytes of a block: it stays in the cache, with everything computed of it, between the passes of the kernel."""
-LARGER = 4
+LARGER = 12
 """How much larger a block is that the kernel takes in pieces, since the axis that is slowest in memory stays."""
 MOST_SLICES = 1 << 16
 """Slices of a block at most: where slices are short, their states are larger than they are."""
@@ -90,11 +90,11 @@ class Budget:
             self.elements = max(1, min(largest, memory // (2 * self._each)))
             return
         self.workers = cores() + source.sequential
-        first, larger = 0 if order == "C" else len(problem.shape) - 1, min(LARGER * BLOCK // size, most)
+        first = 0 if order == "C" else len(problem.shape) - 1
         in_pieces = needs.in_pieces and not table and first not in problem.axes and length * size <= PIECE
-        if in_pieces and self.workers * self._block_bytes(larger) <= memory:
-            self.elements = larger
-        else:
+        room = memory // (2 * self.workers) - PIECE // size * self._each  # beside the piece in hand
+        self.elements = min(LARGER * BLOCK // size, most, room // (size * (1 + self._results)))
+        if not in_pieces or self.elements < largest:
             self.workers = max(1, min(self.workers, memory // (2 * largest * self._each)))
             self.elements = max(1, min(largest, memory // (2 * self.workers * self._each)))
         if table:
