@@ -8,22 +8,21 @@ more for the array.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.box_reducer import BoxReducer, Derive
+from softargmax_cli.reduction.box_reducer import BoxReducer, Columns, Derive, joined
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer
 from softargmax_cli.reduction.result import Slices
-from softargmax_cli.reduction.state import Slope, joined
 from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
 
 Write = Callable[[Sequence[int], Array], None]
 """Takes the array of a box of the input that begins at a position."""
-Finish = Callable[[Slope | None, Slices], Slices]
+Finish = Callable[[Columns, Slices], Slices]
 """Adds to slices what is known of them beside their state."""
 
 
@@ -31,7 +30,7 @@ Finish = Callable[[Slope | None, Slices], Slices]
 class _ArrayPart(Part):
     """A block after its array was made."""
 
-    slope: Slope | None = None
+    beside: Columns = field(default_factory=dict)
     """Where other blocks hold the rest of the slices."""
     array: Array | None = None
 
@@ -46,7 +45,7 @@ class ArrayStream(Stream):
         reducer: BlockReducer,
         derive: Derive,
         write: Write | None,
-        finish: Finish = lambda slope, slices: slices,
+        finish: Finish = lambda beside, slices: slices,
         **given: Any,
     ) -> None:
         super().__init__(source, [problem], [reducer], **given)
@@ -65,8 +64,8 @@ class ArrayStream(Stream):
     def _answered(self, part: Part, values: Array, compiled: bool) -> Part:
         (state,) = part.states
         compiled = compiled and not (self.one_shape and self.table)  # a program has one shape
-        slope, array = self.derive(values, part.block.start, state, compiled)
-        (slices,) = self._finish([state], part.block, part.ids, partial(self.finish, slope))
+        beside, array = self.derive(values, part.block.start, state, compiled)
+        (slices,) = self._finish([state], part.block, part.ids, partial(self.finish, beside))
         return _ArrayPart(part.block, part.nbytes, misfits=part.misfits, answers=[slices], array=array)
 
     def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
@@ -74,15 +73,15 @@ class ArrayStream(Stream):
             found, ids = self._found(column)
             if self.problem.window is not None:
                 found = self._completed(column, found)
-            slope: Slope | None = None
+            beside: Columns = {}
             for part in self._parts(self._derived, column, found):
                 assert isinstance(part, _ArrayPart)
-                slope = joined(slope, part.slope)
-            yield column[-1], self._finish(found, column[-1], ids, partial(self.finish, slope))
+                beside = joined(beside, part.beside)
+            yield column[-1], self._finish(found, column[-1], ids, partial(self.finish, beside))
 
     def _derived(self, task: Task) -> Part:
         """Make the array of a block whose slices' state is known."""
         values = task.pending.load(self.buffer).values
         assert task.known is not None
-        slope, array = self.derive(values, task.block.start, task.known[0], task.compiled)
-        return _ArrayPart(task.block, task.pending.nbytes, slope=slope, array=array)
+        beside, array = self.derive(values, task.block.start, task.known[0], task.compiled)
+        return _ArrayPart(task.block, task.pending.nbytes, beside=beside, array=array)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import partial, reduce
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,13 @@ from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order, Plan
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.reducer import BlockReducer, Found
-from softargmax_cli.reduction.state import Slope, State, added, joined, merge
+from softargmax_cli.reduction.state import State, added, merge
 
 Array = npt.NDArray[Any]
-Said = TypeVar("Said", State, Slope)
-Derived = tuple[Slope | None, Array | None]
+Columns = dict[str, Array]
+"""What is known of the gradients of slices over a part of them, by the names in `MERGES`, (s,) or (a, s)."""
+MERGES = {"squares": np.add, "least": np.minimum, "largest": np.maximum, "by_beta": np.add}
+Derived = tuple[Columns, Array | None]
 """What is known of the slices of a block beside their state, and an array of the block's shape."""
 Derive = Callable[[Array, Sequence[int], State, bool], Derived]
 """Makes this of a block's values, where it begins, the state of its whole slices, and whether it is worth compiling."""
@@ -62,18 +64,19 @@ class BoxReducer:
 
     def derived(self, derive: Derive, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
         """Derive something of a box whose slices' state is known: of each of its blocks, put together."""
-        slopes, array = [], None
+        found, array = list[Columns](), None
         for column, slices in self._columns(values.shape):
-            slope: Slope | None = None
+            parts = list[Columns]()
             for block in column:
-                one, part = derive(self._piece(values, block), block.moved(start).start, known.some(slices), compiled)
-                slope = joined(slope, one)
+                place = block.moved(start).start
+                beside, part = derive(self._piece(values, block), place, known.some(slices), compiled)
+                parts.append(beside)
                 if part is not None:
                     if array is None:
                         array = np.empty((*values.shape, *part.shape[values.ndim :]), part.dtype, order=self._order)
                     array[tuple(map(slice, block.start, block.stop))] = part
-            slopes += [] if slope is None else [slope]
-        return side_by_side(slopes) if slopes else None, array
+            found.append(reduce(joined, parts))
+        return {name: np.concatenate([each[name] for each in found], axis=-1) for name in found[0]}, array
 
     def _found(self, values: Array, start: Sequence[int], found: Callable[[Sequence[int], Array], Found]) -> Found:
         """Merge the states of all blocks into that of the box, which begins at `start`.
@@ -114,12 +117,17 @@ class BoxReducer:
         return piece if self._order == "C" else np.asfortranarray(piece)
 
 
-def side_by_side(parts: Sequence[Said]) -> Said:
-    """Join what is known of slices that follow each other."""
-    first, columns = parts[0], dict[str, Any]()
-    if len(parts) == 1:
-        return first
-    for field in fields(first):
-        column = [getattr(part, field.name) for part in parts]
+def side_by_side(states: Sequence[State]) -> State:
+    """Join the states of slices that follow each other."""
+    if len(states) == 1:
+        return states[0]
+    columns = dict[str, Any]()
+    for field in fields(State):
+        column = [getattr(state, field.name) for state in states]
         columns[field.name] = None if column[0] is None else np.concatenate(column, axis=-1)
-    return type(first)(**columns)
+    return State(**columns)
+
+
+def joined(a: Columns, b: Columns) -> Columns:
+    """Join what is known of both parts of the same slices."""
+    return {name: MERGES[name](a[name], column) if name in a else column for name, column in b.items()}

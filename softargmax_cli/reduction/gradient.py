@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from softargmax_cli.reduction.arrays import ArrayStream, Write
-from softargmax_cli.reduction.box_reducer import Derived
+from softargmax_cli.reduction.box_reducer import Columns, Derived
 from softargmax_cli.reduction.budget import Needs
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.formulas import Formulas, Tensor
@@ -30,7 +30,7 @@ from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
 from softargmax_cli.reduction.result import Slices, Summary
-from softargmax_cli.reduction.state import Slope, State
+from softargmax_cli.reduction.state import State
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -76,17 +76,16 @@ def differentiate(
         yield slices
 
 
-def _with(slope: Slope | None, slices: Slices, vanished: float) -> Slices:
+def _with(slope: Columns, slices: Slices, vanished: float) -> Slices:
     """Add to slices, in the order of the file, what their gradients are like."""
-    assert slope is not None
     columns = {name: slices.columns[name] for name in FREE}
-    if slope.by_beta is None:
-        least, largest = slope.least, slope.largest
-        norm = np.maximum(np.sqrt(slope.squares), np.maximum(-least, largest))  # whose square may be lost
+    if (by_beta := slope.get("by_beta")) is None:
+        least, largest = slope["least"], slope["largest"]
+        norm = np.maximum(np.sqrt(slope["squares"]), np.maximum(-least, largest))  # whose square may be lost
     else:
-        norm = np.sqrt((slope.by_beta**2).sum(axis=0))
-        least, largest = slope.by_beta.min(axis=0), slope.by_beta.max(axis=0)
-        columns["gradient"] = slope.by_beta
+        norm = np.sqrt((by_beta**2).sum(axis=0))
+        least, largest = by_beta.min(axis=0), by_beta.max(axis=0)
+        columns["gradient"] = by_beta
     return replace(slices, columns=columns | {"norm": norm, "min": least, "max": largest, "vanished": norm < vanished})
 
 
@@ -120,7 +119,7 @@ class BlockDifferentiator(BlockReducer):
 
     def slope(
         self, values: Array, start: Sequence[int], known: State, by: By, *, keep: bool, compiled: bool
-    ) -> tuple[Slope, Array | None]:
+    ) -> Derived:
         """Return what the gradient over a block is like, and with `keep` the gradient by its scores.
 
         values: in any memory order; start: of the block, along each of the array's axes; known: of its whole slices,
@@ -146,12 +145,13 @@ class BlockDifferentiator(BlockReducer):
 
         described = [(array.shape, array.dtype) for array in inputs]
         results = self._runtime.function(body, described, compiled=compiled, key=(layout, by, keep))(*inputs)
-        turn, nothing = problem.order, np.zeros(known.mass.shape)
+        turn = problem.order
         if by == "beta":
-            return Slope(nothing, nothing, nothing, results[0][turn]), None
+            return {"by_beta": results[0][turn]}, None
         *gradients, squares, least, largest = results
         nothing = np.where(np.isnan(squares).any(axis=0), np.nan, 0.0)
-        slope = Slope(nothing + squares.sum(axis=0), nothing + least.min(axis=0), nothing + largest.max(axis=0))
+        over_axes = {"squares": squares.sum(axis=0), "least": least.min(axis=0), "largest": largest.max(axis=0)}
+        slope = {name: nothing + column for name, column in over_axes.items()}
         if not keep:
             return slope, None
         boxes = [unfold(gradients[k], values, problem.axes) for k in turn]

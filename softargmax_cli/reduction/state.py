@@ -128,27 +128,6 @@ def _sum(a: Float | None, b: Float | None) -> Float | None:
     return None if a is None or b is None else a + b
 
 
-@dataclass(frozen=True, slots=True)
-class Slope:
-    """Norms and extremes of the gradients of `s` slices over a part of them; coordinates in the order asked for."""
-
-    squares: Float
-    """(s,): the sum of the squares of all entries."""
-    least: Float
-    largest: Float
-    """(s,): over all entries."""
-    by_beta: Float | None = None
-    """(a, s): ∂soft/∂β, of which the others say nothing."""
-
-
-def joined(a: Slope | None, b: Slope | None) -> Slope | None:
-    """Join what is known of both parts of the same slices."""
-    if a is None or b is None:
-        return a or b
-    by_beta = _sum(a.by_beta, b.by_beta)
-    return Slope(a.squares + b.squares, np.minimum(a.least, b.least), np.maximum(a.largest, b.largest), by_beta)
-
-
 Merge = Callable[[State, State], State]
 
 

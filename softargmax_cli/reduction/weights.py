@@ -50,4 +50,4 @@ class _BlockWeigher(BlockReducer):
         hard = near(known.hard, start, values.shape, problem.radius, problem).astype(problem.precision)
         mass = np.where(known.mass > 0, known.mass, np.nan).astype(problem.precision)
         (found,) = self._run(layout, x, start, [self._beta], [known.maximum, *hard, mass], compiled)
-        return None, unfold(found["share"], values, problem.axes)
+        return {}, unfold(found["share"], values, problem.axes)
