@@ -7,6 +7,7 @@ happen in order; the `Pending` it returns is loaded by any thread.
 
 from __future__ import annotations
 
+import errno
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -153,7 +154,7 @@ def parsing(name: str, kind: str) -> Iterator[None]:
     except (SoftArgmaxError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:  # the system's own, not the parser's
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of what it holds
             remedy = "is its disk, or the network, still there?"
             raise InputError(f"cannot be read: {error.strerror}", remedy, name) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
