@@ -130,14 +130,6 @@ def test_when_it_is_settled(allowance: Allowance, total: int | None, after: int 
     assert (settled[0] if settled else None) == after
 
 
-def test_nothing() -> None:
-    check = Check(partial(within, tolerance=0.0), Allowance(), 0)
-    assert (check.slices, check.failed, check.passed, check.worst) == (0, 0, True, None)
-    assert math.isnan(check.furthest)
-    check.add(slices_of(np.zeros((2, 0))))
-    assert check.passed
-
-
 @pytest.mark.parametrize(
     ("soft", "want", "atol", "rtol", "distance", "fails"),
     [

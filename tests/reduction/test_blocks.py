@@ -124,15 +124,6 @@ class TestEveryPlan:
         assert made.elements_by_shape() == counted
         assert len(list(made)) == made.columns * made.parts
 
-    @settings(max_examples=40)
-    @given(cases(), st.booleans())
-    def test_orders_mirror_each_other(self, case: Any, contiguous: bool) -> None:
-        shape, axes, order, elements = case
-        turned = tuple(len(shape) - 1 - axis for axis in axes)
-        other: Order = "F" if order == "C" else "C"
-        mirrored = plan(shape[::-1], turned, other, elements, contiguous=contiguous)
-        assert mirrored.extent[::-1] == plan(*case, contiguous=contiguous).extent
-
 
 class TestBoxes:
     """Boxes of whole chunks."""

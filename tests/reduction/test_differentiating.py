@@ -144,16 +144,6 @@ def test_every_layout(native_runtime: Runtime, number: int) -> None:
         check_by_beta(x, native_runtime, spec)
 
 
-def test_slices_longer_than_a_block_are_read_again() -> None:
-    for name, want in (("last", 1), ("first", 2), ("two, turned", 1), ("two, apart", 2)):
-        shape, axes = LAYOUTS[name]
-        for window, more in ((None, 0), (3, 1)):
-            spec = Spec(axes, window=window)
-            source = ArraySource(np.zeros(shape, "f4"))
-            problem = spec.resolve(source.shape, source.dtype, FREE)
-            assert Budget(GRADIENT, source, problem, MEMORY).passes == (want if want == 1 else want + more)
-
-
 def test_a_pipe_that_fits_a_reduction_may_be_too_wide_for_a_gradient() -> None:
     """Whose blocks take more of each element: it is copied first."""
     source: Any = SimpleNamespace(

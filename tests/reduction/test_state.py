@@ -178,16 +178,6 @@ class TestParts:
         check(x, cuts, beta, way, shuffle)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
-def test_neighbours_that_a_float64_confuses(dtype: type) -> None:
-    x = np.array([[1 << 60, (1 << 60) + 1, 1 << 60, (1 << 60) + 1]], dtype)
-    problem = problem_of("index", x, 1.0)
-    for cut in (1, 2, 3):
-        merged = whole_of(parts_of(x, [cut], problem)[::-1], problem)
-        assert merged.hard.tolist() == [[1]]
-        assert merged.ties.tolist() == [2.0]  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize(("x", "beta"), [([0.0, 2.0], 1.7e308), ([-1.7e308, 0.0], 100.0)])
 def test_a_weight_of_zero_is_no_warning(x: list[float], beta: float) -> None:
     scores = np.array([x])

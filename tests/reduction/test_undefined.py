@@ -67,10 +67,6 @@ def test_slices_of_nothing(
     assert complaint(File(np.full(4, nothing, "f4")), native_runtime, Spec(kind=kind)).what == f"1 slice {one}"
 
 
-def test_one_nan(native_runtime: Runtime) -> None:
-    assert complaint(File(np.array([0.0, np.nan, 1.0])), native_runtime, Spec()).what == "1 NaN, at index 1"
-
-
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
 def test_in_a_table(axes: tuple[int, ...], native_runtime: Runtime) -> None:
     def table(values: Array) -> Table:
