@@ -91,11 +91,9 @@ class InputError(SoftArgmaxError, ValueError):
 class InputMissingError(InputError, FileNotFoundError):
     """An input file is not there."""
 
+    # There are defaults for unpickling, which sets the attributes later.
     def __new__(cls, what: str = "", remedy: str = "", file: str | None = None) -> InputMissingError:
-        """Choose the built-in base explicitly: Python would pick the first, which cannot be instantiated.
-
-        Nothing is given where the error comes from another process and gets its attributes later.
-        """
+        """Choose the built-in base explicitly: Python would pick the first, which cannot be instantiated."""
         return FileNotFoundError.__new__(cls, what, remedy)
 
 

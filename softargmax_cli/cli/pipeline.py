@@ -37,8 +37,8 @@ class Job:
     return job.code
     """
 
-    def __init__(self, inputs: Sequence[str], asked: CommonOptions, *others: str | None, single: bool = False) -> None:
-        """others: files that a folder or a pattern does not stand for; single: the name is one file's.
+    def __init__(self, inputs: Sequence[str], asked: CommonOptions, *others: str | None) -> None:
+        """others: files that a folder or a pattern does not stand for.
 
         Raises BadParameter, OptionError or InputError where options have no meaning, or inputs cannot be found.
         """
@@ -52,8 +52,7 @@ class Job:
         self.quiet, self.verbose = asked.quiet, asked.verbose
         self.values = () if asked.values is None else tuple(asked.values.split(","))
         """The files or ranges of `--values`, one for each axis."""
-        found = ([*inputs], False, []) if single else find_inputs(inputs, *others, *self.values)
-        self.names, self.several, self._notes = found
+        self.names, self.several, self._notes = find_inputs(inputs, *others, *self.values)
         self.code = 0
         """The exit code, as far as it is known."""
         self.tables, self._bar = 0, True

@@ -102,7 +102,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     drawn = None if shown.plot is None else format_of(shown.plot, PICTURES)
     if tried.allow is not None:
         allowance_of(tried.allow)  # which refuses what is none
-    job = Job([input], replace(asked, window=windows[0]), single=True)
+    job = Job([input], replace(asked, window=windows[0]))
     reads = truth.files if truth else []
     with job.begun([shown.output, shown.plot], reads=reads), job.trying(input), ExitStack() as stack:
         from softargmax_cli.files.registry import Replay
