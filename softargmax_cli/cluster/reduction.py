@@ -60,44 +60,37 @@ def reduce(source: Source, problem: Problem, workers: Workers, *, memory: int, *
 
     Raises as `engine.reduce`, and ClusterError where workers or the scheduler fail.
     """
-    plan, undefined = Budget(BOXES, source, problem, memory).plan, Undefined(problem)
-    columns = _columns(source, problem, workers, undefined, memory, **told)
+    plan, columns = Budget(BOXES, source, problem, memory).plan, _columns(source, problem, workers, memory, **told)
     runs: Iterator[Sequence[Slices]] = ([column.slices] for column in columns if column.slices is not None)
     if not plan.in_order:
         runs = in_row_major_order(runs, math.prod(plan.shape[k] for k in problem.kept), memory // 4)
     for (slices,) in runs:
-        if undefined.passes(slices):
-            yield slices
-    undefined.check()
+        yield slices
 
 
 def write(
     source: Source, problem: Problem, workers: Workers, *, memory: int, chunks: Chunks, **told: Any
 ) -> Iterator[Summary]:
     """Have workers write the results to a store; yield the summary of each column of slices. Raises as `reduce`."""
-    undefined = Undefined(problem)
-    for column in _columns(source, problem, workers, undefined, memory, chunks, **told):
-        undefined.note_slices(*column.lacking)
+    for column in _columns(source, problem, workers, memory, chunks, **told):
         yield column.summary
-    undefined.check()
 
 
 def _columns(
     source: Source,
     problem: Problem,
     workers: Workers,
-    undefined: Undefined,
     memory: int,
     chunks: Chunks | None = None,
     *,
     advance: Callable[[int], None],
     note: Callable[[str], None],
 ) -> Iterator[Column]:
-    """Yield the results of the columns of slices, in their order; misfits are noted."""
+    """Yield the results of the columns of slices, in their order, up to the first that may not be; then raise."""
     budget = Budget(BOXES, source, problem, memory)
     if budget.note:
         note(budget.note)
-    client, plan, lookalike = workers.client, budget.plan, Lookalike()
+    client, plan, lookalike, undefined = workers.client, budget.plan, Lookalike(), Undefined(problem)
     number, place = uuid.uuid4().hex, workers.input if is_url(workers.input) else os.path.abspath(workers.input)
     job = Job(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
     nbytes = budget.passes * (source.nbytes or 0) // max(1, plan.columns)
@@ -108,13 +101,15 @@ def _columns(
                 advance(nbytes)
                 for misfit in column.misfits:
                     undefined.note(misfit)
-                yield column
+                if not undefined.found:
+                    yield column
     finally:
         if client.status == "running":
             for one in client.run(tasks.ended, number, on_error="ignore").values():
                 lookalike.join(one)
     if hint := lookalike.hint():
         note(hint)
+    undefined.check()
 
 
 def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) -> None:

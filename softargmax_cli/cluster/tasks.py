@@ -28,7 +28,7 @@ from softargmax_cli.reduction.reducer import BlockReducer, Misfit
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State, added, merge
 from softargmax_cli.reduction.stream import worth_compiling
-from softargmax_cli.reduction.undefined import lacking
+from softargmax_cli.reduction.undefined import Undefined
 from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
@@ -140,8 +140,6 @@ class Column(NamedTuple):
     """None where the worker has written them."""
     summary: Summary
     misfits: tuple[Misfit, ...]
-    lacking: tuple[int, int]
-    """How many slices have no answer, and the row-major number of the first."""
 
 
 def opened(job: Job) -> tuple[tuple[int | None, ...], str]:
@@ -196,4 +194,6 @@ def finished(job: Job, block: Block, found: Part, sums: State | None) -> Column:
     if job.chunks is not None:
         with session(job).place():
             job.chunks.write(block, slices)
-    return Column(slices if job.chunks is None else None, summary, found.misfits, lacking(slices))
+    undefined = Undefined(job.problem)
+    undefined.passes(slices)
+    return Column(slices if job.chunks is None else None, summary, (*found.misfits, *undefined.found.values()))

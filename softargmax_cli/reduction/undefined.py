@@ -25,32 +25,29 @@ class Undefined:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._found: dict[str, Misfit] = {}
+        self.found: dict[str, Misfit] = {}
 
     def note(self, misfit: Misfit) -> None:
         """Count misfits, whose place is that in the whole array."""
-        before = self._found.get(misfit.name, replace(misfit, count=0))
+        before = self.found.get(misfit.name, replace(misfit, count=0))
         count, first = before.count + misfit.count, min(before.first, misfit.first)
-        self._found[misfit.name] = Misfit(misfit.name, count, first)
-
-    def note_slices(self, count: int, first: int) -> None:
-        """Count slices without any weight; `first` is the row-major number of the first of them."""
-        if count and self._problem.nan == "error":
-            self.note(Misfit(WITHOUT_WEIGHT, count, (first,)))
+        self.found[misfit.name] = Misfit(misfit.name, count, first)
 
     def passes(self, slices: Slices) -> bool:
         """Look at the next slices; tell whether they may be passed on, as nothing forbids it so far."""
-        self.note_slices(*lacking(slices))
-        return not self._found
+        if self._problem.nan == "error" and math.isnan(slices.peak.sum()):
+            missing = np.flatnonzero(np.isnan(slices.peak))
+            self.note(Misfit(WITHOUT_WEIGHT, len(missing), (int(slices.places[missing[0]]),)))
+        return not self.found
 
     def check(self) -> None:
         """Raise UndefinedError where anything was noted."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
-            if found := self._found.get(name):
+            if found := self.found.get(name):
                 what = f"1 {name}," if found.count == 1 else f"{found.count:,} {name}s, the first"
                 what += f" at index {_index_text(found.first)}"
                 raise UndefinedError(what, remedy, missing=found.count if name == NAN else 0)
-        if found := self._found.get(WITHOUT_WEIGHT):
+        if found := self.found.get(WITHOUT_WEIGHT):
             raise UndefinedError(self._without_weight(found.count, found.first[0]), POLICIES)
 
     def _without_weight(self, count: int, first: int) -> str:
@@ -61,14 +58,6 @@ class Undefined:
         if problem.kind == "probs":
             what = f"sum{s} to 0, so there is nothing to normalise by"
         return f"{'1 slice' if count == 1 else f'{count:,} slices'} {what}{where}"
-
-
-def lacking(slices: Slices) -> tuple[int, int]:
-    """Count the slices without an answer; return that, and the row-major number of the first."""
-    if not math.isnan(slices.peak.sum()):
-        return 0, 0
-    missing = np.flatnonzero(np.isnan(slices.peak))
-    return len(missing), int(slices.places[missing[0]])
 
 
 def _index_text(index: Sequence[Any]) -> str:
