@@ -1,4 +1,4 @@
-"""Parse arguments as people write them. Loads NumPy where a reduction is asked for, not before."""
+"""Parse arguments as people write them. NumPy is loaded only when a reduction is asked for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def spec_of(
     nan: Any = "propagate",
     precision: Any = "auto",
 ) -> Spec:
-    """Return what is asked of any array. Raises OptionError or TypeError for an argument that has no meaning."""
+    """Parse what is asked of any array. Raises OptionError or TypeError for an argument without meaning."""
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.problem import NanPolicy, Precision, Spec
 
@@ -70,7 +70,7 @@ def _values(values: Any, axes: int) -> Arrays | None:
 
 
 def beta_of(beta: Any, temperature: Any) -> Any:
-    """Return β, of which temperature is the inverse; 100 where neither is given. Tensors stay tensors."""
+    """Return β, the inverse of the temperature; 100 if neither is given. Tensors stay tensors."""
     if temperature is None:
         return 100.0 if beta is None else beta
     if beta is not None:
@@ -81,14 +81,14 @@ def beta_of(beta: Any, temperature: Any) -> Any:
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> Any:
-    """Return `value`. Raises OptionError where it is none of the choices."""
+    """Return `value`. Raises OptionError unless it is one of the choices."""
     if value not in choices:
         raise OptionError(f"{name}={value!r}: no such choice", f"choose one of {', '.join(map(repr, choices))}")
     return value
 
 
 def size_of(size: int | str) -> int:
-    """Return bytes, of a number or of "200MB", "1.5GB", "512MiB". Raises OptionError for less than 16 MiB."""
+    """Parse a number of bytes, also as "200MB", "1.5GB" or "512MiB". Raises OptionError for less than 16 MiB."""
     if isinstance(size, str):
         found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*(?:([KMGT])(I?))?B?", size.strip().upper())
         if found is None:
@@ -104,7 +104,7 @@ def size_of(size: int | str) -> int:
 
 
 def device_of(device: str) -> str:
-    """Return the device in small letters. Raises OptionError where it is none of cpu, gpu and gpu:N."""
+    """Return the device in lower case. Raises OptionError unless it is cpu, gpu or gpu:N."""
     if not re.fullmatch(r"cpu|gpu(:\d+)?", device.lower()):
         raise OptionError(f"{parameter('device')}: {device!r} is no device", "choose cpu, gpu or gpu:N")
     return device.lower()

@@ -1,8 +1,8 @@
 """The soft argmax of whole slices in memory, in the vocabulary of `keras.ops`.
 
-It computes in the dtype of the scores alone, which is what converters to ONNX and TFLite can follow. Two steps keep
-single precision exact: the maximum is subtracted before β multiplies, and moments are summed about an estimate of their
-own mean, so that nothing large cancels:
+All is computed in the dtype of the scores, so that converters to ONNX and TFLite can follow. Two steps keep
+single precision accurate: the maximum is subtracted before β multiplies, and moments are summed about an estimate of
+their own mean, so that nothing large cancels:
 
     soft = m + Σ wᵢ (cᵢ − m) / Σ wᵢ,   m ≈ Σ wᵢ cᵢ / Σ wᵢ, constant to gradients.
 
@@ -10,10 +10,10 @@ On a circle m is the angle of Σ wᵢ exp(i cᵢ), and
 
     soft = m + Σ wᵢ sin(cᵢ − m) / Σ wᵢ cos(cᵢ − m),
 
-which is the arctangent to the third order in the little that m is off, and so its gradient.
+which equals the arctangent to the third order in the error of m, and so does its gradient.
 
-Automatic differentiation must meet neither 0 · ∞ nor 0 · NaN on its way back, so that weights are finite everywhere,
-also in slices without an answer.
+Automatic differentiation must meet neither 0 · ∞ nor 0 · NaN, so weights are finite everywhere, also in slices
+without an answer.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from softargmax_cli.reduction.problem import Problem
 Tensor = Any
 
 LONGEST = 128
-"""Terms that are added up one after another; longer sums are made of sums, as rounding errors add up, too."""
+"""The most terms that are added one after another; longer sums are sums of sums, which limits rounding errors."""
 
 
 def soft_argmax(x: Tensor, beta: float | Tensor, problem: Problem) -> Tensor:
-    """Return the coordinates of all slices, in the dtype of x: (…, n, …) → (…), of several axes (…, a).
+    """Return the coordinates of all slices, in the dtype of x: (…, n, …) → (…), with several axes (…, a).
 
     x: float32 or float64, of the problem's shape; beta: a number, or a scalar tensor of the same dtype.
     """
@@ -49,9 +49,9 @@ def soft_argmax(x: Tensor, beta: float | Tensor, problem: Problem) -> Tensor:
 
 
 def _solve(x: Tensor, beta: float | Tensor, problem: Problem) -> tuple[Tensor, Callable[[Tensor], Any]]:
-    """Return the coordinates, and the function from their gradient to that of x, and of β where it is a tensor.
+    """Return the coordinates, and a function from their gradient to that of x, and of β if it is a tensor.
 
-    The function is ∂s/∂xⱼ = β pⱼ (cⱼ − s), which takes half of the time of automatic differentiation.
+    The function computes ∂s/∂xⱼ = β pⱼ (cⱼ − s), in half the time of automatic differentiation.
     """
     axes, rank = problem.axes, len(problem.shape)
     sign = -1.0 if problem.kind == "cost" else 1.0
@@ -68,25 +68,25 @@ def _solve(x: Tensor, beta: float | Tensor, problem: Problem) -> tuple[Tensor, C
     for k, (axis, marginal) in enumerate(zip(axes, marginals, strict=True)):
         length = problem.shape[axis] or 0
         places = problem.coordinates[k].at(np.arange(length))
-        place, rest = _parts(_along(axis, rank, places), ops.dtype(x))
+        place, rest = _rounded(_along(axis, rank, places), ops.dtype(x))
         if (period := problem.periods[k]) is None:
-            one, slope = _on_line(marginal, mass, place, rest, axis)
+            mean, slope = _on_line(marginal, mass, place, rest, axis)
         else:
-            one, slope = _on_circle(marginal, mass, place, rest, axis, period, problem.epsilon)
-        soft.append(ops.squeeze(ops.where(defined, one, math.nan), axis=axes))
+            mean, slope = _on_circle(marginal, mass, place, rest, axis, period, problem.epsilon)
+        soft.append(ops.squeeze(ops.where(defined, mean, math.nan), axis=axes))
         slopes.append(slope)
 
     def gradient(upstream: Tensor) -> Any:
         certain = ops.logical_and(defined, top < math.inf)
         pulls = [upstream] if len(axes) == 1 else ops.unstack(upstream, axis=-1)
         unit = mass * level if problem.kind == "probs" else mass / (sign * beta)
-        steep = sum(
+        pulled = sum(
             ops.where(certain, ops.expand_dims(pull, sorted(axes)), 0.0) / unit * slope()
             for pull, slope in zip(pulls, slopes, strict=True)
         )
         if problem.kind == "probs":
-            return steep if near is None else steep * near
-        by_x = steep * weight
+            return pulled if near is None else pulled * near
+        by_x = pulled * weight
         return by_x if isinstance(beta, float) else (by_x, ops.sum(by_x * gap) * sign / beta)
 
     return soft[0] if len(soft) == 1 else ops.stack(soft, axis=-1), gradient
@@ -95,7 +95,7 @@ def _solve(x: Tensor, beta: float | Tensor, problem: Problem) -> tuple[Tensor, C
 def _on_line(
     weight: Tensor, mass: Tensor, place: Tensor, rest: Tensor | None, axis: int
 ) -> tuple[Tensor, Callable[[], Tensor]]:
-    """Return the mean of places, of which `rest` is what the dtype does not hold, and its slope in the weights.
+    """Return the mean of `place + rest`, where `rest` is what the dtype cannot hold, and its slope in the weights.
 
     The slope is the gradient times the mass: the distance of each place from the mean.
     """
@@ -113,10 +113,7 @@ def _on_line(
 def _on_circle(
     weight: Tensor, mass: Tensor, place: Tensor, rest: Tensor | None, axis: int, period: float, epsilon: float
 ) -> tuple[Tensor, Callable[[], Tensor]]:
-    """Return the circular mean of places, in [0, period), and its slope in the weights, as `_on_line` has it.
-
-    The mean is NaN where the resultant is shorter than epsilon.
-    """
+    """Return the circular mean, in [0, period), and its slope, as `_on_line` does; NaN if the resultant < epsilon."""
     radians = 2 * math.pi / period
 
     def angle(mean: Tensor) -> Tensor:
@@ -141,22 +138,22 @@ def _on_circle(
 def _weights(
     x: Tensor, top: Tensor, beta: float | Tensor, axes: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return exp(β (x − top)), x − top, the finite number that stands for top, and which slices have an answer.
+    """Return exp(β (x − top)), x − top, top made finite, and a mask of the slices that have an answer.
 
-    Where x is +∞ the weight is 1, as it is beside NaN, where there is no answer.
+    The weight of +∞ is 1, as are all weights of a slice with NaN, which has no answer.
     """
     largest = float(np.finfo(ops.dtype(x)).max)
     level = ops.minimum(ops.maximum(top, -largest), largest)
     gap = x - level
     complete = ops.logical_not(ops.any(ops.isnan(gap), axis=axes, keepdims=True))
-    gap = ops.divide_no_nan(gap, ops.cast(gap <= 0.0, x.dtype))  # 0 for NaN and +∞, quicker than by a choice
+    gap = ops.divide_no_nan(gap, ops.cast(gap <= 0.0, x.dtype))  # 0 for NaN and +∞, quicker than `where`
     if not isinstance(beta, float):
-        gap = ops.maximum(gap, -largest)  # β has a gradient: that of −∞ would be 0 · ∞
+        gap = ops.maximum(gap, -largest)  # β has a gradient, in which −∞ would give 0 · ∞
     return ops.exp(beta * gap), gap, level, ops.logical_and(complete, top > -math.inf)
 
 
 def _shares(x: Tensor, top: Tensor, beta: float | Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return x / top, x, the finite number that stands for top, and which slices have an answer. Weights have no β."""
+    """Return x / top, x, top made finite, and a mask of the slices that have an answer; β is not used."""
     level = ops.where(top > 0, ops.minimum(top, float(np.finfo(ops.dtype(x)).max)), 1.0)
     usual, endless = ops.logical_and(x >= 0, x <= level), x > level
     weight = ops.divide_no_nan(x, level * ops.cast(usual, x.dtype)) + ops.cast(endless, x.dtype)
@@ -165,12 +162,12 @@ def _shares(x: Tensor, top: Tensor, beta: float | Tensor, axes: Sequence[int]) -
 
 
 def _near(hits: Tensor, problem: Problem) -> Tensor:
-    """Return 1 within the window about the first hit of each slice and 0 elsewhere; hits: 1 or 0."""
+    """Return 1 within the window around the first hit of each slice and 0 elsewhere; hits: 1 or 0."""
     axes, rank, dtype = problem.ascending, len(problem.shape), ops.dtype(hits)
     lengths = [problem.shape[axis] or 0 for axis in axes]
     strides = [math.prod(lengths[k + 1 :]) for k in range(len(axes))]
     indices = [_along(axis, rank, np.arange(float(length))) for axis, length in zip(axes, lengths, strict=True)]
-    # Positions are below 2²⁴, whole numbers in float32, too.
+    # Positions are below 2²⁴, so that float32 holds them exactly.
     position = np.arange(float(math.prod(lengths))).reshape(
         [lengths[axes.index(k)] if k in axes else 1 for k in range(rank)]
     )
@@ -188,7 +185,7 @@ def _near(hits: Tensor, problem: Problem) -> Tensor:
 
 
 def _summed(terms: Tensor, axes: Sequence[int]) -> Tensor:
-    """Return the sums over some axes, which stay with length 1."""
+    """Return the sums over `axes`, which keep length 1."""
     for axis in sorted(axes, reverse=True):
         while (length := terms.shape[axis]) > LONGEST:
             width = _width(length)
@@ -206,18 +203,18 @@ def _summed(terms: Tensor, axes: Sequence[int]) -> Tensor:
 
 
 def _width(length: int) -> int:
-    """Return into stretches of which length such a sum is cut: a divisor where there is one near to a good one."""
+    """Choose the length of partial sums: near the root of `length`, and a divisor of it if there is one."""
     good = min(LONGEST, math.isqrt(length))
     return next((n for n in range(LONGEST, good // 2, -1) if length % n == 0), good)
 
 
 def _along(axis: int, rank: int, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return numbers for the indices of one axis, to be broadcast along the others."""
+    """Shape the numbers of the indices of one axis, to be broadcast along the others."""
     return numbers.reshape([-1 if k == axis else 1 for k in range(rank)])
 
 
-def _parts(numbers: npt.NDArray[np.float64], dtype: str) -> tuple[Tensor, Tensor | None]:
-    """Return numbers as a tensor, and what the dtype does not hold of them as another, if anything."""
+def _rounded(numbers: npt.NDArray[np.float64], dtype: str) -> tuple[Tensor, Tensor | None]:
+    """Return numbers as a tensor, and their rounding errors as another, if there are any."""
     held = numbers.astype(dtype).astype(np.float64)
     return _constant(held, dtype), None if (held == numbers).all() else _constant(numbers - held, dtype)
 

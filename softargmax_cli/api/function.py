@@ -46,22 +46,22 @@ def softargmax(
 ) -> Any:
     """Return the mean coordinate along one axis, or several as one, with weights p = softmax(β·x): Σ cᵢ pᵢ.
 
-    (…, n, …) → (…): a tensor of x's dtype, shaped as x without the axis; with several axes, one more last dimension
-    of their number, in the order given.
+    (…, n, …) → (…): a tensor of x's dtype, shaped as x without the axis. With several axes, one more last dimension
+    holds the coordinate along each, in the order given.
 
-    x: a tensor of float16, bfloat16 (both compute in float32), float32 or float64, or what becomes one: TensorFlow's,
-        or that of another backend of Keras where KERAS_BACKEND names it. Lengths of the reduced axes are static, and
-        their product is below 2²⁴; others need not be known.
-    beta: inverse temperature, > 0: a number, a scalar tensor or a variable; 100 where nothing is given. A tensor's sign
-        is not looked at. Not used where `kind` is "probs".
+    x: a tensor of float16, bfloat16 (both compute in float32), float32 or float64, or what converts to one: of
+        TensorFlow, or of the Keras backend that KERAS_BACKEND names. The lengths of the reduced axes are static, and
+        their product is below 2²⁴; other lengths may be unknown.
+    beta: inverse temperature, > 0: a number, a scalar tensor or a variable; 100 by default. The sign of a tensor is
+        not checked. Not used if `kind` is "probs".
     axis: an integer, or a tuple of them for one softmax over several axes.
     temperature: 1/β, instead of `beta`.
     kind: "scores"; "cost", for the soft argmin, p = softmax(−β·x); or "probs", p = x / Σx, x ≥ 0.
-    coords: unit of the result: "index"; "corners", −1 + 2i/(n − 1); "centers", (2i + 1)/n − 1; "circular", indices the
-        last of which is a neighbour of the first: the circular mean, in [0, n). Or a tuple, one for each axis.
+    coords: unit of the result: "index"; "corners", −1 + 2i/(n − 1); "centers", (2i + 1)/n − 1; "circular", indices on
+        a circle, with a circular mean in [0, n). Or a tuple, one for each axis.
     values: the coordinate of each index, (n,); for several axes a sequence of such arrays. With coords="index" they lie
         on a line, with "circular" on a circle of a `period`: a number, or one for each circular axis.
-    window: only weights within so many indices of the hard argmax, along each axis, count, and sum to 1.
+    window: only weights within this many indices of the hard argmax, along each axis, count; they sum to 1.
 
     float32 is within 1e-6 + 1e-6·spread of the exact answer, and half a unit in its last place, for slices of up to
     4,096 scores; float64 within 1e-11·(1 + spread). A slice with NaN or a negative weight, and one without any weight
@@ -70,10 +70,10 @@ def softargmax(
 
     Gradients, for c the coordinates and s the result: ∂s/∂xⱼ = β pⱼ (cⱼ − s), negated for "cost", and
     (cⱼ − s)/Σx for "probs"; ∂s/∂β = Σ pⱼ xⱼ (cⱼ − s), negated for "cost". They follow from ∂pᵢ/∂xⱼ = β pᵢ (δᵢⱼ − pⱼ).
-    On a circle sin(2π (cⱼ − s)/period)·period/(2πR) takes the place of cⱼ − s. Where the window lies is constant to
-    them. They are 0 for slices that give NaN, for scores of −inf and beside +inf.
+    On a circle sin(2π (cⱼ − s)/period)·period/(2πR) takes the place of cⱼ − s. The position of the window is
+    taken as constant. They are 0 for slices that give NaN, for scores of −inf and beside +inf.
 
-    Raises OptionError and InputError, which are ValueErrors, for arguments that have no meaning and shapes that cannot
+    Raises OptionError and InputError, which are ValueErrors, for arguments without meaning and shapes that cannot
     be reduced; TypeError for tensors of other dtypes.
     """
     with naming("softargmax"):
@@ -85,7 +85,7 @@ def softargmax(
 
 @as_written
 def soft_of(x: Any, spec: Spec, beta: Any) -> Any:
-    """Return what `softargmax` does of arguments that are a `spec`, with a number or a tensor for β."""
+    """Compute `softargmax` for arguments parsed as a `spec`, with a number or a tensor for β."""
     x = _tensor(x)
     kept = _dtype(x)
     precision = "float64" if kept == "float64" else "float32"
@@ -100,10 +100,10 @@ def soft_of(x: Any, spec: Spec, beta: Any) -> Any:
 
 
 def resolved(spec: Spec, shape: tuple[int | None, ...], dtype: str) -> Problem:
-    """Return what is asked of one tensor, of which the reduced axes must have known lengths.
+    """Resolve a spec against the shape of a tensor.
 
-    Raises OptionError for an axis that it has not, or for values that are not as many as its indices; InputError for
-    a length that is 0 or not known, and for slices whose positions float32 does not tell apart.
+    Raises OptionError for an axis that does not exist, or values that do not match its length; InputError for a
+    reduced length that is 0 or unknown, and for slices with more positions than float32 can count.
     """
     problem = spec.resolve(shape, np.dtype(dtype), frozenset())
     for axis in problem.axes:
@@ -149,5 +149,5 @@ def _shape(x: Any) -> tuple[int | None, ...]:
     """Return the static shape, as far as it is known."""
     try:
         return tuple(x.shape)
-    except ValueError:  # of TensorFlow, for a shape without rank
+    except ValueError:  # TensorFlow's, for a shape without rank
         raise ValueError("softargmax: the number of x's axes is not known; set it with tf.ensure_shape") from None

@@ -18,19 +18,19 @@ from softargmax_cli.errors import OptionError, naming
 class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
     """Compute the mean coordinate along one axis, or several as one, with weights softmax(β·x); see `softargmax`.
 
-    (batch, …, n, …) → (batch, …): of the layer's compute dtype, shaped as the input without the axis; with several
-    axes, one more last dimension of their number, in the order given. Heatmaps (batch, height, width, keypoints) with
-    `axis=(1, 2)` become (batch, keypoints, 2): rows and columns. Axes count the batch's.
+    (batch, …, n, …) → (batch, …): of the layer's compute dtype, shaped as the input without the axis. With several
+    axes, one more last dimension holds the coordinate along each, in the order given. Heatmaps (batch, height, width,
+    keypoints) with `axis=(1, 2)` become (batch, keypoints, 2): rows and columns. The batch axis counts, too.
 
-    beta: inverse temperature > 0, a number; 100 where neither it nor `temperature`, 1/β, is given. With
-        `trainable_beta` it is where training begins: the weight `log_beta` is trained, of which β is the exponential,
-        so that it stays above 0. A frozen layer keeps its β.
+    beta: inverse temperature > 0, a number; 100 if neither it nor `temperature`, 1/β, is given. With `trainable_beta`
+        training begins at it; the trained weight is `log_beta`, the logarithm of β, so that β stays above 0. A frozen
+        layer keeps its β.
     axis, kind, coords, values, period, window: as those of `softargmax`.
     kwargs: as those of any layer. Half precision rounds indices from 128 on to eighths, from 512 on to halves: under a
         policy of mixed precision give this layer `dtype="float32"`, or use `coords="corners"`.
 
     A saved model (.keras) is loaded by a program that has imported this class, or names it in `custom_objects`.
-    Raises OptionError, a ValueError, for arguments that have no meaning; InputError, when the layer is built, for
+    Raises OptionError, a ValueError, for arguments without meaning; InputError, when the layer is built, for
     shapes that cannot be reduced.
     """
 
@@ -57,22 +57,22 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     @property
     def beta(self) -> float:
-        """Return the inverse temperature as it is now."""
+        """Return the current inverse temperature."""
         if self.log_beta is None:
             return self._spec.beta
         return math.exp(float(keras.ops.convert_to_numpy(self.log_beta)))
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Check the lengths, and make the weight where β is trained."""
+        """Check the lengths, and make the weight if β is trained."""
         with naming("SoftArgmax"):
             resolved(self._spec, tuple(input_shape), "float32")
         if self.trainable_beta:
             self.log_beta = self.add_weight(
                 name="log_beta",
                 shape=(),
-                # Not `Constant`, which rounds to the dtype of Keras before it is that of the weight.
+                # Not `Constant`, which first rounds to the default dtype of Keras.
                 initializer=lambda shape, dtype: ops.full(shape, math.log(self._spec.beta), dtype),
-                # Half precision would round β to a hundredth of itself, whether it stores or computes.
+                # Half precision, stored or computed, would round β by a hundredth.
                 dtype="float64" if self.variable_dtype == "float64" else "float32",
                 autocast=False,
             )
@@ -89,12 +89,12 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
         return (*(input_shape[k] for k in problem.kept), *several)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments in plain Python; β as it was then."""
+        """Return the constructor's arguments in plain Python, with the initial β."""
         spec, several = self._spec, len(self._spec.axes) > 1
         values = None if spec.values is None else [part.tolist() for part in spec.values]
         return {
             **super().get_config(),
-            # Not "axis": Keras takes the first of a list of that name, where it loads a model from .h5.
+            # Not "axis": of a list with that name, Keras takes only the first when it loads a model from .h5.
             "axes": list(spec.axes) if several else spec.axes[0],
             "beta": spec.beta,
             "trainable_beta": self.trainable_beta,
@@ -107,6 +107,6 @@ class SoftArgmax(keras.layers.Layer):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SoftArgmax:
-        """Make the layer that `get_config` tells of."""
+        """Make a layer from the result of `get_config`."""
         axes = config["axes"]
         return cls(axis=axes, **{name: value for name, value in config.items() if name != "axes"})

@@ -1,4 +1,4 @@
-"""From an open source to its results: the one way that every command and `reduce` in Python go."""
+"""The way from an open source to its results, for all commands and for `reduce` in Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 Progress = Callable[["int | None"], AbstractContextManager[Callable[[int], None]]]
-"""Opens a bar for so many bytes, None where their number is not known, and returns what counts them."""
+"""Open a progress bar for a number of bytes, None if it is unknown; the context is a function that counts them."""
 
 
 def silent(nbytes: int | None) -> AbstractContextManager[Callable[[int], None]]:
@@ -39,12 +39,11 @@ def reduction_of(
     needs: Needs = REDUCTION,
     progress: Progress = silent,
 ) -> Iterator[Reduction]:
-    """Make an open source ready to be reduced; stop what still runs, and close it, in the end.
+    """Prepare an open source for a reduction; at the end, stop what still runs and close the source.
 
-    fields: those wanted of each slice. memory: bytes that blocks may take. computer: makes what computes, a runtime or
-    the workers of a cluster, when the input has been found fit. needs: what the kind of reduction asks of its input; a
-    source whose order will not do is copied first.
-    Raises OptionError and InputError where the input is not what the spec wants.
+    fields: those wanted of each slice. memory: bytes that blocks may take. computer: makes a runtime or the workers of
+    a cluster, once the input has been checked. needs: what the kind of reduction requires; a source in another order
+    than it needs is copied first. Raises OptionError and InputError if the input does not fit the spec.
     """
     with ExitStack() as stack:
         stack.enter_context(closing(source))
@@ -58,7 +57,7 @@ def reduction_of(
                     source = stack.enter_context(closing(copied(source, memory, advance)))
                 problem = spec.resolve(source.shape, source.dtype, wanted)
             passes = Budget(needs, source, problem, memory).passes
-        made = computer()  # what is wrong with TensorFlow is not the file's fault
+        made = computer()  # its errors must not name the file
         stack.enter_context(naming(name))
         bar = progress(None if source.nbytes is None else passes * source.nbytes)
         run = described(source, problem, made.device)
@@ -75,7 +74,7 @@ class Reduction:
     memory: int
     progress: AbstractContextManager[Callable[[int], None]]
     stack: ExitStack
-    """Stops all threads, and removes the progress bar, wherever the reduction is."""
+    """Stops all threads and removes the progress bar, however far the reduction has come."""
     run: Run
     notes: list[str]
     """Notes for the user; there may be more at the end."""
@@ -93,7 +92,7 @@ class Reduction:
             self.notes.append(hint)
 
     def through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Iterator[Made]:
-        """Yield what `reduce`, called as `engine.reduce` is, makes of the input."""
+        """Run `reduce`, which takes the arguments of `engine.reduce`, over the input."""
         return self.stack.enter_context(closing(self._through(reduce, **more)))
 
     def _through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Generator[Made, None, None]:
@@ -104,13 +103,13 @@ class Reduction:
                 yield from reduce(source, self.problem, self.computer, **given)
             except UndefinedError as error:
                 if error.missing and (places := source.missing()):
-                    more_of_them = f"{error.missing:,} NaNs, the first" if error.missing > 1 else "1 NaN,"
-                    located = UndefinedError(f"{more_of_them} in {places[0]}", error.remedy, error.file)
+                    nans = f"{error.missing:,} NaNs, the first" if error.missing > 1 else "1 NaN,"
+                    located = UndefinedError(f"{nans} in {places[0]}", error.remedy, error.file)
                     located.details = tuple(places) if len(places) > 1 else ()
                     raise located from None
                 raise
             source.watch.check()
-        self.notes += [note for note in source.notes if note not in self.notes]  # some only the end of a pipe tells
+        self.notes += [note for note in source.notes if note not in self.notes]  # some come only at the end of a pipe
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 
 

@@ -28,23 +28,23 @@ from softargmax_cli.tensorflow.choice import shared
 class Result:
     """The results of a reduction as arrays, shaped as the axes that stay.
 
-    `hard`, `soft`, `offset` and `spread` have, where several axes are reduced, one more last dimension with a number
-    for each, in the order given. Offsets and spreads are in the unit of the coordinates, entropies in nats. A slice
-    without an answer has hard −1, ties 0, agree False, else NaN. Fields that nobody asked for are None.
+    If several axes are reduced, `hard`, `soft`, `offset` and `spread` have one more last dimension with a number for
+    each, in the order given. Offsets and spreads are in the unit of the coordinates, entropies in nats. A slice without
+    an answer has hard −1, ties 0, agree False, else NaN. Fields that were not asked for are None.
     """
 
     fields: Mapping[str, npt.NDArray[Any]]
     """The fields by their names (see `softargmax guide fields`), which are attributes, too: `result.soft`."""
     ids: list[str] | None
-    """The name of each slice, where the file has names for them."""
+    """The name of each slice, if the file names them."""
     labels: list[str] | None
-    """The name of each position along the reduced axis, as `labels[hard]`, where the file has names for them."""
+    """The name of each position along the reduced axis, as `labels[hard]`, if the file names them."""
     summary: Summary
     run: Run
-    """The question and where it was answered: input, shape, dtype, axes, beta, kind, coords, window, device."""
+    """The facts of the run: input, shape, dtype, axes, beta, kind, coords, window, device."""
 
     def __getattr__(self, name: str) -> Any:
-        """Return a field, or None where nobody asked for it."""
+        """Return a field, or None if it was not asked for."""
         if name not in NAMES:
             raise AttributeError(name)
         return self.fields.get(name)
@@ -91,16 +91,16 @@ def reduce(
     path_or_array: the name of a file that `softargmax run` reads, in blocks; or an array of real
         numbers, or anything that becomes one, which must not change meanwhile.
     axis, beta, temperature, kind, coords, values, period, window: as those of `softargmax`; numbers; no β for "probs".
-    nan: what NaN, and slices without any weight, are: an "error"; left out, "omit"; or marked, "propagate".
+    nan: NaN, and slices without any weight, are an "error", or are left out, "omit", or marked, "propagate".
     precision: of the weights: "single", "double", or by the dtype, "auto". Results are float64.
     device: "cpu", "gpu" or "gpu:N", where TensorFlow computes.
-    memory: bound on the blocks held at a time, in bytes or as "256MiB"; the result, and TensorFlow, come beside it.
+    memory: bound on the blocks held at a time, in bytes or as "256MiB"; the result and TensorFlow take more.
     key: the name of the array, in a file that holds several.
     select: the part to take, as numpy.s_[0, :, 3:5] or "0,:,3:5": integers, slices and ...; the rest is not read.
     id_column, columns: of a table: the name or number (from 1) of the column that names the rows; the columns of
         scores, as "a,b", "a:c", "2:" or "^id" (all but id), or a list of names and numbers.
     delimiter, header, skip, comment, decimal: of text: what separates cells, whether line 1 names the columns, how many
-        lines above the table are left out, what begins a comment ("#"), and the decimal mark. Found where not told.
+        lines above the table are left out, what begins a comment ("#"), and the decimal mark. Found if not given.
     fields: which of second, spread, entropy, ties and multimodal are wanted beside the rest; all of them by default.
 
     TensorFlow is loaded by the first call, not imported. Raises the leaves of `errors.SoftArgmaxError`, which are also
@@ -136,7 +136,7 @@ def _joined(field: str, columns: list[npt.NDArray[Any]], run: Run) -> npt.NDArra
 
 
 def _opened(path_or_array: Any, reading: Reading) -> Source:
-    """A file where a name is given, else an array."""
+    """Open a file by its name, or an array."""
     if isinstance(path_or_array, str | os.PathLike):
         path = os.fspath(path_or_array)
         if path == "-":
@@ -152,7 +152,7 @@ def _opened(path_or_array: Any, reading: Reading) -> Source:
 
 
 def _fields(fields: Iterable[str] | None) -> frozenset[str]:
-    """Which fields to compute; those that cost nothing always."""
+    """Return the fields to compute; those that cost nothing are always among them."""
     if fields is None:
         return frozenset(NAMES)
     if isinstance(fields, str):

@@ -12,9 +12,9 @@ from softargmax_cli.report.text import counted
 
 
 def put_evaluation(found: dict[str, Any], worst: Slices | None, run: Run, file: TextIO) -> None:
-    """Print heading, a row for each estimate and the counts of slices to `file`; then the worst, if any.
+    """Print the heading, a row for each estimate and the number of slices; then the worst slices, if any.
 
-    found: the numbers by their names in json.
+    found: the numbers by their JSON names.
     """
     put_heading(run, file)
     _put_estimates(found, error_bound(run), file)
@@ -25,7 +25,7 @@ def put_evaluation(found: dict[str, Any], worst: Slices | None, run: Run, file: 
 
 
 def put_total(found: dict[str, Any], file: TextIO) -> None:
-    """Print what is said of the slices of all inputs together."""
+    """Print the evaluation of all inputs together."""
     put_line(file, "")
     put_line(file, "all inputs", "bold")
     put_line(file, "")
@@ -33,7 +33,7 @@ def put_total(found: dict[str, Any], file: TextIO) -> None:
 
 
 def _put_estimates(found: dict[str, Any], bound: float, file: TextIO) -> None:
-    """Print a row for each estimate, and the counts of slices. bound: that of the error of soft itself."""
+    """Print a row for each estimate, and the number of slices. bound: the error of soft itself."""
     rows = found["estimates"]
     columns = [Column("estimate", [row["name"] for row in rows], "left")]
     for name in rows[0]:

@@ -11,35 +11,35 @@ from softargmax_cli.report.text import counted, listed, nbytes_text, typed
 ORDERS = {"C": "C (the last axis is contiguous)", "F": "Fortran (the first axis is contiguous)"}
 DELIMITERS = {"\t": "tab", " ": "space"}
 FEW, MANY, LONGEST = 8, 20, 40
-"""Names of columns and arrays of a file that are shown, and characters of one."""
+"""The most columns and arrays that are listed, and the most characters of a name."""
 
 Entries = dict[str, str | list[str]]
-"""Names and their lines."""
+"""Names, and the lines that stand beside each."""
 
 
 @dataclass(slots=True)
 class Inspection:
-    """All that is said of one input, or of a file of several arrays of which none is named."""
+    """The description of one input, or of a file of several arrays when none is named."""
 
     facts: dict[str, Any]
-    """The entries of the JSON object but the suggestion."""
+    """The JSON object without its suggestion."""
     arguments: Sequence[str] | None = None
     """The command to try next, its name first; None where nothing can be reduced."""
     version: str = ""
-    """Version of the format."""
+    """The version of the format."""
     why_not: str = ""
-    """Why nothing can be reduced."""
+    """The reason why nothing can be reduced."""
     not_one: int = 0
-    """Slices whose sum is not 1."""
+    """The number of slices whose sum is not 1."""
     count: int = 0
-    """All arrays of the file, of which only the first may be listed."""
+    """The number of arrays in the file; perhaps only the first are listed."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {**self.facts, "suggestion": None if self.arguments is None else typed(self.arguments)}
 
     def lines(self) -> Iterator[str]:
-        """Yield the input's name, and below it aligned lines."""
+        """Yield the input's name, then aligned lines about it."""
         yield self.facts["input"]
         entries = {**self._stored(), **self._numbers()}
         if self.why_not:

@@ -1,7 +1,7 @@
-"""Pictures of results, drawn with matplotlib: slices with their scores and weights, and what each β does to a file.
+"""Pictures of results, drawn with matplotlib: slices with their scores and weights, and the sweep over β.
 
-A matplotlibrc on the machine changes nothing. Text is never TeX, as names come from files. Colours are those of Okabe
-and Ito, which everyone can tell apart. The same picture is the same bytes.
+A matplotlibrc on the machine has no effect. Text is never TeX, as names come from files. The colours are those of Okabe
+and Ito, which colour-blind people can tell apart. Equal pictures are equal bytes.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import SubplotSpec
 
 DPI = 200
-"""Dots an inch of a .png; twice what a page shows it with, so that it is sharp on dense screens."""
+"""Dots per inch of a .png: twice those of a page, so that it is sharp on dense screens."""
 WIDTH, AROUND = 7.6, 1.14
-"""Inches: of a picture, and of what stands above and below its panels."""
+"""The width of a picture, and the height above and below its panels, in inches."""
 LARGEST = 1e290
-"""The largest number on an axis that matplotlib is able to scale."""
+"""The largest number that matplotlib can scale on an axis."""
 INK, GREY, RULE, FAINT = "#1f2328", "#59636e", "#afb8c1", "#e4e8ec"
 BLUE, ORANGE, SKY = "#0072b2", "#d55e00", "#56b4e9"
 SHADES = ("#fafbfc", "#8793a0", "#2a3642")
-"""Colours of a map of scores, from what weighs least to what weighs most."""
+"""Colours of a map of scores, from the least weight to the largest."""
 
-_LOOK: Any = {  # of rcParams; which names there are depends on the release
+_LOOK: Any = {  # rcParams, whose names depend on the release
     "font.size": 8.5,
     "text.color": INK,
     "text.parse_math": False,
@@ -77,7 +77,7 @@ Float = npt.NDArray[np.float64]
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Draw and render figures within this block; outside, matplotlib is as it was.
+    """Set the style of matplotlib within this block, and restore it afterwards.
 
     Raises MissingDependencyError where matplotlib is not installed.
     """
@@ -88,9 +88,9 @@ def look() -> Iterator[None]:
             raise
         what = f"{parameter('plot')} draws with matplotlib, which is not installed"
         raise MissingDependencyError(what, "pip install matplotlib\nit is the extra named plot") from None
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches and fonts
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs about caches and fonts
     with warnings.catch_warnings(), matplotlib.rc_context():
-        warnings.simplefilter("ignore")  # of letters that the font has not, for which it draws boxes
+        warnings.simplefilter("ignore")  # about letters that the font lacks, drawn as boxes
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_LOOK)
         yield
@@ -104,7 +104,7 @@ def rendered(figure: Figure, format: str) -> bytes:
 
 
 def begin(height: float, run: Run, more: str = "", handles: Sequence[Any] = ()) -> tuple[Figure, SubFigure]:
-    """Return a figure that tells of a run and has a legend, and the part of it below them."""
+    """Return a figure with the title and the legend of a run, and the part of it below them."""
     from matplotlib.figure import Figure
 
     figure = Figure((WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
@@ -112,7 +112,7 @@ def begin(height: float, run: Run, more: str = "", handles: Sequence[Any] = ()) 
     title, room = printable(name), int(WIDTH * 9)
     title = title if len(title) <= room else "…" + title[1 - room :]  # the end tells files apart
     figure.suptitle(title, x=0.007, ha="left", fontsize=11.5, weight="bold")
-    panels: SubFigure = figure.subfigures()  # type: ignore[assignment]  # not several
+    panels: SubFigure = figure.subfigures()  # type: ignore[assignment]  # a single one
     style: Any = {"loc": "outside upper left", "alignment": "left", "borderpad": 0, "handletextpad": 0.5}
     subtitle = textwrap.fill(printable(DOT.join(about)) + more, int(WIDTH * 14))
     legend = panels.legend(handles=handles, title=subtitle, ncols=max(1, len(handles)), **style)
@@ -122,42 +122,42 @@ def begin(height: float, run: Run, more: str = "", handles: Sequence[Any] = ()) 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One slice to draw. Axes are those reduced, in the order of the array; places are in the unit of soft."""
+    """One slice to draw. Its axes are the reduced ones in array order; places are in the unit of soft."""
 
     name: str
     mark: str
     """The reason for a second look: "≠ disagrees"."""
     low: Float
-    """The least score of each cell, shape (cells along each axis); `best` is it for costs, `high` otherwise."""
+    """The least score of each cell, shape (cells along each axis); for costs `best` equals it, otherwise `high`."""
     high: Float
     best: Float
     weights: Float
     places: list[Float]
     """The middle of each cell, along each axis."""
     hard: list[float]
-    """NaN, which is not drawn, where the slice has no answer; so is soft."""
+    """NaN, which is not drawn, if the slice has no answer; soft likewise."""
     soft: list[float]
     window: list[Float]
-    """The first and the last place within the window along each axis; empty where there is none."""
+    """The first and the last place within the window along each axis; empty without a window."""
 
 
 def draw_slices(run: Run, problem: Problem, slices: Slices | None, total: int, excerpt: Excerpt) -> Figure:
     """Draw the first of `total` slices: along one axis scores above weights, along two as maps side by side."""
     shown = 0 if slices is None else len(slices)
     more = f"{DOT}first {shown:,} of {total:,} slices" if shown < total else ""
-    one, each = len(problem.axes) == 1, 1 if run.kind == "probs" else 2
+    one, per_slice = len(problem.axes) == 1, 1 if run.kind == "probs" else 2
     if one:
         columns = 1 if shown <= 1 else 2 if shown <= 8 else 3
-        tall = {1: 3.0, 2: 2.2, 3: 2.0}[columns] - (0 if each == 2 else 0.6)
+        tall = {1: 3.0, 2: 2.2, 3: 2.0}[columns] - (0 if per_slice == 2 else 0.6)
     else:
-        columns = min(max(shown, 1), (2 if shown <= 8 else 3) * 2 // each)
+        columns = min(max(shown, 1), (2 if shown <= 8 else 3) * 2 // per_slice)
         height, width = (len(edges) - 1 for edges in excerpt.edges)
-        tall = 0.5 + min(max((WIDTH / columns / each - 0.5) * height / width, 1.0), 4.0)
+        tall = 0.5 + min(max((WIDTH / columns / per_slice - 0.5) * height / width, 1.0), 4.0)
     rows = max(1, -(-shown // columns))
     handles = _legend(run.kind, one=one, windowed=run.window is not None)
     figure, panels = begin(AROUND + rows * tall, run, more, handles)
     if slices is None:
-        panels.add_subplot().set_axis_off()  # a place for the header to stand above
+        panels.add_subplot().set_axis_off()  # the header needs something below it
         return figure
     grid = panels.add_gridspec(rows, columns)
     for number, panel in enumerate(_panels(run, problem, slices, excerpt)):
@@ -171,7 +171,7 @@ def draw_slices(run: Run, problem: Problem, slices: Slices | None, total: int, e
 
 
 def _legend(kind: str, *, one: bool, windowed: bool) -> list[Any]:
-    """Explain what is drawn of each slice."""
+    """Make the legend of slices."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -202,7 +202,7 @@ def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> Ite
         hard, soft, window = [], slices.soft[array_order, k].tolist(), []
         for axis, (along, at) in enumerate(zip(alongs, slices.hard[array_order, k], strict=True)):
             hard.append(math.nan if at < 0 else float(along.at(at)))
-            if period := periods[axis]:  # as many turns on as the places are
+            if period := periods[axis]:  # on the same turn of the circle as the places
                 soft[axis] = places[axis].min() + (soft[axis] - places[axis].min()) % period
             if run.window is not None and at >= 0:
                 edges, apart = excerpt.edges[axis], np.abs(middles[axis] - at)
@@ -215,11 +215,11 @@ def _panels(run: Run, problem: Problem, slices: Slices, excerpt: Excerpt) -> Ite
 
 
 def _put_curves(cell: SubplotSpec, panel: Panel, run: Run) -> list[Axes]:
-    """Draw scores, and below them weights; of weights that are given as such there is one panel."""
+    """Draw scores above weights; probabilities are weights already, and have one panel."""
     ratios = (1,) if run.kind == "probs" else (3, 2)
     grid = cell.subgridspec(len(ratios), 1, height_ratios=ratios, hspace=0.04)
     axes: list[Axes] = [*grid.subplots(sharex=True, squeeze=False)[:, 0]]
-    below, order = axes[-1], _one_way(panel.places[0])
+    below, order = axes[-1], _monotonic(panel.places[0])
     places, edges = panel.places[0][order], _borders(panel.places[0][order])
     top = float(panel.weights.max(initial=0)) or 1.0
     below.stairs(panel.weights[order], edges, fill=True, facecolor=SKY, edgecolor=SKY, linewidth=1.2)
@@ -234,7 +234,7 @@ def _put_curves(cell: SubplotSpec, panel: Panel, run: Run) -> list[Axes]:
         else:
             above.fill_between(places, low, high, color=GREY, linewidth=0.6, step="mid")
         above.margins(y=0.14)
-        above.set_ylim(above.get_ylim())  # as it is
+        above.set_ylim(above.get_ylim())  # unchanged by what follows
         above.tick_params(axis="x", length=0)
         above.locator_params(axis="y", nbins=3)
         best = np.fmin.reduce(panel.best) if run.kind == "cost" else np.fmax.reduce(panel.best)
@@ -253,12 +253,12 @@ def _put_curves(cell: SubplotSpec, panel: Panel, run: Run) -> list[Axes]:
 
 
 def _put_maps(cell: SubplotSpec, panel: Panel, kind: str) -> list[Axes]:
-    """Draw a map of scores, and beside it one of weights; the first axis goes down, the second to the right."""
+    """Draw a map of scores beside one of weights; the first axis runs down, the second to the right."""
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
     from matplotlib.path import Path
 
-    down, right = map(_one_way, panel.places)
+    down, right = map(_monotonic, panel.places)
     y, x = (_borders(places[order]) for places, order in zip(panel.places, (down, right), strict=True))
     maps: list[Any] = [(panel.weights, ("#ffffff", SKY, "#2a7fb8"), 0.0)]
     if kind != "probs":
@@ -279,12 +279,12 @@ def _put_maps(cell: SubplotSpec, panel: Panel, kind: str) -> list[Axes]:
         each.spines[["top", "right"]].set_visible(True)
     arms = [(-1, 0), (-0.4, 0), (0.4, 0), (1, 0), (0, -1), (0, -0.4), (0, 0.4), (0, 1)]
     cross: Any = {**_DOT, "marker": Path(arms, [1, 2] * 4), "markersize": 10}
-    axes[0].plot(*panel.soft[::-1], clip_on=False, **cross)  # beside a sharp peak it would hide all weights
+    axes[0].plot(*panel.soft[::-1], clip_on=False, **cross)  # not on the weights, where it would hide a sharp peak
     return axes
 
 
 def _put_title(first: Axes, last: Axes, panel: Panel, letters: int) -> None:
-    """Write the slice's name, and its mark in a colour of its own: the sign alone where there is little room."""
+    """Write the slice's name and, in colour, its mark, of which only the sign stays if there is little room."""
     mark, name = panel.mark, printable(panel.name)
     if len(name) + len(mark) > letters:
         mark = " ".join(part.split()[0] for part in mark.split("  ") if part)
@@ -294,17 +294,17 @@ def _put_title(first: Axes, last: Axes, panel: Panel, letters: int) -> None:
 
 
 def _scaled(values: Float) -> Float:
-    """Replace numbers that have no place on an axis, such as infinities, by NaN, which is not drawn."""
+    """Replace numbers too large for an axis, such as infinities, by NaN, which is not drawn."""
     return np.where(np.abs(values) <= LARGEST, values, math.nan)
 
 
-def _one_way(places: Float) -> npt.NDArray[np.intp]:
-    """Return the order in which places run one way along an axis, that from the first to the last."""
+def _monotonic(places: Float) -> npt.NDArray[np.intp]:
+    """Return the order that makes places monotonic, in the direction from the first to the last."""
     return np.argsort(places if places[0] <= places[-1] else -places, kind="stable")
 
 
 def _borders(places: Float) -> Float:
-    """Return where cells about `places` end: halfway to the next, and as far beyond the outer ones."""
+    """Return the borders of cells around `places`: halfway between them, and as far beyond the outer ones."""
     if len(places) == 1:
         return np.add(places, [-0.5, 0.5])
     around: Float = np.pad(places, 1, "reflect", reflect_type="odd")
@@ -312,7 +312,7 @@ def _borders(places: Float) -> Float:
 
 
 def draw_betas(run: Run, swept: Trials, tolerance: float, recommended: float | None) -> Figure:
-    """Draw the largest offset and the mean gradient of each β, the tolerance, and the β to take."""
+    """Draw the largest offset and the mean gradient of each β, the tolerance, and the recommended β."""
     figure, panels = begin(4.2, run)
     axes = panels.subplots()
     betas, unit = [at.beta for at in swept.trials], "indices" if run.coords == "index" else "coordinates"
@@ -329,7 +329,7 @@ def draw_betas(run: Run, swept: Trials, tolerance: float, recommended: float | N
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")
     most = np.nanmax(curves)
-    if most * 1e-6 > np.nanmin(curves):  # no room for what is nothing, which would flatten all else
+    if most * 1e-6 > np.nanmin(curves):  # tiny values would flatten all others
         axes.set_ylim(min(most * 1e-6, tolerance / 2), most * 3)
     axes.grid(color=FAINT)
     axes.legend()

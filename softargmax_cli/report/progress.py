@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE, INTERVAL = 1.0, 0.1
-"""Seconds before a bar appears, and between two pictures of it."""
+"""Seconds before a bar appears, and before it is drawn again."""
 
 _drawn_on: list[TextIO] = []
-"""The terminals that a bar is on."""
+"""The terminals that show a bar."""
 
 
 def restore_terminals() -> None:
-    """Erase the bar, and show the cursor, when the process ends at once; past buffers with half a picture in them."""
+    """Erase the bar and show the cursor before a sudden end, past the buffers, which may hold half a bar."""
     for stream in _drawn_on:
         with suppress(OSError):  # the terminal itself may have gone
             os.write(stream.fileno(), b"\r\x1b[2K\x1b[?25h")
@@ -30,10 +30,10 @@ def restore_terminals() -> None:
 def progress(
     total: int | None, stream: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int], None]]:
-    """Yield a function that counts bytes done, for a bar with rate and time left, which is erased at the end.
+    """Yield a function that counts bytes done; a bar shows the rate and the time left, and is erased at the end.
 
-    total: None where the end is not known, which shows the rate alone. There is no bar where `stream`, which is
-    standard error, is no terminal. One thread counts.
+    total: None if it is unknown; the bar then shows the rate alone. There is no bar unless `stream`, by default
+    standard error, is a terminal. Only one thread may count.
     """
     stream = sys.stderr if stream is None else stream
     if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":

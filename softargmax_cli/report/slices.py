@@ -17,19 +17,19 @@ from softargmax_cli.report.text import decimals, encodable, fixed, short
 
 STYLES = {"∅": "yellow", "≠": "bold red", "≈": "bold red", "∩": "magenta"}
 NUMBERS = {"difference": 0, "offset": 1, "peak": 2, "second": 4, "spread": 3}
-"""Fields beside those of the place, and how soon each is left out of a narrow table: see `Column.spare`."""
+"""The fields that follow the places, and the `Column.spare` of each."""
 GRADIENTS = {"x": {"norm": 0, "min": 0, "max": 0}, "beta": {"gradient": 0}}
 SPARKLINE = {"scores": "scores", "cost": "costs", "probs": "weights"}
 LEVELS, WIDEST = "▁▂▃▄▅▆▇█", 16
-"""Characters of sparklines, and how many a line has at most."""
+"""The characters of sparklines, and the most in a line."""
 MOST = 1 << 18
-"""Scores that are looked at for sparklines: more would be felt in the time that a run takes."""
+"""The most scores that are read again for sparklines; more would make a run noticeably slower."""
 
 Float = npt.NDArray[np.float64]
 
 
 def put_heading(run: Run, file: TextIO) -> None:
-    """Print what was reduced, and how; below it an empty line."""
+    """Print the input, the settings of the run, and an empty line."""
     put_line(file, DOT.join([*heading(run), run.device]), "bold")
     if said := settings(run):
         put_line(file, DOT.join(said))
@@ -39,9 +39,9 @@ def put_heading(run: Run, file: TextIO) -> None:
 def put_table(
     first: First, run: Run, summary: Summary, file: TextIO, *, read: Read | None = None, count: int | None = None
 ) -> None:
-    """Print heading, the first slices and the summary of a run.
+    """Print the heading, the first slices and the summary of a run.
 
-    count: how many slices there were to show, where it is not all of them. read: reads scores again for sparklines.
+    count: the number of slices that there were to show, if not all. read: reads scores again for sparklines.
     """
     slices, excerpt = first.slices, None
     if slices is not None and read is not None and sparkling(run, len(slices)):
@@ -59,7 +59,7 @@ def put_table(
 
 
 def put_rows(slices: Slices, run: Run, file: TextIO, *, best: Float | None = None) -> None:
-    """Print a table with a row for each slice. best: what weighs most in each of its cells, for a sparkline."""
+    """Print a table with a row for each slice. best: the best score of each cell, for sparklines."""
     noted = [*marks(slices)]
     columns = [*places(slices, run), *numbers_of(slices, run, NUMBERS if run.wrt is None else GRADIENTS[run.wrt])]
     if best is not None and encodable(LEVELS, file) == LEVELS:
@@ -68,7 +68,7 @@ def put_rows(slices: Slices, run: Run, file: TextIO, *, best: Float | None = Non
 
 
 def places(slices: Slices, run: Run) -> Iterator[Column]:
-    """Yield the columns that say which slices they are, and where their hard and soft argmax is."""
+    """Yield the columns that name the slices, and those of their hard and soft argmax."""
     if run.kept:
         yield numbers("slice", slices.positions(run.kept), "{:.0f}".format)
     if slices.ids is not None:
@@ -78,11 +78,11 @@ def places(slices: Slices, run: Run) -> Iterator[Column]:
         yield Column("label", [run.label(index) or "" for index in slices.hard[0].tolist()], "left")
     for field in ("soft", "expected"):
         if field in slices.columns:
-            yield _true(slices, run, field)
+            yield _rounded(slices, run, field)
 
 
 def numbers_of(slices: Slices, run: Run, spares: Mapping[str, int]) -> Iterator[Column]:
-    """Yield a column for each of some fields that the slices have; spares: as in `Column`."""
+    """Yield a column for each field of `spares` that the slices have, with its `Column.spare`."""
     for field, spare in spares.items():
         if field in slices.columns:
             bounds = _bounds(slices, run) if field in ("offset", "spread") else 0.0
@@ -90,14 +90,14 @@ def numbers_of(slices: Slices, run: Run, spares: Mapping[str, int]) -> Iterator[
             yield numbers(field, slices.column(field), spell, bounds, spare)
 
 
-def _true(slices: Slices, run: Run, field: str) -> Column:
-    """Make a column of places: all numbers of an axis with as many decimals as are true of the least certain soft."""
+def _rounded(slices: Slices, run: Run, field: str) -> Column:
+    """Make a column of places; along an axis all have the decimals that are accurate for the least certain soft."""
     axes = zip(slices.column(field).tolist(), _bounds(slices, run), strict=True)
     return Column(field, coordinates([fixed(values, decimals(bounds.max())) for values, bounds in axes]))
 
 
 def _bounds(slices: Slices, run: Run) -> Float:
-    """Bound the error of soft, shape (axes, slices): it grows with the spread, and where a resultant is short."""
+    """Bound the error of soft, shape (axes, slices): it grows with the spread, and as the resultant shortens."""
     steps = np.reshape(run.steps or [1.0] * len(run.axes), (-1, 1))
     spread = np.zeros(slices.soft.shape) if slices.spread is None else np.nan_to_num(slices.spread)
     bounds: Float = run.epsilon * (steps + spread)
@@ -107,21 +107,21 @@ def _bounds(slices: Slices, run: Run) -> Float:
 
 
 def sparkling(run: Run, count: int) -> bool:
-    """Tell whether the first `count` slices have sparklines: along one axis, and where reading them costs little."""
+    """Tell whether the first `count` slices get sparklines: they have one axis, and few enough scores."""
     return len(run.axes) == 1 and 0 < count * run.known_shape[run.axes[0]] <= MOST
 
 
 def sparklines(best: Float, kind: str) -> list[str]:
     """Draw each slice as a line of characters from its lowest score to its highest.
 
-    best: shape (slices, cells), of each cell what weighs most: the largest score, the least cost. Cells that share a
-    character show the best of them. Weights begin at 0. A blank stands for NaN.
+    best: shape (slices, cells), the largest score of each cell, or the least cost. Cells that share a character show
+    the best of them. Weights begin at 0. A blank stands for NaN.
     """
     cells = best.shape[1]
     starts = np.arange(min(WIDEST, cells)) * cells // min(WIDEST, cells)
     choose: Callable[..., Float] = (np.fmin if kind == "cost" else np.fmax).reduceat
     row = choose(best, starts, axis=1)
-    finite = np.where(np.isfinite(row), row, math.nan) / 2  # halves, whose difference is finite, too
+    finite = np.where(np.isfinite(row), row, math.nan) / 2  # halved, so that their difference is finite
     low, high = (extreme.reduce(finite, axis=1, keepdims=True) for extreme in (np.fmin, np.fmax))
     low = np.minimum(low, 0) if kind == "probs" else low
     with np.errstate(invalid="ignore", divide="ignore"):

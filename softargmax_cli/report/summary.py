@@ -1,4 +1,4 @@
-"""Lines about a run as a whole: what was reduced, and how the slices turned out."""
+"""Lines about a run as a whole: its input, its settings, and the summary of its slices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.text import brief, counted
 
 TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree", "multimodal")
-"""The fields that the table shows, or marks slices by."""
+"""The fields that the table shows, or that `marks` needs."""
 DOT = " · "
 
 
@@ -24,7 +24,7 @@ class First:
         self.count = 0
 
     def add(self, slices: Slices) -> None:
-        """Take the next slices; beyond the last that is wanted this costs nothing."""
+        """Take the next slices; once there are enough this costs nothing."""
         wanted = len(slices) if self._most == 0 else min(len(slices), self._most - self.count)
         if wanted > 0:
             self._parts.append(Slices.joined([slices.part(0, wanted)]))  # a copy, so that the rest can go
@@ -32,7 +32,7 @@ class First:
 
     @property
     def slices(self) -> Slices | None:
-        """The slices that were collected; None where there was none."""
+        """The slices that were collected; None if there was none."""
         return Slices.joined(self._parts) if self._parts else None
 
 
@@ -45,7 +45,7 @@ def heading(run: Run) -> list[str]:
 
 
 def settings(run: Run) -> list[str]:
-    """Say each option that is not at its default."""
+    """Describe the options that are not at their defaults."""
     words = {
         "cost": "cost: soft argmin",
         "probs": "probs: weights as they are",
@@ -64,7 +64,7 @@ def settings(run: Run) -> list[str]:
 
 
 def marks(slices: Slices) -> Iterator[str]:
-    """Yield a sign and a word for each slice that wants a second look, and nothing for the others."""
+    """Yield a sign and a word for each slice that deserves a second look, and an empty text for the others."""
     undefined = np.isnan(slices.soft).any(axis=0)
     if slices.vanished is not None:
         for lost, vanished in zip(undefined, slices.vanished, strict=True):
@@ -78,9 +78,9 @@ def marks(slices: Slices) -> Iterator[str]:
 
 
 def summary_line(summary: Summary, run: Run, *, named: bool = False) -> str:
-    """Count the slices, and say how far soft lies from hard and how often both agree, or how large gradients are.
+    """Summarize the slices of a run: the offset of soft from hard and their agreement, or the gradients.
 
-    Offsets are in coordinate units. Parts that are not known are left out. named: after the input's name.
+    Offsets are in coordinate units. Unknown parts are left out. named: begin with the input's name.
     """
     parts = [counted(summary.slices)]
     if run.wrt is not None:
@@ -105,5 +105,5 @@ def error_bound(run: Run) -> float:
 
 
 def _percent(fraction: float) -> str:
-    """Round towards the middle: 100 % is said of all slices only, 0 % of none."""
+    """Write a percentage; only all slices give 100 %, and only none 0 %."""
     return f"{100 * fraction:.0f} %" if fraction in (0, 1) else f"{min(max(100 * fraction, 0.1), 99.9):.1f} %"

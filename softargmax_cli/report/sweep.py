@@ -1,4 +1,4 @@
-"""Print what several β do to a file as a table: how far soft lies from hard, with a plot, or from the truth."""
+"""Print the results of several β as a table: the distance of soft from hard, with a plot, or from the truth."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from softargmax_cli.report.table import Column, numbers, put_columns
 from softargmax_cli.report.text import legible, short, typed
 
 WIDTH, TALLEST, DECADES = 61, 15, 6
-"""Columns and rows of the plot, and the powers of ten that it shows at most, from the largest value down."""
+"""Columns and rows of the plot, and the most powers of ten that it shows below the largest value."""
 Row = dict[str, float | int | None]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What several β, and windows, do to one input, and which of them to take."""
+    """The results of several β and windows for one input, and the ones to take."""
 
     run: Run
-    """Without a β, and without a window where several were tried."""
+    """It has no β, and no window if several were tried."""
     trials: Trials
     beta: float | None
-    """The β to take; None where there is none."""
+    """The β to take, if any."""
     window: int | None
 
     def rows_of(self, *names: str) -> list[Row]:
-        """Return the numbers of each β by their names in json."""
+        """Return the numbers of each trial by their JSON names."""
         return [{name: getattr(trial, name) for name in names} for trial in self.trials.trials]
 
     def offsets(self, *spares: int) -> Iterator[Column]:
-        """Yield the columns of how far soft lies from hard; spares: as in `Column`."""
+        """Yield the columns that compare soft and hard, with the `Column.spare` of each."""
         trials, bound = self.trials.trials, error_bound(self.run)
         yield numbers("max |offset|", [trial.max_abs_offset for trial in trials], bounds=bound, spare=spares[0])
         yield numbers("mean |offset|", [trial.mean_abs_offset for trial in trials], bounds=bound, spare=spares[1])
@@ -46,13 +46,13 @@ class Findings:
 
 @dataclass(frozen=True)
 class Sweep(Findings):
-    """The sweep over one input: the β to take is the smallest that keeps soft within a tolerance of hard."""
+    """A sweep over one input; the β to take is the smallest that keeps soft within a tolerance of hard."""
 
     tolerance: float
     unbounded: bool
-    """True where smaller ones than all that were tried might do, too."""
+    """True if β smaller than all that were tried might do, too."""
     allow: str | None
-    """How many slices may lie further off, as it was typed; none where it was not."""
+    """The number or share of slices that may lie further off, as it was typed."""
 
     @property
     def rows(self) -> list[Row]:
@@ -68,7 +68,7 @@ class Sweep(Findings):
         return [trial.max_abs_offset <= self.tolerance for trial in self.trials.trials]
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
-        """Say which β to take, or why none, and the command to try."""
+        """Name the β to take and the command to try, or say why there is none."""
         swept, trials = self.trials, self.trials.trials
         within = f"within {self.tolerance:g} of hard"
         if self.allow is not None:
@@ -102,7 +102,7 @@ class Sweep(Findings):
 
 @dataclass(frozen=True)
 class TrialsReport(Findings):
-    """The trials of one input against its truth: the β and the window to take come closest."""
+    """Trials of one input against its truth; the β and the window to take come closest."""
 
     @property
     def rows(self) -> list[Row]:
@@ -117,7 +117,7 @@ class TrialsReport(Findings):
         return [trial is self.trials.best for trial in self.trials.trials]
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
-        """Say which β and window come closest, beside the hard argmax, and the command to try."""
+        """Name the β and the window that come closest, the error of the hard argmax, and the command to try."""
         trials, best = self.trials, self.trials.best
         for count, what in ((trials.missing, "truth"), (trials.undefined, "answer")):
             if count:
@@ -142,7 +142,7 @@ class TrialsReport(Findings):
 
 
 def put_findings(found: Sweep | TrialsReport, command: Sequence[str], file: TextIO) -> None:
-    """Print heading, a row for each β, a plot, and which β to take. command: the arguments of one that uses it."""
+    """Print the heading, a row for each trial, a plot, and the verdict, which recommends `command`."""
     put_heading(found.run, file)
     put_columns(found.columns(), file, ["green" if good else "" for good in found.good])
     plot = plotted(found.trials.trials, found.tolerance) if isinstance(found, Sweep) else ()
@@ -151,7 +151,7 @@ def put_findings(found: Sweep | TrialsReport, command: Sequence[str], file: Text
 
 
 def plotted(betas: Sequence[Trial], tolerance: float) -> Iterator[str]:
-    """Draw the largest offset and the mean gradient over β, all logarithmic; nothing where there is no curve."""
+    """Plot the largest offset and the mean gradient over β on logarithmic axes, if there is a curve."""
     at = np.log10([each.beta for each in betas])
     values = np.array([[each.max_abs_offset, each.mean_gradient_norm] for each in betas]).T
     drawn = values[values > 0]

@@ -1,4 +1,4 @@
-"""Tables, which rich draws: cut to a terminal's width, whole in a pipe."""
+"""Tables drawn by rich: cut to a terminal's width, whole in a pipe."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from softargmax_cli.report.text import encodable, legible, short
 GAP = "  "
 ENDLESS = 1 << 16
 NAME = 24
-"""Cells of a terminal that a column of names keeps before a column of numbers is left out."""
+"""The width to which a column of names may be cut; if that is not enough, columns of numbers are left out."""
 STYLED = 1000
-"""Rows that rich draws. It takes about a millisecond for each, so the rows below are written as plain lines."""
+"""The rows that rich draws, at about a millisecond each; the rows below them are written as plain lines."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Column:
 
     @property
     def least(self) -> int:
-        """Cells that it must have: names may be cut."""
+        """The least width: names may be cut."""
         return min(self.width, NAME) if self.align == "left" and self.name else self.width
 
 
 def console_of(file: TextIO) -> Console:
-    """Return a console that writes to `file`, with colours to a terminal that knows them; else plain and endless."""
+    """Return a console for `file`: coloured on a terminal that knows colours, else plain and endlessly wide."""
     terminal = file.isatty()
     width = None if terminal else ENDLESS
     return Console(file=file, width=width, force_terminal=terminal, markup=False, emoji=False, highlight=False)
@@ -72,7 +72,7 @@ def put_columns(columns: Iterable[Column], file: TextIO, styles: Iterable[str] =
         rule = encodable("─", file) * width if column.name else ""
         title = Text.assemble((_padded(column.name, width, column.align), "bold"), "\n", (rule, "dim"))
         table.add_column(title, width=width, no_wrap=True, overflow="ellipsis")
-    # Cells are padded here: rich takes the spaces below a decimal point for none.
+    # Cells are padded here: rich would remove the spaces that align decimal points.
     rows = zip(
         *([_padded(cell, width, c.align) for cell in c.cells] for c, width in zip(shown, widths, strict=True)),
         strict=True,
@@ -91,7 +91,7 @@ def _padded(text: str, width: int, align: str) -> str:
 
 
 def _fitting(columns: list[Column], room: int) -> tuple[list[Column], list[int]]:
-    """Choose the columns that a terminal has room for, and how wide each is drawn; only names are ever cut."""
+    """Choose the columns that fit a terminal, and the width of each; only names are ever cut."""
 
     def needed() -> int:
         return sum(column.least + len(GAP) for column in columns) - len(GAP)
@@ -122,14 +122,14 @@ def numbers(
 
 
 def coordinates(axes: Sequence[Sequence[str]]) -> list[str]:
-    """Join the numbers of one axis or more to cells, "3, 7.5"; the points of an axis stand above each other."""
+    """Join the numbers of all axes to cells like "3, 7.5", and align the decimal points of each axis."""
     *first, last = axes
-    # A comma stays at its number; what pads the number comes behind both.
-    aligned = [*(_at_the_point(cells, ",") for cells in first), _at_the_point(last)]
+    # A comma follows its number; padding follows both.
+    aligned = [*(_aligned(cells, ",") for cells in first), _aligned(last)]
     return [" ".join(row) for row in zip(*aligned, strict=True)]
 
 
-def _at_the_point(cells: Sequence[str], end: str = "") -> list[str]:
+def _aligned(cells: Sequence[str], end: str = "") -> list[str]:
     parts = [cell.partition(".") for cell in cells]
     before = max((len(whole) for whole, _, _ in parts), default=0)
     after = max((len(point + rest + end) for _, point, rest in parts), default=0)

@@ -1,4 +1,4 @@
-"""Make text fit for a terminal and its encoding, and write numbers with the digits that are true."""
+"""Make text fit for a terminal and its encoding, and write numbers with the digits that are accurate."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _JOINERS = "\u200c\u200d"
 """Invisible, but part of how Persian, Hindi and emoji are spelt."""
 _PLAIN = {"…": "...", "β": "beta", "±": "+/-", "│": "|"}
 _PLAIN |= dict(zip("·×─−≠∩∅≈∂–●○◉╌└", "-x--!^?~d-ox*.+", strict=True))
-"""Stand-ins for the signs of reports, where a stream cannot encode them."""
+"""Stand-ins for the signs of reports, for streams that cannot encode them."""
 
 
 def _stand_ins(error: UnicodeError) -> tuple[str, int]:
-    """Handle what an encoding does not hold, as `codecs.register_error` asks."""
+    """Replace characters that cannot be encoded: a handler for `codecs.register_error`."""
     assert isinstance(error, UnicodeEncodeError)
     characters = error.object[error.start : error.end]
     return "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in characters), error.end
@@ -34,12 +34,12 @@ def encodable(text: str, stream: TextIO) -> str:
 
 
 def legible(text: str, stream: TextIO) -> str:
-    """Show `text` from outside as `printable` does, in characters that a stream can encode."""
+    """Escape `text` as `printable` does, and return it in characters that a stream can encode."""
     return encodable(printable(text), stream)
 
 
 def printable(text: str) -> str:
-    """Show what could control a terminal or mislead a reader as an escape: line ends, changes of direction, ..."""
+    """Escape what could control a terminal or mislead a reader: line ends, changes of direction, ..."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
@@ -78,16 +78,16 @@ def nbytes_text(nbytes: int) -> str:
 
 
 def decimals(bound: float) -> int:
-    """Count the true decimals of a number that may be off by `bound`; negative where not even its units are true."""
+    """Count the accurate decimals of a number with an error up to `bound`; negative if its units are inaccurate."""
     return 300 if bound <= 0 else math.floor(0.05 - math.log10(bound))  # 1.1e-6 is as good as 1e-6
 
 
-def fixed(numbers: Sequence[float], true: int) -> list[str]:
+def fixed(numbers: Sequence[float], accurate: int) -> list[str]:
     """Write the numbers of a column alike: with up to six decimals, or as powers of ten; NaN as a dash."""
     largest = max((abs(n) for n in numbers if math.isfinite(n)), default=0.0)
-    form = f".{min(max(true, 0), 6)}f"
-    if not (largest < 10.0**-true or 1e-3 <= largest < 1e9):
-        form = f".{min(max(math.floor(math.log10(largest)) + true, 0), 6)}e"
+    form = f".{min(max(accurate, 0), 6)}f"
+    if not (largest < 10.0**-accurate or 1e-3 <= largest < 1e9):
+        form = f".{min(max(math.floor(math.log10(largest)) + accurate, 0), 6)}e"
     return ["–" if math.isnan(number) else f"{number:{form}}" for number in numbers]
 
 
