@@ -76,7 +76,8 @@ def beta_of(beta: Any, temperature: Any) -> Any:
     if beta is not None:
         raise OptionError(f"{parameter('beta')} and {parameter('temperature')} say the same thing", "give one of them")
     if isinstance(temperature, int | float) and not 0 < temperature < math.inf:
-        raise OptionError(f"{parameter('temperature', temperature)}: it must be a finite number above 0")
+        what = f"{parameter('temperature', temperature)}: it must be a finite number above 0"
+        raise OptionError(what, f"give {parameter('temperature')} a number such as 0.01")
     return 1.0 / temperature
 
 

@@ -277,17 +277,16 @@ def check_kinds(
             what = f"{parameter('values')} with {coords}: the values of one turn are not known"
             raise OptionError(what, f"give the period as well: {parameter('period', 360)} for degrees")
         return
-    numbers = tuple(int(each) if each.is_integer() else each for each in periods)
-    period = parameter("period", numbers if len(numbers) != 1 else numbers[0])
+    period = parameter("period", tuple(periods) if len(periods) != 1 else periods[0])
     if not circles or values is None:
         what = f"{period}: only circular values have a period"
         given = f"{parameter('coords', Circular.name)} and {parameter('values')}"
         raise OptionError(what, f"give {given} as well, or leave it out: softargmax guide coordinates")
-    remedy = f"give one for each of {_axes(circles, 'circular ')}, or one for all"
     if not all(math.isfinite(each) and each > 0 for each in periods):
-        raise OptionError(f"{period}: a period is a finite number above 0", remedy)
+        raise OptionError(f"{period}: a period is a finite number above 0", "give a number such as 360 for degrees")
     if len(periods) not in (1, circles):
-        raise OptionError(f"{period}: {len(periods)} periods for {_axes(circles, 'circular ')}", remedy)
+        what = f"{period}: {len(periods)} periods for {_axes(circles, 'circular ')}"
+        raise OptionError(what, "give one for each, or one for all")
 
 
 def coordinates_of(
