@@ -60,8 +60,8 @@ def reduce(source: Source, problem: Problem, workers: Workers, *, memory: int, *
 
     Raises as `engine.reduce`, and ClusterError where workers or the scheduler fail.
     """
-    plan, columns = Budget(BOXES, source, problem, memory).plan, _columns(source, problem, workers, memory, **told)
-    runs: Iterator[Sequence[Slices]] = ([column.slices] for column in columns if column.slices is not None)
+    plan, found = Budget(BOXES, source, problem, memory).plan, _columns(source, problem, workers, memory, **told)
+    runs: Iterator[Sequence[Slices]] = ([slices] for slices in found)
     if not plan.in_order:
         runs = in_row_major_order(runs, math.prod(plan.shape[k] for k in problem.kept), memory // 4)
     for (slices,) in runs:
@@ -72,8 +72,7 @@ def write(
     source: Source, problem: Problem, workers: Workers, *, memory: int, chunks: Chunks, **told: Any
 ) -> Iterator[Summary]:
     """Have workers write the results to a store; yield the summary of each column of slices. Raises as `reduce`."""
-    for column in _columns(source, problem, workers, memory, chunks, **told):
-        yield column.summary
+    return _columns(source, problem, workers, memory, chunks, **told)
 
 
 def _columns(
@@ -85,7 +84,7 @@ def _columns(
     *,
     advance: Callable[[int], None],
     note: Callable[[str], None],
-) -> Iterator[Column]:
+) -> Iterator[Any]:
     """Yield the results of the columns of slices, in their order, up to the first that may not be; then raise."""
     budget = Budget(BOXES, source, problem, memory)
     if budget.note:
@@ -102,7 +101,7 @@ def _columns(
                 for misfit in column.misfits:
                     undefined.note(misfit)
                 if not undefined.found:
-                    yield column
+                    yield column.result
     finally:
         if client.status == "running":
             for one in client.run(tasks.ended, number, on_error="ignore").values():

@@ -134,11 +134,9 @@ class Part(NamedTuple):
 
 
 class Column(NamedTuple):
-    """The results of a column of slices, as the client gets them."""
+    """The results of a column of slices, as the client gets them: a summary where the worker has written them."""
 
-    slices: Slices | None
-    """None where the worker has written them."""
-    summary: Summary
+    result: Slices | Summary
     misfits: tuple[Misfit, ...]
 
 
@@ -189,11 +187,13 @@ def finished(job: Job, block: Block, found: Part, sums: State | None) -> Column:
     state = found.state
     if sums is not None:
         state = state.completed(sums, job.problem.window is not None)
-    slices, summary = finish_block(state, job.problem, block, job.plan.order), Summary()
-    summary.add(slices)
-    if job.chunks is not None:
-        with session(job).place():
-            job.chunks.write(block, slices)
-    undefined = Undefined(job.problem)
+    slices, undefined = finish_block(state, job.problem, block, job.plan.order), Undefined(job.problem)
     undefined.passes(slices)
-    return Column(slices if job.chunks is None else None, summary, (*found.misfits, *undefined.found.values()))
+    misfits = (*found.misfits, *undefined.found.values())
+    if job.chunks is None:
+        return Column(slices, misfits)
+    with session(job).place():
+        job.chunks.write(block, slices)
+    summary = Summary()
+    summary.add(slices)
+    return Column(summary, misfits)
