@@ -1,4 +1,4 @@
-"""The answer of `softargmax run`: slices of each input to a table, a picture, a file, a store, or all to one file."""
+"""The results of `softargmax run`: a table, a picture, a file or a store for each input, or a file for all."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from softargmax_cli.cli.run import OutputOptions
 
 MOST = 24
-"""Slices of a picture: more are too small on a page to be read."""
+"""The most slices of a picture; more would be too small to read."""
 
 
 class Answer:
     """The results of a command's inputs, each shown or written in its place, or all in one file."""
 
     def __init__(self, job: Job, shown: OutputOptions, outputs: Outputs, within: float | None) -> None:
-        """within: how close soft must come to hard, where β is to be found for that."""
+        """within: the largest distance of soft from hard, if β is to be found for that."""
         self._job, self._shown, self._outputs, self._within = job, shown, outputs, within
         self._total = Summary()
         self._last: Run | None = None
 
     def put(self, name: str, path: str | None, plot: str | None) -> None:
-        """Reduce an input, and put its slices where they belong."""
+        """Reduce an input, and show or write its slices."""
         names, only, format = set[str](), self._shown.only, self._outputs.format
         names.update(fields_of(format, NAMES) if path else (), [STATES[only][0]] if only else ())
         names.update(TABLE_FIELDS if self._outputs.table or plot is not None else ())
@@ -108,7 +108,7 @@ class Answer:
         return summary
 
     def _store(self, reduction: Reduction, path: str) -> Summary:
-        """Write one input into a Zarr store, box by box as each is found."""
+        """Write the slices of one input to a Zarr store, box by box."""
         from softargmax_cli.files.writers.zarr import ZarrWriter
         from softargmax_cli.reduction.engine import reduce_boxes
 
@@ -139,7 +139,7 @@ class Answer:
         return {"version": __version__, **asked, **facts, "precision": problem.precision.name}
 
     def end(self) -> None:
-        """Sum up all inputs; a file that they share is left as it was unless all could be used."""
+        """Sum up all inputs; a file that they share is written only if all could be used."""
         complete = self._job.code == 0
         if self._last is not None and self._job.several:
             whole = replace(self._last, input="all inputs" if complete else "all other inputs")
@@ -158,9 +158,9 @@ def _summed(reduction: Reduction, summary: Summary) -> Iterator[Slices]:
 
 
 def _excerpt(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]) -> Excerpt | None:
-    """Read the scores of some slices again, by their row-major numbers; None where it would take too much reading.
+    """Read the scores of some slices again, by their row-major numbers; None if it would take too much reading.
 
-    replay: opens the input once more, where that can be done.
+    replay: opens the input once more, if that is possible.
     """
     if reduction.on_cluster or (reduction.source.sequential and replay is None):
         return None
@@ -171,7 +171,7 @@ def _excerpt(reduction: Reduction, replay: Replay | None, numbers: Sequence[int]
 
 
 def _drawn(reduction: Reduction, first: First, count: int, read: Read, format: str) -> bytes:
-    """Draw the first of `count` slices. Raises OptionError where their scores cannot be read."""
+    """Draw the first of `count` slices. Raises OptionError if their scores cannot be read."""
     from softargmax_cli.report.plots import draw_slices, rendered
 
     slices = None if first.slices is None else first.slices.part(0, MOST)

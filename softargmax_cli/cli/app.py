@@ -1,4 +1,4 @@
-"""The program: its commands, and how it ends, also at a signal: at once, with nothing left behind."""
+"""The program: its commands, and its end, which at a signal is immediate and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from softargmax_cli.errors import SoftArgmaxError
 
 BROKEN_PIPE, INTERRUPTED = 141, 130
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Signals that end the program. Exit codes are 128 and the signal's number, as a shell has it."""
+"""Signals that end the program. The exit code is 128 plus the signal's number, as in a shell."""
 
 app = typer.Typer(
     name="softargmax",
@@ -39,7 +39,7 @@ def _version(wanted: bool) -> None:
 
 
 def _eager(callback: Callable[..., Any], help: str, *names: str, **more: Any) -> Any:
-    """Declare an option of the program itself, which does all there is to do."""
+    """Declare an option of the program itself, which runs no command."""
     return typer.Option(*names, help=help, callback=callback, is_eager=True, show_default=False, **more)
 
 
@@ -72,31 +72,30 @@ def main() -> NoReturn:
     """Run the command line and end the process."""
     _open_closed_streams()
     sys.stderr = Unhindered(sys.stderr)
-    os.environ.pop("GITHUB_ACTIONS", None)  # for which Typer colours help even in a pipe
+    os.environ.pop("GITHUB_ACTIONS", None)  # it makes Typer colour help even in a pipe
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's linear algebra, unused here, would start threads
     for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _end)
     code = _exit_code()
-    # The interpreter's own way out would unload TensorFlow, a tenth of a short run, and try again to write
-    # what could not be written.
+    # The interpreter's own exit would unload TensorFlow, a tenth of a short run, and repeat failed writes.
     sys.stderr.flush()
     os._exit(code)
 
 
 def _exit_code() -> int:
-    """Run the command line; what is to be seen is written by then."""
+    """Run the command line, and write all that is buffered."""
     code: object
     try:
         code = app(prog_name="softargmax", standalone_mode=False)
-        if code != FAILED:  # else what is still buffered is the head of a result that did not come
+        if code != FAILED:  # else only the head of a result is buffered
             sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except (BrokenPipeError, SystemExit) as end:
         if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
             raise
-        return BROKEN_PIPE  # of which Typer makes an exit
+        return BROKEN_PIPE  # Typer turns it into an exit
     except Exception as error:
         if isinstance(error, OSError) and not isinstance(error, SoftArgmaxError):  # of standard output itself
             from softargmax_cli.files.writers.atomic import refused
@@ -109,7 +108,7 @@ def _exit_code() -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """End at a signal. An exception would do that, too, but may come where it does harm, and waits for every thread."""
+    """End at a signal, at once: an exception may come where it does harm, and waits for every thread."""
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)  # the impatient press Ctrl-C twice
     try:
@@ -121,9 +120,9 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Put the null device, for reading, where the caller closed a standard stream: a file opened would get its place.
+    """Open the null device in place of closed standard streams, else a file that is opened would take their place.
 
-    Results cannot be written there, which is said; what is said on standard error goes nowhere.
+    It is opened for reading, so that results for it are an error; what is said on standard error is lost.
     """
     while os.open(os.devnull, os.O_RDONLY) <= 2:
         pass

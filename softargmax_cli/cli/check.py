@@ -1,4 +1,4 @@
-"""`softargmax check`: is soft close enough to hard, or to a stored result?"""
+"""`softargmax check`: test that soft is close enough to hard, or to a stored result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_CLOSE = 1  # the exit code where a check failed
 
 @dataclass(frozen=True)
 class Criterion:
-    """When a check passes."""
+    """The condition on which a check passes."""
 
     tol: float | None = option(None, "Check", "T", "Limits |soft - hard|. Default: 0.01.", min=0)
     allow: str = option("0", "Check", "N|P%", "Allows N failed slices, or P percent. Default: 0.")
@@ -39,7 +39,7 @@ class Criterion:
     fail_fast: bool = option(False, "Check", None, "Stops reading an input whose check has failed.", "--fail-fast")
 
     def limits(self) -> tuple[str, Distance]:
-        """Say how far is too far, in words, and return what measures it."""
+        """Return the limit in words, and the function that measures distances against it."""
         from softargmax_cli.reduction.check import close_to, within
 
         if self.expect is None:
@@ -62,7 +62,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class ReportOptions(ForceOptions):
-    """Options that say how the report is made, and where it goes."""
+    """The format of the report, and its place."""
 
     format: Literal["table", "json", "github", "junit"] = option(
         "table", "Output", "FORMAT", "Chooses table, json, github or junit. Default: table."
@@ -130,13 +130,13 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
             document.commit()
     if (shown.output is not None or shown.format in ("junit", "github")) and not job.quiet:
         for checked in report.checks:
-            if checked.passed is not None:  # else it has been said
+            if checked.passed is not None:  # else its error has been printed
                 say(checked.line)
     return job.code
 
 
 def allowance_of(text: str) -> Allowance:
-    """Parse `--allow`: how many slices may fail."""
+    """Parse `--allow`: the number of slices that may fail."""
     found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
     if found is None or (found[2] and float(found[2]) > 100):
         raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")

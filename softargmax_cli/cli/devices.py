@@ -1,4 +1,4 @@
-"""`softargmax devices`: what TensorFlow can use here, as a bug report needs it."""
+"""`softargmax devices`: versions and devices, for a bug report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from softargmax_cli.tensorflow.choice import Loader
 
 @dataclass(frozen=True)
 class DevicesOptions:
-    """How facts are shown."""
+    """The form in which facts are shown."""
 
     format: Literal["table", "json"] = option("table", "Output", "FORMAT", "Chooses table or json. Default: table.")
     verbose: bool = option(False, "Running", None, "Shows TensorFlow's messages.", "--verbose", "-v")
@@ -50,7 +50,7 @@ def devices(*, shown: DevicesOptions) -> int:
 
 
 def _facts(notes: list[str]) -> dict[str, Any]:
-    """Collect what there is to say, each fact under its name; `notes` say how TensorFlow runs on the CPU."""
+    """Collect all facts by their names; `notes` are those of the runtime on the CPU."""
     import os
     import platform
     from importlib import metadata

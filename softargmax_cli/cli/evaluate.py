@@ -1,4 +1,4 @@
-"""`softargmax evaluate`: how far hard and soft lie from what is true."""
+"""`softargmax evaluate`: the errors of hard and soft against the truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ERRORS = ("hard_error", "soft_error")
 
 @dataclass(frozen=True)
 class TruthOptions:
-    """Options that say what is true, and how errors are counted."""
+    """The truth, and the errors to count."""
 
     truth: str = option(..., "Truth", "FILE|DIR/", "Gives the true positions: an array like the results, or a table.")
     within: str = option("1,2,4", "Truth", "D[,D...]", "Counts the slices whose error is at most D. Default: 1,2,4.")
@@ -40,7 +40,7 @@ class TruthOptions:
 
 @dataclass(frozen=True)
 class OutputOptions(ForceOptions):
-    """Where results go."""
+    """The places of results."""
 
     output: str | None = output_option(
         "FILE|DIR/", "Writes the errors of each slice: .npy (soft alone), .npz, .csv, .tsv, .json, .jsonl, .parquet."
@@ -129,7 +129,7 @@ def _evaluation(within: Sequence[float], stack: ExitStack) -> Evaluation:
 
 
 def _numbers(evaluation: Evaluation, name: str | None = None) -> dict[str, Any]:
-    """Return what an evaluation says, by its names in JSON. name: of the input, where there are several."""
+    """Return the numbers of an evaluation by their JSON names. name: that of the input, if there are several."""
     estimates = []
     for errors, numbers in zip(evaluation.estimates, evaluation.numbers(), strict=True):
         within = {f"{limit:.10g}": share for limit, share in errors.within.items()}

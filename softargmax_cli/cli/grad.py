@@ -1,4 +1,4 @@
-"""`softargmax grad`: what of a gradient comes through the soft argmax."""
+"""`softargmax grad`: the gradients of the soft argmax."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GradOptions(ForceOptions):
-    """Options that say by what soft is differentiated, and where results go."""
+    """The variable by which soft is differentiated, and the places of results."""
 
     wrt: Literal["x", "beta"] = option(
         "x", "Gradient", "x|beta", "Differentiates soft with respect to the scores, x (default), or to beta."
@@ -68,7 +68,7 @@ def grad(inputs: Inputs, *, asked: BetaOptions, shown: GradOptions) -> int:
 def _put(
     job: Job, reduction: Reduction, shown: GradOptions, path: str | None, files: Outputs, lists: Outputs
 ) -> Summary:
-    """Write the gradient of one input to a file, and its slices to a list, where they are wanted."""
+    """Write the gradient of one input to a file, and list its slices, if either is wanted."""
     from softargmax_cli.files.writers.npy import BoxWriter
     from softargmax_cli.reduction.fields import OF_GRADIENT
     from softargmax_cli.reduction.gradient import BY_BETA, BY_SCORES, differentiate, saturation

@@ -1,4 +1,4 @@
-"""`softargmax inspect`: what is in a file, and the `run` command to try next."""
+"""`softargmax inspect`: the contents of a file, and the `run` command to try next."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from softargmax_cli.report.inspection import Inspection
 
 HEAD = 1000
-"""Rows of a table in text that a quick look reads, so that what it suggests can be run."""
+"""Rows of a text table that a quick inspection reads, so that its suggestion can be run."""
 MEMORY = 256 << 20
 """Bytes that blocks may take."""
 SMALLEST, FLATTEST = 8, 4
-"""Lengths of what looks like a heatmap: at least so many entries, and one at most so many times the other."""
+"""The least length of an axis of a heatmap, and the largest ratio of its axes."""
 NUMBERS = {"min": "minimum", "max": "maximum", "mean": "mean", "nan": "nan", "inf": "inf"}
 NUMBERS |= {"negative_inf": "negative_inf", "slices_checked": "checked", "sums_to_one": "sums_to_one"}
-"""Names of statistics in JSON, and here."""
+"""The names of statistics in JSON, and in `Statistics`."""
 
 
 @dataclass(frozen=True)
 class InspectOptions(VerbosityOptions, ReadingOptions):
-    """How files are looked at."""
+    """Options of an inspection."""
 
     axis: str | None = option(
         None, "Input", "N[,N...]", "Chooses the axes along which slices may sum to 1. Default: -1; for heatmaps -2,-1."
@@ -95,7 +95,7 @@ def inspect(inputs: Inputs, *, looks: InspectOptions) -> int:
 
 
 def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[str]) -> Inspection:
-    """Describe an input; its numbers too, unless the look is a quick one. notes: takes what the user should know."""
+    """Describe an input, and its numbers, unless the inspection is quick. notes: takes notes for the user."""
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.reduction.blocks import rows
     from softargmax_cli.reduction.problem import Spec
@@ -108,14 +108,14 @@ def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[s
         problem, why_not, numbers = None, "", None
         try:
             problem = Spec(axes).resolve(source.shape, source.dtype, frozenset())
-        except InputError as error:  # there is something to see all the same
+        except InputError as error:  # the rest is shown all the same
             why_not = as_typed(error.what)
         if not looks.quick:
             numbers = _numbers(source, problem, quiet=looks.quiet)
         elif source.shape[:1] == (None,):
             columns = source.shape[1] or 1
             if head := source.fetch(rows(columns, HEAD * columns).block(0)):
-                head.load(Buffer())  # which refuses a cell that is no number
+                head.load(Buffer())  # raises for a cell that is no number
         source.watch.check()
         notes += source.notes
         shape = source.shape if looks.quick else tuple(source.rows if n is None else n for n in source.shape)
@@ -129,7 +129,7 @@ def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[s
 
 
 def _numbers(source: Source, problem: Problem | None, *, quiet: bool) -> Statistics:
-    """Reduce the numbers of an array; one without slices has at most one number."""
+    """Compute the statistics of an array; one without slices has at most one number."""
     from softargmax_cli.reduction.blocks import Block
     from softargmax_cli.reduction.readable import Buffer
     from softargmax_cli.reduction.statistics import Statistics, block_statistics, statistics_of
@@ -181,7 +181,7 @@ def _bytes_on_disk(name: str) -> int | None:
 def _suggested(
     name: str, source: Source, reading: Reading, axes: tuple[int, ...], statistics: Statistics | None, length: int
 ) -> Sequence[str]:
-    """Suggest the command to try next, with the options that say something of this format. length: of a slice."""
+    """Suggest the command to try next, with the options that apply to this format. length: that of a slice."""
     facts, probs, lacks = source.facts, False, False
     if statistics is not None:
         probs = bool(statistics.sums_to_one and statistics.fractions and (statistics.minimum or 0) >= 0)

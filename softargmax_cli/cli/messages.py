@@ -13,7 +13,7 @@ from softargmax_cli.report.text import legible
 
 FAILED = 2  # the exit code of wrong use, bad input and failed runs
 LONGEST = 400
-"""Characters of a line; a name or a cell in it may be longer."""
+"""The most characters of a line, which may quote long names and cells."""
 
 
 def say_error(error: BaseException, *, verbose: bool = False) -> None:
@@ -45,18 +45,18 @@ def say_note(text: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line on standard error, which names and cells from files cannot make more than text."""
+    """Print a line on standard error; control characters in names and cells are escaped."""
     print(legible(line, sys.stderr), file=sys.stderr)
 
 
 class Unhindered(io.TextIOWrapper):
-    """Text to a stream that raises nothing: what the stream does not take is lost.
+    """A text stream that raises no errors: what cannot be written is lost.
 
-    A full disk, or a pipe whose reader has gone, changes neither what is done nor the exit code.
+    A full disk, or a pipe whose reader has gone, changes neither the results nor the exit code.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream  # which would close its file with itself
+        self._stream = stream  # if it were collected, it would close its file
         super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=True)
 
     def write(self, text: str) -> int:

@@ -1,4 +1,4 @@
-"""The options that commands share, and how options are declared: each is a field of a group that a command takes.
+"""The options that commands share, and their declaration: each is a field of a group that a command takes.
 
 The text of an option is a sentence of which the option is the subject: "--window leaves out weights ...".
 """
@@ -26,7 +26,7 @@ COORDS = get_args(KindOfCoords)
 def option(default: Any, panel: str, metavar: str | None, help: str, *names: str, **more: Any) -> Any:
     """Declare an option as the field of a group.
 
-    default: ... where it must be given. panel: of the help; metavar: what stands for its value there; names: where they
+    default: ... if it is required. panel: its section of the help. metavar: the name of its value there. names: if they
     are not those of the field.
     """
     given: dict[str, Any] = {"help": help, "metavar": metavar, "rich_help_panel": panel, "show_default": False, **more}
@@ -71,18 +71,18 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def values_of(asked: Any, group: Any) -> dict[str, Any]:
-    """Return the values of the options of a group that was inherited, by their names."""
+    """Return the values of the options of an inherited group, by their names."""
     return {each.name: getattr(asked, each.name) for each in dataclasses.fields(group)}
 
 
 def refuse(wrong: object, what: str, remedy: str) -> None:
-    """Raise OptionError where something is wrong with the options."""
+    """Raise OptionError if something is wrong with the options."""
     if wrong:
         raise OptionError(what, remedy)
 
 
 def several(option: str, text: str, kind: type[Number], hint: str, least: float | None = None) -> list[Number]:
-    """Parse numbers separated by commas. least: the smallest, of finite ones then. Raises BadParameter."""
+    """Parse numbers separated by commas. least: the smallest allowed; all must be finite then. Raises BadParameter."""
     try:
         numbers = [kind(word) for word in text.split(",")]
     except ValueError:
@@ -129,7 +129,7 @@ Inputs = Annotated[
 
 @dataclass(frozen=True)
 class ReductionOptions:
-    """Options that say what is computed."""
+    """Options for the computation."""
 
     axis: str = option("-1", "Reduction", "N[,N...]", "Chooses the axis, or several. Default: -1.")
     kind: Literal["scores", "probs", "cost"] = option(
@@ -160,7 +160,7 @@ class ReductionOptions:
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """Options that say how an input is read, under the names of `files.reading.Reading`."""
+    """Options for reading an input, under the names of `files.reading.Reading`."""
 
     key: str | None = option(None, "Input", "NAME", "Chooses an array in a file that holds several.")
     select: str | None = option(None, "Input", "INDEX", "Selects a part, as NumPy: 0,:,3:5.")
@@ -179,7 +179,7 @@ class ReadingOptions:
 
 @dataclass(frozen=True)
 class VerbosityOptions:
-    """Options that say how much is said on standard error."""
+    """Options for messages on standard error."""
 
     quiet: bool = option(False, "Running", None, "Prints only errors on standard error.", "--quiet", "-q")
     verbose: bool = option(

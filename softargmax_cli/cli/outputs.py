@@ -1,4 +1,4 @@
-"""Where the results of a command's inputs go, and what writes them there."""
+"""The places of the results of a command's inputs, and the writers that write them there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """A file for each input, one that all share, standard output, or none where there is only a table."""
+    """A file for each input, one that all share, standard output, or none if there is only a table."""
 
     def __init__(
         self,
@@ -30,9 +30,9 @@ class Outputs:
         usual: str = "csv",
         formats: Collection[str] = (),
     ) -> None:
-        """Choose a place for each input, in a directory the `usual` format. formats: those there are, where not all.
+        """Choose a place for each input, in a directory of `usual` format. formats: the possible ones, if not all.
 
-        Raises OptionError where two inputs share a place that holds the results of one.
+        Raises OptionError if two inputs share a place that holds the results of one.
         """
         data, store, folder = None if format == "table" else format, names_store(output), False
         if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
@@ -70,7 +70,7 @@ class Outputs:
 
     @contextmanager
     def opened(self, path: str | None, run: Run, fields: Collection[str]) -> Iterator[Writer | None]:
-        """Open a writer for an input, or let the one that inputs share go on with it; None where nothing is written."""
+        """Open a writer for an input, or continue the one that inputs share; yield None if nothing is written."""
         if path is None:
             yield None
         elif self._shared is not None:
@@ -92,7 +92,7 @@ class Outputs:
             writer.commit(summary)
 
     def commit(self, total: Summary, *, complete: bool) -> None:
-        """Put what inputs share in place, if all of them are in it; a pipe has got all there is."""
+        """Put a shared file in place if all inputs are in it; a pipe has received them already."""
         if self._shared is None:
             return
         name = self._shared.name

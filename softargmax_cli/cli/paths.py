@@ -19,11 +19,11 @@ PICTURES = ("png", "svg", "pdf")
 
 
 def find_inputs(given: Sequence[str], *others: str | None) -> tuple[list[str], bool, list[str]]:
-    """Find the files that names, folders and patterns stand for; tell whether they are several, and what is left out.
+    """Find the files that names, folders and patterns stand for, whether they are several, and notes on those left out.
 
-    They are several for more than one path, a folder or a pattern: each result says then which input it is of.
-    others: files that the command writes, or compares with, which no folder and no pattern stands for.
-    Raises InputError where a folder holds no array, or a pattern matches no file.
+    They are several for more than one path, a folder or a pattern: each result then names its input. others: files that
+    the command writes, or compares with, which are left out of folders and patterns. Raises InputError if a folder
+    holds no array, or a pattern matches no file.
     """
     names, notes, taken = list[str](), list[str](), {identity(name) for name in others} - {None}
     for name in given:
@@ -49,7 +49,7 @@ def _is_pattern(name: str) -> bool:
 
 
 def _inside(folder: str, taken: Collection[object], notes: list[str]) -> list[str]:
-    """List the arrays of a folder, by name; hidden files are passed over, and what is no array is noted."""
+    """List the arrays of a folder, by name; hidden files are skipped, and files without an array are noted."""
     from softargmax_cli.files.registry import holds_scores
 
     try:
@@ -67,7 +67,7 @@ def _inside(folder: str, taken: Collection[object], notes: list[str]) -> list[st
 
 
 def choose_pictures(inputs: Sequence[str], plot: str | None) -> list[str | None]:
-    """Choose a place for each picture, by the rules of results. Raises OptionError where two share a place."""
+    """Choose a place for each picture, by the rules of results. Raises OptionError if two share a place."""
     if plot is None:
         return [None] * len(inputs)
     if names_folder(plot):
@@ -88,7 +88,7 @@ def names_folder(output: str) -> bool:
 
 
 def one_each(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
-    """Name a file for each input. Raises OptionError where two would have one name."""
+    """Name a file for each input. Raises OptionError if two would have one name."""
     paths = [os.path.join(directory, f"{stem_of(name)}.{suffix}") for name in inputs]
     path, count = max(Counter(paths).items(), key=lambda item: item[1])
     if count > 1:
@@ -98,7 +98,7 @@ def one_each(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
 
 
 def stem_of(name: str) -> str:
-    """Return an input's name without its directory and suffix, or suffixes where it is compressed."""
+    """Return an input's name without its directory and suffix, or suffixes if it is compressed."""
     if name == "-":
         return "stdin"
     stem, suffix = os.path.splitext(os.path.basename(name.rstrip("/")))
@@ -106,7 +106,7 @@ def stem_of(name: str) -> str:
 
 
 def make_directory(output: str | None) -> None:
-    """Make the directory that `-o DIR/` names, where its parent is there. Raises OutputError."""
+    """Make the directory that `-o DIR/` names, if its parent exists. Raises OutputError."""
     if output is not None and output.endswith(("/", os.sep)) and not (os.path.isdir(output) or names_store(output)):
         try:
             os.mkdir(output)
@@ -116,7 +116,7 @@ def make_directory(output: str | None) -> None:
 
 
 def spare_inputs(results: Iterable[str | None], inputs: Sequence[str], *others: str | None) -> None:
-    """Raise OutputError where a result would replace an input, or another file that is read, by whatever name."""
+    """Raise OutputError if a result would replace an input, or another file that is read, under any name."""
     above = [str(folder) for name in inputs for folder in Path(os.path.abspath(name)).parents]  # of an array in a store
     read = {identity(name) for name in (*inputs, *others, *above)} - {None}
     for path in results:
@@ -133,7 +133,7 @@ def identity(name: str | None) -> tuple[int, int] | None:
     """Identify a regular file or a directory, "-" being standard input; None for what is neither."""
     try:
         status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
-    except (OSError, ValueError, AttributeError):  # it is somebody else's affair to say so
+    except (OSError, ValueError, AttributeError):  # opening it will report that
         return None
     kind = stat.S_IFMT(status.st_mode)  # a directory is a store
     return (status.st_dev, status.st_ino) if kind in (stat.S_IFREG, stat.S_IFDIR) else None

@@ -1,4 +1,4 @@
-"""From names and options to reductions, the same for every command."""
+"""Turn names and options into reductions, alike for every command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """The inputs of a command, and what is asked of each of them:
+    """The inputs of a command, and the request for each of them:
 
     with job.begun(results):
         for name in job.names:
@@ -38,9 +38,9 @@ class Job:
     """
 
     def __init__(self, inputs: Sequence[str], asked: CommonOptions, *others: str | None) -> None:
-        """others: files that a folder or a pattern does not stand for.
+        """others: files that are left out of folders and patterns.
 
-        Raises BadParameter, OptionError or InputError where options have no meaning, or inputs cannot be found.
+        Raises BadParameter, OptionError or InputError if options have no meaning, or inputs cannot be found.
         """
         self.asked, self.axes = asked, axes_of(asked.axis)
         beta, temperature = getattr(asked, "beta", None), getattr(asked, "temperature", None)
@@ -54,7 +54,7 @@ class Job:
         """The files or ranges of `--values`, one for each axis."""
         self.names, self.several, self._notes = find_inputs(inputs, *others, *self.values)
         self.code = 0
-        """The exit code, as far as it is known."""
+        """The exit code so far."""
         self.tables, self._bar = 0, True
         self._loader: Loader | None = None
         self._client: Client | None = None
@@ -68,10 +68,10 @@ class Job:
         reads: Sequence[str | None] = (),
         cluster: tuple[str | None, int] | None = None,
     ) -> Iterator[None]:
-        """Make sure that no result replaces what is read, make folders for results, and load TensorFlow beside.
+        """Check that no result replaces a file that is read, make folders for results, and begin to load TensorFlow.
 
-        reads: files that are read beside the inputs. cluster: address and size of the one that computes.
-        Raises OutputError, and OptionError where options contradict each other.
+        reads: files that are read beside the inputs. cluster: the address and the size of one that computes.
+        Raises OutputError, and OptionError if options contradict each other.
         """
         spare_inputs(results, self.names, *reads, *self.values)
         for folder in folders:
@@ -109,12 +109,12 @@ class Job:
 
     @contextmanager
     def trying(self, name: str, refused: Callable[[str, SoftArgmaxError], None] | None = None) -> Iterator[None]:
-        """Say what is wrong with an input, and go on with the next; the exit code is 2 then. refused: is told, too."""
+        """Print the error of an input, and go on with the next; the exit code is 2 then. refused: gets it, too."""
         try:
             yield
             sys.stdout.flush()
         except SoftArgmaxError as error:
-            self._release()  # for something is to be said on standard error
+            self._release()  # before an error is printed there
             say_error(error, verbose=self.verbose)
             if refused is not None:
                 refused(name, error)
@@ -131,10 +131,10 @@ class Job:
         beta: float | None = None,
         notes: bool = True,
     ) -> Iterator[Reduction]:
-        """Open an input whose slices will have the fields of these `names`, and say its notes in the end.
+        """Open an input whose slices will have the fields `names`, and print its notes at the end.
 
-        needs: what the work asks of its input, where it is more than a reduction.
-        replay: opens the input, where it is opened more than once; beta: in place of the one asked for.
+        needs: the requirements of the work, if it is more than a reduction. replay: opens the input, if it is opened
+        more than once. beta: replaces the one asked for.
         """
         from softargmax_cli.api.pipeline import reduction_of, silent
         from softargmax_cli.files.registry import open_source
@@ -161,7 +161,7 @@ class Job:
                 say_note(f"{reduction.run.input}: {note}")
 
     def _computer(self, name: str) -> Any:
-        """Return what computes: the runtime of this process, or the workers of a cluster."""
+        """Return the runtime of this process, or the workers of a cluster."""
         if self._client is None:
             assert self._loader is not None
             return self._loader.runtime(say_note if self.verbose else lambda text: None)
@@ -175,7 +175,7 @@ class Job:
         self.tables += 1
 
     def say_summary(self, summary: Summary, run: Run) -> None:
-        """Print the summary of what was written on standard error."""
+        """Print the summary of a written result on standard error."""
         if not self.quiet:
             from softargmax_cli.report.summary import summary_line
 

@@ -31,7 +31,7 @@ class References:
         if several and not os.path.exists(path):
             raise InputError("no such file, and no folder", "name what inputs are compared with", path)
         self._table: dict[str, npt.NDArray[np.float64]] | None = None
-        """The numbers of each input, where a table holds those of several: it is read once, and held."""
+        """The numbers of each input, if a table holds those of several: it is read once."""
         self._compared: dict[str, str] = {}
         """The inputs that were compared, by their file, or by their name in a table."""
 
@@ -42,9 +42,9 @@ class References:
 
     @contextmanager
     def opened(self, name: str, reduction: Reduction) -> Iterator[Expected]:
-        """Open what an input is compared with, and note how it is read. name: of the input as it was given.
+        """Open the file that an input is compared with, and note the way it is read. name: the input as it was given.
 
-        Raises InputError where nothing is there for it, or it does not fit, OptionError where it is the input itself.
+        Raises InputError if there is none, or it does not fit, OptionError if it is the input itself.
         """
         from softargmax_cli.files.expected import Expected, expected
 
@@ -75,7 +75,7 @@ class References:
         yield Expected(path, len(run.axes), iter([(table[shown], None)]))
 
     def end(self) -> None:
-        """Make sure that a table of several inputs names no others. Raises InputError."""
+        """Raise InputError if a table of several inputs names others."""
         if self._several and (left := sorted(set(self._table or ()) - set(self._compared))):
             raise InputError(f"holds slices of {', '.join(left[:3])}, not compared", SPELLING, self._path)
 

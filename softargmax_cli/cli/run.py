@@ -25,7 +25,7 @@ def _beta_of(text: str | None) -> float | str | None:
 
 @dataclass(frozen=True)
 class AutoBetaOptions(CommonOptions):
-    """All options of a reduction, at a β that may have to be found."""
+    """All options of a reduction whose β may have to be found."""
 
     beta: str | None = option(
         None, "Reduction", "B|auto", f"{BETA} auto: the smallest within --tol.", callback=_beta_of
@@ -36,7 +36,7 @@ class AutoBetaOptions(CommonOptions):
 
 @dataclass(frozen=True)
 class OutputOptions(ForceOptions):
-    """Where results go, and how much of them."""
+    """The places of results, and the choice of slices."""
 
     output: str | None = output_option(
         "FILE|DIR/|-", "Writes results here; the suffix sets the format. DIR/ takes one file for each input."
@@ -52,7 +52,7 @@ class OutputOptions(ForceOptions):
     plot: str | None = option(None, "Output", "FILE|DIR/", "Draws the table's slices: .png, .svg or .pdf.")
 
     def check(self, format: str, axes: int) -> None:
-        """Raise OptionError where slices are chosen that have no place in a format, or cannot be drawn."""
+        """Raise OptionError if slices are chosen for a format without room for a choice, or cannot be drawn."""
         chosen = parameter("only", self.only) if self.only else parameter("worst", self.worst) if self.worst else ""
         what = f"{chosen} chooses slices, and an array has a place for each"
         refuse(chosen and format in ("npy", "npz", STORE), what, "write .csv, .jsonl or .parquet instead")
@@ -72,7 +72,7 @@ class ClusterOptions:
     workers: int | None = option(None, "Running", "N", "Runs on a Dask cluster of N processes on this machine.", min=1)
 
     def chosen(self, asked: AutoBetaOptions, shown: OutputOptions) -> tuple[str | None, int] | None:
-        """Return the address and the number of workers, if any. Raises OptionError for what has no meaning there."""
+        """Return the address and the number of workers, if any. Raises OptionError for options without use there."""
         both = self.scheduler is not None and self.workers is not None
         refuse(both, "--scheduler and --workers both say where to run", "give one of them")
         if self.scheduler is None and self.workers is None:

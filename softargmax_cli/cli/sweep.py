@@ -1,4 +1,4 @@
-"""`softargmax sweep`: what each β does to a file, and which is the smallest that is good enough."""
+"""`softargmax sweep`: the results of many β, and the smallest β that is good enough."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 MOST = 1000  # β that may be asked for
 USUAL = (0.1, 1e5, 13)
-"""The β that are tried where nobody says which: two for each power of ten, the default of 100 among them."""
+"""The β that are tried by default: two for each power of ten, the default of 100 among them."""
 
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Options that say which β are tried, and which is good enough."""
+    """The β and windows to try, and the condition for a good one."""
 
     betas: str | None = option(
         None, "Sweep", "LIST", "Lists the beta to try: 1,10,100, or LOW:HIGH:COUNT. Default: 0.1:1e5:13."
@@ -62,7 +62,7 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class OutputOptions(ForceOptions):
-    """Where results go."""
+    """The places of results."""
 
     plot: str | None = option(None, "Output", "FILE", "Draws both curves: .png, .svg or .pdf.")
     output: str | None = output_option("FILE|-", "Writes the numbers here: .json, .csv or .tsv.")
@@ -101,14 +101,14 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     format = shown.format or (format_of(shown.output or "", ("json", "csv", "tsv")) if to_file else "table")
     drawn = None if shown.plot is None else format_of(shown.plot, PICTURES)
     if tried.allow is not None:
-        allowance_of(tried.allow)  # which refuses what is none
+        allowance_of(tried.allow)  # raises for what is none
     job = Job([input], replace(asked, window=windows[0]))
     reads = truth.files if truth else []
     with job.begun([shown.output, shown.plot], reads=reads), job.trying(input), ExitStack() as stack:
         from softargmax_cli.files.registry import Replay
         from softargmax_cli.report.sweep import put_findings
 
-        # Before anything is read, so that what cannot be written is said at once.
+        # Opened before anything is read, so that refusals come at once.
         numbers = picture = None
         if format != "table":
             numbers = stack.enter_context(Document(shown.output or "-", force=shown.force))
@@ -171,8 +171,8 @@ def sweep_input(
 ) -> Sweep:
     """Measure `betas` in one pass, and bisect in a few more for the smallest within the tolerance.
 
-    betas: None for the usual ones, below which it is searched further. allow: how many slices may fail a check, as it
-    was typed; without it, none that has an answer. notes: whether those of the input are said.
+    betas: None for the usual ones, below which the search may go on. allow: the number of slices that may fail, as it
+    was typed; by default none that has an answer. notes: True to print those of the input.
     """
     from softargmax_cli.reduction.sweep import Search, needs_of, spaced, sweep
     from softargmax_cli.report.sweep import Sweep
@@ -186,7 +186,7 @@ def sweep_input(
             return swept, reduction.run
 
     def good(swept: Trials) -> dict[float, bool]:
-        """Tell at which β no more slices than may lie further off."""
+        """Tell for each β whether few enough slices lie further off."""
         if allowance is None:
             return {trial.beta: trial.max_abs_offset <= tolerance for trial in swept.trials}
         return {trial.beta: trial.outside <= allowance.of(swept.slices) for trial in swept.trials}
@@ -204,9 +204,9 @@ def sweep_input(
 
 
 def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[float, str]:
-    """Find the smallest β within the tolerance, and say so in a note; the usual one where no slice has an answer.
+    """Find the smallest β within the tolerance, and a note on it; the default β if no slice has an answer.
 
-    Raises OptionError where there is none.
+    Raises OptionError if there is none.
     """
     found = sweep_input(job, name, replay, None, tolerance, notes=False)
     if found.trials.slices == found.trials.undefined:
@@ -240,7 +240,7 @@ def _try_input(
 
 
 def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
-    """Repeat all that was asked, as `softargmax run` with the β and the window that were found."""
+    """Write `softargmax run` with all given options, and the β and the window that were found."""
     from softargmax_cli.cli.usage import run_command
 
     if found.beta is None:
@@ -251,7 +251,7 @@ def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
 
 
 def _listed(found: Sweep | TrialsReport, format: str) -> str:
-    """Write a row for each β, in json with what is concluded from them."""
+    """Write a row for each trial, in json with the conclusions."""
     if format == "json":
         from softargmax_cli.files.writers.json import json_text
 

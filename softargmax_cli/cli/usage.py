@@ -1,4 +1,4 @@
-"""Commands as they are typed: what is said to wrong use, and what is suggested to type next."""
+"""Commands as they are typed: the errors for wrong use, and the commands that are suggested."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from softargmax_cli.files.reading import Reading
 
 COMMANDS = ("run", "check", "sweep", "evaluate", "grad", "weights", "inspect", "guide", "devices")
-"""Names of commands, each of a function in a module of its own, which is loaded for it."""
+"""The names of commands; each is a function in a module of its own, loaded when it is used."""
 OTHERS = {"--sep": "--delimiter", "--dim": "--axis", "--overwrite": "--force", "--tau": "--temperature"}
 """Names that other programs have for our options."""
 
@@ -33,7 +33,7 @@ class Command(TyperCommand):
     """A command whose options are given once each."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _as_they_are(super().get_params(ctx))
+        return _unconverted(super().get_params(ctx))
 
     def get_help(self, ctx: Any) -> str:
         whole = self.params
@@ -49,7 +49,7 @@ class Command(TyperCommand):
         return super().get_help(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:  # as completion is
+        if not ctx.resilient_parsing:  # as in completion
             _refuse_split_axes(args)
             _, _, order = self.make_parser(ctx).parse_args([*args])
             for param in order:
@@ -59,10 +59,10 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The program itself: a file in place of a command is pointed to `run`."""
+    """The program itself; for a file in place of a command, the error suggests `run`."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _as_they_are(super().get_params(ctx))
+        return _unconverted(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*COMMANDS]
@@ -89,10 +89,10 @@ def command_of(name: str) -> Any:
 
 
 def explained(error: typer.TyperException) -> OptionError:
-    """Turn what Typer says of wrong use into an error with what may have been meant, and where to read on."""
+    """Turn an error of Typer into ours, with a suggestion, or with the help to read."""
     context: Any = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "softargmax"
-    said = error.format_message().replace("Value error, ", "")  # Pydantic's word before one of ours
+    said = error.format_message().replace("Value error, ", "")  # Pydantic's words before ours
     if getattr(error, "param_type", None) == "argument" or str(error).startswith("Missing parameter: input"):
         return OptionError(f"{command}: no input is named", f"name a file, or read standard input with -: {command} -")
     if said.startswith("Got unexpected extra argument"):
@@ -103,7 +103,7 @@ def explained(error: typer.TyperException) -> OptionError:
 
 
 def _unknown(option: str, context: Any) -> OptionError:
-    """Say that a command has no such option, and which is meant, or which commands have it."""
+    """Return the error for an unknown option: the one that may be meant, or the commands that have it."""
     params, help = context.command.params, f"try: {context.command_path} --help"
     known = {name: name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")}
     formats = next((_choices(param) for param in params if param.name == "format"), ())
@@ -139,8 +139,8 @@ def near(word: str, known: Iterable[str]) -> list[str]:
     return [names[name] for name in likely]
 
 
-def _as_they_are(params: list[Any]) -> list[Any]:
-    """Let options take text, choices and defaults as they are: for others Typer imports Pydantic, which takes long."""
+def _unconverted(params: list[Any]) -> list[Any]:
+    """Let options take text, choices and defaults unconverted; for others Typer imports Pydantic, which takes long."""
 
     def taken(param: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
         text = param.type_descriptor.annotation in (str, list[str])
@@ -156,12 +156,12 @@ def _as_they_are(params: list[Any]) -> list[Any]:
 
 
 def _choices(param: Any) -> tuple[Any, ...]:
-    """Return the words that an option takes, where it takes no others."""
+    """Return the words that an option takes, if it takes no others."""
     return get_args(getattr(getattr(param, "type_descriptor", None), "annotation", None))
 
 
 def _refuse_split_axes(args: list[str]) -> None:
-    """Raise OptionError for axes in words of their own, of which all but the first would be inputs."""
+    """Raise OptionError for axes in separate words, as all but the first would be inputs."""
     at = args.index("--axis") if "--axis" in args else len(args)
     numbers = takewhile(lambda word: re.fullmatch(r"-?\d+,?", word) and not os.path.exists(word), args[at + 1 :])
     axes = [word.rstrip(",") for word in numbers]
@@ -180,7 +180,7 @@ def _refuse_twice(param: Any, args: list[str]) -> None:
 
 
 def run_command(name: str, reading: Reading, axes: tuple[int, ...], **options: object) -> Iterator[str]:
-    """Write `softargmax run` on a file with the options that read it so, and `options`; None is left out."""
+    """Write `softargmax run` for a file with the options of its `reading`, and `options`; None is left out."""
     yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
     given: dict[str, Any] = {"key": reading.key, "select": reading.select, "axis": None if axes == (-1,) else axes}
     given["delimiter"] = DELIMITERS.get(reading.delimiter or "", reading.delimiter)

@@ -21,11 +21,11 @@ class Checked:
 
     name: str
     passed: bool | None
-    """None where the input cannot be used."""
+    """None if the input cannot be used."""
     sentence: str
-    """How many slices are off, and how far; or what is wrong with the input."""
+    """The number of slices that are off, and the largest distance; or the error of the input."""
     details: Sequence[str] = ()
-    """A line for each of the worst slices; or what to do about the input."""
+    """A line for each of the worst slices; or the remedy for the input."""
     object: dict[str, Any] = field(default_factory=dict)
     """The object of json."""
 
@@ -36,10 +36,10 @@ class Checked:
 
 
 class VerdictReport:
-    """The verdicts on a command's inputs, in one of the formats; a table is written as they come, others in the end."""
+    """The verdicts on a command's inputs, in one of the formats; a table is written as they come, others at the end."""
 
     def __init__(self, format: str, criterion: str, out: TextIO) -> None:
-        """criterion: how far is too far, in words."""
+        """criterion: the limit, in words."""
         self._format, self._criterion, self._out = format, criterion, out
         self.checks: list[Checked] = []
         self._gap = ""
@@ -70,7 +70,7 @@ class VerdictReport:
         self.checks.append(Checked(name, None, what, remedy.splitlines(), about))
 
     def end(self, whole: Check | None) -> bool:
-        """Write what is written at last; True if the slices of all inputs pass. whole: all of them, if several."""
+        """Write the rest of the report; return True if all inputs pass. whole: the check of all, if several."""
         states = [checked.passed for checked in self.checks]
         errors, passed = states.count(None), all(states)
         if whole is not None:
@@ -99,7 +99,7 @@ class VerdictReport:
 
 
 def sentence_of(check: Check, criterion: str) -> str:
-    """Say how many of the slices fail, how many may, and how far the worst is off."""
+    """Give the number of slices that fail, the number that may, and the distance of the worst."""
     seen = counted(check.slices) + (" so far" if check.stopped else "")
     worst = "" if check.furthest != check.furthest else f" (largest: {check.furthest:.4g})"
     if not check.failed:
@@ -109,7 +109,7 @@ def sentence_of(check: Check, criterion: str) -> str:
 
 
 def annotation(checked: Checked) -> str:
-    """Write a workflow command of GitHub Actions; nothing where the check passed.
+    """Write a workflow command of GitHub Actions; nothing if the check passed.
 
     Format: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
     """

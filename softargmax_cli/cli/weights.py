@@ -1,4 +1,4 @@
-"""`softargmax weights`: the weights themselves, in the shape of the input."""
+"""`softargmax weights`: the weights of all slices, in the shape of the input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputOptions(ForceOptions):
-    """Where weights go."""
+    """The place of the weights."""
 
     output: str = output_option(
         "FILE|DIR/|-", "Writes the weights here: .npy, .npz or .zarr; - writes .npy to a pipe.", ...

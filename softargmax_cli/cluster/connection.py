@@ -1,4 +1,4 @@
-"""A Dask cluster: one that runs already, or processes of this machine for as long as they are needed."""
+"""A Dask cluster: one that runs already, or processes of this machine that run as long as they are needed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ PATIENCE = 60
 def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     """Connect to a scheduler, given by its address or file, or start `workers` processes that share the cores.
 
-    Raises MissingDependencyError, and ClusterError where no scheduler answers or none of its workers, or where one of
-    these has another version of softargmax.
+    Raises MissingDependencyError, and ClusterError if no scheduler or no worker answers, or if a worker has another
+    version of softargmax.
     """
     try:
         from distributed import Client
@@ -44,13 +44,13 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         try:
             if scheduler is None:
                 share = {"threads_per_worker": max(1, cores() // workers), "silence_logs": logging.CRITICAL}
-                with _without_ctrl_c():  # which processes of this machine would hear, too
+                with _without_ctrl_c():  # it would reach processes of this machine, too
                     client = Client(n_workers=0, dashboard_address=":0", **share)
                 client.cluster.scale(workers)
             else:
                 place = {"scheduler_file" if os.path.isfile(scheduler) else "address": scheduler}
                 client = Client(**place, timeout=ANSWER)
-        except Exception as error:  # the library raises many kinds, by the address and by what is in the file
+        except Exception as error:  # the library raises many kinds of errors
             what = f"{where}: no Dask scheduler answers: {' '.join(str(error).split())}"
             raise ClusterError(what, "start one with: dask scheduler --scheduler-file FILE") from None
         try:
@@ -62,7 +62,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
 
 
 def _check_workers(client: Client, count: int, where: str) -> None:
-    """Wait for workers. Raises ClusterError where they do not come, or have another version of softargmax."""
+    """Wait for workers. Raises ClusterError if they do not come, or have another version of softargmax."""
     try:
         client.wait_for_workers(count, timeout=PATIENCE)
     except asyncio.TimeoutError:
@@ -85,12 +85,12 @@ def described(client: Client) -> str:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C from threads started within and from their processes: the main thread ends the program for all."""
+    """Keep Ctrl-C from threads started within, and from their processes: the main thread ends the program."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Started later, by such a thread, multiprocessing's tracker would let Ctrl-C through again. It would warn of the
-    # locks that are left to it after Ctrl-C.
+    # Such a thread would start multiprocessing's tracker, which unblocks Ctrl-C. The tracker would warn of the locks
+    # that are left after Ctrl-C.
     sys.warnoptions.append("ignore")
     resource_tracker.ensure_running()
     sys.warnoptions.pop()
@@ -103,7 +103,7 @@ def _without_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Silence Dask's logs and warnings: what a user must know is said by errors."""
+    """Silence Dask's logs and warnings; errors say all that a user must know."""
     disabled = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,7 +1,7 @@
 """The reduction on a cluster, called as `reduction.engine` is: a Dask graph of `tasks`, and its results in order.
 
-Each box of the input is mapped, `FAN_IN` parts at a time are merged, as `state.Fold` does on one machine, and what has
-become one is finished.
+Each box of the input is mapped, `FAN_IN` parts at a time are merged, as `state.Fold` does on one machine, and each
+merged column of slices is finished.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from distributed import Client
 
 RETRIES = 3
-"""How often Dask tries a task again that failed, as those of a network may."""
+"""The number of times that Dask retries a failed task, as networks fail."""
 FETCHED = 1 << 18
-"""Slices that the client fetches at a time, or one column of them."""
+"""The slices that the client fetches at a time; at least one column."""
 Key = tuple[str, "int | str"]
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Workers of a cluster and the input that they read: in place of a runtime, for the functions below."""
+    """The workers of a cluster and the input that they read; the functions below take it in place of a runtime."""
 
     client: Client
     input: str
@@ -51,16 +51,16 @@ class Workers:
 
     @property
     def device(self) -> str:
-        """The name of the device, as a runtime has it."""
+        """The name of the device, as in a runtime."""
         return "GPU:0" if self.asked == "gpu" else self.asked.upper()
 
 
-def reduce(source: Source, problem: Problem, workers: Workers, *, memory: int, **told: Any) -> Iterator[Slices]:
+def reduce(source: Source, problem: Problem, workers: Workers, *, memory: int, **callbacks: Any) -> Iterator[Slices]:
     """Yield all slices in row-major order, as `engine.reduce` does; `memory` (bytes) is that of each worker.
 
-    Raises as `engine.reduce`, and ClusterError where workers or the scheduler fail.
+    Raises as `engine.reduce`, and ClusterError if workers or the scheduler fail.
     """
-    plan, found = Budget(BOXES, source, problem, memory).plan, _columns(source, problem, workers, memory, **told)
+    plan, found = Budget(BOXES, source, problem, memory).plan, _columns(source, problem, workers, memory, **callbacks)
     runs: Iterator[Sequence[Slices]] = ([slices] for slices in found)
     if not plan.in_order:
         runs = in_row_major_order(runs, math.prod(plan.shape[k] for k in problem.kept), memory // 4)
@@ -69,10 +69,10 @@ def reduce(source: Source, problem: Problem, workers: Workers, *, memory: int, *
 
 
 def write(
-    source: Source, problem: Problem, workers: Workers, *, memory: int, chunks: Chunks, **told: Any
+    source: Source, problem: Problem, workers: Workers, *, memory: int, chunks: Chunks, **callbacks: Any
 ) -> Iterator[Summary]:
     """Have workers write the results to a store; yield the summary of each column of slices. Raises as `reduce`."""
-    return _columns(source, problem, workers, memory, chunks, **told)
+    return _columns(source, problem, workers, memory, chunks, **callbacks)
 
 
 def _columns(
@@ -85,7 +85,7 @@ def _columns(
     advance: Callable[[int], None],
     note: Callable[[str], None],
 ) -> Iterator[Any]:
-    """Yield the results of the columns of slices, in their order, up to the first that may not be; then raise."""
+    """Yield the results of the columns in order, up to the first with slices that are an error; then raise it."""
     budget = Budget(BOXES, source, problem, memory)
     if budget.note:
         note(budget.note)
@@ -94,7 +94,7 @@ def _columns(
     job = Job(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
     nbytes = budget.passes * (source.nbytes or 0) // max(1, plan.columns)
     try:
-        with _in_words(client):
+        with _as_cluster_errors(client):
             _open(client, job, (source.shape, source.stored))
             for column in _results(client, job):
                 advance(nbytes)
@@ -112,7 +112,7 @@ def _columns(
 
 
 def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) -> None:
-    """Open the job on every worker. Raises ClusterError where one cannot do it, or sees another input than `here`."""
+    """Open the job on every worker. Raises ClusterError if one fails, or sees another input than `here`."""
     same = "name paths or URLs that are the same on every worker"
     for address, seen in client.run(tasks.opened, job, on_error="return").items():
         if isinstance(seen, Exception):
@@ -128,7 +128,7 @@ def _results(client: Client, job: Job) -> Iterator[Column]:
     futures = deque(client.get(graph, columns, sync=False, retries=RETRIES))
     del graph
     size = max(1, FETCHED // max(1, math.prod(job.plan.extent[k] for k in job.problem.kept)))
-    while futures:  # which alone hold what is computed: it is let go of when it is fetched
+    while futures:  # a result is held by its future alone, and released when it is fetched
         some = [futures.popleft() for _ in range(min(size, len(futures)))]
         found = client.gather(some)
         del some
@@ -136,8 +136,8 @@ def _results(client: Client, job: Job) -> Iterator[Column]:
 
 
 @contextmanager
-def _in_words(client: Client) -> Iterator[None]:
-    """Turn what Dask raises into a ClusterError."""
+def _as_cluster_errors(client: Client) -> Iterator[None]:
+    """Turn errors of Dask into ClusterErrors."""
     from distributed import KilledWorker
 
     try:
@@ -155,7 +155,7 @@ def _in_words(client: Client) -> Iterator[None]:
 
 
 def _graph(job: Job) -> tuple[dict[Key, Any], list[Key]]:
-    """Lay down the graph of tasks; return it with the keys of the columns, in order."""
+    """Build the graph of tasks; return it with the keys of the columns, in order."""
     shared: Key = ("job", job.number)
     graph: dict[Key, Any] = {shared: job}
 

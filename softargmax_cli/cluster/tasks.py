@@ -32,18 +32,18 @@ from softargmax_cli.reduction.undefined import Undefined
 from softargmax_cli.tensorflow.choice import shared, tune
 
 KEPT = 4
-"""Jobs that a worker knows at most; those of a client that ended without a word are closed by later ones."""
+"""The most jobs that a worker keeps; later ones close those of clients that have vanished."""
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_ENABLE_ONEDNN_OPTS": "0"}
-"""Variables of TensorFlow that a worker sets where they are not set: its threads run tasks side by side, and pools
-within each would multiply; without oneDNN there are the bits of one machine."""
+"""Variables of TensorFlow that a worker sets unless they are set: its threads run tasks in parallel, and thread pools
+within each would be too many; without oneDNN results are bit for bit those of one machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One input and what is asked of it, sent to each worker once."""
+    """One input and the request for it, sent to each worker once."""
 
     number: str
-    """Unique."""
+    """A unique identifier."""
     name: str
     """The input as the user named it."""
     input: str
@@ -54,23 +54,23 @@ class Job:
     memory: int
     device: str
     chunks: Chunks | None
-    """Where workers write results; None where results go back to the client."""
+    """The store to which workers write; None if results go back to the client."""
 
     @property
     def twice(self) -> bool:
-        """True where boxes are read a second time, when the maximum of their slices is known."""
+        """True if boxes are read again when the maximum of their slices is known."""
         return self.problem.looks_back and self.plan.parts > 1
 
 
 class Session:
-    """A job in this process: the open input and TensorFlow. Raises InputError where the input cannot be read here."""
+    """A job in this process: the open input and TensorFlow. Raises InputError if the input cannot be read here."""
 
     def __init__(self, job: Job) -> None:
         self.lookalike, self._over = Lookalike(), False
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self.source = open_source(job.input, job.reading)
-        self._close = weakref.finalize(self, self.source.close)  # when the last task is done with it
+        self._close = weakref.finalize(self, self.source.close)  # after the last task that uses it
         self.source.name = job.name
         runtime = shared(job.device)
         tune(runtime.version)
@@ -81,7 +81,7 @@ class Session:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Wait for a place among the threads that work on boxes, as many as the memory has room for."""
+        """Wait until the memory has room for one more thread that works on a box."""
         with self._places:
             if self._over:
                 raise ClusterError("the run has ended")
@@ -96,7 +96,7 @@ class Session:
             yield pending.load(Buffer()).values
 
     def end(self) -> None:
-        """Wait for those that read or write, let nobody begin any more, and close the input."""
+        """Refuse new work, wait for threads that read or write, and close the input."""
         self._over = True
         for _ in range(self._count):
             self._places.acquire()
@@ -134,7 +134,7 @@ class Part(NamedTuple):
 
 
 class Column(NamedTuple):
-    """The results of a column of slices, as the client gets them: a summary where the worker has written them."""
+    """The results of a column for the client: its slices, or their summary if the worker has written them."""
 
     result: Slices | Summary
     misfits: tuple[Misfit, ...]
@@ -171,7 +171,7 @@ def merged(job: Job, parts: Sequence[Part]) -> Part:
 
 
 def again(job: Job, block: Block, found: Part) -> State:
-    """Reduce one box in a second pass, about what the first found."""
+    """Reduce one box in a second pass, with the state that the first found."""
     here = session(job)
     with here.loaded(job.problem.read_again(block)) as values:
         return here.reducer.about(values, block, found.state, compiled=here.compiled[block.shape])
@@ -183,7 +183,7 @@ def added_up(job: Job, sums: Sequence[State]) -> State:
 
 
 def finished(job: Job, block: Block, found: Part, sums: State | None) -> Column:
-    """Finish a column, which ends with a block, and write it where the job says so. sums: of a second pass."""
+    """Finish a column, which ends with `block`, and write it if the job has a store. sums: those of a second pass."""
     state = found.state
     if sums is not None:
         state = state.completed(sums, job.problem.window is not None)

@@ -1,1 +1,1 @@
-"""Files to arrays and results to files. No TensorFlow."""
+"""Read arrays from files, and write results to files. No TensorFlow."""

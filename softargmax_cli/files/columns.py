@@ -1,7 +1,7 @@
-"""The columns of a table, of text or Parquet: which hold scores, and which one names the rows.
+"""Find the columns of a table, text or Parquet, that hold scores, and the one that names the rows.
 
-A column of names that is taken for scores gives answers that look right, so signs of one are an error until an option
-says what it is.
+A column of names that is taken for scores gives plausible but wrong answers, so a column that looks like names is an
+error until an option says what it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from softargmax_cli.files.members import FEW, ResultError, few, is_result
 from softargmax_cli.files.reading import Reading, column_ranges, quoted
 
 SAMPLE = 1000
-"""Rows from the first on that tell what the columns of a table hold."""
+"""The number of first rows that tell what the columns of a table hold."""
 _NAMES = frozenset(
     "id ids uid uuid guid index idx frame frames row rows line label labels class classes target targets y time times "  # noqa: SIM905
     "timestamp datetime date day year key keys number no nr num unnamed rank rowid rownum".split()
@@ -29,17 +29,17 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The first rows of a table, as its format sees them."""
+    """The first rows of a table, as its format reads them."""
 
     name: str
-    """The file's."""
+    """The name of the file."""
     kind: str
-    """The file's format."""
+    """The format of the file."""
     titles: Sequence[str] | None
     texts: Collection[int]
     """Positions of the columns that hold text."""
     names: Sequence[int]
-    """Positions of the columns of which the file itself says that they name the rows."""
+    """Positions of the columns that name the rows according to the file itself."""
     values: npt.NDArray[np.float64]
     """The numbers of the first rows, (rows, columns), NaN where there are none."""
 
@@ -56,27 +56,27 @@ class Columns:
     scores: Sequence[int]
     """In the order of the file."""
     id_at: int | None
-    """The one that names the rows."""
+    """The column that names the rows."""
     id_column: str | int | None
-    """The same one, as --id-column takes it."""
+    """The column that names the rows, as --id-column takes it."""
     notes: list[str]
     spec: str | None
-    """The columns of scores as --columns takes them, where the file alone does not tell."""
+    """The columns of scores, as --columns takes them, if the file alone does not determine them."""
 
 
 def choose(table: Table, reading: Reading) -> Columns:
     """Decide which columns are scores and which one names the rows, by the options and by the first rows.
 
-    Raises OptionError where an option does not fit the table, InputError where no column of numbers is left, or where
-    one looks like names and `reading` asks for a judgement. An inspection never fails so: it leaves such columns out.
+    Raises OptionError if an option does not fit the table, InputError if no column of numbers is left, or if one looks
+    like names and `reading.judged` is set. An inspection leaves such columns out instead.
     """
     spec, titles, notes = reading.columns, table.titles or (), list[str]()
     if reading.judged and spec is None and is_result(titles):
         raise ResultError(table.name, table.kind, f"or take columns of it with {parameter('columns')}")
-    told = spec is not None and not spec.startswith("^")
+    explicit = spec is not None and not spec.startswith("^")
     chosen = range(table.width) if spec is None else selected(table, spec)
     id_at = None if reading.id_column is None else position(table, reading.id_column, "id_column")
-    names = [at for at in table.names if not (told and at in chosen)]
+    names = [at for at in table.names if not (explicit and at in chosen)]
     if id_at is None and names:
         id_at = names[0]
         if id_at not in table.texts and not (titles or ("",))[id_at]:
@@ -96,7 +96,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     if texts:
         way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
         notes.append(f"text is left out: {_listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
-    found = _names_among(table, scores) if reading.judged and not told else []
+    found = _names_among(table, scores) if reading.judged and not explicit else []
     if found and not reading.inspected:
         raise _suspected(table, found, id_at, names, spec)
     if found:
@@ -108,9 +108,9 @@ def choose(table: Table, reading: Reading) -> Columns:
 
 
 def _names_among(table: Table, scores: Sequence[int]) -> list[int]:
-    """Find the columns of whole numbers that look like names of rows, where other columns hold decimals.
+    """Find the columns of whole numbers that look like names of rows, if other columns hold decimals.
 
-    A column looks so by its title, or where its numbers count upwards by one; a first column without a title, too.
+    The title of such a column says so, or its numbers count upwards by one; then only a first column needs no title.
     """
     values = table.values[:, list(scores)]
     if len(scores) < 2 or not len(values):
@@ -136,7 +136,7 @@ def _names_among(table: Table, scores: Sequence[int]) -> list[int]:
 def _suspected(
     table: Table, found: Sequence[int], id_at: int | None, names: Sequence[int], spec: str | None
 ) -> InputError:
-    """Say which columns look like names, and the ways on."""
+    """Return the error that lists the columns that look like names, and the options that help."""
     first, one, ways = found[0], len(found) == 1, []
     if id_at is None:
         rest = "" if one else f" {parameter('columns', _without(table, found[1:], spec))}"
@@ -151,10 +151,10 @@ def _suspected(
 
 
 def selected(table: Table, spec: str) -> Sequence[int]:
-    """Find the columns that --columns means, in the order of the file.
+    """Find the columns that --columns names, in the order of the file.
 
-    spec: titles, numbers from 1, ranges of either, both ends included, or ^ and what is to be left out. Raises
-    OptionError where it names nothing of the table, a column twice, or a range backwards.
+    spec: titles, numbers from 1, and ranges of either with both ends included, or ^ and the columns to leave out.
+    Raises OptionError for a column that does not exist or is named twice, and for a backward range.
     """
     found: set[int] = set()
     for first, last in column_ranges(spec.removeprefix("^")):
@@ -170,7 +170,7 @@ def selected(table: Table, spec: str) -> Sequence[int]:
 
 
 def position(table: Table, cell: str, option: str) -> int:
-    """Find the column that a title, or else a number from 1, means. Raises OptionError for neither."""
+    """Find a column by its title, or else by its number from 1. Raises OptionError if there is none."""
     titles, here = table.titles or (), parameter(option)
     places = [at for at, title in enumerate(titles) if title == cell]
     if not places and cell.isascii() and cell.isdecimal() and 1 <= int(cell) <= table.width:
@@ -188,9 +188,9 @@ def position(table: Table, cell: str, option: str) -> int:
 
 
 def option_value(table: Table, at: int) -> str | int:
-    """Name a column as --id-column takes it: by a title that is one plain word of its own, else by its number from 1.
+    """Name a column as --id-column takes it: by its title if that is unique and a plain word, else by its number.
 
-    By its title, too, where that number is another column's title.
+    If that number is the title of another column, the title need not be a plain word.
     """
     titles = list(table.titles or ())
     title = titles[at] if titles else ""
@@ -199,7 +199,7 @@ def option_value(table: Table, at: int) -> str | int:
 
 
 def _without(table: Table, out: Sequence[int], spec: str | None = None) -> str:
-    """Write the value of --columns that leaves out some columns, and those that `spec` leaves out."""
+    """Write --columns so that it leaves out the columns `out`, and those that `spec` leaves out."""
     values = [option_value(table, at) for at in out]
     listed = ",".join(quoted(value) if isinstance(value, str) else str(value) for value in values)
     return f"{spec},{listed}" if spec else f"^{listed}"

@@ -1,4 +1,4 @@
-"""Results stored earlier, or what is true, read like any input, to compare with the results of a run."""
+"""Stored results, or true coordinates, read like any input, to compare with the results of a run."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from softargmax_cli.reduction.readable import Buffer
 Float = npt.NDArray[np.float64]
 Ids = Sequence[str] | None
 Rows = tuple[Float, Ids]
-"""Numbers of some slices, (slices, axes), and what names these."""
+"""Numbers of some slices, (slices, axes), and the names of the slices."""
 
 BATCH = 1 << 16
 """Numbers read at a time."""
 MEMORY = 16 << 20
-"""Bytes that copying may take, where the file has another order than the slices."""
+"""Bytes that copying may take, if the order of the file is not that of the slices."""
 FIT = f"give a number for each slice and axis, as softargmax run INPUT -o FILE does; is {parameter('axis')} the same?"
 SAME = "compare with a result of the same input"
 LETTERS = "zyx"
-"""Titles of the columns of a truth, whose last letter is that of the last axis."""
+"""Titles of the columns of a truth; the last one is that of the last axis."""
 
 
 class Expected:
-    """A stored result, read in the order of the slices, a few at a time. Raises InputError where it does not fit."""
+    """A stored result, read in the order of the slices, a few at a time. Raises InputError if it does not fit."""
 
     def __init__(self, name: str, axes: int, rows: Iterator[Rows], *, named: bool = False, note: str = "") -> None:
-        """named: whether its rows are named by their input; note: how its columns were chosen."""
+        """named: True if the names of rows are those of their inputs; note: how the columns were chosen."""
         self.name, self.named, self.note = name, named, note
         self._rows, self._count = rows, 0
         self._rest: Float = np.zeros((0, axes))
         self._ids: list[str] = []
 
     def __call__(self, slices: int, ids: Ids = None) -> Float:
-        """Read what is expected of the next slices, (axes, slices), whose ids must be those of the result, if any."""
+        """Read the numbers expected of the next slices, (axes, slices); the ids must match, if both have any."""
         parts = [self._rest]
         while sum(map(len, parts)) < slices:
             numbers, names = next(self._rows, (None, None))
@@ -65,12 +65,12 @@ class Expected:
         return taken
 
     def end(self) -> None:
-        """Make sure that nothing is left."""
+        """Raise InputError if anything is left."""
         if len(self._rest) or any(len(numbers) for numbers, _ in self._rows):
             raise InputError(f"holds more slices than the input, which has {self._count:,}", SAME, self.name)
 
     def by_input(self) -> dict[str, Float]:
-        """Read all that there is, where rows are `named`: the numbers of each input, (slices, axes)."""
+        """Read all rows, which are `named`: the numbers of each input, (slices, axes)."""
         parts: dict[str, list[Float]] = {}
         for numbers, names in self._rows:
             start = 0
@@ -90,19 +90,19 @@ def expected(
     *,
     inputs: bool = False,
 ) -> Iterator[Expected]:
-    """Open a stored result of slices shaped `kept`, or what is true of them, NaN where it is not known.
+    """Open a stored result of slices shaped `kept`, or their true coordinates, with NaN for unknown ones.
 
-    There is a number for each of the reduced `axes`. An array, or `soft` of several, has shape `kept`, with one more
-    last dimension where axes are several. A table has columns `soft` (`soft_0`, `soft_1`, …), columns titled y and x
-    (z, y and x), or a column of numbers for each of `axes`, in their order. JSON is as `softargmax run` writes it. Rows
-    are named by a column titled `id`, or `id_column` as in the input.
+    There is a number for each of the reduced `axes`. An array, or `soft` of several, has shape `kept`, and one more
+    last dimension if several axes are reduced. A table has columns `soft` (`soft_0`, `soft_1`, …), columns titled y and
+    x (z, y and x), or a column of numbers for each of `axes`, in their order. JSON is as `softargmax run` writes it.
+    Rows are named by a column titled `id`, or `id_column` as in the input.
 
-    inputs: where a column `input` says which input each row is of, this names the rows.
+    inputs: name the rows by a column `input`, if there is one.
     """
     with ExitStack() as files:
         if _is_json(path):
             named = False
-            with suppress(ValueError):  # of what is no JSON, reading it tells
+            with suppress(ValueError):  # bad JSON is reported when it is read
                 named = inputs and "input" in next(_objects(path), {})
             yield Expected(path, len(axes), _json_rows(path, len(axes), "input" if named else "id"), named=named)
             return
@@ -117,7 +117,7 @@ def expected(
             if not table and (len(want) != len(source.shape) or any(n not in (None, m) for n, m in lengths)):
                 what = f"shape {source.shape} is not that of the result, {str(want).replace('None', '?')}"
                 raise InputError(what, FIT)
-            if source.order == "F" and len(source.shape) > 1:  # of a copy every box is as good to read
+            if source.order == "F" and len(source.shape) > 1:  # a copy has every box at hand
                 source = files.enter_context(closing(copied(source, MEMORY)))
         yield Expected(source.name, len(axes), _rows(source, columns, len(axes)), named=named, note=note)
 
@@ -127,7 +127,7 @@ def _titles(axes: Sequence[int]) -> list[str]:
 
 
 def _opened(replay: Replay, titles: Sequence[str], ids: Sequence[str | int | None]) -> Source:
-    """Open the array or the columns that are named soft, else all that there is, with the first of `ids` as names."""
+    """Open the array or the columns named soft, else everything, with the first of `ids` that exists as names."""
     for reading in (Reading(key="soft", columns=",".join(titles), judged=False), Reading(judged=False)):
         try:
             source = replay.open(reading)
@@ -145,7 +145,7 @@ def _opened(replay: Replay, titles: Sequence[str], ids: Sequence[str | int | Non
 
 
 def _columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:
-    """Return the column of each axis, by title or place, and a note where letters tell them apart, not their places."""
+    """Return the column of each axis, by title or place, and a note if letters change the order of the columns."""
     titles, labels, width = _titles(axes), [label.strip().lower() for label in source.labels or ()], source.shape[1]
     note = ""
     if 1 < len(axes) <= len(LETTERS) and not set(titles) <= set(labels):
@@ -163,7 +163,7 @@ def _columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:
 
 
 def _rows(source: Source, columns: Sequence[int], axes: int) -> Iterator[Rows]:
-    """Read an array or some columns of a table from the beginning, (slices, axes) at a time."""
+    """Yield the numbers of an array, or of some columns of a table, as (slices, axes), and the names of the slices."""
     buffer = Buffer()
     for block in in_order(source, BATCH, "C"):
         pending = source.fetch(block)
@@ -183,7 +183,7 @@ def _is_json(path: str) -> bool:
 
 
 def _json_rows(path: str, axes: int, name: str) -> Iterator[Rows]:
-    """Read the slices of json or jsonl, (slices, axes) at a time, and what names them under `name`."""
+    """Yield the numbers of json or jsonl as (slices, axes), and the names of the slices, stored under `name`."""
     objects = _objects(path)
     try:
         while some := list(islice(objects, BATCH)):  # null becomes NaN
@@ -194,7 +194,7 @@ def _json_rows(path: str, axes: int, name: str) -> Iterator[Rows]:
 
 
 def _objects(path: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the object of each slice, which has a line of its own, with its input if the document is of several."""
+    """Yield the object of each slice, which has a line of its own; one of several inputs includes its input."""
     several, held = False, dict[str, Any]()
     with open(path, encoding="utf-8") as file:
         for line in file:

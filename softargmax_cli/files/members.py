@@ -1,4 +1,4 @@
-"""The arrays of a file that holds several: which one is meant, what is said of them, and whether they are a result."""
+"""Files of several arrays: choose one, describe all, and recognise the results of softargmax."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST = 60
 """Characters of a name that are shown."""
 
 Look = Callable[[str], tuple[Sequence[int], object]]
-"""Find the shape and the dtype of the array of a name. Raises InputError where it holds no real numbers."""
+"""Find the shape and the dtype of a named array. Raises InputError if it holds no real numbers."""
 
 
 class ResultError(InputError):
@@ -49,10 +49,10 @@ class SeveralArraysError(OptionError):
 
 
 def chosen(name: str, kind: str, names: Sequence[str], reading: Reading, look: Look) -> tuple[str, str, list[Member]]:
-    """Choose the array that `reading.key` means, or without a key the only one of numbers, of a file of format `kind`.
+    """Choose the array that `reading.key` names, or without a key the only one of numbers, of a file of format `kind`.
 
-    Return its key, the name of file and array, and what the arrays are where `reading` inspects. Raises InputError
-    where there is none, OptionError where none has that name, SeveralArraysError where nothing tells which.
+    Return its key, the name of file and array, and the members if `reading` inspects. Raises InputError if there is no
+    array, OptionError if none has that name, SeveralArraysError if nothing tells which one is meant.
     """
     described = (_described(each, look) for each in names)
     key = names[0] if reading.key is None and len(names) == 1 else reading.key
@@ -75,7 +75,7 @@ def chosen(name: str, kind: str, names: Sequence[str], reading: Reading, look: L
 def _several(
     name: str, kind: str, names: Sequence[str], numbers: Sequence[str], members: Sequence[Member]
 ) -> SoftArgmaxError:
-    """Say that none of several arrays holds `numbers`, or more than one do."""
+    """Return the error for several arrays of which none, or more than one, holds numbers."""
     if is_result(names):
         return ResultError(name, kind, f"or take an array of it with {parameter('key', 'soft')}")
     if not numbers:
@@ -96,7 +96,7 @@ def _described(key: str, look: Look) -> Member:
 
 
 def shown(key: str) -> str:
-    """Cut a name for a heading or an error where it is long."""
+    """Shorten a long name for a heading or an error."""
     return key if len(key) <= LONGEST else key[: LONGEST - 3] + "..."
 
 
@@ -106,7 +106,7 @@ def few(names: Sequence[str]) -> str:
 
 
 def unapplied(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Note attributes of the CF conventions that would change the numbers; nothing is computed from them."""
+    """Note attributes of the CF conventions that would change the numbers, but are not applied."""
     told = []
     for key, nothing in {"scale_factor": 1, "add_offset": 0, "_FillValue": None, "missing_value": None}.items():
         value = np.ravel(attributes.get(key, nothing))

@@ -1,4 +1,4 @@
-"""How an input is read: which array of a file, which part of it, and how a table is laid out. Loads nothing."""
+"""Options for reading an input: the array of a file, the part of it, the layout of a table. Loads nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RANGE = re.compile(rf" *({_CELL})?(:)?({_CELL})? *(,|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """An index of NumPy's, without new axes, masks and lists."""
+    """An index as in NumPy, but without new axes, masks and lists."""
 
     parts: tuple[Part, ...]
 
@@ -31,10 +31,10 @@ class Selection:
         return ",".join(map(_typed, self.parts))
 
     def taken(self, shape: Sequence[int | None]) -> tuple[range | int, ...]:
-        """Return what is taken along each axis: positions, or only one, where the axis goes.
+        """Return the positions that are taken along each axis, or a single one, which removes the axis.
 
-        Raises OptionError where there are more parts than axes, or an integer is no position of its axis. Of an axis of
-        unknown length nothing is told.
+        An axis of unknown length gives an empty range. Raises OptionError if there are more parts than axes, or if an
+        integer is out of range.
         """
         given = [part for part in self.parts if not isinstance(part, EllipsisType)]
         here, ndim = parameter("select", str(self)), len(shape)
@@ -51,7 +51,7 @@ class Selection:
 
 
 def selection_of(index: Any) -> Selection:
-    """Parse "0,:,3:5", or take an index as NumPy does: numpy.s_[0, :, 3:5]. Raises OptionError."""
+    """Parse "0,:,3:5", or check an index such as numpy.s_[0, :, 3:5]. Raises OptionError."""
     if isinstance(index, Selection):
         return index
     given = index if isinstance(index, tuple) else (index,)
@@ -73,9 +73,9 @@ def _parsed(word: str) -> Part:
 
 
 def _checked(part: Any) -> Part:
-    """Check a part of an index of NumPy's, to which truth values are masks, and None a new axis."""
+    """Check a part of a NumPy index. Raises TypeError for masks, such as truth values, and for new axes (None)."""
     if isinstance(part, slice):
-        range(0)[part]  # which refuses a step of 0, and what is no integer
+        range(0)[part]  # raises for a step of 0, and for bounds that are no integers
     elif isinstance(part, bool) or hasattr(part, "__len__"):  # arrays, too
         raise TypeError
     elif part is not ...:
@@ -91,7 +91,7 @@ def _typed(part: Part) -> str:
 
 
 def columns_of(columns: Any) -> str:
-    """Take --columns as text, or as a sequence of titles and numbers. Raises OptionError for what is neither."""
+    """Return --columns as text; they may be given as a sequence of titles and numbers. Raises OptionError."""
     if not isinstance(columns, str):
         columns = ",".join(str(each) if isinstance(each, int) else quoted(each) for each in columns)
     column_ranges(columns.removeprefix("^"))
@@ -99,9 +99,9 @@ def columns_of(columns: Any) -> str:
 
 
 def column_ranges(spec: str) -> list[tuple[str | None, str | None]]:
-    """Split --columns at its commas: first and last column of each range, None for an open end; both the same for one.
+    """Split --columns into the first and the last column of each range; None is an open end.
 
-    Raises OptionError where it cannot be read.
+    A single column is both its first and its last. Raises OptionError if the text cannot be parsed.
     """
     parts: list[tuple[str | None, str | None]] = []
     found, last = None, ","
@@ -130,7 +130,7 @@ def quoted(title: str) -> str:
 
 
 def _delimiter(name: str) -> str:
-    """Return the character that a name means, or that is given."""
+    """Return the delimiter that is given as a character or by name."""
     character = NAMED_DELIMITERS.get(name.lower(), name)
     if len(character) != 1 or not character.isascii() or character in '"\r\n\0':
         remedy = f"give one character, or {', '.join(NAMED_DELIMITERS)}"
@@ -139,7 +139,7 @@ def _delimiter(name: str) -> str:
 
 
 def _comment(mark: str) -> str:
-    """Refuse a mark that cannot be told from a cell; nothing is one where there are no comments."""
+    """Refuse a mark that a cell might begin with; an empty mark means that there are no comments."""
     odd = not mark.isprintable() or not mark.isascii() or set(mark) & set('" ') or mark[:1].isalnum()
     if odd:
         remedy = "give a mark as # or % or //, or '' where there are no comments"
@@ -168,14 +168,14 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "comment": _comment,
     "decimal": _decimal,
 }
-"""Parsers of the fields that are given as a person types them."""
+"""Parsers of the fields that may be given as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Select an array of a file and a part of it, and say how a table is read; None where the file tells.
+    """The array of a file, the part of it, and the layout of a table; what is None is found from the file.
 
-    Each is given as a person types it, too. Raises OptionError for what has no meaning.
+    Fields may be given as a person types them. Raises OptionError for one without meaning.
     """
 
     key: str | None = None
@@ -188,17 +188,17 @@ class Reading:
     id_column: str | None = None
     """A column's title, or its number from 1."""
     columns: Any = None
-    """Columns of a table that hold scores, in the words of --columns, or a list of titles and numbers."""
+    """The columns of scores in a table, as --columns takes them, or a list of titles and numbers."""
     skip: int | None = None
     """Lines of text above the table."""
     comment: str | None = None
-    """Mark that begins a comment in text, # by default; empty where nothing does."""
+    """The mark that begins a comment in text, # by default; empty if there are no comments."""
     decimal: str | None = None
     """The decimal mark of numbers in text: a point or a comma."""
     inspected: bool = False
-    """True to find out what else can be seen: the one column of text as names of rows, the names of all arrays."""
+    """True to find more: a single column of text names the rows, and all arrays are described."""
     judged: bool = True
-    """True where a column of a table that looks like names is an error; not where no slices are read from it."""
+    """True if a column that looks like names of rows is an error, as it is where slices are read."""
 
     def __post_init__(self) -> None:
         for name, parse in PARSERS.items():
@@ -207,6 +207,6 @@ class Reading:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Names of the fields that only some formats know, where they say something."""
+        """The names of the given fields that only some formats know."""
         names = ("key", "delimiter", "header", "id_column", "columns", "skip", "comment", "decimal")
         return tuple(name for name in names if getattr(self, name) is not None)

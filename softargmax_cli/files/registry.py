@@ -1,4 +1,4 @@
-"""From a name on the command line to an open source: the formats, told apart by their first bytes.
+"""Open a source by its name; the first bytes tell its format.
 
 A new input format is one module in `formats/` and one line in `FORMATS`.
 """
@@ -30,15 +30,15 @@ class Format:
     signature: bytes
     """Regular expression of the first bytes."""
     remedy: str = ""
-    """Advice where it is refused, or its package is not there; FILE is the file's name, quoted as in Python."""
+    """Advice if it is refused or its package is missing; FILE stands for the file's name, quoted as in Python."""
     suffixes: tuple[str, ...] = ()
-    """Suffixes of names that promise one."""
+    """Suffixes that promise this format."""
     options: frozenset[str] = frozenset()
-    """Fields of `Reading` that say something of one."""
+    """Fields of `Reading` that apply to this format."""
     opener: str = ""
-    """Module in `formats/` and its function (stream at its start, name, Reading) -> Source; empty where refused."""
+    """Module in `formats/` and its function (stream at its start, name, Reading) -> Source; empty if it is refused."""
     seeks: bool = True
-    """True where it must be read at any place, so that a pipe is copied first."""
+    """True if it needs random access, so that a pipe is copied first."""
 
     @property
     def kind(self) -> str:
@@ -46,7 +46,7 @@ class Format:
         return self.article.partition(" ")[2]
 
 
-HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # behind a user block, too
+HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # perhaps after a user block
 H5PY = "pip install h5py hdf5plugin\nthey are the extra named hdf5"
 KEY = frozenset({"key"})
 TABLE = frozenset({"id_column", "columns"})
@@ -58,9 +58,9 @@ FORMATS = (
     Format("an HDF5 file", HDF5, H5PY, (".h5", ".hdf5", ".hdf"), KEY, "hdf5.Hdf5Source"),
     Format("an .npz file", rb"PK(?:\x03\x04|\x05\x06)", "", (".npz",), KEY, "npz.open_npz"),
 )
-"""Formats that are read, the last one after what is `REFUSED`: other archives are told apart from it first."""
+"""Formats that are read. The last one is tried after `REFUSED`, as other archives begin alike."""
 TEXT = Format("a CSV", b"", "", (".csv", ".tsv"), TABLE | SPELLED, "csv.CsvSource", seeks=False)
-"""Text is what has no signature of another format."""
+"""Text has no signature: it is what no other format claims."""
 STORE = Format("a Zarr store", b"", options=KEY)
 
 SAVE = "save it in Python: numpy.save('x.npy', "
@@ -107,7 +107,7 @@ REFUSED = (
     ),
     Format("JSON", rb"\s*(?:\{\s*[\"}]|\[\s*[-\d\[{])", "save the numbers as CSV or .npy"),
 )
-"""Files that are told apart only to say what they are."""
+"""Formats that are recognised only to name them in an error."""
 
 _RESULTS = re.compile(rb"(?:input[,\t])?index(?:_0)?[,\t](?:[^\n]*[,\t])?hard(?:_0)?[,\t]")
 _JSON = re.compile(rb'"hard": .*"soft": .*"offset": .*"peak": ', re.DOTALL)
@@ -117,10 +117,9 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def open_source(path: str, reading: Reading | None = None) -> Source:
-    """Open a file, a Zarr store by its path or URL, or standard input for "-", and the part of it that is asked for.
+    """Open the requested part of a file, of a Zarr store by its path or URL, or of standard input for "-".
 
-    Raises InputError where there is nothing to read or its format is not known, OptionError where it has not what is
-    asked for.
+    Raises InputError if there is nothing to read or its format is unknown, OptionError if the part does not exist.
     """
     reading = reading or Reading()
     if path == "-" or not is_store(path):
@@ -128,11 +127,11 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     from softargmax_cli.files.formats.zarr import ZarrSource
 
     with naming(path):
-        return _asked_for(ZarrSource(path, reading), STORE, reading)
+        return _requested(ZarrSource(path, reading), STORE, reading)
 
 
 def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Source:
-    """Open what a stream holds, from its first byte on. The source closes it, as an error does."""
+    """Open a stream at its first byte as a source, which closes it; an error closes it, too."""
     try:
         watch = Watch(path)
         with parsing(name, "file"):
@@ -150,7 +149,7 @@ def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Sourc
     except BaseException:
         stream.close()
         raise
-    return _asked_for(source, format, reading)
+    return _requested(source, format, reading)
 
 
 def _opener(format: Format) -> Callable[[BinaryIO, str, Reading], Source]:
@@ -164,8 +163,8 @@ def _opener(format: Format) -> Callable[[BinaryIO, str, Reading], Source]:
         raise MissingDependencyError(what, format.remedy) from None
 
 
-def _asked_for(source: Source, format: Format, reading: Reading) -> Source:
-    """Note the options that say nothing of such a source, and select the part of it that is asked for."""
+def _requested(source: Source, format: Format, reading: Reading) -> Source:
+    """Note the options that do not apply to the format, and select the requested part of the source."""
     idle = [option for option in reading.given if option not in format.options]
     if idle:
         says = "says" if len(idle) == 1 else "say"
@@ -178,7 +177,7 @@ def _asked_for(source: Source, format: Format, reading: Reading) -> Source:
 
 
 def _recognised(first: bytes, name: str) -> Format:
-    """Tell the format of a file by its first bytes. Raises InputError where it is none that is read."""
+    """Find the format of a file by its first bytes. Raises InputError if it is not one that is read."""
     if not first:
         raise InputError("empty", "is something still to write it?")
     head = _unpacked(first)
@@ -206,7 +205,7 @@ def _recognised(first: bytes, name: str) -> Format:
 
 
 def _is_text(head: bytes) -> bool:
-    """Tell text, in UTF-8, in UTF-16 with a mark or in an 8-bit code, from other bytes by its beginning."""
+    """Tell whether a file begins like text in UTF-8, in UTF-16 with a byte order mark, or in an 8-bit code."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     controls = len(_CONTROL.findall(head))
@@ -218,13 +217,13 @@ def _is_text(head: bytes) -> bool:
 
 
 def _kind(first: bytes) -> Format | None:
-    """Find the kind of a file that begins so; None for text, and for what is not known."""
+    """Find the format with this signature; None for text and unknown formats."""
     kinds = (*FORMATS[:-1], *REFUSED, FORMATS[-1])
     return next((kind for kind in kinds if re.match(kind.signature, first, re.DOTALL)), None)
 
 
 def _unpacked(first: bytes) -> bytes:
-    """Unpack the beginning of a file, as far as it goes, if it is gzipped; return others as they are."""
+    """Unpack the beginning of a gzipped file as far as possible; return other bytes unchanged."""
     if not first.startswith(b"\x1f\x8b"):
         return first
     try:
@@ -234,12 +233,12 @@ def _unpacked(first: bytes) -> bytes:
 
 
 def holds_scores(path: str) -> bool:
-    """Tell whether a file of a folder holds an array, or promises one by its name, and no results of this program."""
+    """Tell whether a file of a folder holds an array, or promises one by its name, but no results of softargmax."""
     try:
         with open(path, "rb") as stream:
             head = stream.read(LOOK)
             stream.seek(max(0, os.path.getsize(path) - (1 << 16)))
-            tail = stream.read()  # where archives and Parquet say what they hold
+            tail = stream.read()  # archives and Parquet list their contents at the end
     except OSError:
         return True  # a store, or opening it says what is wrong
     marks = {b"PAR1": b"softargmax", b"PK": b"agree.npy"}
@@ -253,26 +252,23 @@ def holds_scores(path: str) -> bool:
 
 
 class Replay:
-    """Open one input as often as is wanted, one source at a time; a pipe is copied first."""
+    """Open one input repeatedly, one source at a time; a pipe is copied first."""
 
     def __init__(self, path: str, reading: Reading) -> None:
         self.name = "<stdin>" if path == "-" else path
         self._path, self._reading = path, reading
         self._copy: BinaryIO | None = None
         self._watch: Watch | None = None
-        """The watch of the first opening: one result is made of all that is read."""
+        """The watch of the first opening: the file must not change between readings either."""
 
     @property
     def runs_dry(self) -> bool:
-        """True where the input can be read only once, so that a copy is made of it."""
+        """True if the input can be read only once, so that it is copied."""
         path = self._path
         return path == "-" or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
 
     def open(self, reading: Reading | None = None) -> Source:
-        """Open the input from its beginning, as `open_source` does. Raises OutputError where a copy finds no room.
-
-        reading: instead of the one given at first.
-        """
+        """Open the input at its beginning, as `open_source` does. Raises OutputError if there is no room for a copy."""
         reading = reading or self._reading
         if self._copy is None and self.runs_dry:
             from softargmax_cli.files.tempcopy import copied_stream

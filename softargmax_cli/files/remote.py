@@ -1,4 +1,4 @@
-"""Zarr stores, and whatever lies at a URL, through zarr-python and fsspec; what these raise names what it is about."""
+"""Zarr stores and URLs, through zarr-python and fsspec, whose errors become ours and name the store."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from softargmax_cli.errors import InputError, InputMissingError, MissingDependen
 FILES = frozenset(
     (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".hdf", ".parquet", ".pq", ".csv", ".tsv", ".txt", ".gz")
 )
-"""Suffixes of what is read as a file; anything else at a URL is a Zarr store."""
+"""Suffixes of URLs of files; any other URL is that of a Zarr store."""
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
-"""One of them lies in every directory that Zarr makes a node of, of format 3 and 2."""
+"""Every array or group of Zarr has one of these in its directory, in format 3 or 2."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::.*://)", re.DOTALL)
 
 
 def is_url(name: str) -> bool:
-    """Tell a URL, of fsspec's chained ones too, from a path."""
+    """Tell a URL, perhaps a chained one of fsspec, from a path."""
     return bool(_URL.match(name))
 
 
@@ -40,7 +40,7 @@ def is_store(name: str) -> bool:
 
 
 def located(place: str) -> str | Path:
-    """Return a place as zarr-python takes it, to which any text with :: in it is a URL."""
+    """Return a place for zarr-python, which takes any text with :: for a URL."""
     return place if is_url(place) else Path(place)
 
 
@@ -48,19 +48,19 @@ def files_of(place: str) -> tuple[Any, str]:
     """Return the file system that serves a URL or a path, and the path in it. Raises whatever fsspec does."""
     import fsspec
 
-    if not is_url(place):  # in which fsspec would take what stands before a :: for a scheme
+    if not is_url(place):  # fsspec would take the text before a :: for a scheme
         return fsspec.filesystem("file"), os.path.abspath(place)
     files, root = fsspec.core.url_to_fs(place)
     return files, root.rstrip("/")
 
 
 def zarr_python() -> Any:
-    """Import the package. Raises MissingDependencyError where it, or what it needs, is not there."""
+    """Import zarr. Raises MissingDependencyError if it, or what it needs, is missing or too old."""
     try:
         import fsspec  # noqa: F401 - zarr reads URLs by it
         import zarr
 
-        zarr.create_array  # noqa: B018 - which older ones have not
+        zarr.create_array  # noqa: B018 - older ones lack it
     except (ImportError, AttributeError) as error:
         remedy = "pip install 'zarr>=3.1.4' fsspec\nthey are in the extra named cluster, and need Python 3.11"
         raise MissingDependencyError(f"Zarr needs zarr-python 3 and fsspec: {error}", remedy) from None
@@ -69,21 +69,21 @@ def zarr_python() -> Any:
 
 @contextmanager
 def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, damaged: str = "") -> Iterator[None]:
-    """Turn whatever a store or a file system raises, which may be anything, into an error that names the store.
+    """Turn anything that a store or a file system raises into an error of type `leaf` that names the store.
 
-    damaged: what to do where it is not a server or a system that refuses.
+    damaged: the advice if neither a server nor the system refuses.
     """
     try:
         yield
     except (SoftArgmaxError, MemoryError):
         raise
-    except ImportError as error:  # fsspec's, caused by the one that names what it lacks
+    except ImportError as error:  # fsspec's, whose cause names the missing package
         package = (getattr(error.__cause__ or error, "name", None) or str(error)).partition(".")[0]
         what = f"{name}: what serves {name.partition(':')[0]}:// is not installed: {package}"
         raise MissingDependencyError(what, f"pip install {package}") from error
     except Exception as error:
         if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
-            error = error.__cause__  # fsspec finds no file, too, where a server cannot be reached
+            error = error.__cause__  # a server that fsspec cannot reach
         said = " ".join(str(error).split())[:300] or "no reason given"
         missing = leaf is InputError and isinstance(error, FileNotFoundError)
         what = f"{name}: no such file" if missing else f"{name}: cannot be {done}: {said} ({type(error).__name__})"
@@ -91,7 +91,7 @@ def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, dama
 
 
 def _remedy(name: str, error: Exception) -> str:
-    """Advise on a refusal of a server or the system; nothing where it is none."""
+    """Advise on a refusal of a server or the system; return nothing for other errors."""
     if getattr(error, "errno", None) == errno.ENOSPC:
         return "free some space, or write elsewhere"
     if is_url(name):

@@ -17,22 +17,22 @@ from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer, Loaded
 
 MEMORY = 32 << 20
-"""Bytes that copying may take, where the array can only be read in order."""
+"""Bytes that copying may take, if the array can only be read in order."""
 NEAR = 2 << 10
-"""Bytes of a line that are read for nothing, rather than have one more read of each line."""
+"""The most unwanted bytes of a line that are read, to join the reads of several lines."""
 SPARSE = 64 << 10
-"""Bytes of the array read at a time, where that is more than twice as much as is wanted."""
+"""The most bytes read at a time, if more than half of them are unwanted."""
 
 
 def selected(source: Source, selection: Selection) -> Source:
-    """Return the part of `source` that `selection` takes; one that can only be read in order is copied first.
+    """Return the part of `source` that `selection` takes; a source that can only be read in order is copied first.
 
-    Closing it closes `source`, as an error does: OptionError for an index that the array has not, OutputError where the
-    copy finds no room.
+    Closing the part closes `source`; so does an error: OptionError for an index out of range, OutputError if there is
+    no room for the copy.
     """
     with naming(source.name):
         try:
-            selection.taken(source.shape)  # refuses what can be refused, before anything is copied
+            selection.taken(source.shape)  # refuses a wrong index before anything is copied
             source = copied(source, MEMORY)
             return SelectedSource(source, selection.taken(source.shape))
         except BaseException:
@@ -41,7 +41,7 @@ def selected(source: Source, selection: Selection) -> Source:
 
 
 class SelectedSource(BoxSource):
-    """The positions `taken` along each axis of `source`; axes of which one is taken go. Any thread may read any box."""
+    """The positions `taken` along each axis of `source`; a single position removes its axis."""
 
     def __init__(self, source: Source, taken: Sequence[range | int]) -> None:
         self.appear_as(source)
@@ -50,7 +50,7 @@ class SelectedSource(BoxSource):
         self._taken = [each if isinstance(each, range) else range(each, each + 1) for each in taken]
         self.shape = tuple(len(each) for each in taken if isinstance(each, range))
         self.nbytes = math.prod(map(len, self._taken)) * self.dtype.itemsize
-        if source.chunks is not None:  # how much of a chunk is wanted
+        if source.chunks is not None:  # the wanted part of a chunk
             pairs = zip(source.chunks, taken, strict=True)
             self.chunks = tuple(-(-n // abs(each.step)) for n, each in pairs if isinstance(each, range))
         labels = source.labels if self._kept and self._kept[-1] else None
@@ -63,18 +63,18 @@ class SelectedSource(BoxSource):
         """Read the values of a box of the part, and the names of its rows."""
         spans = iter(zip(block.start, block.stop, strict=True))
         wanted = [r[slice(*next(spans))] if stays else r for r, stays in zip(self._taken, self._kept, strict=True)]
-        left = (*(slice(None) if stays else 0 for stays in self._kept), ...)  # "..." for a view where no axis stays
+        view = (*(slice(None) if stays else 0 for stays in self._kept), ...)  # "..." for a view where no axis stays
         ids = None if self._names is None else self._names.read(wanted[0])
         upwards = [r if r.step > 0 else r[::-1] for r in wanted]
         box = self._span(upwards)
         if box == wanted:
-            return Loaded(self._box(box, buffer)[left], ids)
+            return Loaded(self._box(box, buffer)[view], ids)
         values = np.empty(tuple(map(len, wanted)), self.dtype, self.order)
         self._read_into(values[tuple(slice(None, None, 1 if r.step > 0 else -1) for r in wanted)], upwards)
-        return Loaded(values[left], ids)
+        return Loaded(values[view], ids)
 
     def _read_into(self, values: npt.NDArray[Any], wanted: list[range]) -> None:
-        """Read some positions along each axis, in halves where too much else lies between them."""
+        """Read the wanted positions, in halves if too much else lies between them."""
         box = self._span(wanted)
         size = math.prod(map(len, box))
         several = [axis for axis in self._slowest_first if len(wanted[axis]) > 1]
@@ -91,7 +91,7 @@ class SelectedSource(BoxSource):
             values[...] = self._box(box, Buffer())[within]
 
     def _span(self, wanted: list[range]) -> list[range]:
-        """Return what lies between the positions along each axis; all of a short line, where several are read."""
+        """Return the range of the positions along each axis; short lines are read whole if there are several."""
         spans = [range(r[0], r[-1] + 1) if r else range(0) for r in wanted]
         if self._slowest_first and math.prod(map(len, wanted)) > len(wanted[self._slowest_first[-1]]):
             axis = self._slowest_first[-1]
@@ -102,5 +102,5 @@ class SelectedSource(BoxSource):
 
     def _box(self, box: Sequence[range], buffer: Buffer) -> npt.NDArray[Any]:
         pending = self._source.fetch(Block(tuple(r.start for r in box), tuple(r.stop for r in box)))
-        assert pending is not None  # as at the end of a table
+        assert pending is not None  # None comes only at the end of a table
         return pending.load(buffer).values

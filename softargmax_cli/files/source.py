@@ -23,6 +23,9 @@ from softargmax_cli.files.streams import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
+AGAIN = "copy the file again, or write it again"
+"""Advice for damaged files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -30,32 +33,32 @@ class Member:
 
     name: str
     shape: tuple[int, ...] | None
-    """None where it cannot be read."""
+    """None if it cannot be read."""
     dtype: str
     why_not: str = ""
-    """The reason why it cannot be read as real numbers, where it cannot."""
+    """The reason why it cannot be read as real numbers, if so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Properties of a file that `inspect` tells beside its shape and dtype."""
+    """Properties of a file that `inspect` reports beside its shape and dtype."""
 
     format: str = ""
     """"npy", "csv", "csv.gz"."""
     version: str | None = None
-    """Version of the format, where files say it."""
+    """The version of the format, if files state it."""
     delimiter: str | None = None
     header: Sequence[str] | None = None
     """Titles of a table's columns, that of the names of rows included."""
     id_column: str | int | None = None
     """Title or number (from 1) of the column of names."""
     columns: str | None = None
-    """Columns of scores of a table, as --columns takes them, where the file alone does not tell."""
+    """The columns of scores, as --columns takes them, if the file alone does not determine them."""
     members: Sequence[Member] = ()
-    """Arrays of the file, where it holds them by name and `Reading.inspected` asks for them."""
+    """Named arrays of the file, if `Reading.inspected` asks for them."""
     chunks: tuple[int, ...] | None = None
     shards: tuple[int, ...] | None = None
-    """Lengths of the boxes of several chunks that lie in one object."""
+    """The lengths of the boxes of chunks that are stored as one object."""
     codecs: Sequence[str] = ()
     """Compressors and filters of a chunk, in the order in which they were applied."""
 
@@ -68,7 +71,7 @@ class Source(ABC):
     kind = "file"
     """The format as errors call it, "HDF5 file"; set by `open_source`."""
     shape: tuple[int | None, ...]
-    """None for the first axis of a table, whose length only its end tells."""
+    """None for the first axis of a table whose length is known only at its end."""
     dtype: np.dtype[Any]
     """Dtype of `Loaded.values`, in native byte order."""
     stored: str
@@ -76,33 +79,33 @@ class Source(ABC):
     order: Order = "C"
     """The axis that is contiguous in the file: the last (C) or the first (F)."""
     chunks: tuple[int, ...] | None = None
-    """Lengths of the boxes that are stored, and decoded, each as a whole; None where any block is as good to read."""
+    """The lengths of the boxes that are stored and decoded as a whole; None if any block reads equally well."""
     sequential: bool = False
-    """True where blocks must be contiguous in the file and fetched in its order; else any thread may fetch any."""
+    """True if blocks must be contiguous in the file and fetched in its order; else any thread may fetch any."""
     nbytes: int | None = None
-    """Bytes to read in all; None where the end is not known."""
+    """The number of bytes to read; None if it is unknown."""
     labels: Sequence[str] | None = None
     """Names of the positions along the last axis, as the class names of a CSV header."""
     has_ids: bool = False
-    """True where the positions along the first axis have names (`Loaded.ids`)."""
+    """True if the positions along the first axis have names (`Loaded.ids`)."""
     rows: int = 0
-    """Rows loaded so far, where the first axis has no known length."""
+    """The number of rows loaded so far, if the length of the first axis is unknown."""
     notes: tuple[str, ...] = ()
     """Remarks for the user on a file that can be read all the same."""
     facts: Facts = Facts()
     watch: Watch = Watch("-")
-    """Tells whether a file is still what it was when it was opened; set by `open_source`."""
+    """Checks that a file is unchanged since it was opened; set by `open_source`."""
     closes: Sequence[Any] = ()
-    """What is closed with the source: streams, files of libraries, other sources."""
+    """Objects that are closed with the source: streams, files of libraries, other sources."""
     closed: bool = False
 
     def appear_as(self, other: Source) -> None:
-        """Take over what people are told of another source, which holds the same numbers, or more."""
+        """Take over the description of another source, which holds the same numbers, or more."""
         for attribute in ("name", "dtype", "stored", "order", "labels", "notes", "facts", "watch"):
             setattr(self, attribute, getattr(other, attribute))
 
     def missing(self) -> Sequence[str]:
-        """Say where the first NaN stand among what has been loaded, ten at most; nothing where an index says it."""
+        """Locate the first NaNs that were loaded, ten at most; none if their indices are location enough."""
         return ()
 
     @abstractmethod
@@ -110,7 +113,7 @@ class Source(ABC):
         """Read the next block as far as order requires; None past the end of a table. InputError when closed."""
 
     def close(self) -> None:
-        """Let go of the file; every read is an error from then on."""
+        """Close the file; a later read raises InputError."""
         self.closed = True
         for each in self.closes:
             each.close()
@@ -122,7 +125,7 @@ class Source(ABC):
 
     @contextmanager
     def reads(self) -> Iterator[None]:
-        """Raise InputError where the source is closed, and for whatever a library raises while it reads the file."""
+        """Raise InputError if the source is closed, and for anything that a library raises while it reads."""
         self.check_open()
         with parsing(self.name, self.kind):
             yield
@@ -147,16 +150,15 @@ class BoxSource(Source):
 
 @contextmanager
 def parsing(name: str, kind: str) -> Iterator[None]:
-    """Turn whatever a parser of `kind` raises at a file that is not sound into an InputError that names it."""
+    """Turn anything that a parser of `kind` raises for a damaged file into an InputError that names the file."""
     try:
         with naming(name):
             yield
     except (SoftArgmaxError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of what it holds
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not the content
             remedy = "is its disk, or the network, still there?"
             raise InputError(f"cannot be read: {error.strerror}", remedy, name) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
-        remedy = "copy the file again, or write it again"
-        raise InputError(f"damaged, or no {kind}: {first}", remedy, name) from error
+        raise InputError(f"damaged, or no {kind}: {first}", AGAIN, name) from error

@@ -1,4 +1,4 @@
-"""Byte streams of inputs: opened, looked at without moving, and compared in the end with what was opened."""
+"""Open the byte streams of inputs, look at their beginnings, and notice files that change meanwhile."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 LOOK = 2048 + 9
-"""Bytes that tell every format, also one that may begin with other things."""
+"""Bytes that tell every format, also HDF5 after a user block."""
 AHEAD = 8 << 20
-"""Bytes that a server is asked for at a time."""
+"""Bytes requested from a server at a time."""
 
 
 def opened(path: str) -> tuple[BinaryIO, str]:
-    """Open a file, a URL, or standard input for "-": the stream and its name."""
+    """Open a file, a URL, or standard input for "-"; return the stream and its name."""
     if path == "-":
         if sys.stdin is not None and sys.stdin.closed:
             raise InputError("<stdin>: read already", "name - once")
@@ -34,7 +34,7 @@ def opened(path: str) -> tuple[BinaryIO, str]:
     if is_url(path):
         with blaming(path, "opened"):
             files, place = files_of(path)
-            # A server need not know ranges, so of the web a file is one answer.
+            # A web server need not know ranges, so a file is one answer.
             file = files.open(place, "rb", block_size=0 if path.startswith("http") else AHEAD)
         return _piped(b"", file, path), path
     if os.path.isdir(path):
@@ -49,7 +49,7 @@ def opened(path: str) -> tuple[BinaryIO, str]:
 
 
 def looked_at(stream: BinaryIO, name: str) -> tuple[BinaryIO, bytes]:
-    """Return a stream that is still at its first byte, and its first `LOOK` bytes, or all that it has."""
+    """Return a stream that is still at its first byte, and its first `LOOK` bytes, or all if it has fewer."""
     if stream.seekable():
         begin = stream.tell()
         first = stream.read(LOOK)
@@ -64,7 +64,7 @@ def _piped(first: bytes, stream: Any, name: str) -> BinaryIO:
 
 
 class _Pipe(io.RawIOBase):
-    """Bytes that were read already, and the stream from which the rest of them is read in order."""
+    """A stream of which the first bytes have been read already."""
 
     def __init__(self, first: bytes, stream: Any, name: str) -> None:
         self._first, self._stream, self._name = first, stream, name
@@ -101,7 +101,7 @@ class Watch:
         self._path, self._then = path, _status(path)
 
     def check(self) -> None:
-        """Raise InputError where the file was written to since; one that was replaced or removed is read as it was."""
+        """Raise InputError if the file was written to since; one that was replaced or removed reads as before."""
         then, now = self._then, _status(self._path)
         if then is None or now is None or not os.path.samestat(then, now):
             return

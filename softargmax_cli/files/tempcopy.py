@@ -1,7 +1,6 @@
-"""Copies of what can be read only once, in nameless temporary files, for those who must read at any place or again.
+"""Copies of inputs in nameless temporary files, for random access or a second reading.
 
-Two things are copied: the bytes of a pipe, where its format or a second reading asks for it, and the numbers of a
-source whose blocks come in order.
+Two things are copied: the bytes of a pipe, and the numbers of a source whose blocks come in order.
 """
 
 from __future__ import annotations
@@ -25,16 +24,15 @@ from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer, Loaded
 
 BLOCK = 4 << 20
-"""Bytes of numbers copied at a time, where memory allows."""
+"""Bytes of numbers copied at a time, if the memory allows it."""
 WHAT = "cannot be copied to a temporary file"
 REMEDY = "set TMPDIR to a directory with more room, or give the input as an .npy file, which needs no copy"
 
 
 def copied_stream(stream: BinaryIO, name: str) -> BinaryIO:
-    """Return the same bytes as a file that can be read at any place, and begins with them.
+    """Return a seekable stream that begins with the bytes of `stream`.
 
-    A stream that is such a file is returned as it is. A pipe is read to its end and closed. Raises OutputError where
-    the copy finds no room.
+    If that is one already it is returned; a pipe is read to its end and closed. Raises OutputError if there is no room.
     """
     if stream.seekable() and stream.tell() == 0:
         return stream
@@ -48,15 +46,15 @@ def copied_stream(stream: BinaryIO, name: str) -> BinaryIO:
 
 
 def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda nbytes: None) -> Source:
-    """Return the same array as a source that reads any block at any time; a table's number of rows is known.
+    """Return a source with random access to the same array, and with a known number of rows.
 
-    A source that can do so already is returned as it is. `memory` (bytes) bounds the blocks held; `advance` is told
-    how many bytes of the input are copied. Closing the copy closes `source`, which otherwise stays the caller's, where
-    this raises, too. Raises OutputError where the copy finds no room, InputError where the input is not what it seemed.
+    A source that has it already is returned. `memory` (bytes) bounds the blocks held; `advance` is told the bytes of
+    the input as they are copied. Closing the copy closes `source`, but an error here leaves it open. Raises OutputError
+    if there is no room, InputError if the input is damaged.
     """
     if not source.sequential:
         return source
-    # A block is there up to four times: read, decoded, turned and, as text, before all that.
+    # A block is held up to four times: as text, read, decoded and transposed.
     elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
     buffer, rows = Buffer(), 0
     with blaming(f"{source.name}: {WHAT}", REMEDY), ExitStack() as files:
@@ -70,7 +68,7 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
             file.write(np.ravel(loaded.values, source.order).data)
             rows += loaded.values.shape[0] if loaded.values.ndim else 0
             if names is not None:
-                # A row that is longer than a block comes in several, with its name in each.
+                # A row that is longer than a block comes in several, each with its name.
                 known = 0 if source.shape[0] is None else names.count - block.start[0]
                 names.add((loaded.ids or ())[known:])
             advance(pending.nbytes)
@@ -81,7 +79,7 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
 
 
 def in_order(source: Source, elements: int, order: Order) -> Iterator[Block]:
-    """Yield blocks that follow each other in an order; in that of the file, each is one stretch of it."""
+    """Yield all blocks in an order; in the order of the file, each is contiguous in it."""
     lengths = tuple(n for n in source.shape if n is not None)
     if len(lengths) < len(source.shape):
         return iter(blocks.rows(lengths[0], elements))
@@ -92,7 +90,7 @@ def in_order(source: Source, elements: int, order: Order) -> Iterator[Block]:
 
 
 class Names:
-    """A long list of texts that waits in a file, a line of JSON for each batch of them."""
+    """A long list of texts, kept in a file with a line of JSON for each batch."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._lock, self.count = file, threading.Lock(), 0
@@ -108,7 +106,7 @@ class Names:
             self.count += len(names)
 
     def read(self, positions: range) -> list[str]:
-        """Read the names at some positions, in their order; any thread may ask, when all have been added."""
+        """Read the names at some positions; once all have been added, any thread may do so."""
         names: list[str] = []
         first, batch = 0, list[str]()
         for at in positions:
@@ -122,7 +120,7 @@ class Names:
 
 
 class Copy(NpySource):
-    """The numbers of a source in native byte order, and the names of its rows; else it is like the source."""
+    """A copy of a source: its numbers in native byte order, the names of its rows, and its description."""
 
     def __init__(
         self, source: Source, shape: tuple[int, ...], file: BinaryIO, names: Names | None, files: ExitStack

@@ -19,13 +19,13 @@ from softargmax_cli.reduction.readable import Buffer
 MEMORY = 16 << 20
 """Bytes that reading a table may take."""
 ROUNDED = 1e-6
-"""How far the end of a range may be from a step, as a part of the whole: a step may be written with few digits."""
+"""The relative error allowed in the number of steps, as a step may be written with few digits."""
 REMEDY_RANGE = "write START:STOP:STEP, as 0:360:5 for 0, 5, 10 ... 355"
 REMEDY = "write a finite number for each index, all on one line or each on its own, or a 1-D .npy"
 
 
 def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.float64]:
-    """Return START + i · STEP below STOP. Raises OptionError where STOP is not one of them, but for rounding."""
+    """Return START + i · STEP below STOP. Raises OptionError if the steps do not come to STOP."""
     given = parameter("values", text)
     if not all(map(math.isfinite, (start, stop, step))) or not step or (stop - start) / step <= 0:
         raise OptionError(f"{given}: there is nothing from {start:g} to {stop:g} in steps of {step:g}", REMEDY_RANGE)
@@ -43,8 +43,8 @@ def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.
 def read_values(path: str) -> npt.NDArray[np.float64]:
     """Read the coordinate of each index along an axis: (n,), n ≥ 1, C-contiguous, finite, in the file's order.
 
-    path: also START:STOP:STEP. The file holds one row or one column; text may have a header. Raises OptionError for "-"
-    and a range that is none, InputError where the file is none of these, or holds NaN or an infinity.
+    path: START:STOP:STEP, or a file of one row or one column, perhaps with a header. Raises OptionError for "-" and an
+    impossible range, InputError for other files, and for NaN or an infinity.
     """
     try:
         start, stop, step = map(float, path.split(":"))
@@ -68,7 +68,7 @@ def _of_file(path: str) -> npt.NDArray[np.float64]:
         pending = None if 0 in shape else source.fetch(Block((0,) * len(shape), shape))
         if pending is None:
             raise InputError("no numbers in it", file=source.name)
-        with np.errstate(invalid="ignore"):  # of a signalling NaN
+        with np.errstate(invalid="ignore"):  # for signalling NaNs
             values = np.array(pending.load(Buffer()).values.reshape(-1), np.float64)
         finite = np.isfinite(values)
         if not finite.all():
@@ -79,7 +79,7 @@ def _of_file(path: str) -> npt.NDArray[np.float64]:
 
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Put the option before errors, whose advice may be meant for the file that is reduced."""
+    """Name the option in errors, and replace advice that is meant for the reduced file."""
     try:
         yield
     except SoftArgmaxError as error:

@@ -24,7 +24,7 @@ class Inspection:
     facts: dict[str, Any]
     """The JSON object without its suggestion."""
     arguments: Sequence[str] | None = None
-    """The command to try next, its name first; None where nothing can be reduced."""
+    """The command to try next, its name first; None if nothing can be reduced."""
     version: str = ""
     """The version of the format."""
     why_not: str = ""

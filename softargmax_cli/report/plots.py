@@ -79,7 +79,7 @@ Float = npt.NDArray[np.float64]
 def look() -> Iterator[None]:
     """Set the style of matplotlib within this block, and restore it afterwards.
 
-    Raises MissingDependencyError where matplotlib is not installed.
+    Raises MissingDependencyError if matplotlib is not installed.
     """
     try:
         import matplotlib

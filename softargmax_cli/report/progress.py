@@ -20,7 +20,7 @@ _drawn_on: list[TextIO] = []
 
 
 def restore_terminals() -> None:
-    """Erase the bar and show the cursor before a sudden end, past the buffers, which may hold half a bar."""
+    """Erase the bar and show the cursor before a sudden exit; bypass the buffers, which may hold half a bar."""
     for stream in _drawn_on:
         with suppress(OSError):  # the terminal itself may have gone
             os.write(stream.fileno(), b"\r\x1b[2K\x1b[?25h")

@@ -54,7 +54,7 @@ def console_of(file: TextIO) -> Console:
 
 
 def put_line(file: TextIO, line: str, style: str = "") -> None:
-    """Print a line in one of rich's styles; a terminal breaks it where it is long."""
+    """Print a line in one of rich's styles; a terminal wraps it if it is long."""
     console_of(file).print(Text(legible(line, file)), style=style, soft_wrap=True)
 
 

@@ -1,1 +1,1 @@
-"""How TensorFlow is run. No soft argmax."""
+"""Run TensorFlow. No soft argmax."""

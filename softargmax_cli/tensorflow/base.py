@@ -1,4 +1,4 @@
-"""TensorFlow as the reduction needs it, however it is run.
+"""The interface of TensorFlow for the reduction, common to its runtimes.
 
 A *body* is a function `(ops, *tensors) -> tensors` written in the vocabulary of `tf.raw_ops`:
 operations by name with their keyword arguments, inputs in the order of the operation's definition.
@@ -18,18 +18,18 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Body = Callable[..., Sequence[Any]]
 Function = Callable[..., list[Array]]
-"""A body made ready for fixed input shapes: takes arrays, which nothing refers to when it returns, and returns arrays.
+"""A body prepared for fixed input shapes: takes arrays, to which it keeps no reference, and returns arrays.
 
 With `into`, arrays of the outputs' shapes in any dtypes, it fills and returns these. Any thread may call it.
 """
 Tensor = tuple[tuple[int, ...], np.dtype[Any]]
 """The static shape and the dtype of one input of a function."""
 KEPT = 32
-"""Functions that a runtime keeps, for others that want the same."""
+"""The most functions that a runtime keeps for reuse."""
 
 
 class Runtime(ABC):
-    """TensorFlow, on one device. What it holds is released with the last reference to it and its functions."""
+    """TensorFlow, on one device. Its resources are released with the last reference to it and its functions."""
 
     name: str
     """"native" or "python"."""
@@ -43,9 +43,9 @@ class Runtime(ABC):
         self._making = threading.Lock()
 
     def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool, key: Hashable = None) -> Function:
-        """Make `body` ready; `compiled` has XLA make one program of it, which costs a tenth of a second.
+        """Prepare `body`; if `compiled`, XLA makes one program of it, which costs a tenth of a second.
 
-        Bodies with one `key` are the same, and made once. Raises DeviceError when TensorFlow refuses.
+        Bodies with the same `key` are equal, and prepared once. Raises DeviceError when TensorFlow refuses.
         """
         with self._making:
             if key is None:
@@ -58,7 +58,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
-        """Make one function; no two at a time."""
+        """Prepare one function; never two at a time."""
 
 
 def filled(into: Sequence[Array], outputs: Sequence[Array]) -> list[Array]:

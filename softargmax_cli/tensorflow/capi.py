@@ -1,6 +1,6 @@
 """TensorFlow's public C API (tensorflow/c/c_api.h), found in the installed wheel and bound by ctypes.
 
-Loading it takes a tenth of the time of `import tensorflow`, and may go on in a thread meanwhile.
+Loading it takes a tenth of the time of `import tensorflow`, and can go on in a thread.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ SIGNATURES = {
 
 
 def checked(tf: C.CDLL, call: Callable[[int], Any]) -> Any:
-    """Call a function of the C API that takes a TF_Status. Raises DeviceError where that reports an error."""
+    """Call a function of the C API that takes a TF_Status. Raises DeviceError if that reports an error."""
     status = tf.TF_NewStatus()
     try:
         result = call(status)
@@ -95,7 +95,7 @@ def checked(tf: C.CDLL, call: Callable[[int], Any]) -> Any:
 
 @functools.cache
 def load() -> C.CDLL:
-    """Load the library, its functions typed. Raises OSError or AttributeError when it, or a part of it, is missing."""
+    """Load the library and declare its functions. Raises OSError or AttributeError if any is missing."""
     spec = importlib.util.find_spec("tensorflow")  # finds it, does not import it
     if spec is None or spec.origin is None:
         raise OSError("TensorFlow is not installed")
@@ -119,7 +119,7 @@ def _open(path: Path) -> int:
     libc = C.CDLL(None)
     libc.dlopen.restype, libc.dlopen.argtypes = PTR, (TEXT, C.c_int)
     libc.dlerror.restype = TEXT
-    if hasattr(libc, "mallopt"):  # glibc's, which would give each block's memory back and fault it in again
+    if hasattr(libc, "mallopt"):  # glibc would return the memory of each block, and fault it in again
         libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
         libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
     handle: int | None = libc.dlopen(os.fsencode(path), os.RTLD_LAZY | os.RTLD_LOCAL)

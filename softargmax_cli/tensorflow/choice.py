@@ -1,8 +1,8 @@
-"""Choose how TensorFlow is run, the same for the commands, for `reduce` and for the workers of a cluster, and start it.
+"""Choose the runtime of TensorFlow, for the commands, for `reduce` and for the workers of a cluster, and start it.
 
-On the CPU its C library computes where that can be loaded, as it loads in a tenth of the time of `import tensorflow`.
-GPUs and plug-in devices take `import tensorflow`, and so does a process that has imported it already. Messages that
-TensorFlow's C++ code writes straight to file descriptor 2 meanwhile are held back.
+On the CPU its C library computes if it can be loaded, which takes a tenth of the time of `import tensorflow`. GPUs,
+plug-in devices and processes that have imported TensorFlow already use `import tensorflow`. Messages that its C++ code
+writes straight to file descriptor 2 are held back meanwhile.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 VARIABLE = "SOFTARGMAX_RUNTIME"
 """Environment variable that forces a runtime: "native" or "python"."""
 TUNED = "2.21"
-"""The minor release of TensorFlow whose XLA is tuned: it ends the process over a flag that it does not know."""
+"""The minor release of TensorFlow whose XLA is tuned; an unknown flag makes it end the process."""
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512 --xla_cpu_enable_concurrency_optimized_scheduler=false"
-"""XLA halves the vectors of processors that have 512 bits, for the sake of their clock, and keeps more arrays at once,
-to do more in parallel, than a core's cache has room for. Either costs up to a tenth."""
+"""By default XLA uses half of the vectors of 512 bits, to spare the clock, and holds more arrays at once than fit into
+a core's cache, to do more in parallel. Either costs up to a tenth of the time."""
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 _lock = threading.Lock()
@@ -48,18 +48,18 @@ def chosen(device: str) -> str:
 
 
 def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime:
-    """Start the runtime that was chosen, and note why where it is not the native one.
+    """Start the chosen runtime, and note the reason if the native one cannot be used.
 
-    alone: nobody else uses TensorFlow in this process. Raises NoSuchDeviceError or DeviceError where the device cannot
-    be had, OptionError where it is the forced runtime.
+    alone: True if nothing else uses TensorFlow in this process. Raises NoSuchDeviceError or DeviceError if the device
+    is not available, OptionError if a forced runtime is not.
     """
     if name != "python":
         from softargmax_cli.tensorflow.capi import load
 
         try:
             library = load()
-        except Exception as failure:  # whatever it is, there is another way
-            if re.search("failed to map segment|annot allocate memory", str(failure)):  # the other way takes more
+        except Exception as failure:  # the other runtime may work
+            if re.search("failed to map segment|annot allocate memory", str(failure)):  # the other takes more
                 remedy = "allow this process more memory: ulimit -v, or what limits its container"
                 raise DeviceError(f"TensorFlow cannot be loaded: {failure}", remedy) from failure
             if name == "native":
@@ -79,15 +79,15 @@ def started(device: str, name: str, notes: list[str], *, alone: bool) -> Runtime
 
 
 def tune(version: str) -> None:
-    """Set XLA's flags where nobody has, before it compiles anything; `version` is TensorFlow's."""
+    """Set XLA's flags unless they are set, before it compiles anything; `version` is TensorFlow's."""
     if version.startswith(f"{TUNED}."):
         os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
 
 class Loader:
-    """Starts TensorFlow for a command, its C library in a thread while the command reads its input's header.
+    """Start TensorFlow for a command; the C library is loaded in a thread while the command reads its input's header.
 
-    Standard error is held back until `runtime` returns or `close` is called, before anything is said there.
+    Standard error is held back until `runtime` returns or `close` is called; nothing may be written there before.
     """
 
     def __init__(self, device: str, *, verbose: bool = False) -> None:
@@ -101,12 +101,12 @@ class Loader:
         self._thread.start()
 
     def runtime(self, note: Callable[[str], None]) -> Runtime:
-        """Return TensorFlow, ready to compute; `note` is told which it is, when it starts. Raises as `started`."""
+        """Return the runtime, ready to compute; `note` gets its description when it starts. Raises as `started`."""
         if self._runtime is not None:
             return self._runtime
         notes: list[str] = []
         with self._held:
-            self._hold()  # again, where an error of another input has been said meanwhile
+            self._hold()  # again, as an error of another input may have ended it
             self._thread.join()
             made = self._runtime = started(self._device, self._name, notes, alone=True)
         tune(made.version)
@@ -132,14 +132,14 @@ def _load(name: str) -> None:
     from softargmax_cli.tensorflow.capi import load
     from softargmax_cli.tensorflow.native import NativeRuntime
 
-    with suppress(Exception):  # which is raised again where the library is needed
-        NativeRuntime(load())  # the next is quicker
+    with suppress(Exception):  # it is raised again when the library is needed
+        NativeRuntime(load())  # the first takes longest
 
 
 def shared(device: str) -> Runtime:
-    """Return the runtime on `device` that all reductions share in a process that is not ours, started where needed.
+    """Return the runtime on `device` that all reductions share in a process that is not ours; start it if needed.
 
-    Nothing of the process stays changed. Raises as `started` does, with TensorFlow's messages where the CPU fails.
+    The process is left unchanged. Raises as `started` does, and shows TensorFlow's messages if the CPU fails.
     """
     name = chosen(device)
     if name == "auto" and "tensorflow" in sys.modules:
@@ -153,8 +153,8 @@ def shared(device: str) -> Runtime:
 
 @contextmanager
 def _quiet_environment() -> Iterator[None]:
-    """Set variables that TensorFlow reads once, where they are not set, and unset them again."""
-    # Without the second, the threads of the first session, one, would be those of all the process: also of `tf`.
+    """Set variables that TensorFlow reads once, unless they are set, and unset them again."""
+    # Without the second, the one thread of the first session would be all the threads of TensorFlow in the process.
     wanted = {LOG_LEVEL: "1", "TF_OVERRIDE_GLOBAL_THREADPOOL": "1"}
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(missing)
@@ -167,7 +167,7 @@ def _quiet_environment() -> Iterator[None]:
 
 @contextmanager
 def held_back(*, show: bool) -> Iterator[None]:
-    """Hold back what is written to file descriptor 2; where `show`, an error writes it there after all.
+    """Hold back what is written to file descriptor 2; if `show`, an error writes it there after all.
 
     The descriptor belongs to the whole process: nothing else may be said on standard error meanwhile.
     """

@@ -35,8 +35,8 @@ CONFIG = (
 class NativeRuntime(Runtime):
     """Each function has a graph and a session of its own, which takes a tenth of a millisecond.
 
-    Blocks are computed in the thread that asks, one thread each: the caller runs several at once,
-    which keeps all cores busy without two pools of threads getting in each other's way.
+    A block is computed in the calling thread alone: the caller runs several threads at once, which keeps all cores
+    busy without two competing pools of threads.
     """
 
     name = "native"
@@ -45,7 +45,7 @@ class NativeRuntime(Runtime):
     def __init__(self, tf: C.CDLL) -> None:
         super().__init__()
         self.version, self._tf = tf.TF_Version().decode(), tf
-        NativeFunction(tf, lambda ops: [], [], compiled=False)  # the first session takes longer, and fails for all
+        NativeFunction(tf, lambda ops: [], [], compiled=False)  # the first session takes longer, and fails if any would
 
     def _make(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool) -> Function:
         return NativeFunction(self._tf, body, inputs, compiled=compiled)
@@ -100,12 +100,12 @@ def _view(tf: C.CDLL, tensor: int) -> Array:
 
 
 _loans: dict[int, SimpleQueue[int]] = {}
-"""Where TensorFlow's giving back of an array's memory is told, by the number of the loan."""
+"""The queue that learns when TensorFlow gives an array's memory back, by the number of the loan."""
 _numbers = itertools.count(1)
 
 
 def _lend(tf: C.CDLL, array: Array, returned: SimpleQueue[int]) -> int:
-    """Make a TF_Tensor over the memory of a C-contiguous array, without a copy where it is 64-byte aligned."""
+    """Make a TF_Tensor over the memory of a C-contiguous array, without a copy if it is 64-byte aligned."""
     number = next(_numbers)
     _loans[number] = returned
     layout = CODES[array.dtype], (C.c_int64 * array.ndim)(*array.shape), array.ndim
@@ -137,9 +137,9 @@ class Graph:
         return lambda **keywords: self.add(operation, keywords)
 
     def add(self, operation: str, keywords: Mapping[str, Any]) -> Any:
-        """Add one operation; an Output, or a list where it has several results. Raises DeviceError.
+        """Add one operation; return an Output, or a list if it has several results. Raises DeviceError.
 
-        Beside inputs, lists of them, and attributes a keyword may be a shape (a tuple), a list of types by their codes,
+        Keywords are inputs, lists of inputs, and attributes, such as a shape (a tuple), a list of types by their codes,
         or the name of a function (bytes).
         """
         tf = self._tf
@@ -170,11 +170,11 @@ class Graph:
         return self._finished(node)
 
     def placeholders(self, inputs: Sequence[Tensor]) -> list[Output]:
-        """Add values that are fed."""
+        """Add inputs that each run is given."""
         return [self.add("Placeholder", {"dtype": dtype, "shape": shape}) for shape, dtype in inputs]
 
     def constant(self, value: Array | np.generic) -> Output:
-        """Add a value that stays."""
+        """Add a constant."""
         tf, array, returned = self._tf, np.asarray(value, order="C"), SimpleQueue[int]()
         node, tensor = self._begun("Const"), _lend(tf, array, returned)
         try:

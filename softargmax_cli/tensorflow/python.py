@@ -1,4 +1,4 @@
-"""TensorFlow through `import tensorflow`: on GPUs and plug-in devices, and where its C library cannot be loaded."""
+"""TensorFlow through `import tensorflow`: on GPUs and plug-in devices, and if its C library cannot be loaded."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class PythonRuntime(Runtime):
     name = "python"
 
     def __init__(self, device: str, *, alone: bool = False) -> None:
-        """Open `device`: "cpu", "gpu" or "gpu:N"; `alone`: nobody else uses TensorFlow in this process.
+        """Open `device`: "cpu", "gpu" or "gpu:N"; `alone`: nothing else uses TensorFlow in this process.
 
-        Raises NoSuchDeviceError where TensorFlow does not see it, DeviceError where it cannot be opened.
+        Raises NoSuchDeviceError if TensorFlow does not see it, DeviceError if it cannot be opened.
         """
         super().__init__()
         self.version = str(tf.__version__)
         if alone:
-            tf.get_logger().setLevel("ERROR")  # it takes blocks of many shapes for a mistake, and warns of it
+            tf.get_logger().setLevel("ERROR")  # it warns of blocks of many shapes
             if device == "cpu":
                 with contextlib.suppress(RuntimeError):  # it is at work already
                     tf.config.set_visible_devices([], "GPU")  # one that cannot be opened would stop the CPU, too
@@ -79,9 +79,9 @@ class PythonRuntime(Runtime):
 
 
 def find_gpus() -> list[Any]:
-    """List the GPUs that TensorFlow sees, as `tf.config` has them.
+    """List the GPUs that TensorFlow sees, as in `tf.config`.
 
-    TensorFlow 2.21 looks for libcusolver without the path of the nvidia packages, and finds it where it is loaded.
+    TensorFlow 2.21 looks for libcusolver without the path of the nvidia packages, and finds it if it is loaded.
     """
     spec = importlib.util.find_spec("nvidia")
     for folder in (spec and spec.submodule_search_locations) or ():
@@ -92,7 +92,7 @@ def find_gpus() -> list[Any]:
 
 
 def survey() -> dict[str, Any]:
-    """Collect the facts of a `Survey`: the build, the devices, and the error where these cannot be opened."""
+    """Collect the facts of a `Survey`: the build, the devices, and the error if these cannot be opened."""
     build, devices, error = tf.sysconfig.get_build_info(), [], None
     find_gpus()
     for device in tf.config.list_physical_devices():

@@ -1,4 +1,4 @@
-"""Ask TensorFlow which devices it sees, in a process of its own: why it sees no GPU, it says on standard error only."""
+"""Ask TensorFlow for its devices, in a process whose standard error tells why it sees no GPU."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Survey:
     said: str
     """Its messages."""
     error: str | None = None
-    """Why it cannot be used, or its GPU cannot be opened."""
+    """The reason why it cannot be used, or its GPU cannot be opened."""
     version: str | None = None
     built_with: str | None = None
-    """Its CUDA and cuDNN; empty where it has none, None where it does not say."""
+    """Its CUDA and cuDNN; empty if it has none, None if it does not say."""
     devices: list[str] = field(default_factory=list)
     """The devices, as "CPU:0" or "GPU:0, NVIDIA H200"."""
 
     def no_gpu(self) -> tuple[str, str]:
-        """Say why no GPU can be used, in TensorFlow's own words, and what to do."""
+        """Return the reason why no GPU can be used, in TensorFlow's own words, and the remedy."""
         cpu = f"use {parameter('device', 'cpu')}"
         missing = list(dict.fromkeys(re.findall(r"Could not load dynamic library '([^']+)'", self.said)))
         errors = re.findall(r"(?m)^E\d{4} .*?\] (.+)$", self.said)
@@ -51,9 +51,9 @@ class Survey:
 
 
 def surveyed() -> Survey:
-    """Start TensorFlow as a GPU needs it, and collect what it tells."""
+    """Start TensorFlow with GPUs in another process, and collect its answers."""
     here = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    talkative = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_CPP_VMODULE": "dso_loader=1"}  # which names the libraries it misses
+    talkative = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_CPP_VMODULE": "dso_loader=1"}  # names missing libraries
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={**os.environ, **here, **talkative},
@@ -70,7 +70,7 @@ def surveyed() -> Survey:
 
 
 def driver_version() -> str | None:
-    """Return the newest version of CUDA that NVIDIA's driver can serve; None where there is no driver."""
+    """Return the newest version of CUDA that NVIDIA's driver can serve; None if there is no driver."""
     try:
         driver, number = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
     except OSError:

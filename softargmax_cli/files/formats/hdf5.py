@@ -1,4 +1,4 @@
-"""HDF5 files, read by h5py: datasets of real numbers, and such fields of compound ones.
+"""HDF5 files, read by h5py: datasets of real numbers, and fields of real numbers in compound ones.
 
 Nothing outside of the file is read: links, virtual datasets and external storage are refused.
 """
@@ -26,7 +26,7 @@ from softargmax_cli.reduction.readable import Buffer, Loaded
 CACHE = 32 << 20
 """Bytes of chunks that h5py keeps decoded."""
 MOST_PLACES = 10_000
-"""Datasets and fields that are listed."""
+"""The most datasets and fields that are listed."""
 OF_MATLAB = ("#refs#", "#subsystem#")
 """Groups in which MATLAB keeps parts of its cells and objects."""
 GZIP = 1
@@ -35,23 +35,23 @@ STORE = "store real numbers"
 OTHER = f"name another array with {parameter('key')}, if the file holds one"
 
 Place = tuple[Any, str]
-"""A dataset, and the name of a field of it; empty where it is not compound."""
+"""A dataset, and the name of a field of it; empty if it is not compound."""
 
 
 class Hdf5Source(BoxSource):
-    """The dataset `reading.key`, as "group/name" or "group/name.field"; the only one of numbers without a key.
+    """The dataset `reading.key`, as "group/name" or "group/name.field"; without a key, the only one of numbers.
 
-    h5py reads one box at a time, whatever the number of threads that ask. Raises InputError for what is not sound or
-    lies in other files, MissingDependencyError without a filter.
+    h5py reads one box at a time, however many threads ask. Raises InputError for damage and for numbers in other files,
+    MissingDependencyError for a missing filter.
     """
 
     def __init__(self, stream: BinaryIO, name: str, reading: Reading) -> None:
-        head = stream.read(2048 + 12)  # a superblock may stand behind other things
+        head = stream.read(2048 + 12)  # a superblock may follow a user block
         superblock = head[head.index(b"\x89HDF") :]
         if superblock[8] >= 3 and superblock[11] & 1:
             remedy = "close it there; if that program has died, try a copy of the file: h5clear -s COPY"
             raise InputError("its writer has not closed it", remedy)
-        path = getattr(stream, "name", None)  # by which h5py opens a file more quickly
+        path = getattr(stream, "name", None)  # h5py opens a path more quickly than a stream
         file = h5py.File(path if isinstance(path, str) and os.path.isfile(path) else stream, "r", rdcc_nbytes=CACHE)
         self.closes = (file, stream)
         reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
@@ -78,7 +78,7 @@ class Hdf5Source(BoxSource):
             inner: tuple[Any, ...] = (..., *box[rank:])
             values[...] = self._dataset.fields(self._field)[box[:rank]][inner]
         elif self.shape:
-            values[...] = 0  # the library leaves memory as it is where nothing was written
+            values[...] = 0  # the library does not fill parts that were never written
             self._dataset.read_direct(values, box)
         else:
             values[()] = self._dataset[()]
@@ -86,7 +86,7 @@ class Hdf5Source(BoxSource):
 
 
 def _found(file: Any, key: str) -> Place | None:
-    """Find a dataset, or a field of a compound one, by its path; None where there is none. OptionError at a link."""
+    """Find a dataset, or a field of a compound one, by its path, if it exists. Raises OptionError at a link."""
     for at in (len(key), *reversed([at for at, letter in enumerate(key) if letter == "."])):
         node, field = _node(file, key[:at]), key[at + 1 :]
         if isinstance(node, h5py.Dataset) and (not field or field in _fields(node.dtype)):
@@ -95,7 +95,7 @@ def _found(file: Any, key: str) -> Place | None:
 
 
 def _node(file: Any, path: str) -> Any:
-    """Follow a path of groups of this file; None where it leads nowhere. Raises OptionError at a link."""
+    """Follow a path of groups of this file; None if it leads nowhere. Raises OptionError at a link."""
     node = file
     for part in path.split("/"):
         named = isinstance(node, h5py.Group) and part not in ("", ".", "..") and part.isprintable()
@@ -110,13 +110,13 @@ def _node(file: Any, path: str) -> Any:
 
 
 def _places(file: Any) -> dict[str, Place]:
-    """List the datasets, and the fields of compound ones, by their names; links are passed over."""
+    """List the datasets, and the fields of compound ones, by their names; links are skipped."""
     places: dict[str, Place] = {}
 
     def look(path: Any, node: Any) -> bool | None:
         if isinstance(node, h5py.Dataset) and isinstance(path, str) and not path.startswith(OF_MATLAB):
             fields: list[str] = []
-            with suppress(TypeError):  # of a type that NumPy has not
+            with suppress(TypeError):  # of a type unknown to NumPy
                 fields = _fields(node.dtype)
             places.update({f"{path}.{field}": (node, field) for field in fields} or {path: (node, "")})
         return True if len(places) >= MOST_PLACES else None
@@ -131,7 +131,7 @@ def _fields(dtype: np.dtype[Any]) -> list[str]:
 
 
 def _checked(dataset: Any, field: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and dtype of a dataset or a field. Raises InputError where it is no array of real numbers here."""
+    """Return shape and dtype of a dataset or a field. Raises InputError unless it has real numbers in this file."""
     if dataset.is_virtual or dataset.external:
         what = "its numbers lie in other files, which are not opened"
         raise InputError(what, "copy them into one file, as with h5repack")
@@ -156,7 +156,7 @@ def _checked(dataset: Any, field: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _attributes(dataset: Any) -> Mapping[str, Any]:
-    """Return the attributes that change what numbers mean, as far as they can be read."""
+    """Return the attributes that change the meaning of numbers, as far as they can be read."""
     found = {}
     for name in ("MATLAB_empty", "MATLAB_class", "scale_factor", "add_offset", "_FillValue", "missing_value"):
         with suppress(Exception):
@@ -165,14 +165,14 @@ def _attributes(dataset: Any) -> Mapping[str, Any]:
 
 
 def _codecs(dataset: Any) -> Iterator[str]:
-    """Name the filters of a dataset. Raises MissingDependencyError where one is not there."""
+    """Name the filters of a dataset. Raises MissingDependencyError if one is missing."""
     listed = dataset.id.get_create_plist()
     for code, _, values, stored in map(listed.get_filter, range(listed.get_nfilters())):
         said = stored.decode("utf-8", "replace").strip("\0").partition(";")[0]  # bitshuffle; see https://…
         name = "gzip" if code == GZIP else shown(said.removeprefix("HDF5 ").removesuffix(" filter")) or str(code)
         if not h5py.h5z.filter_avail(code):
             with suppress(ImportError):
-                import hdf5plugin  # noqa: F401 - which makes its filters known to the library
+                import hdf5plugin  # noqa: F401 - registers its filters with the library
         if not h5py.h5z.filter_avail(code):
             what = f"packed by the filter {name} ({code}), which is not installed"
             raise MissingDependencyError(what, "pip install hdf5plugin, or write it again with gzip")

@@ -1,4 +1,4 @@
-"""NumPy's arrays: the .npy format, read block by block into memory that is used again, and arrays in memory.
+"""NumPy arrays: .npy files, read block by block into reused memory, and arrays in memory.
 
 Files are read with positioned reads rather than mapped: a mapped file that shrinks kills the process,
 and mapped pages count as its memory.
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, naming
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import BoxSource, Facts
+from softargmax_cli.files.source import AGAIN, BoxSource, Facts
 from softargmax_cli.reduction.blocks import Block, Order, stretches
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
@@ -32,7 +32,7 @@ REMEDY = "write it again with numpy.save"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Shape, dtype and order of bare numbers, from the head of an .npy file or of another."""
+    """The shape, dtype and order of bare numbers in a file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -60,9 +60,9 @@ def read_header(stream: BinaryIO) -> Header:
     # Version 3 differs from 2 in the names of fields alone, and arrays of real numbers have none.
     parse = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd spellings, which are no affair of the user's
+        warnings.simplefilter("ignore")  # about odd spellings, which do not concern the user
         shape, fortran, dtype = parse(io.BytesIO(length + text), max_header_size=LONGEST_HEADER)
-    native_dtype(dtype)  # which refuses objects
+    native_dtype(dtype)  # raises for objects
     possible = len(shape) <= MOST_AXES and all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     if not possible or (0 in shape and math.prod(filter(None, shape)) * dtype.itemsize > LONGEST_AXIS):
         raise InputError(f"the .npy header gives an impossible shape, {str(shape)[:80]}", REMEDY)
@@ -70,10 +70,10 @@ def read_header(stream: BinaryIO) -> Header:
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which numbers leave a source: native byte order, 8 bytes at most, as TensorFlow has them.
+    """Return the dtype in which a source yields its numbers: native byte order, 8 bytes at most, as in TensorFlow.
 
-    Small floats of other packages (bfloat16) become float32, which holds each of them. Raises InputError where they are
-    no real numbers.
+    Small floats of other packages (bfloat16) become float32, which is exact. Raises InputError for other than real
+    numbers.
     """
     if dtype.isbuiltin == 2 and np.can_cast(dtype, np.float32):
         return np.dtype(np.float32)
@@ -90,10 +90,10 @@ def open_npy(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
 
 
 class NpySource(BoxSource):
-    """An array that lies in a stream as it is. Raises InputError where it is cut short.
+    """An array stored as bare numbers in a stream. Raises InputError if it is cut short.
 
-    The stream stands at its header, or at its first number where `header` says what is there. A file is read by any
-    thread at any place, a pipe, or what is `packed`, in order.
+    The stream stands at its header, or, if `header` is given, at its first number. Any thread reads a file at any
+    place; a pipe or a `packed` stream is read in order.
     """
 
     def __init__(self, stream: BinaryIO, name: str, header: Header | None = None, *, packed: bool = False) -> None:
@@ -108,14 +108,14 @@ class NpySource(BoxSource):
         self.sequential = packed or not stream.seekable()
         self._lock = threading.Lock()
         self._left = header.nbytes
-        """Bytes of data that are still to be read in order."""
+        """The number of bytes that are still to be read in order."""
         if self.sequential:
             return
         self._begin, status = stream.tell(), os.fstat(stream.fileno())
         present, needed = status.st_size - self._begin, header.nbytes
         if stat.S_ISREG(status.st_mode) and present < needed:
             what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
-            raise InputError(f"truncated: {what}", "copy the file again, or write it again", self.name)
+            raise InputError(f"truncated: {what}", AGAIN, self.name)
         if stat.S_ISREG(status.st_mode) and alone and present > needed:
             self.notes = (f"{present - needed:,} bytes after the array are ignored",)
 
@@ -127,7 +127,7 @@ class NpySource(BoxSource):
             self._fill(values.view(np.uint8).data)
             self._left -= values.nbytes
             if not self._left and self._stream.read(1):
-                # It waits for the writer to end, whose second array would else go unseen.
+                # This waits for the writer to end, so that a second array is noticed.
                 self.notes += ("bytes after the array are ignored",)
         return Pending(values.size * self.dtype.itemsize, lambda buffer: Loaded(self._native(values, block)))
 
@@ -147,7 +147,7 @@ class NpySource(BoxSource):
             if place is None:
                 count = self._stream.readinto(space)
             elif hasattr(os, "preadv"):
-                # The stream is asked each time: closed, it has no descriptor, whose number may be another's.
+                # A closed stream raises here; its old descriptor may be another file's.
                 count = os.preadv(self._stream.fileno(), (space,), place)
                 place += count
             else:
@@ -161,18 +161,18 @@ class NpySource(BoxSource):
             space = space[count:]
 
     def _native(self, values: npt.NDArray[Any], block: Block) -> npt.NDArray[Any]:
-        """Give stored values, (n,) in file order, the axes of a block and native byte order."""
+        """Turn stored values, (n,) in file order, into the axes of a block and native byte order."""
         if self._held.kind == "b":  # a file may hold any byte; what is not 0 is true
             values = np.not_equal(values.view(np.uint8), 0, out=values)
-        with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
+        with np.errstate(over="ignore", invalid="ignore"):  # for extended floats and signalling NaNs
             return values.reshape(block.shape, order=self.order).astype(self.dtype, copy=False)
 
 
 class ArraySource(BoxSource):
     """A NumPy array of real numbers, of any shape and memory order; it is read, never written.
 
-    Blocks are views where that is possible, copies otherwise; the array must not change while it is read. Raises
-    InputError for masked arrays, and for other than real numbers.
+    Blocks are views if possible, else copies; the array must not change while it is read. Raises InputError for masked
+    arrays, and for other than real numbers.
     """
 
     def __init__(self, array: npt.NDArray[Any], name: str = "<array>") -> None:
@@ -188,7 +188,7 @@ class ArraySource(BoxSource):
     def read(self, block: Block, buffer: Buffer) -> Loaded:
         """Return the box, read-only, contiguous in the order of the array."""
         place: Any = (*map(slice, block.start, block.stop), ...)  # "..." for a view where there is no axis
-        with np.errstate(over="ignore", invalid="ignore"):  # of extended floats, of signalling NaN
+        with np.errstate(over="ignore", invalid="ignore"):  # for extended floats and signalling NaNs
             values = np.require(self._array[place], self.dtype, [self.order, "A"]).view()
         values.flags.writeable = False
         return Loaded(values)

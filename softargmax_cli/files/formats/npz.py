@@ -1,7 +1,7 @@
 """Arrays in .npz archives, as numpy.savez and numpy.savez_compressed write them, streamed.
 
-A stored array is read like an .npy file, at any place; one that is packed only in order. The directory and its
-checks are zipfile's, that of the checksum when the last byte is read. Names in it are names, and never become paths.
+A stored array is read like an .npy file, at any place; a compressed one is read in order. zipfile reads the directory,
+and verifies the checksum at the last byte. The names of arrays never become paths.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from softargmax_cli.files.source import parsing
 SUFFIX = ".npy"
 KIND = ".npz file"
 LOCAL_HEADER = struct.Struct("<4s22xHH")
-"""Head of a member: its magic, and the lengths of its name and of what comes between that and the data."""
+"""The head of a member: its magic number, and the lengths of its name and of an extra field before the data."""
 
 
 def open_npz(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
-    """Open the array called `reading.key` of the archive in a seekable stream; the only one where there is no key.
+    """Open the array `reading.key` of the archive in a seekable stream; without a key, the only one.
 
-    Raises InputError where the archive is not sound.
+    Raises InputError if the archive is damaged.
     """
     archive = zipfile.ZipFile(stream)
     infos = {info.filename.removesuffix(SUFFIX): info for info in archive.infolist() if info.filename.endswith(SUFFIX)}
@@ -43,7 +43,7 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
         header, length = _head(archive, info)
         if info.compress_type == zipfile.ZIP_STORED:
             stream.seek(info.header_offset)
-            _, *between = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))  # zipfile has seen that it is sound
+            _, *between = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))  # zipfile has checked the magic number
             stream.seek(sum(between) + length, io.SEEK_CUR)
             source = NpySource(stream, title, header)
         else:
@@ -56,7 +56,7 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
 
 
 def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[Header, int]:
-    """Read the head of an array, which must fit what the directory says of it, and its length."""
+    """Read the header of an array, which must agree with the directory, and the length of the header."""
     with archive.open(info) as member:
         header, length = read_header(cast(BinaryIO, member)), member.tell()
     if length + header.nbytes != info.file_size:

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.columns import SAMPLE, Table, called, choose, cited, option_value
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import Facts, Source, parsing
+from softargmax_cli.files.source import AGAIN, Facts, Source, parsing
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
@@ -26,14 +26,14 @@ BATCH = 1 << 20
 """Numbers decoded at a time."""
 FLOAT: np.dtype[Any] = np.dtype("f8")
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
-"""NumPy's names of the floats that pyarrow calls otherwise."""
+"""NumPy's names of the floats that pyarrow names differently."""
 
 
 class ParquetSource(Source):
     """The columns of numbers as one array, (rows, columns), in the order of the file, from a seekable stream.
 
-    Its dtype is the one that holds all of them; nulls are NaN. `reading.id_column` names the rows. Raises InputError
-    where the file is not sound or has other columns, OptionError for an id column that it has not.
+    Its dtype holds the numbers of all columns; nulls are NaN. `reading.id_column` names the rows. Raises InputError if
+    the file is damaged or has no such columns, OptionError if the id column does not exist.
     """
 
     sequential = True
@@ -72,7 +72,7 @@ class ParquetSource(Source):
         self._batches = file.iter_batches(max(1, BATCH // len(titles)))
         self._batch: Any = None
         self._first = self._next = 0
-        """Rows that the batch begins and ends with."""
+        """The first row of the batch, and the first row after it."""
 
     def fetch(self, block: Block) -> Pending:
         parts, row, stop = [], block.start[0], block.stop[0]
@@ -82,7 +82,7 @@ class ParquetSource(Source):
                     self._batch = next(self._batches, None)
                     if self._batch is None:
                         what = f"ended after row {self._next:,} of {self.shape[0]:,}"
-                        raise InputError(f"{self.name}: damaged: {what}", "copy the file again, or write it again")
+                        raise InputError(f"{self.name}: damaged: {what}", AGAIN)
                     self._first, self._next = self._next, self._next + self._batch.num_rows
                 part = self._batch.slice(row - self._first, stop - row)
                 parts.append(part)
@@ -90,7 +90,7 @@ class ParquetSource(Source):
         return Pending(math.prod(block.shape) * self.dtype.itemsize, partial(self._load, block, parts))
 
     def _load(self, block: Block, parts: Sequence[Any], buffer: Buffer) -> Loaded:
-        """Put decoded rows together, (rows, columns)."""
+        """Join decoded rows to one array, (rows, columns)."""
         values = buffer.array(block.shape[::-1], self.dtype)
         ids: list[str] = []
         begin = 0
@@ -106,7 +106,7 @@ class ParquetSource(Source):
 
 
 def _numbers(column: Any) -> npt.NDArray[Any]:
-    """Take numbers out of a column, NaN where it has null."""
+    """Return the numbers of a column, with NaN for null."""
     if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.float64())
     elif pa.types.is_boolean(column.type):
@@ -116,7 +116,7 @@ def _numbers(column: Any) -> npt.NDArray[Any]:
 
 
 def _index(schema: Any, titles: Sequence[str]) -> tuple[int, ...]:
-    """Find the columns that pandas' own note in the file calls the index."""
+    """Find the columns of the index that pandas noted in the file."""
     try:
         names = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
         return tuple(titles.index(name) for name in names if isinstance(name, str) and titles.count(name) == 1)
@@ -125,7 +125,7 @@ def _index(schema: Any, titles: Sequence[str]) -> tuple[int, ...]:
 
 
 def _dtype(kind: Any) -> np.dtype[Any] | None:
-    """Return NumPy's dtype of a column of numbers; None of others."""
+    """Return NumPy's dtype of a column of numbers; None for other columns."""
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return np.dtype(_FLOATS.get(str(kind), str(kind)))  # older releases import pandas to say it
     return FLOAT if pa.types.is_decimal(kind) or pa.types.is_null(kind) else None
@@ -133,5 +133,5 @@ def _dtype(kind: Any) -> np.dtype[Any] | None:
 
 def _with_nulls(dtype: np.dtype[Any], field: Any) -> np.dtype[Any]:
     """Return the dtype of a column with room for NaN, unless the schema says that nothing is missing."""
-    # Its statistics might say how many nulls there are, but where those are damaged pyarrow ends the process.
+    # Statistics of the column could count its nulls, but damaged ones make pyarrow end the process.
     return dtype if dtype.kind == "f" or not field.nullable else np.promote_types(dtype, "f4")

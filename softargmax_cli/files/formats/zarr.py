@@ -23,15 +23,15 @@ from softargmax_cli.reduction.readable import Buffer, Loaded
 
 DAMAGED = "copy the store again, or write it again"
 LARGEST_SHARD = 64 << 20
-"""Bytes of a shard that is read as a whole; of larger ones the chunks are."""
+"""Bytes of the largest shard that is read as a whole; larger ones are read by chunks."""
 LARGEST_ARRAY = 1 << 62
 """Bytes of an array; no more can be counted."""
 
 
 class ZarrSource(BoxSource):
-    """An array of a Zarr store, which may lie anywhere that fsspec reaches; chunks that are absent hold the fill value.
+    """An array of a Zarr store, which may lie anywhere that fsspec reaches; absent chunks hold the fill value.
 
-    Raises InputError where there is no such array, or one of no real numbers, OptionError where nothing tells which is
+    Raises InputError if the array does not exist or holds no real numbers, OptionError if nothing tells which one is
     meant, and MissingDependencyError.
     """
 
@@ -57,7 +57,7 @@ class ZarrSource(BoxSource):
         box = ", ".join(f"{start}:{stop}" for start, stop in zip(block.start, block.stop, strict=True))
         with (
             blaming(f"{self.name}: [{box}]", "read", damaged=DAMAGED),
-            np.errstate(over="ignore", invalid="ignore"),  # of extended floats, of signalling NaN
+            np.errstate(over="ignore", invalid="ignore"),  # for extended floats and signalling NaNs
         ):
             place = tuple(map(slice, block.start, block.stop))
             self._array.get_basic_selection(place, out=NDBuffer.from_numpy_array(values))
@@ -71,7 +71,7 @@ def _codec(codec: Any) -> str:
 
 
 def _checked(array: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and dtype of an array. Raises InputError where it holds no real numbers, or would be unpickled."""
+    """Return shape and dtype of an array. Raises InputError if it holds no real numbers, or pickles."""
     held: np.dtype[Any] = np.dtype(array.dtype)
     native_dtype(held)
     packing = array.metadata.to_dict()
@@ -84,10 +84,10 @@ def _checked(array: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
-    """Open a zarr.Array by its place, or that of a group and a key; its name, itself, and the arrays beside it."""
+    """Open an array by its place, or by that of its group and a key; return its name, itself, and all members."""
     zarr = zarr_python()
     with blaming(place, "opened", damaged=DAMAGED), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what zarr-python warns of is no affair of a reader of numbers
+        warnings.simplefilter("ignore")  # zarr-python's warnings do not concern a reader of numbers
         try:
             node = _node(zarr, place)
         except FileNotFoundError:
@@ -100,7 +100,7 @@ def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
             return place, node, []
         reading = replace(reading, key=None if reading.key is None else reading.key.strip("/"))
         if reading.key is not None and not reading.inspected:
-            with suppress(ValueError, TypeError, KeyError):  # of what zarr does not understand
+            with suppress(ValueError, TypeError, KeyError):  # metadata that zarr does not understand
                 if isinstance(found := node.get(reading.key), zarr.Array):
                     return f"{place}[{shown(reading.key)}]", found, []
         names = sorted(_names(node, place))
@@ -109,7 +109,7 @@ def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
 
 
 def _node(zarr: Any, place: str) -> Any:
-    """Open what lies at a place; metadata of all members at once only where zarr understands all of them."""
+    """Open an array or a group; without consolidated metadata if zarr does not understand all of them."""
     try:
         return zarr.open(located(place), mode="r")
     except (ValueError, TypeError, KeyError):
@@ -124,15 +124,15 @@ def _looked_at(group: Any, key: str) -> tuple[tuple[int, ...], object]:
         return _checked(group[key])
     except InputError:
         raise
-    except Exception as error:  # whatever zarr raises, it is of this array alone
+    except Exception as error:  # anything that zarr raises concerns this array alone
         raise InputError(" ".join(str(error).split())[:80]) from None
 
 
 def _names(group: Any, place: str) -> Iterator[str]:
-    """List the paths of arrays below a group; none where the store cannot be listed."""
+    """List the paths of arrays below a group; none if the store cannot be listed."""
     try:
         yield from [path for path, node in group.members(max_depth=None) if hasattr(node, "chunks")]
-    except (ValueError, TypeError, KeyError):  # of one that zarr does not understand
+    except (ValueError, TypeError, KeyError):  # a member that zarr does not understand
         yield from _folders(*files_of(place), "")
 
 

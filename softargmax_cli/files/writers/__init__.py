@@ -1,4 +1,4 @@
-"""Results to files and streams, one module a format; loaded when a format is used.
+"""Write results to files and streams: one module a format, loaded when the format is used.
 
 A new format is one module here, with one class derived from `Writer`, a line in `FORMATS`, and a choice of `--format`.
 """
@@ -28,17 +28,17 @@ FORMATS = {
 }
 """The formats of a file or a stream, and the class that writes each; a file's suffix names its format."""
 SHARED = ("csv", "tsv", "json", "jsonl", "parquet")
-"""Formats of which one file holds the results of several inputs."""
+"""Formats that can hold the results of several inputs in one file."""
 STORE = "zarr"
 """The format of a store, which is a directory and takes its results in any order."""
 BATCH = 1 << 15
-"""Slices written at a time, as those of some formats are Python objects then."""
+"""Slices written at a time; some formats turn them into Python objects."""
 
 
 class Writer(Output, ABC):
-    """An open result of one format: the slices of a `run`, of which `count` came, or of `several`, each with its own.
+    """An open result of one format, of one input or `several`: `count` slices of the current `run` are written.
 
-    Methods raise OutputError where the target cannot be written, BrokenPipeError where the reader of a pipe has gone.
+    Methods raise OutputError if the target cannot be written, BrokenPipeError if the reader of a pipe has gone.
     """
 
     run: Run
@@ -55,7 +55,7 @@ class Writer(Output, ABC):
             self.begin()
 
     def write(self, slices: Slices) -> None:
-        """Take the next slices: in row-major order without gaps, or a choice, which has numbers."""
+        """Write the next slices: all in row-major order, or a choice of them, which has numbers."""
         with blaming(self.name):
             for start in range(0, len(slices), BATCH):
                 self.put(batch := slices.part(start, start + BATCH))
@@ -88,9 +88,9 @@ class Writer(Output, ABC):
 
 
 def format_of(path: str, among: Collection[str] = ()) -> str:
-    """Return the format that a path's suffix names. Raises OptionError where it names none.
+    """Return the format that a path's suffix names. Raises OptionError if it names none.
 
-    among: the formats there are, where no option but the suffix chooses one.
+    among: the possible formats, if the suffix alone chooses one.
     """
     suffix = os.path.splitext(path.rstrip("/"))[1].lower()
     if suffix[1:] not in (among or (*FORMATS, STORE)):
@@ -102,7 +102,7 @@ def format_of(path: str, among: Collection[str] = ()) -> str:
 
 
 def fields_of(format: str, fields: tuple[str, ...], alone: str = "soft") -> tuple[str, ...]:
-    """Return those of all `fields` that a format holds; `alone` is the one where it holds no more."""
+    """Return the `fields` that a format holds; a format of a single field holds `alone`."""
     return (alone,) if format == "npy" else fields
 
 
@@ -111,8 +111,8 @@ def open_writer(
 ) -> Writer:
     """Open a path, or standard output for "-", for results in one of `FORMATS`.
 
-    run: of the first input. fields: those that the slices will hold. several: as of `Writer`. Raises OutputError where
-    the target cannot be written, or exists without `force`; nothing is changed then.
+    run: that of the first input. fields: those that the slices will hold. several: as in `Writer`. Raises OutputError,
+    and changes nothing, if the target cannot be written, or exists without `force`.
     """
     module, _, name = FORMATS[format].rpartition(".")
     kind: type[Writer] = getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,6 +1,6 @@
-"""Files that are written: results, which appear whole or not at all, and temporary ones, which have no name.
+"""Write files: results, which appear whole or not at all, and nameless temporary ones.
 
-Little is loaded here, so that a signal finds this module ready.
+This module imports little, so that it is ready when a signal comes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ unfinished: set[str] = set()
 
 
 def remove_unfinished() -> None:
-    """Remove what this process, which is about to end, has not completed."""
+    """Remove all unfinished files and folders, as the process is about to end."""
     for name in [*unfinished]:
         remove(name)
 
@@ -51,7 +51,7 @@ def remove(name: str) -> None:
 
 @contextlib.contextmanager
 def blaming(place: str, remedy: str = "") -> Iterator[None]:
-    """Turn the system's refusals, but for a broken pipe, into OutputErrors that name `place`."""
+    """Turn errors of the system, except a broken pipe, into OutputErrors that name `place`."""
     try:
         yield
     except (SoftArgmaxError, BrokenPipeError):
@@ -67,7 +67,7 @@ def refused(place: str, error: OSError, remedy: str = "") -> OutputError:
 
 
 class TemporaryFile(io.BufferedRandom):
-    """A file without a name, in TMPDIR unless a folder is named, of which nothing is wanted when it is closed."""
+    """A nameless file, in TMPDIR unless a folder is given; errors are ignored when it is closed."""
 
     def __init__(self, folder: str | None = None) -> None:
         import tempfile
@@ -89,7 +89,7 @@ class Target:
     """Something that is being written; leaving the `with` block before it is complete gives it up."""
 
     files: contextlib.ExitStack
-    """Closes what is open, and removes what is not in place."""
+    """Closes open files, and removes those that are not in place."""
 
     def abort(self) -> None:
         """Give up: the target is as it was before, and no temporary file stays. After a commit it does nothing."""
@@ -107,13 +107,13 @@ class Output(Target):
     """A file that is written beside its target and renamed over it, or a pipe, to which bytes go straight."""
 
     seeks = False
-    """True where bytes are not written in order, so that those for a pipe wait in a temporary file."""
+    """True if bytes are not written in order, so that those for a pipe wait in a temporary file."""
     stream: IO[bytes]
 
     def __init__(self, path: str, *, force: bool) -> None:
         """Open a path, or standard output for "-".
 
-        Raises OutputError where it cannot be written, or is a file that exists and `force` is not given.
+        Raises OutputError if it cannot be written, or is a file that exists and `force` is not given.
         """
         standard = path in ("-", "/dev/stdout")
         self.name, self._force = "<stdout>" if standard else path, force
@@ -121,7 +121,7 @@ class Output(Target):
         self._temporary: str | None = None
         self._pipe: IO[bytes] | None = None
         with blaming(self.name), contextlib.ExitStack() as self.files:
-            if standard:  # opened anew it would start at its beginning, and overwrite what >> keeps
+            if standard:  # opened anew, it would overwrite what >> keeps
                 sys.stdout.flush()
                 self._pipe = sys.stdout.buffer
             elif os.path.isdir(path) or path.endswith(os.sep) or not path:
@@ -146,11 +146,11 @@ class Output(Target):
             raise OutputError(f"{self.name}: the file exists", f"replace it with {parameter('force', True)}")
 
     def waiting(self) -> IO[bytes]:
-        """Open a temporary file for what must wait, on the disk of the target."""
+        """Open a temporary file on the disk of the target."""
         return self.files.enter_context(TemporaryFile(os.path.dirname(self._temporary) if self._temporary else None))
 
     def _put_in_place(self) -> None:
-        """Make what was written the result. Raises OSError where the system refuses."""
+        """Put the written file in place of the target. Raises OSError if the system refuses."""
         self.stream.flush()
         if self._pipe is not None:
             if self.seeks:
@@ -165,7 +165,7 @@ class Output(Target):
 
 
 class Document(Output):
-    """A result that is known as a whole before any of it is written."""
+    """A result that is written at once."""
 
     def write(self, content: bytes) -> None:
         """Write all of it beside the target. Raises OutputError."""

@@ -13,7 +13,7 @@ from softargmax_cli.files.writers import Writer
 from softargmax_cli.files.writers.text import Columns
 from softargmax_cli.reduction.result import Slices, Summary
 
-# What json.dumps leaves bare and a terminal would obey, or UTF-8 cannot hold; escaped, it is the same text to a parser.
+# Characters that json.dumps does not escape, but that control a terminal or cannot be encoded in UTF-8.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -28,7 +28,7 @@ def _text(value: Any, indent: int | None = None) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Put None for infinities and NaN."""
+    """Replace infinities and NaN by None."""
     if isinstance(value, dict):
         return {name: _finite(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -37,7 +37,7 @@ def _finite(value: Any) -> Any:
 
 
 def objects(columns: Columns, slices: Slices) -> Iterator[dict[str, Any]]:
-    """Yield slices as objects, with a list where a name takes several columns, and None for infinities and NaN."""
+    """Yield slices as objects, with a list for a name of several columns, and None for infinities and NaN."""
     lists = [column if isinstance(column, Sequence) else column.tolist() for column in columns.of(slices)]
     for row in zip(*map(_finite, lists), strict=True):
         cells = iter(row)
@@ -48,7 +48,7 @@ def objects(columns: Columns, slices: Slices) -> Iterator[dict[str, Any]]:
 
 
 class JsonLinesWriter(Writer):
-    """An object a line; where there are several inputs its first key is `input`."""
+    """An object a line; with several inputs its first key is `input`."""
 
     def begin(self) -> None:
         self._columns = Columns(self.run, self.fields, name_input=self.several)

@@ -21,11 +21,11 @@ Shape = tuple[int | None, ...]
 
 
 class NpyFile:
-    """An .npy file that is being written: a header, which is written again in the end, then numbers."""
+    """An .npy file that is being written: a header, which is written again at the end, then numbers."""
 
     def __init__(self, stream: IO[bytes], dtype: np.dtype[Any], shape: Shape, order: Order = "C") -> None:
         self.stream, self._dtype, self._order = stream, dtype.newbyteorder("<"), order
-        self._lengths = tuple(n or 0 for n in shape)  # of the first axis it makes no difference
+        self._lengths = tuple(n or 0 for n in shape)  # the length of the first axis does not matter yet
         self.end(self._lengths)
         self._begin = stream.tell()
 
@@ -34,7 +34,7 @@ class NpyFile:
         self.stream.write(np.ascontiguousarray(values, self._dtype).data)
 
     def put(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
-        """Write a box that begins at `start`, 0 along axes that are not named."""
+        """Write a box that begins at `start`, or at 0 along axes that it does not name."""
         start = (*start, *[0] * (values.ndim - len(start)))
         turn = slice(None, None, -1 if self._order == "F" else 1)
         box = np.ascontiguousarray(values.T if self._order == "F" else values, self._dtype)
@@ -43,19 +43,19 @@ class NpyFile:
         for number, place in enumerate(places):
             self.stream.seek(self._begin + place * self._dtype.itemsize)
             self.stream.write(space[number * stretch : (number + 1) * stretch])
-        if hasattr(os, "posix_fadvise"):  # has the system begin to write, so that the end need not wait for all of it
+        if hasattr(os, "posix_fadvise"):  # starts writing to disk, so that the end need not wait
             begin = self._begin + places[0] * self._dtype.itemsize
             os.posix_fadvise(self.stream.fileno(), begin, self.stream.tell() - begin, os.POSIX_FADV_DONTNEED)
 
     def end(self, shape: tuple[int, ...]) -> None:
-        """Write the shape, of which every length is now known; the header is as long as with any other length."""
+        """Write the header with the shape, of which every length is now known; its size does not depend on them."""
         self.stream.seek(0)
         header = {"descr": self._dtype.str, "fortran_order": self._order == "F", "shape": shape}
         np.lib.format.write_array_header_1_0(self.stream, header)
 
 
 class NpyWriter(Writer):
-    """One field alone, `soft` of a reduction."""
+    """A single field: `soft` of a reduction."""
 
     seeks = True
 
@@ -79,7 +79,7 @@ class NpyWriter(Writer):
 
 
 class NpzWriter(NpyWriter):
-    """Every field under its name, and `id` where slices have names; each waits in a file of its own."""
+    """Every field under its name, and `id` if slices have names; each waits in a file of its own."""
 
     def begin(self) -> None:
         super().begin()
@@ -106,19 +106,19 @@ class NpzWriter(NpyWriter):
 
 
 class BoxWriter(Output):
-    """One array of known shape, or of rows that come in order, that is written box by box, each at its place."""
+    """One array, written box by box; rows that come in order may be of any number."""
 
     seeks = True
 
     def __init__(self, path: str, name: str, dtype: np.dtype[Any], shape: Shape, order: Order, *, force: bool) -> None:
-        """Open `path`. name: of the array in an .npz; shape: the first length is None where only the end tells it."""
+        """Open `path`. name: of the array in an .npz; shape: the first length is None if only the end tells it."""
         super().__init__(path, force=force)
         self._packed, self._member = path != "-" and format_of(path) == "npz", name
         with blaming(self.name):
             self._array = NpyFile(self.waiting() if self._packed else self.stream, dtype, shape, order)
 
     def write(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
-        """Write a box that begins at `start`, 0 along axes that are not named. Raises OutputError."""
+        """Write a box that begins at `start`, or at 0 along axes that it does not name. Raises OutputError."""
         with blaming(self.name):
             self._array.put(start, values)
 
@@ -132,13 +132,13 @@ class BoxWriter(Output):
 
 
 def _shape(run: Run, shape: Shape, field: str = "") -> Any:
-    """Return the shape of a field's array, of which several reduced axes are one last dimension."""
+    """Return the shape of a field's array, with a last dimension for several reduced axes."""
     kept = tuple(n for k, n in enumerate(shape) if k not in run.axes)
     return (*kept, len(run.axes)) if field and BY_NAME[field].per_axis and len(run.axes) > 1 else kept
 
 
 def _pack(stream: IO[bytes], arrays: Mapping[str, NpyFile]) -> None:
-    """Write arrays of any length as an .npz, whose bytes are the same each time."""
+    """Write arrays of any length as an .npz with reproducible bytes."""
     with zipfile.ZipFile(stream, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:

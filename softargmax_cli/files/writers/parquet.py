@@ -14,7 +14,7 @@ from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Slices, Summary
 
 GROUP = 1 << 16
-"""Rows of a group at least, of which each but the last has so many."""
+"""The least number of rows of a row group; only the last may have fewer."""
 
 
 class ParquetWriter(TableWriter):
@@ -30,7 +30,7 @@ class ParquetWriter(TableWriter):
         self._schema = pyarrow.schema(zip(columns.names, types, strict=True), metadata)
         self._waiting: list[Any] = []
         self._table = pyarrow.parquet.ParquetWriter(self.stream, self._schema)
-        self.files.callback(setattr, self._table, "is_open", False)  # else it would be ended where it is given up, too
+        self.files.callback(setattr, self._table, "is_open", False)  # else giving it up would complete it
 
     def put(self, slices: Slices) -> None:
         assert self.columns is not None
@@ -53,7 +53,7 @@ class ParquetWriter(TableWriter):
 
 
 def _type(name: str) -> Any:
-    """Return Arrow's type for what is listed under a name."""
+    """Return the Arrow type of the columns of a name."""
     if name in ("input", "id", "label"):
         return pyarrow.string()
     return pyarrow.int64() if name == "index" else pyarrow.from_numpy_dtype(BY_NAME[name].dtype)

@@ -1,4 +1,4 @@
-"""Slices as named columns, in the order that every table of results has, and as csv and tsv."""
+"""Slices as named columns, in the order of every table of results, and as csv and tsv."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Column = npt.NDArray[Any] | Sequence[Any]
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], format: str) -> str:
-    """Write rows, which all have the same names, as csv or tsv."""
+    """Write rows with the same names as csv or tsv."""
     text = io.StringIO()
     delimiter = "," if format == "csv" else "\t"
     table = csv.DictWriter(text, rows[0], delimiter=delimiter, lineterminator="\n")
@@ -39,7 +39,7 @@ class Columns:
     def __init__(self, run: Run, fields: Sequence[str], *, name_input: bool = False) -> None:
         self._run = run
         self.widths: dict[str, int] = {"input": 1} if name_input else {}
-        """The names that are listed, and how many columns each takes."""
+        """The names, and the number of columns of each."""
         self.widths["index"] = len(run.kept)
         if run.has_ids:
             self.widths["id"] = 1
@@ -50,7 +50,7 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """A name for each column: `soft`, or `soft_0`, `soft_1` where it takes several."""
+        """A name for each column: `soft`, or `soft_0`, `soft_1` if it has several."""
         return [name if width == 1 else f"{name}_{k}" for name, width in self.widths.items() for k in range(width)]
 
     def of(self, slices: Slices) -> list[Column]:
@@ -93,7 +93,7 @@ class TableWriter(Writer):
 
 
 class CsvWriter(TableWriter):
-    """Text in UTF-8 with `\\n` line ends; bytes of the input that were no UTF-8 come out as they came in."""
+    """Text in UTF-8 with `\\n` line ends; bytes of the input that are no UTF-8 are kept."""
 
     delimiter = ","
 

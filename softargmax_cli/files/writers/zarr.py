@@ -26,7 +26,7 @@ from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
 
 PARTS = (*DOCUMENTS, "hard/zarr.json", "weights/zarr.json")
-"""One of them lies in every store, also in one of results whose own document is still missing."""
+"""Every store has one of these, also a store of results whose own document is still missing."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Chunks:
 
     @cached_property
     def arrays(self) -> Mapping[str, Any]:
-        """The arrays, opened. Raises OutputError where they are not seen from here."""
+        """The arrays, opened. Raises OutputError if they are not seen from here."""
         with blaming(self.place, "written", OutputError):
             return {field: zarr_python().open_array(located(f"{self.place}/{field}"), mode="r+") for field in NAMES}
 
@@ -54,7 +54,7 @@ class Chunks:
             single = values.ndim == 1 or len(values) == 1
             arrays[field][box] = values.reshape(inner) if single else values.T.reshape(*inner, len(values))
 
-        # A store far away answers after tens of milliseconds, and takes other chunks meanwhile.
+        # A remote store takes tens of milliseconds to answer, and accepts other chunks meanwhile.
         with blaming(self.place, "written", OutputError), ThreadPoolExecutor(len(NAMES)) as threads:
             list(threads.map(put, NAMES))
 
@@ -62,11 +62,11 @@ class Chunks:
 class _Store(Target):
     """A group of arrays that grows beside its name, and takes that name when it is complete.
 
-    Raises OutputError where something is there already, but for a store that `force` replaces.
+    Raises OutputError if the target exists, unless it is a store that `force` replaces.
     """
 
     def __init__(self, target: str, arrays: Mapping[str, Mapping[str, Any]], *, force: bool) -> None:
-        """arrays: the name of each, and how zarr creates it."""
+        """arrays: the name of each, and its arguments of `zarr.create_array`."""
         self._name, self._force, self._url = target, force, is_url(target)
         self._target = target.rstrip("/") if self._url else os.path.realpath(target)
         self.place = self._target if self._url else f"{self._target}.partial"
@@ -100,7 +100,7 @@ class _Store(Target):
         if not self._url:
             remove(self.place)
             return
-        with contextlib.suppress(Exception):  # it is in nobody's way but for its space
+        with contextlib.suppress(Exception):  # it only takes space
             files, root = files_of(self.place)
             files.rm(root, recursive=True)
 
@@ -132,7 +132,7 @@ class ZarrBoxWriter(_Store):
         *,
         force: bool,
     ) -> None:
-        """Open `target`. name: of the array; shape: the first length is None where only the end tells it."""
+        """Open `target`. name: of the array; shape: the first length is None if only the end tells it."""
         lengths = tuple(n or 0 for n in shape)
         super().__init__(target, {name: {"shape": lengths, "chunks": tuple(chunks), "dtype": dtype}}, force=force)
         self._array = self.arrays[name]
@@ -156,7 +156,7 @@ class ZarrWriter(_Store):
     def __init__(
         self, target: str, run: Run, extent: Sequence[int], asked: Mapping[str, Any], *, force: bool = False
     ) -> None:
-        """extent: how many slices a chunk has along each kept axis; asked: for the group's attributes."""
+        """extent: the number of slices of a chunk along each kept axis; asked: attributes of the group."""
         self._asked = asked
         kept = tuple(k for k in range(len(run.shape)) if k not in run.axes)
         shape, arrays = [run.known_shape[k] for k in kept], {}

@@ -28,19 +28,19 @@ from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
 _LEAST = 64 << 10
 _MOST = 8 << 20
-"""Bytes of a piece, which has a block's numbers unless they take more."""
+"""The least and the most bytes of a piece; in between it has as many numbers as a block."""
 _CELLS = 1 << 13
-"""Numbers of a piece, where blocks have fewer."""
-MISSING = 10
-"""Places of NaN that are told."""
+"""The least numbers of a piece, however few a block has."""
+MOST_PLACES = 10
+"""The most places of NaN that are reported."""
 
 
 class CsvSource(Source):
-    """A table of numbers as float64, (rows not known, columns of scores), from a stream at its first byte.
+    """A table of numbers as float64, (unknown, columns of scores), from a stream at its first byte.
 
-    What `reading` does not say is found from the first rows. Empty cells, NA, N/A, null and nan are NaN. A block's rows
-    say about how many bytes are read, and how many rows come at most. Reading raises InputError with file, line and
-    column; an option that does not fit the file raises OptionError.
+    The layout that `reading` leaves open is found from the first rows. Empty cells, NA, N/A, null and nan are NaN. The
+    rows of a block bound the bytes that are read at once. Reading raises InputError with file, line and column; an
+    option that does not fit the file raises OptionError.
     """
 
     sequential = True
@@ -80,7 +80,7 @@ class CsvSource(Source):
             loaded = self._parsed(piece)
         with np.errstate(over="ignore", invalid="ignore"):
             spoilt = bool(np.isnan(loaded.values.sum()))
-        found = np.argwhere(np.isnan(loaded.values))[:MISSING].tolist() if spoilt else []
+        found = np.argwhere(np.isnan(loaded.values))[:MOST_PLACES].tolist() if spoilt else []
         with self._counting:
             self.rows += len(loaded.values)
             if found and (self._first_missing is None or piece.line < self._first_missing[0].line):
@@ -88,7 +88,7 @@ class CsvSource(Source):
         return loaded
 
     def _parsed(self, piece: Piece) -> Loaded:
-        """Make numbers of a piece, (records, columns), and name its rows. Raises InputError with a place."""
+        """Parse the numbers of a piece, (records, columns), and the names of its rows. Raises InputError."""
         layout, columns = self._layout, self._layout.columns
         scores = [*map(str, columns.scores)]
         frame = _cut_by_polars(piece, layout, polars.Float64) if self._plain else None
@@ -97,12 +97,12 @@ class CsvSource(Source):
         else:
             self._plain, frame = False, _cut_by_polars(piece, layout)
             if frame is None:
-                _, rows = _cut(piece, layout)
+                _, rows = _cut_by_csv(piece, layout)
                 needed = [*columns.scores] if columns.id_at is None else [*columns.scores, columns.id_at]
                 frame = frame_of({str(at): [row[at] for row in rows] for at in needed})
             values, refused = numbers(frame.select(scores), comma=layout.dialect.comma)
             if refused:
-                lines, rows = _cut(piece, layout)
+                lines, rows = _cut_by_csv(piece, layout)
                 row, at = refused[0][0], columns.scores[refused[0][1]]
                 _refuse_cell(layout, lines[row], at, rows[row][at].strip(" \t"))
         ids = None if columns.id_at is None else frame[str(columns.id_at)].fill_null("").to_list()
@@ -112,20 +112,20 @@ class CsvSource(Source):
         if self._first_missing is None:
             return ()
         (piece, found), columns = self._first_missing, self._layout.columns
-        lines, _ = _cut(piece, self._layout)
+        lines, _ = _cut_by_csv(piece, self._layout)
         return [f"line {lines[row]}, {called(self._layout.table, columns.scores[at])}" for row, at in found]
 
 
-def _cut_by_polars(piece: Piece, layout: Layout, scores: Any = polars.String) -> Any:
-    """Cut a piece into a frame, with `scores` of a dtype; None where polars may not see the same records as csv."""
+def _cut_by_polars(piece: Piece, layout: Layout, dtype: Any = polars.String) -> Any:
+    """Cut a piece into a frame, with scores of a `dtype`; None if polars might see other records than csv."""
     data, dialect = piece.data, layout.dialect
     delimiter, width = dialect.delimiter.encode(), layout.table.width + layout.padded
     if (dialect.comment and dialect.comment.encode() in data) or (b'"' in data and not _quotes_cells(data, delimiter)):
         return None
     if data.endswith(delimiter):
-        data += b"\n"  # else polars passes over a last empty cell that is one too many
+        data += b"\n"  # else polars ignores a surplus empty cell at the end
     schema = {str(at): polars.String for at in range(width)}  # not the titles: those may occur twice
-    schema.update({str(at): scores for at in layout.columns.scores})
+    schema.update({str(at): dtype for at in layout.columns.scores})
     try:
         frame = polars.read_csv(data, has_header=False, separator=dialect.delimiter, schema=schema)
     except polars.exceptions.PolarsError:
@@ -133,7 +133,7 @@ def _cut_by_polars(piece: Piece, layout: Layout, scores: Any = polars.String) ->
     nulls = frame.null_count().to_numpy()[0]
     if frame.height != piece.lines or (layout.padded and nulls[-1] < frame.height):
         return None
-    if nulls[-1] or (delimiter == b" " and nulls.any()):  # which also stand where a record is short, or blank
+    if nulls[-1] or (delimiter == b" " and nulls.any()):  # short and blank records have nulls, too
         cells = data.rstrip(b"\n").count(delimiter) + frame.height
         if width == 1 or delimiter == b" " or b'"' in data or cells != frame.height * width:
             return None
@@ -141,7 +141,7 @@ def _cut_by_polars(piece: Piece, layout: Layout, scores: Any = polars.String) ->
 
 
 def _quotes_cells(data: bytes, delimiter: bytes) -> bool:
-    """Tell whether each quote begins a cell or ends one, or is doubled inside; at others polars may panic."""
+    """Tell whether each quote begins or ends a cell, or is doubled in one; polars may panic at others."""
     text, beside = np.frombuffer(data, np.uint8), list(delimiter + b'\r\n"')
     quotes = np.flatnonzero(text == ord('"'))
     opening, closing = quotes[::2], quotes[1::2]
@@ -149,8 +149,8 @@ def _quotes_cells(data: bytes, delimiter: bytes) -> bool:
     return len(quotes) % 2 == 0 and bool(np.isin(before, beside).all() and np.isin(after, beside).all())
 
 
-def _cut(piece: Piece, layout: Layout) -> tuple[list[int], list[list[str]]]:
-    """Cut a piece into records, and tell their lines. Raises InputError where one is not as wide as the others."""
+def _cut_by_csv(piece: Piece, layout: Layout) -> tuple[list[int], list[list[str]]]:
+    """Return the lines and the cells of the records of a piece. Raises InputError if one has another width."""
     lines, rows, width = [], [], layout.table.width
     text = decoded(piece.data, piece.line)
     for line, record in records(text, layout.dialect, piece.line):

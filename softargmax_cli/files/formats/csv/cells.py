@@ -1,4 +1,4 @@
-"""Delimited text as records of cells, which csv cuts, and cells as numbers, which polars makes."""
+"""Cut delimited text into cells with csv, and make numbers of cells with polars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError
 
-_handler = signal.getsignal(signal.SIGINT)  # which polars takes for itself
+_handler = signal.getsignal(signal.SIGINT)  # polars replaces it
 polars: Any = importlib.import_module("polars")
 if _handler is not None and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, _handler)
@@ -26,9 +26,9 @@ MISSING = ("", "na", "n/a", "null", "nan")
 """Cells without a value, in lower case, stripped."""
 _EXCEL = r"(?i:N/A|NA\b|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)"
 _MARKS = frozenset({"-", "--", ".", "..", "?", "*", "none", "missing", "nil"})
-"""Marks for a missing number that are refused; those of Excel begin as a comment does."""
+"""Marks for a missing number that are refused, beside those of Excel."""
 _ODD = re.compile(rf"[+-]?[\d.,'_ \u00a0\u202f]*\d *%?|[+-]?[\d.,]+e[+-]?\d+|#{_EXCEL}", re.ASCII)
-"""Numbers with separators, percent signs, and what Excel writes for none."""
+"""Numbers with separators or percent signs, and the marks of Excel."""
 _COMMENT = "\ue000"
 """Stands for a line that is nothing but a comment."""
 COMMA = r"(?i)^[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*)(?:,[0-9]*)?(?:e[+-]?[0-9]+)?$"
@@ -37,18 +37,18 @@ COMMA = r"(?i)^[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*)(?:,[0-9]*)?(?:e[+-]?[0-
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the cells of a text are written."""
+    """The spelling of cells in a text."""
 
     delimiter: str
     """A space stands for any run of spaces and tabs."""
     comment: str
-    """Mark of a comment, at the start of a line or after a space; empty where nothing does."""
+    """Mark of a comment, at the start of a line or after a space; empty if there are no comments."""
     comma: bool
-    """True where a comma stands before the decimals, and points between thousands."""
+    """True if a comma stands before the decimals, and points between thousands."""
 
     @cached_property
     def noise(self) -> re.Pattern[str]:
-        """The pattern of comments, and of blanks that stand for one; quoted text matches, to be kept."""
+        """The pattern of comments and of runs of blanks, and of quoted text, which is kept."""
         spaces = self.delimiter == " "
         begin = r"[ \t]" if spaces else re.escape(self.delimiter)
         parts = [rf'(?P<kept>(?:^|(?<={begin}))"[^"]*(?:""[^"]*)*(?:"|\Z)|"[^"\n]*")']
@@ -61,7 +61,7 @@ class Dialect:
 
 
 def decoded(data: bytes, line: int) -> str:
-    """Decode `data`, which begins at a line of the file. Raises InputError where it is not text in UTF-8."""
+    """Decode `data`, which begins at a line of the file. Raises InputError if it is not UTF-8 text."""
     if (nul := data.find(0)) >= 0:
         what = f"line {line + data.count(10, 0, nul)}: a NUL byte, so the file is not UTF-8 text"
         raise InputError(what, "save it as UTF-8 text, or its numbers as .npy")
@@ -73,9 +73,9 @@ def decoded(data: bytes, line: int) -> str:
 
 
 def records(text: str, dialect: Dialect, line: int = 1, *, cut: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record and the line on which it begins; a blank line is an empty record, one of a comment is none.
+    """Yield the line on which each record begins, and its cells; a blank line has none, a comment is no record.
 
-    cut: the text may end within a quoted cell. Raises InputError where it is not as csv has it.
+    cut: the text may end within a quoted cell. Raises InputError if csv cannot parse it.
     """
     if dialect.delimiter == " " or (dialect.comment and dialect.comment in text):
         text = dialect.noise.sub(_without_noise, text)
@@ -101,7 +101,7 @@ def _without_noise(found: re.Match[str]) -> str:
 
 
 def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[list[int]]]:
-    """Make numbers of a polars frame of text: (rows, columns), NaN where there is none.
+    """Make numbers of a polars frame of text: (rows, columns), with NaN for a missing one.
 
     Also list row and column of the cells that are neither numbers nor missing, in the order of the text.
     """
@@ -116,7 +116,7 @@ def numbers(cells: Any, *, comma: bool) -> tuple[npt.NDArray[np.float64], list[l
 
 
 def classified(cells: Sequence[str], *, comma: bool) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """Make numbers of cells, (n,), NaN where there is none, and tell the kind of each.
+    """Make numbers of cells, (n,), with NaN for a missing one, and tell the kind of each.
 
     Kinds: "number", "empty", "missing", "odd" (refused, but meant as one of these), "text".
     """

@@ -1,4 +1,4 @@
-"""How delimited text is laid out, as options say or its first rows: the delimiter, the header, and the columns."""
+"""Find the layout of delimited text, by options or its first rows: the delimiter, the header, and the columns."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from softargmax_cli.files.formats.csv.text import Text
 from softargmax_cli.files.reading import Reading, column_ranges
 
 DELIMITERS = ",\t;| "
-"""Delimiters that are looked for; of two that explain a file equally well, the first wins."""
+"""Delimiters that are tried; of two that explain a file equally well, the first wins."""
 _HEAD = 1 << 20
-"""Bytes of the first rows that are looked at, unless two records have more."""
+"""Bytes of the first rows that are examined, unless two records have more."""
 _SNIFFED = 10
-"""Records that tell the delimiter."""
+"""The number of first records that tell the delimiter."""
 _ENOUGH = 1000
-"""Cells of a record that tell what delimits it."""
+"""The number of first cells of a record that tell its delimiter."""
 _CELLS = 1 << 16
-"""Cells of the first rows that are looked at, unless two records have more."""
+"""Cells of the first rows that are examined, unless two records have more."""
 YEARS = range(1900, 2101)
 WAYS = f"pass {parameter('header', True)} if it names the columns, {parameter('header', False)} if not"
 
@@ -37,27 +37,26 @@ Record = tuple[int, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the records of a text are cut, and what their cells are."""
+    """The layout of a text: the way its records are cut, and the meaning of their cells."""
 
     reading: Reading
     dialect: Dialect
     table: Table
     columns: Columns
     padded: bool
-    """True where each record ends with a delimiter, and so with an empty cell more than there are columns."""
+    """True if each record ends with a delimiter, and so with a surplus empty cell."""
     record: int
-    """About how many bytes a record takes."""
+    """The approximate number of bytes of a record."""
     line: int
-    """The line of the first record that is no header."""
+    """The line of the first record below the header."""
     top: int
     """The line that tells the width."""
 
 
 def find_layout(text: Text, name: str, reading: Reading) -> Layout:
-    """Find the layout of a text at its start, which is left at the first row below the header.
+    """Find the layout of a text at its start, and move it to the first row below the header.
 
-    Raises InputError where there are no rows, or where they may be read in two ways; OptionError where an option does
-    not fit.
+    Raises InputError if there are no rows, or if they may be read in two ways; OptionError if an option does not fit.
     """
     text.skip(reading.skip or 0)
     dialect, sample, size = _first_records(text, reading)
@@ -110,7 +109,7 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
 
 
 def _first_records(text: Text, reading: Reading) -> tuple[Dialect, list[Record], int]:
-    """Find the dialect, the first records, at least two unless the text has less, and about how long a record is."""
+    """Find the dialect, the first records, at least two if there are as many, and the mean length of a record."""
     delimiter = reading.delimiter or _separator(text)
     comment = "#" if reading.comment is None else reading.comment
     dialect = Dialect(delimiter or ",", comment, comma=reading.decimal == ",")
@@ -126,7 +125,7 @@ def _first_records(text: Text, reading: Reading) -> tuple[Dialect, list[Record],
 
 
 def _separator(text: Text) -> str | None:
-    """Take the line by which Excel tells the delimiter, and return that."""
+    """Skip the line by which Excel tells the delimiter, and return the delimiter."""
     text.fill(16)
     found = re.match(rb'(?i)"?sep=([^\r\n\x80-\xff])"?\r?\n', text.held)
     if found is not None:
@@ -135,7 +134,7 @@ def _separator(text: Text) -> str | None:
 
 
 def _sample(head: str, dialect: Dialect, most: int, line: int = 1, *, complete: bool) -> list[Record]:
-    """Take the first records that are not blank; where the text goes on, not the last, which may be cut in a quote."""
+    """Return the first records that are not blank; if the text goes on, without the last, which may be cut."""
     sample: list[Record] = []
     count = 0
     for begin, cells in records(head, dialect, line, cut=not complete):
@@ -148,7 +147,7 @@ def _sample(head: str, dialect: Dialect, most: int, line: int = 1, *, complete: 
 
 
 def _sniffed(head: str, dialect: Dialect, *, complete: bool) -> str:
-    """Find the delimiter that explains the first records best: it cuts all into as many cells, and leaves numbers."""
+    """Find the delimiter that explains the first records best: it gives all as many cells, and numbers in them."""
     best, found = 0.0, ","
     for delimiter in DELIMITERS:
         there = delimiter in head or (delimiter == " " and "\t" in head)
@@ -158,7 +157,7 @@ def _sniffed(head: str, dialect: Dialect, *, complete: bool) -> str:
         try:
             sample = [cells for _, cells in _sample(head, tried, _SNIFFED, complete=complete)]
         except InputError:
-            continue  # cells without end: not the delimiter, or the one that is says so
+            continue  # an open quote: the true delimiter fails likewise, or this is none
         width, alike = Counter(map(len, sample)).most_common(1)[0] if sample else (0, 0)
         if width < 2:
             continue
@@ -171,7 +170,7 @@ def _sniffed(head: str, dialect: Dialect, *, complete: bool) -> str:
 
 
 def _looked_at(rows: Sequence[list[str]], dialect: Dialect) -> tuple[Float, frozenset[int]]:
-    """Make numbers of some records, (records, columns), and find the columns that hold text for the most."""
+    """Make numbers of some records, (records, columns), and find the columns that hold mostly text."""
     values, kinds = classified([*chain.from_iterable(rows)], comma=dialect.comma)
     found = np.array(kinds).reshape(len(rows), -1)
     texts = (found == "text").sum(0) > ((found == "number") | (found == "odd")).sum(0)
@@ -179,7 +178,7 @@ def _looked_at(rows: Sequence[list[str]], dialect: Dialect) -> tuple[Float, froz
 
 
 def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
-    """Raise InputError where lines of text stand above a table of so many cells in each record."""
+    """Raise InputError if lines of text stand above a table with this number of cells in each record."""
     begin = next(at for at, (_, record) in enumerate(sample) if len(record) == cells)
     if cells > 1 and len(sample) > begin + 1 and all(len(record) == cells for _, record in sample[begin:]):
         (line, first), below = sample[0], sample[begin][0]
@@ -191,10 +190,10 @@ def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
 def _is_header(
     line: int, first: Sequence[str], kinds: Sequence[str], values: Float, texts: Collection[int], *, ask: bool
 ) -> bool:
-    """Tell whether the first record, of cells of some kinds, names the columns. InputError if signs speak for both.
+    """Tell whether the first record, of cells of some kinds, names the columns. Raises InputError if it is unclear.
 
-    It does where there is text and no number over columns of numbers, and where pandas or R wrote it: an empty or a
-    text cell over names or whole numbers, then consecutive whole numbers. Other numbers are a row.
+    A header has text and no number above columns of numbers, or, as pandas and R write it, an empty or a text cell
+    above names or whole numbers, then consecutive whole numbers. Other numbers are a row.
     """
     looked = [at for at in range(len(first)) if at not in texts]
     here = {kinds[at] for at in looked}
@@ -218,18 +217,18 @@ def _is_header(
 
 
 def _integers(cells: Sequence[str]) -> list[int]:
-    """Read cells as whole numbers without a sign; nothing where one is none."""
+    """Read cells as whole numbers without a sign; return an empty list if one is not."""
     whole = all(cell.isascii() and cell.isdecimal() and len(cell) < 16 for cell in cells)
     return [int(cell) for cell in cells] if whole else []
 
 
 def _counts(cells: Sequence[str]) -> bool:
-    """Tell whether cells are whole numbers that follow each other."""
+    """Tell whether cells are consecutive whole numbers."""
     counted = _integers(cells)
     return bool(counted) and counted == [*range(counted[0], counted[0] + len(counted))]
 
 
 def _whole(numbers: Float) -> bool:
-    """Tell whether there are numbers, and whole ones alone."""
+    """Tell whether there are numbers, and all are whole."""
     known = numbers[np.isfinite(numbers)]
     return known.size > 0 and not (known % 1).any()

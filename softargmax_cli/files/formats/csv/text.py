@@ -1,4 +1,4 @@
-"""A stream of delimited text: unpacked, made UTF-8, and cut where records end."""
+"""Unpack a stream of delimited text, decode it, and cut it where records end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from softargmax_cli.files.source import parsing
 LONGEST = 32 << 20
 """Bytes of the longest record that is read; a file without line ends must not fill the memory."""
 STEP = 1 << 20
-"""Bytes by which what is held grows at least."""
+"""The least bytes that are held once a record is longer than expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Piece:
 class Text:
     """A stream of text, unpacked and in UTF-8, handed out in pieces that end where records end. One thread at a time.
 
-    Opened at its first byte. Raises InputError where it cannot be unpacked or decoded.
+    Opened at its first byte. Raises InputError if it cannot be unpacked or decoded.
     """
 
     def __init__(self, stream: io.BufferedReader, name: str) -> None:
         self.packed = stream.peek(2).startswith(b"\x1f\x8b")
         self.held = b""
-        """Read and not yet taken."""
+        """Text that is read and not yet taken."""
         self.ended, self.line, self.nbytes = False, 1, None
         self._name, self._file, self._read, self._told = name, stream, 0, 0
         self._stream: Any = gzip.GzipFile(fileobj=stream) if self.packed else stream
@@ -55,7 +55,7 @@ class Text:
         self.held = self.held.removeprefix(codecs.BOM_UTF8)
 
     def moved(self) -> int:
-        """Count the bytes of the file that were read since the last call, packed where it is; of a pipe, of text."""
+        """Count the bytes of the file, or of the text of a pipe, that were read since the last call."""
         at = self._read if self.nbytes is None else self._file.tell()
         since, self._told = at - self._told, at
         return since
@@ -69,14 +69,14 @@ class Text:
                 self.held += data if self._decoder is None else self._decoder.decode(data, self.ended).encode()
 
     def grow(self) -> None:
-        """Hold twice as much, to find the end of a record. Raises InputError where it has none."""
+        """Hold twice as much, to find the end of a record. Raises InputError if it is too long."""
         if len(self.held) >= LONGEST:
             what = f"a record from line {self.line} on is longer than {LONGEST >> 20} MiB"
             raise InputError(what, "check the delimiter, the line ends, and that every quote is closed")
         self.fill(2 * max(len(self.held), STEP // 2))
 
     def skip(self, lines: int) -> None:
-        """Drop so many lines, or all that there are."""
+        """Drop a number of lines, or all if there are fewer."""
         at = 0
         for _ in range(lines):
             while (end := self.held.find(b"\n", at) + 1) == 0 and not self.ended:
@@ -106,7 +106,7 @@ class Text:
         return piece
 
     def _border(self, dialect: Dialect) -> int:
-        """Find where the last complete record held ends, perhaps one earlier; 0 where none does."""
+        """Find the end of the last complete record held, or of an earlier one; 0 if there is none."""
         border = len(self.held) if self.ended else self.held.rfind(b"\n") + 1
         # Quotes come in pairs, whether they enclose a cell or stand for one inside it. An odd count ends inside a cell,
         # or a cell holds a lone quote, as csv can tell.
@@ -118,6 +118,6 @@ class Text:
         return border - len(self.held[:border].split(b"\n", last - self.line)[-1])
 
     def close(self) -> None:
-        """Let go of the stream."""
+        """Close the stream."""
         self._stream.close()
         self._file.close()
