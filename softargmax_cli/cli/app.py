@@ -26,7 +26,7 @@ app = typer.Typer(
     cls=Group,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,  # Typer's options look for the shell among parent processes, where a container has none
+    add_completion=False,  # Typer's options look for the shell among parent processes, which a container lacks
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 completion_init()

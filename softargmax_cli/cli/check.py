@@ -24,7 +24,7 @@ from softargmax_cli.files.writers.atomic import Document
 if TYPE_CHECKING:
     from softargmax_cli.reduction.check import Allowance, Distance
 
-NOT_CLOSE = 1  # the exit code where a check failed
+NOT_CLOSE = 1  # the exit code if a check fails
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
         ("softargmax: error: ", what),
         *(("  ", line) for line in (*details, *remedy.splitlines()[:2])),
     ]:
-        half = (LONGEST - 3) // 2  # what is wrong may stand at either end
+        half = (LONGEST - 3) // 2  # the cause may stand at either end
         short = line if len(line) <= LONGEST else f"{line[:half]}...{line[-half:]}"
         say(start + short)
 

@@ -1,6 +1,6 @@
 """The options that commands share, and their declaration: each is a field of a group that a command takes.
 
-The text of an option is a sentence of which the option is the subject: "--window leaves out weights ...".
+The text of an option is a sentence whose subject is the option: "--window leaves out weights ...".
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def same_file(a: str, b: str) -> bool:
 
 
 def identity(name: str | None) -> tuple[int, int] | None:
-    """Identify a regular file or a directory, "-" being standard input; None for what is neither."""
+    """Identify a regular file or a directory, "-" being standard input; None for others."""
     try:
         status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
     except (OSError, ValueError, AttributeError):  # opening it will report that

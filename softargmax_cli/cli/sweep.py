@@ -101,7 +101,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     format = shown.format or (format_of(shown.output or "", ("json", "csv", "tsv")) if to_file else "table")
     drawn = None if shown.plot is None else format_of(shown.plot, PICTURES)
     if tried.allow is not None:
-        allowance_of(tried.allow)  # raises for what is none
+        allowance_of(tried.allow)  # raises if it is malformed
     job = Job([input], replace(asked, window=windows[0]))
     reads = truth.files if truth else []
     with job.begun([shown.output, shown.plot], reads=reads), job.trying(input), ExitStack() as stack:

@@ -1,1 +1,1 @@
-"""The mathematics: what is asked, in which blocks, by which operations, merged how. No files, no terminal."""
+"""The mathematics: problems, blocks, the kernel, and the merge of states. No files, no terminal."""

@@ -1,8 +1,8 @@
-"""Arrays of the input's shape, made of its blocks beside the slices: gradients, and weights.
+"""Arrays of the input's shape, computed block by block beside the slices: gradients, and weights.
 
-Where a block holds whole slices, its array is made while it is in the cache. Where it does not, the blocks of a slice
-are read once for its maximum, mass and moments, a second time for these where a window depends on the maximum, and once
-more for the array.
+If a block holds whole slices, its array is computed while it is in the cache. If not, the blocks of a slice are read
+once for its maximum, mass and moments, a second time for these if a window depends on the maximum, and once more for
+the array.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
 
 Write = Callable[[Sequence[int], Array], None]
-"""Takes the array of a box of the input that begins at a position."""
+"""Take the array of a box of the input, given the position where the box begins."""
 Finish = Callable[[Columns, Slices], Slices]
-"""Adds to slices what is known of them beside their state."""
+"""Add to slices the columns that were derived beside their state."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ArrayPart(Part):
-    """A block after its array was made."""
+    """A block after its array was computed."""
 
     beside: Columns = field(default_factory=dict)
-    """Where other blocks hold the rest of the slices."""
+    """Columns of the slices, if other blocks hold the rest of these."""
     array: Array | None = None
 
 
 class ArrayStream(Stream):
-    """An input on its way to an array of its shape; `write` is given the boxes, from the caller's thread, in order."""
+    """A stream that computes an array of the input's shape; the caller's thread writes its boxes in order."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class ArrayStream(Stream):
             yield column[-1], self._finish(found, column[-1], ids, partial(self.finish, beside))
 
     def _derived(self, task: Task) -> Part:
-        """Make the array of a block whose slices' state is known."""
+        """Compute the array of a block whose slices' state is known."""
         values = task.pending.load(self.buffer).values
         assert task.known is not None
         beside, array = self.derive(values, task.block.start, task.known[0], task.compiled)

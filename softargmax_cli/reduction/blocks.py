@@ -1,9 +1,9 @@
 """The blocks of an array and the order in which they are read: pure geometry.
 
 A block is a box. Blocks come in the order of the axes that stay, and for each of those boxes along the
-reduced axes, so that a slice is finished as early as possible. They are contiguous in the file where
-that does not make a slice's parts too many: where many slices lie side by side (reducing the first axis
-of a C-ordered file), a block takes a stretch of each row, wide enough to be read at full speed.
+reduced axes, so that a slice is finished as early as possible. They are contiguous in the file unless
+slices would have too many parts: where many slices lie side by side (reducing the first axis of a
+C-ordered file), a block takes a stretch of each row, wide enough to be read at full speed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 Order = Literal["C", "F"]
 
 NARROWEST = 4096
-"""Elements of one row that a block takes at least, where it does not take whole rows."""
+"""The least elements of a row that a block takes, unless it takes whole rows."""
 ENDLESS = 1 << 62
-"""Stands for a length that is not known."""
+"""Stands for an unknown length."""
 WIDER = 2
-"""How much larger a block is that does not: reading many short stretches costs more than a larger block does."""
+"""The factor by which a block of parts of rows is larger, as many short stretches are slow to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Length along each axis."""
+        """The length along each axis."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
     def moved(self, by: Sequence[int]) -> Block:
-        """Return the block so much further to the right along each axis."""
+        """Return the block, moved to the right along each axis."""
         return Block(
             tuple(a + b for a, b in zip(self.start, by, strict=True)),
             tuple(a + b for a, b in zip(self.stop, by, strict=True)),
@@ -48,7 +48,7 @@ class Block:
     def bordered(self, axes: Sequence[int], shape: Sequence[int | None], round: Sequence[int] = ()) -> Block:
         """Widen the block by one entry to either side along `axes`, within an array of `shape`.
 
-        round: axes whose ends are neighbours. Along these it may lie across the ends, unless it has the whole of them.
+        round: axes whose ends are neighbours. Along these it may lie across the ends, unless it covers the whole axis.
         """
         start, stop = list(self.start), list(self.stop)
         for axis in axes:
@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def columns(self) -> int:
-        """The number of boxes that the axes that stay are cut into."""
+        """The number of boxes into which the kept axes are cut."""
         return math.prod(self._count(k) for k in range(len(self.shape)) if k not in self.axes)
 
     @property
@@ -97,18 +97,18 @@ class Plan:
         return -(-self.shape[axis] // self.extent[axis])
 
     def boxes(self) -> Iterator[list[Block]]:
-        """Yield the blocks of the same slices together."""
+        """Yield the list of blocks for each column of slices."""
         for first in range(0, self.columns * self.parts, self.parts):
             yield [self.block(number) for number in range(first, first + self.parts)]
 
     @property
     def splits(self) -> bool:
-        """True where blocks hold parts of slices."""
+        """True if blocks hold parts of slices."""
         return any(self.extent[axis] < self.shape[axis] for axis in self.axes)
 
     @property
     def in_order(self) -> bool:
-        """True where slices come in row-major order of the axes that stay."""
+        """True if slices come in row-major order of the kept axes."""
         kept = [k for k in range(len(self.shape)) if k not in self.axes and self.shape[k] > 1]
         wide = next((place for place, k in enumerate(kept) if self.extent[k] > 1), len(kept))
         whole = all(self.extent[k] >= self.shape[k] for k in kept[wide + 1 :])
@@ -119,7 +119,7 @@ class Plan:
         return all(block.stop[axis] == self.shape[axis] for axis in self.axes)
 
     def elements_by_shape(self) -> dict[tuple[int, ...], int]:
-        """Return how many of the array's elements lie in blocks of each shape."""
+        """Return the number of the array's elements that lie in blocks of each shape."""
         sizes = zip(self.extent, self.shape, strict=True)
         lengths = ({size: n - n % size} | ({n % size: n % size} if n % size else {}) for size, n in sizes)
         blocks = itertools.product(*(each.items() for each in lengths))
@@ -129,7 +129,7 @@ class Plan:
 def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: int, *, contiguous: bool) -> Plan:
     """Plan blocks of about `elements` elements, or `WIDER` times that.
 
-    `contiguous`: each is one stretch of the file, in file order, however many elements that takes.
+    `contiguous`: each is one stretch of the file, in file order, even if that needs more elements.
     """
     turn = slice(None, None, 1 if order == "C" else -1)  # the rest sees the axes from the slowest to the fastest
     lengths, reduced = shape[turn], [axis in axes for axis in range(len(shape))][turn]
@@ -138,14 +138,14 @@ def plan(shape: tuple[int, ...], axes: tuple[int, ...], order: Order, elements: 
 
 
 def rows(columns: int, elements: int, axes: tuple[int, ...] = (1,)) -> Plan:
-    """Plan blocks of whole rows of a table whose number of rows is not known: they have no end."""
+    """Plan an endless sequence of blocks of whole rows, for a table of unknown length."""
     return Plan((ENDLESS, columns), axes, "C", (max(1, elements // max(1, columns)), columns))
 
 
 def stretches(start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]) -> tuple[list[int], int]:
-    """Find where each stretch of a box begins, and how long they are, in elements of an array of `lengths` in C order.
+    """Find the start of each stretch of a box, and their length, in elements of an array of `lengths` in C order.
 
-    The box begins at `start`; its stretches follow each other as they do in the box itself.
+    The box begins at `start`; its stretches come in its own order.
     """
     # From this axis on, the box is one stretch of the file for each position along the axes before.
     split = len(shape)
@@ -159,7 +159,7 @@ def stretches(start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]
 
 
 def fitting(length: int, room: int) -> int:
-    """Return how much of a length to take at a time, at most `room`: alike, so that most blocks have one shape."""
+    """Cut a length into nearly equal pieces of at most `room`, so that most blocks have one shape."""
     pieces = max(1, -(-length // max(1, room)))
     return max(1, -(-length // pieces))
 
@@ -180,8 +180,8 @@ def _contiguous(lengths: Sequence[int], reduced: Sequence[bool], elements: int) 
 def _wide(lengths: Sequence[int], reduced: Sequence[bool], elements: int) -> list[int]:
     """Take whole slices or long parts of these, from the last axis outwards.
 
-    Where slices lie side by side, as along an axis that stays and has reduced ones outside of it, only so many are
-    taken that the reduced axes fit beside them, but no less than a stretch of the file that is worth reading.
+    If slices lie side by side, as along a kept axis with reduced axes outside of it, a block takes only as many of them
+    as leave room for the reduced axes, but no less than a stretch of the file that is worth reading.
     """
     outside = math.prod(n for n, one in zip(lengths, reduced, strict=True) if one)
     extent, size, whole, wider = [1] * len(lengths), 1, True, False

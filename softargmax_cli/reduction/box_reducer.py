@@ -19,19 +19,19 @@ from softargmax_cli.reduction.state import State, added, merge
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
-"""What is known of the gradients of slices over a part of them, by the names in `MERGES`, (s,) or (a, s)."""
+"""Columns about the gradients of slices over a part of them, by the names in `MERGES`, (s,) or (a, s)."""
 MERGES = {"squares": np.add, "least": np.minimum, "largest": np.maximum, "by_beta": np.add}
 Derived = tuple[Columns, Array | None]
-"""What is known of the slices of a block beside their state, and an array of the block's shape."""
+"""The columns of the slices of a block, and an array of the block's shape."""
 Derive = Callable[[Array, Sequence[int], State, bool], Derived]
-"""Makes this of a block's values, where it begins, the state of its whole slices, and whether it is worth compiling."""
+"""Derive these from a block's values, its start, the state of its whole slices, and a flag to compile."""
 
 
 class BoxReducer:
     """Reduce boxes of one problem by the methods of a `BlockReducer`; called from several threads at once.
 
-    elements: how many of them a block of the box has. Slices come in the memory order of the box, which is `order`; in
-    that order those of one column of blocks follow those of the column before.
+    elements: the number in a block of the box. Slices come in `order`, the memory order of the box; in it, the slices
+    of one column of blocks follow those of the column before.
     """
 
     def __init__(self, reducer: BlockReducer, problem: Problem, order: Order, elements: int) -> None:
@@ -63,7 +63,7 @@ class BoxReducer:
         return side_by_side(found)
 
     def derived(self, derive: Derive, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
-        """Derive something of a box whose slices' state is known: of each of its blocks, put together."""
+        """Derive columns and array of a box whose slices' state is known, block by block."""
         found, array = list[Columns](), None
         for column, slices in self._columns(values.shape):
             parts = list[Columns]()
@@ -81,7 +81,7 @@ class BoxReducer:
     def _found(self, values: Array, start: Sequence[int], found: Callable[[Sequence[int], Array], Found]) -> Found:
         """Merge the states of all blocks into that of the box, which begins at `start`.
 
-        found: makes the state of a block that begins at a place of the array.
+        found: reduces a block, given its start in the array and its values.
         """
         states, misfits, reduced = [], [], self._problem.ascending
         both = partial(merge, problem=self._problem)
@@ -90,7 +90,7 @@ class BoxReducer:
             for block in column:
                 place = block.moved(start).start
                 (state,), odd = found(place, self._piece(values, block))
-                parts.append(state.shifted([place[axis] for axis in reduced]))  # they merge by their place in the array
+                parts.append(state.shifted([place[axis] for axis in reduced]))  # merging compares places in the array
                 misfits += [misfit.moved(block.start) for misfit in odd]
             states.append(reduce(both, parts))
         return [side_by_side(states).shifted([-start[axis] for axis in reduced])], misfits
@@ -99,7 +99,7 @@ class BoxReducer:
         return blocks.plan(shape, self._problem.axes, self._order, self._elements, contiguous=False)
 
     def _columns(self, shape: tuple[int, ...]) -> Iterator[tuple[list[Block], slice]]:
-        """Yield the blocks of the same slices together, and which of the slices of the box these are."""
+        """Yield the blocks of each column of slices, and the range of these among the slices of the box."""
         start = 0
         for column in self._plan(shape).boxes():
             stop = start + math.prod(column[0].shape[k] for k in self._problem.kept)
@@ -109,11 +109,11 @@ class BoxReducer:
     def _piece(self, values: Array, block: Block) -> Array:
         piece = values
         for axis, (start, stop) in enumerate(zip(block.start, block.stop, strict=True)):
-            if start < 0 or stop > values.shape[axis]:  # across the ends of an axis that goes round
+            if start < 0 or stop > values.shape[axis]:  # across the ends of a circular axis
                 piece = piece.take(range(start, stop), axis, mode="wrap")
             else:
                 piece = piece[(slice(None),) * axis + (slice(start, stop),)]
-        # A view says nothing of the order that the box has, and by which slices are listed.
+        # A view loses the memory order of the box, which is the order of its slices.
         return piece if self._order == "C" else np.asfortranarray(piece)
 
 
@@ -129,5 +129,5 @@ def side_by_side(states: Sequence[State]) -> State:
 
 
 def joined(a: Columns, b: Columns) -> Columns:
-    """Join what is known of both parts of the same slices."""
+    """Join the columns of two parts of the same slices."""
     return {name: MERGES[name](a[name], column) if name in a else column for name, column in b.items()}

@@ -1,8 +1,8 @@
 """The memory budget of a reduction: the size of its blocks or boxes, its threads, and the passes over its input.
 
-An array that is stored in chunks is read in boxes of whole chunks, since a chunk is decoded as a whole, and a box that
-cut one would have it decoded again and again. A box takes as many chunks as are worth a task of its own: first along
-the reduced axes, so that it holds whole slices where it can.
+An array that is stored in chunks is read in boxes of whole chunks: a chunk that is cut would be decoded several times.
+A box takes as many chunks as are worth a task of its own, first along the reduced axes, so that it holds whole slices
+if possible.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 
 BLOCK = 2 << 20
-"""Bytes of a block: it stays in the cache, with everything computed of it, between the passes of the kernel."""
+"""Bytes of a block: with all that is computed from it, it stays in the cache between the passes of the kernel."""
 LARGER = 12
-"""How much larger a block is that the kernel takes in pieces, since the axis that is slowest in memory stays."""
+"""The factor by which a block is larger if the kernel takes it in pieces along a kept slowest axis."""
 MOST_SLICES = 1 << 16
-"""Slices of a block at most: where slices are short, their states are larger than they are."""
+"""The most slices of a block: the states of short slices are larger than the slices."""
 MOST_STATES = 4 * MOST_SLICES
-"""States of a block at most, where a slice has several: each is small beside the weights that it sums."""
+"""The most states of a block, if a slice has several: each is small beside the weights that it sums."""
 SHARE = 8
-"""A box of small chunks takes this fraction of the memory."""
+"""A box of small chunks takes one part in `SHARE` of the memory."""
 HELD = 2
-"""How many times the bytes of a chunk are there while it is read: encoded, and decoded."""
+"""The copies of a chunk while it is read: encoded, and decoded."""
 FAN_IN = 16
-"""States that are merged at a time: those of n boxes take log n levels of them, in threads or on a cluster."""
+"""The states that are merged at a time: n boxes take log n levels, in threads or on a cluster."""
 STATES = 12
-"""How many states of a slice there are while its parts are merged: of blocks that wait, and of both sides moved."""
+"""The states of a slice in memory while its parts are merged: of waiting blocks, and of both sides moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Needs:
     """The memory and the passes that one kind of reduction needs."""
 
     arrays: Callable[[Problem], int] = lambda problem: 0
-    """How many arrays of the input's shape are made of it."""
+    """The number of arrays of the input's shape that are computed."""
     states: int = 1
-    """States of a slice."""
+    """The number of states of a slice."""
     in_pieces: bool = True
-    """True where the kernel takes pieces of a block, which so may be larger than the cache."""
+    """True if the kernel takes pieces of a block, which then may be larger than the cache."""
     in_boxes: bool = False
-    """True where arrays without chunks, too, are read in boxes, which are larger than blocks."""
+    """True if arrays without chunks, too, are read in boxes, which are larger than blocks."""
 
 
 REDUCTION = Needs()
@@ -60,9 +60,9 @@ BOXES = Needs(in_boxes=True)
 
 
 class Budget:
-    """The blocks or boxes in which one input is read, and its threads and passes, within so many bytes of memory.
+    """The blocks or boxes in which one input is read, and its threads and passes, within `memory` (bytes).
 
-    Raises OptionError where the memory does not hold one chunk, encoded and decoded.
+    Raises OptionError if the memory does not hold one chunk, encoded and decoded.
     """
 
     def __init__(self, needs: Needs, source: Readable, problem: Problem, memory: int) -> None:
@@ -71,21 +71,21 @@ class Budget:
         # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
         arrays = 3 + (problem.window is not None) + 2 * problem.modes
         reduced = size + arrays * problem.precision.itemsize + 16 * problem.placed
-        # Arrays that are made are there twice, and wait to be written.
+        # Computed arrays exist twice, and wait to be written.
         self._each, self._results = (2 * reduced + 4 * made, -(-2 * made // size)) if made else (reduced, 0)
         self._state = needs.states * state_bytes(problem)
         table, shape = problem.shape[0] is None, tuple(n for n in problem.shape if n is not None)
         self.boxed = not (source.sequential or table) and (needs.in_boxes or source.chunks is not None)
-        """True where an array is read in boxes, each of which is reduced block by block."""
+        """True if an array is read in boxes, each of which is reduced block by block."""
         self.again = 1
-        """How many times each chunk is decoded."""
+        """The number of times that each chunk is decoded."""
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         most = max(1, min(MOST_SLICES, MOST_STATES // needs.states)) * length
         largest, order = min(BLOCK // size, most), source.order
         if self.boxed:
             self.plan, self.again = boxes_of(shape, problem.axes, order, size, memory, source.chunks, self._state)
             nbytes = size * max(math.prod(self.plan.extent), math.prod(source.chunks or ()))
-            # Beside the chunks there is the box that is put together of them.
+            # Beside the chunks there is the box that they fill.
             self.workers = max(1, min(cores(), memory // ((HELD + 1 + self._results) * nbytes)))
             self.elements = max(1, min(largest, memory // (2 * self._each)))
             return
@@ -101,12 +101,12 @@ class Budget:
             self.plan = blocks.rows(shape[0], self.elements, problem.axes)
             return
         self.plan = blocks.plan(shape, problem.axes, order, self.elements, contiguous=source.sequential)
-        if source.sequential:  # whose order may make blocks large
+        if source.sequential:  # its order may make blocks large
             block, unfinished = self._held
             self.workers = max(1, min(self.workers, (memory - unfinished) // block))
 
     def _block_bytes(self, elements: int) -> int:
-        """Return the bytes that blocks of so many elements take in one thread, of which it has one and the next."""
+        """Return the bytes of two blocks of `elements`, the current and the next one of a thread."""
         if not self._needs.in_pieces:
             return 2 * elements * self._each
         size = self._source.dtype.itemsize
@@ -114,13 +114,13 @@ class Budget:
 
     @property
     def _held(self) -> tuple[int, int]:
-        """The bytes of one block in a thread, and those of slices that later blocks complete."""
+        """The bytes of blocks in one thread, and those of slices that later blocks complete."""
         slices = math.prod(self.plan.extent[k] for k in self._problem.kept)
         return self._block_bytes(math.prod(self.plan.extent)), STATES * slices * self._state * self.plan.splits
 
     @property
     def passes(self) -> int:
-        """How often the input is read: again where weights depend on the maximum, or on their row's number."""
+        """The number of passes over the input: several if weights depend on the maximum, or on row numbers."""
         problem = self._problem
         if not self.plan.splits:
             return 1
@@ -130,10 +130,9 @@ class Budget:
 
     @property
     def must_seek(self) -> bool:
-        """True where the order of a pipe cannot be followed, so that it must be copied first.
+        """True if the order of a pipe cannot be followed, so that it must be copied first.
 
-        So it is where there are several passes, and where slices lie side by side in the pipe that are too many to be
-        held.
+        The reasons are several passes, and more slices side by side in the pipe than can be held.
         """
         if self._needs.in_boxes or self.passes > 1:
             return True
@@ -143,7 +142,7 @@ class Budget:
 
     @property
     def note(self) -> str:
-        """A note where chunks are decoded several times, else nothing."""
+        """A note if chunks are decoded several times, else nothing."""
         if self.again == 1:
             return ""
         what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
@@ -159,15 +158,15 @@ def boxes_of(
     chunks: Sequence[int] | None,
     state: int,
 ) -> tuple[Plan, int]:
-    """Cut an array into boxes of whole chunks; where it has none, into boxes of about the same size.
+    """Cut an array into boxes of whole chunks; one without chunks, into boxes of about the same size.
 
-    Slices that boxes leave unfinished, of which a state takes `state` bytes, fit into half of the memory (bytes),
-    though chunks must be cut for that. Return how many times each is decoded with the plan.
+    Slices that boxes leave unfinished, with states of `state` bytes, fit into half of the memory (bytes), even if
+    chunks must be cut for that. Return the plan, and the number of times that it decodes each chunk.
     """
     room = max(1, memory // SHARE // itemsize)
     if chunks is None:
         return blocks.plan(shape, axes, order, room, contiguous=False), 1
-    size = math.prod(chunks) * itemsize  # what of a chunk lies beyond the array is decoded, too
+    size = math.prod(chunks) * itemsize  # the part of a chunk beyond the array is decoded, too
     if HELD * size > memory:
         what = f"one chunk of the input, {' × '.join(map(str, chunks))}, takes {size / 1e6:,.0f} MB"
         enough = f"{-(-HELD * size // 2**20)}MiB"

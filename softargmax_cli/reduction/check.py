@@ -1,4 +1,4 @@
-"""Judge slices: how many are off, which are the worst, and which are shown."""
+"""Judge slices: count those that are off, and choose the worst, or those to show."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from softargmax_cli.reduction.coordinates import Geometry
 from softargmax_cli.reduction.result import Slices
 
 Float = npt.NDArray[np.float64]
-Which = npt.NDArray[np.bool_]
-Distance = Callable[[Slices], tuple[Float, Which]]
-"""Tells how far each slice is off, (m,), NaN where that cannot be said, and which of them fail."""
+Mask = npt.NDArray[np.bool_]
+Distance = Callable[[Slices], tuple[Float, Mask]]
+"""Return the distance of each slice, (m,), NaN if it is unknown, and a mask of those that fail."""
 State = Literal["disagree", "multimodal", "tied", "undefined"]
 
 
-def within(slices: Slices, tolerance: float) -> tuple[Float, Which]:
-    """Fail slices whose soft lies further than that from hard along any axis, and those without an answer."""
+def within(slices: Slices, tolerance: float) -> tuple[Float, Mask]:
+    """Fail slices whose soft lies further than `tolerance` from hard along any axis, and those without an answer."""
     furthest: Float = np.abs(slices.offset).max(axis=0)
     return furthest, ~(furthest <= tolerance)
 
 
-def close_to(slices: Slices, atol: float, rtol: float) -> tuple[Float, Which]:
+def close_to(slices: Slices, atol: float, rtol: float) -> tuple[Float, Mask]:
     """Fail `compared` slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN."""
     apart = np.abs(slices.difference)
     with np.errstate(invalid="ignore"):
@@ -36,9 +36,9 @@ def close_to(slices: Slices, atol: float, rtol: float) -> tuple[Float, Which]:
 
 
 def compared(slices: Slices, expected: Float, shapes: Sequence[Geometry] | None = None) -> Slices:
-    """Put `expected`, shape (a, m), and soft − expected beside slices; 0 where both are NaN, or the same infinity.
+    """Put `expected`, shape (a, m), and soft − expected beside slices; 0 if both are NaN, or the same infinity.
 
-    shapes: what the coordinates of each axis lie on; a line if not told.
+    shapes: the geometry of each axis; lines by default.
     """
     with np.errstate(invalid="ignore"):
         pairs = zip(shapes or [Geometry()] * len(expected), slices.soft - expected, strict=True)
@@ -50,7 +50,7 @@ def compared(slices: Slices, expected: Float, shapes: Sequence[Geometry] | None 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many slices may fail: a number, or a percentage of all."""
+    """The slices that may fail: a number, or a percentage of all."""
 
     number: float = 0
     percent: bool = False
@@ -60,14 +60,14 @@ class Allowance:
 
 
 class Worst:
-    """Keep the slices that are furthest off, `rows` of them, 0 for all; NaN is as bad as can be."""
+    """Keep the `rows` slices that are furthest off, 0 for all; NaN is the worst."""
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
         self._kept: list[tuple[Slices, Float]] = []
 
     def add(self, slices: Slices, distances: Float, which: npt.NDArray[np.intp]) -> None:
-        """Take those of the next slices that `which` names; distances: of all of them, (m,)."""
+        """Take the next slices at the places `which`; distances: those of all the next slices, (m,)."""
         if len(which):
             which = which[_worst_first(distances[which], self._rows)]
             self._kept.append((slices.take(which), distances[which]))
@@ -75,7 +75,7 @@ class Worst:
                 self.found()
 
     def found(self) -> Slices | None:
-        """Return what is kept, the worst first."""
+        """Return the kept slices, the worst first."""
         if not self._kept:
             return None
         parts, distances = zip(*self._kept, strict=True)
@@ -88,16 +88,16 @@ class Worst:
 class Check:
     """Judge slices block by block, and keep the `rows` worst of those that fail, 0 for all.
 
-    total: how many slices there are, where that is known.
+    total: the number of slices, if it is known.
     """
 
     def __init__(self, distance: Distance, allowance: Allowance, rows: int, total: int | None = None) -> None:
         self._distance, self._allowance, self._worst, self.total = distance, allowance, Worst(rows), total
         self.slices = self.failed = 0
         self.furthest = math.nan
-        """The largest distance; NaN where there is none."""
+        """The largest distance; NaN if there is none."""
         self.stopped = False
-        """True where it was settled before the end of the input."""
+        """True if it was settled before the end of the input."""
 
     def add(self, slices: Slices) -> None:
         self.slices += len(slices)
@@ -123,41 +123,41 @@ class Check:
 
     @property
     def settled(self) -> bool:
-        """True where it has failed, whatever is to come."""
+        """True if it has failed, whatever slices follow."""
         return not self.passed and not (self._allowance.percent and self.total is None)
 
     @property
     def worst(self) -> Slices | None:
-        """Slices that failed, the worst first, as many as were asked for."""
+        """The slices that failed, the worst first, at most `rows`."""
         return self._worst.found()
 
 
 def _worst_first(distances: Float, rows: int) -> npt.NDArray[np.intp]:
-    """Order the `rows` largest, 0 for all, by distance, those alike by place; NaN is as bad as can be."""
+    """Return the places of the `rows` largest distances, 0 for all, in order; NaN is the worst, ties go by place."""
     order = np.where(np.isnan(distances), np.inf, distances)
     places = np.arange(len(order))
-    if 0 < rows < len(order):  # sorting all of them would take as long as reducing them
+    if 0 < rows < len(order):  # sorting all would take as long as reducing
         places = np.flatnonzero(order >= np.partition(order, -rows)[-rows])
     return places[np.argsort(-order[places], kind="stable")][: rows or None]
 
 
-def _undefined(slices: Slices) -> Which:
+def _undefined(slices: Slices) -> Mask:
     return np.asarray(np.isnan(slices.soft).any(axis=0))
 
 
-STATES: dict[State, tuple[str, Callable[[Slices], Which]]] = {
+STATES: dict[State, tuple[str, Callable[[Slices], Mask]]] = {
     "disagree": ("agree", lambda slices: ~slices.agree & ~_undefined(slices)),
     "multimodal": ("multimodal", lambda slices: slices.column("multimodal").astype(bool)),
     "tied": ("ties", lambda slices: slices.column("ties") > 1),
     "undefined": ("soft", _undefined),
 }
-"""The field that each state is read from, beside soft and offset, and which slices are in it."""
+"""The field that each state is read from, beside soft and offset, and the mask of the slices in it."""
 
 
 def chosen(runs: Iterable[Slices], state: State | None, worst: int | None) -> Iterator[Slices]:
     """Choose slices of an input: those in a state, None for any, in their order.
 
-    worst: how many of them, by |offset|, the largest first, at the end; None for all.
+    worst: the number to yield at the end, in descending order of |offset|; None for all.
     """
     kept = Worst(worst or 0)
     for slices in runs:

@@ -1,8 +1,8 @@
 """The coordinate of each index along a reduced axis: one class for each kind, and the line or circle they lie on.
 
-To add a kind, write a class here, add it to `KINDS`, and its name to `KindOfCoords` in `api/arguments.py`. What a
-state sums of coordinates, how sums merge and what becomes of them follows from the `Geometry` that a kind names. These
-are two sums of each coordinate about that of hard, so that nothing large is ever subtracted:
+To add a kind, write a class here, add it to `KINDS`, and its name to `KindOfCoords` in `api/arguments.py`. The
+sums of a state, their merge and their results follow from the `Geometry` of a kind. There are two sums of each
+coordinate about that of hard, so that nothing large is ever subtracted:
 
     line    Σ w d        and Σ w d²
     circle  Σ w sin θ    and Σ w (1 − cos θ), as 2 sin²(θ/2);  θ = 2π d / period
@@ -26,39 +26,38 @@ Tensor = Any
 LARGEST_VALUE = 1e150
 """The largest coordinate, of either sign: its square is finite."""
 LONGEST_CIRCLE = 1 << 23
-"""The most indices of an axis that goes round: distances along it are exact in float32."""
+"""The most indices of a circular axis: distances along it are exact in float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """The line that coordinates lie on, whose mean is Σ c p. Equal geometries share compiled programs.
 
-    `terms` are what the kernel sums; the rest is NumPy. Each first and second moment is an array (s,), as are mass and
-    what is returned.
+    The kernel sums the `terms`; the rest is NumPy. First and second moments, mass and results are arrays (s,).
     """
 
     both: ClassVar[bool] = False
-    """True where the mean takes the second moment as well as the first, which is else None where nobody asked."""
+    """True if the mean needs the second moment, too; else that is None unless it is asked for."""
 
     def terms(self, ops: Any, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is summed for the two moments, of distances from hard, float64."""
+        """Return the terms of the two moments, from distances from hard, float64."""
         return distance, ops.Mul(x=distance, y=distance)
 
     def moved(self, first: Float, second: Any, mass: Float, by: Float) -> tuple[Float, Any]:
-        """Return the moments about a place that lies `by` before the one they are about."""
+        """Move the moments to a place that lies `by` before their own."""
         moved = first + by * mass
         return moved, None if second is None else second + by * (first + moved)
 
     def mean(self, first: Float, second: Any, mass: Float, least: float) -> Float:
-        """Return how far the mean lies from hard; NaN where the resultant is below `least`."""
+        """Return the distance of the mean from hard; NaN if the resultant is below `least`."""
         return first / mass
 
     def spread(self, first: Float, second: Float, mass: Float, least: float) -> Float:
-        """Return the standard deviation; NaN where the mean is."""
+        """Return the standard deviation; NaN if the mean is."""
         return np.sqrt(np.maximum(second / mass - (first / mass) ** 2, 0.0))
 
     def pull(self, ops: Any, distance: Tensor) -> Tensor:
-        """Return the derivative of the mean by a share of the weight at a distance from it, times the resultant."""
+        """Return the derivative of the mean by a share of weight at a distance from it, times the resultant."""
         return distance
 
     def resultant(self, first: Float, second: Any, mass: Float) -> Float:
@@ -66,17 +65,17 @@ class Geometry:
         return np.ones_like(mass)
 
     def wrapped(self, coordinate: Float) -> Float:
-        """Return coordinates as they are written."""
+        """Return coordinates within one turn, as they are reported."""
         return coordinate
 
     def shorter(self, difference: Float) -> Float:
-        """Return the difference of coordinates by the shorter way, from that of their numbers."""
+        """Return the difference of coordinates by the shorter way round."""
         return difference
 
 
 @dataclass(frozen=True, slots=True)
 class Circle(Geometry):
-    """A circle: the mean is the angle of the resultant Σ p exp(iθ), whose length R tells how much there is of one.
+    """A circle: the mean is the angle of the resultant Σ p exp(iθ), of length R.
 
     Its spread is that of `scipy.stats.circstd`, sqrt(−2 ln R). See Mardia & Jupp, Directional Statistics, 2.2 and 2.3.
     """
@@ -104,7 +103,7 @@ class Circle(Geometry):
 
     def spread(self, first: Float, second: Float, mass: Float, least: float) -> Float:
         sine, versine, resultant = first / mass, second / mass, self.resultant(first, second, mass)
-        near = -np.log1p(-np.clip(2 * versine - versine**2 - sine**2, 0.0, 0.9))  # −ln R², exact where R is close to 1
+        near = -np.log1p(-np.clip(2 * versine - versine**2 - sine**2, 0.0, 0.9))  # −ln R², exact if R is close to 1
         spread: Float = np.sqrt(np.where(resultant > 0.5, near, -2 * np.log(resultant))) * self._radian
         return np.where(resultant < least, np.nan, spread)
 
@@ -118,7 +117,7 @@ class Circle(Geometry):
 
     def wrapped(self, coordinate: Float) -> Float:
         inside: Float = np.mod(coordinate, self.period)
-        return np.where(inside >= self.period, 0.0, inside)  # the remainder of what is just below 0 may be the period
+        return np.where(inside >= self.period, 0.0, inside)  # the remainder of a number just below 0 may be the period
 
     def shorter(self, difference: Float) -> Float:
         return difference - self.period * np.rint(difference / self.period)
@@ -134,13 +133,13 @@ class Coordinates:
     """Coordinates along an axis: here the index itself, 0 to n − 1."""
 
     length: int
-    """The number of indices, n; 0 where it is not known yet."""
+    """The number of indices, n; 0 while it is unknown."""
 
     name: ClassVar[str] = "index"
     round: ClassVar[bool] = False
-    """True where the last index is a neighbour of the first."""
+    """True if the last index is a neighbour of the first."""
     placed: ClassVar[bool] = False
-    """True where moments are summed of the coordinates themselves; else of indices, which are `step` apart."""
+    """True if moments sum the coordinates themselves; else indices, which are `step` apart."""
 
     def at(self, index: npt.NDArray[Any]) -> Float:
         """Return the coordinates of indices, (…,) → (…,)."""
@@ -148,7 +147,7 @@ class Coordinates:
 
     @property
     def step(self) -> float:
-        """The largest distance from one coordinate to the next; 0 where there is one that is 0, or n is not known."""
+        """The largest distance from one coordinate to the next; 0 for a single one at 0, and while n is unknown."""
         return 1.0
 
     @property
@@ -162,12 +161,12 @@ class Coordinates:
         return 1.0 if self.placed else self.step
 
     def distance(self, index: npt.NDArray[np.int64], origin: npt.NDArray[np.int64]) -> Float:
-        """Return how far indices lie beyond others, (…,) each, in the unit of the moments."""
+        """Return the distances of indices from others, (…,) each, in the unit of the moments."""
         return self.at(index) - self.at(origin) if self.placed else (index - origin).astype(np.float64)
 
     @property
     def indices(self) -> Coordinates:
-        """The coordinates by which hard and soft agree: those of indices, on a line or a circle as these are."""
+        """The coordinates of indices, on the same line or circle; hard and soft agree by these."""
         return self
 
     def of(self, length: int) -> Coordinates:
@@ -189,12 +188,12 @@ class Centers(Coordinates):
 
     @property
     def _steps(self) -> int:
-        """How many steps there are from −1 to 1."""
+        """The number of steps from −1 to 1."""
         return self.length
 
 
 class Corners(Centers):
-    """−1 + 2i / (n − 1): the ends of the axis lie at −1 and 1, as `align_corners=True` elsewhere. 0 where n = 1."""
+    """−1 + 2i / (n − 1): the ends of the axis lie at −1 and 1, as `align_corners=True` elsewhere. 0 if n = 1."""
 
     name = "corners"
 
@@ -205,7 +204,7 @@ class Corners(Centers):
 
 @dataclass(frozen=True, eq=False)
 class Values(Coordinates):
-    """A coordinate given for each index, (n,), at whatever distances."""
+    """Coordinates given for each index, (n,), at any distances."""
 
     name = "values"
     placed = True
@@ -229,7 +228,7 @@ class Values(Coordinates):
 
 @dataclass(frozen=True, eq=False)
 class Circular(Coordinates):
-    """Coordinates that go round: the index, after n, or values, within one period."""
+    """Coordinates on a circle: indices, with n as the period, or values within one period."""
 
     name = "circular"
     round = True
@@ -258,13 +257,13 @@ class Circular(Coordinates):
 
 
 KINDS: dict[str, type[Coordinates]] = {kind.name: kind for kind in (Coordinates, Corners, Centers, Circular)}
-"""The kinds that may be asked for by name."""
+"""The kinds that have public names."""
 
 
 def check_kinds(
     kinds: Sequence[str], axes: int, values: Sequence[Float] | None, periods: Sequence[float] | None
 ) -> None:
-    """Raise OptionError where the kinds of coordinates along so many axes, values and periods do not fit together."""
+    """Raise OptionError if the kinds of coordinates, the number of axes, values and periods do not fit together."""
     coords = parameter("coords", kinds[0] if len({*kinds}) == 1 else kinds)
     circles = kinds.count(Circular.name)
     if len(kinds) != axes:
@@ -297,10 +296,10 @@ def coordinates_of(
     shape: Sequence[int | None],
     files: Sequence[str] = (),
 ) -> tuple[Coordinates, ...]:
-    """Return the coordinates along each of some axes of an array, from what `check_kinds` accepts.
+    """Return the coordinates along each of `axes` of an array, for arguments that `check_kinds` accepts.
 
-    files: those of the values, for errors. Raises OptionError for an axis that is too long to go round, and for values
-    that are not as many as its indices, not finite, or not within one period.
+    files: those of the values, for errors. Raises OptionError for a circular axis that is too long, and for values
+    that do not match the number of indices, are not finite, or not within one period.
     """
     if values is not None and len(values) != len(axes):
         what = f"{parameter('values')}: {len(values)} file{'s' * (len(values) != 1)} for {_axes(len(axes))}"

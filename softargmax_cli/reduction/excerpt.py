@@ -1,6 +1,6 @@
 """Read the scores of some slices once more, thinned out for a picture or a sparkline.
 
-Neighbours share a cell, which remembers the least and the largest of them: a slice of 10⁹ scores takes no more room.
+Neighbours share a cell, which holds the least and the largest of them, so that the length of a slice does not matter.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Buffer, Readable
 
 CELLS = {1: 1024, 2: 192}
-"""Along each axis, by their number: about what a picture of a page can show."""
+"""The most cells along each axis, by the number of axes: about what a picture can show."""
 ROOM = 1 << 22
-"""Scores that are read at a time, and of a file that can only be read in order, at most."""
+"""The most scores that are read at a time, and the most in all of a file that can only be read in order."""
 
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float64]
@@ -29,33 +29,33 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The scores of m slices along their a reduced axes, of which each is cut into cells."""
+    """The scores of m slices along their a reduced axes, each of which is cut into cells."""
 
     low: Float
     """The least of each cell, shape (m, cells along each reduced axis in the order of the array)."""
     high: Float
-    """The largest. Equal to `low` where a cell is one index; NaN where it holds nothing but NaN."""
+    """The largest. Equal to `low` if a cell is one index; NaN if it holds nothing but NaN."""
     edges: tuple[npt.NDArray[np.int64], ...]
-    """For each axis the index where each cell begins, and at the end the axis's length."""
+    """For each axis the first index of each cell, and at the end the length of the axis."""
 
     def best(self, kind: str) -> Float:
-        """Return what weighs most in each cell: the largest score, the least cost."""
+        """Return the best score of each cell: the largest, or the least cost."""
         return self.low if kind == "cost" else self.high
 
 
 Read = Callable[[Sequence[int]], Excerpt | None]
-"""Reads the scores of slices with these row-major numbers again; None where it would take too much reading."""
+"""Read the scores of slices again, by their row-major numbers; None if that would take too much reading."""
 
 
 def weights(best: Float, peak: float, kind: str, beta: float | None) -> Float:
-    """The weight of each cell's best index, from the weight `peak` at the hard argmax: p = peak · exp(β (x − max)).
+    """Return the weight of each cell's best index from that of the hard argmax: p = peak · exp(β (x − max)).
 
     best: of one slice, see `Excerpt.best`; any shape. NaN counts as absent, with weight 0.
     """
     if kind == "cost":
         best = -best
     largest = np.fmax.reduce(best, axis=None)
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # of infinities
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # for infinities
         shares = best / largest if kind == "probs" else np.exp((beta or 0.0) * (best - largest))
     return peak * np.where(best == largest, 1.0, np.nan_to_num(shares, nan=0.0))
 
@@ -63,8 +63,8 @@ def weights(best: Float, peak: float, kind: str, beta: float | None) -> Float:
 def read_excerpt(source: Readable, problem: Problem, numbers: Sequence[int]) -> Excerpt | None:
     """Read slices of a source from which nothing has been read, or that can be read at any place.
 
-    numbers: those of the slices, in row-major order of the axes that stay.
-    None where too much comes before the last of them in a file that can only be read in order.
+    numbers: row-major numbers of the slices. None if too much precedes the last one in a file that can only be read in
+    order.
     """
     head = _head(source, problem, max(numbers, default=0) + 1) if source.sequential else None
     if source.sequential and head is None:
@@ -103,7 +103,7 @@ def read_excerpt(source: Readable, problem: Problem, numbers: Sequence[int]) -> 
 
 
 def _head(source: Readable, problem: Problem, count: int) -> Array | None:
-    """Read the beginning of a source that can only be read in order; None where that takes too much."""
+    """Read the beginning of a source that can only be read in order; None if that is too much."""
     shape, rows = problem.shape, problem.shape[0]
     if 0 not in problem.axes and (source.order == "C" or len(shape) == 1):
         needed = -(-count // max(1, math.prod(shape[k] or 0 for k in problem.kept[1:])))
@@ -134,7 +134,7 @@ def _read(source: Readable, block: Block) -> Array:
 
 
 def _thinned(scores: Array, first: int, widths: Sequence[int]) -> tuple[Float, Float]:
-    """Make the least and the largest of each cell of scores, whose axes from the `first` on are cut into cells."""
+    """Return the least and the largest score of each cell; the axes from `first` on are cut into cells."""
     low = high = scores.astype(np.float64)
     for axis, width in enumerate(widths, first):
         if width > 1:

@@ -1,7 +1,7 @@
-"""Every field of a result: its name, dtype, and how it follows from the sums of a slice.
+"""Every field of a result: its name, its dtype, and its formula from the sums of a slice.
 
-To add a field, add a line to `FIELDS`. Where it needs a sum that no other field needs, the kernel (`kernel.block_sums`)
-and the merge (`state.State`) gain that sum. Every table, writer and `reduce` in Python goes by this list.
+To add a field, add a line to `FIELDS`. If it needs a new sum, the kernel (`kernel.block_sums`)
+and the merge (`state.State`) gain that sum. All tables, writers and `reduce` in Python use this list.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 F8, I8, BOOL = map(np.dtype, ("float64", "int64", "bool"))
 
 MULTIMODAL = 0.25
-"""The part of the peak from which on a second mode makes a slice multimodal."""
+"""The least part of the peak that makes a second mode count as multimodal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Field:
     dtype: np.dtype[Any]
     meaning: str
     finish: Callable[[Any], Any] | None
-    """From `finish.Sums` to the field, (m,) or (a, m); None for what a gradient or a comparison alone has."""
+    """From `finish.Sums` to the field, (m,) or (a, m); None for fields of gradients and comparisons."""
     per_axis: bool = False
-    """True where there is one number for each reduced axis, (a, m)."""
+    """True if there is one number for each reduced axis, (a, m)."""
     needs: str = ""
     """The part of a state that is computed for this field alone."""
 
@@ -90,7 +90,7 @@ FREE = frozenset(field.name for field in FIELDS if not field.needs)
 """Fields that cost nothing beside `soft`; the others are computed only when asked for."""
 OF_TRUTH = ("hard", "soft", "truth", "hard_error", "soft_error")
 OF_GRADIENT = tuple(field.name for field in (*FIELDS, *DIFFERENTIATED) if not field.needs)
-"""The fields that are listed of slices whose truth is known, and of slices with gradients."""
+"""The fields that are listed for slices with a truth, and for slices with gradients."""
 
 
 def needed_sums(fields: Collection[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""From the sums of complete slices to their results, in row-major order."""
+"""Turn the sums of complete slices into their results, in row-major order."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ZEROS = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of `m` complete slices over `a` reduced axes, in the order of the coordinates, and what is made of them.
+    """The sums of `m` complete slices over `a` reduced axes, in the order of the coordinates, and their means.
 
-    Means and deviations are NaN for slices without an answer, and where directions cancel.
+    Means and deviations are NaN for slices without an answer, and if directions cancel.
     """
 
     state: State
@@ -44,7 +44,7 @@ class Sums:
     soft: Float
     """(a, m): the mean coordinate."""
     spread: Float
-    """(a, m): the standard deviation of the coordinate, where second moments are wanted."""
+    """(a, m): the standard deviation of the coordinate, if second moments are wanted."""
 
 
 def finish(
@@ -52,8 +52,8 @@ def finish(
 ) -> Slices:
     """Turn the state of slices over complete axes into their results.
 
-    lengths: of the reduced axes, in the order of the coordinates. start: row-major number of the first slice. A slice
-    without weight, or one spoilt by NaN, has no answer (see `result.Slices`).
+    lengths: those of the reduced axes, in the order of the coordinates. start: the row-major number of the first slice.
+    A slice without weight, or one spoilt by NaN, has no answer (see `result.Slices`).
     """
     there = {"", *(part for part in needed_sums(problem.fields) if getattr(state, part) is not None)}
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,8 +73,7 @@ def finish_block(
 ) -> Slices:
     """Finish the slices that end with a block, and put them into row-major order from that of the file.
 
-    more: what else is to be done with slices while they are in the order of the file. They are numbered where they do
-    not follow each other.
+    more: a function applied to the slices in the order of the file. Slices that are not consecutive get numbers.
     """
     first, kept = 0, problem.kept
     for k in kept:
@@ -104,7 +103,7 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
     if not (defined := mass > 0).all():
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
     firsts, seconds = state.moment, state.moment if state.second_moment is None else state.second_moment
-    indices = {moment.axis: row for row, moment in enumerate(problem.moments)}  # which come after coordinates
+    indices = {moment.axis: row for row, moment in enumerate(problem.moments)}  # they come after coordinates
     found = []
     for coordinates, length, row in zip(problem.coordinates, lengths, order, strict=True):
         along, by = coordinates.of(length), indices[row]
@@ -122,7 +121,7 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
 def in_row_major_order(parts: Iterator[Sequence[Slices]], count: int, memory: int) -> Iterator[list[Slices]]:
     """Collect runs of `count` slices in any order, each run for several problems, then yield all in row-major order.
 
-    What takes more than `memory` bytes is kept in temporary files. Raises OutputError where there is no room for them.
+    Columns of more than `memory` bytes wait in temporary files. Raises OutputError if there is no room for them.
     """
     whole: list[dict[str, Array]] = []
     for answers in parts:
@@ -140,7 +139,7 @@ def in_row_major_order(parts: Iterator[Sequence[Slices]], count: int, memory: in
 
 
 def _space(shape: tuple[int, ...], dtype: np.dtype[Any], memory: int) -> Array:
-    """Return room for numbers, in a nameless file where they take more than `memory` bytes."""
+    """Return an array for numbers, in a nameless file if they take more than `memory` bytes."""
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes <= memory:
         return np.empty(shape, dtype)
@@ -148,7 +147,7 @@ def _space(shape: tuple[int, ...], dtype: np.dtype[Any], memory: int) -> Array:
 
     try:
         with tempfile.TemporaryFile() as file:
-            # Zeros take their place at once: a disk that is found to be full by a mapped page ends the process.
+            # Zeros reserve the space: a full disk that a mapped page meets later would end the process.
             for start in range(0, nbytes, ZEROS):
                 file.write(bytes(min(ZEROS, nbytes - start)))
             file.flush()

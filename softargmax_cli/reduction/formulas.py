@@ -21,7 +21,7 @@ FLOAT_INDEX = 1 << 24
 
 
 class Formulas:
-    """Shapes and dtypes of one layout, so that the functions built on them need not speak of these."""
+    """The formulas for one layout, which hide its shapes and dtypes from the functions built on them."""
 
     def __init__(self, ops: Any, layout: Layout) -> None:
         self.ops, self.layout = ops, layout
@@ -49,7 +49,7 @@ class Formulas:
         return ops.Neg(x=x) if self.exact.kind == "f" else ops.Invert(x=x)
 
     def weights(self, x: Tensor, top: Tensor, hit: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weights relative to that of the maximum, and their logarithms; None instead of these for "probs"."""
+        """Return weights relative to that of the maximum, and their logarithms, or None for "probs"."""
         ops, precision = self.ops, self.layout.precision
         infinite = ops.Equal(x=top, y=self.full(math.inf)) if self.layout.careful else None
         if self.layout.kind == "probs":
@@ -92,7 +92,7 @@ class Formulas:
     def modes(self, x: Tensor, bordered: Tensor, position: Sequence[Tensor]) -> Tensor:
         """Tell which entries are as large as all neighbours, and larger than the one on the way to `position`.
 
-        bordered: x with its border. What lies beyond the array counts as the lowest of numbers. Both the largest
+        bordered: x with its border. Entries beyond the array count as the lowest number. Both the largest
         neighbour and the one on the way are found axis by axis.
         """
         ops, layout = self.ops, self.layout
@@ -102,7 +102,7 @@ class Formulas:
             before, here, after = (self._stretch(nearer, axis, start) for start in range(3))
             sides = (before, here, after) if number == 0 else (self._stretch(around, axis, k) for k in range(3))
             ahead = ops.Less(x=place, y=at)
-            if length := layout.round(axis):  # hard is ahead where it is no more than half a turn away
+            if length := layout.round(axis):  # hard is ahead if it is no more than half a turn away
                 away = ops.FloorMod(x=ops.Sub(x=at, y=place), y=np.asarray(length, layout.precision))
                 ahead = ops.LessEqual(x=away, y=np.asarray(length / 2, layout.precision))
             nearer = ops.SelectV2(condition=ahead, t=after, e=before)
@@ -113,7 +113,7 @@ class Formulas:
         return ops.LogicalAnd(x=highest, y=above)
 
     def _surrounded(self, x: Tensor) -> Tensor:
-        """Return x, with its border, with one entry more on each side where the border has none."""
+        """Return x with its border, extended by one entry on each side without a border."""
         ops, layout = self.ops, self.layout
         borders = layout.border or ((0, 0),) * len(layout.axes)
         padding = np.zeros((len(layout.shape), 2), I4)
@@ -127,13 +127,13 @@ class Formulas:
         return ops.PadV2(input=x, paddings=padding, constant_values=lowest)
 
     def _stretch(self, x: Tensor, axis: int, start: int, length: int | None = None) -> Tensor:
-        """Return a part of x along `axis`, from `start` on; as long as the block if not told."""
+        """Return a part of x along `axis`, from `start` on; by default as long as the block."""
         begin, size = np.zeros(len(self.layout.shape), I4), np.full(len(self.layout.shape), -1, I4)
         begin[axis], size[axis] = start, self.layout.shape[axis] if length is None else length
         return self.ops.Slice(input=x, begin=begin, size=size)
 
     def largest(self, weight: Tensor, where: Tensor) -> Tensor:
-        """(s,): the largest of some weights, 0 where there are none."""
+        """(s,): the largest weight for which `where` holds, 0 if there is none."""
         some = self.ops.SelectV2(condition=where, t=weight, e=np.zeros((), self.layout.precision))
         return self.flat(self.ops.Max(input=some, axis=self.axes, keep_dims=True))
 
@@ -144,7 +144,7 @@ class Formulas:
     def gap(self, x: Tensor, top: Tensor) -> Tensor:
         """x − top, subtracted before it is rounded to the precision of the weights."""
         ops, layout = self.ops, self.layout
-        if layout.dtype in (I8, U8):  # may leave the range of the signed, but never that of the unsigned
+        if layout.dtype in (I8, U8):  # the difference always fits into unsigned integers
             below = ops.Sub(x=ops.Cast(x=top, DstT=U8), y=ops.Cast(x=x, DstT=U8))
             return ops.Neg(x=ops.Cast(x=below, DstT=layout.precision))
         difference = ops.Sub(x=x, y=top)
@@ -156,10 +156,10 @@ class Formulas:
         count = math.prod(self.lengths)
         strides = [math.prod(self.lengths[k + 1 :]) for k in range(len(self.lengths))]
         pairs = zip(self.layout.axes, strides, strict=True)
-        # Python's numbers would make doubles of these before NumPy 2, where they are large.
+        # Large Python numbers would make doubles of these before NumPy 2.
         strided = (self._along(axis, self.layout.shape[axis]) * np.asarray(n, precision) for axis, n in pairs)
         left = np.asarray(count, precision) - sum(strided)
-        # ArgMax would do, but XLA's is slow on CPUs; the largest of the positions counted from the end is not.
+        # XLA's ArgMax is slow on CPUs; the largest position, counted from the end, is not.
         best = ops.Max(
             input=ops.SelectV2(condition=hit, t=left, e=np.zeros((), precision)), axis=self.axes, keep_dims=True
         )
@@ -183,7 +183,7 @@ class Formulas:
         return self.ops.Reshape(tensor=terms, shape=np.array(self._tiled(shape, self.width), I4))
 
     def within(self, terms: Tensor) -> Tensor:
-        """Sums over each tile, in float64; over the reduced axes altogether where there are no tiles."""
+        """Sums over each tile, in float64; without tiles, over the reduced axes."""
         if not self.tiled:
             return self.ops.Sum(input=terms, axis=self.axes, keep_dims=True)
         sums = self.ops.Sum(input=terms, axis=np.array([self.axis + 1], I4), keep_dims=False)
@@ -191,7 +191,7 @@ class Formulas:
 
     def product(self, x: Tensor, y: Tensor) -> Tensor:
         """x times y, to be summed."""
-        # XLA's rule for sums of plain products on CPUs is a slow one; the maximum, of no effect, keeps it from that.
+        # XLA sums plain products on CPUs slowly; the maximum, which has no effect, avoids that.
         return self.ops.Maximum(x=self.ops.Mul(x=x, y=y), y=self.lowest)
 
     def across(self, sums: Tensor) -> Tensor:
@@ -244,7 +244,7 @@ class Formulas:
     ) -> tuple[Tensor, Tensor | None]:
         """(s,), (s,): the moments of places (n,) about `center`, the second if it is wanted, summed in float64.
 
-        Places may lie however far apart, so that no narrower sum would hold the bound.
+        Places may lie far apart, so that sums in float32 would not keep the error bound.
         """
         ops, axis = self.ops, self.layout.axes[row.axis]
         shape = [-1 if k == axis else 1 for k in range(len(self.layout.shape))]
@@ -257,11 +257,11 @@ class Formulas:
         return first, second
 
     def gather(self, places: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
-        """The places at a position, for each row that is placed."""
+        """The coordinates at a position, for each row that is placed."""
         ops, centers = self.ops, []
         for values, row in zip(places, [row for row in self.layout.rows if row.placed], strict=True):
             last = np.asarray(self.lengths[row.axis] - 1, I4)
-            at = ops.Minimum(x=ops.Cast(x=position[row.axis], DstT=I4), y=last)  # beside NaN there is no maximum
+            at = ops.Minimum(x=ops.Cast(x=position[row.axis], DstT=I4), y=last)  # a slice with NaN has no maximum
             centers.append(ops.GatherV2(params=values, indices=at, axis=np.zeros((), I4)))
         return centers
 
@@ -271,7 +271,7 @@ class Formulas:
         return np.arange(length).astype(self.layout.precision).reshape(shape)
 
     def _tiled(self, shape: Sequence[int], width: int) -> list[int]:
-        """`shape` with tiles of that width in the place of the axis that is cut."""
+        """`shape` with the tiled axis replaced by tiles and their width."""
         return [*shape[: self.axis], self.tiles, width, *shape[self.axis + 1 :]]
 
     def flat(self, kept: Tensor) -> Tensor:
@@ -284,15 +284,15 @@ class Formulas:
         return self.ops.Reshape(tensor=row, shape=np.array(shape, I4))
 
     def stack(self, rows: Sequence[Tensor]) -> Tensor:
-        """(a, s) or (r, s), in float64 where any of the rows may be."""
+        """(a, s) or (r, s), in float64 if any row of the layout is placed."""
         if any(row.placed for row in self.layout.rows):
             rows = [self.ops.Cast(x=row, DstT=F8) for row in rows]
         return self.ops.Pack(values=list(rows), axis=0)
 
     def number(self, condition: Tensor) -> Tensor:
-        """1 where it holds, 0 elsewhere, in the precision of the weights."""
+        """1 where a condition holds, 0 elsewhere, in the precision of the weights."""
         return self.ops.Cast(x=condition, DstT=self.layout.precision)
 
     def full(self, value: float) -> Any:
-        """A constant to compare with what is `comparable`, or to select beside it."""
+        """A constant in the dtype of `comparable`."""
         return np.asarray(value, self.exact)

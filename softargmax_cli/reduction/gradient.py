@@ -6,8 +6,8 @@ The sums of a whole slice are found first; then each entry of a block has its de
     circle    ∂soft/∂xⱼ = β pⱼ sin(θⱼ − soft) / R, in radians, with the resultant R
     weights   ∂soft/∂xⱼ = (cⱼ − soft) / Σ x
 
-Soft depends on β x alone, so that ∂soft/∂β = Σ (xⱼ − max x) ∂soft/∂xⱼ / β. The window is constant to all of them; where
-the maximum is infinite they are 0.
+Soft depends only on β x, so that ∂soft/∂β = Σ (xⱼ − max x) ∂soft/∂xⱼ / β. All of them take the window as constant; they
+are 0 if the maximum is infinite.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ By = Literal["x", "beta"]
 VANISHED = 1e-6
 """The norm below which a gradient is said to have vanished, in the unit of soft for 1 in the scores, or in β.
 
-To first order, a step of length 1 then moves soft by less than a result in single precision may be off: nothing that a
-training does to the scores can be seen in it.
+To first order, a step of length 1 then moves soft by less than the error of a result in single precision, so that
+training the scores has no visible effect.
 """
 BY_SCORES = ("hard", "soft", "norm", "min", "max", "vanished")
 BY_BETA = ("hard", "soft", "gradient", "vanished")
-"""The fields of slices whose soft argmax is differentiated by its scores, and by β."""
+"""The fields of slices with gradients by the scores, and by β."""
 
 
 def differentiate(
@@ -59,11 +59,11 @@ def differentiate(
     vanished: float = VANISHED,
     **given: Any,
 ) -> Iterator[Slices]:
-    """Yield what the gradients of all slices are like, in row-major order; `write` is given the gradients by x.
+    """Yield all slices with the norms and extremes of their gradients, in row-major order; `write` gets those by x.
 
-    Boxes come in the order of the file, from the caller's thread, as arrays of their shape, with one more last axis
-    where there are several coordinates. `vanished`: the norm below which a gradient has. The rest, and the errors, are
-    those of `engine.reduce`. The source must not be `sequential` where `GRADIENT` says `must_seek`.
+    The caller's thread writes boxes in the order of the file, as arrays of their shape, with one more last axis if
+    there are several coordinates. `vanished`: the norm below which a gradient has vanished. The rest, and the errors,
+    are those of `engine.reduce`. The source must not be `sequential` if `GRADIENT` says `must_seek`.
     """
     reducer = BlockDifferentiator(problem, runtime)
 
@@ -77,11 +77,11 @@ def differentiate(
 
 
 def _with(slope: Columns, slices: Slices, vanished: float) -> Slices:
-    """Add to slices, in the order of the file, what their gradients are like."""
+    """Add to slices, in the order of the file, the norms and extremes of their gradients."""
     columns = {name: slices.columns[name] for name in FREE}
     if (by_beta := slope.get("by_beta")) is None:
         least, largest = slope["least"], slope["largest"]
-        norm = np.maximum(np.sqrt(slope["squares"]), np.maximum(-least, largest))  # whose square may be lost
+        norm = np.maximum(np.sqrt(slope["squares"]), np.maximum(-least, largest))  # their squares may underflow
     else:
         norm = np.sqrt((by_beta**2).sum(axis=0))
         least, largest = by_beta.min(axis=0), by_beta.max(axis=0)
@@ -109,8 +109,8 @@ GRADIENT = Needs(arrays=lambda problem: len(problem.axes), in_pieces=False)
 class BlockDifferentiator(BlockReducer):
     """Reduce blocks, and differentiate them when mass and offset of their slices are known.
 
-    These are found in double precision, whatever that of the gradient: where weight lies in tails far to either side,
-    entries are as small as what single precision leaves of the distances from soft.
+    These are found in double precision, whatever that of the gradient: if weight lies in far tails, entries are as
+    small as the error of the distances from soft in single precision.
     """
 
     def __init__(self, problem: Problem, runtime: Runtime) -> None:
@@ -120,12 +120,11 @@ class BlockDifferentiator(BlockReducer):
     def slope(
         self, values: Array, start: Sequence[int], known: State, by: By, *, keep: bool, compiled: bool
     ) -> Derived:
-        """Return what the gradient over a block is like, and with `keep` the gradient by its scores.
+        """Return columns about the gradient over a block, and with `keep` the gradient by its scores.
 
-        values: in any memory order; start: of the block, along each of the array's axes; known: of its whole slices,
-        `hard` counted in the whole array. The gradient has the shape of `values`, one more last axis where there are
-        several coordinates, the memory order of `values`, and the precision of the weights; it is NaN in slices that
-        have no answer.
+        values: in any memory order; start: that of the block in the array; known: the state of its whole slices, with
+        `hard` counted in the whole array. The gradient has the shape and memory order of `values`, one more last axis
+        if there are several coordinates, and the precision of the weights; it is NaN in slices without an answer.
         """
         problem, count = self._sloped, len(self._sloped.axes)
         x, axes = collapse(values, problem.axes)
@@ -158,7 +157,7 @@ class BlockDifferentiator(BlockReducer):
         return slope, boxes[0] if count == 1 else np.stack(boxes, axis=-1)
 
     def _pulls(self, layout: Layout, start: Sequence[int], known: State, by: By) -> list[Array]:
-        """Return what `block_slopes` takes for each coordinate: places, those of hard, means and scales."""
+        """Return the inputs of `block_slopes` for each coordinate: places, that of hard, means and scales."""
         problem, pulls = self._sloped, list[Array]()
         for k, moment in enumerate(problem.moments[: len(problem.axes)]):
             first, second = known.moment[k], None if known.second_moment is None else known.second_moment[k]
@@ -191,10 +190,10 @@ def block_slopes(
     by: By,
     keep: bool,
 ) -> list[Tensor]:
-    """Return the derivatives of soft by what a block holds, for s slices and a coordinates.
+    """Return the derivatives of soft over a block, for s slices and a coordinates.
 
     x, beta, known: as for `block_sums` of a layout of `weight`; pulls: for each coordinate, float64, the places of the
-    block's indices, (n,), that of hard, how far soft lies from it, and what p (c − soft) is multiplied by, (s,) each.
+    block's indices, (n,), that of hard, the distance of soft from it, and the factor of p (c − soft), (s,) each.
 
     By "x": for each coordinate the gradient, shaped as x, in the precision of the weights (only with `keep`), then
     (a, s) each, float64: the sums of its squares over the slice, its least, its largest. By "beta": (a, s), float64.
@@ -202,7 +201,7 @@ def block_slopes(
     block, precision = Formulas(ops, layout), layout.precision
     (weight,) = block_sums(ops, x, [beta], layout, (), known)
     top, *hard = (block.unflat(row) for row in known)
-    if layout.kind == "probs":  # whose weights are x itself: each draws alike
+    if layout.kind == "probs":  # its weights are x itself, so that all count alike
         weight = ops.OnesLike(x=weight)
         if layout.window is not None:
             weight = ops.SelectV2(condition=block.beyond(hard, layout.window), t=np.zeros((), precision), e=weight)
@@ -219,12 +218,12 @@ def block_slopes(
         distance = ops.Sub(x=ops.Sub(x=ops.Reshape(tensor=places, shape=shape), y=center), y=mean)
         share = ops.Mul(x=weight, y=ops.Cast(x=scale, DstT=precision))
         gradients.append(ops.Mul(x=share, y=ops.Cast(x=row.geometry.pull(ops, distance), DstT=precision)))
-    wide = [ops.Cast(x=slope, DstT=F8) for slope in gradients]  # in which the square of no float32 is lost
+    wide = [ops.Cast(x=slope, DstT=F8) for slope in gradients]  # float64 holds the square of every float32
     if by == "beta":
         # Beside infinite scores and NaN a gap is infinite or NaN, and the gradient 0.
         gap = ops.Cast(x=block.gap(block.comparable(x), top), DstT=F8)
         return [over_slices(ops.Sum, [ops.MulNoNan(x=gap, y=slope) for slope in wide])]
-    # As in Formulas.product: the maximum, of no effect, keeps XLA from its slow rule for sums of products.
+    # As in Formulas.product: XLA sums plain products slowly.
     squares = [ops.Maximum(x=ops.Mul(x=slope, y=slope), y=np.zeros(())) for slope in wide]
     extremes = [ops.Cast(x=over_slices(extreme, gradients), DstT=F8) for extreme in (ops.Min, ops.Max)]
     return [*(gradients if keep else []), over_slices(ops.Sum, squares), *extremes]

@@ -1,4 +1,4 @@
-"""Recognise numbers that were meant otherwise: probabilities read as scores, a β that does not fit the scores.
+"""Recognise likely mistakes: probabilities read as scores, and a β that does not fit the scores.
 
 A hint is a note with the figure it rests on. None depends on the order in which threads work.
 """
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 LOOK_LIKE_WEIGHTS = f"and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 UNIFORM = 2
-"""How many times the mean weight the peak of nearly uniform weights is at most."""
+"""The largest ratio of the peak to the mean weight of nearly uniform weights."""
 CONSTANT = 1e-5
-"""How far the peak of constant scores may be off, relatively."""
+"""The relative error allowed in the peak of constant scores."""
 SHORTEST = 8
-"""Entries of the shortest slice of which weights are said to be nearly uniform."""
+"""The least length of a slice whose weights may count as nearly uniform."""
 ENOUGH = 1 << 16
-"""Entries of a block that are looked at, or one position along the first axis that stays where that has more."""
+"""The entries of a block that are examined, or one position along the first kept axis if that has more."""
 
 
 def tolerance(count: int) -> float:
-    """Return how far from 1 the sum of so many probabilities may be: those in text files have few digits."""
+    """Return the error allowed in the sum of `count` probabilities: those in text files have few digits."""
     return min(5e-4 * count, 0.02) + 1e-6
 
 
 class Lookalike:
-    """Tell scores from probabilities, which are not negative, with sum 1, in every block that is looked at.
+    """Tell scores from probabilities, which are not negative and sum to 1 in every block that is examined.
 
-    Where all of them are zeros and a one, they are labels, and it makes no difference. Any thread may look at any
-    block: what is found does not depend on the order. After the first block of others, looking costs nothing.
+    Slices of zeros and a one are labels, for which it makes no difference. Any thread may examine any block: the
+    result does not depend on the order. After the first block of other scores, examining costs nothing.
     """
 
     def __init__(self) -> None:
@@ -47,19 +47,19 @@ class Lookalike:
         """The largest distance of a sum from 1."""
 
     def hint(self) -> str:
-        """Return the note, empty unless all that was seen could be probabilities, and some are no labels."""
+        """Return the note, empty unless all examined slices could be probabilities, and some are no labels."""
         if self._refuted or not self._fractions:
             return ""
         return f"slices sum to 1 (within {max(self._furthest, 1e-6):.1g}) {LOOK_LIKE_WEIGHTS}"
 
     def join(self, other: Lookalike) -> None:
-        """Take into account all that another has looked at."""
+        """Take into account the blocks that another one has examined."""
         self._refuted |= other._refuted
         self._fractions |= other._fractions
         self._furthest = max(self._furthest, other._furthest)
 
     def look(self, values: npt.NDArray[Any], axes: Sequence[int]) -> None:
-        """Look at the first slices of a block, reduced over `axes`."""
+        """Examine the first slices of a block, reduced over `axes`."""
         if self._refuted:
             return
         count = math.prod(values.shape[axis] for axis in axes)
@@ -83,7 +83,7 @@ class Uniformity:
     """Count the slices whose weights are nearly uniform though their scores are not constant."""
 
     def __init__(self, problem: Problem) -> None:
-        lengths = [problem.shape[axis] or 0 for axis in problem.axes]  # 0 where only the end of a table tells
+        lengths = [problem.shape[axis] or 0 for axis in problem.axes]  # 0 for a table of unknown length
         self._length, self._beta = math.prod(lengths), problem.beta
         self._fit = problem.kind != "probs" and problem.window is None and self._length >= SHORTEST
         self._slices = self._uniform = 0
@@ -96,7 +96,7 @@ class Uniformity:
             self._uniform += int(np.count_nonzero((ratio > 1 + CONSTANT) & (ratio < UNIFORM)))
 
     def hint(self) -> str:
-        """Return the note, empty where most slices have a peak."""
+        """Return the note, empty if most slices have a peak."""
         if 2 * self._uniform <= self._slices:
             return ""
         return (

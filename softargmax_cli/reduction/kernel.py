@@ -26,21 +26,21 @@ def block_sums(
 ) -> list[Tensor]:
     """Sum one block: the parts of a `state.State`, slices in the order of the axes that stay.
 
-    x: `layout.bordered` of `layout.dtype`; betas: scalars of `layout.precision`, times x a logarithm of weight;
-    places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout; known, where
-    the layout says so: maximum (s,) in the dtype of `exact_dtype`, for each reduced axis hard (s,) in the precision,
-    counted within the block and perhaps outside of it, and for each of the places the coordinate there, (s,); for the
-    share the mass (s,) in the precision.
+    x: `layout.bordered` of `layout.dtype`; betas: scalars of `layout.precision`; β x is the logarithm of a
+    weight; places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout;
+    known, if `layout.known`: maximum (s,) in the dtype of `exact_dtype`, hard (s,) for each reduced axis in the
+    precision, counted from the start of the block and perhaps outside of it, the coordinate at hard (s,) for each of
+    the places, and for the share the mass (s,) in the precision.
 
-    Returns `layout.outputs` for s slices, a reduced axes and r rows, and for each β but the first those that depend on
+    Returns `layout.outputs` for s slices, a reduced axes and r rows, and for each further β the outputs that depend on
     it. All but "total" and "second" count only weights within the window. Weights are relative to that of the maximum.
         maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
         weights; moment (r, s), second_moment (r, s): sums of w times the `terms` of a row's geometry about hard, the
-        second 0 where the row has none; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
-        maxima beyond the radius (see `Formulas.modes`), 0 without one; nans (s,): how many there are, where the layout
+        second 0 if the row has none; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
+        maxima beyond the radius (see `Formulas.modes`), 0 without one; nans (s,): their number, if the layout
         is careful; weight and share, alone: w and w / mass, shaped as the block.
-    All are floats but the maximum of integers. NaNs count as absent where the layout is careful; else the total of
-    their slice, or the mass where there is no window, is NaN, as it is for negative "probs".
+    All are floats but the maximum of integers. NaNs count as absent if the layout is careful; else the total of their
+    slice, or the mass if there is no window, is NaN, as it is for negative "probs".
     """
     block = Formulas(ops, layout)
     x = block.comparable(x)

@@ -1,4 +1,4 @@
-"""The layout of a block in the kernel: its shape and dtypes, and what is wanted of it."""
+"""The layout of a block in the kernel: its shape, its dtypes, and the wanted outputs."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from softargmax_cli.reduction.coordinates import Coordinates, Geometry
 
 Kind = Literal["scores", "probs", "cost"]
 PIECE = 2 << 20
-"""Bytes of a block that the kernel takes at a time: they stay in the cache, with what it computes of them."""
+"""Bytes of a block that the kernel takes at a time: with all that it computes, they stay in the cache."""
 ALIGNMENT = 64
-"""Bytes; TensorFlow takes memory so aligned without copying it."""
+"""Bytes; TensorFlow does not copy memory with this alignment."""
 F4, F8, I4, I8, U8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint64"))
 
 
 SHARED = frozenset({"maximum", "hard", "ties", "nans"})
-"""The results of `block_sums` that are the same for every β."""
+"""The results of `block_sums` that do not depend on β."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One row of the moments of a state: see `reduction/coordinates.py`. The kernel is given coordinates apart."""
+    """One row of the moments of a state: see `reduction/coordinates.py`. The kernel gets coordinates separately."""
 
     axis: int
     """The number of its axis among the reduced ones, in the order of the array."""
     geometry: Geometry
     placed: bool
-    """True where places are given; else they are indices, on a line."""
+    """True if places are given; else they are indices on a line."""
     squared: bool
-    """True where the second moment is wanted, too."""
+    """True if the second moment is wanted, too."""
     along: Coordinates = field(compare=False)
 
 
@@ -42,32 +42,32 @@ class Layout:
     """The shape, dtypes and wanted outputs of a block in the kernel. Equal layouts share one compiled program."""
 
     shape: tuple[int, ...]
-    """The first length may be −1, for one that is not known when the operations are laid down."""
+    """The first length may be −1 if it is unknown when the operations are built."""
     axes: tuple[int, ...]
-    """The reduced axes of `shape`, by which positions are compared and in whose order coordinates are returned."""
+    """The reduced axes of `shape`; positions are compared, and coordinates returned, in this order."""
     dtype: np.dtype[Any]
     precision: np.dtype[Any]
-    """float32 or float64, of the weights."""
+    """The dtype of the weights, float32 or float64."""
     outputs: tuple[str, ...]
     """The results of `block_sums` that are wanted, in the order in which they are returned."""
     kind: Kind = "scores"
     window: int | None = None
-    """Only weights within so many positions of the hard argmax, along each axis, are summed."""
+    """The distance from the hard argmax, along each axis, within which weights are summed."""
     radius: int = 1
-    """Weights further than that from the hard argmax belong to a second mode."""
+    """The distance from the hard argmax beyond which weights belong to a second mode."""
     known: bool = False
-    """True where maximum and hard are inputs: those of slices of which the block holds a part."""
+    """True if maximum and hard are inputs, as for slices of which the block holds a part."""
     careful: bool = False
-    """True where scores may be NaN or +inf, and slices −inf throughout. Blocks are first tried without."""
+    """True if scores may be NaN or +inf, and slices −inf throughout. Blocks are first tried without."""
     border: tuple[tuple[int, int], ...] = ()
-    """How many entries of a block's neighbours x has before and after it, along each of `axes`: 0 or 1; none at all by
-    default. They decide what a second mode is, and count for nothing else."""
+    """The number of neighbouring entries, 0 or 1, that x has before and after the block along each of `axes`, none by
+    default. They only help to find second modes."""
     betas: int = 1
-    """How many β there are."""
+    """The number of β."""
     rows: tuple[Moment, ...] = ()
-    """What moments are summed."""
+    """The moments that are summed."""
     rounds: tuple[int | None, ...] = ()
-    """Along each of `axes` its whole length, of which the block may have a part, where it goes round."""
+    """The whole length of each of `axes` that is circular, of which the block may have a part; None for others."""
 
     @property
     def bordered(self) -> tuple[int, ...]:
@@ -77,17 +77,17 @@ class Layout:
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """The lengths of the axes that stay."""
+        """The lengths of the kept axes."""
         return tuple(n for axis, n in enumerate(self.shape) if axis not in self.axes)
 
     @property
     def names(self) -> list[str]:
-        """The names of all outputs, of every β."""
+        """The names of all outputs, for every β."""
         return [*self.outputs, *[name for name in self.outputs if name not in SHARED] * (self.betas - 1)]
 
     @property
     def results(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
-        """The shape of each of all outputs, and its dtype in a state."""
+        """The shape of each output, for every β, and its dtype in a state."""
         slices, rows = math.prod(self.kept), len(self.rows)
         kinds = {
             "maximum": ((slices,), exact_dtype(self.dtype, self.precision)),
@@ -99,14 +99,14 @@ class Layout:
         return [kinds.get(name, ((slices,), F8)) for name in self.names]
 
     def round(self, axis: int) -> int | None:
-        """Return the length of the circle that one of `axes` is; None for a line."""
+        """Return the length of one of `axes` if it is circular; None for a line."""
         return self.rounds[self.axes.index(axis)] if self.rounds else None
 
 
 def piece_length(shape: Sequence[int], axes: Sequence[int], itemsize: int) -> int:
-    """Return how much of the first axis of a block the kernel takes at a time: all of an axis that is reduced.
+    """Return the length along the first axis that the kernel takes at a time: all of a reduced axis.
 
-    Pieces begin at multiples of `ALIGNMENT` where they can, since TensorFlow copies others.
+    Pieces begin at multiples of `ALIGNMENT` if possible, since TensorFlow copies others.
     """
     stride = math.prod(shape[1:]) * itemsize
     if 0 in axes or not stride:
@@ -116,8 +116,8 @@ def piece_length(shape: Sequence[int], axes: Sequence[int], itemsize: int) -> in
 
 
 def exact_dtype(dtype: np.dtype[Any], precision: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the narrowest dtype not below the precision in which scores are as distinct as in the file."""
-    if dtype in (I8, U8):  # a float64 does not hold all of these
+    """Return the narrowest dtype, at least the precision, that keeps all scores distinct."""
+    if dtype in (I8, U8):  # float64 does not hold all of these
         return dtype
     if dtype.kind in "iu" and dtype.itemsize > 2:
         return F8

@@ -1,4 +1,4 @@
-"""A reduction as the user asks for it, and as it is resolved for one array."""
+"""A reduction as the user asks for it, and resolved for one array."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ SINGLE = frozenset(map(np.dtype, ("bool", "int8", "uint8", "int16", "uint16", "f
 MODERATE_BETA = (1e-30, 1e30)
 """The bounds of β within which a float32 holds β times a difference of scores."""
 NEIGHBOURHOOD = 1
-"""The distance from hard, in indices, beyond which a second mode begins where there is no window."""
+"""The distance from hard, in indices, beyond which a second mode begins without a window."""
 WIDEST = (1 << 23) - 1
-"""The widest window on a longer axis: distances from a place up to that far outside of a block are exact in float32."""
+"""The widest window on a longer axis: so far outside of a block, distances are still exact in float32."""
 FURTHEST = 1 << 62
 """A window beyond all indices, to which int64 can still add one."""
 
@@ -41,11 +41,11 @@ class Spec:
     axes: tuple[int, ...] = (-1,)
     kind: Kind = "scores"
     beta: float = 100.0
-    """The inverse temperature; not used where `kind` is "probs"."""
+    """The inverse temperature; not used if `kind` is "probs"."""
     coords: str | tuple[str, ...] = "index"
     """The kind of coordinates along each of `axes`, or one for all of them."""
     values: Arrays | None = None
-    """The coordinate of each index, one array for each of `axes`, on a line or, where `coords` say so, a circle."""
+    """The coordinate of each index, one array for each of `axes`, on a line or, by `coords`, a circle."""
     window: int | None = None
     nan: NanPolicy = "error"
     precision: Precision = "auto"
@@ -70,9 +70,9 @@ class Spec:
         return (self.coords,) * len(self.axes) if isinstance(self.coords, str) else tuple(self.coords)
 
     def resolve(self, shape: tuple[int | None, ...], dtype: np.dtype[Any], fields: frozenset[str]) -> Problem:
-        """Resolve for an array of `shape` and `dtype`, of whose slices `fields` are wanted.
+        """Resolve for an array of `shape` and `dtype`; `fields` are wanted of its slices.
 
-        Raises OptionError for an axis that the array has not, InputError for an array with nothing along it.
+        Raises OptionError for an axis that does not exist, InputError for an array with nothing along it.
         """
         axes = self._axes(shape)
         coordinates = coordinates_of(self._kinds, self.values, self.period, axes, shape, self.files)
@@ -116,34 +116,34 @@ class Problem:
     """The reduced axes, counted from 0, in the order of the coordinates."""
     kind: Kind
     beta: float | None
-    """The inverse temperature; None for weights, which have none."""
+    """The inverse temperature; None for "probs"."""
     coordinates: tuple[Coordinates, ...]
     """The coordinates along each of `axes`."""
     window: int | None
     nan: NanPolicy
     precision: np.dtype[Any]
-    """The dtype of weights and of their sums over a stretch of the axis: float32 or float64."""
+    """The dtype of weights and of their sums over a tile: float32 or float64."""
     fields: frozenset[str]
     """The names of the fields that are wanted."""
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """The axes that stay."""
+        """The axes that are not reduced."""
         return tuple(k for k in range(len(self.shape)) if k not in self.axes)
 
     @property
     def keeps_rows(self) -> bool:
-        """True where each slice is a position along the first axis, so that names of rows are names of slices."""
+        """True if each slice is a position along the first axis, so that names of rows are names of slices."""
         return self.kept == (0,)
 
     @property
     def keeps_columns(self) -> bool:
-        """True where each slice is a column, a position along the last axis."""
+        """True if each slice is a column, a position along the last axis."""
         return self.kept == (len(self.shape) - 1,)
 
     @property
     def ascending(self) -> tuple[int, ...]:
-        """The reduced axes in the order of the array, which is that of positions in blocks and states."""
+        """The reduced axes in the order of the array, as in blocks and states."""
         return tuple(sorted(self.axes))
 
     @property
@@ -157,7 +157,7 @@ class Problem:
 
     @property
     def coords(self) -> str:
-        """The kinds of coordinates: one name, or where they differ one for each of `axes`."""
+        """The kinds of coordinates: one name, or one for each of `axes` if they differ."""
         names = [along.name for along in self.coordinates]
         return names[0] if len(set(names)) == 1 else ",".join(names)
 
@@ -168,22 +168,22 @@ class Problem:
 
     @property
     def periods(self) -> tuple[float | None, ...]:
-        """The period along each of `axes` that goes round; None along others."""
+        """The period of each of `axes` that is circular; None for others."""
         return tuple(each.period if isinstance(each, Circle) else None for each in self.geometries)
 
     @property
     def rounds(self) -> tuple[int | None, ...]:
-        """The length of each of the `ascending` axes that goes round; None for others."""
+        """The length of each of the `ascending` axes that is circular; None for others."""
         return tuple(self.shape[axis] if self.along(axis).round else None for axis in self.ascending)
 
     @property
     def placed(self) -> bool:
-        """True where the kernel must know where in the array a block lies: see `Coordinates.placed`."""
+        """True if the kernel needs the position of a block in the array: see `Coordinates.placed`."""
         return any(along.placed for along in self.coordinates)
 
     @property
     def moments(self) -> tuple[Moment, ...]:
-        """The moments that are summed: of the coordinates of the `ascending` axes, then of indices where needed."""
+        """The moments that are summed: of the coordinates of the `ascending` axes, then of indices if needed."""
         squared = "second_moment" in needed_sums(self.fields)
         alongs = [*enumerate(map(self.along, self.ascending))]
         indices = [(k, along.indices) for k, along in alongs if along.indices is not along]
@@ -193,21 +193,21 @@ class Problem:
 
     @property
     def epsilon(self) -> float:
-        """The error bound of soft, as a part of a step and of the spread, and the least resultant on a circle."""
+        """The error bound of soft relative to a step and to the spread, and the least resultant on a circle."""
         return 1e-6 if self.precision.itemsize == 4 else 1e-11
 
     @property
     def looks_back(self) -> bool:
-        """True where a weight counts or not by its distance from the maximum, which must be found first."""
+        """True if weights count by their distance from the maximum, which must be found first."""
         return self.window is not None or self.modes
 
     @property
     def modes(self) -> bool:
-        """True where second modes are wanted."""
+        """True if second modes are wanted."""
         return "second" in needed_sums(self.fields)
 
     def read_again(self, block: Block) -> Block:
-        """Return what a second pass reads for a block: where modes are wanted, also the entries next to it."""
+        """Return the block that a second pass reads: if modes are wanted, with the entries next to it."""
         round = [axis for axis in self.axes if self.along(axis).round]
         return block.bordered(self.axes, self.shape, round) if self.modes else block
 

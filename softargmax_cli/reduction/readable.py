@@ -16,13 +16,13 @@ from softargmax_cli.reduction.layout import ALIGNMENT
 
 
 class Buffer(threading.local):
-    """Memory that each thread uses again for every block: aligned, grown on demand, never shrunk."""
+    """Memory that each thread reuses for every block: aligned, grown on demand, never shrunk."""
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """An uninitialised C-ordered array over the buffer; it invalidates the one returned before."""
+        """Return an uninitialised C-ordered array over the buffer; it invalidates the one returned before."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if size + ALIGNMENT > self._bytes.size:
@@ -41,7 +41,7 @@ class Loaded:
 
     values: npt.NDArray[Any]
     ids: Sequence[str] | None = None
-    """The name of each row, where the file has a column of names."""
+    """The name of each row, if the file has a column of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Pending:
     """A block that has been fetched and not yet decoded."""
 
     nbytes: int
-    """Bytes by which it moves the reader through the file, for the progress bar."""
+    """Bytes by which it advances the reader through the file, for the progress bar."""
     load: Callable[[Buffer], Loaded]
     """Decode the values, which may lie in the buffer. Called once, by any thread."""
 
@@ -68,7 +68,7 @@ class Readable(Protocol):
 
 
 def fetch(source: Readable, block: Block) -> Pending | None:
-    """Fetch a block, which may lie across the ends of axes that go round (see `Block.bordered`)."""
+    """Fetch a block, which may lie across the ends of circular axes (see `Block.bordered`)."""
     pairs = zip(block.start, block.stop, source.shape, strict=True)
     if all(start >= 0 and (n is None or stop <= n) for start, stop, n in pairs):
         return source.fetch(block)
@@ -89,6 +89,6 @@ def fetch(source: Readable, block: Block) -> Pending | None:
 
 
 def _turns(start: int, stop: int, length: int) -> list[tuple[int, int, int]]:
-    """Cut a stretch of a circle where it begins anew: start and stop of each piece, and its place in the stretch."""
+    """Cut a stretch of a circular axis at its ends; return start, stop and place in the stretch of each piece."""
     cuts = [start, *(cut for cut in (0, length) if start < cut < stop), stop]
     return [(a % length, a % length + b - a, a - start) for a, b in itertools.pairwise(cuts)]

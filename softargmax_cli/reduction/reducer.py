@@ -30,7 +30,7 @@ HIGHEST_RANK = 5
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Values that a block must not hold."""
+    """Values that are not allowed in a block."""
 
     name: str
     """`NAN` or `NEGATIVE`."""
@@ -39,12 +39,12 @@ class Misfit:
     """The index of the first in row-major order, counted within the block."""
 
     def moved(self, start: Sequence[int]) -> Misfit:
-        """Count positions from `start` further to the left."""
+        """Add `start` to the index."""
         return replace(self, first=tuple(a + b for a, b in zip(start, self.first, strict=True)))
 
 
 Found = tuple[list[State], list[Misfit]]
-"""The state of a block for each of several problems, and what it must not hold."""
+"""The state of a block for each of several problems, and its misfits."""
 
 
 class BlockReducer:
@@ -64,8 +64,8 @@ class BlockReducer:
     def whole(self, values: Array, problems: Sequence[Problem], *, compiled: bool) -> Found:
         """Reduce a block that holds whole slices, which come in the memory order of `values`.
 
-        values: in any memory order; problems: those to solve, which differ in β alone; compiled: whether blocks of this
-        shape are many.
+        values: in any memory order; problems: those to solve, which differ only in β; compiled: True if there are many
+        blocks of this shape.
         """
         outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second]
         betas = [np.asarray(problem.beta or 0, self._problem.precision) for problem in problems]
@@ -74,16 +74,16 @@ class BlockReducer:
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> Found:
         """Reduce a block that holds parts of slices, `hard` counted within it.
 
-        start: of the block, along each of the array's axes.
+        start: that of the block, along each of the array's axes.
         """
-        sums = self._sums if self._problem.window is None else ["mass"]  # what a second pass needs
+        sums = self._sums if self._problem.window is None else ["mass"]  # a second pass finds the rest
         outputs = ["maximum", "hard", *sums, *self._ties]
         return self._found(values, outputs, None, start, [self._beta], compiled)
 
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
-        """Sum over a block about a maximum and its place that are known, for all of the block's slices.
+        """Sum over a block, for all its slices, about a known maximum and its place.
 
-        values: those of `Problem.read_again(block)`; known: `hard` counted in the whole array.
+        values: those of `Problem.read_again(block)`; known: the state, with `hard` counted in the whole array.
         """
         problem, outer = self._problem, self._problem.read_again(block)
         x, axes = collapse(values, problem.axes)
@@ -126,7 +126,7 @@ class BlockReducer:
         betas: Sequence[Array],
         compiled: bool,
     ) -> Found:
-        """Search a block for its maximum and reduce it; return its states, and values that must not be there."""
+        """Search a block for its maximum, and reduce it; return its states and misfits."""
         problem = self._problem
         x, axes = collapse(values, problem.axes)
         layout = self._layout(x, axes, [*outputs, *([] if window is None else ["total"])], window)
@@ -163,7 +163,7 @@ class BlockReducer:
     def _states(
         self, layout: Layout, x: Array, start: Sequence[int], betas: Sequence[Array], compiled: bool
     ) -> tuple[list[State], Array]:
-        """Return the states of a block, and for each slice its NaNs, or without care the mass of all weights."""
+        """Return the states of a block, and for each slice its NaNs, or if not careful, the mass of all weights."""
         states, beside = [], None
         for sums in self._run(layout, x, start, betas, (), compiled):
             total = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
@@ -181,10 +181,10 @@ class BlockReducer:
         known: Sequence[Array],
         compiled: bool,
     ) -> list[dict[str, Array]]:
-        """Run the kernel on a block that begins at `start`, and name its results for each β as a state does.
+        """Run the kernel on a block that begins at `start`; return the parts of a state for each β by their names.
 
-        known: of each slice. Where the first axis stays, the kernel takes pieces of one length, of which the last may
-        overlap the one before.
+        known: inputs with a number for each slice. If the first axis is kept, the kernel takes pieces of one length,
+        the last of which may overlap the one before.
         """
         results, count = [np.empty(*each) for each in layout.results], layout.shape[0]
         length = count
@@ -226,16 +226,16 @@ class BlockReducer:
 
 
 def no_moments(layout: Layout) -> dict[str, Array]:
-    """Return the moments of a state for which nobody asked."""
+    """Return empty moments, for a state without any."""
     return {"moment": np.empty((0, math.prod(layout.kept)))}
 
 
 def near(
     hard: npt.NDArray[np.int64], start: Sequence[int], shape: Sequence[int], radius: int, problem: Problem
 ) -> npt.NDArray[np.int64]:
-    """Count `hard`, (a, s), from the start of a block, along its reduced axes, no further away than makes a difference.
+    """Count `hard`, (a, s), from the start of a block, along its reduced axes, and clip it where it has no effect.
 
-    Beyond `radius` all is as far; circles are short enough to be exact.
+    Any distance beyond `radius` has one effect; circular axes are short enough to be exact.
     """
     moved: npt.NDArray[np.int64] = hard.copy()
     for row, axis, whole in zip(moved, problem.ascending, problem.rounds, strict=True):
@@ -252,7 +252,7 @@ def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:
 
 
 def needs_care(values: Array, known: State) -> bool:
-    """Tell whether only a careful layout takes a block: beside NaN, or an infinite maximum of its slices."""
+    """Tell whether a block needs a careful layout: it holds NaN, or a slice has an infinite maximum."""
     if known.maximum.dtype.kind == "f" and not np.isfinite(known.maximum).all():
         return True
     with np.errstate(invalid="ignore"):
@@ -260,11 +260,10 @@ def needs_care(values: Array, known: State) -> bool:
 
 
 def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
-    """Put values into C order with neighbouring kept axes made one; return them, and where their reduced axes are.
+    """Put values into C order with neighbouring kept axes joined; return them, and the places of their reduced axes.
 
-    Copies only where the memory has gaps, or where reduced axes far apart make more axes than TensorFlow takes. Kept
-    axes come in the order of the memory; the reduced axes are named in the order of the array, by which positions are
-    compared.
+    Copies only if the memory has gaps, or if there would be more axes than TensorFlow takes. Kept axes come in the
+    order of the memory; the reduced axes are named in the order of the array, by which positions are compared.
     """
     memory = _order(values, axes)
     values = np.ascontiguousarray(values.transpose(memory))
@@ -282,21 +281,17 @@ def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]
 
 
 def unfold(part: Array, values: Array, axes: Sequence[int]) -> Array:
-    """Put an array that is shaped as `collapse` shapes `values` into the shape of these."""
+    """Shape an array like `values`, after `collapse` has shaped it."""
     memory = _order(values, axes)
     whole: Array = part.reshape([values.shape[k] for k in memory]).transpose(np.argsort(memory))
     return whole
 
 
 def _order(values: Array, axes: Sequence[int]) -> list[int]:
-    """Return the axes in the order in which `collapse` puts them."""
-    memory = memory_order(values)
+    """Return the axes as `collapse` orders them: from the slowest to the fastest in memory if TensorFlow takes that."""
+    memory = list(range(values.ndim))
+    if values.flags.f_contiguous and not values.flags.c_contiguous:
+        memory.reverse()
     if len(axes) + sum(1 for kept, _ in groupby(k not in axes for k in memory) if kept) > HIGHEST_RANK:
         memory = [k for k in memory if k not in axes] + [k for k in memory if k in axes]
     return memory
-
-
-def memory_order(values: Array) -> list[int]:
-    """Return the axes from the slowest to the fastest in memory: C order unless the array is Fortran-ordered."""
-    axes = list(range(values.ndim))
-    return axes[::-1] if values.flags.f_contiguous and not values.flags.c_contiguous else axes

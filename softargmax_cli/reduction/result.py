@@ -1,4 +1,4 @@
-"""Finished slices, as they leave the reduction, and the summary of all of them."""
+"""Finished slices, as they leave the reduction, their summary, and the facts of a run."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """A run of `m` slices, consecutive in row-major order of the axes that stay unless they have `numbers`.
+    """A run of `m` slices, consecutive in row-major order of the kept axes unless they have `numbers`.
 
-    Columns have shape (m,), those of a field with a number for each of `a` reduced axes (a, m), in the order of the
-    coordinates. A slice without an answer has hard −1, soft, offset and peak NaN, agree False. Only the fields that
-    somebody asked for are there.
+    Columns have shape (m,), or (a, m) for a field with a number for each of `a` reduced axes, in the order of the
+    coordinates. A slice without an answer has hard −1, soft, offset and peak NaN, agree False. Only fields that were
+    asked for are present.
     """
 
     start: int
-    """Row-major number of the first slice."""
+    """The row-major number of the first slice."""
     columns: Mapping[str, Array]
     """The fields by their names (see `fields.FIELDS`)."""
     ids: Sequence[str] | None = None
-    """The name of each slice, where the file names them."""
+    """The name of each slice, if the file names them."""
     numbers: npt.NDArray[np.int64] | None = None
-    """Row-major number of each slice, where they are not consecutive."""
+    """The row-major number of each slice, if they are not consecutive."""
 
     def __len__(self) -> int:
         return int(self.columns["peak"].shape[-1])
 
     def __getattr__(self, field: str) -> Any:
-        """Return the column of a field, or None where nobody asked for it."""
+        """Return the column of a field, or None if it was not computed."""
         if field not in BY_NAME:
             raise AttributeError(field)
         return self.columns.get(field)
 
     def column(self, field: str) -> Array:
-        """Return the column of a field; LookupError where nobody asked for it."""
+        """Return the column of a field. Raises LookupError if it was not computed."""
         if field not in self.columns:
             raise LookupError(f"the field {field!r} was not computed")
         return self.columns[field]
@@ -69,7 +69,7 @@ class Slices:
 
     @classmethod
     def joined(cls, parts: Sequence[Slices]) -> Slices:
-        """Join runs of slices, consecutive or all with `numbers`, over memory of its own."""
+        """Join runs of slices, consecutive or all with `numbers`; a copy."""
         first = parts[0]
         columns = {name: np.concatenate([part.columns[name] for part in parts], axis=-1) for name in first.columns}
         ids = None if first.ids is None else [name for part in parts for name in part.ids or ()]
@@ -77,9 +77,9 @@ class Slices:
         return cls(first.start, columns, ids, numbers)
 
     def positions(self, kept: Sequence[int | None]) -> list[npt.NDArray[np.int64]]:
-        """Return where each slice lies along each of the axes that stay, one array of shape (m,) an axis.
+        """Return the position of each slice along each of the kept axes, one array of shape (m,) an axis.
 
-        kept: the lengths of those axes; that of a single one may be unknown, as rows of a table are.
+        kept: the lengths of those axes; that of a single one may be unknown, as for the rows of a table.
         """
         return [*np.unravel_index(self.places, [ENDLESS if n is None else n for n in kept])] if kept else []
 
@@ -96,13 +96,13 @@ class Summary:
     offsets: int = 0
     """The number of offsets in the total: one for each slice with an answer and each reduced axis."""
     tied: int | None = None
-    """Slices whose maximum occurs more than once; None when ties were not counted."""
+    """The number of slices whose maximum occurs more than once; None if ties were not counted."""
     multimodal: int | None = None
-    """Slices with a second mode; None when nobody asked for it."""
+    """The number of slices with a second mode; None if modes were not looked for."""
     max_norm: float = math.nan
     total_norm: float = 0.0
     vanished: int | None = None
-    """Slices whose gradient has vanished; None where there are no gradients."""
+    """The number of slices whose gradient has vanished; None if there are no gradients."""
 
     def add(self, slices: Slices) -> None:
         distance = np.abs(slices.offset)
@@ -150,7 +150,7 @@ class Summary:
         return self.total_norm / defined if defined else math.nan
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Return the summary under its public names, what is no finite number as None."""
+        """Return the summary under its public names, with None for numbers that are not finite."""
         names: tuple[str, ...] = ("max_abs_offset", "mean_abs_offset", "agreement", "tied", "multimodal")
         if self.vanished is not None:
             names = ("max_norm", "mean_norm", "vanished")
@@ -165,52 +165,52 @@ class Run:
     input: str
     """The input as the user named it; "<stdin>" for "-"."""
     shape: tuple[int | None, ...]
-    """The input's shape; None where only the end of the file tells (rows of a CSV)."""
+    """The input's shape; None if it is known only at the end of the file (rows of a CSV)."""
     dtype: str
     axes: tuple[int, ...]
     """The reduced axes, counted from 0, in the order of the coordinates."""
     beta: float | None
-    """None where the input is weights, which have no β."""
+    """None if the input is weights, which have no β."""
     device: str
     """The device that computes, as "CPU" or "GPU:0"."""
     kind: str = "scores"
     """The kind of the numbers: "scores", "probs" or "cost"."""
     coords: str = "index"
-    """The unit of soft, offset and spread: "index", "corners", "centers", "circular" or "values"; where it differs from
-    axis to axis one for each, separated by commas."""
+    """The unit of soft, offset and spread: "index", "corners", "centers", "circular" or "values"; if it differs from
+    axis to axis, one for each, separated by commas."""
     periods: tuple[float | None, ...] = ()
-    """The period of each of the axes, in that unit, and None for those that do not go round; empty where none does."""
+    """The period of each circular axis, in that unit, and None for the others; empty if none is circular."""
     window: int | None = None
     """The window: the distance from hard within which weights count, in indices along each axis; None for all."""
     fields: tuple[str, ...] = NAMES
     """The fields that its slices may have, in the order in which every format lists them."""
     alone: str = "soft"
-    """The field that is written where there is room for one."""
+    """The field that is written in formats for a single one."""
     wrt: str | None = None
-    """The variable that soft was differentiated by, "x" or "beta"; None where it was not."""
+    """The variable that soft was differentiated by, "x" or "beta", if any."""
     vanished: float = 0.0
     """The norm below which a gradient has vanished."""
     epsilon: float = 1e-11
-    """The error bound of soft, as a part of the step from one coordinate to the next, and of the spread."""
+    """The error bound of soft, relative to the step from one coordinate to the next, and to the spread."""
     steps: tuple[float, ...] = ()
-    """The largest distance between neighbouring coordinates along each of the axes; none where all are 1."""
+    """The largest distance between neighbouring coordinates along each of the axes; none if all are 1."""
     has_ids: bool = False
     labels: Sequence[str] | None = None
     """Names of the positions along the one reduced axis, as the class names of a CSV header."""
 
     @property
     def kept(self) -> tuple[int | None, ...]:
-        """The lengths of the axes that stay."""
+        """The lengths of the kept axes."""
         return tuple(n for k, n in enumerate(self.shape) if k not in self.axes)
 
     @property
     def known_shape(self) -> tuple[int, ...]:
-        """The input's shape, once all of it is known. LookupError before that."""
+        """The input's shape, once all of it is known. Raises LookupError before that."""
         known = tuple(n for n in self.shape if n is not None)
         if len(known) < len(self.shape):
             raise LookupError("the input's length is not known before its end")
         return known
 
     def label(self, hard: int) -> str | None:
-        """The name of position `hard`; None where there is none."""
+        """Return the name of position `hard`, if it has one."""
         return self.labels[hard] if self.labels is not None and hard >= 0 else None

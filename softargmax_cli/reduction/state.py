@@ -26,31 +26,31 @@ SUMS = ("mass", "moment", "second_moment", "log_moment", "ties")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The sums of `s` slices over a part of `a` reduced axes. Parts that nobody asked for are None."""
+    """The sums of `s` slices over a part of `a` reduced axes. Parts that were not asked for are None."""
 
     maximum: npt.NDArray[Any]
-    """(s,) in a dtype that holds every score: the largest, −inf where there is none."""
+    """(s,) in a dtype that holds every score: the largest, −inf if there is none."""
     hard: npt.NDArray[np.int64]
-    """(a, s): where it first occurs, in the whole array; axes in the order of the array."""
+    """(a, s): its first position in the whole array; axes in the order of the array."""
     mass: Float
-    """(s,): Σ w, w = exp(β(x − maximum)), or x / maximum of weights. 0 where no score has any weight, NaN where the
+    """(s,): Σ w, w = exp(β(x − maximum)), or x / maximum for "probs"; 0 if no score has any weight, NaN if the
     slice is spoilt."""
     moment: Float
-    """(r, s): the first moments about `hard` of each of `Problem.moments` (see `coordinates.Geometry`); none where a
+    """(r, s): the first moments about `hard` of each of `Problem.moments` (see `coordinates.Geometry`); none if a
     second pass will find them."""
     second_moment: Float | None = None
-    """(r, s): the second moments, 0 where there is none."""
+    """(r, s): the second moments, 0 for rows without one."""
     log_moment: Float | None = None
     """(s,): Σ w ln w."""
     ties: Float | None = None
-    """(s,): how many scores equal the maximum."""
+    """(s,): the number of scores that equal the maximum."""
     second: Float | None = None
     """(s,): the weight of a second mode. It needs the `hard` of the whole slice: parts have it after a second pass."""
 
     def completed(self, sums: State, windowed: bool) -> State:
-        """Add the sums of a second pass to what a first pass over the slices found.
+        """Combine the state of a first pass over slices with the sums of a second pass.
 
-        windowed: whether these are of other weights than those of the first; else only `second` is new.
+        windowed: True if the second pass summed other weights; else only its `second` is new.
         """
         if not windowed:
             return replace(self, second=sums.second)
@@ -58,11 +58,11 @@ class State:
         return replace(sums, maximum=self.maximum, hard=self.hard, mass=mass, ties=self.ties)
 
     def shifted(self, start: Sequence[int]) -> State:
-        """Count positions from `start` further to the left, along each reduced axis."""
+        """Add `start` to positions, along each reduced axis."""
         return replace(self, hard=self.hard + np.array(start, np.int64)[:, None]) if any(start) else self
 
     def some(self, slices: slice) -> State:
-        """Return the state of some of the slices."""
+        """Return the state of a range of the slices."""
         columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: part[..., slices] for name, part in columns.items() if part is not None})
 
@@ -84,7 +84,7 @@ def added(a: State, b: State) -> State:
 
 
 def _precedes(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Tell where the position a comes before b, compared axis by axis."""
+    """Tell for each slice whether position a comes before b, compared axis by axis."""
     before: npt.NDArray[np.bool_] = a[-1] < b[-1]
     for p, q in zip(a[-2::-1], b[-2::-1], strict=True):
         before = np.where(p == q, before, p < q)
@@ -112,7 +112,7 @@ def _move(part: State, maximum: npt.NDArray[Any], hard: npt.NDArray[np.int64], p
 
 def _log_scale(part: npt.NDArray[Any], maximum: npt.NDArray[Any], beta: float | None) -> Float:
     """Return ln of the weight of a score `part` relative to that of `maximum`, which is no less."""
-    same = part == maximum  # also where both are infinite, and a difference has no meaning
+    same = part == maximum  # also if both are infinite, and have no difference
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if beta is None:
             share = np.where(maximum > 0, np.maximum(part, 0) / maximum.astype(np.float64), 0.0)
@@ -134,17 +134,17 @@ Merge = Callable[[State, State], State]
 class Fold:
     """Merge states as they come, each group of `width` from the left, then the groups likewise.
 
-    It is the tree that `cluster.reduction` builds, so that one machine and many give the same bits;
-    no more than one state a level waits. A place without a state counts, and says nothing.
+    `cluster.reduction` builds the same tree, so that one machine and many give the same bits. No more than one state
+    waits on each level.
     """
 
     def __init__(self, merge: Merge, width: int) -> None:
         self._merge, self._width = merge, width
         self._levels: list[tuple[State | None, int]] = []
-        """For each level the state of the group that grows, and how many are in it."""
+        """For each level the state of the growing group, and the number of states in it."""
 
     def add(self, state: State | None) -> None:
-        """Take the next state; None counts, and adds nothing."""
+        """Take the next state; None takes a place in its group, and adds nothing."""
         for level in itertools.count():
             if level == len(self._levels):
                 self._levels.append((None, 0))
@@ -156,7 +156,7 @@ class Fold:
             self._levels[level] = (None, 0)
 
     def whole(self) -> State:
-        """Return all states merged into one, of which there must be one."""
+        """Return all states merged into one; there must be at least one."""
         result: State | None = None
         for group, _ in self._levels:  # the lowest holds what came last
             result = self._both(group, result)

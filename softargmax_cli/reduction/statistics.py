@@ -1,6 +1,6 @@
-"""Reduce an array to its range, mean and gaps, and tell whether its slices sum to 1.
+"""Compute the range, mean and missing numbers of an array, and tell whether its slices sum to 1.
 
-Blocks are reduced in threads and merged in the order of the plan, so that nothing depends on which thread is faster.
+Blocks are reduced in threads and merged in the order of the plan, so that results do not depend on timing.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ class Statistics:
     """Statistics of numbers. NaN and infinities are counted, and left out of everything else."""
 
     count: int = 0
-    """Finite numbers."""
+    """The number of finite numbers."""
     nan: int = 0
     inf: int = 0
     negative_inf: int = 0
     minimum: float | int | None = None
     maximum: float | int | None = None
     fractions: bool = False
-    """Tells whether numbers strictly between 0 and 1 were found among non-negative ones."""
+    """True if numbers strictly between 0 and 1 were found among non-negative ones."""
     checked: int = 0
-    """Slices whose sums were looked at: those without NaN."""
+    """The number of slices whose sums were checked: those without NaN."""
     not_one: int = 0
-    """Slices whose sum is not 1."""
+    """The number of slices whose sum is not 1."""
     total: float = 0.0
 
     @property
     def mean(self) -> float | None:
-        """The mean in float64; None of nothing, and where the sum is beyond a float64."""
+        """The mean in float64; None without numbers, and if the sum is beyond a float64."""
         return self.total / self.count if self.count and math.isfinite(self.total) else None
 
     @property
     def sums_to_one(self) -> bool | None:
-        """True where all slices sum to 1; None where that was not looked at."""
+        """True if all slices sum to 1; None if that was not checked."""
         return not self.not_one if self.checked and not (self.inf or self.negative_inf) else None
 
     def merge(self, other: Statistics) -> None:
-        """Take the numbers of another one into account."""
+        """Take into account the numbers of other statistics."""
         for name in ("count", "nan", "inf", "negative_inf", "checked", "not_one", "total"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.minimum = min((n for n in (self.minimum, other.minimum) if n is not None), default=None)
@@ -60,7 +60,7 @@ class Statistics:
         self.fractions |= other.fractions
 
     def check_sums(self, sums: npt.NDArray[np.float64], length: int) -> None:
-        """Count the slices of a length whose sums are 1, and those whose are not; NaN says nothing."""
+        """Count the checked slices of a length, and those whose sum is not 1; NaN does not count."""
         known = sums[~np.isnan(sums)]
         self.checked += known.size
         self.not_one += int(np.count_nonzero(~(abs(known - 1) <= tolerance(length))))
@@ -86,9 +86,9 @@ def block_statistics(values: npt.NDArray[Any]) -> Statistics:
 def statistics_of(
     source: Readable, problem: Problem, *, memory: int, advance: Callable[[int], None] = lambda nbytes: None
 ) -> Statistics:
-    """Read an array once and reduce it; `advance` is told how many bytes of the input are done.
+    """Read an array once, and return its statistics; `advance` is told the bytes of the input that are done.
 
-    Slices of the problem that a pipe holds side by side, too many to be summed beside each other, are not looked at.
+    Slices are not checked if a pipe holds too many side by side.
     """
     axes, shape, buffer = problem.axes, problem.shape, Buffer()
     if source.sequential and Budget(REDUCTION, source, problem, memory).must_seek:

@@ -1,7 +1,7 @@
-"""The stream: blocks in, results out, with reading, computing and writing overlapped.
+"""The stream from blocks to results, with reading, computing and writing overlapped.
 
-The caller's thread fetches blocks in order, merges their states in order and yields what is finished; others decode and
-reduce blocks meanwhile. What map, merge and finish are is told in `engine`.
+The caller's thread fetches blocks in order, merges their states in order and yields finished slices; other threads
+decode and reduce blocks meanwhile. `engine` explains map, merge and finish.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ Answers = Sequence[Slices]
 """The results of the same slices for each problem."""
 
 WORTH_COMPILING = 32 << 20
-"""Bytes in blocks of one shape from which on XLA's program for them saves more time than it takes to make."""
+"""Bytes in blocks of one shape above which a program of XLA saves more time than it takes to compile."""
 TOGETHER = 6
-"""Problems that one program solves: with more it is long in the making."""
+"""The most problems that one program solves: with more, it takes long to compile."""
 FIRST_COMPILED = 4
-"""The block of a table or a pipe from which on programs are compiled, since its length is not known or only claimed."""
+"""The first block of a table or a pipe, of uncertain length, for which programs are compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Task:
     pending: Pending
     compiled: bool
     known: States | None = None
-    """The maximum of its slices and where that is, when it is read for the second time."""
+    """The states of its slices, with maximum and hard, when it is read for the second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,16 @@ class Part:
     block: Block
     nbytes: int
     ids: Sequence[str] | None = None
-    """The names of the rows that the block holds parts of."""
+    """The names of the rows of which the block holds parts."""
     misfits: Sequence[Misfit] = ()
     states: States = ()
-    """The states, where other blocks hold the rest of the slices."""
+    """The states, if other blocks hold the rest of the slices."""
     answers: Answers | None = None
-    """The results, where the block holds whole slices."""
+    """The results, if the block holds whole slices."""
 
 
 class Stream:
-    """An input on its way through map, merge and finish, for one problem, or several that differ in β and window."""
+    """The way of an input through map, merge and finish, for one problem, or several that differ in β and window."""
 
     def __init__(
         self,
@@ -83,8 +83,8 @@ class Stream:
         note: Callable[[str], None] = lambda text: None,
         needs: Needs = REDUCTION,
     ) -> None:
-        """memory: bytes that blocks, unfinished slices and what must wait for its turn may take; advance: is told how
-        many bytes of the input are done; note: is told what the user may want to know; needs: of the kind of reduction.
+        """memory: bytes that blocks, unfinished slices and waiting results may take; advance: is told the bytes of the
+        input that are done; note: takes notes for the user; needs: those of the kind of reduction.
         """
         self.source, self.problems, self.memory, self.advance, self.note = source, problems, memory, advance, note
         self.problem = problem = next((one for one in problems if one.looks_back), problems[0])
@@ -94,7 +94,7 @@ class Stream:
         self.undefined = Undefined(problem)
         self.reducers: Sequence[Reducer] = reducers
         self.table = problem.shape[0] is None
-        """True for a table, whose number of rows only its end tells."""
+        """True for a table, whose number of rows is known only at its end."""
         self.workers, self.one_shape = budget.workers, not needs.in_pieces
         if budget.boxed:
             pairs = zip(reducers, problems, strict=True)
@@ -104,12 +104,12 @@ class Stream:
         self.groups = [*alike(self.reducers, problems, 1 if budget.boxed else TOGETHER)]
         self.buffer, self.lookalike = Buffer(), Lookalike()
         self.worth: Mapping[tuple[int, ...], bool] = {}
-        """For each shape of blocks, whether there are enough to compile a program for it."""
+        """True for each shape of which there are enough blocks to compile a program."""
 
     def slices(self, *, ordered: bool = True) -> Iterator[Answers]:
-        """Yield all slices, up to the first without an answer where that is an error.
+        """Yield all slices, up to the first without an answer if that is an error.
 
-        They come in row-major order, or as they are found, with `numbers` where these are not consecutive.
+        They come in row-major order, or as they are found, with `numbers` if these are not consecutive.
         """
         plan = self.budget.plan
         runs: Iterator[Answers] = (answers for _, answers in self._finished(plan))
@@ -122,20 +122,20 @@ class Stream:
         self._end()
 
     def columns(self) -> Iterator[tuple[Block, Answers]]:
-        """Yield the slices of each column of boxes, each with the box that completed it."""
+        """Yield the slices of each column of boxes, with the box that completed them."""
         for block, answers in self._finished(self.budget.plan):
             if self.undefined.passes(answers[0]):
                 yield block, answers
         self._end()
 
     def _end(self) -> None:
-        """Say what all slices together look like; raise where one has no answer and needs one."""
+        """Give the hint about all slices, if any; raise UndefinedError for slices that are an error."""
         if hint := self.lookalike.hint():
             self.note(hint)
         self.undefined.check()
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
-        """Yield answers as they are found, each with the block that completed it."""
+        """Yield answers as they are found, with the block that completed them."""
         self.worth = worth_compiling(plan, self.source.dtype.itemsize)
         if self.budget.passes > 1:
             yield from self._several_passes(plan)
@@ -156,13 +156,13 @@ class Stream:
             yield block, self._finish([fold.whole() for fold in folds], block, None)
 
     def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
-        """Yield the answers of slices whose blocks are read once for the maximum and once more for the rest."""
+        """Yield the answers of slices whose blocks are read once for the maximum, and again for the rest."""
         for column in plan.boxes():
             found, ids = self._found(column)
             yield column[-1], self._finish(self._completed(column, found), column[-1], ids)
 
     def _found(self, column: Sequence[Block]) -> tuple[States, Sequence[str] | None]:
-        """Merge the states of all blocks of some slices; return them with the names of rows that came with them."""
+        """Merge the states of a column of blocks; return them with the names of their rows."""
         folds, ids = self._folds(), None
         for part in self._parts(self._map, column):
             self._add(folds, part)
@@ -170,10 +170,10 @@ class Stream:
         return [fold.whole() for fold in folds], ids
 
     def _completed(self, column: Sequence[Block], found: States) -> States:
-        """Add to the states of some slices the sums that need their maximum, in a second pass."""
+        """Add to the states of a column the sums that need their maximum, in a second pass."""
         pairs = [*zip(found, self.problems, strict=True)]
         near = {block for block in column if any(concerns(block, state, one) for state, one in pairs)}
-        near = near or {column[-1]}  # beside NaN, hard is nowhere
+        near = near or {column[-1]}  # with NaN, hard is nowhere
         self.advance(sum(_nbytes(self.source, block) for block in column if block not in near))
         folds = [Fold(added, FAN_IN) for _ in found]
         parts = self._parts(self._sum_again, [block for block in column if block in near], found)
@@ -187,7 +187,7 @@ class Stream:
         ]
 
     def _folds(self) -> list[Fold]:
-        """Return a fold of the states of the same slices for each problem, merged as on a cluster, to the same bits."""
+        """Return a fold of states for each problem, merged as on a cluster, to the same bits."""
         return [Fold(partial(merge, problem=problem), FAN_IN) for problem in self.problems]
 
     def _add(self, folds: Sequence[Fold], part: Part) -> None:
@@ -198,7 +198,7 @@ class Stream:
     def _parts(
         self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
     ) -> Iterator[Part]:
-        """Do `work` on blocks in worker threads; yield them in order, those of a table at the rows that they have."""
+        """Do `work` on blocks in worker threads; yield the parts in order, and number the rows of a table."""
         row = 0
         for part in in_threads(work, self._tasks(blocks, known), threads=self.workers):
             self.advance(part.nbytes)
@@ -220,12 +220,12 @@ class Stream:
             yield Task(block, pending, number >= late and self.worth.get(block.shape, True), known)
 
     def _map(self, task: Task) -> Part:
-        """Load and reduce a block in a worker thread, to answers where it holds whole slices."""
+        """Load and reduce a block in a worker thread, to answers if it holds whole slices."""
         loaded, problem, block, compiled = task.pending.load(self.buffer), self.problem, task.block, task.compiled
         values = loaded.values
         if self.table:
             block = Block((0, 0), values.shape)
-            # Blocks of all lengths share the program of a piece, where rows follow each other in memory.
+            # Blocks of any length share the program of a piece if their rows are contiguous.
             values = np.ascontiguousarray(values)
             compiled = compiled and 0 not in problem.axes and values.nbytes >= PIECE
         part = Part(block, task.pending.nbytes, loaded.ids)
@@ -246,7 +246,7 @@ class Stream:
         return replace(part, states=(), answers=self._finish(part.states, part.block, part.ids))
 
     def _sum_again(self, task: Task) -> Part:
-        """Load a block for the second time, and sum about the maximum that was found."""
+        """Load a block for the second time, and sum about the known maximum."""
         values, nbytes = task.pending.load(self.buffer).values, _nbytes(self.source, task.block)
         states = [
             reducer.about(values, task.block, known, compiled=task.compiled) if problem.looks_back else known
@@ -263,7 +263,7 @@ class Stream:
     ) -> Answers:
         """Finish the slices that end with a block; `ids` are the names of its rows.
 
-        more: what else is to be done with slices while they are in the order of the file.
+        more: a function applied to the slices in the order of the file.
         """
         ids = ids if self.problem.keeps_rows else None
         if self.problem.keeps_columns and self.source.labels is not None:
@@ -275,7 +275,7 @@ class Stream:
 def alike(
     reducers: Sequence[Reducer], problems: Sequence[Problem], most: int
 ) -> Iterator[tuple[Reducer, Sequence[Problem]]]:
-    """Yield groups of problems that follow each other and differ in β alone, with the reducer of the first of each."""
+    """Yield groups of consecutive problems that differ only in β, with the reducer of the first of each."""
     both = zip(reducers, problems, strict=True)
     for _, group in groupby(both, key=lambda pair: (pair[1].window, pair[1].coordinates)):
         pairs = list(group)
@@ -304,7 +304,7 @@ def worth_compiling(plan: Plan, itemsize: int) -> Mapping[tuple[int, ...], bool]
     slowest = 0 if plan.order == "C" else len(plan.shape) - 1
     counts = plan.elements_by_shape()
     for shape in counts:
-        if slowest not in plan.axes and math.prod(shape) * itemsize >= PIECE:  # the kernel takes them in like pieces
+        if slowest not in plan.axes and math.prod(shape) * itemsize >= PIECE:  # the kernel takes equal pieces of them
             counts[shape] = math.prod(plan.shape)
     return {shape: count * itemsize >= WORTH_COMPILING for shape, count in counts.items()}
 

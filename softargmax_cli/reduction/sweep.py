@@ -1,4 +1,4 @@
-"""Try several β, and windows: how far soft lies from hard, or from the truth, and how much gradient is left."""
+"""Try several β and windows: measure the distance of soft from hard, or from the truth, and the gradient."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 Float = npt.NDArray[np.float64]
 Truth = Callable[[int, Sequence[str] | None], Float]
-"""Reads the truth of the next slices, with these ids, (a, m)."""
+"""Read the truth of the next slices, with these ids, (a, m)."""
 
 CLOSE = 1.05
-"""How far, as a ratio, the answer of a search may lie above a β that is not good enough."""
+"""The largest ratio of the answer of a search to a β that is not good enough."""
 BETWEEN = 5
-"""How many β a search tries at a time between two."""
+"""The number of β that a search tries at a time between two."""
 LEAST = 1e-6
 """No search goes below this β."""
 DIGITS = 3
-"""Significant digits of the β between two."""
+"""The significant digits of the β that a search tries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One β and window, and what they do to all slices; NaN where no slice has an answer, and where nobody asked.
+    """The results of one β and window over all slices; NaN if no slice has an answer, and for what was not asked.
 
     Offset, spread and error are in coordinate units; offset and spread are over all axes.
     """
@@ -47,7 +47,7 @@ class Trial:
     beta: float
     window: int | None
     outside: int
-    """Slices whose soft lies further from hard than the tolerance, or that have no answer."""
+    """The number of slices whose soft lies further from hard than the tolerance, or that have no answer."""
     max_abs_offset: float
     mean_abs_offset: float
     agreement: float
@@ -65,21 +65,21 @@ class Trials:
     trials: Sequence[Trial]
     slices: int
     undefined: int
-    """Slices without an answer, which count in nothing else."""
+    """The number of slices without an answer, which count in nothing else."""
     hard_error: float
     """The mean distance of hard from the truth."""
     missing: int
-    """Slices without a truth."""
+    """The number of slices without a truth."""
 
     @property
     def best(self) -> Trial | None:
-        """The trial whose mean error is least, the first of those alike; None where no slice can be compared."""
+        """The first trial with the least mean error; None if no slice can be compared."""
         known = [trial for trial in self.trials if not math.isnan(trial.mean_error)]
         return min(known, key=lambda trial: trial.mean_error, default=None)
 
 
 def needs_of(count: int, *, full: bool = False) -> Needs:
-    """Tell what so many trials ask of memory and of their input; full: as for `sweep`."""
+    """Return the needs of `count` trials; full: as for `sweep`."""
     return replace(REDUCTION, states=count * (2 if full else 1))
 
 
@@ -96,11 +96,11 @@ def sweep(
     rows: Callable[[], int] = lambda: 0,
     **given: Any,
 ) -> Iterator[Trials]:
-    """Yield once what every β within every window does to all slices, found in one pass.
+    """Yield once the results of every β within every window, found in one pass.
 
-    windows: that of `problem` if not told, else it is one of them; full: whether spread and gradient are wanted;
-    tolerance: of the slices that count as outside; truth: what soft is compared with; rows: tells
-    the length of a table's first axis at its end; given: as for `engine.reduce`, with `needs_of`.
+    windows: by default that of `problem`, else it is one of them; full: True if spread and gradient are wanted;
+    tolerance: the distance beyond which slices count as outside; truth: the reference of soft; rows: returns the
+    length of a table's first axis at its end; given: as for `engine.reduce`, with `needs_of`.
     """
     fields = frozenset({"offset", "spread"} if full else {"offset"})
     tried = [(beta, window) for window in windows or [problem.window] for beta in betas]
@@ -138,7 +138,7 @@ def sweep(
 
 
 class _Mean:
-    """The mean of numbers, of which NaN is left out; NaN of none."""
+    """The mean of numbers without NaN; NaN if there is none."""
 
     def __init__(self) -> None:
         self._total, self._count = 0.0, 0
@@ -153,7 +153,7 @@ class _Mean:
 
 
 def _doubled(problem: Problem) -> tuple[Coordinates, ...]:
-    """Return the coordinates that are reduced at 2β for the gradients at β: on a circle of half the period."""
+    """Return the coordinates to reduce at 2β for the gradients at β: circles have half the period."""
     return tuple(
         Circular(c.length, c.at(np.arange(c.length)), period / 2) if period else c
         for c, period in zip(problem.coordinates, problem.periods, strict=True)
@@ -172,9 +172,9 @@ def _gradient_norm(problem: Problem, beta: float, slices: Slices, twice: Slices)
 
 
 def _mean_square(period: float | None, mean: Float, spread: Float, of_twice: Float, spread_of_twice: Float) -> Float:
-    """Return the mean square of the distance from `mean`, (m,), or on a circle of (sin θ) period / 2πR.
+    """Return the mean square of the distance from `mean`, (m,), or on a circle, of (sin θ) period / 2πR.
 
-    There `of_twice` are those of 2θ, and mean sin² θ is half of 1 − the mean of cos 2θ.
+    There `of_twice` is the mean of 2θ; the mean of sin² θ is half of 1 − the mean of cos 2θ.
     """
     if period is None:
         return spread_of_twice**2 + (of_twice - mean) ** 2
@@ -186,10 +186,10 @@ def _mean_square(period: float | None, mean: Float, spread: Float, of_twice: Flo
 
 
 class Search:
-    """Search for the smallest β that is good enough: told which are, it says what to try next.
+    """Search for the smallest β that is good enough: it learns which β are, and chooses the next to try.
 
-    below: whether the answer may lie below the first β. What is good enough need not rise with β: the answer is good
-    enough, and no more than `CLOSE` times a β that is not.
+    below: True if the answer may lie below the first β. A larger β need not be better: the answer is good enough, and
+    no more than `CLOSE` times a β that is not.
     """
 
     def __init__(self, good: Mapping[float, bool], *, below: bool) -> None:
@@ -201,17 +201,17 @@ class Search:
 
     @property
     def answer(self) -> float | None:
-        """The smallest β known to be good enough; the lowest of the first, where none below is known not to be."""
+        """The smallest β known to be good enough; the lowest of the first, if none below is known not to be."""
         high = min((beta for beta, is_good in self._good.items() if is_good), default=None)
         return self._lowest if high is not None and self.unbounded else high
 
     @property
     def unbounded(self) -> bool:
-        """True where the smallest β tried is good enough, so that smaller ones may be, too."""
+        """True if the smallest β tried is good enough, so that smaller ones may be, too."""
         return self._good[min(self._good)]
 
     def wanted(self) -> list[float]:
-        """Choose the β to try next, ascending; none where the answer is known."""
+        """Choose the β to try next, ascending; none if the answer is known."""
         high = min((beta for beta, is_good in self._good.items() if is_good), default=None)
         if high is None:
             return []

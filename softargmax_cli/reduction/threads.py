@@ -1,4 +1,4 @@
-"""Work in threads, whose results come in the order of what is worked on."""
+"""Work in threads, with results in the order of the items."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ Result = TypeVar("Result")
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
     """Yield work(item) for every item, in order; `items` is advanced by the caller's thread.
 
-    At most `threads` + 1 items are begun and not yet handed on. An error ends it all, and no thread is left when it is
-    raised.
+    At most `threads` + 1 items are begun and not yet yielded. After an error no thread is left.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="reduce") as pool:

@@ -1,4 +1,4 @@
-"""Conclude how far hard and soft lie from the truth."""
+"""Measure the errors of hard and soft against the truth."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ESTIMATES = ("hard", "soft")
 NUMBERS = ("mean_error", "median_error", "rmse", "p95_error", "max_error")
 """The numbers of `Errors`."""
 AGAIN = 1 << 16
-"""Errors that are read again at a time."""
+"""The number of errors that are read again at a time."""
 
 
 def compared_with_truth(slices: Slices, truth: Float, problem: Problem, rows: int) -> Slices:
-    """Put `truth`, (a, m), and the errors of hard and soft, (m,), beside slices; NaN where either is not known.
+    """Put `truth`, (a, m), and the errors of hard and soft, (m,), beside slices; NaN if either is unknown.
 
-    rows: the length of a table's first axis, which only its end tells.
+    rows: the length of a table's first axis, known only at its end.
     """
     along = [c if c.length else c.of(rows) for c in problem.coordinates]
     hard = np.array([np.where(at < 0, np.nan, c.at(at)) for c, at in zip(along, slices.hard, strict=True)])
@@ -44,9 +44,9 @@ def _distance(estimate: Float, truth: Float, shapes: Sequence[Geometry]) -> Floa
 
 
 class Errors:
-    """How far one estimate lies from the truth, in coordinate units; NaN where no slice has both.
+    """The distances of one estimate from the truth, in coordinate units; NaN if no slice has both.
 
-    limits: distances whose share is wanted; scratch: a file in which errors wait.
+    limits: distances within which slices are counted; scratch: a file in which errors wait.
     """
 
     def __init__(self, name: str, limits: Sequence[float], scratch: IO[bytes]) -> None:
@@ -55,7 +55,7 @@ class Errors:
         self._counts = dict.fromkeys(limits, 0)
 
     def add(self, errors: Float, known: int) -> None:
-        """Take the errors of more slices into account, of which so many have a truth."""
+        """Take into account the errors of more slices, of which `known` have a truth."""
         errors = errors[~np.isnan(errors)]
         self._known += known
         self._count += errors.size
@@ -71,7 +71,7 @@ class Errors:
 
     @property
     def within(self) -> dict[float, float]:
-        """For each limit the share of all slices with a truth whose error is no larger."""
+        """For each limit, the share of the slices with a truth whose error is no larger."""
         return {limit: n / self._known if self._known else math.nan for limit, n in self._counts.items()}
 
     def numbers(self) -> dict[str, float]:
@@ -91,7 +91,7 @@ class Errors:
 
 
 class Evaluation(Summary):
-    """How far every estimate lies from the truth, of slices that were `compared_with_truth`, block by block.
+    """The errors of every estimate, for slices that were `compared_with_truth`, block by block.
 
     limits: as for `Errors`; scratch: a file for each of `ESTIMATES`.
     """
@@ -99,11 +99,11 @@ class Evaluation(Summary):
     def __init__(self, limits: Sequence[float], scratch: Sequence[IO[bytes]]) -> None:
         super().__init__()
         self.missing = 0
-        """Slices whose truth is not known; they count in nothing else."""
+        """The number of slices without a truth; they count in nothing else."""
         self.estimates = [Errors(name, limits, file) for name, file in zip(ESTIMATES, scratch, strict=True)]
 
     def add(self, slices: Slices) -> None:
-        """Take the next slices into account; `undefined` are those with a truth and no answer."""
+        """Take into account the next slices; `undefined` are those with a truth and no answer."""
         known = ~np.isnan(slices.truth).any(axis=0)
         self.slices += len(slices)
         self.missing += int(np.count_nonzero(~known))
@@ -112,7 +112,7 @@ class Evaluation(Summary):
             errors.add(slices.column(f"{errors.name}_error"), int(np.count_nonzero(known)))
 
     def numbers(self) -> list[dict[str, float]]:
-        """Return the numbers of each estimate, found in a thread each."""
+        """Return the numbers of each estimate, computed in threads."""
         with ThreadPoolExecutor() as pool:
             return [*pool.map(Errors.numbers, self.estimates)]
 

@@ -1,4 +1,4 @@
-"""Slices without an answer, where the NaN policy makes them an error."""
+"""Slices without an answer, if the NaN policy makes them an error."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ WITHOUT_WEIGHT = "slice without weight"
 
 
 class Undefined:
-    """Count values that must not be there, and slices without any weight, and remember the first of each."""
+    """Count values that are not allowed, and slices without any weight, and remember the first of each."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self.found: dict[str, Misfit] = {}
 
     def note(self, misfit: Misfit) -> None:
-        """Count misfits, whose place is that in the whole array."""
+        """Count misfits, whose place is counted in the whole array."""
         before = self.found.get(misfit.name, replace(misfit, count=0))
         count, first = before.count + misfit.count, min(before.first, misfit.first)
         self.found[misfit.name] = Misfit(misfit.name, count, first)
 
     def passes(self, slices: Slices) -> bool:
-        """Look at the next slices; tell whether they may be passed on, as nothing forbids it so far."""
+        """Check the next slices; tell whether they may be passed on, as nothing was an error so far."""
         if self._problem.nan == "error" and math.isnan(slices.peak.sum()):
             missing = np.flatnonzero(np.isnan(slices.peak))
             self.note(Misfit(WITHOUT_WEIGHT, len(missing), (int(slices.places[missing[0]]),)))
         return not self.found
 
     def check(self) -> None:
-        """Raise UndefinedError where anything was noted."""
+        """Raise UndefinedError if anything was noted."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
             if found := self.found.get(name):
                 what = f"1 {name}," if found.count == 1 else f"{found.count:,} {name}s, the first"
@@ -61,5 +61,5 @@ class Undefined:
 
 
 def _index_text(index: Sequence[Any]) -> str:
-    """Return a position as a person reads it: "7", "(7, 2)"."""
+    """Write a position as a person reads it: "7", "(7, 2)"."""
     return str(index[0]) if len(index) == 1 else f"({', '.join(map(str, index))})"

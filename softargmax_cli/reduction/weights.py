@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def weigh(source: Readable, problem: Problem, runtime: Runtime, *, write: Write, **given: Any) -> Iterator[Slices]:
-    """Yield all slices, in row-major order; `write` is given the weights of boxes, in the order of the file.
+    """Yield all slices, in row-major order; `write` gets the weights of boxes, in the order of the file.
 
     Weights sum to 1 over the entries of a slice that count; they are 0 outside a window and for NaN that is left out,
     NaN in slices without an answer. They have the shape of the boxes, and the problem's precision. The rest, and the
-    errors, are those of `engine.reduce`. The source must not be `sequential` where `WEIGHTS` says `must_seek`.
+    errors, are those of `engine.reduce`. The source must not be `sequential` if `WEIGHTS` says `must_seek`.
     """
     reducer = _BlockWeigher(problem, runtime)
     stream = ArrayStream(source, problem, reducer, reducer.weights, write, needs=WEIGHTS, **given)

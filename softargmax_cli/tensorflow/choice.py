@@ -35,7 +35,7 @@ _shared: dict[tuple[str, str], Runtime] = {}
 
 
 def chosen(device: str) -> str:
-    """Choose "native", "python", or "auto": native where the C library can be loaded. Raises OptionError."""
+    """Choose "native", "python", or "auto": native if the C library can be loaded. Raises OptionError."""
     name = os.environ.get(VARIABLE) or "auto"
     if name not in ("auto", "native", "python"):
         raise OptionError(f"{VARIABLE}={name}: the runtimes are native and python")
