@@ -91,9 +91,10 @@ class Budget:
             return
         self.workers = cores() + source.sequential
         first = 0 if order == "C" else len(problem.shape) - 1
-        in_pieces = needs.in_pieces and not table and first not in problem.axes and length * size <= PIECE
+        in_pieces = needs.in_pieces and first not in problem.axes and length * size <= PIECE
+        larger = 2 if table else LARGER  # beside the rows of a table there is their text
         room = memory // (2 * self.workers) - PIECE // size * self._each  # beside the piece in hand
-        self.elements = min(LARGER * BLOCK // size, most, room // (size * (1 + self._results)))
+        self.elements = min(larger * BLOCK // size, most, room // (size * (1 + self._results)))
         if not in_pieces or self.elements < largest:
             self.workers = max(1, min(self.workers, memory // (2 * largest * self._each)))
             self.elements = max(1, min(largest, memory // (2 * self.workers * self._each)))
