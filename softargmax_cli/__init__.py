@@ -24,7 +24,7 @@ _MODULES = {"softargmax": "function", "SoftArgmax": "layer", "reduce": "reduce",
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for, once."""
+    """Import a public name when it is first used."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.api.{_MODULES[name]}"), name)

@@ -1,13 +1,13 @@
-"""The way in, as the command `softargmax` and as `python -m softargmax_cli`."""
+"""The entry point of the command `softargmax` and of `python -m softargmax_cli`."""
 
 import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line and end the process; while it loads, Ctrl-C ends it without a word."""
+    """Run the command line and end the process; while it loads, Ctrl-C ends it silently."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command line is there, which takes over
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command line sets its own handlers
     from softargmax_cli.cli.app import main
 
     main()

@@ -1,4 +1,4 @@
-"""Errors, and how they name what they are about.
+"""Errors, and the references to files and parameters in their texts.
 
     SoftArgmaxError
     ├── InputError (ValueError)                a file or stream does not hold what it should
@@ -56,19 +56,19 @@ def as_called(text: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """Quote a word for a shell; what is not printable in ANSI-C quotes, which bash, zsh and newer POSIX shells read."""
+    """Quote a word for a shell; an unprintable one in ANSI-C quotes, which bash, zsh and newer POSIX shells read."""
     if word.isprintable():
         return shlex.quote(word)
     try:
         raw = word.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a half of a character, as JSON may hold one; nobody can type it
+    except UnicodeEncodeError:  # a lone surrogate, as JSON may hold; nobody can type it
         raw = word.encode("utf-8", "replace")
-    # Octal, as it has three digits at most, whatever follows.
+    # Octal, which ends after three digits whatever follows.
     return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\{b:03o}" for b in raw) + "'"
 
 
 class SoftArgmaxError(Exception):
-    """Root of the project's errors: `what` went wrong, the `remedy` where there is one, and the `file` it is about."""
+    """Root of the project's errors: `what` went wrong, the `remedy` if there is one, and the `file` it is about."""
 
     def __init__(self, what: str, remedy: str = "", file: str | None = None) -> None:
         super().__init__(what, remedy)
@@ -90,7 +90,7 @@ class InputError(SoftArgmaxError, ValueError):
 
 
 class InputMissingError(InputError, FileNotFoundError):
-    """An input file is not there."""
+    """An input file does not exist."""
 
     # There are defaults for unpickling, which sets the attributes later.
     def __new__(cls, what: str = "", remedy: str = "", file: str | None = None) -> InputMissingError:
@@ -103,13 +103,13 @@ class OptionError(SoftArgmaxError, ValueError):
 
 
 class UndefinedError(SoftArgmaxError, ArithmeticError):
-    """A slice has no soft argmax: it holds NaN, `missing` in all, or nothing but minus infinity."""
+    """A slice has no soft argmax: it holds NaN (`missing` in all), or nothing but minus infinity."""
 
     def __init__(self, what: str, remedy: str = "", file: str | None = None, missing: int = 0) -> None:
         super().__init__(what, remedy, file)
         self.missing = missing
         self.details: tuple[str, ...] = ()
-        """Lines that are shown when asked for more."""
+        """Lines that --verbose shows."""
 
 
 class OutputError(SoftArgmaxError, OSError):
@@ -125,7 +125,7 @@ class NoSuchDeviceError(DeviceError):
 
 
 class ClusterError(SoftArgmaxError, ConnectionError):
-    """A Dask cluster cannot be reached, or cannot do the work; what it has finished can be gone on with."""
+    """A Dask cluster cannot be reached, or cannot do the work."""
 
 
 class MissingDependencyError(SoftArgmaxError, ImportError):
@@ -134,7 +134,7 @@ class MissingDependencyError(SoftArgmaxError, ImportError):
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Say of errors that do not know which file they are about that it is `name`."""
+    """Give errors that name no file the file `name`."""
     try:
         yield
     except SoftArgmaxError as error:

@@ -16,7 +16,6 @@ from softargmax_cli.files.writers import FORMATS, STORE
 
 
 def _beta_of(text: str | None) -> float | str | None:
-    """Parse `--beta`."""
     try:
         return text if text is None or text == "auto" else float(text)
     except ValueError:

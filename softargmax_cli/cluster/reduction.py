@@ -137,7 +137,6 @@ def _results(client: Client, job: Job) -> Iterator[Column]:
 
 @contextmanager
 def _as_cluster_errors(client: Client) -> Iterator[None]:
-    """Turn errors of Dask into ClusterErrors."""
     from distributed import KilledWorker
 
     try:

@@ -124,7 +124,6 @@ class Circle(Geometry):
 
     @property
     def _radian(self) -> float:
-        """The length of one radian."""
         return self.period / (2 * math.pi)
 
 

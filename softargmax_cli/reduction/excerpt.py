@@ -1,6 +1,6 @@
 """Read the scores of some slices once more, thinned out for a picture or a sparkline.
 
-Neighbours share a cell, which holds the least and the largest of them, so that the length of a slice does not matter.
+Neighbours share a cell, which holds the least and the largest of them, so that long slices take no more memory.
 """
 
 from __future__ import annotations

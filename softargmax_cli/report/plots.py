@@ -171,7 +171,6 @@ def draw_slices(run: Run, problem: Problem, slices: Slices | None, total: int, e
 
 
 def _legend(kind: str, *, one: bool, windowed: bool) -> list[Any]:
-    """Make the legend of slices."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -53,7 +53,6 @@ class ParquetWriter(TableWriter):
 
 
 def _type(name: str) -> Any:
-    """Return the Arrow type of the columns of a name."""
     if name in ("input", "id", "label"):
         return pyarrow.string()
     return pyarrow.int64() if name == "index" else pyarrow.from_numpy_dtype(BY_NAME[name].dtype)
