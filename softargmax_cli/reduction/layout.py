@@ -109,7 +109,7 @@ def piece_length(shape: Sequence[int], axes: Sequence[int], itemsize: int) -> in
     Pieces begin at multiples of `ALIGNMENT` if possible, since TensorFlow copies others.
     """
     stride = math.prod(shape[1:]) * itemsize
-    if 0 in axes or not stride:
+    if 0 in axes or shape[0] * stride <= PIECE:
         return shape[0]
     length, step = max(1, PIECE // stride), ALIGNMENT // math.gcd(ALIGNMENT, stride)
     return min(shape[0], length // step * step or length)
