@@ -31,7 +31,7 @@ from softargmax_cli.reduction.problem import Problem
 
 Tensor = Any
 
-LONGEST = 128
+LONGEST_SUM = 128
 """The most terms that are added one after another; longer sums are sums of sums, which limits rounding errors."""
 
 
@@ -187,7 +187,7 @@ def _near(hits: Tensor, problem: Problem) -> Tensor:
 def _summed(terms: Tensor, axes: Sequence[int]) -> Tensor:
     """Return the sums over `axes`, which keep length 1."""
     for axis in sorted(axes, reverse=True):
-        while (length := terms.shape[axis]) > LONGEST:
+        while (length := terms.shape[axis]) > LONGEST_SUM:
             width = _width(length)
             if length % width:
                 padding = [(0, -length % width if k == axis else 0) for k in range(len(terms.shape))]
@@ -204,8 +204,8 @@ def _summed(terms: Tensor, axes: Sequence[int]) -> Tensor:
 
 def _width(length: int) -> int:
     """Choose the length of partial sums: near the root of `length`, and a divisor of it if there is one."""
-    good = min(LONGEST, math.isqrt(length))
-    return next((n for n in range(LONGEST, good // 2, -1) if length % n == 0), good)
+    good = min(LONGEST_SUM, math.isqrt(length))
+    return next((n for n in range(LONGEST_SUM, good // 2, -1) if length % n == 0), good)
 
 
 def _along(axis: int, rank: int, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.writers import STORE, fields_of, format_of
 from softargmax_cli.files.writers.atomic import Document
 from softargmax_cli.reduction.budget import BOXES, Budget
-from softargmax_cli.reduction.check import STATES, chosen
+from softargmax_cli.reduction.check import CONDITIONS, chosen
 from softargmax_cli.reduction.excerpt import Excerpt, Read, read_excerpt
 from softargmax_cli.reduction.fields import NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from softargmax_cli.api.pipeline import Reduction
     from softargmax_cli.cli.run import OutputOptions
 
-MOST = 24
+MOST_PICTURED = 24
 """The most slices of a picture; more would be too small to read."""
 
 
@@ -48,7 +48,7 @@ class Answer:
     def put(self, name: str, path: str | None, plot: str | None) -> None:
         """Reduce an input, and show or write its slices."""
         names, only, format = set[str](), self._shown.only, self._outputs.format
-        names.update(fields_of(format, NAMES) if path else (), [STATES[only][0]] if only else ())
+        names.update(fields_of(format, NAMES) if path else (), [CONDITIONS[only][0]] if only else ())
         names.update(TABLE_FIELDS if self._outputs.table or plot is not None else ())
         with ExitStack() as stack:
             replay, beta, why = stack.enter_context(Replay(name, self._job.reading)), None, ""
@@ -74,7 +74,7 @@ class Answer:
         """Show and write the slices of one input."""
         shown, summary, count, picture = self._shown, Summary(), 0, None
         most, takers = shown.worst or shown.rows, list[Callable[[Slices], None]]()
-        first = First(most if self._outputs.table else min(most or MOST, MOST))
+        first = First(most if self._outputs.table else min(most or MOST_PICTURED, MOST_PICTURED))
         with ExitStack() as stack:
             if self._outputs.table:
                 Thread(target=import_module, args=["softargmax_cli.report.slices"]).start()  # while TensorFlow computes
@@ -93,8 +93,8 @@ class Answer:
                 for take in takers:
                     take(slices)
             if picture:
-                if min(most or count, count) > MOST:
-                    reduction.notes.append(f"the picture shows the first {MOST} slices only")
+                if min(most or count, count) > MOST_PICTURED:
+                    reduction.notes.append(f"the picture shows the first {MOST_PICTURED} slices only")
                 picture.write(_drawn(reduction, first, count, read, format_of(plot or "", PICTURES)))
             if writer:
                 self._outputs.end(writer, summary, reduction.run.known_shape)
@@ -174,7 +174,7 @@ def _drawn(reduction: Reduction, first: First, count: int, read: Read, format: s
     """Draw the first of `count` slices. Raises OptionError if their scores cannot be read."""
     from softargmax_cli.report.plots import draw_slices, rendered
 
-    slices = None if first.slices is None else first.slices.part(0, MOST)
+    slices = None if first.slices is None else first.slices.part(0, MOST_PICTURED)
     if (excerpt := read([] if slices is None else slices.places.tolist())) is None:
         what = f"{reduction.run.input}: --plot: its slices lie too far from the beginning"
         raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")

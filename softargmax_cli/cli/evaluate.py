@@ -22,7 +22,7 @@ from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import References
 from softargmax_cli.files.writers import FORMATS
-from softargmax_cli.files.writers.atomic import ROOM, TemporaryFile, blaming
+from softargmax_cli.files.writers.atomic import ROOM, TemporaryFile, disk_errors
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.truth import Evaluation
@@ -71,7 +71,7 @@ def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: 
         import numpy as np
 
         from softargmax_cli.files.writers.json import objects
-        from softargmax_cli.files.writers.text import Columns
+        from softargmax_cli.files.writers.text import FieldColumns
         from softargmax_cli.reduction.check import Worst
         from softargmax_cli.reduction.fields import OF_TRUTH
         from softargmax_cli.reduction.truth import compared_with_truth
@@ -86,7 +86,7 @@ def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: 
                 run = replace(reduction.run, fields=ERRORS, alone="soft_error")
                 writer = files.enter_context(outputs.opened(path, run, ERRORS))
                 one, worst = _evaluation(limits, files), Worst(shown.worst or 1)
-                with blaming("temporary file", ROOM):
+                with disk_errors("temporary file", ROOM):
                     for slices in reduction:
                         true = stored(len(slices), slices.ids)
                         compared = compared_with_truth(slices, true, reduction.problem, reduction.source.rows)
@@ -106,7 +106,7 @@ def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: 
                     job.begin_table()
                     put_evaluation(about, kept, run, sys.stdout)
                 elif shown.worst:
-                    columns = Columns(replace(run, fields=OF_TRUTH), OF_TRUTH)
+                    columns = FieldColumns(replace(run, fields=OF_TRUTH), OF_TRUTH)
                     about["worst"] = [] if kept is None else [*objects(columns, kept)]
                 found.append(about)
         if job.code == 0:

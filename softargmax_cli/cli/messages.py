@@ -12,7 +12,7 @@ from softargmax_cli.errors import SoftArgmaxError, UndefinedError, as_typed
 from softargmax_cli.report.text import legible
 
 FAILED = 2  # the exit code of wrong use, bad input and failed runs
-LONGEST = 400
+LONGEST_LINE = 400
 """The most characters of a line, which may quote long names and cells."""
 
 
@@ -34,8 +34,8 @@ def say_error(error: BaseException, *, verbose: bool = False) -> None:
         ("softargmax: error: ", what),
         *(("  ", line) for line in (*details, *remedy.splitlines()[:2])),
     ]:
-        half = (LONGEST - 3) // 2  # the cause may stand at either end
-        short = line if len(line) <= LONGEST else f"{line[:half]}...{line[-half:]}"
+        half = (LONGEST_LINE - 3) // 2  # the cause may stand at either end
+        short = line if len(line) <= LONGEST_LINE else f"{line[:half]}...{line[-half:]}"
         say(start + short)
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.sweep import Trials
     from softargmax_cli.report.sweep import Sweep, TrialsReport
 
-MOST = 1000  # β that may be asked for
+MOST_BETAS = 1000  # β that may be asked for
 USUAL = (0.1, 1e5, 13)
 """The β that are tried by default: two for each power of ten, the default of 100 among them."""
 
@@ -149,9 +149,11 @@ def _betas_of(text: str) -> list[float]:
         count = int(text.split(":")[2]) if spread else len(betas)
     except ValueError:
         raise typer.BadParameter(f"--betas {text!r}: {hint}") from None
-    fit = all(1e-30 <= beta <= 1e30 for beta in betas) and count <= MOST  # as single precision holds
+    fit = all(1e-30 <= beta <= 1e30 for beta in betas) and count <= MOST_BETAS  # as single precision holds
     if not fit or (spread and not (count > 1 and betas[0] < betas[1])):
-        raise typer.BadParameter(f"--betas {text!r}: {hint}; at most {MOST}, from 1e-30 to 1e30, from low to high")
+        raise typer.BadParameter(
+            f"--betas {text!r}: {hint}; at most {MOST_BETAS}, from 1e-30 to 1e30, from low to high"
+        )
     if not spread:
         return sorted(set(betas))
     from softargmax_cli.reduction.sweep import spaced

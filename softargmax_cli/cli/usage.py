@@ -125,11 +125,11 @@ def _unknown(option: str, context: Any) -> OptionError:
 
 def _meant(word: str, meanings: Mapping[str, str]) -> str:
     """Ask whether one of some words was meant, each said by its meaning."""
-    found = [meanings[word]] if word in meanings else [meanings[name] for name in near(word, meanings)]
+    found = [meanings[word]] if word in meanings else [meanings[name] for name in nearest(word, meanings)]
     return f" Did you mean {' or '.join(dict.fromkeys(found))}?" if found else ""
 
 
-def near(word: str, known: Iterable[str]) -> list[str]:
+def nearest(word: str, known: Iterable[str]) -> list[str]:
     """Return known words that begin with `word`, else the longest that it begins with, else the one most like it."""
     bare, names = word.lstrip("-"), {name.lstrip("-"): name for name in known}
     if longer := [names[name] for name in names if len(bare) > 1 and name.startswith(bare)]:

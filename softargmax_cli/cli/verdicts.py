@@ -156,11 +156,11 @@ def _put_worst(run: Run, verdict: Check, file: TextIO) -> None:
 
 def _object(run: Run, verdict: Check, distance: str) -> dict[str, Any]:
     from softargmax_cli.files.writers.json import objects
-    from softargmax_cli.files.writers.text import Columns
+    from softargmax_cli.files.writers.text import FieldColumns
     from softargmax_cli.reduction.fields import BY_NAME
 
     about = {"input": run.input} | {name: getattr(verdict, name) for name in ("passed", "slices", "failed", "allowed")}
     about[distance], worst = verdict.furthest, verdict.worst
     fields = tuple(name for name in BY_NAME if worst is not None and name in worst.columns)
-    columns = Columns(replace(run, fields=fields), fields)
+    columns = FieldColumns(replace(run, fields=fields), fields)
     return {**about, "worst": [] if worst is None else [*objects(columns, worst)]}

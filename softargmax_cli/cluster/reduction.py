@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.cluster import tasks
-from softargmax_cli.cluster.tasks import Column, Job
+from softargmax_cli.cluster.tasks import Assignment, Finished
 from softargmax_cli.errors import ClusterError, InputError, OutputError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_url
@@ -91,7 +91,7 @@ def _columns(
         note(budget.note)
     client, plan, lookalike, undefined = workers.client, budget.plan, Lookalike(), Undefined(problem)
     number, place = uuid.uuid4().hex, workers.input if is_url(workers.input) else os.path.abspath(workers.input)
-    job = Job(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
+    job = Assignment(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
     nbytes = budget.passes * (source.nbytes or 0) // max(1, plan.columns)
     try:
         with _as_cluster_errors(client):
@@ -111,7 +111,7 @@ def _columns(
     undefined.check()
 
 
-def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) -> None:
+def _open(client: Client, job: Assignment, here: tuple[tuple[int | None, ...], str]) -> None:
     """Open the job on every worker. Raises ClusterError if one fails, or sees another input than `here`."""
     same = "name paths or URLs that are the same on every worker"
     for address, seen in client.run(tasks.opened, job, on_error="return").items():
@@ -122,7 +122,7 @@ def _open(client: Client, job: Job, here: tuple[tuple[int | None, ...], str]) ->
             raise ClusterError(f"the worker {address} reads another input: {seen[1]} {seen[0]}", same)
 
 
-def _results(client: Client, job: Job) -> Iterator[Column]:
+def _results(client: Client, job: Assignment) -> Iterator[Finished]:
     """Send the graph; yield what comes back, in order."""
     graph, columns = _graph(job)
     futures = deque(client.get(graph, columns, sync=False, retries=RETRIES))
@@ -153,7 +153,7 @@ def _as_cluster_errors(client: Client) -> Iterator[None]:
         raise ClusterError(what, "run again") from error
 
 
-def _graph(job: Job) -> tuple[dict[Key, Any], list[Key]]:
+def _graph(job: Assignment) -> tuple[dict[Key, Any], list[Key]]:
     """Build the graph of tasks; return it with the keys of the columns, in order."""
     shared: Key = ("job", job.number)
     graph: dict[Key, Any] = {shared: job}

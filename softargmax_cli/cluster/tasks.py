@@ -31,7 +31,7 @@ from softargmax_cli.reduction.stream import worth_compiling
 from softargmax_cli.reduction.undefined import Undefined
 from softargmax_cli.tensorflow.choice import shared, tune
 
-KEPT = 4
+KEPT_SESSIONS = 4
 """The most jobs that a worker keeps; later ones close those of clients that have vanished."""
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_ENABLE_ONEDNN_OPTS": "0"}
 """Variables of TensorFlow that a worker sets unless they are set: its threads run tasks in parallel, and thread pools
@@ -39,7 +39,7 @@ within each would be too many; without oneDNN results are bit for bit those of o
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Assignment:
     """One input and the request for it, sent to each worker once."""
 
     number: str
@@ -65,7 +65,7 @@ class Job:
 class Session:
     """A job in this process: the open input and TensorFlow. Raises InputError if the input cannot be read here."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Assignment) -> None:
         self.lookalike, self._over = Lookalike(), False
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -108,12 +108,12 @@ _lock = threading.Lock()
 _sessions: dict[str, Session] = {}  # by the number of their job, the one used last at the end
 
 
-def session(job: Job) -> Session:
+def session(job: Assignment) -> Session:
     """Return the job's session in this process, which its first task opens."""
     with _lock:
         found = _sessions.pop(job.number, None) or Session(job)
         _sessions[job.number] = found
-        if len(_sessions) > KEPT:
+        if len(_sessions) > KEPT_SESSIONS:
             del _sessions[next(iter(_sessions))]
         return found
 
@@ -126,21 +126,21 @@ def ended(number: str) -> Lookalike:
     return found.lookalike
 
 
-class Part(NamedTuple):
+class Mapped(NamedTuple):
     """The state of a column of slices over some of its boxes, and misfits with positions in the whole array."""
 
     state: State
     misfits: tuple[Misfit, ...]
 
 
-class Column(NamedTuple):
+class Finished(NamedTuple):
     """The results of a column for the client: its slices, or their summary if the worker has written them."""
 
     result: Slices | Summary
     misfits: tuple[Misfit, ...]
 
 
-def opened(job: Job) -> tuple[tuple[int | None, ...], str]:
+def opened(job: Assignment) -> tuple[tuple[int | None, ...], str]:
     """Open a job on a worker; return the shape and the dtype of the input as it is seen there."""
     source = session(job).source
     if job.chunks is not None:
@@ -148,7 +148,7 @@ def opened(job: Job) -> tuple[tuple[int | None, ...], str]:
     return source.shape, source.stored
 
 
-def mapped(job: Job, block: Block) -> Part:
+def mapped(job: Assignment, block: Block) -> Mapped:
     """Reduce one box to its state."""
     problem, here = job.problem, session(job)
     compiled = here.compiled[block.shape]
@@ -160,29 +160,29 @@ def mapped(job: Job, block: Block) -> Part:
         else:
             (state,), misfits = here.reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
-    return Part(state, tuple(misfit.moved(block.start) for misfit in misfits))
+    return Mapped(state, tuple(misfit.moved(block.start) for misfit in misfits))
 
 
-def merged(job: Job, parts: Sequence[Part]) -> Part:
+def merged(job: Assignment, parts: Sequence[Mapped]) -> Mapped:
     """Merge parts of one column."""
     both = functools.partial(merge, problem=job.problem)
     misfits = tuple(misfit for part in parts for misfit in part.misfits)
-    return Part(functools.reduce(both, (part.state for part in parts)), misfits)
+    return Mapped(functools.reduce(both, (part.state for part in parts)), misfits)
 
 
-def again(job: Job, block: Block, found: Part) -> State:
+def again(job: Assignment, block: Block, found: Mapped) -> State:
     """Reduce one box in a second pass, with the state that the first found."""
     here = session(job)
     with here.loaded(job.problem.read_again(block)) as values:
         return here.reducer.about(values, block, found.state, compiled=here.compiled[block.shape])
 
 
-def added_up(job: Job, sums: Sequence[State]) -> State:
+def added_up(job: Assignment, sums: Sequence[State]) -> State:
     """Add the sums of a second pass over one column."""
     return functools.reduce(added, sums)
 
 
-def finished(job: Job, block: Block, found: Part, sums: State | None) -> Column:
+def finished(job: Assignment, block: Block, found: Mapped, sums: State | None) -> Finished:
     """Finish a column, which ends with `block`, and write it if the job has a store. sums: those of a second pass."""
     state = found.state
     if sums is not None:
@@ -191,9 +191,9 @@ def finished(job: Job, block: Block, found: Part, sums: State | None) -> Column:
     undefined.passes(slices)
     misfits = (*found.misfits, *undefined.found.values())
     if job.chunks is None:
-        return Column(slices, misfits)
+        return Finished(slices, misfits)
     with session(job).place():
         job.chunks.write(block, slices)
     summary = Summary()
     summary.add(slices)
-    return Column(summary, misfits)
+    return Finished(summary, misfits)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
 from softargmax_cli.files.members import FEW, ResultError, few, is_result
-from softargmax_cli.files.reading import Reading, column_ranges, quoted
+from softargmax_cli.files.reading import Reading, column_ranges, quoted_title
 
 SAMPLE = 1000
 """The number of first rows that tell what the columns of a table hold."""
@@ -74,7 +74,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     if reading.judged and spec is None and is_result(titles):
         raise ResultError(table.name, table.kind, f"or take columns of it with {parameter('columns')}")
     explicit = spec is not None and not spec.startswith("^")
-    chosen = range(table.width) if spec is None else selected(table, spec)
+    chosen = range(table.width) if spec is None else columns_selected(table, spec)
     id_at = None if reading.id_column is None else position(table, reading.id_column, "id_column")
     names = [at for at in table.names if not (explicit and at in chosen)]
     if id_at is None and names:
@@ -150,7 +150,7 @@ def _suspected(
     return InputError(what, f"pass {', or '.join(ways)}")
 
 
-def selected(table: Table, spec: str) -> Sequence[int]:
+def columns_selected(table: Table, spec: str) -> Sequence[int]:
     """Find the columns that --columns names, in the order of the file.
 
     spec: titles, numbers from 1, and ranges of either with both ends included, or ^ and the columns to leave out.
@@ -201,7 +201,7 @@ def option_value(table: Table, at: int) -> str | int:
 def _without(table: Table, out: Sequence[int], spec: str | None = None) -> str:
     """Write --columns so that it leaves out the columns `out`, and those that `spec` leaves out."""
     values = [option_value(table, at) for at in out]
-    listed = ",".join(quoted(value) if isinstance(value, str) else str(value) for value in values)
+    listed = ",".join(quoted_title(value) if isinstance(value, str) else str(value) for value in values)
     return f"{spec},{listed}" if spec else f"^{listed}"
 
 

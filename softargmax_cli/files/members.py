@@ -17,9 +17,9 @@ from softargmax_cli.files.source import Member
 
 FEW = 8
 """Names that an error lists."""
-MOST = 100
+MOST_MEMBERS = 100
 """Arrays that an inspection lists."""
-LONGEST = 60
+LONGEST_KEY = 60
 """Characters of a name that are shown."""
 
 Look = Callable[[str], tuple[Sequence[int], object]]
@@ -48,7 +48,9 @@ class SeveralArraysError(OptionError):
         self.kind, self.members, self.count, self.first = kind, members, count, first
 
 
-def chosen(name: str, kind: str, names: Sequence[str], reading: Reading, look: Look) -> tuple[str, str, list[Member]]:
+def member_of(
+    name: str, kind: str, names: Sequence[str], reading: Reading, look: Look
+) -> tuple[str, str, list[Member]]:
     """Choose the array that `reading.key` names, or without a key the only one of numbers, of a file of format `kind`.
 
     Return its key, the name of file and array, and the members if `reading` inspects. Raises InputError if there is no
@@ -59,10 +61,10 @@ def chosen(name: str, kind: str, names: Sequence[str], reading: Reading, look: L
     if not names:
         raise InputError("no arrays in it", "is it the file that was meant, and written to its end?")
     if key is not None and key not in names:
-        near = difflib.get_close_matches(key[:LONGEST], names[:10_000], n=1)
+        near = difflib.get_close_matches(key[:LONGEST_KEY], names[:10_000], n=1)
         remedy = f"did you mean {parameter('key', near[0])}?" if near else f"it holds {few(names)}"
         raise OptionError(f"no array is named {shown(key) or '(nothing)'}", remedy)
-    members = [*islice(described, MOST)] if key is None or reading.inspected else []
+    members = [*islice(described, MOST_MEMBERS)] if key is None or reading.inspected else []
     if key is None:
         readable = (each.name for each in chain(members, described) if not each.why_not)
         numbers = [*islice(readable, FEW + 1)]
@@ -82,7 +84,7 @@ def _several(
         what = f"no arrays of numbers in it, but {few(names)}"
         return InputError(what, f"name one to see why it cannot be read: {parameter('key', names[0])}")
     first = next((each.name for each in members if each.shape), numbers[0])
-    remedy = f"name one of them with {parameter('key', first if len(first) <= LONGEST else 'NAME')}"
+    remedy = f"name one of them with {parameter('key', first if len(first) <= LONGEST_KEY else 'NAME')}"
     return SeveralArraysError(f"{len(names):,} arrays in it: {few(numbers)}", remedy, kind, members, len(names), first)
 
 
@@ -97,7 +99,7 @@ def _described(key: str, look: Look) -> Member:
 
 def shown(key: str) -> str:
     """Shorten a long name for a heading or an error."""
-    return key if len(key) <= LONGEST else key[: LONGEST - 3] + "..."
+    return key if len(key) <= LONGEST_KEY else key[: LONGEST_KEY - 3] + "..."
 
 
 def few(names: Sequence[str]) -> str:

@@ -93,7 +93,7 @@ def _typed(part: Part) -> str:
 def columns_of(columns: Any) -> str:
     """Return --columns as text; they may be given as a sequence of titles and numbers. Raises OptionError."""
     if not isinstance(columns, str):
-        columns = ",".join(str(each) if isinstance(each, int) else quoted(each) for each in columns)
+        columns = ",".join(str(each) if isinstance(each, int) else quoted_title(each) for each in columns)
     column_ranges(columns.removeprefix("^"))
     return str(columns)
 
@@ -123,7 +123,7 @@ def _unquoted(title: str | None) -> str | None:
     return title[1:-1].replace('""', '"') if title.startswith('"') else title
 
 
-def quoted(title: str) -> str:
+def quoted_title(title: str) -> str:
     """Write a title as --columns takes it."""
     plain = not set(title) & set(',:^"') and title == title.strip() and title
     return title if plain else '"' + title.replace('"', '""') + '"'

@@ -68,7 +68,7 @@ def zarr_python() -> Any:
 
 
 @contextmanager
-def blaming(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, damaged: str = "") -> Iterator[None]:
+def store_errors(name: str, done: str, leaf: type[SoftArgmaxError] = InputError, damaged: str = "") -> Iterator[None]:
     """Turn anything that a store or a file system raises into an error of type `leaf` that names the store.
 
     damaged: the advice if neither a server nor the system refuses.

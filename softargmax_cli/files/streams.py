@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from softargmax_cli.errors import InputError, InputMissingError
-from softargmax_cli.files.remote import blaming, files_of, is_url
+from softargmax_cli.files.remote import files_of, is_url, store_errors
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -32,7 +32,7 @@ def opened(path: str) -> tuple[BinaryIO, str]:
             raise InputError(what, "give a file, or pipe data in: cat data.npy | softargmax run -")
         return cast(BinaryIO, sys.stdin.buffer), "<stdin>"
     if is_url(path):
-        with blaming(path, "opened"):
+        with store_errors(path, "opened"):
             files, place = files_of(path)
             # A web server need not know ranges, so a file is one answer.
             file = files.open(place, "rb", block_size=0 if path.startswith("http") else AHEAD)
@@ -75,7 +75,7 @@ class _Pipe(io.RawIOBase):
     def readinto(self, target: WriteableBuffer) -> int:
         space = memoryview(target).cast("B")
         if not self._first:
-            with blaming(self._name, "read"):
+            with store_errors(self._name, "read"):
                 return int(self._stream.readinto(space))
         count = min(len(space), len(self._first))
         space[:count], self._first = self._first[:count], self._first[count:]

@@ -18,7 +18,7 @@ import numpy as np
 
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile, blaming
+from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile, disk_errors
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer, Loaded
@@ -36,7 +36,7 @@ def copied_stream(stream: BinaryIO, name: str) -> BinaryIO:
     """
     if stream.seekable() and stream.tell() == 0:
         return stream
-    with blaming(f"{name}: {WHAT}", REMEDY), ExitStack() as files:
+    with disk_errors(f"{name}: {WHAT}", REMEDY), ExitStack() as files:
         copy = files.enter_context(TemporaryFile())
         shutil.copyfileobj(stream, copy, COPIED)
         copy.seek(0)
@@ -57,7 +57,7 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
     # A block is held up to four times: as text, read, decoded and transposed.
     elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
     buffer, rows = Buffer(), 0
-    with blaming(f"{source.name}: {WHAT}", REMEDY), ExitStack() as files:
+    with disk_errors(f"{source.name}: {WHAT}", REMEDY), ExitStack() as files:
         file = files.enter_context(TemporaryFile())
         names = Names(files.enter_context(TemporaryFile())) if source.has_ids else None
         for block in in_order(source, elements, source.order):

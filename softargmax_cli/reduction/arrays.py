@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.box_reducer import BoxReducer, Columns, Derive, joined
+from softargmax_cli.reduction.box_reducer import BoxReducer, Derive, SlopeColumns, joined
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer
@@ -22,7 +22,7 @@ from softargmax_cli.reduction.stream import Answers, Part, States, Stream, Task
 
 Write = Callable[[Sequence[int], Array], None]
 """Take the array of a box of the input, given the position where the box begins."""
-Finish = Callable[[Columns, Slices], Slices]
+Finish = Callable[[SlopeColumns, Slices], Slices]
 """Add to slices the columns that were derived beside their state."""
 
 
@@ -30,7 +30,7 @@ Finish = Callable[[Columns, Slices], Slices]
 class _ArrayPart(Part):
     """A block after its array was computed."""
 
-    beside: Columns = field(default_factory=dict)
+    beside: SlopeColumns = field(default_factory=dict)
     """Columns of the slices, if other blocks hold the rest of these."""
     array: Array | None = None
 
@@ -73,7 +73,7 @@ class ArrayStream(Stream):
             found, ids = self._found(column)
             if self.problem.window is not None:
                 found = self._completed(column, found)
-            beside: Columns = {}
+            beside: SlopeColumns = {}
             for part in self._parts(self._derived, column, found):
                 assert isinstance(part, _ArrayPart)
                 beside = joined(beside, part.beside)

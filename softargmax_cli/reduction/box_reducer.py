@@ -18,10 +18,10 @@ from softargmax_cli.reduction.reducer import BlockReducer, Found
 from softargmax_cli.reduction.state import State, added, merge
 
 Array = npt.NDArray[Any]
-Columns = dict[str, Array]
+SlopeColumns = dict[str, Array]
 """Columns about the gradients of slices over a part of them, by the names in `MERGES`, (s,) or (a, s)."""
 MERGES = {"squares": np.add, "least": np.minimum, "largest": np.maximum, "by_beta": np.add}
-Derived = tuple[Columns, Array | None]
+Derived = tuple[SlopeColumns, Array | None]
 """The columns of the slices of a block, and an array of the block's shape."""
 Derive = Callable[[Array, Sequence[int], State, bool], Derived]
 """Derive these from a block's values, its start, the state of its whole slices, and a flag to compile."""
@@ -64,9 +64,9 @@ class BoxReducer:
 
     def derived(self, derive: Derive, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
         """Derive columns and array of a box whose slices' state is known, block by block."""
-        found, array = list[Columns](), None
+        found, array = list[SlopeColumns](), None
         for column, slices in self._columns(values.shape):
-            parts = list[Columns]()
+            parts = list[SlopeColumns]()
             for block in column:
                 place = block.moved(start).start
                 beside, part = derive(self._piece(values, block), place, known.some(slices), compiled)
@@ -128,6 +128,6 @@ def side_by_side(states: Sequence[State]) -> State:
     return State(**columns)
 
 
-def joined(a: Columns, b: Columns) -> Columns:
+def joined(a: SlopeColumns, b: SlopeColumns) -> SlopeColumns:
     """Join the columns of two parts of the same slices."""
     return {name: MERGES[name](a[name], column) if name in a else column for name, column in b.items()}

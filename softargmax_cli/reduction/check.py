@@ -17,7 +17,7 @@ Float = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Distance = Callable[[Slices], tuple[Float, Mask]]
 """Return the distance of each slice, (m,), NaN if it is unknown, and a mask of those that fail."""
-State = Literal["disagree", "multimodal", "tied", "undefined"]
+Condition = Literal["disagree", "multimodal", "tied", "undefined"]
 
 
 def within(slices: Slices, tolerance: float) -> tuple[Float, Mask]:
@@ -145,7 +145,7 @@ def _undefined(slices: Slices) -> Mask:
     return np.asarray(np.isnan(slices.soft).any(axis=0))
 
 
-STATES: dict[State, tuple[str, Callable[[Slices], Mask]]] = {
+CONDITIONS: dict[Condition, tuple[str, Callable[[Slices], Mask]]] = {
     "disagree": ("agree", lambda slices: ~slices.agree & ~_undefined(slices)),
     "multimodal": ("multimodal", lambda slices: slices.column("multimodal").astype(bool)),
     "tied": ("ties", lambda slices: slices.column("ties") > 1),
@@ -154,18 +154,18 @@ STATES: dict[State, tuple[str, Callable[[Slices], Mask]]] = {
 """The field that each state is read from, beside soft and offset, and the mask of the slices in it."""
 
 
-def chosen(runs: Iterable[Slices], state: State | None, worst: int | None) -> Iterator[Slices]:
-    """Choose slices of an input: those in a state, None for any, in their order.
+def chosen(runs: Iterable[Slices], condition: Condition | None, worst: int | None) -> Iterator[Slices]:
+    """Choose slices of an input: those of a condition, None for any, in their order.
 
     worst: the number to yield at the end, in descending order of |offset|; None for all.
     """
     kept = Worst(worst or 0)
     for slices in runs:
-        which = np.arange(len(slices)) if state is None else np.flatnonzero(STATES[state][1](slices))
+        which = np.arange(len(slices)) if condition is None else np.flatnonzero(CONDITIONS[condition][1](slices))
         if worst is not None:
             distances = np.abs(slices.offset).max(axis=0)
             kept.add(slices, distances, which[~np.isnan(distances[which])])
-        elif state is None:
+        elif condition is None:
             yield slices
         elif len(which):
             yield slices.take(which)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from softargmax_cli.reduction.arrays import ArrayStream, Write
-from softargmax_cli.reduction.box_reducer import Columns, Derived
+from softargmax_cli.reduction.box_reducer import Derived, SlopeColumns
 from softargmax_cli.reduction.budget import Needs
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.formulas import Formulas, Tensor
@@ -76,7 +76,7 @@ def differentiate(
         yield slices
 
 
-def _with(slope: Columns, slices: Slices, vanished: float) -> Slices:
+def _with(slope: SlopeColumns, slices: Slices, vanished: float) -> Slices:
     """Add to slices, in the order of the file, the norms and extremes of their gradients."""
     columns = {name: slices.columns[name] for name in FREE}
     if (by_beta := slope.get("by_beta")) is None:

@@ -22,7 +22,7 @@ GRADIENTS = {"x": {"norm": 0, "min": 0, "max": 0}, "beta": {"gradient": 0}}
 SPARKLINE = {"scores": "scores", "cost": "costs", "probs": "weights"}
 LEVELS, WIDEST = "▁▂▃▄▅▆▇█", 16
 """The characters of sparklines, and the most in a line."""
-MOST = 1 << 18
+MOST_SCORES = 1 << 18
 """The most scores that are read again for sparklines; more would make a run noticeably slower."""
 
 Float = npt.NDArray[np.float64]
@@ -108,7 +108,7 @@ def _bounds(slices: Slices, run: Run) -> Float:
 
 def sparkling(run: Run, count: int) -> bool:
     """Tell whether the first `count` slices get sparklines: they have one axis, and few enough scores."""
-    return len(run.axes) == 1 and 0 < count * run.known_shape[run.axes[0]] <= MOST
+    return len(run.axes) == 1 and 0 < count * run.known_shape[run.axes[0]] <= MOST_SCORES
 
 
 def sparklines(best: Float, kind: str) -> list[str]:

@@ -24,7 +24,7 @@ With `into`, arrays of the outputs' shapes in any dtypes, it fills and returns t
 """
 Tensor = tuple[tuple[int, ...], np.dtype[Any]]
 """The static shape and the dtype of one input of a function."""
-KEPT = 32
+KEPT_FUNCTIONS = 32
 """The most functions that a runtime keeps for reuse."""
 
 
@@ -51,7 +51,7 @@ class Runtime(ABC):
             if key is None:
                 return self._make(body, inputs, compiled=compiled)
             if (key, compiled) not in self._functions:
-                if len(self._functions) >= KEPT:
+                if len(self._functions) >= KEPT_FUNCTIONS:
                     self._functions.clear()
                 self._functions[key, compiled] = self._make(body, inputs, compiled=compiled)
             return self._functions[key, compiled]

@@ -34,7 +34,7 @@ _lock = threading.Lock()
 _shared: dict[tuple[str, str], Runtime] = {}
 
 
-def chosen(device: str) -> str:
+def runtime_for(device: str) -> str:
     """Choose "native", "python", or "auto": native if the C library can be loaded. Raises OptionError."""
     name = os.environ.get(VARIABLE) or "auto"
     if name not in ("auto", "native", "python"):
@@ -91,7 +91,7 @@ class Loader:
     """
 
     def __init__(self, device: str, *, verbose: bool = False) -> None:
-        self._device, self._name, self._verbose = device, chosen(device), verbose
+        self._device, self._name, self._verbose = device, runtime_for(device), verbose
         self._runtime: Runtime | None = None
         # oneDNN replaces none of the operations used here, and looking for them takes time.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -141,7 +141,7 @@ def shared(device: str) -> Runtime:
 
     The process is left unchanged. Raises as `started` does, and shows TensorFlow's messages if the CPU fails.
     """
-    name = chosen(device)
+    name = runtime_for(device)
     if name == "auto" and "tensorflow" in sys.modules:
         name = "python"
     with _lock:

@@ -154,7 +154,7 @@ def test_odd_slices_are_drawn_too(scores: Any, inside: Inside) -> None:
 
 
 def test_rows_and_the_cap(inside: Inside, figures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "MOST", 3)
+    monkeypatch.setattr(answer, "MOST_PICTURED", 3)
     inside.save("v.npy", np.random.default_rng(0).random((40, 3)))
     for rows, shown in [("2", 2), ("0", 3)]:
         done = inside("run", "v.npy", "--rows", rows, "--plot", "p.svg", "--force")

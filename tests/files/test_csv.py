@@ -379,7 +379,7 @@ def test_errors(text: str | bytes, what: str) -> None:
 def test_cells_and_records_without_end() -> None:
     for cell in ("4" * 200_000, '"' + "4,\n" * 45_000 + '"\n'):
         assert failure(f"1,2\n3,{cell}", delimiter=",").what == "line 2: field larger than field limit (131072)"
-    with tuned(LONGEST=1 << 16, STEP=64, _LEAST=1, _HEAD=64):
+    with tuned(LONGEST_RECORD=1 << 16, STEP=64, _LEAST=1, _HEAD=64):
         for text in ("1,2\n3,4\n" + "5" * (1 << 17), "5" * (1 << 18), 'x,y\n1,"' + "2,3\n" * (1 << 14)):
             assert "line 1 on is longer" in failure(text, header=True).what
     row = ",".join(map(str, range(50_000)))

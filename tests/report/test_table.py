@@ -15,7 +15,7 @@ from results import made
 
 from softargmax_cli.reduction.fields import OF_GRADIENT
 from softargmax_cli.reduction.result import Run, Slices, Summary
-from softargmax_cli.report.slices import MOST, put_table, sparklines, sparkling
+from softargmax_cli.report.slices import MOST_SCORES, put_table, sparklines, sparkling
 from softargmax_cli.report.summary import TABLE_FIELDS, First, summary_line
 from softargmax_cli.report.table import STYLED, Column, put_columns
 from softargmax_cli.report.text import fixed, short
@@ -414,8 +414,8 @@ def test_a_lone_peak_is_seen_wherever_it_is(cells: int, kind: str) -> None:
     [
         ((1000, 10), (1,), 20, True),
         ((7,), (0,), 1, True),
-        ((2, MOST), (1,), 1, True),
-        ((2, MOST), (1,), 2, False),
+        ((2, MOST_SCORES), (1,), 1, True),
+        ((2, MOST_SCORES), (1,), 2, False),
         ((4, 5, 6), (1, 2), 4, False),
         ((0, 6), (1,), 0, False),
     ],

@@ -16,7 +16,7 @@ import pytest
 from softargmax_cli.errors import DeviceError, OptionError, as_typed
 from softargmax_cli.tensorflow import capi, choice, native
 from softargmax_cli.tensorflow.base import Runtime
-from softargmax_cli.tensorflow.choice import TUNED, VARIABLE, XLA_FLAGS, Loader, chosen
+from softargmax_cli.tensorflow.choice import TUNED, VARIABLE, XLA_FLAGS, Loader, runtime_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,18 +102,18 @@ def test_a_runtime_that_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_gpu_takes_the_python_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (chosen("gpu"), chosen("gpu:1")) == ("python", "python")
+    assert (runtime_for("gpu"), runtime_for("gpu:1")) == ("python", "python")
     monkeypatch.setenv(VARIABLE, "native")
     with pytest.raises(OptionError, match="the C library is for the CPU only") as caught:
-        chosen("gpu")
+        runtime_for("gpu")
     assert as_typed(caught.value.remedy) == "unset it, or use --device cpu"
 
 
 def test_windows_takes_the_python_runtime_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    assert chosen("cpu") == "python"
+    assert runtime_for("cpu") == "python"
     monkeypatch.setenv(VARIABLE, "native")
-    assert chosen("cpu") == "native"
+    assert runtime_for("cpu") == "native"
 
 
 def no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

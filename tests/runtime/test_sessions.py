@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from softargmax_cli.cluster.tasks import KEPT, Job, ended, session
+from softargmax_cli.cluster.tasks import KEPT_SESSIONS, Assignment, ended, session
 from softargmax_cli.errors import ClusterError
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
@@ -20,18 +20,18 @@ from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.problem import Spec
 
 
-def job(folder: Path, number: int) -> Job:
+def job(folder: Path, number: int) -> Assignment:
     """A job on a file that holds nothing but its number."""
     path = str(folder / f"{number}.npy")
     np.save(path, np.full((3, 4), number, "f4"))
     with closing(open_source(path, Reading())) as source:
         problem = Spec().resolve(source.shape, source.dtype, FREE)
         plan = Budget(BOXES, source, problem, 64 << 20).plan
-    return Job(path, path, path, Reading(), problem, plan, 64 << 20, "cpu", None)
+    return Assignment(path, path, path, Reading(), problem, plan, 64 << 20, "cpu", None)
 
 
 def test_a_session_is_closed_when_its_last_user_is_done(tmp_path: Path) -> None:
-    jobs = [job(tmp_path, number) for number in range(KEPT + 3)]
+    jobs = [job(tmp_path, number) for number in range(KEPT_SESSIONS + 3)]
     found = [session(one) for one in jobs]
     assert session(jobs[-1]) is found[-1]
     assert session(jobs[0]) is not found[0]  # the oldest of too many
@@ -41,7 +41,7 @@ def test_a_session_is_closed_when_its_last_user_is_done(tmp_path: Path) -> None:
             np.testing.assert_array_equal(values, number)
     assert not any(source.closed for source in sources)
     del found, one
-    assert [source.closed for source in sources] == [True] * 4 + [False] * (KEPT - 1)
+    assert [source.closed for source in sources] == [True] * 4 + [False] * (KEPT_SESSIONS - 1)
     for last in jobs:
         ended(last.number)
     assert all(source.closed for source in sources)

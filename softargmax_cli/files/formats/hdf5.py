@@ -17,7 +17,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError, MissingDependencyError, OptionError, parameter
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.members import chosen, shown, unapplied
+from softargmax_cli.files.members import member_of, shown, unapplied
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import BoxSource, Facts, parsing
 from softargmax_cli.reduction.blocks import Block
@@ -59,7 +59,7 @@ class Hdf5Source(BoxSource):
         places = {} if place is None else {str(reading.key): place}
         if place is None or reading.inspected:
             places = _places(file) | places
-        key, self.name, members = chosen(name, "hdf5", list(places), reading, lambda key: _checked(*places[key]))
+        key, self.name, members = member_of(name, "hdf5", list(places), reading, lambda key: _checked(*places[key]))
         dataset, self._field = places[key]
         with parsing(self.name, "HDF5 file"):
             self.shape, dtype = _checked(dataset, self._field)

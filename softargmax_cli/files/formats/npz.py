@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.npy import Header, NpySource, read_header
-from softargmax_cli.files.members import chosen
+from softargmax_cli.files.members import member_of
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import parsing
 
@@ -37,7 +37,7 @@ def open_npz(stream: BinaryIO, name: str, reading: Reading) -> NpySource:
             header, _ = _head(archive, infos[key])
         return header.shape, header.dtype
 
-    key, title, members = chosen(name, "npz", list(infos), reading, look)
+    key, title, members = member_of(name, "npz", list(infos), reading, look)
     with parsing(title, KIND):
         info = infos[key]
         header, length = _head(archive, info)

@@ -16,7 +16,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError, naming
 from softargmax_cli.files.formats.npy import LONGEST_AXIS, MOST_AXES, Header, NpySource
-from softargmax_cli.files.members import chosen
+from softargmax_cli.files.members import member_of
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import AGAIN, Facts
 
@@ -38,7 +38,7 @@ def open_safetensors(stream: BinaryIO, name: str, reading: Reading) -> NpySource
         header, _ = _described(tensors[key])
         return header.shape, header.dtype
 
-    key, title, members = chosen(name, "safetensors", list(tensors), reading, look)
+    key, title, members = member_of(name, "safetensors", list(tensors), reading, look)
     with naming(title):
         header, offset = _described(tensors[key])
         # Not beyond the end of a truncated file, which NpySource reports.

@@ -14,9 +14,9 @@ import numpy as np
 
 from softargmax_cli.errors import InputError, InputMissingError, OptionError, naming, parameter
 from softargmax_cli.files.formats.npy import native_dtype
-from softargmax_cli.files.members import chosen, shown, unapplied
+from softargmax_cli.files.members import member_of, shown, unapplied
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.remote import blaming, files_of, located, zarr_python
+from softargmax_cli.files.remote import files_of, located, store_errors, zarr_python
 from softargmax_cli.files.source import BoxSource, Facts, Member
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer, Loaded
@@ -56,7 +56,7 @@ class ZarrSource(BoxSource):
         values = buffer.array(block.shape, self.dtype)
         box = ", ".join(f"{start}:{stop}" for start, stop in zip(block.start, block.stop, strict=True))
         with (
-            blaming(f"{self.name}: [{box}]", "read", damaged=DAMAGED),
+            store_errors(f"{self.name}: [{box}]", "read", damaged=DAMAGED),
             np.errstate(over="ignore", invalid="ignore"),  # for extended floats and signalling NaNs
         ):
             place = tuple(map(slice, block.start, block.stop))
@@ -86,7 +86,7 @@ def _checked(array: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
     """Open an array by its place, or by that of its group and a key; return its name, itself, and all members."""
     zarr = zarr_python()
-    with blaming(place, "opened", damaged=DAMAGED), warnings.catch_warnings():
+    with store_errors(place, "opened", damaged=DAMAGED), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr-python's warnings do not concern a reader of numbers
         try:
             node = _node(zarr, place)
@@ -104,7 +104,7 @@ def _opened(place: str, reading: Reading) -> tuple[str, Any, list[Member]]:
                 if isinstance(found := node.get(reading.key), zarr.Array):
                     return f"{place}[{shown(reading.key)}]", found, []
         names = sorted(_names(node, place))
-        key, name, members = chosen(place, "zarr", names, reading, lambda key: _looked_at(node, key))
+        key, name, members = member_of(place, "zarr", names, reading, lambda key: _looked_at(node, key))
         return name, node[key], members
 
 

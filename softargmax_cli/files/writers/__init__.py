@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from softargmax_cli.errors import OptionError, parameter
-from softargmax_cli.files.writers.atomic import Output, blaming
+from softargmax_cli.files.writers.atomic import Output, disk_errors
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Run, Slices, Summary
@@ -51,12 +51,12 @@ class Writer(Output, ABC):
     def start(self, run: Run) -> None:
         """Take the slices of an input from now on."""
         self.run, self.count = run, 0
-        with blaming(self.name):
+        with disk_errors(self.name):
             self.begin()
 
     def write(self, slices: Slices) -> None:
         """Write the next slices: all in row-major order, or a choice of them, which has numbers."""
-        with blaming(self.name):
+        with disk_errors(self.name):
             for start in range(0, len(slices), BATCH):
                 self.put(batch := slices.part(start, start + BATCH))
                 self.count += len(batch)
@@ -64,12 +64,12 @@ class Writer(Output, ABC):
 
     def end(self, summary: Summary, shape: tuple[int, ...]) -> None:
         """End an input; `shape` is its shape, of which every length is now known."""
-        with blaming(self.name):
+        with disk_errors(self.name):
             self.finish(summary, shape)
 
     def commit(self, total: Summary) -> None:
         """Put the result in place. total: the summary of all inputs."""
-        with self, blaming(self.name):
+        with self, disk_errors(self.name):
             self.close(total)
             self._put_in_place()
 

@@ -50,7 +50,7 @@ def remove(name: str) -> None:
 
 
 @contextlib.contextmanager
-def blaming(place: str, remedy: str = "") -> Iterator[None]:
+def disk_errors(place: str, remedy: str = "") -> Iterator[None]:
     """Turn errors of the system, except a broken pipe, into OutputErrors that name `place`."""
     try:
         yield
@@ -120,7 +120,7 @@ class Output(Target):
         self._path = os.path.realpath(path)  # so that symbolic links stay
         self._temporary: str | None = None
         self._pipe: IO[bytes] | None = None
-        with blaming(self.name), contextlib.ExitStack() as self.files:
+        with disk_errors(self.name), contextlib.ExitStack() as self.files:
             if standard:  # opened anew, it would overwrite what >> keeps
                 sys.stdout.flush()
                 self._pipe = sys.stdout.buffer
@@ -169,11 +169,11 @@ class Document(Output):
 
     def write(self, content: bytes) -> None:
         """Write all of it beside the target. Raises OutputError."""
-        with blaming(self.name):
+        with disk_errors(self.name):
             self.stream.write(content)
             self.stream.flush()
 
     def commit(self) -> None:
         """Put it in place. Raises OutputError."""
-        with self, blaming(self.name):
+        with self, disk_errors(self.name):
             self._put_in_place()

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from softargmax_cli.files.writers import Writer
-from softargmax_cli.files.writers.text import Columns
+from softargmax_cli.files.writers.text import FieldColumns
 from softargmax_cli.reduction.result import Slices, Summary
 
 # Characters that json.dumps does not escape, but that control a terminal or cannot be encoded in UTF-8.
@@ -36,7 +36,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def objects(columns: Columns, slices: Slices) -> Iterator[dict[str, Any]]:
+def objects(columns: FieldColumns, slices: Slices) -> Iterator[dict[str, Any]]:
     """Yield slices as objects, with a list for a name of several columns, and None for infinities and NaN."""
     lists = [column if isinstance(column, Sequence) else column.tolist() for column in columns.of(slices)]
     for row in zip(*map(_finite, lists), strict=True):
@@ -51,7 +51,7 @@ class JsonLinesWriter(Writer):
     """An object a line; with several inputs its first key is `input`."""
 
     def begin(self) -> None:
-        self._columns = Columns(self.run, self.fields, name_input=self.several)
+        self._columns = FieldColumns(self.run, self.fields, name_input=self.several)
 
     def put(self, slices: Slices) -> None:
         for each in objects(self._columns, slices):
@@ -68,7 +68,7 @@ class JsonWriter(Writer):
 
     def begin(self) -> None:
         run = self.run
-        self._columns = Columns(run, self.fields)
+        self._columns = FieldColumns(run, self.fields)
         self._leave()
         if self.several:
             self._put(",\n" if self._inputs else '{"inputs": [\n')

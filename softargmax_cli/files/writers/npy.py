@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.files.writers import Writer, format_of
-from softargmax_cli.files.writers.atomic import Output, blaming, copy_all
+from softargmax_cli.files.writers.atomic import Output, copy_all, disk_errors
 from softargmax_cli.reduction.blocks import Order, stretches
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Run, Slices, Summary
@@ -114,17 +114,17 @@ class BoxWriter(Output):
         """Open `path`. name: of the array in an .npz; shape: the first length is None if only the end tells it."""
         super().__init__(path, force=force)
         self._packed, self._member = path != "-" and format_of(path) == "npz", name
-        with blaming(self.name):
+        with disk_errors(self.name):
             self._array = NpyFile(self.waiting() if self._packed else self.stream, dtype, shape, order)
 
     def write(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
         """Write a box that begins at `start`, or at 0 along axes that it does not name. Raises OutputError."""
-        with blaming(self.name):
+        with disk_errors(self.name):
             self._array.put(start, values)
 
     def commit(self, shape: tuple[int, ...]) -> None:
         """Put the result in place; `shape` is the array's, of which every length is now known. Raises OutputError."""
-        with self, blaming(self.name):
+        with self, disk_errors(self.name):
             self._array.end(shape)
             if self._packed:
                 _pack(self.stream, {self._member: self._array})

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 
 from softargmax_cli.files.writers.json import json_text
-from softargmax_cli.files.writers.text import Columns, TableWriter
+from softargmax_cli.files.writers.text import FieldColumns, TableWriter
 from softargmax_cli.reduction.fields import BY_NAME
 from softargmax_cli.reduction.result import Slices, Summary
 
@@ -20,7 +20,7 @@ GROUP = 1 << 16
 class ParquetWriter(TableWriter):
     """A row a slice; the file's metadata say under `softargmax` what was asked."""
 
-    def begin_table(self, columns: Columns) -> None:
+    def begin_table(self, columns: FieldColumns) -> None:
         types = [_type(name) for name, width in columns.widths.items() for _ in range(width)]
         run = self.run
         asked: dict[str, Any] = {"version": version("softargmax"), "axis": run.axes, "beta": run.beta, "kind": run.kind}

@@ -30,7 +30,7 @@ def table_text(rows: Sequence[Mapping[str, Any]], format: str) -> str:
     return text.getvalue()
 
 
-class Columns:
+class FieldColumns:
     """The columns of one run: `input`, positions along the axes that stay, `id`, then the fields, `label` after `hard`.
 
     A field with a number for each reduced axis takes a column for each, side by side.
@@ -73,11 +73,11 @@ class Columns:
 class TableWriter(Writer):
     """A table with the columns of its first input, which all others must have."""
 
-    columns: Columns | None = None
+    columns: FieldColumns | None = None
 
     def begin(self) -> None:
         run = replace(self.run, input=spelled(self.run.input))
-        columns, before = Columns(run, self.fields, name_input=self.several), self.columns
+        columns, before = FieldColumns(run, self.fields, name_input=self.several), self.columns
         if before is None:
             self.begin_table(columns)
         elif columns.names != before.names:
@@ -88,7 +88,7 @@ class TableWriter(Writer):
         self.columns = columns
 
     @abstractmethod
-    def begin_table(self, columns: Columns) -> None:
+    def begin_table(self, columns: FieldColumns) -> None:
         """Write what precedes the first row."""
 
 
@@ -97,7 +97,7 @@ class CsvWriter(TableWriter):
 
     delimiter = ","
 
-    def begin_table(self, columns: Columns) -> None:
+    def begin_table(self, columns: FieldColumns) -> None:
         self._rows([columns.names])
 
     def put(self, slices: Slices) -> None:

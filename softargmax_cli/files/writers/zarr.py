@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import OutputError, parameter
-from softargmax_cli.files.remote import DOCUMENTS, blaming, files_of, is_url, located, zarr_python
+from softargmax_cli.files.remote import DOCUMENTS, files_of, is_url, located, store_errors, zarr_python
 from softargmax_cli.files.writers.atomic import Target, remove, unfinished
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import FIELDS, NAMES
@@ -40,7 +40,7 @@ class Chunks:
     @cached_property
     def arrays(self) -> Mapping[str, Any]:
         """The arrays, opened. Raises OutputError if they are not seen from here."""
-        with blaming(self.place, "written", OutputError):
+        with store_errors(self.place, "written", OutputError):
             return {field: zarr_python().open_array(located(f"{self.place}/{field}"), mode="r+") for field in NAMES}
 
     def write(self, block: Block, slices: Slices) -> None:
@@ -55,7 +55,7 @@ class Chunks:
             arrays[field][box] = values.reshape(inner) if single else values.T.reshape(*inner, len(values))
 
         # A remote store takes tens of milliseconds to answer, and accepts other chunks meanwhile.
-        with blaming(self.place, "written", OutputError), ThreadPoolExecutor(len(NAMES)) as threads:
+        with store_errors(self.place, "written", OutputError), ThreadPoolExecutor(len(NAMES)) as threads:
             list(threads.map(put, NAMES))
 
 
@@ -71,7 +71,7 @@ class _Store(Target):
         self._target = target.rstrip("/") if self._url else os.path.realpath(target)
         self.place = self._target if self._url else f"{self._target}.partial"
         create = zarr_python().create_array
-        with blaming(target, "written", OutputError), contextlib.ExitStack() as self.files:
+        with store_errors(target, "written", OutputError), contextlib.ExitStack() as self.files:
             self._refuse_to_replace()
             files, root = files_of(self.place)
             if files.exists(root):
@@ -106,7 +106,7 @@ class _Store(Target):
 
     def _commit(self, attributes: Mapping[str, Any]) -> None:
         """Make a group of the arrays and put it in place. Raises OutputError."""
-        with blaming(self._name, "written", OutputError):
+        with store_errors(self._name, "written", OutputError):
             zarr_python().open_group(located(self.place), mode="a", attributes=attributes)
             if not self._url:
                 self._refuse_to_replace()
@@ -140,7 +140,7 @@ class ZarrBoxWriter(_Store):
     def write(self, start: Sequence[int], values: npt.NDArray[Any]) -> None:
         """Write a box that begins at `start`; no two may overlap."""
         stop = [first + n for first, n in zip(start, values.shape, strict=True)]
-        with blaming(self.place, "written", OutputError):
+        with store_errors(self.place, "written", OutputError):
             if stop and stop[0] > self._array.shape[0]:
                 self._array.resize((stop[0], *self._array.shape[1:]))
             self._array[tuple(map(slice, start, stop))] = values

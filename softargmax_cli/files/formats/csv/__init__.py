@@ -19,7 +19,7 @@ import numpy as np
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.columns import called, cited
 from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, numbers, polars, records
-from softargmax_cli.files.formats.csv.layout import Layout, find_layout
+from softargmax_cli.files.formats.csv.layout import TextLayout, find_layout
 from softargmax_cli.files.formats.csv.text import Piece, Text
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Facts, Source, parsing
@@ -116,7 +116,7 @@ class CsvSource(Source):
         return [f"line {lines[row]}, {called(self._layout.table, columns.scores[at])}" for row, at in found]
 
 
-def _cut_by_polars(piece: Piece, layout: Layout, dtype: Any = polars.String) -> Any:
+def _cut_by_polars(piece: Piece, layout: TextLayout, dtype: Any = polars.String) -> Any:
     """Cut a piece into a frame, with scores of a `dtype`; None if polars might see other records than csv."""
     data, dialect = piece.data, layout.dialect
     delimiter, width = dialect.delimiter.encode(), layout.table.width + layout.padded
@@ -149,7 +149,7 @@ def _quotes_cells(data: bytes, delimiter: bytes) -> bool:
     return len(quotes) % 2 == 0 and bool(np.isin(before, beside).all() and np.isin(after, beside).all())
 
 
-def _cut_by_csv(piece: Piece, layout: Layout) -> tuple[list[int], list[list[str]]]:
+def _cut_by_csv(piece: Piece, layout: TextLayout) -> tuple[list[int], list[list[str]]]:
     """Return the lines and the cells of the records of a piece. Raises InputError if one has another width."""
     lines, rows, width = [], [], layout.table.width
     text = decoded(piece.data, piece.line)
@@ -165,7 +165,7 @@ def _cut_by_csv(piece: Piece, layout: Layout) -> tuple[list[int], list[list[str]
     return lines, rows
 
 
-def _refuse_record(layout: Layout, line: int, cells: list[str], raw: str) -> NoReturn:
+def _refuse_record(layout: TextLayout, line: int, cells: list[str], raw: str) -> NoReturn:
     dialect, remedy = layout.dialect, "write NaN where a value is missing"
     if not cells:
         raise InputError(f"line {line} is blank", "remove it, or write NaN in it")
@@ -177,7 +177,7 @@ def _refuse_record(layout: Layout, line: int, cells: list[str], raw: str) -> NoR
     raise InputError(f"line {line} has {found}, expected {layout.table.width} as in line {layout.top}", remedy)
 
 
-def _refuse_cell(layout: Layout, line: int, at: int, cell: str) -> NoReturn:
+def _refuse_cell(layout: TextLayout, line: int, at: int, cell: str) -> NoReturn:
     remedy = f"write a number, as 1234{',' if layout.dialect.comma else '.'}5, or NaN where a value is missing"
     if layout.reading.delimiter is not None and layout.table.width == 1:
         remedy = f"pass another {parameter('delimiter')} if it is not {layout.dialect.delimiter!r}, or write a number"

@@ -36,7 +36,7 @@ Record = tuple[int, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TextLayout:
     """The layout of a text: the way its records are cut, and the meaning of their cells."""
 
     reading: Reading
@@ -53,7 +53,7 @@ class Layout:
     """The line that tells the width."""
 
 
-def find_layout(text: Text, name: str, reading: Reading) -> Layout:
+def find_layout(text: Text, name: str, reading: Reading) -> TextLayout:
     """Find the layout of a text at its start, and move it to the first row below the header.
 
     Raises InputError if there are no rows, or if they may be read in two ways; OptionError if an option does not fit.
@@ -105,7 +105,7 @@ def find_layout(text: Text, name: str, reading: Reading) -> Layout:
     begin = below[0][0] if header else line
     text.skip(begin - text.line)
     top = next(line for line, record in sample if len(record) == cells)
-    return Layout(reading, dialect, table, columns, padded, size, begin, top)
+    return TextLayout(reading, dialect, table, columns, padded, size, begin, top)
 
 
 def _first_records(text: Text, reading: Reading) -> tuple[Dialect, list[Record], int]:

@@ -14,7 +14,7 @@ from softargmax_cli.errors import InputError
 from softargmax_cli.files.formats.csv.cells import Dialect, decoded, records
 from softargmax_cli.files.source import parsing
 
-LONGEST = 32 << 20
+LONGEST_RECORD = 32 << 20
 """Bytes of the longest record that is read; a file without line ends must not fill the memory."""
 STEP = 1 << 20
 """The least bytes that are held once a record is longer than expected."""
@@ -70,8 +70,8 @@ class Text:
 
     def grow(self) -> None:
         """Hold twice as much, to find the end of a record. Raises InputError if it is too long."""
-        if len(self.held) >= LONGEST:
-            what = f"a record from line {self.line} on is longer than {LONGEST >> 20} MiB"
+        if len(self.held) >= LONGEST_RECORD:
+            what = f"a record from line {self.line} on is longer than {LONGEST_RECORD >> 20} MiB"
             raise InputError(what, "check the delimiter, the line ends, and that every quote is closed")
         self.fill(2 * max(len(self.held), STEP // 2))
 
