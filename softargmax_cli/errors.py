@@ -40,8 +40,8 @@ def parameter(name: str, value: object = None) -> str:
         typed, called = f"--{option} {quoted(value)}", f'"{value}"' if '"' not in value else repr(value)
     else:
         several = value if isinstance(value, tuple | list) else (value,)
-        words = (f"{each:.10g}" if isinstance(each, float) else str(each) for each in several)
-        typed, called = f"--{option} {','.join(words)}", repr(value)
+        plain = tuple(int(each) if isinstance(each, float) and each.is_integer() else each for each in several)
+        typed, called = f"--{option} {','.join(map(str, plain))}", repr(plain if several is value else plain[0])
     return f"\ue000{typed}\ue001{name}={called}\ue002"
 
 

@@ -92,7 +92,7 @@ class Budget:
         self.workers = cores() + source.sequential
         first = 0 if order == "C" else len(problem.shape) - 1
         in_pieces = needs.in_pieces and first not in problem.axes and length * size <= PIECE
-        larger = 2 if table else LARGER  # beside the rows of a table there is their text
+        larger = 2 if source.sequential else LARGER  # a pipe may be slow, and a table has its text beside it
         room = memory // (2 * self.workers) - PIECE // size * self._each  # beside the piece in hand
         self.elements = min(larger * BLOCK // size, most, room // (size * (1 + self._results)))
         if not in_pieces or self.elements < largest:
