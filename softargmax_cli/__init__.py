@@ -8,8 +8,8 @@ Importing this package alone loads nothing else; each name is imported when it i
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as typing has it, which takes so long to import that Ctrl-C would be met by a traceback
 if TYPE_CHECKING:
     from softargmax_cli.api.function import softargmax
     from softargmax_cli.api.layer import SoftArgmax

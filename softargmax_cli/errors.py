@@ -143,6 +143,12 @@ def naming(name: str) -> Iterator[None]:
         raise
 
 
+def counted(number: int, noun: str = "slice") -> str:
+    """Write a number of things: "1 slice", "2,000 slices", "2 axes"."""
+    plural = f"{noun[:-2]}es" if noun.endswith("is") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def spelled(input: str) -> str:
     """Spell the name of an input as results do: bytes that are no UTF-8 with backslashes."""
     return input.encode("utf-8", "backslashreplace").decode()

@@ -31,11 +31,12 @@ def spec_of(
     nan: Any = "propagate",
     precision: Any = "auto",
 ) -> Spec:
-    """Parse what is asked of any array. Raises OptionError or TypeError for an argument without meaning."""
+    """Parse what is asked of any array. Raises OptionError for an argument without meaning."""
     from softargmax_cli.reduction.layout import Kind
     from softargmax_cli.reduction.problem import NanPolicy, Precision, Spec
 
-    axes = tuple(map(operator.index, axis if isinstance(axis, Iterable) else [axis]))
+    several = isinstance(axis, Iterable) and not isinstance(axis, str)
+    axes = tuple(_whole("axis", each) for each in (axis if several else [axis]))
     kinds = coords if isinstance(coords, tuple | list) and coords else (coords,)
     kinds = tuple(one_of("coords", each, get_args(KindOfCoords)) for each in kinds)
     periods = period if period is None or isinstance(period, tuple | list) else [period]
@@ -45,11 +46,21 @@ def spec_of(
         beta,
         kinds if len(kinds) > 1 else kinds[0],
         _values(values, len(axes)),
-        None if window is None else operator.index(window),
+        None if window is None else _whole("window", window),
         one_of("nan", nan, get_args(NanPolicy)),
         one_of("precision", precision, get_args(Precision)),
         period=None if periods is None else tuple(map(float, periods)),
     )
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a whole number as Python's integer. Raises OptionError for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise OptionError(
+            f"{parameter(name, value)}: not an integer", f"give {parameter(name)} one such as 2"
+        ) from None
 
 
 def _values(values: Any, axes: int) -> Arrays | None:
@@ -71,6 +82,8 @@ def _values(values: Any, axes: int) -> Arrays | None:
 
 def beta_of(beta: Any, temperature: Any) -> Any:
     """Return β, the inverse of the temperature; 100 if neither is given. Tensors stay tensors."""
+    if isinstance(beta, str):
+        raise OptionError(f"{parameter('beta', beta)}: not a number", f"give {parameter('beta')} a number such as 100")
     if temperature is None:
         return 100.0 if beta is None else beta
     if beta is not None:

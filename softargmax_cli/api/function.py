@@ -96,7 +96,12 @@ def soft_of(x: Any, spec: Spec, beta: Any) -> Any:
         beta = min(max(beta, float(held.tiny)), float(held.max))
     else:
         beta = _scalar(beta, precision)
-    return ops.cast(soft_argmax(ops.cast(x, precision), beta, problem), kept)
+    soft = ops.cast(soft_argmax(ops.cast(x, precision), beta, problem), kept)
+    if kept == precision or not any(problem.periods):
+        return soft
+    periods = [math.inf if period is None else period for period in problem.periods]
+    turned = ops.cast(soft, precision) >= np.array(periods if len(periods) > 1 else periods[0], precision)
+    return ops.where(turned, ops.zeros_like(soft), soft)  # half precision may round up to a whole turn
 
 
 def resolved(spec: Spec, shape: tuple[int | None, ...], dtype: str) -> Problem:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from softargmax_cli.errors import SoftArgmaxError, as_typed
-from softargmax_cli.report.text import counted, legible, printable
+from softargmax_cli.errors import SoftArgmaxError, as_typed, counted
+from softargmax_cli.report.text import legible, printable
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.check import Check

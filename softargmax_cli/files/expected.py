@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, OptionError, naming, parameter, spelled
+from softargmax_cli.errors import InputError, InputMissingError, OptionError, counted, naming, parameter, spelled
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import Replay
 from softargmax_cli.files.source import Source
@@ -52,7 +52,7 @@ class Expected:
             numbers, names = next(self._rows, (None, None))
             if numbers is None:
                 held = self._count + sum(map(len, parts))
-                raise InputError(f"holds {held:,} slices, the input has more", SAME, self.name)
+                raise InputError(f"holds {counted(held, 'slice')}, the input has more", SAME, self.name)
             parts.append(numbers)
             self._ids += names or ()
         for k, (mine, theirs) in enumerate(zip(ids or (), self._ids, strict=False)):
@@ -139,7 +139,9 @@ def _opened(replay: Replay, titles: Sequence[str], ids: Sequence[str | int | Non
         except OptionError:  # nothing has that name
             continue
         except InputError as error:
-            error.remedy, error.file = FIT, replay.name
+            error.file = replay.name
+            if not isinstance(error, InputMissingError):
+                error.remedy = FIT
             raise
     raise InputError("none of its arrays is named soft", FIT, replay.name)
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.errors import OptionError, counted, parameter
 
 Float = npt.NDArray[np.float64]
 Tensor = Any
@@ -266,7 +266,7 @@ def check_kinds(
     coords = parameter("coords", kinds[0] if len({*kinds}) == 1 else kinds)
     circles = kinds.count(Circular.name)
     if len(kinds) != axes:
-        what = f"{parameter('coords', kinds)}: {len(kinds)} kinds for {_axes(axes)}"
+        what = f"{parameter('coords', kinds)}: {len(kinds)} kinds for {counted(axes, 'axis')}"
         raise OptionError(what, "give one for each axis, or one for all")
     if values is not None and not {*kinds} <= {Coordinates.name, Circular.name}:
         raise OptionError(f"{parameter('values')} and {coords} both give coordinates", "give one of them")
@@ -283,7 +283,7 @@ def check_kinds(
     if not all(math.isfinite(each) and each > 0 for each in periods):
         raise OptionError(f"{period}: a period is a finite number above 0", "give a number such as 360 for degrees")
     if len(periods) not in (1, circles):
-        what = f"{period}: {len(periods)} periods for {_axes(circles, 'circular ')}"
+        what = f"{period}: {len(periods)} periods for {counted(circles, 'circular axis')}"
         raise OptionError(what, "give one for each, or one for all")
 
 
@@ -301,7 +301,7 @@ def coordinates_of(
     that do not match the number of indices, are not finite, or not within one period.
     """
     if values is not None and len(values) != len(axes):
-        what = f"{parameter('values')}: {len(values)} file{'s' * (len(values) != 1)} for {_axes(len(axes))}"
+        what = f"{parameter('values')}: {counted(len(values), 'file')} for {counted(len(axes), 'axis')}"
         raise OptionError(what, "give one for each axis, comma separated")
     turns, made = list(periods or ()), list[Coordinates]()
     for number, (kind, axis) in enumerate(zip(kinds, axes, strict=True)):
@@ -329,7 +329,3 @@ def coordinates_of(
             raise OptionError(what, f"{longer}, or leave out the last, which is the first again")
         made.append(Circular(length, places, period))
     return tuple(made)
-
-
-def _axes(count: int, kind: str = "") -> str:
-    return f"{count} {kind}{'axis' if count == 1 else 'axes'}"

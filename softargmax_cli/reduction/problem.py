@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, OptionError, parameter
+from softargmax_cli.errors import InputError, OptionError, counted, parameter
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.coordinates import Circle, Coordinates, Geometry, check_kinds, coordinates_of
 from softargmax_cli.reduction.fields import needed_sums
@@ -95,7 +95,7 @@ class Spec:
             raise InputError(what, "give one of several numbers")
         asked = parameter("axis", self.axes if len(self.axes) > 1 else self.axes[0])
         if not all(-len(shape) <= axis < len(shape) for axis in self.axes):
-            what = f"{asked}: the array has {len(shape)} axes (shape {shape_text(shape)})"
+            what = f"{asked}: the array has {counted(len(shape), 'axis')} (shape {shape_text(shape)})"
             raise OptionError(what, f"use an axis from {-len(shape)} to {len(shape) - 1}")
         axes = tuple(axis % len(shape) for axis in self.axes)
         if len(set(axes)) < len(axes):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TextIO
 
+from softargmax_cli.errors import counted
 from softargmax_cli.reduction.result import Run, Slices
 from softargmax_cli.report.slices import numbers_of, places, put_heading
 from softargmax_cli.report.summary import DOT, error_bound
 from softargmax_cli.report.table import Column, numbers, put_columns, put_line
-from softargmax_cli.report.text import counted
 
 
 def put_evaluation(found: dict[str, Any], worst: Slices | None, run: Run, file: TextIO) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softargmax_cli.report.text import counted, listed, nbytes_text, typed
+from softargmax_cli.errors import counted
+from softargmax_cli.report.text import listed, nbytes_text, typed
 
 ORDERS = {"C": "C (the last axis is contiguous)", "F": "Fortran (the first axis is contiguous)"}
 DELIMITERS = {"\t": "tab", " ": "space"}

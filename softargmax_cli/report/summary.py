@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from softargmax_cli.errors import counted
 from softargmax_cli.reduction.result import Run, Slices, Summary
-from softargmax_cli.report.text import brief, counted
+from softargmax_cli.report.text import brief
 
 TABLE_FIELDS = ("hard", "soft", "offset", "peak", "second", "spread", "ties", "agree", "multimodal")
 """The fields that the table shows, or that `marks` needs."""

@@ -64,11 +64,6 @@ def listed(entries: Mapping[str, str | Sequence[str]]) -> Iterator[str]:
             yield f"{'' if number else name:{width}}  {value}".rstrip()
 
 
-def counted(number: int, noun: str = "slice") -> str:
-    """Write a number of things, "1 slice" or "2,000 slices"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def nbytes_text(nbytes: int) -> str:
     """Write a number of bytes as people read it: 23.5 MiB."""
     if nbytes < 1024:

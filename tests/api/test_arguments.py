@@ -49,7 +49,7 @@ def test_ways_to_name_axes(axis: Any, axes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("wrong", ["-1", 1.0, (0, "1")])
 def test_what_is_no_integer(wrong: Any) -> None:
     for axis, window in ((wrong, None), (-1, wrong)):
-        with pytest.raises(TypeError, match="integer"):
+        with pytest.raises(OptionError, match="not an integer"):
             spec_of(axis, 1.0, "scores", "index", None, None, window)
 
 

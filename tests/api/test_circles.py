@@ -89,3 +89,15 @@ def test_one_axis_of_two_in_a_saved_layer(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, want.soft, rtol=1e-5)
     assert want.run.coords == "values,circular"
     assert want.run.periods == (None, 360.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_stays_below_the_period(dtype: str) -> None:
+    """What rounds up to a whole turn is at its beginning."""
+    x = np.full((400, 8), -1e4)
+    x[:, 0], x[:, 7] = 0, -np.linspace(10, 45, 400)
+    for more, period in (({}, 8), ({"values": np.arange(8) * 45.0, "period": 360}, 360)):
+        soft = softargmax(tf.cast(x, dtype), 1.0, coords="circular", **more)
+        assert soft.dtype == dtype
+        assert tf.cast(soft, tf.float32).numpy().max() < period
+        assert tf.cast(soft, tf.float32).numpy().min() >= 0

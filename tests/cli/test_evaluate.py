@@ -239,7 +239,7 @@ def test_several_inputs_are_judged_each_and_together(inside: Inside) -> None:
     ("arguments", "said"),
     [
         ([], "Missing option '--truth'"),
-        (["--truth", "none.npy"], "none.npy: no such file"),
+        (["--truth", "none.npy"], "none.npy: no such file\n  check the name"),
         (["--truth", "x.npy"], "--truth x.npy is the input itself"),
         (["--truth", "./x.npy"], "--truth ./x.npy is the input itself"),
         (["--truth", "long.npy"], "long.npy: shape (4,) is not that of the result, (3,)"),
