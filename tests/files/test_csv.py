@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from files import Hesitant
 from files import csv as csv_of
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from softargmax_cli.errors import InputError, OptionError, as_typed, naming
@@ -483,6 +483,7 @@ TEXTS = ["1", "-2.5", "", " ", "3 ", " 4", "5\t", "NA", "NA ", "nan", "x", '"6"'
 
 
 @settings(max_examples=40)
+@example(" ", "2", [["1", "5\t"]], "\n", False)
 @given(
     st.sampled_from(",\t; "),
     st.sampled_from([None, None, "1", "2"]),

@@ -122,6 +122,8 @@ def _cut_by_polars(piece: Piece, layout: TextLayout, dtype: Any = polars.String)
     delimiter, width = dialect.delimiter.encode(), layout.table.width + layout.padded
     if (dialect.comment and dialect.comment.encode() in data) or (b'"' in data and not _quotes_cells(data, delimiter)):
         return None
+    if delimiter == b" " and b"\t" in data:  # which a space stands for, too
+        return None
     if data.endswith(delimiter):
         data += b"\n"  # else polars ignores a surplus empty cell at the end
     schema = {str(at): polars.String for at in range(width)}  # not the titles: those may occur twice
