@@ -9,7 +9,7 @@ Importing this package alone loads nothing else; each name is imported when it i
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # as typing has it, which takes so long to import that Ctrl-C would be met by a traceback
+TYPE_CHECKING = False  # type checkers take it as True; importing it from typing is slow enough to meet Ctrl-C
 if TYPE_CHECKING:
     from softargmax_cli.api.function import softargmax
     from softargmax_cli.api.layer import SoftArgmax

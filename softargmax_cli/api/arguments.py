@@ -58,9 +58,8 @@ def _whole(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise OptionError(
-            f"{parameter(name, value)}: not an integer", f"give {parameter(name)} one such as 2"
-        ) from None
+        what = f"{parameter(name, value)}: not an integer"
+        raise OptionError(what, f"give {parameter(name)} one such as 2") from None
 
 
 def _values(values: Any, axes: int) -> Arrays | None:

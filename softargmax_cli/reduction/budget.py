@@ -24,7 +24,8 @@ from softargmax_cli.reduction.readable import Readable
 BLOCK = 2 << 20
 """Bytes of a block: with all that is computed from it, it stays in the cache between the passes of the kernel."""
 LARGER = 12
-"""The factor by which a block is larger if the kernel takes it in pieces along a kept slowest axis."""
+"""The factor by which a block is larger if the kernel takes it in pieces along a kept slowest axis; 2 if it is read in
+order, since its first results must not wait for long."""
 MOST_SLICES = 1 << 16
 """The most slices of a block: the states of short slices are larger than the slices."""
 MOST_STATES = 4 * MOST_SLICES
@@ -92,7 +93,7 @@ class Budget:
         self.workers = cores() + source.sequential
         first = 0 if order == "C" else len(problem.shape) - 1
         in_pieces = needs.in_pieces and first not in problem.axes and length * size <= PIECE
-        larger = 2 if source.sequential else LARGER  # a pipe may be slow, and a table has its text beside it
+        larger = 2 if source.sequential else LARGER
         room = memory // (2 * self.workers) - PIECE // size * self._each  # beside the piece in hand
         self.elements = min(larger * BLOCK // size, most, room // (size * (1 + self._results)))
         if not in_pieces or self.elements < largest:
