@@ -156,9 +156,9 @@ def mapped(job: Assignment, block: Block) -> Mapped:
         if job.plan.parts == 1:
             if problem.kind == "scores":
                 here.lookalike.look(values, problem.axes)
-            (state,), misfits = here.reducer.whole(values, [problem], compiled=compiled)
+            (state,), misfits, _ = here.reducer.whole(values, [problem], compiled=compiled)
         else:
-            (state,), misfits = here.reducer.part(values, block.start, compiled=compiled)
+            (state,), misfits, _ = here.reducer.part(values, block.start, compiled=compiled)
             state = state.shifted([block.start[axis] for axis in problem.ascending])
     return Mapped(state, tuple(misfit.moved(block.start) for misfit in misfits))
 

@@ -61,10 +61,11 @@ class ArrayStream(Stream):
                 self.write(part.block.start, part.array)
             yield part
 
-    def _answered(self, part: Part, values: Array, compiled: bool) -> Part:
+    def _answered(self, part: Part, values: Array, share: Array | None, compiled: bool) -> Part:
         (state,) = part.states
         compiled = compiled and not (self.one_shape and self.table)  # a program has one shape
-        beside, array = self.derive(values, part.block.start, state, compiled)
+        derived = share is None
+        beside, array = self.derive(values, part.block.start, state, compiled) if derived else ({}, share)
         (slices,) = self._finish([state], part.block, part.ids, partial(self.finish, beside))
         return _ArrayPart(part.block, part.nbytes, misfits=part.misfits, answers=[slices], array=array)
 

@@ -42,11 +42,11 @@ class BoxReducer:
         if not self._plan(values.shape).splits:
             whole = partial(self._blocks.whole, problems=problems, compiled=compiled)
             return self._found(values, start, lambda place, piece: whole(piece))
-        (state,), misfits = self.part(values, start, compiled=compiled)
+        (state,), misfits, _ = self.part(values, start, compiled=compiled)
         if problem.looks_back:
             sums = self.about(values, Block((0,) * values.ndim, values.shape), state, compiled=compiled)
             state = state.completed(sums, problem.window is not None)
-        return [state], misfits
+        return Found([state], misfits)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> Found:
         return self._found(values, start, lambda place, piece: self._blocks.part(piece, place, compiled=compiled))
@@ -89,11 +89,11 @@ class BoxReducer:
             parts = []
             for block in column:
                 place = block.moved(start).start
-                (state,), odd = found(place, self._piece(values, block))
+                (state,), odd, _ = found(place, self._piece(values, block))
                 parts.append(state.shifted([place[axis] for axis in reduced]))  # merging compares places in the array
                 misfits += [misfit.moved(block.start) for misfit in odd]
             states.append(reduce(both, parts))
-        return [side_by_side(states).shifted([-start[axis] for axis in reduced])], misfits
+        return Found([side_by_side(states).shifted([-start[axis] for axis in reduced])], misfits)
 
     def _plan(self, shape: tuple[int, ...]) -> Plan:
         return blocks.plan(shape, self._problem.axes, self._order, self._elements, contiguous=False)

@@ -30,7 +30,7 @@ def block_sums(
     weight; places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout;
     known, if `layout.known`: maximum (s,) in the dtype of `exact_dtype`, hard (s,) for each reduced axis in the
     precision, counted from the start of the block and perhaps outside of it, the coordinate at hard (s,) for each of
-    the places, and for the share the mass (s,) in the precision.
+    the places, and for the share, alone then, the mass (s,) in the precision.
 
     Returns `layout.outputs` for s slices, a reduced axes and r rows, and for each further β the outputs that depend on
     it. All but "total" and "second" count only weights within the window. Weights are relative to that of the maximum.
@@ -38,7 +38,7 @@ def block_sums(
         weights; moment (r, s), second_moment (r, s): sums of w times the `terms` of a row's geometry about hard, the
         second 0 if the row has none; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
         maxima beyond the radius (see `Formulas.modes`), 0 without one; nans (s,): their number, if the layout
-        is careful; weight and share, alone: w and w / mass, shaped as the block.
+        is careful; weight, alone: w, shaped as the block; share: w / mass, likewise.
     All are floats but the maximum of integers. NaNs count as absent if the layout is careful; else the total of their
     slice, or the mass if there is no window, is NaN, as it is for negative "probs".
     """
@@ -84,6 +84,9 @@ def block_sums(
         tiles = block.cut(weight)
         mass = block.within(tiles)
         sums["mass"] = block.across(mass)
+        if "share" in layout.outputs:
+            whole = block.unflat(ops.Cast(x=sums["mass"], DstT=layout.precision))
+            sums["share"] = ops.RealDiv(x=weight, y=whole)
         if "moment" in layout.outputs:
             given, pairs = iter(zip(places, centers, strict=True)), []
             for row in layout.rows:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,13 @@ class Misfit:
         return replace(self, first=tuple(a + b for a, b in zip(start, self.first, strict=True)))
 
 
-Found = tuple[list[State], list[Misfit]]
-"""The state of a block for each of several problems, and its misfits."""
+class Found(NamedTuple):
+    """The state of a block for each of several problems, and its misfits."""
+
+    states: list[State]
+    misfits: list[Misfit]
+    share: Array | None = None
+    """The weights, shaped as the block, if the kernel found them beside the sums."""
 
 
 class BlockReducer:
@@ -60,6 +65,8 @@ class BlockReducer:
         self._sums += ["log_moment"] if "log_moment" in needed else []
         self._ties = ["ties"] if "ties" in needed else []
         self._second = ["second"] if "second" in needed else []
+        self.share: list[str] = []
+        """The name of the weights, if those of whole slices are to be found beside their sums."""
 
     def whole(self, values: Array, problems: Sequence[Problem], *, compiled: bool) -> Found:
         """Reduce a block that holds whole slices, which come in the memory order of `values`.
@@ -67,7 +74,7 @@ class BlockReducer:
         values: in any memory order; problems: those to solve, which differ only in β; compiled: True if there are many
         blocks of this shape.
         """
-        outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second]
+        outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second, *self.share]
         betas = [np.asarray(problem.beta or 0, self._problem.precision) for problem in problems]
         return self._found(values, outputs, self._problem.window, [0] * values.ndim, betas, compiled)
 
@@ -131,19 +138,19 @@ class BlockReducer:
         x, axes = collapse(values, problem.axes)
         layout = self._layout(x, axes, [*outputs, *([] if window is None else ["total"])], window)
         layout = replace(layout, betas=len(betas))
-        states, total = self._states(layout, x, start, betas, compiled)
+        states, total, share = self._states(layout, x, start, betas, compiled)
         if not math.isnan(total.sum()):
-            return states, []
+            return Found(states, [], None if share is None else unfold(share, values, problem.axes))
         if problem.kind == "probs" and (negative := values < 0).any():
-            return states, [_misfit(NEGATIVE, negative)]
-        layout = replace(layout, outputs=(*outputs, "nans"), careful=True)
-        states, nans = self._states(layout, x, start, betas, compiled)
+            return Found(states, [_misfit(NEGATIVE, negative)])
+        layout = replace(layout, outputs=(*(name for name in outputs if name != "share"), "nans"), careful=True)
+        states, nans, _ = self._states(layout, x, start, betas, compiled)
         spoilt = nans > 0
         if problem.nan == "error" and spoilt.any():
-            return states, [_misfit(NAN, np.isnan(values))]
+            return Found(states, [_misfit(NAN, np.isnan(values))])
         if problem.nan == "propagate":
             states = [replace(state, mass=np.where(spoilt, np.nan, state.mass)) for state in states]
-        return states, []
+        return Found(states, [])
 
     def _layout(self, x: Array, axes: tuple[int, ...], outputs: Sequence[str], window: int | None) -> Layout:
         problem = self._problem
@@ -162,15 +169,17 @@ class BlockReducer:
 
     def _states(
         self, layout: Layout, x: Array, start: Sequence[int], betas: Sequence[Array], compiled: bool
-    ) -> tuple[list[State], Array]:
-        """Return the states of a block, and for each slice its NaNs, or if not careful, the mass of all weights."""
-        states, beside = [], None
+    ) -> tuple[list[State], Array, Array | None]:
+        """Return the states of a block, for each slice its NaNs, or if not careful, the mass of all weights, and the
+        share, if it is wanted.
+        """
+        states, beside, share = [], None, None
         for sums in self._run(layout, x, start, betas, (), compiled):
             total = sums.pop("nans") if layout.careful else sums.pop("total", sums["mass"])
-            beside = total if beside is None else beside
+            beside, share = total if beside is None else beside, sums.pop("share", None)
             states.append(State(**{**no_moments(layout), **sums}))
         assert beside is not None
-        return states, beside
+        return states, beside, share
 
     def _run(
         self,

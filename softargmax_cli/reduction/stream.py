@@ -238,11 +238,11 @@ class Stream:
             found = [reducer.whole(values, alike, compiled=compiled) for reducer, alike in self.groups]
         else:
             found = [reducer.part(values, block.start, compiled=compiled) for reducer in self.reducers]
-        part = replace(part, misfits=found[0][1], states=[state for states, _ in found for state in states])
-        return self._answered(part, values, compiled) if whole else part
+        part = replace(part, misfits=found[0].misfits, states=[state for each in found for state in each.states])
+        return self._answered(part, values, found[0].share, compiled) if whole else part
 
-    def _answered(self, part: Part, values: Array, compiled: bool) -> Part:
-        """Finish a block of whole slices."""
+    def _answered(self, part: Part, values: Array, share: Array | None, compiled: bool) -> Part:
+        """Finish a block of whole slices. share: their weights, if the kernel found them."""
         return replace(part, states=(), answers=self._finish(part.states, part.block, part.ids))
 
     def _sum_again(self, task: Task) -> Part:

@@ -30,6 +30,7 @@ def weigh(source: Readable, problem: Problem, runtime: Runtime, *, write: Write,
     """
     reducer = _BlockWeigher(problem, runtime)
     stream = ArrayStream(source, problem, reducer, reducer.weights, write, needs=WEIGHTS, **given)
+    reducer.share = [] if stream.budget.boxed else ["share"]
     for (slices,) in stream.slices():
         yield slices
 
@@ -39,10 +40,10 @@ WEIGHTS = Needs(arrays=lambda problem: 1)
 
 
 class _BlockWeigher(BlockReducer):
-    """Reduce blocks, and weigh them when maximum and mass of their slices are known."""
+    """Reduce blocks, and weigh them: whole slices at once, others when their maximum and mass are known."""
 
     def weights(self, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
-        """Return the weights of a block, in its shape; see `box_reducer.Derive`."""
+        """Return the weights of a block, in its shape, from the sums of its slices; see `box_reducer.Derive`."""
         problem = self._problem
         x, axes = collapse(values, problem.axes)
         layout = self._layout(x, axes, ["share"], problem.window)
