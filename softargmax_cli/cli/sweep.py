@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 MOST_BETAS = 1000  # β that may be asked for
 USUAL = (0.1, 1e5, 13)
 """The β that are tried by default: two for each power of ten, the default of 100 among them."""
+FULL = frozenset({"offset", "spread", "norm"})
+"""The fields of a trial that is shown; one of a search needs the offset alone."""
 
 
 @dataclass(frozen=True)
@@ -176,15 +178,16 @@ def sweep_input(
     betas: None for the usual ones, below which the search may go on. allow: the number of slices that may fail, as it
     was typed; by default none that has an answer. notes: True to print those of the input.
     """
-    from softargmax_cli.reduction.sweep import Search, needs_of, spaced, sweep
+    from softargmax_cli.reduction.budget import Needs
+    from softargmax_cli.reduction.sweep import Search, spaced, sweep
     from softargmax_cli.report.sweep import Sweep
 
     allowance = None if allow is None else allowance_of(allow)
 
     def measured(wanted: Sequence[float], *, full: bool = False) -> tuple[Trials, Run]:
-        needs = needs_of(len(wanted), full=full)
-        with job.opened(name, {"offset"}, needs=needs, replay=replay, notes=notes and full) as reduction:
-            (swept,) = reduction.through(partial(sweep, betas=wanted, full=full, tolerance=tolerance))
+        needs, fields = Needs(states=len(wanted)), FULL if full else {"offset"}
+        with job.opened(name, fields, needs=needs, replay=replay, notes=notes and full) as reduction:
+            (swept,) = reduction.through(partial(sweep, betas=wanted, tolerance=tolerance))
             return swept, reduction.run
 
     def good(swept: Trials) -> dict[float, bool]:
@@ -226,11 +229,12 @@ def _try_input(
     job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: References
 ) -> TrialsReport:
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
-    from softargmax_cli.reduction.sweep import needs_of, spaced, sweep
+    from softargmax_cli.reduction.budget import Needs
+    from softargmax_cli.reduction.sweep import spaced, sweep
     from softargmax_cli.report.sweep import TrialsReport
 
     betas = betas or spaced(*USUAL)
-    needs = needs_of(len(betas) * len(windows))
+    needs = Needs(states=len(betas) * len(windows))
     with job.opened(name, {"offset"}, needs=needs) as reduction, truth.opened(name, reduction) as stored:
         source = reduction.source
         work = partial(sweep, betas=betas, windows=windows, truth=stored, rows=lambda: source.rows)

@@ -59,7 +59,7 @@ class Assignment:
     @property
     def twice(self) -> bool:
         """True if boxes are read again when the maximum of their slices is known."""
-        return self.problem.looks_back and self.plan.parts > 1
+        return self.problem.reviews > 0 and self.plan.parts > 1
 
 
 class Session:
@@ -186,7 +186,7 @@ def finished(job: Assignment, block: Block, found: Mapped, sums: State | None) -
     """Finish a column, which ends with `block`, and write it if the job has a store. sums: those of a second pass."""
     state = found.state
     if sums is not None:
-        state = state.completed(sums, job.problem.window is not None)
+        state = state.completed(sums, job.problem.window)
     slices, undefined = finish_block(state, job.problem, block, job.plan.order), Undefined(job.problem)
     undefined.passes(slices)
     misfits = (*found.misfits, *undefined.found.values())

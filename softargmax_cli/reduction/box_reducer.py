@@ -43,9 +43,9 @@ class BoxReducer:
             whole = partial(self._blocks.whole, problems=problems, compiled=compiled)
             return self._found(values, start, lambda place, piece: whole(piece))
         (state,), misfits, _ = self.part(values, start, compiled=compiled)
-        if problem.looks_back:
+        for _ in range(problem.reviews):
             sums = self.about(values, Block((0,) * values.ndim, values.shape), state, compiled=compiled)
-            state = state.completed(sums, problem.window is not None)
+            state = state.completed(sums, problem.window)
         return Found([state], misfits)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> Found:

@@ -128,7 +128,7 @@ class Budget:
             return 1
         if self._needs.arrays(problem):
             return 2 if problem.window is None else 3
-        return 2 if problem.looks_back or (problem.shape[0] is None and problem.placed) else 1
+        return 1 + (problem.reviews or (problem.shape[0] is None and problem.placed))
 
     @property
     def must_seek(self) -> bool:

@@ -52,6 +52,10 @@ class Geometry:
         """Return the distance of the mean from hard; NaN if the resultant is below `least`."""
         return first / mass
 
+    def center(self, ops: Any, first: Tensor, second: Tensor, mass: Tensor) -> Tensor:
+        """Return the distance of the mean from hard in the kernel; it has no meaning if the resultant is 0."""
+        return ops.RealDiv(x=first, y=mass)
+
     def spread(self, first: Float, second: Float, mass: Float, least: float) -> Float:
         """Return the standard deviation; NaN if the mean is."""
         return np.sqrt(np.maximum(second / mass - (first / mass) ** 2, 0.0))
@@ -100,6 +104,10 @@ class Circle(Geometry):
     def mean(self, first: Float, second: Any, mass: Float, least: float) -> Float:
         angle: Float = np.where(self.resultant(first, second, mass) < least, np.nan, np.arctan2(first, mass - second))
         return angle * self._radian
+
+    def center(self, ops: Any, first: Tensor, second: Tensor, mass: Tensor) -> Tensor:
+        angle = ops.Atan2(y=first, x=ops.Sub(x=mass, y=second))
+        return ops.Mul(x=angle, y=np.float64(self._radian))
 
     def spread(self, first: Float, second: Float, mass: Float, least: float) -> Float:
         sine, versine, resultant = first / mass, second / mass, self.resultant(first, second, mass)

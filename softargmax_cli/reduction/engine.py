@@ -44,7 +44,7 @@ def reduce(source: Readable, problem: Problem, runtime: Runtime, **given: Any) -
 def reduce_several(
     source: Readable, problems: Sequence[Problem], runtime: Runtime, *, ordered: bool = True, **given: Any
 ) -> Iterator[Answers]:
-    """Yield all slices, reduced for each of several problems that differ only in β, window and coordinates.
+    """Yield all slices, reduced for each of several problems that differ only in β and window.
 
     `ordered`: in row-major order, as `reduce` does; else as soon as they are found, with `numbers` if these are not
     consecutive. The rest is as for `reduce`. The source must be fit for the problem with a window, if there is one,

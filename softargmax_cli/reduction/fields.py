@@ -76,7 +76,7 @@ COMPARED = (
 """The fields of slices that are compared with a stored result, or with the truth."""
 
 DIFFERENTIATED = (
-    Field("norm", F8, "the Euclidean norm of the gradient", None),
+    Field("norm", F8, "the Euclidean norm of the gradient", lambda s: s.norm, needs="slope"),
     Field("min", F8, "the least entry of the gradient", None),
     Field("max", F8, "the largest entry of the gradient", None),
     Field("gradient", F8, "∂soft/∂β", None, per_axis=True),
@@ -89,7 +89,7 @@ NAMES = tuple(field.name for field in FIELDS)
 FREE = frozenset(field.name for field in FIELDS if not field.needs)
 """Fields that cost nothing beside `soft`; the others are computed only when asked for."""
 OF_TRUTH = ("hard", "soft", "truth", "hard_error", "soft_error")
-OF_GRADIENT = tuple(field.name for field in (*FIELDS, *DIFFERENTIATED) if not field.needs)
+OF_GRADIENT = (*(name for name in NAMES if name in FREE), *(field.name for field in DIFFERENTIATED))
 """The fields that are listed for slices with a truth, and for slices with gradients."""
 
 

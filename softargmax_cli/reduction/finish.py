@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import OutputError
 from softargmax_cli.reduction.blocks import Block, Order
-from softargmax_cli.reduction.fields import FIELDS, needed_sums
+from softargmax_cli.reduction.fields import BY_NAME, needed_sums
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import Float, State
@@ -45,6 +45,8 @@ class Sums:
     """(a, m): the mean coordinate."""
     spread: Float
     """(a, m): the standard deviation of the coordinate, if second moments are wanted."""
+    norm: Float
+    """(m,): ‖∂soft/∂x‖, if slopes are wanted; over several axes, the Frobenius norm of the Jacobian."""
 
 
 def finish(
@@ -58,7 +60,7 @@ def finish(
     there = {"", *(part for part in needed_sums(problem.fields) if getattr(state, part) is not None)}
     with np.errstate(divide="ignore", invalid="ignore"):
         sums = _sums(state, problem, lengths)
-        fields = [(field, field.finish) for field in FIELDS if field.needs in there]
+        fields = [(field, field.finish) for field in BY_NAME.values() if field.needs in there]
         columns = {field.name: of(sums).astype(field.dtype, copy=False) for field, of in fields if of is not None}
     return Slices(start, columns, ids)
 
@@ -104,7 +106,9 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
     firsts, seconds = state.moment, state.moment if state.second_moment is None else state.second_moment
     indices = {moment.axis: row for row, moment in enumerate(problem.moments)}  # they come after coordinates
-    found = []
+    found, norm = [], mass
+    if state.slope is not None:
+        norm = np.zeros_like(mass)
     for coordinates, length, row in zip(problem.coordinates, lengths, order, strict=True):
         along, by = coordinates.of(length), indices[row]
         geometry, moments = along.geometry, (firsts[row], seconds[row], mass, least)
@@ -114,8 +118,15 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
         offset, spread = mean * along.unit, mean
         if state.second_moment is not None:
             spread = geometry.spread(*moments) * along.unit
+        if state.slope is not None:
+            scale = along.unit / (mass * geometry.resultant(*moments[:3]))
+            norm = np.hypot(norm, np.sqrt(state.slope[row]) * np.where(np.isnan(mean), np.nan, scale))
         found.append((distance, offset, geometry.wrapped(along.at(hard[row]) + offset), spread))
-    return Sums(state, mass, hard if order == sorted(order) else hard[order], *map(np.array, zip(*found, strict=True)))
+    if state.slope is not None:
+        norm = np.where(np.isinf(state.maximum), mass * 0, (problem.beta or 0.0) * norm)
+    hard = hard if order == sorted(order) else hard[order]
+    distance, offset, soft, spread = map(np.array, zip(*found, strict=True))
+    return Sums(state, mass, hard, distance, offset, soft, spread, norm)
 
 
 def in_row_major_order(parts: Iterator[Sequence[Slices]], count: int, memory: int) -> Iterator[list[Slices]]:

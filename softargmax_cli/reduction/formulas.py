@@ -256,6 +256,31 @@ class Formulas:
         )
         return first, second
 
+    def means(self, mass: Tensor, moments: Any, hard: Sequence[Tensor], centers: Sequence[Tensor]) -> list[Tensor]:
+        """For each reduced axis the place of hard and the mean, counted from it, (s,) each in float64."""
+        ops, given, means = self.ops, iter(centers), list[Tensor]()
+        mass = ops.Cast(x=mass, DstT=F8)
+        for row, pair in zip(self.layout.rows[: len(hard)], moments, strict=False):
+            first, second = (None if each is None else ops.Cast(x=each, DstT=F8) for each in pair)
+            at = next(given) if row.placed else hard[row.axis]
+            means += [self.flat(ops.Cast(x=at, DstT=F8)), row.geometry.center(ops, first, second, mass)]
+        return means
+
+    def slopes(self, weight: Tensor, places: Sequence[Tensor], means: Sequence[Tensor]) -> list[Tensor]:
+        """(s,) for each reduced axis: Σ (w t)², with the pull t of places about a mean; see `means`."""
+        ops, layout, given, found = self.ops, self.layout, iter(places), []
+        for row, at, mean in zip(layout.rows, means[::2], means[1::2], strict=False):
+            axis = layout.axes[row.axis]
+            exact = F8 if row.placed or layout.known else layout.precision
+            shape = [-1 if k == axis else 1 for k in range(len(layout.shape))]
+            along = self._along(axis, layout.shape[axis]).astype(exact)
+            place = ops.Reshape(tensor=next(given), shape=np.array(shape, I4)) if row.placed else along
+            at, mean = (ops.Cast(x=self.unflat(each), DstT=exact) for each in (at, mean))
+            pull = row.geometry.pull(ops, ops.Sub(x=ops.Sub(x=place, y=at), y=mean))
+            term = ops.Mul(x=ops.Cast(x=weight, DstT=exact), y=pull)
+            found.append(self.sum(ops.Maximum(x=ops.Mul(x=term, y=term), y=np.zeros((), exact))))  # as in `product`
+        return found
+
     def gather(self, places: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
         """The coordinates at a position, for each row that is placed."""
         ops, centers = self.ops, []

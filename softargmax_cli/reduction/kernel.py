@@ -30,13 +30,15 @@ def block_sums(
     weight; places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout;
     known, if `layout.known`: maximum (s,) in the dtype of `exact_dtype`, hard (s,) for each reduced axis in the
     precision, counted from the start of the block and perhaps outside of it, the coordinate at hard (s,) for each of
-    the places, and for the share, alone then, the mass (s,) in the precision.
+    the places, then for the share, alone, the mass (s,) in the precision, for slopes the place of hard and the mean,
+    counted from it, (s,) each in float64 for each reduced axis.
 
     Returns `layout.outputs` for s slices, a reduced axes and r rows, and for each further β the outputs that depend on
     it. All but "total" and "second" count only weights within the window. Weights are relative to that of the maximum.
         maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
         weights; moment (r, s), second_moment (r, s): sums of w times the `terms` of a row's geometry about hard, the
-        second 0 if the row has none; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
+        second 0 if the row has none; slope (a, s): the sums of the squares of w times the pull of the row's geometry
+        about the mean; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
         maxima beyond the radius (see `Formulas.modes`), 0 without one; nans (s,): their number, if the layout
         is careful; weight, alone: w, shaped as the block; share: w / mass, likewise.
     All are floats but the maximum of integers. NaNs count as absent if the layout is careful; else the total of their
@@ -98,6 +100,9 @@ def block_sums(
             if "second_moment" in layout.outputs:
                 seconds = [ops.ZerosLike(x=first) if second is None else second for first, second in pairs]
                 sums["second_moment"] = block.stack(seconds)
+        if "slope" in layout.outputs:
+            means = known[-2 * len(hard) :] if layout.known else block.means(sums["mass"], pairs, hard, centers)
+            sums["slope"] = block.stack(block.slopes(weight, places, means))
         if "log_moment" in layout.outputs:
             log_weight = ops.Log(x=weight) if log_weight is None else log_weight
             # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.

@@ -94,6 +94,7 @@ class Layout:
             "hard": ((len(self.axes), slices), I8),
             "moment": ((rows, slices), F8),
             "second_moment": ((rows, slices), F8),
+            "slope": ((len(self.axes), slices), F8),
             "share": (self.shape, self.precision),
         }
         return [kinds.get(name, ((slices,), F8)) for name in self.names]

@@ -197,9 +197,13 @@ class Problem:
         return 1e-6 if self.precision.itemsize == 4 else 1e-11
 
     @property
-    def looks_back(self) -> bool:
-        """True if weights count by their distance from the maximum, which must be found first."""
-        return self.window is not None or self.modes
+    def reviews(self) -> int:
+        """The number of times that cut slices are read again.
+
+        A window and modes depend on the maximum, slopes on the mean of the weights within the window.
+        """
+        slopes = "slope" in needed_sums(self.fields)
+        return slopes + 1 if self.window is not None else int(slopes or self.modes)
 
     @property
     def modes(self) -> bool:

@@ -65,6 +65,7 @@ class BlockReducer:
         self._sums += ["log_moment"] if "log_moment" in needed else []
         self._ties = ["ties"] if "ties" in needed else []
         self._second = ["second"] if "second" in needed else []
+        self._slope = ["slope"] if "slope" in needed else []
         self.share: list[str] = []
         """The name of the weights, if those of whole slices are to be found beside their sums."""
 
@@ -74,7 +75,7 @@ class BlockReducer:
         values: in any memory order; problems: those to solve, which differ only in β; compiled: True if there are many
         blocks of this shape.
         """
-        outputs = ["maximum", "hard", *self._sums, *self._ties, *self._second, *self.share]
+        outputs = ["maximum", "hard", *self._sums, *self._slope, *self._ties, *self._second, *self.share]
         betas = [np.asarray(problem.beta or 0, self._problem.precision) for problem in problems]
         return self._found(values, outputs, self._problem.window, [0] * values.ndim, betas, compiled)
 
@@ -96,18 +97,21 @@ class BlockReducer:
         x, axes = collapse(values, problem.axes)
         border = tuple((block.start[k] - outer.start[k], outer.stop[k] - block.stop[k]) for k in problem.ascending)
         hard = near(known.hard, block.start, block.shape, problem.radius, problem).astype(problem.precision)
-        sums = ["mass"] if problem.window is None else self._sums
+        windowed = problem.window is not None and not len(known.moment)
+        outputs = [*self._sums, *self._second] if windowed else ["mass", *self._slope]
+        outputs += self._second if problem.window is None else []
         shape = list(x.shape)
         for axis, k in zip(axes, problem.ascending, strict=True):
             shape[axis] = block.shape[k]
         layout = replace(
-            self._layout(x, axes, [*sums, *self._second], problem.window),
+            self._layout(x, axes, outputs, problem.window),
             shape=tuple(shape),
             border=border,
             known=True,
             careful=needs_care(values, known),
         )
         inputs = [known.maximum, *hard, *self.centers(layout, known)]
+        inputs += self.means(layout, block.start, known) if "slope" in outputs else []
         (found,) = self._run(layout, x, block.start, [self._beta], inputs, compiled)
         return State(known.maximum, known.hard, **{**no_moments(layout), **found})
 
@@ -123,6 +127,16 @@ class BlockReducer:
     def centers(self, layout: Layout, known: State) -> list[Array]:
         """Return the coordinates at `hard`, (s,), for each row of moments that is placed."""
         return [row.along.at(known.hard[row.axis]) for row in layout.rows if row.placed]
+
+    def means(self, layout: Layout, start: Sequence[int], known: State) -> list[Array]:
+        """Return for each reduced axis the place of hard and the mean, counted from it, (s,) each in float64."""
+        problem, means = self._problem, list[Array]()
+        for k, row in enumerate(layout.rows[: len(layout.axes)]):
+            second = None if known.second_moment is None else known.second_moment[k]
+            at = row.along.at(known.hard[k]) if row.placed else known.hard[k] - float(start[problem.ascending[k]])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                means += [at, row.geometry.mean(known.moment[k], second, known.mass, problem.epsilon)]
+        return means
 
     def _found(
         self,
@@ -163,7 +177,7 @@ class BlockReducer:
             problem.kind,
             window,
             problem.radius,
-            rows=self._rows if "moment" in outputs else (),
+            rows=self._rows if {"moment", "slope"} & {*outputs} else (),
             rounds=problem.rounds,
         )
 
@@ -225,6 +239,7 @@ class BlockReducer:
             inputs.append(((slices,), exact_dtype(layout.dtype, layout.precision)))
             inputs += [((slices,), layout.precision)] * len(layout.axes) + [((slices,), F8)] * len(places)
             inputs += [((slices,), layout.precision)] if layout.outputs == ("share",) else []
+            inputs += [((slices,), F8)] * (2 * len(layout.axes) if "slope" in layout.outputs else 0)
         betas, count = layout.betas, layout.betas + len(places)
         return self._runtime.function(
             lambda ops, x, *more: block_sums(ops, x, more[:betas], layout, more[betas:count], more[count:]),

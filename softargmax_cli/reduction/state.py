@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Problem
 
 Float = npt.NDArray[np.float64]
-SUMS = ("mass", "moment", "second_moment", "log_moment", "ties")
+SUMS = ("mass", "moment", "second_moment", "log_moment", "ties", "slope")
 """The parts of a state that add up."""
 
 
@@ -46,14 +46,17 @@ class State:
     """(s,): the number of scores that equal the maximum."""
     second: Float | None = None
     """(s,): the weight of a second mode. It needs the `hard` of the whole slice: parts have it after a second pass."""
+    slope: Float | None = None
+    """(a, s): Σ (w t)², t being the pull of `coordinates.Geometry` on the mean of the whole slice: parts have it after
+    another pass."""
 
-    def completed(self, sums: State, windowed: bool) -> State:
-        """Combine the state of a first pass over slices with the sums of a second pass.
+    def completed(self, sums: State, window: int | None) -> State:
+        """Combine the state of earlier passes over slices with the sums of another pass, see `BlockReducer.about`.
 
-        windowed: True if the second pass summed other weights; else only its `second` is new.
+        The first with a window sums the weights within it anew; others find a second mode and slopes.
         """
-        if not windowed:
-            return replace(self, second=sums.second)
+        if window is None or len(self.moment):
+            return replace(self, second=self.second if sums.second is None else sums.second, slope=sums.slope)
         mass = np.where(np.isnan(self.mass), np.nan, sums.mass)
         return replace(sums, maximum=self.maximum, hard=self.hard, mass=mass, ties=self.ties)
 

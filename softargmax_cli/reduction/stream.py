@@ -87,7 +87,7 @@ class Stream:
         input that are done; note: takes notes for the user; needs: those of the kind of reduction.
         """
         self.source, self.problems, self.memory, self.advance, self.note = source, problems, memory, advance, note
-        self.problem = problem = next((one for one in problems if one.looks_back), problems[0])
+        self.problem = problem = next((one for one in problems if one.reviews), problems[0])
         self.budget = budget = Budget(replace(needs, states=len(problems)), source, problem, memory)
         if source.sequential and budget.must_seek:
             raise ValueError("a source that can only be read in order must be copied first")
@@ -159,7 +159,9 @@ class Stream:
         """Yield the answers of slices whose blocks are read once for the maximum, and again for the rest."""
         for column in plan.boxes():
             found, ids = self._found(column)
-            yield column[-1], self._finish(self._completed(column, found), column[-1], ids)
+            for _ in range(self.budget.passes - 1):
+                found = self._completed(column, found)
+            yield column[-1], self._finish(found, column[-1], ids)
 
     def _found(self, column: Sequence[Block]) -> tuple[States, Sequence[str] | None]:
         """Merge the states of a column of blocks; return them with the names of their rows."""
@@ -182,7 +184,7 @@ class Stream:
             for fold, state in zip(folds, sums, strict=True):
                 fold.add(state)
         return [
-            state.completed(fold.whole(), one.window is not None) if one.looks_back else state
+            state.completed(fold.whole(), one.window) if one.reviews else state
             for fold, (state, one) in zip(folds, pairs, strict=True)
         ]
 
@@ -249,7 +251,7 @@ class Stream:
         """Load a block for the second time, and sum about the known maximum."""
         values, nbytes = task.pending.load(self.buffer).values, _nbytes(self.source, task.block)
         states = [
-            reducer.about(values, task.block, known, compiled=task.compiled) if problem.looks_back else known
+            reducer.about(values, task.block, known, compiled=task.compiled) if problem.reviews else known
             for reducer, problem, known in zip(self.reducers, self.problems, task.known or (), strict=True)
         ]
         return Part(task.block, nbytes, states=states)
@@ -277,7 +279,7 @@ def alike(
 ) -> Iterator[tuple[Reducer, Sequence[Problem]]]:
     """Yield groups of consecutive problems that differ only in β, with the reducer of the first of each."""
     both = zip(reducers, problems, strict=True)
-    for _, group in groupby(both, key=lambda pair: (pair[1].window, pair[1].coordinates)):
+    for _, group in groupby(both, key=lambda pair: pair[1].window):
         pairs = list(group)
         size = -(-len(pairs) // -(-len(pairs) // most))
         for k in range(0, len(pairs), size):
@@ -286,7 +288,7 @@ def alike(
 
 def concerns(block: Block, found: State, problem: Problem) -> bool:
     """Tell whether a block can add to slices whose maximum has been found."""
-    if not problem.looks_back:
+    if not problem.reviews:
         return False
     if problem.modes or problem.window is None:
         return True

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.reduction.budget import REDUCTION, Needs
 from softargmax_cli.reduction.check import within
-from softargmax_cli.reduction.coordinates import Circular, Coordinates
 from softargmax_cli.reduction.engine import reduce_several
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.result import Summary
 from softargmax_cli.reduction.truth import compared_with_truth
 
 if TYPE_CHECKING:
@@ -78,11 +76,6 @@ class Trials:
         return min(known, key=lambda trial: trial.mean_error, default=None)
 
 
-def needs_of(count: int, *, full: bool = False) -> Needs:
-    """Return the needs of `count` trials; full: as for `sweep`."""
-    return replace(REDUCTION, states=count * (2 if full else 1))
-
-
 def sweep(
     source: Readable,
     problem: Problem,
@@ -90,7 +83,6 @@ def sweep(
     *,
     betas: Sequence[float],
     windows: Sequence[int | None] | None = None,
-    full: bool = False,
     tolerance: float = math.inf,
     truth: Truth | None = None,
     rows: Callable[[], int] = lambda: 0,
@@ -98,27 +90,24 @@ def sweep(
 ) -> Iterator[Trials]:
     """Yield once the results of every β within every window, found in one pass.
 
-    windows: by default that of `problem`, else it is one of them; full: True if spread and gradient are wanted;
-    tolerance: the distance beyond which slices count as outside; truth: the reference of soft; rows: returns the
-    length of a table's first axis at its end; given: as for `engine.reduce`, with `needs_of`.
+    problem: with the fields "spread" and "norm" if they are wanted; windows: by default its own, else it is one of
+    them; tolerance: the distance beyond which slices count as outside; truth: the reference of soft; rows: returns
+    the length of a table's first axis at its end; given: as for `engine.reduce`, with as many `states`.
     """
-    fields = frozenset({"offset", "spread"} if full else {"offset"})
     tried = [(beta, window) for window in windows or [problem.window] for beta in betas]
-    problems = [replace(problem, beta=beta, window=window, fields=fields) for beta, window in tried]
-    if full:
-        doubled, pairs = _doubled(problem), [*zip(problems, tried, strict=True)]
-        problems += [replace(one, beta=2 * beta, coordinates=doubled) for one, (beta, _) in pairs]
+    problems = [replace(problem, beta=beta, window=window) for beta, window in tried]
     summaries, outside, missing = [Summary() for _ in tried], [0] * len(tried), 0
     spread, norm, hard, soft = ([_Mean() for _ in tried] for _ in range(4))
     for answers in reduce_several(source, problems, runtime, ordered=truth is not None, **given):
         true = None if truth is None else truth(len(answers[0]), answers[0].ids)
         missing += 0 if true is None else int(np.count_nonzero(np.isnan(true).any(axis=0)))
-        for k, slices in enumerate(answers[: len(tried)]):
+        for k, slices in enumerate(answers):
             summaries[k].add(slices)
             outside[k] += int(np.count_nonzero(within(slices, tolerance)[1]))
-            if full:
+            if slices.spread is not None:
                 spread[k].add(slices.spread.mean(axis=0))
-                norm[k].add(_gradient_norm(problem, tried[k][0], slices, answers[len(tried) + k]))
+            if slices.norm is not None:
+                norm[k].add(slices.norm)
             if true is not None:
                 compared = compared_with_truth(slices, true, problem, rows())
                 hard[k].add(compared.hard_error)
@@ -150,39 +139,6 @@ class _Mean:
     @property
     def value(self) -> float:
         return self._total / self._count if self._count else math.nan
-
-
-def _doubled(problem: Problem) -> tuple[Coordinates, ...]:
-    """Return the coordinates to reduce at 2β for the gradients at β: circles have half the period."""
-    return tuple(
-        Circular(c.length, c.at(np.arange(c.length)), period / 2) if period else c
-        for c, period in zip(problem.coordinates, problem.periods, strict=True)
-    )
-
-
-def _gradient_norm(problem: Problem, beta: float, slices: Slices, twice: Slices) -> Float:
-    """Find ‖∂soft/∂x‖ of each slice, (m,), from its results at β and from those of `_doubled` coordinates at 2β.
-
-    ∂soft/∂xᵢ = β pᵢ (cᵢ − soft). The weights at 2β are the squares of those at β, relative to the maximum, whose sums
-    are 1/peak; so Σ pᵢ² (cᵢ − soft)² is peak² times the mean of (cᵢ − soft)² at 2β, over the peak there.
-    """
-    rows = zip(problem.periods, slices.offset, slices.spread, twice.offset, twice.spread, strict=True)
-    norm: Float = beta * slices.peak * np.sqrt(sum(_mean_square(*row) for row in rows) / twice.peak)
-    return norm
-
-
-def _mean_square(period: float | None, mean: Float, spread: Float, of_twice: Float, spread_of_twice: Float) -> Float:
-    """Return the mean square of the distance from `mean`, (m,), or on a circle, of (sin θ) period / 2πR.
-
-    There `of_twice` is the mean of 2θ; the mean of sin² θ is half of 1 − the mean of cos 2θ.
-    """
-    if period is None:
-        return spread_of_twice**2 + (of_twice - mean) ** 2
-    radian = period / (2 * math.pi)
-    lost, angle = (2 * spread_of_twice / radian) ** 2 / 2, 2 * (of_twice - mean) / radian
-    sines: Float = (-np.expm1(-lost) + np.exp(-lost) * 2 * np.sin(angle / 2) ** 2) / 2
-    sines = np.where(np.isnan(of_twice) & ~np.isnan(mean), 0.5, sines)
-    return sines * radian**2 * np.exp((spread / radian) ** 2)
 
 
 class Search:

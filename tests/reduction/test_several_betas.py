@@ -23,14 +23,17 @@ BETAS = (0.1, 1.0, 7.3, 100.0, 1e5)
 
 
 def swept(x: Array, spec: Spec, runtime: Runtime) -> Sequence[Trial]:
-    problem = spec.resolve(x.shape, x.dtype, frozenset({"offset"}))
-    (made,) = sweep(ArraySource(x), problem, runtime, betas=BETAS, full=True, memory=1 << 28)
+    problem = spec.resolve(x.shape, x.dtype, frozenset({"spread", "norm"}))
+    (made,) = sweep(ArraySource(x), problem, runtime, betas=BETAS, memory=1 << 28)
     assert made.slices == x.size // np.prod([x.shape[axis] for axis in spec.axes])
     return made.trials
 
 
 def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
-    """The mean of ‖∂soft/∂x‖ by the formula β pᵢ (cᵢ − soft), in the widest float, slice by slice."""
+    """The mean of ‖∂soft/∂x‖ by the formula β pᵢ (cᵢ − soft), in the widest float, slice by slice.
+
+    A step of any score moves nothing beside an infinite maximum: 0.
+    """
     axes = [axis % x.ndim for axis in spec.axes]
     slices = np.moveaxis(x, axes, range(-len(axes), 0)).astype(np.longdouble)
     if spec.kind == "cost":
@@ -48,16 +51,27 @@ def gradient_norm(x: Array, spec: Spec, want: Answer) -> float:
             hard = want.hard.reshape(len(axes), -1)[:, k]
             for place in range(len(axes)):
                 shape = [-1 if axis == place else 1 for axis in range(len(axes))]
-                weight = weight * (abs(np.arange(lengths[place]) - hard[place]) <= spec.window).reshape(shape)
+                away = abs(np.arange(lengths[place]) - hard[place])
+                away = np.minimum(away, lengths[place] - away) if spec.coords == "circular" else away
+                weight = weight * (away <= spec.window).reshape(shape)
         p, square = weight / weight.sum(), 0
         for place, n in enumerate(lengths):
             i = np.arange(n).astype(np.longdouble)
             units = {"index": i, "corners": 2 * i / max(n - 1, 1) - (n > 1), "centers": (2 * i + 1) / n - 1}
-            c = units[spec.coords] if spec.values is None else spec.values[place]
+            c = units.get(str(spec.coords), i) if spec.values is None else spec.values[place]
             c = c.reshape([-1 if axis == place else 1 for axis in range(len(axes))])
-            square = square + ((p * (c - (p * c).sum())) ** 2).sum()
-        norms.append(spec.beta * float(np.sqrt(square)))
+            square = square + ((p * pull(c, p, n if spec.coords == "circular" else None)) ** 2).sum()
+        norms.append(0.0 if np.isinf(top) else spec.beta * float(np.sqrt(square)))
     return float(np.mean(norms)) if norms else math.nan
+
+
+def pull(c: Array, p: Array, period: int | None) -> Array:
+    """How far a share of weight at c moves the mean: c − soft, or by the angle of Σ p exp(iθ) on a circle."""
+    if period is None:
+        return np.asarray(c - (p * c).sum())
+    angle = 2 * np.longdouble(np.pi) * c / period
+    sine, cosine = (p * np.sin(angle)).sum(), (p * np.cos(angle)).sum()
+    return np.asarray(np.sin(angle - np.arctan2(sine, cosine)) / np.hypot(sine, cosine) * period / (2 * np.pi))
 
 
 def assert_right(got: Sequence[Trial], x: Array, spec: Spec, *, single: bool) -> None:
@@ -93,6 +107,7 @@ CASES: dict[str, tuple[Callable[[np.random.Generator], Array], Spec]] = {
     "maps, x first": (lambda r: r.normal(size=(3, 11, 17)).astype("f4"), Spec((-1, -2))),
     "window": (lambda r: r.normal(size=(5, 100)).astype("f4"), Spec(window=3)),
     "values": (lambda r: r.normal(size=(7, 90)), Spec(kind="cost", values=(np.arange(90.0) ** 2,))),
+    "circle": (lambda r: r.normal(size=(6, 60)), Spec(coords="circular", window=20)),
     "wide integers": (lambda r: r.integers(-(2**63), 2**63 - 1, (5, 30)), Spec((1,), "cost")),
     "ties": (lambda r: r.integers(0, 3, (20, 30)).astype("f2"), Spec()),
     "one entry": (lambda r: r.normal(size=(5, 1)), Spec(coords="corners")),
@@ -108,7 +123,7 @@ def test_every_number_is_the_oracles(native_runtime: Runtime, case: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["scores", "maps, x first", "window", "infinities"])
+@pytest.mark.parametrize("case", ["scores", "maps, x first", "window", "values", "circle", "infinities"])
 def test_in_parts_and_by_either_runtime(runtime: Runtime, blocks_of: Callable[[int], None], case: str) -> None:
     blocks_of(400)
     check(case, runtime)
@@ -137,7 +152,7 @@ def test_betas_in_any_order_and_twice(native_runtime: Runtime) -> None:
     x = np.random.default_rng(7).normal(size=(6, 30))
     problem = Spec().resolve(x.shape, x.dtype, frozenset())
     betas = [9.0, 1.0, 9.0]
-    (made,) = sweep(ArraySource(x), problem, native_runtime, betas=betas, full=False, memory=1 << 28)
+    (made,) = sweep(ArraySource(x), problem, native_runtime, betas=betas, memory=1 << 28)
     first, second, third = made.trials
     assert [at.beta for at in made.trials] == betas
     assert first.max_abs_offset == third.max_abs_offset < second.max_abs_offset
