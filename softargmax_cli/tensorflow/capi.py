@@ -22,7 +22,7 @@ LIBRARIES = (
     "libtensorflow_cc.2.dylib",
     "python/_pywrap_tensorflow_common.dll",  # exports all that is needed here, by its import library
 )
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 
 
 class Output(C.Structure):
@@ -121,6 +121,7 @@ def _open(path: Path) -> int:
     libc.dlerror.restype = TEXT
     if hasattr(libc, "mallopt"):  # glibc would return the memory of each block, and fault it in again
         libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+        libc.mallopt(M_TOP_PAD, 64 << 20)  # the heaps of threads are trimmed by this alone
         libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
     handle: int | None = libc.dlopen(os.fsencode(path), os.RTLD_LAZY | os.RTLD_LOCAL)
     if handle is None:
