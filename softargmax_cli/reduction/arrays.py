@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.box_reducer import BoxReducer, Derive, SlopeColumns, joined
+from softargmax_cli.reduction.box_reducer import BoxReducer, Derive, Derived, SlopeColumns, joined
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import Array, BlockReducer
@@ -64,8 +64,10 @@ class ArrayStream(Stream):
     def _answered(self, part: Part, values: Array, share: Array | None, compiled: bool) -> Part:
         (state,) = part.states
         compiled = compiled and not (self.one_shape and self.table)  # a program has one shape
-        derived = share is None
-        beside, array = self.derive(values, part.block.start, state, compiled) if derived else ({}, share)
+        found: Derived = ({}, share)
+        if share is None:
+            found = self.derive(values, part.block.start, state, compiled)
+        beside, array = found
         (slices,) = self._finish([state], part.block, part.ids, partial(self.finish, beside))
         return _ArrayPart(part.block, part.nbytes, misfits=part.misfits, answers=[slices], array=array)
 

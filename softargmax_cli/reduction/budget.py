@@ -122,7 +122,7 @@ class Budget:
 
     @property
     def passes(self) -> int:
-        """The number of passes over the input: several if weights depend on the maximum, or on row numbers."""
+        """The number of passes over the input: several if sums depend on earlier ones, or on row numbers."""
         problem = self._problem
         if not self.plan.splits:
             return 1

@@ -7,8 +7,9 @@
 `stream.Stream` calls map for each block in worker threads, which overlap reading and computing. The caller's thread
 fetches blocks, merges their states and yields what is finished, all in the order of the plan, so that a result does not
 depend on which thread was faster. A block that holds whole slices goes from map to finish at once. On a cluster
-(`cluster.reduction`) tasks call the same three. If a window or a second mode depends on the maximum, and blocks hold
-parts of slices, each block is read twice: `BlockReducer.about` then sums about the maximum that was found.
+(`cluster.reduction`) tasks call the same three. If blocks hold parts of slices, a window, a second mode
+and the norm of the gradient need sums that depend on what was found before: each block is read again for them, and
+`BlockReducer.about` sums about the maximum, or the mean, of the whole slices (see `Problem.reviews`).
 
 Several problems that differ only in β and window are reduced in one pass over the input, with a state for each.
 """

@@ -172,7 +172,7 @@ class Stream:
         return [fold.whole() for fold in folds], ids
 
     def _completed(self, column: Sequence[Block], found: States) -> States:
-        """Add to the states of a column the sums that need their maximum, in a second pass."""
+        """Add to the states of a column the sums that depend on what earlier passes found, in another pass."""
         pairs = [*zip(found, self.problems, strict=True)]
         near = {block for block in column if any(concerns(block, state, one) for state, one in pairs)}
         near = near or {column[-1]}  # with NaN, hard is nowhere
@@ -248,7 +248,7 @@ class Stream:
         return replace(part, states=(), answers=self._finish(part.states, part.block, part.ids))
 
     def _sum_again(self, task: Task) -> Part:
-        """Load a block for the second time, and sum about the known maximum."""
+        """Load a block once more, and sum about the known maximum or mean."""
         values, nbytes = task.pending.load(self.buffer).values, _nbytes(self.source, task.block)
         states = [
             reducer.about(values, task.block, known, compiled=task.compiled) if problem.reviews else known
