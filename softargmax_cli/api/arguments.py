@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.errors import OptionError, counted, parameter
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Arrays, Spec
@@ -70,7 +70,8 @@ def _values(values: Any, axes: int) -> Arrays | None:
         return None
     several = [values] if axes == 1 else list(values)
     if len(several) != axes:
-        raise OptionError(f"values: {len(several)} for {axes} axes", "give a sequence with one array for each axis")
+        what = f"values: {counted(len(several), 'array')} for {axes} axes"
+        raise OptionError(what, "give a sequence with one array for each axis")
     arrays = tuple(np.array(each, np.float64) for each in several)
     for array in arrays:
         if array.ndim != 1 or not array.size:

@@ -176,6 +176,6 @@ def _drawn(reduction: Reduction, first: First, count: int, read: Read, format: s
 
     slices = None if first.slices is None else first.slices.part(0, MOST_PICTURED)
     if (excerpt := read([] if slices is None else slices.places.tolist())) is None:
-        what = f"{reduction.run.input}: --plot: its slices lie too far from the beginning"
-        raise OptionError(what, "a file that is read in order is not read twice for that: convert it to .npy first")
+        what = f"{reduction.run.input}: --plot: its slices lie too far from the beginning of the file"
+        raise OptionError(what, "convert it to .npy first, which can be read at any place")
     return rendered(draw_slices(reduction.run, reduction.problem, slices, count, excerpt), format)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import typer
-
 from softargmax_cli.cli.messages import say
 from softargmax_cli.cli.options import BetaOptions, ForceOptions, Inputs, grouped, option, output_option, refuse
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import References
 from softargmax_cli.cli.verdicts import VerdictReport
+from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers.atomic import Document
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Criterion:
     allow: str = option("0", "Check", "N|P%", "Allows N failed slices, or P percent. Default: 0.")
     expect: str | None = option(None, "Check", "FILE|DIR/", "Compares soft with this result of run, in place of hard.")
     atol: float | None = option(None, "Check", "A", "Limits |soft - expected|. Default: 1e-06.", min=0)
-    rtol: float | None = option(None, "Check", "R", "Limits it relative to |expected|. Default: 0.", min=0)
+    rtol: float | None = option(None, "Check", "R", "Adds R times |expected| to --atol. Default: 0.", min=0)
     fail_fast: bool = option(False, "Check", None, "Stops reading an input whose check has failed.", "--fail-fast")
 
     def limits(self) -> tuple[str, Distance]:
@@ -52,9 +51,9 @@ class Criterion:
     def check(self) -> None:
         """Raise OptionError for options that do not go together."""
         close = self.expect is None and (self.atol is not None or self.rtol is not None)
-        what = "--atol and --rtol say how close to --expect"
+        what = "--atol and --rtol limit the distance from --expect"
         refuse(close, what, "give --expect FILE, or --tol for the distance from hard")
-        what = "--tol is a distance from hard; how close to --expect, --atol and --rtol say"
+        what = "--tol limits the distance from hard; --atol and --rtol limit that from --expect"
         words = ["softargmax", *(re.sub(r"^--tol(?==|$)", "--atol", word) for word in sys.argv[1:])]
         remedy = f"try: {shlex.join(words)}" if self.atol is None else "leave out --tol"
         refuse(self.expect is not None and self.tol is not None, what, remedy)
@@ -139,7 +138,7 @@ def allowance_of(text: str) -> Allowance:
     """Parse `--allow`: the number of slices that may fail."""
     found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
     if found is None or (found[2] and float(found[2]) > 100):
-        raise typer.BadParameter(f"--allow {text!r}: give a number of slices, or a percentage as 0.5%")
+        raise OptionError(f"--allow {text!r}: no number and no percentage", "give a number of slices, or 0.5% of them")
     from softargmax_cli.reduction.check import Allowance
 
     return Allowance(float(found[2]), percent=True) if found[2] else Allowance(int(found[1]))

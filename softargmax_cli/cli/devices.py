@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from softargmax_cli.cli.messages import FAILED, say_error
-from softargmax_cli.cli.options import grouped, option
+from softargmax_cli.cli.options import VerboseOptions, grouped, option
 from softargmax_cli.errors import SoftArgmaxError
 from softargmax_cli.report.text import legible, listed
 from softargmax_cli.tensorflow.choice import Loader
 
 
 @dataclass(frozen=True)
-class DevicesOptions:
+class DevicesOptions(VerboseOptions):
     """The form in which facts are shown."""
 
     format: Literal["table", "json"] = option("table", "Output", "FORMAT", "Chooses table or json. Default: table.")
-    verbose: bool = option(False, "Running", None, "Shows TensorFlow's messages.", "--verbose", "-v")
 
 
 @grouped

@@ -24,7 +24,7 @@ class GradOptions(ForceOptions):
     wrt: Literal["x", "beta"] = option(
         "x", "Gradient", "x|beta", "Differentiates soft with respect to the scores, x (default), or to beta."
     )
-    vanished: float = option(1e-6, "Gradient", "N", "Sets the norm of a vanished gradient. Default: 1e-06.", min=0)
+    vanished: float = option(1e-6, "Gradient", "N", "Counts norms below this as vanished. Default: 1e-06.", min=0)
     output: str | None = output_option(
         "FILE|DIR/|-", "Writes the gradient here: .npy or .npz. DIR/ takes one file for each input."
     )

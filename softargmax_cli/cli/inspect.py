@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from softargmax_cli.cli.messages import FAILED, say_error, say_note
-from softargmax_cli.cli.options import Inputs, ReadingOptions, VerbosityOptions, axes_of, grouped, option, values_of
+from softargmax_cli.cli.options import Inputs, MessageOptions, ReadingOptions, axes_of, grouped, option, values_of
 from softargmax_cli.cli.paths import find_inputs
 from softargmax_cli.cli.usage import run_command
 from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
@@ -38,7 +38,7 @@ NUMBERS |= {"negative_inf": "negative_inf", "slices_checked": "checked", "sums_t
 
 
 @dataclass(frozen=True)
-class InspectOptions(VerbosityOptions, ReadingOptions):
+class InspectOptions(MessageOptions, ReadingOptions):
     """Options of an inspection."""
 
     axis: str | None = option(

@@ -82,13 +82,17 @@ def refuse(wrong: object, what: str, remedy: str) -> None:
 
 
 def several(option: str, text: str, kind: type[Number], hint: str, least: float | None = None) -> list[Number]:
-    """Parse numbers separated by commas. least: the smallest allowed; all must be finite then. Raises BadParameter."""
+    """Parse numbers separated by commas. Raises OptionError with `hint`, which tells how to write them.
+
+    least: the smallest allowed; all must be finite then.
+    """
     try:
         numbers = [kind(word) for word in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or (least is not None and not all(least <= number < float("inf") for number in numbers)):
-        raise typer.BadParameter(f"{option} {text!r}: {hint}".lstrip())
+    what = f"{option} {text!r}: not {'whole ' if kind is int else ''}numbers"
+    what += "" if least is None else f" of {least:g} or more"
+    refuse(not numbers or (least is not None and not all(least <= each < float("inf") for each in numbers)), what, hint)
     return numbers
 
 
@@ -102,14 +106,15 @@ def coords_of(text: str) -> str | tuple[str, ...]:
     kinds = tuple(text.split(","))
     for kind in kinds:
         if kind not in COORDS:
-            raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, COORDS))}.")
+            what = f"--coords: {kind!r} is not one of {', '.join(COORDS)}"
+            raise OptionError(what, "give one for all axes, or one for each as index,circular")
     return kinds if len(kinds) > 1 else text
 
 
 def periods_of(text: str | None) -> tuple[float, ...] | None:
     """Parse `--period`."""
     hint = "give a number as 360, or several as 360,24"
-    return None if text is None else tuple(several("", text, float, hint))
+    return None if text is None else tuple(several("--period", text, float, hint))
 
 
 def _show_all(context: typer.Context, wanted: bool) -> None:
@@ -147,7 +152,11 @@ class ReductionOptions:
         None, "Reduction", "FILE", "Gives each index a coordinate: a file or START:STOP:STEP, one for each axis."
     )
     period: str | None = option(
-        None, "More", "P", "Sets a full circle of --values, such as 360; one for each axis.", callback=periods_of
+        None,
+        "More",
+        "P",
+        "Sets the length of a full circle in --values, such as 360; one for each axis.",
+        callback=periods_of,
     )
     window: int | None = option(None, "Reduction", "R", "Ignores entries further than R indices from hard.", min=0)
     nan: Literal["error", "omit", "propagate"] = option(
@@ -164,7 +173,7 @@ class ReadingOptions:
 
     key: str | None = option(None, "Input", "NAME", "Chooses an array in a file that holds several.")
     select: str | None = option(None, "Input", "INDEX", "Selects a part, as NumPy: 0,:,3:5.")
-    delimiter: str | None = option(None, "Text", "C", "Sets what separates cells, as tab; else it is detected.")
+    delimiter: str | None = option(None, "Text", "C", "Sets the separator of cells, such as tab; detected by default.")
     header: bool | None = option(
         None, "Text", None, "Says whether the first line holds titles; detected by default.", "--header/--no-header"
     )
@@ -178,17 +187,23 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True)
-class VerbosityOptions:
-    """Options for messages on standard error."""
+class VerboseOptions:
+    """The option that shows more on standard error."""
 
-    quiet: bool = option(False, "Running", None, "Prints only errors on standard error.", "--quiet", "-q")
     verbose: bool = option(
         False, "Running", None, "Shows TensorFlow's messages and the traceback of an error.", "--verbose", "-v"
     )
 
 
 @dataclass(frozen=True)
-class CommonOptions(VerbosityOptions, ReadingOptions, ReductionOptions):
+class MessageOptions(VerboseOptions):
+    """Options for messages on standard error."""
+
+    quiet: bool = option(False, "Running", None, "Prints only errors on standard error.", "--quiet", "-q")
+
+
+@dataclass(frozen=True)
+class CommonOptions(MessageOptions, ReadingOptions, ReductionOptions):
     """All options of a command that reduces, but for β."""
 
     device: str = option("cpu", "Running", "DEVICE", "Chooses the device: cpu (default), gpu or gpu:N.")

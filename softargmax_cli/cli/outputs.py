@@ -36,15 +36,16 @@ class Outputs:
         """
         data, store, folder = None if format == "table" else format, names_store(output), False
         if (store or format == STORE) and (output in (None, "-") or format not in (None, STORE)):
-            raise OptionError("a Zarr store is a place, and shows no table", "write it with -o NAME.zarr alone")
+            what = "a Zarr store cannot go to standard output or be a table"
+            raise OptionError(what, "write it with -o NAME.zarr alone")
         if output is None or output == "-":
             if job.several and data not in (None, *SHARED):
                 what = "-o -" if formats else parameter("format", data)
                 raise OptionError(f"{what} holds one input only", "use -o DIR/ for one file each")
             output = None if data is None else "-"
         elif is_url(output) and not store:
-            what = f"-o {output}: a URL takes Zarr stores alone"
-            raise OptionError(what, "end it in .zarr, or write a file and copy it")
+            what = f"-o {output}: only a Zarr store can be written to a URL"
+            raise OptionError(what, "let the name end in .zarr, or write a file and copy it")
         elif folder := names_folder(output) and not store:
             data = data or usual
         else:

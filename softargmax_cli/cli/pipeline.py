@@ -40,7 +40,7 @@ class Job:
     def __init__(self, inputs: Sequence[str], asked: CommonOptions, *others: str | None) -> None:
         """others: files that are left out of folders and patterns.
 
-        Raises BadParameter, OptionError or InputError if options have no meaning, or inputs cannot be found.
+        Raises OptionError or InputError if options have no meaning, or inputs cannot be found.
         """
         self.asked, self.axes = asked, axes_of(asked.axis)
         beta, temperature = getattr(asked, "beta", None), getattr(asked, "temperature", None)
@@ -147,7 +147,7 @@ class Job:
         source = open_source(name, self.reading) if replay is None else replay.open()
         if self._client is not None and source.sequential:
             source.close()
-            what = "a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors"
+            what = "a cluster reads only files that can be read at any place: Zarr, HDF5, .npy and .safetensors"
             raise OptionError(what, "run it on one machine, or convert it first", source.name)
         needs = needs or (REDUCTION if self._client is None else BOXES)
         computer = partial(self._computer, name)

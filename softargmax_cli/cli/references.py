@@ -29,7 +29,7 @@ class References:
         self._option, self._path, self._several = option, path, several
         self._folder = os.path.isdir(path) and not is_store(path)
         if several and not os.path.exists(path):
-            raise InputError("no such file, and no folder", "name what inputs are compared with", path)
+            raise InputError("no such file or folder", "name one that holds what the inputs are compared with", path)
         self._table: dict[str, npt.NDArray[np.float64]] | None = None
         """The numbers of each input, if a table holds those of several: it is read once."""
         self._compared: dict[str, str] = {}
@@ -55,14 +55,15 @@ class References:
             raise OptionError(what, "name the file that holds what the input is compared with")
         other = self._compared.setdefault(path if self._folder else shown, name)
         if self._several and other != name:
-            raise InputError(f"{parameter(self._option, path)} was compared with {other}", "compare one of them", name)
+            what = f"{parameter(self._option, path)} is used for {other} already"
+            raise InputError(what, "compare only one of them", name)
         table = self._table
         if table is None:
             id_column = reduction.source.facts.id_column
             with expected(path, run.kept, run.axes, id_column, inputs=True) as stored:
                 if not stored.named and self._several and not self._folder:
                     remedy = "name a folder with a file for each, named like it, or a table with a column input"
-                    raise InputError("is of one input, and there are several", remedy, path)
+                    raise InputError("holds one input, but several are compared", remedy, path)
                 reduction.notes += [stored.note] if stored.note else []
                 if not stored.named:
                     yield stored
@@ -77,7 +78,8 @@ class References:
     def end(self) -> None:
         """Raise InputError if a table of several inputs names others."""
         if self._several and (left := sorted(set(self._table or ()) - set(self._compared))):
-            raise InputError(f"holds slices of {', '.join(left[:3])}, not compared", SPELLING, self._path)
+            what = f"also holds {', '.join(left[:3])}, which {'is' if len(left) == 1 else 'are'} not among the inputs"
+            raise InputError(what, SPELLING, self._path)
 
     def _like(self, name: str) -> str:
         """Return the file of the folder that is named like an input."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import typer
-
 from softargmax_cli.cli.options import BETA, CommonOptions, ForceOptions, Inputs, grouped, option, output_option, refuse
 from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.cli.paths import choose_pictures
 from softargmax_cli.cli.pipeline import Job
-from softargmax_cli.errors import parameter
+from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.writers import FORMATS, STORE
 
 
@@ -19,7 +17,7 @@ def _beta_of(text: str | None) -> float | str | None:
     try:
         return text if text is None or text == "auto" else float(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: give a number above 0, or auto") from None
+        raise OptionError(f"--beta {text!r}: not a number", "give a number such as 100, or auto") from None
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class AutoBetaOptions(CommonOptions):
     beta: str | None = option(
         None, "Reduction", "B|auto", f"{BETA} auto: the smallest within --tol.", callback=_beta_of
     )
-    tol: float | None = option(None, "Reduction", "T", "Limits |soft - hard| of auto. Default: 0.01.", "--tol", min=0)
+    tol: float | None = option(None, "Reduction", "T", "Limits |soft - hard| of auto. Default: 0.01.", min=0)
     temperature: float | None = option(None, "More", "T", "Sets the temperature 1/beta, in place of --beta.")
 
 
@@ -53,11 +51,11 @@ class OutputOptions(ForceOptions):
     def check(self, format: str, axes: int) -> None:
         """Raise OptionError if slices are chosen for a format without room for a choice, or cannot be drawn."""
         chosen = parameter("only", self.only) if self.only else parameter("worst", self.worst) if self.worst else ""
-        what = f"{chosen} chooses slices, and an array has a place for each"
+        what = f"{chosen} keeps some slices, but an array holds all"
         refuse(chosen and format in ("npy", "npz", STORE), what, "write .csv, .jsonl or .parquet instead")
         what = f"--plot draws slices along one axis or two, and --axis names {axes}"
         refuse(self.plot is not None and axes > 2, what, "leave it out, or reduce fewer axes")
-        what = "--plot draws no run that writes a store"
+        what = "--plot cannot draw a run that writes a Zarr store"
         refuse(self.plot is not None and format == STORE, what, "draw a part of the input: --select, without -o")
 
 
@@ -76,9 +74,9 @@ class ClusterOptions:
         refuse(both, "--scheduler and --workers both say where to run", "give one of them")
         if self.scheduler is None and self.workers is None:
             return None
-        what = "--beta auto is found on one machine"
-        refuse(asked.beta == "auto", what, "find it there, and give --beta a number here")
-        what = "--plot draws scores, which a cluster leaves where they are"
+        what = "--beta auto does not work on a cluster"
+        refuse(asked.beta == "auto", what, "find it with softargmax sweep on one machine, and give --beta that number")
+        what = "--plot needs the scores, which stay on the workers"
         refuse(shown.plot is not None, what, "draw them on one machine")
         return self.scheduler, self.workers or 1
 
@@ -96,7 +94,7 @@ def run(inputs: Inputs, *, asked: AutoBetaOptions, shown: OutputOptions, cluster
     softargmax guide fields
     """
     auto = asked.beta == "auto"
-    refuse(asked.tol is not None and not auto, "--tol says how close --beta auto must come", "give both, or neither")
+    refuse(asked.tol is not None and not auto, "--tol has a use only with --beta auto", "give both, or neither")
     workers, job = cluster.chosen(asked, shown), Job(inputs, asked, shown.output, shown.plot)
     outputs = Outputs(job, shown.output, shown.format, force=shown.force)
     shown.check(outputs.format, len(job.axes))

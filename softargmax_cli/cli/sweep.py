@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import typer
-
 from softargmax_cli.cli.check import allowance_of
 from softargmax_cli.cli.messages import say
 from softargmax_cli.cli.options import (
@@ -84,19 +82,21 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     softargmax sweep heatmaps.npy --axis -2,-1 --truth keypoints.csv --windows 2,4,8
     softargmax guide beta
     """
-    if asked.kind == "probs":
-        raise typer.BadParameter("--kind probs takes weights as they are: they have no β to sweep over")
+    what = "--kind probs takes weights as they are: they have no β to sweep over"
+    refuse(asked.kind == "probs", what, "compare soft with hard by softargmax check")
     betas = None if tried.betas is None else _betas_of(tried.betas)
     windows, truth = [asked.window], None if tried.truth is None else References("truth", tried.truth, several=False)
     if tried.windows is not None:
         hint = "give distances from the hard argmax in indices, as 2,4,8"
         windows = [*sorted({*several("--windows", tried.windows, int, hint, least=0)})]
-        refuse(truth is None, "--windows are compared by their error", "give --truth FILE, or --window for one of them")
+        what = "--windows compares windows by their distance from --truth"
+        refuse(truth is None, what, "give --truth FILE, or one --window")
         what = "--window and --windows both say how far weights count"
         refuse(asked.window is not None, what, "give one of them")
-    for name, value in (("--tol", tried.tol), ("--allow", tried.allow), ("--plot", shown.plot)):
-        what = f"{name} is about the distance from hard, and --truth about that from the truth"
-        refuse(truth is not None and value is not None, what, f"leave out {name}, or --truth")
+    uses = {"--tol limits": tried.tol, "--allow lets slices exceed": tried.allow, "--plot draws": shown.plot}
+    for use, value in uses.items():
+        what = f"{use} the distance from hard; --truth measures that from the truth"
+        refuse(truth is not None and value is not None, what, f"leave out {use.split()[0]}, or --truth")
     to_file = shown.output not in (None, "-")
     what = "--format table goes to standard output"
     refuse(to_file and shown.format == "table", what, "leave out -o, or choose json, csv or tsv")
@@ -145,17 +145,18 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
 
 def _betas_of(text: str) -> list[float]:
     """Parse `--betas`: the β to try, ascending."""
-    hint, spread = "give some as 1,10,100, or so many in equal ratios as 0.1:1000:9", text.count(":") == 2
+    spread = text.count(":") == 2
     try:
         betas = [float(word) for word in (text.split(":")[:2] if spread else text.split(","))]
         count = int(text.split(":")[2]) if spread else len(betas)
     except ValueError:
-        raise typer.BadParameter(f"--betas {text!r}: {hint}") from None
+        hint = "list them as 1,10,100, or give LOW:HIGH:COUNT as 0.1:1000:9"
+        raise OptionError(f"--betas {text!r}: not numbers", hint) from None
     fit = all(1e-30 <= beta <= 1e30 for beta in betas) and count <= MOST_BETAS  # as single precision holds
-    if not fit or (spread and not (count > 1 and betas[0] < betas[1])):
-        raise typer.BadParameter(
-            f"--betas {text!r}: {hint}; at most {MOST_BETAS}, from 1e-30 to 1e30, from low to high"
-        )
+    what, hint = f"--betas {text!r}: out of range", f"give at most {MOST_BETAS} numbers between 1e-30 and 1e30"
+    refuse(not fit, what, hint)
+    what = f"--betas {text!r}: not from low to high"
+    refuse(spread and not (count > 1 and betas[0] < betas[1]), what, "give LOW:HIGH:COUNT as 0.1:1000:9")
     if not spread:
         return sorted(set(betas))
     from softargmax_cli.reduction.sweep import spaced

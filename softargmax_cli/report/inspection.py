@@ -63,7 +63,7 @@ class Inspection:
                 entries["order"] = ORDERS[facts["order"]]
             if chunked and shape:
                 entries |= {name: _size(facts[name]) for name in ("chunks", "shards") if facts[name] is not None}
-                entries["packed"] = ", ".join(facts["codecs"]) or "no"
+                entries["codecs"] = ", ".join(facts["codecs"]) or "none"
         if facts["bytes"] is not None:
             exact = f" ({facts['bytes']:,} bytes)" if facts["bytes"] >= 1024 and "shape" in facts else ""
             entries["on disk"] = nbytes_text(facts["bytes"]) + exact

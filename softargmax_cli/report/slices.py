@@ -9,6 +9,7 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from softargmax_cli.errors import counted
 from softargmax_cli.reduction.excerpt import Read
 from softargmax_cli.reduction.result import Run, Slices, Summary
 from softargmax_cli.report.summary import DOT, First, heading, marks, settings, summary_line
@@ -52,7 +53,7 @@ def put_table(
     elif summary.slices:
         put_line(file, "no slice to show", "dim")
     if (more := (summary.slices if count is None else count) - first.count) > 0:
-        put_line(file, f"… and {more:,} more slice{'' if more == 1 else 's'}", "dim")
+        put_line(file, f"… and {counted(more, 'more slice')}", "dim")
     if summary.slices:
         put_line(file, "")
     put_line(file, summary_line(summary, run))

@@ -74,18 +74,18 @@ class Sweep(Findings):
         if self.allow is not None:
             within += f" in all but {self.allow} of the slices"
         elif swept.undefined:
-            yield f"{swept.undefined:,} of {swept.slices:,} slices have no answer, and count in nothing here"
+            yield f"{swept.undefined:,} of {swept.slices:,} slices have no answer and are left out"
         if self.beta is not None:
             smallest = "the smallest tried" if self.unbounded else "the smallest"
             yield f"β {self.beta:.10g} is {smallest} that keeps soft {within}: {typed(command)}"
         elif self.allow is not None and swept.slices:
             fewest, beta = min((at.outside, at.beta) for at in trials)
-            yield f"no β tried keeps soft {within}: {fewest:,} of {swept.slices:,} lie further off at {beta:g}"
+            yield f"no β tried keeps soft {within}: {fewest:,} of {swept.slices:,} lie further off at β {beta:g}"
         elif swept.slices == swept.undefined:
             yield "no slice has an answer, so any β does"
         else:
             best = min(trials, key=lambda at: at.max_abs_offset)
-            yield f"no β tried keeps soft {within}: {short(best.max_abs_offset)} is the least, at {best.beta:g}"
+            yield f"no β tried keeps soft {within}: at best it is {short(best.max_abs_offset)} off, at β {best.beta:g}"
 
     def columns(self) -> Iterator[Column]:
         slices, betas = self.trials.slices, self.trials.trials

@@ -245,7 +245,7 @@ def test_the_signature_is_the_documented_one() -> None:
         ({"values": [1, 2]}, "values: 2 values for the 3 indices of axis 1"),
         ({"values": [[1, 2, 3]]}, "values: shape (1, 3): an axis has one coordinate for each index"),
         ({"values": [1, math.nan, 3]}, "values: the coordinate of index 1 is nan"),
-        ({"values": [1, 2, 3], "axis": (0, 1)}, "values: 3 for 2 axes"),
+        ({"values": [1, 2, 3], "axis": (0, 1)}, "values: 3 arrays for 2 axes"),
         ({"values": [1, 2], "axis": (0, 1)}, "values: shape (): "),
         ({"window": -1}, "window=-1: a distance from the hard argmax is 0 or more indices"),
         ({"period": 360}, "period=360: only circular values have a period"),

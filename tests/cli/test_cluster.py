@@ -87,7 +87,8 @@ def test_other_files(inside: Inside, cluster: str) -> None:
     done = inside("run", "x.csv", "--scheduler", cluster)
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        "softargmax: error: x.csv: a cluster reads what can be read at any place: Zarr, HDF5, .npy and .safetensors\n"
+        "softargmax: error: x.csv: a cluster reads only files that can be read at any place: "
+        "Zarr, HDF5, .npy and .safetensors\n"
         "  run it on one machine, or convert it first\n"
     )
 
@@ -141,8 +142,8 @@ def test_what_has_no_meaning(inside: Inside, cluster: str, monkeypatch: pytest.M
         (["--scheduler", "broken.json"], "--scheduler broken.json: no Dask scheduler answers"),
         (["--scheduler", cluster, "--workers", "2"], "--scheduler and --workers both say where to run"),
         (["--workers", "0"], "Invalid value for '--workers'"),
-        (["--workers", "2", "--beta", "auto"], "--beta auto is found on one machine"),
-        (["--workers", "2", "--plot", "x.png"], "--plot draws scores, which a cluster leaves where they are"),
+        (["--workers", "2", "--beta", "auto"], "--beta auto does not work on a cluster"),
+        (["--workers", "2", "--plot", "x.png"], "--plot needs the scores, which stay on the workers"),
     ):
         done = inside("run", "x.npy", *options)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 2), done.err

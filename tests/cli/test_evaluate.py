@@ -229,7 +229,7 @@ def test_several_inputs_are_judged_each_and_together(inside: Inside) -> None:
     assert inside.read("e.csv").decode().count("in/m1.npy") == 70  # as it was
     done = inside("evaluate", "in", "--truth", "true/m0.csv")
     assert (done.code, done.out) == (2, "")
-    assert "true/m0.csv: is of one input, and there are several" in done.err
+    assert "true/m0.csv: holds one input, but several are compared" in done.err
     done = inside(*given, "-o", "true/", "--force")
     assert (done.code, done.out) == (2, "")
     assert "true/m0.csv: the result would replace what it is made of" in done.err
@@ -248,9 +248,15 @@ def test_several_inputs_are_judged_each_and_together(inside: Inside) -> None:
         (["--truth", "long.csv"], "long.csv: holds more slices than the input, which has 3"),
         (["--truth", "text.csv"], "text.csv: line 3, column 1"),
         (["--truth", "wide.csv"], "wide.csv: 2 columns of numbers: a, b, for 1 axis"),
-        (["--truth", "t.npy", "--within", "1,-2"], "--within '1,-2': give distances as 1,2,4"),
-        (["--truth", "t.npy", "--within", "nan"], "--within 'nan': give distances as 1,2,4"),
-        (["--truth", "t.npy", "--within", ""], "--within '': give distances as 1,2,4"),
+        (
+            ["--truth", "t.npy", "--within", "1,-2"],
+            "--within '1,-2': not numbers of 0 or more\n  give distances as 1,2,4",
+        ),
+        (
+            ["--truth", "t.npy", "--within", "nan"],
+            "--within 'nan': not numbers of 0 or more\n  give distances as 1,2,4",
+        ),
+        (["--truth", "t.npy", "--within", ""], "--within '': not numbers of 0 or more\n  give distances as 1,2,4"),
         (["--truth", "t.npy", "--worst", "0"], "--worst"),
         (["--truth", "t.npy", "-o", "-"], "-o -: the errors of slices go to a file"),
         (["--truth", "t.npy", "-o", "e.zarr"], "e.zarr: the suffix .zarr names no output format"),

@@ -217,8 +217,8 @@ def test_the_worst_of_blocks_of_a_large_file(inside: Inside) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--only", "tied", "-o", "x.npz"], "--only tied chooses slices, and an array has a place for each"),
-        (["--worst", "3", "--format", "npy"], "--worst 3 chooses slices, and an array has a place for each"),
+        (["--only", "tied", "-o", "x.npz"], "--only tied keeps some slices, but an array holds all"),
+        (["--worst", "3", "--format", "npy"], "--worst 3 keeps some slices, but an array holds all"),
         (["--worst", "0"], "Invalid value for '--worst'"),
     ],
 )
@@ -246,7 +246,7 @@ def test_check_reads_what_run_wrote_of_several_inputs(folder: Inside, format: st
     assert folder("check", "d/b.npy", "--expect", f"all.{format}", "--quiet").code == 0  # its rows alone
     done = folder("check", "d/b.npy", "d/a.npz", "--expect", f"all.{format}")
     assert (done.code, done.err.count("\n")) == (2, 2)
-    assert f"all.{format}: holds slices of d/c.csv, not compared" in done.err
+    assert f"all.{format}: also holds d/c.csv, which is not among the inputs" in done.err
     np.save(folder.folder / "d" / "new.npy", ROWS["b"])
     done = folder("check", "d", "--expect", f"all.{format}", "--quiet")
     assert done.code == 2
@@ -274,7 +274,7 @@ def test_a_truth_of_several_inputs_is_a_table_with_their_names(folder: Inside) -
     assert json.loads(done.raw)["summary"]["estimates"][0]["mean_error"] == 0
     folder.write("truth.csv", "\n".join(["x", *(row.split(",")[1] for row in rows)]))
     done = folder("evaluate", "d", "--truth", "truth.csv", "--quiet")
-    assert (done.code, "truth.csv: is of one input, and there are several" in done.err) == (2, True), done.err
+    assert (done.code, "truth.csv: holds one input, but several are compared" in done.err) == (2, True), done.err
 
 
 def test_one_name_in_two_folders_is_compared_once(folder: Inside) -> None:
@@ -285,7 +285,7 @@ def test_one_name_in_two_folders_is_compared_once(folder: Inside) -> None:
     np.save(folder.folder / "soft" / "b.npy", [2.0])
     done = folder("check", "d/b.npy", "e/b.npy", "--expect", "soft", "--quiet")
     assert done.code == 2
-    assert "error: e/b.npy: --expect soft/b.npy was compared with d/b.npy" in done.err
+    assert "error: e/b.npy: --expect soft/b.npy is used for d/b.npy already" in done.err
     assert folder("check", "d/b.npy", "--expect", "soft", "--quiet").code == 0
 
 

@@ -97,7 +97,11 @@ def test_what_a_server_refuses_is_told_with_what_to_do(
         ("s3://nowhere/x.zarr", "no Zarr store there", bucket),
         ("s3://nowhere/x.npy", "check the address, the keys", bucket),
         ("s3://bucket/y.npy", "no such file", bucket),
-        ("s3://bucket/x.npy -o s3://bucket/x.csv", "-o s3://bucket/x.csv: a URL takes Zarr stores alone", bucket),
+        (
+            "s3://bucket/x.npy -o s3://bucket/x.csv",
+            "-o s3://bucket/x.csv: only a Zarr store can be written to a URL",
+            bucket,
+        ),
         ("x.npy -o s3://nowhere/out.zarr", "check the address, the keys", bucket),
         ("gs://bucket/x.zarr", "what serves gs:// is not installed: gcsfs\n  pip install gcsfs", {}),
         ("gopher://bucket/x.zarr", "Protocol not known: gopher", {}),

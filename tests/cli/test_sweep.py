@@ -142,7 +142,7 @@ def test_what_the_table_says(inside: Inside) -> None:
     assert last.startswith(("β 46", "β 47"))
     assert "softargmax run 'scores of.npy' --beta 4" in last
     one = inside("sweep", "scores of.npy", "--betas", "3").lines[-1]
-    assert one.startswith("no β tried keeps soft within 0.01 of hard: 0.")
+    assert one.startswith("no β tried keeps soft within 0.01 of hard: at best it is 0.")
     plot = done.lines[9:-2]
     assert any("●" in line for line in plot)
     assert any("○" in line for line in plot)
@@ -182,7 +182,7 @@ def test_some_slices_may_lie_further_off(inside: Inside) -> None:
         f"β {beta:g} is the smallest that keeps soft within 0.1 of hard in all but {allow} of the slices"
     )
     last = inside("sweep", "x.npy", "--tol", "0.1", "--allow", "1").lines[-1]
-    assert last.endswith("keeps soft within 0.1 of hard in all but 1 of the slices: 2 of 50 lie further off at 316")
+    assert last.endswith("keeps soft within 0.1 of hard in all but 1 of the slices: 2 of 50 lie further off at β 316")
 
 
 def test_the_beta_and_window_that_come_closest_to_the_truth(inside: Inside) -> None:
@@ -245,25 +245,31 @@ def test_a_table_against_its_truth(inside: Inside) -> None:
     ("given", "said"),
     [
         (["--kind", "probs"], "no β to sweep over"),
-        (["--betas", "x"], "--betas 'x'"),
-        (["--betas", "1:2"], "--betas '1:2'"),
-        (["--betas", "2:1:5"], "from low to high"),
-        (["--betas", "0,1"], "from 1e-30 to 1e30"),
-        (["--betas", "nan"], "from 1e-30 to 1e30"),
+        (["--betas", "x"], "--betas 'x': not numbers\n  list them as 1,10,100, or give LOW:HIGH:COUNT"),
+        (["--betas", "1:2"], "--betas '1:2': not numbers\n"),
+        (["--betas", "2:1:5"], "--betas '2:1:5': not from low to high\n"),
+        (["--betas", "0,1"], "numbers between 1e-30 and 1e30"),
+        (["--betas", "nan"], "numbers between 1e-30 and 1e30"),
         (["--betas", "1:2:1000000"], "at most 1000"),
         (["--tol", "nan"], "Invalid value for '--tol'"),
         (["--plot", "x.gif"], "the suffix .gif names no output format"),
         (["-o", "x.npy"], "names no output format"),
         (["--beta", "3"], "--beta"),
-        (["--allow", "x"], "--allow 'x': give a number of slices"),
-        (["--windows", "2"], "--windows are compared by their error"),
+        (["--allow", "x"], "--allow 'x': no number and no percentage\n  give a number of slices"),
+        (["--windows", "2"], "--windows compares windows by their distance from --truth"),
         (["--truth", "x.npy"], "--truth x.npy is the input itself"),
         (["--truth", "long.npy"], "long.npy: no such file"),
-        (["--truth", "t.npy", "--windows", "2,-4"], "--windows '2,-4': give distances from the hard argmax in indices"),
+        (
+            ["--truth", "t.npy", "--windows", "2,-4"],
+            "--windows '2,-4': not whole numbers of 0 or more\n  give distances from",
+        ),
         (["--truth", "t.npy", "--windows", "2", "--window", "3"], "--window and --windows both say"),
-        (["--truth", "t.npy", "--tol", "1"], "--tol is about the distance from hard, and --truth"),
-        (["--truth", "t.npy", "--allow", "1"], "--allow is about the distance from hard, and --truth"),
-        (["--truth", "t.npy", "--plot", "b.png"], "--plot is about the distance from hard, and --truth"),
+        (
+            ["--truth", "t.npy", "--tol", "1"],
+            "--tol limits the distance from hard; --truth measures that from the truth",
+        ),
+        (["--truth", "t.npy", "--allow", "1"], "--allow lets slices exceed the distance from hard; --truth"),
+        (["--truth", "t.npy", "--plot", "b.png"], "--plot draws the distance from hard; --truth"),
         (["--truth", "t.npy"], "t.npy: shape (3,) is not that of the result, (1,)"),
         (["--truth", "t.csv"], "t.csv: line 3, column 1"),
         (["--truth", "t.npy", "-o", "t.npy"], "names no output format"),
@@ -286,7 +292,7 @@ def test_wrong_use(inside: Inside, given: list[str], said: str) -> None:
         (["--beta", "auto", "--temperature", "1"], "--temperature"),
         (["--beta", "auto", "--kind", "probs"], "--kind probs"),
         (["--beta", "3", "--tol", "1"], "--tol"),
-        (["--beta", "many"], "a number above 0, or auto"),
+        (["--beta", "many"], "a number such as 100, or auto"),
         (["--beta", "auto"], "no β up to 100000 keeps soft within 0.01 of hard: at 100000 it lies 0.5 off"),
     ],
 )

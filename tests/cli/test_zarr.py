@@ -160,7 +160,7 @@ def test_what_a_store_cannot_be(inside: Inside) -> None:
     (inside.folder / "mine.zarr").mkdir()
     (inside.folder / "mine.zarr" / "file").write_bytes(b"mine")
     for arguments, what in {
-        "x.npy -o r.zarr --plot p.png": "--plot draws no run that writes a store",
+        "x.npy -o r.zarr --plot p.png": "--plot cannot draw a run that writes a Zarr store",
         "x.zarr -o x.zarr --force": "x.zarr: the result would replace what it is made of",
         "g.zarr/x -o g.zarr --force": "g.zarr: the result would replace what it is made of",
         "x.npy -o mine.zarr --force": "mine.zarr: is in the way, and no Zarr store",
@@ -176,12 +176,12 @@ def test_inspect_says_how_an_array_is_stored(inside: Inside) -> None:
     save(inside, "x.zarr", X, CHUNKS, shards=(4, 6, 8))
     save(inside, "y.zarr", X, CHUNKS, zarr_format=2)
     done = inside("inspect", "x.zarr", "y.zarr")
-    assert [line.split(None, 1) for line in done.lines if line.startswith(("  chunks", "  shards", "  packed"))] == [
+    assert [line.split(None, 1) for line in done.lines if line.startswith(("  chunks", "  shards", "  codecs"))] == [
         ["chunks", "2 × 3 × 4"],
         ["shards", "4 × 6 × 8"],
-        ["packed", "zstd"],
+        ["codecs", "zstd"],
         ["chunks", "2 × 3 × 4"],
-        ["packed", "zstd"],
+        ["codecs", "zstd"],
     ]
     assert [line.split(None, 1)[1] for line in done.lines if line.startswith("  format")] == ["zarr 3", "zarr 2"]
     for line in inside("inspect", "x.zarr", "y.zarr", "--format", "json").lines:

@@ -45,7 +45,11 @@ USES: list[tuple[str, str, str]] = [
     (f"run tutorial.npy {READING} --axis 0,-2", "tutorial.npy: --axis 0,-2: names one axis twice", "name each axis"),
     (f"run rows.csv --axis -3 {READING}", "rows.csv: --axis -3: the array has 2 axes (shape (?, 4))", "use an axis"),
     ("run tutorial.npy --beta 1e999", f"β = inf: {FINITE}", "such as 100"),
-    ("run tutorial.npy --beta \x1b[31mred", r"Invalid value for '--beta': '\x1b[31mred': give", "try: softargmax run"),
+    (
+        "run tutorial.npy --beta \x1b[31mred",
+        r"--beta '\x1b[31mred': not a number",
+        "give a number such as 100, or auto",
+    ),
     ("run tutorial.npy --values three.npy", "tutorial.npy: --values three.npy: 3 values for the 4 indices", "give"),
     ("run tutorial.npy --values gap.npy", "--values gap.npy: the coordinate of index 1 is nan", "a finite number"),
     (f"run tutorial.npy {READING} --select 9", "tutorial.npy: --select 9: 9 is out of range for axis 0", "-3 to 2"),
