@@ -12,11 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from softargmax_cli.cli.messages import FAILED, say_error, say_note
 from softargmax_cli.cli.options import Inputs, MessageOptions, ReadingOptions, axes_of, grouped, option, values_of
-from softargmax_cli.cli.paths import find_inputs
+from softargmax_cli.cli.pipeline import Batch
 from softargmax_cli.cli.usage import run_command
-from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, as_typed, naming, parameter
+from softargmax_cli.errors import InputError, OptionError, as_typed, naming, parameter
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.report.text import legible
 
@@ -64,38 +63,32 @@ def inspect(inputs: Inputs, *, looks: InspectOptions) -> int:
     from softargmax_cli.files.writers.json import json_text
     from softargmax_cli.report.inspection import Inspection
 
-    reading, code, apart = Reading(**values_of(looks, ReadingOptions), inspected=True), 0, ""
-    names, _, left_out = find_inputs(inputs)
-    for note in [] if looks.quiet else left_out:
-        say_note(note)
-    for name in names:
-        notes: list[str] = []
+    batch, reading = Batch(inputs, looks), Reading(**values_of(looks, ReadingOptions), inspected=True)
+    batch.note(*batch.left_out)
+    for name in batch.names:
+        notes = list[str]()
         facts: dict[str, Any] = {"input": "<stdin>" if name == "-" else name}
-        try:
-            found = _inspected(name, reading, looks, notes)
-        except SeveralArraysError as several:  # the first of numbers is tried next
-            facts |= {"format": several.kind, "bytes": _bytes_on_disk(name), "members": _members(several.members)}
-            first = Reading(key=several.first, select=reading.select)
-            found = Inspection(facts, count=several.count, arguments=[*run_command(name, first, (-1,))])
-        except ResultError as result:
-            facts |= {"format": result.kind, "bytes": _bytes_on_disk(name), "members": None, "result": True}
-            found = Inspection(facts, ["softargmax", "check", "INPUT", "--expect", name])
-        except SoftArgmaxError as error:
-            say_error(error, verbose=looks.verbose)
-            code = FAILED
-            continue
-        if looks.format == "json":
-            print(json_text(found.as_dict()), flush=True)
-        else:
-            print(apart + "\n".join(legible(line, sys.stdout) for line in found.lines()), flush=True)
-            apart = "\n"
-        for note in [] if looks.quiet else notes:
-            say_note(f"{found.facts['input']}: {note}")
-    return code
+        with batch.trying(name):
+            try:
+                found = _inspected(name, reading, looks, notes)
+            except SeveralArraysError as several:  # the first of numbers is tried next
+                facts |= {"format": several.kind, "bytes": _bytes_on_disk(name), "members": _members(several.members)}
+                first = Reading(key=several.first, select=reading.select)
+                found = Inspection(facts, count=several.count, arguments=[*run_command(name, first, (-1,))])
+            except ResultError as result:
+                facts |= {"format": result.kind, "bytes": _bytes_on_disk(name), "members": None, "result": True}
+                found = Inspection(facts, ["softargmax", "check", "INPUT", "--expect", name])
+            if looks.format == "json":
+                print(json_text(found.as_dict()), flush=True)
+            else:
+                batch.begin_table()
+                print("\n".join(legible(line, sys.stdout) for line in found.lines()), flush=True)
+            batch.note(*(f"{found.facts['input']}: {note}" for note in notes))
+    return batch.code
 
 
 def _inspected(name: str, reading: Reading, looks: InspectOptions, notes: list[str]) -> Inspection:
-    """Describe an input, and its numbers, unless the inspection is quick. notes: takes notes for the user."""
+    """Describe an array, and its numbers, unless the inspection is quick. notes: takes notes for the user."""
     from softargmax_cli.files.registry import open_source
     from softargmax_cli.reduction.blocks import rows
     from softargmax_cli.reduction.problem import Spec

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from softargmax_cli.api.arguments import beta_of, device_of, size_of
 from softargmax_cli.cli.messages import FAILED, say, say_error, say_note
-from softargmax_cli.cli.options import CommonOptions, ReadingOptions, ReductionOptions, axes_of, refuse, values_of
+from softargmax_cli.cli.options import ReadingOptions, ReductionOptions, axes_of, refuse, values_of
 from softargmax_cli.cli.paths import find_inputs, make_directory, spare_inputs
 from softargmax_cli.errors import OptionError, SoftArgmaxError
 from softargmax_cli.files.reading import Reading
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from softargmax_cli.api.pipeline import Reduction
+    from softargmax_cli.cli.options import CommonOptions, MessageOptions
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.problem import Spec
@@ -27,8 +28,47 @@ if TYPE_CHECKING:
     from softargmax_cli.tensorflow.choice import Loader
 
 
-class Job:
-    """The inputs of a command, and the request for each of them:
+class Batch:
+    """The inputs of a command, one after the other: an error in one does not stop the others."""
+
+    def __init__(self, inputs: Sequence[str], shown: MessageOptions, *others: str | None) -> None:
+        """others: files that are left out of folders and patterns. Raises InputError if inputs cannot be found."""
+        self.quiet, self.verbose = shown.quiet, shown.verbose
+        self.names, self.several, self.left_out = find_inputs(inputs, *others)
+        """The inputs, True if they count as several, and notes on the files that are no inputs."""
+        self.code = 0
+        """The exit code so far."""
+        self.tables = 0
+
+    @contextmanager
+    def trying(self, name: str, refused: Callable[[str, SoftArgmaxError], None] | None = None) -> Iterator[None]:
+        """Print the error of an input, and go on with the next; the exit code is 2 then. refused: gets it, too."""
+        try:
+            yield
+            sys.stdout.flush()
+        except SoftArgmaxError as error:
+            self.release()
+            say_error(error, verbose=self.verbose)
+            if refused is not None:
+                refused(name, error)
+            self.code = FAILED
+
+    def release(self) -> None:
+        """Stop holding standard error back, before an error is printed there."""
+
+    def note(self, *texts: str) -> None:
+        """Print notes, unless --quiet is given."""
+        for text in () if self.quiet else texts:
+            say_note(text)
+
+    def begin_table(self) -> None:
+        """Print an empty line before every table but the first."""
+        sys.stdout.write("\n" * (self.tables > 0))
+        self.tables += 1
+
+
+class Job(Batch):
+    """The inputs of a command that reduces, and the request for each of them:
 
     with job.begun(results):
         for name in job.names:
@@ -38,10 +78,7 @@ class Job:
     """
 
     def __init__(self, inputs: Sequence[str], asked: CommonOptions, *others: str | None) -> None:
-        """others: files that are left out of folders and patterns.
-
-        Raises OptionError or InputError if options have no meaning, or inputs cannot be found.
-        """
+        """others: as for `Batch`. Raises OptionError or InputError for options without meaning and missing inputs."""
         self.asked, self.axes = asked, axes_of(asked.axis)
         beta, temperature = getattr(asked, "beta", None), getattr(asked, "temperature", None)
         what = "--kind probs takes weights as they are: they have no --beta and no --temperature"
@@ -49,13 +86,10 @@ class Job:
         self.beta = beta_of(100.0 if beta == "auto" else beta, temperature)
         self.reading = Reading(**values_of(asked, ReadingOptions))
         self.device, self.memory = device_of(asked.device), size_of(asked.memory)
-        self.quiet, self.verbose = asked.quiet, asked.verbose
         self.values = () if asked.values is None else tuple(asked.values.split(","))
         """The files or ranges of `--values`, one for each axis."""
-        self.names, self.several, self._notes = find_inputs(inputs, *others, *self.values)
-        self.code = 0
-        """The exit code so far."""
-        self.tables, self._bar = 0, True
+        super().__init__(inputs, asked, *others, *self.values)
+        self._bar = True
         self._loader: Loader | None = None
         self._client: Client | None = None
         self._spec: Spec
@@ -76,11 +110,10 @@ class Job:
         spare_inputs(results, self.names, *reads, *self.values)
         for folder in folders:
             make_directory(folder)
-        for note in [] if self.quiet else self._notes:
-            say_note(note)
+        self.note(*self.left_out)
         self._bar = not ("-" in results and sys.stdout.isatty())  # else it would be drawn into data
         with ExitStack() as stack:
-            stack.callback(self._release)
+            stack.callback(self.release)
             if cluster is not None:
                 from softargmax_cli.cluster.connection import connected, described
 
@@ -102,23 +135,10 @@ class Job:
             self._spec = Spec(self.axes, beta=self.beta, files=self.values, **asked)
             yield
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Wait for TensorFlow to be loaded, and stop holding standard error back."""
         if self._loader is not None:
             self._loader.close()
-
-    @contextmanager
-    def trying(self, name: str, refused: Callable[[str, SoftArgmaxError], None] | None = None) -> Iterator[None]:
-        """Print the error of an input, and go on with the next; the exit code is 2 then. refused: gets it, too."""
-        try:
-            yield
-            sys.stdout.flush()
-        except SoftArgmaxError as error:
-            self._release()  # before an error is printed there
-            say_error(error, verbose=self.verbose)
-            if refused is not None:
-                refused(name, error)
-            self.code = FAILED
 
     @contextmanager
     def opened(
@@ -157,8 +177,8 @@ class Job:
 
                 reduction.reduce, reduction.on_cluster = reduce, True
             yield reduction
-            for note in reduction.notes if notes and not self.quiet else []:
-                say_note(f"{reduction.run.input}: {note}")
+            if notes:
+                self.note(*(f"{reduction.run.input}: {note}" for note in reduction.notes))
 
     def _computer(self, name: str) -> Any:
         """Return the runtime of this process, or the workers of a cluster."""
@@ -168,11 +188,6 @@ class Job:
         from softargmax_cli.cluster.reduction import Workers
 
         return Workers(self._client, name, self.reading, self.device)
-
-    def begin_table(self) -> None:
-        """Print an empty line before every table but the first."""
-        sys.stdout.write("\n" * (self.tables > 0))
-        self.tables += 1
 
     def say_summary(self, summary: Summary, run: Run) -> None:
         """Print the summary of a written result on standard error."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from softargmax_cli.files.registry import Replay
     from softargmax_cli.reduction.result import Run
     from softargmax_cli.reduction.sweep import Trials
-    from softargmax_cli.report.sweep import Sweep, TrialsReport
+    from softargmax_cli.report.sweep import AgainstHard, AgainstTruth
 
 MOST_BETAS = 1000  # β that may be asked for
 USUAL = (0.1, 1e5, 13)
@@ -108,7 +108,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
     reads = truth.files if truth else []
     with job.begun([shown.output, shown.plot], reads=reads), job.trying(input), ExitStack() as stack:
         from softargmax_cli.files.registry import Replay
-        from softargmax_cli.report.sweep import put_findings
+        from softargmax_cli.report.sweep import put_sweep
 
         # Opened before anything is read, so that refusals come at once.
         numbers = picture = None
@@ -119,15 +119,15 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
 
             stack.enter_context(look())
             picture = stack.enter_context(Document(shown.plot, force=shown.force))
-        found: Sweep | TrialsReport
+        found: AgainstHard | AgainstTruth
         if truth is not None:
-            found = _try_input(job, input, betas, windows, truth)
+            found = _against_truth(job, input, betas, windows, truth)
         else:
             replay = stack.enter_context(Replay(input, job.reading))
             tolerance = 0.01 if tried.tol is None else tried.tol
-            found = sweep_input(job, input, replay, betas, tolerance, tried.allow)
+            found = against_hard(job, input, replay, betas, tolerance, tried.allow)
             if picture is not None:
-                figure = draw_betas(found.run, found.trials, found.tolerance, found.beta)
+                figure = draw_betas(found.run, found.swept, found.tolerance, found.beta)
                 picture.write(rendered(figure, drawn or ""))
         if numbers is not None:
             numbers.write(_listed(found, format).encode())
@@ -136,7 +136,7 @@ def sweep(input: Input, *, tried: SweepOptions, asked: CommonOptions, shown: Out
             picture.commit()
         command = _command(job, input, found)
         if format == "table":
-            put_findings(found, command, sys.stdout)
+            put_sweep(found, command, sys.stdout)
         elif to_file and not job.quiet:
             for line in found.verdict(command):
                 say(line)
@@ -164,7 +164,7 @@ def _betas_of(text: str) -> list[float]:
     return spaced(betas[0], betas[1], count)
 
 
-def sweep_input(
+def against_hard(
     job: Job,
     name: str,
     replay: Replay,
@@ -173,15 +173,15 @@ def sweep_input(
     allow: str | None = None,
     *,
     notes: bool = True,
-) -> Sweep:
+) -> AgainstHard:
     """Measure `betas` in one pass, and bisect in a few more for the smallest within the tolerance.
 
-    betas: None for the usual ones, below which the search may go on. allow: the number of slices that may fail, as it
-    was typed; by default none that has an answer. notes: True to print those of the input.
+    betas: None for the usual ones, below which the search may go on. allow: the slices that may lie further off, as
+    typed; by default none, slices without an answer aside. notes: True to print those of the input.
     """
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.sweep import Search, spaced, sweep
-    from softargmax_cli.report.sweep import Sweep
+    from softargmax_cli.report.sweep import AgainstHard
 
     allowance = None if allow is None else allowance_of(allow)
 
@@ -206,7 +206,7 @@ def sweep_input(
         if (answer := search.answer) is None:
             break
         search.learn(good(measured([answer])[0]))  # alone, as `run` and `check` compute it
-    return Sweep(replace(run, beta=None), swept, answer, run.window, tolerance, search.unbounded, allow)
+    return AgainstHard(replace(run, beta=None), swept, answer, run.window, tolerance, search.unbounded, allow)
 
 
 def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[float, str]:
@@ -214,11 +214,11 @@ def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[f
 
     Raises OptionError if there is none.
     """
-    found = sweep_input(job, name, replay, None, tolerance, notes=False)
-    if found.trials.slices == found.trials.undefined:
+    found = against_hard(job, name, replay, None, tolerance, notes=False)
+    if found.swept.slices == found.swept.undefined:
         return job.beta, f"--beta auto: no slice has an answer, so β stays {job.beta:.10g}"
     if found.beta is None:
-        last = found.trials.trials[-1]
+        last = found.swept.trials[-1]
         what = f"{found.run.input}: --beta auto: no β up to {last.beta:g} keeps soft within "
         what += f"{tolerance:g} of hard: at {last.beta:g} it lies {last.max_abs_offset:.4g} off"
         never = "slices with tied or nearly tied maxima never agree (softargmax guide beta)"
@@ -226,27 +226,27 @@ def found_beta(job: Job, name: str, replay: Replay, tolerance: float) -> tuple[f
     return found.beta, f"--beta auto: β {found.beta:.10g} keeps soft within {tolerance:g} of hard"
 
 
-def _try_input(
+def _against_truth(
     job: Job, name: str, betas: Sequence[float] | None, windows: Sequence[int | None], truth: References
-) -> TrialsReport:
+) -> AgainstTruth:
     """Compare one input with the truth at every β within every window. betas: None for the usual ones."""
     from softargmax_cli.reduction.budget import Needs
     from softargmax_cli.reduction.sweep import spaced, sweep
-    from softargmax_cli.report.sweep import TrialsReport
+    from softargmax_cli.report.sweep import AgainstTruth
 
     betas = betas or spaced(*USUAL)
     needs = Needs(states=len(betas) * len(windows))
     with job.opened(name, {"offset"}, needs=needs) as reduction, truth.opened(name, reduction) as stored:
         source = reduction.source
         work = partial(sweep, betas=betas, windows=windows, truth=stored, rows=lambda: source.rows)
-        (trials,) = reduction.through(work)
+        (swept,) = reduction.through(work)
         stored.end()
     window = None if len(windows) > 1 else windows[0]
-    best = (None, None) if trials.best is None else (trials.best.beta, trials.best.window)
-    return TrialsReport(replace(reduction.run, beta=None, window=window), trials, *best)
+    best = (None, None) if swept.best is None else (swept.best.beta, swept.best.window)
+    return AgainstTruth(replace(reduction.run, beta=None, window=window), swept, *best)
 
 
-def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
+def _command(job: Job, name: str, found: AgainstHard | AgainstTruth) -> list[str]:
     """Write `softargmax run` with all given options, and the β and the window that were found."""
     from softargmax_cli.cli.usage import run_command
 
@@ -257,7 +257,7 @@ def _command(job: Job, name: str, found: Sweep | TrialsReport) -> list[str]:
     return [*run_command(name, job.reading, job.axes, **changed, beta=found.beta)]
 
 
-def _listed(found: Sweep | TrialsReport, format: str) -> str:
+def _listed(found: AgainstHard | AgainstTruth, format: str) -> str:
     """Write a row for each trial, in json with the conclusions."""
     if format == "json":
         from softargmax_cli.files.writers.json import json_text

@@ -124,7 +124,7 @@ def _unknown(option: str, context: Any) -> OptionError:
 
 
 def _meant(word: str, meanings: Mapping[str, str]) -> str:
-    """Ask whether one of some words was meant, each said by its meaning."""
+    """Return the question whether a known word was meant. meanings: what to suggest for each."""
     found = [meanings[word]] if word in meanings else [meanings[name] for name in nearest(word, meanings)]
     return f" Did you mean {' or '.join(dict.fromkeys(found))}?" if found else ""
 

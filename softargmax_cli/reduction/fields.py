@@ -25,6 +25,7 @@ class Field:
     name: str
     dtype: np.dtype[Any]
     meaning: str
+    """The text in the guide."""
     finish: Callable[[Any], Any] | None
     """From `finish.Sums` to the field, (m,) or (a, m); None for fields of gradients and comparisons."""
     per_axis: bool = False
@@ -34,32 +35,41 @@ class Field:
 
 
 FIELDS = (
-    Field("hard", I8, "the first index of the maximum; -1 without an answer", lambda s: s.hard, per_axis=True),
-    Field("soft", F8, "the soft argmax, Σ cᵢ pᵢ", lambda s: s.soft, per_axis=True),
-    Field("offset", F8, "soft less the coordinate of hard", lambda s: s.offset, per_axis=True),
-    Field("peak", F8, "the weight at hard, in (0, 1]", lambda s: 1 / s.mass),
+    Field("hard", I8, "the first index of the maximum, for costs of the minimum", lambda s: s.hard, per_axis=True),
+    Field("soft", F8, "Σ cᵢ pᵢ, the mean coordinate under the weights p", lambda s: s.soft, per_axis=True),
+    Field("offset", F8, "soft minus the coordinate of hard", lambda s: s.offset, per_axis=True),
+    Field("peak", F8, "the weight at hard, in (0, 1]; near 1, almost all weight lies there", lambda s: 1 / s.mass),
     Field(
         "second", F8, "the weight of a second mode; 0 without one", lambda s: s.state.second / s.mass, needs="second"
     ),
-    Field("spread", F8, "the standard deviation of c under p", lambda s: s.spread, True, needs="second_moment"),
+    Field(
+        "spread",
+        F8,
+        "√Σ (cᵢ − soft)² pᵢ, the standard deviation of the coordinate under the weights",
+        lambda s: s.spread,
+        per_axis=True,
+        needs="second_moment",
+    ),
     Field(
         "entropy",
         F8,
-        "-Σ p ln p, in nats",
+        "−Σ pᵢ ln pᵢ, in nats: 0 if one index has all the weight, ln n if n indices share it equally",
         lambda s: np.maximum(np.log(s.mass) - s.state.log_moment / s.mass, 0),
         needs="log_moment",
     ),
-    Field("ties", I8, "how many entries equal the maximum", lambda s: s.state.ties * (s.mass > 0), needs="ties"),
+    Field(
+        "ties", I8, "the number of entries equal to the maximum", lambda s: s.state.ties * (s.mass > 0), needs="ties"
+    ),
     Field(
         "agree",
         BOOL,
-        "whether hard is the index nearest to soft, on every axis",
+        "true if |offset| < 0.5 index along every axis; hard is then the index nearest to soft",
         lambda s: ((abs(s.distance) < 0.5) & ~np.isnan(s.offset)).all(axis=0),
     ),
     Field(
         "multimodal",
         BOOL,
-        "whether second >= peak / 4",
+        "true if there is a second mode: second ≥ peak / 4",
         lambda s: s.state.second / s.mass >= MULTIMODAL / s.mass,
         needs="second",
     ),
@@ -68,19 +78,19 @@ FIELDS = (
 
 COMPARED = (
     Field("expected", F8, "soft as it was stored earlier", None, per_axis=True),
-    Field("difference", F8, "soft less what was expected; 0 where both are NaN", None, per_axis=True),
+    Field("difference", F8, "soft minus expected; 0 where both are NaN", None, per_axis=True),
     Field("truth", F8, "the true coordinate", None, per_axis=True),
-    Field("hard_error", F8, "how far the coordinate of hard lies from the truth", None),
-    Field("soft_error", F8, "how far soft lies from the truth", None),
+    Field("hard_error", F8, "the distance of the coordinate of hard from the truth", None),
+    Field("soft_error", F8, "the distance of soft from the truth", None),
 )
 """The fields of slices that are compared with a stored result, or with the truth."""
 
 DIFFERENTIATED = (
-    Field("norm", F8, "the Euclidean norm of the gradient", lambda s: s.norm, needs="slope"),
-    Field("min", F8, "the least entry of the gradient", None),
-    Field("max", F8, "the largest entry of the gradient", None),
+    Field("norm", F8, "the Euclidean norm of ∂soft/∂x", lambda s: s.norm, needs="slope"),
+    Field("min", F8, "the smallest entry of ∂soft/∂x", None),
+    Field("max", F8, "the largest entry of ∂soft/∂x", None),
     Field("gradient", F8, "∂soft/∂β", None, per_axis=True),
-    Field("vanished", BOOL, "whether the norm is too small to be seen", None),
+    Field("vanished", BOOL, "true if the norm of the gradient is below a limit", None),
 )
 """The fields of slices with gradients."""
 

@@ -22,30 +22,30 @@ Row = dict[str, float | int | None]
 
 
 @dataclass(frozen=True)
-class Findings:
+class SweepReport:
     """The results of several β and windows for one input, and the ones to take."""
 
     run: Run
     """It has no β, and no window if several were tried."""
-    trials: Trials
+    swept: Trials
     beta: float | None
     """The β to take, if any."""
     window: int | None
 
     def rows_of(self, *names: str) -> list[Row]:
         """Return the numbers of each trial by their JSON names."""
-        return [{name: getattr(trial, name) for name in names} for trial in self.trials.trials]
+        return [{name: getattr(trial, name) for name in names} for trial in self.swept.trials]
 
     def offsets(self, *spares: int) -> Iterator[Column]:
         """Yield the columns that compare soft and hard, with the `Column.spare` of each."""
-        trials, bound = self.trials.trials, error_bound(self.run)
+        trials, bound = self.swept.trials, error_bound(self.run)
         yield numbers("max |offset|", [trial.max_abs_offset for trial in trials], bounds=bound, spare=spares[0])
         yield numbers("mean |offset|", [trial.mean_abs_offset for trial in trials], bounds=bound, spare=spares[1])
         yield numbers("agreement", [100 * trial.agreement for trial in trials], "{:.1f} %".format, spare=spares[2])
 
 
 @dataclass(frozen=True)
-class Sweep(Findings):
+class AgainstHard(SweepReport):
     """A sweep over one input; the β to take is the smallest that keeps soft within a tolerance of hard."""
 
     tolerance: float
@@ -65,16 +65,16 @@ class Sweep(Findings):
 
     @property
     def good(self) -> list[bool]:
-        return [trial.max_abs_offset <= self.tolerance for trial in self.trials.trials]
+        return [trial.max_abs_offset <= self.tolerance for trial in self.swept.trials]
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
         """Name the β to take and the command to try, or say why there is none."""
-        swept, trials = self.trials, self.trials.trials
+        swept, trials = self.swept, self.swept.trials
         within = f"within {self.tolerance:g} of hard"
         if self.allow is not None:
             within += f" in all but {self.allow} of the slices"
         elif swept.undefined:
-            yield f"{swept.undefined:,} of {swept.slices:,} slices have no answer and are left out"
+            yield left_out(swept.undefined, swept.slices, "answer")
         if self.beta is not None:
             smallest = "the smallest tried" if self.unbounded else "the smallest"
             yield f"β {self.beta:.10g} is {smallest} that keeps soft {within}: {typed(command)}"
@@ -88,7 +88,7 @@ class Sweep(Findings):
             yield f"no β tried keeps soft {within}: at best it is {short(best.max_abs_offset)} off, at β {best.beta:g}"
 
     def columns(self) -> Iterator[Column]:
-        slices, betas = self.trials.slices, self.trials.trials
+        slices, betas = self.swept.slices, self.swept.trials
         yield numbers("β", [at.beta for at in betas], "{:.10g}".format)
         yield from self.offsets(0, 0, 0)
         yield numbers("spread", [at.mean_spread for at in betas], bounds=error_bound(self.run))
@@ -101,8 +101,8 @@ class Sweep(Findings):
 
 
 @dataclass(frozen=True)
-class TrialsReport(Findings):
-    """Trials of one input against its truth; the β and the window to take come closest."""
+class AgainstTruth(SweepReport):
+    """A sweep over one input with its truth; the β and the window to take come closest to it."""
 
     @property
     def rows(self) -> list[Row]:
@@ -110,29 +110,28 @@ class TrialsReport(Findings):
 
     @property
     def conclusions(self) -> Row:
-        return {"hard_error": self.trials.hard_error, "best_beta": self.beta, "best_window": self.window}
+        return {"hard_error": self.swept.hard_error, "best_beta": self.beta, "best_window": self.window}
 
     @property
     def good(self) -> list[bool]:
-        return [trial is self.trials.best for trial in self.trials.trials]
+        return [trial is self.swept.best for trial in self.swept.trials]
 
     def verdict(self, command: Sequence[str]) -> Iterator[str]:
         """Name the β and the window that come closest, the error of the hard argmax, and the command to try."""
-        trials, best = self.trials, self.trials.best
-        for count, what in ((trials.missing, "truth"), (trials.undefined, "answer")):
+        swept, best = self.swept, self.swept.best
+        for count, what in ((swept.missing, "truth"), (swept.undefined, "answer")):
             if count:
-                lack = f"has no {what} and is" if count == 1 else f"have no {what} and are"
-                yield f"{count:,} of {trials.slices:,} slices {lack} left out of the errors"
+                yield f"{left_out(count, swept.slices, what)} of the errors"
         if best is None:
             yield "no slice has both an answer and a truth"
             return
         window = "" if best.window is None else f" within a window of ±{best.window}"
-        errors = f"mean error {short(best.mean_error)} (hard: {short(trials.hard_error)})"
+        errors = f"mean error {short(best.mean_error)} (hard: {short(swept.hard_error)})"
         yield f"β {best.beta:.10g}{window} comes closest to the truth: {errors}"
         yield f"try: {typed(command)}"
 
     def columns(self) -> Iterator[Column]:
-        tried = self.trials.trials
+        tried = self.swept.trials
         if self.run.window is None and tried[0].window is not None:
             yield Column("window", [str(trial.window) for trial in tried])
         yield numbers("β", [trial.beta for trial in tried], "{:.10g}".format)
@@ -141,11 +140,17 @@ class TrialsReport(Findings):
         yield Column("", ["closest" if good else "" for good in self.good], "left")
 
 
-def put_findings(found: Sweep | TrialsReport, command: Sequence[str], file: TextIO) -> None:
+def left_out(count: int, slices: int, what: str) -> str:
+    """Say that some of the slices lack an answer or a truth, and are left out."""
+    lack = f"has no {what} and is" if count == 1 else f"have no {what} and are"
+    return f"{count:,} of {slices:,} slices {lack} left out"
+
+
+def put_sweep(found: AgainstHard | AgainstTruth, command: Sequence[str], file: TextIO) -> None:
     """Print the heading, a row for each trial, a plot, and the verdict, which recommends `command`."""
     put_heading(found.run, file)
     put_columns(found.columns(), file, ["green" if good else "" for good in found.good])
-    plot = plotted(found.trials.trials, found.tolerance) if isinstance(found, Sweep) else ()
+    plot = plotted(found.swept.trials, found.tolerance) if isinstance(found, AgainstHard) else ()
     for line in ["", *plot, *found.verdict(command)]:
         print(legible(line, file), file=file)
 

@@ -1,7 +1,8 @@
 """Make what the README and the guide show of the tool: python tests/docs/make_docs.py
 
 Each ```console block of the README and of the guide holds what its commands, the lines after `$`, print in a folder of
-their own. samples/output.svg is what `PICTURED` prints to a terminal.
+their own. The tables of fields hold the meanings that stand in the code. samples/output.svg is what `PICTURED` prints
+to a terminal.
 
 Commands run on the CPU. Numbers that differ only in digits that another processor may round otherwise stay as they
 are. A command that is more than `softargmax` and its arguments needs a POSIX shell, and what else it names (jq); where
@@ -29,12 +30,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from command import Inside  # noqa: E402
 
+from softargmax_cli.reduction.fields import COMPARED, DIFFERENTIATED, FIELDS  # noqa: E402
+
 README = ROOT / "README.md"
 GUIDE = ROOT / "softargmax_cli" / "guide"
 DOCS = (README, *sorted(GUIDE.glob("*.md")))
 PICTURE = ROOT / "samples" / "output.svg"
 PICTURED = "softargmax run samples/class_scores.csv --id-column image --beta 2"
 
+TABLES = {"field": FIELDS, "further field": (*COMPARED, *DIFFERENTIATED)}
+"""The fields of each table, by the heading of its first column."""
 CONSOLE = re.compile(r"(?ms)^```console\n(.*?)^```$")
 _TEXT = re.compile(r'(?s)<text (class="[^"]*") x="([^"]*)" y="([^"]*)" textLength="([^"]*)" ([^>]*)>(.*?)</text>')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -168,6 +173,16 @@ def renewed(text: str) -> str:
     return CONSOLE.sub(console, text)
 
 
+def with_fields(text: str) -> str:
+    """Write the rows of the tables of fields again."""
+    for heading, fields in TABLES.items():
+        before, head, below = text.partition(f"| {heading} | meaning |\n|---|---|\n")
+        rows = [f"| `{field.name}` | {field.meaning} |\n".replace("|offset|", r"\|offset\|") for field in fields]
+        if head:
+            text = before + head + "".join(rows) + re.sub(r"\A(?:\|.*\n)*", "", below)
+    return text
+
+
 def printed_to_a_terminal(command: str) -> str:
     """What a command prints where standard output is a terminal, colours included. POSIX only."""
     import pty
@@ -239,7 +254,7 @@ def text_in(svg: str) -> str:
 def main() -> None:
     """Write what is generated."""
     for file in DOCS:
-        file.write_text(renewed(file.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+        file.write_text(renewed(with_fields(file.read_text(encoding="utf-8"))), encoding="utf-8", newline="\n")
     PICTURE.write_text(drawn(PICTURED, printed_to_a_terminal(PICTURED)), encoding="utf-8", newline="\n")
 
 

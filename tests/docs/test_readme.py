@@ -26,6 +26,7 @@ from make_docs import (
     renewed,
     sessions,
     text_in,
+    with_fields,
 )
 
 from softargmax_cli.cli import app
@@ -34,7 +35,7 @@ from softargmax_cli.cli.usage import COMMANDS as NAMES_OF_COMMANDS
 from softargmax_cli.cli.usage import command_of
 from softargmax_cli.errors import OptionError
 from softargmax_cli.files.writers import FORMATS, STORE
-from softargmax_cli.reduction.fields import NAMES
+from softargmax_cli.reduction.fields import BY_NAME, NAMES
 from softargmax_cli.reduction.result import Summary
 from softargmax_cli.tensorflow.choice import VARIABLE
 
@@ -195,9 +196,11 @@ def test_options_in_commands_exist() -> None:
     assert checked > 20
 
 
-def test_every_field_is_explained_in_order() -> None:
+def test_the_guide_explains_every_field_in_the_words_of_the_code() -> None:
     explained = re.findall(r"(?m)^\| `(\w+)` \|", PAGES["fields"].partition("| field |")[2])
     assert tuple(explained[: len(NAMES)]) == NAMES
+    assert set(BY_NAME) <= set(explained)
+    assert with_fields(PAGES["fields"]) == PAGES["fields"]
 
 
 def test_every_number_of_the_summary_is_explained() -> None:
