@@ -108,8 +108,17 @@ def reduce(
     """
     spec = spec_of(axis, float(beta_of(beta, temperature)), kind, coords, values, period, window, nan, precision)
     wanted, room, device = _fields(fields), size_of(memory), device_of(device)
-    id_column = None if id_column is None else str(id_column)
-    reading = Reading(key, select, delimiter, header, id_column, columns, skip, comment, decimal)
+    reading = Reading(
+        key=key,
+        select=select,
+        delimiter=delimiter,
+        header=header,
+        id_column=None if id_column is None else str(id_column),
+        columns=columns,
+        skip=skip,
+        comment=comment,
+        decimal=decimal,
+    )
     source = _opened(path_or_array, reading)
     with reduction_of(source, spec, wanted, room, lambda: shared(device)) as reduction:
         parts: dict[str, list[npt.NDArray[Any]]] = {field: [] for field in NAMES if field in wanted}

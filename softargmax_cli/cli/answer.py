@@ -63,7 +63,7 @@ class Answer:
             if format == STORE:
                 summary = self._store(reduction, path or "")
             else:
-                read = partial(_excerpt, reduction, again or (None if replay.runs_dry else replay))
+                read = partial(_excerpt, reduction, again or (None if replay.read_once else replay))
                 summary = self._write(reduction, read, path, plot)
             self._total.join(summary)
             self._last = reduction.run
@@ -117,9 +117,9 @@ class Answer:
         extent = [plan.extent[k] for k in problem.kept]
         with ZarrWriter(path, reduction.run, extent, self._manifest(reduction), force=self._shown.force) as store:
             if reduction.on_cluster:
-                from softargmax_cli.cluster.reduction import write
+                from softargmax_cli.cluster.reduction import reduce_columns
 
-                for one in reduction.through(partial(write, chunks=store.chunks)):
+                for one in reduction.through(partial(reduce_columns, chunks=store.chunks)):
                     summary.join(one)
             else:
                 for block, slices in reduction.through(reduce_boxes):

@@ -43,7 +43,8 @@ class OutputOptions(ForceOptions):
     """The places of results."""
 
     output: str | None = output_option(
-        "FILE|DIR/", "Writes the errors of each slice: .npy (soft alone), .npz, .csv, .tsv, .json, .jsonl, .parquet."
+        "FILE|DIR/",
+        f"Writes the errors of each slice: {', '.join(f'.{format}' for format in FORMATS)}; .npy holds those of soft.",
     )
     format: Literal["table", "json", "csv", "tsv"] = option(
         "table", "Output", "FORMAT", "Chooses table, json, csv or tsv. Default: table."

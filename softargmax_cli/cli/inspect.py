@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import stat
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,6 +15,7 @@ from softargmax_cli.cli.pipeline import Batch
 from softargmax_cli.cli.usage import run_command
 from softargmax_cli.errors import InputError, OptionError, as_typed, naming, parameter
 from softargmax_cli.files.reading import Reading
+from softargmax_cli.files.streams import status_of
 from softargmax_cli.report.text import legible
 
 if TYPE_CHECKING:
@@ -164,11 +163,8 @@ def _like_heatmaps(shape: tuple[int | None, ...]) -> bool:
 
 
 def _bytes_on_disk(name: str) -> int | None:
-    try:
-        status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name)
-    except (OSError, ValueError):
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    status = status_of(name)
+    return status.st_size if status else None
 
 
 def _suggested(

@@ -11,7 +11,7 @@ from softargmax_cli.cli.paths import names_folder, names_store, one_each
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.remote import is_url
-from softargmax_cli.files.writers import SHARED, STORE, Writer, format_of, open_writer
+from softargmax_cli.files.writers import ROWS, STORE, Writer, format_of, open_writer
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Run, Summary
@@ -39,7 +39,7 @@ class Outputs:
             what = "a Zarr store cannot go to standard output or be a table"
             raise OptionError(what, "write it with -o NAME.zarr alone")
         if output is None or output == "-":
-            if job.several and data not in (None, *SHARED):
+            if job.several and data not in (None, *ROWS):
                 what = "-o -" if formats else parameter("format", data)
                 raise OptionError(f"{what} holds one input only", "use -o DIR/ for one file each")
             output = None if data is None else "-"
@@ -50,7 +50,7 @@ class Outputs:
             data = data or usual
         else:
             data = data or format_of(output, formats)
-            if job.several and data not in SHARED:
+            if job.several and data not in ROWS:
                 remedy = f"use -o {output}/ for one file each"
                 if store:
                     one_store = f"use -o DIR/ {parameter('format', STORE)} for one store each"

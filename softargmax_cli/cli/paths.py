@@ -5,14 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-import stat
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from softargmax_cli.errors import InputError, OptionError, OutputError
 from softargmax_cli.files.remote import is_store, is_url
+from softargmax_cli.files.streams import status_of
 from softargmax_cli.files.writers import STORE, format_of
 
 PICTURES = ("png", "svg", "pdf")
@@ -130,10 +129,6 @@ def same_file(a: str, b: str) -> bool:
 
 
 def identity(name: str | None) -> tuple[int, int] | None:
-    """Identify a regular file or a directory, "-" being standard input; None for others."""
-    try:
-        status = os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name or "")
-    except (OSError, ValueError, AttributeError):  # opening it will report that
-        return None
-    kind = stat.S_IFMT(status.st_mode)  # a directory is a store
-    return (status.st_dev, status.st_ino) if kind in (stat.S_IFREG, stat.S_IFDIR) else None
+    """Identify a file or a store, "-" being standard input; None for others."""
+    status = status_of(name, folders=True) if name else None
+    return (status.st_dev, status.st_ino) if status else None

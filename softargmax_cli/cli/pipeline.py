@@ -167,8 +167,8 @@ class Job(Batch):
         source = open_source(name, self.reading) if replay is None else replay.open()
         if self._client is not None and source.sequential:
             source.close()
-            what = "a cluster reads only files that can be read at any place: Zarr, HDF5, .npy and .safetensors"
-            raise OptionError(what, "run it on one machine, or convert it first", source.name)
+            what = "a cluster reads in any order, and this input can only be read from start to end"
+            raise OptionError(what, "run it on one machine, or convert it to .npy first", source.name)
         needs = needs or (REDUCTION if self._client is None else BOXES)
         computer = partial(self._computer, name)
         with reduction_of(source, spec, names, self.memory, computer, needs=needs, progress=bar) as reduction:

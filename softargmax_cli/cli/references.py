@@ -60,7 +60,7 @@ class References:
         table = self._table
         if table is None:
             id_column = reduction.source.facts.id_column
-            with expected(path, run.kept, run.axes, id_column, inputs=True) as stored:
+            with expected(path, run.kept, run.axes, id_column) as stored:
                 if not stored.named and self._several and not self._folder:
                     remedy = "name a folder with a file for each, named like it, or a table with a column input"
                     raise InputError("holds one input, but several are compared", remedy, path)

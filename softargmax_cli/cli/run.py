@@ -10,7 +10,7 @@ from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.cli.paths import choose_pictures
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.errors import OptionError, parameter
-from softargmax_cli.files.writers import FORMATS, STORE
+from softargmax_cli.files.writers import ARRAYS, FORMATS, STORE
 
 
 def _beta_of(text: str | None) -> float | str | None:
@@ -52,7 +52,7 @@ class OutputOptions(ForceOptions):
         """Raise OptionError if slices are chosen for a format without room for a choice, or cannot be drawn."""
         chosen = parameter("only", self.only) if self.only else parameter("worst", self.worst) if self.worst else ""
         what = f"{chosen} keeps some slices, but an array holds all"
-        refuse(chosen and format in ("npy", "npz", STORE), what, "write .csv, .jsonl or .parquet instead")
+        refuse(chosen and format in (*ARRAYS, STORE), what, "write .csv, .jsonl or .parquet instead")
         what = f"--plot draws slices along one axis or two, and --axis names {axes}"
         refuse(self.plot is not None and axes > 2, what, "leave it out, or reduce fewer axes")
         what = "--plot cannot draw a run that writes a Zarr store"
@@ -64,7 +64,7 @@ class ClusterOptions:
     """Where workers compute."""
 
     scheduler: str | None = option(
-        None, "Running", "ADDRESS|FILE", "Runs on this Dask cluster. Inputs are Zarr, HDF5, .npy or .safetensors."
+        None, "Running", "ADDRESS|FILE", "Runs on this Dask cluster; see softargmax guide cluster for its inputs."
     )
     workers: int | None = option(None, "Running", "N", "Runs on a Dask cluster of N processes on this machine.", min=1)
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
@@ -182,13 +183,13 @@ def _refuse_twice(param: Any, args: list[str]) -> None:
 def run_command(name: str, reading: Reading, axes: tuple[int, ...], **options: object) -> Iterator[str]:
     """Write `softargmax run` for a file with the options of its `reading`, and `options`; None is left out."""
     yield from ("softargmax", "run", f"./{name}" if name.startswith("-") and name != "-" else name)
-    given: dict[str, Any] = {"key": reading.key, "select": reading.select, "axis": None if axes == (-1,) else axes}
+    given: dict[str, Any] = {each.name: getattr(reading, each.name) for each in fields(reading) if each.default is None}
     given["delimiter"] = DELIMITERS.get(reading.delimiter or "", reading.delimiter)
-    given |= {field: getattr(reading, field) for field in ("skip", "comment", "decimal", "id_column", "columns")}
+    given["axis"] = None if axes == (-1,) else axes
     for option, value in {**given, **options}.items():
-        if value is not None:
+        if isinstance(value, bool):
+            yield f"--{option}" if value else f"--no-{option}"
+        elif value is not None:
             several = value if isinstance(value, tuple) else (value,)
             yield f"--{option.replace('_', '-')}"
             yield ",".join(f"{each:.10g}" if isinstance(each, float) else str(each) for each in several)
-    if reading.header is not None:
-        yield "--header" if reading.header else "--no-header"

@@ -64,9 +64,5 @@ def _chunks(reduction: Reduction) -> list[int]:
     from softargmax_cli.reduction.budget import Budget
     from softargmax_cli.reduction.weights import WEIGHTS
 
-    source = reduction.source
-    budget, lengths = Budget(WEIGHTS, source, reduction.problem, reduction.memory), source.chunks
-    if lengths is None and source.shape[0] is None:
-        columns = source.shape[1] or 1
-        lengths = (budget.elements // columns, columns)
-    return [max(1, n) for n in lengths or budget.plan.extent]
+    plan = Budget(WEIGHTS, reduction.source, reduction.problem, reduction.memory).plan
+    return [max(1, n) for n in reduction.source.chunks or plan.extent]

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
-from softargmax_cli.errors import ClusterError, MissingDependencyError, parameter
+from softargmax_cli.errors import ClusterError, MissingDependencyError, counted, parameter
 from softargmax_cli.reduction.budget import cores
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _check_workers(client: Client, count: int, where: str) -> None:
 def described(client: Client) -> str:
     """Describe a cluster in one line."""
     threads = [*client.nthreads().values()]
-    said = f"{len(threads)} worker{'s' * (len(threads) > 1)} with {sum(threads)} threads"
+    said = f"{counted(len(threads), 'worker')} with {counted(sum(threads), 'thread')}"
     dashboard = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
     return f"{said}, dashboard {client.dashboard_link}" if dashboard else said
 

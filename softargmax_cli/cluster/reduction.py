@@ -26,7 +26,7 @@ from softargmax_cli.reduction.budget import BOXES, FAN_IN, Budget
 from softargmax_cli.reduction.finish import in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Problem
-from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.undefined import Undefined
 
 if TYPE_CHECKING:
@@ -60,32 +60,29 @@ def reduce(source: Source, problem: Problem, workers: Workers, *, memory: int, *
 
     Raises as `engine.reduce`, and ClusterError if workers or the scheduler fail.
     """
-    plan, found = Budget(BOXES, source, problem, memory).plan, _columns(source, problem, workers, memory, **callbacks)
-    runs: Iterator[Sequence[Slices]] = ([slices] for slices in found)
+    plan = Budget(BOXES, source, problem, memory).plan
+    columns = reduce_columns(source, problem, workers, memory=memory, **callbacks)
+    runs: Iterator[Sequence[Slices]] = ([slices] for slices in columns)
     if not plan.in_order:
         runs = in_row_major_order(runs, math.prod(plan.shape[k] for k in problem.kept), memory // 4)
     for (slices,) in runs:
         yield slices
 
 
-def write(
-    source: Source, problem: Problem, workers: Workers, *, memory: int, chunks: Chunks, **callbacks: Any
-) -> Iterator[Summary]:
-    """Have workers write the results to a store; yield the summary of each column of slices. Raises as `reduce`."""
-    return _columns(source, problem, workers, memory, chunks, **callbacks)
-
-
-def _columns(
+def reduce_columns(
     source: Source,
     problem: Problem,
     workers: Workers,
+    *,
     memory: int,
     chunks: Chunks | None = None,
-    *,
     advance: Callable[[int], None],
     note: Callable[[str], None],
 ) -> Iterator[Any]:
-    """Yield the results of the columns in order, up to the first with slices that are an error; then raise it."""
+    """Yield the slices of each column, in order; if workers write them to `chunks`, the summary of each column.
+
+    Raises as `reduce`: a slice that is an error ends it after the columns before.
+    """
     budget = Budget(BOXES, source, problem, memory)
     if budget.note:
         note(budget.note)

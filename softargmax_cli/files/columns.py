@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, OptionError, parameter
-from softargmax_cli.files.members import FEW, ResultError, few, is_result
+from softargmax_cli.files.members import MOST_LISTED, ResultError, few, is_result
 from softargmax_cli.files.reading import Reading, column_ranges, quoted_title
 
 SAMPLE = 1000
@@ -68,10 +68,10 @@ def choose(table: Table, reading: Reading) -> Columns:
     """Decide which columns are scores and which one names the rows, by the options and by the first rows.
 
     Raises OptionError if an option does not fit the table, InputError if no column of numbers is left, or if one looks
-    like names and `reading.judged` is set. An inspection leaves such columns out instead.
+    like names and `reading.strict` is set. An inspection leaves such columns out instead.
     """
     spec, titles, notes = reading.columns, table.titles or (), list[str]()
-    if reading.judged and spec is None and is_result(titles):
+    if reading.strict and spec is None and is_result(titles):
         raise ResultError(table.name, table.kind, f"or take columns of it with {parameter('columns')}")
     explicit = spec is not None and not spec.startswith("^")
     chosen = range(table.width) if spec is None else columns_selected(table, spec)
@@ -96,7 +96,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     if texts:
         way = f"; {parameter('id_column', option_value(table, texts[0]))} names the rows by it"
         notes.append(f"text is left out: {_listed(table, texts)}{way if id_at is None and len(texts) == 1 else ''}")
-    found = _names_among(table, scores) if reading.judged and not explicit else []
+    found = _names_among(table, scores) if reading.strict and not explicit else []
     if found and not reading.inspected:
         raise _suspected(table, found, id_at, names, spec)
     if found:
@@ -178,7 +178,7 @@ def position(table: Table, cell: str, option: str) -> int:
     if len(places) == 1:
         return places[0]
     if places:
-        numbers = ", ".join(str(at + 1) for at in places[:FEW])
+        numbers = ", ".join(str(at + 1) for at in places[:MOST_LISTED])
         raise OptionError(f"columns {numbers} are all named {cited(cell)}", f"pass one of these numbers to {here}")
     ways = f"pass {here} with a number from 1 to {table.width}"
     if not titles:

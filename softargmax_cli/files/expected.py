@@ -25,7 +25,7 @@ Ids = Sequence[str] | None
 Rows = tuple[Float, Ids]
 """Numbers of some slices, (slices, axes), and the names of the slices."""
 
-BATCH = 1 << 16
+READ_AT_ONCE = 1 << 16
 """Numbers read at a time."""
 MEMORY = 16 << 20
 """Bytes that copying may take, if the order of the file is not that of the slices."""
@@ -57,7 +57,7 @@ class Expected:
             self._ids += names or ()
         for k, (mine, theirs) in enumerate(zip(ids or (), self._ids, strict=False)):
             if mine != theirs:
-                what = f"slice {self._count + k:,} is {theirs!r} there and {mine!r} in the input"
+                what = f"slice {self._count + k:,} is named {theirs!r} in the file and {mine!r} in the input"
                 raise InputError(what, "compare results of the same rows, in the same order", self.name)
         rows: Float = np.concatenate(parts)
         taken: Float = rows[:slices].T
@@ -87,28 +87,24 @@ def expected(
     kept: tuple[int | None, ...],
     axes: Sequence[int],
     id_column: str | int | None = None,
-    *,
-    inputs: bool = False,
 ) -> Iterator[Expected]:
     """Open a stored result of slices shaped `kept`, or their true coordinates, with NaN for unknown ones.
 
     There is a number for each of the reduced `axes`. An array, or `soft` of several, has shape `kept`, and one more
     last dimension if several axes are reduced. A table has columns `soft` (`soft_0`, `soft_1`, …), columns titled y and
     x (z, y and x), or a column of numbers for each of `axes`, in their order. JSON is as `softargmax run` writes it.
-    Rows are named by a column titled `id`, or `id_column` as in the input.
-
-    inputs: name the rows by a column `input`, if there is one.
+    Rows are named by a column `input` if there is one, else by `id_column` as in the input, or by one titled `id`.
     """
     with ExitStack() as files:
         if _is_json(path):
             named = False
             with suppress(ValueError):  # bad JSON is reported when it is read
-                named = inputs and "input" in next(_objects(path), {})
+                named = "input" in next(_objects(path), {})
             yield Expected(path, len(axes), _json_rows(path, len(axes), "input" if named else "id"), named=named)
             return
-        replay = files.enter_context(Replay(path, Reading(judged=False)))
-        source = files.enter_context(closing(_opened(replay, _titles(axes), ("input",) * inputs + (id_column, "id"))))
-        named = inputs and source.facts.id_column == "input"
+        replay = files.enter_context(Replay(path, Reading(strict=False)))
+        source = files.enter_context(closing(_opened(replay, _titles(axes), ("input", id_column, "id"))))
+        named = source.facts.id_column == "input"
         with naming(source.name):
             table = source.labels is not None or source.shape[:1] == (None,)
             columns, note = _columns(source, axes) if table else ([], "")
@@ -128,7 +124,7 @@ def _titles(axes: Sequence[int]) -> list[str]:
 
 def _opened(replay: Replay, titles: Sequence[str], ids: Sequence[str | int | None]) -> Source:
     """Open the array or the columns named soft, else everything, with the first of `ids` that exists as names."""
-    for reading in (Reading(key="soft", columns=",".join(titles), judged=False), Reading(judged=False)):
+    for reading in (Reading(key="soft", columns=",".join(titles), strict=False), Reading(strict=False)):
         try:
             source = replay.open(reading)
             title = next((title for title in ids if title in (source.facts.header or ())), None)
@@ -160,14 +156,14 @@ def _columns(source: Source, axes: Sequence[int]) -> tuple[list[int], str]:
     if width != len(axes):
         held = f"{width} columns of numbers{': ' if labels else ''}{', '.join((source.labels or ())[:8])}"
         remedy = f"keep a column for each axis, in their order, or title them {', '.join(titles)}"
-        raise InputError(f"{held}, for {len(axes)} {'axis' if len(axes) == 1 else 'axes'}", remedy)
+        raise InputError(f"{held}, for {counted(len(axes), 'axis')}", remedy)
     return [*range(len(axes))], ""
 
 
 def _rows(source: Source, columns: Sequence[int], axes: int) -> Iterator[Rows]:
     """Yield the numbers of an array, or of some columns of a table, as (slices, axes), and the names of the slices."""
     buffer = Buffer()
-    for block in in_order(source, BATCH, "C"):
+    for block in in_order(source, READ_AT_ONCE, "C"):
         pending = source.fetch(block)
         if pending is None:
             return
@@ -188,7 +184,7 @@ def _json_rows(path: str, axes: int, name: str) -> Iterator[Rows]:
     """Yield the numbers of json or jsonl as (slices, axes), and the names of the slices, stored under `name`."""
     objects = _objects(path)
     try:
-        while some := list(islice(objects, BATCH)):  # null becomes NaN
+        while some := list(islice(objects, READ_AT_ONCE)):  # null becomes NaN
             numbers = np.array([each["soft"] for each in some], np.float64).reshape(len(some), axes)
             yield numbers, [each[name] for each in some] if name in some[0] else None
     except (ValueError, KeyError, TypeError):

@@ -15,7 +15,7 @@ from softargmax_cli.errors import InputError, OptionError, SoftArgmaxError, para
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Member
 
-FEW = 8
+MOST_LISTED = 8
 """Names that an error lists."""
 MOST_MEMBERS = 100
 """Arrays that an inspection lists."""
@@ -67,7 +67,7 @@ def member_of(
     members = [*islice(described, MOST_MEMBERS)] if key is None or reading.inspected else []
     if key is None:
         readable = (each.name for each in chain(members, described) if not each.why_not)
-        numbers = [*islice(readable, FEW + 1)]
+        numbers = [*islice(readable, MOST_LISTED + 1)]
         if len(numbers) != 1:
             raise _several(name, kind, names, numbers, members)
         key = numbers[0]
@@ -104,7 +104,7 @@ def shown(key: str) -> str:
 
 def few(names: Sequence[str]) -> str:
     """List the first names."""
-    return ", ".join(shown(each) for each in names[:FEW]) + (", ..." if len(names) > FEW else "")
+    return ", ".join(shown(each) for each in names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
 
 
 def unapplied(attributes: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import EllipsisType
 from typing import Any
 
-from softargmax_cli.errors import OptionError, parameter
+from softargmax_cli.errors import OptionError, counted, parameter
 
 Part = int | slice | EllipsisType
 
@@ -39,7 +39,7 @@ class Selection:
         given = [part for part in self.parts if not isinstance(part, EllipsisType)]
         here, ndim = parameter("select", str(self)), len(shape)
         if len(given) > ndim:
-            what = f"{here}: {len(given)} indices for an array of {ndim} ax{'i' if ndim == 1 else 'e'}s"
+            what = f"{here}: {len(given)} indices for an array of {counted(ndim, 'axis')}"
             raise OptionError(what, "give as many as there are axes, or fewer")
         at = self.parts.index(...) if ... in self.parts else len(given)
         parts = (*given[:at], *[slice(None)] * (ndim - len(given)), *given[at:])
@@ -197,8 +197,8 @@ class Reading:
     """The decimal mark of numbers in text: a point or a comma."""
     inspected: bool = False
     """True to find more: a single column of text names the rows, and all arrays are described."""
-    judged: bool = True
-    """True if a column that looks like names of rows is an error, as it is where slices are read."""
+    strict: bool = True
+    """True to refuse what may be misread: columns like names, doubtful headers, results."""
 
     def __post_init__(self) -> None:
         for name, parse in PARSERS.items():
@@ -208,5 +208,5 @@ class Reading:
     @property
     def given(self) -> tuple[str, ...]:
         """The names of the given fields that only some formats know."""
-        names = ("key", "delimiter", "header", "id_column", "columns", "skip", "comment", "decimal")
+        names = (each.name for each in fields(self) if each.default is None and each.name != "select")
         return tuple(name for name in names if getattr(self, name) is not None)

@@ -1,7 +1,4 @@
-"""Open a source by its name; the first bytes tell its format.
-
-A new input format is one module in `formats/` and one line in `FORMATS`.
-"""
+"""Open a source by its name; the first bytes tell its format."""
 
 from __future__ import annotations
 
@@ -11,103 +8,14 @@ import os
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from softargmax_cli.errors import InputError, MissingDependencyError, naming, parameter
+from softargmax_cli.files.formats import TEXT, ZARR, Format, all_named, kind_of, promised
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.remote import is_store
 from softargmax_cli.files.source import Source, parsing
 from softargmax_cli.files.streams import LOOK, Watch, looked_at, opened
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A kind of file that can be read, or is known and refused."""
-
-    article: str
-    """The format in a sentence: "an .npy file"."""
-    signature: bytes
-    """Regular expression of the first bytes."""
-    remedy: str = ""
-    """Advice if it is refused or its package is missing; FILE stands for the file's name, quoted as in Python."""
-    suffixes: tuple[str, ...] = ()
-    """Suffixes that promise this format."""
-    options: frozenset[str] = frozenset()
-    """Fields of `Reading` that apply to this format."""
-    opener: str = ""
-    """Module in `formats/` and its function (stream at its start, name, Reading) -> Source; empty if it is refused."""
-    seeks: bool = True
-    """True if it needs random access, so that a pipe is copied first."""
-
-    @property
-    def kind(self) -> str:
-        """The format as an error about a damaged file names it."""
-        return self.article.partition(" ")[2]
-
-
-HDF5 = rb"(?:.{512}|.{1024}|.{2048})?\x89HDF\r\n\x1a\n"  # perhaps after a user block
-H5PY = "pip install h5py hdf5plugin\nthey are the extra named hdf5"
-KEY = frozenset({"key"})
-TABLE = frozenset({"id_column", "columns"})
-SPELLED = frozenset({"delimiter", "header", "skip", "comment", "decimal"})
-FORMATS = (
-    Format("an .npy file", rb"\x93NUMPY", "", (".npy",), frozenset(), "npy.open_npy", seeks=False),
-    Format("a .safetensors file", rb".{4}\0\0\0\0\{", "", (".safetensors",), KEY, "safetensors.open_safetensors"),
-    Format("a Parquet file", rb"PAR1", "", (".parquet", ".pq"), TABLE, "parquet.ParquetSource"),
-    Format("an HDF5 file", HDF5, H5PY, (".h5", ".hdf5", ".hdf"), KEY, "hdf5.Hdf5Source"),
-    Format("an .npz file", rb"PK(?:\x03\x04|\x05\x06)", "", (".npz",), KEY, "npz.open_npz"),
-)
-"""Formats that are read. The last one is tried after `REFUSED`, as other archives begin alike."""
-TEXT = Format("a CSV", b"", "", (".csv", ".tsv"), TABLE | SPELLED, "csv.CsvSource", seeks=False)
-"""Text has no signature: it is what no other format claims."""
-STORE = Format("a Zarr store", b"", options=KEY)
-
-SAVE = "save it in Python: numpy.save('x.npy', "
-PICTURE, SHEET = f"{SAVE}numpy.asarray(PIL.Image.open(FILE)))", "save the sheet as CSV"
-REFUSED = (
-    Format(
-        "a PyTorch file", rb"PK\x03\x04.{26}[^/\0]{1,200}/data\.pkl", f"{SAVE}torch.load(FILE, 'cpu')['NAME'].numpy())"
-    ),
-    Format("an Excel or Word document", rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/)", SHEET),
-    Format("an OpenDocument file", rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", SHEET),
-    Format("an old Office document", rb"\xd0\xcf\x11\xe0", SHEET),
-    Format("a MATLAB file", rb"MATLAB 5\.0", f"{SAVE}scipy.io.loadmat(FILE)['NAME'])"),
-    Format("an Arrow file", rb"ARROW1", "save the table in Python: pandas.read_feather(FILE).to_parquet('x.parquet')"),
-    Format("a FITS file", rb"SIMPLE  =", f"{SAVE}astropy.io.fits.getdata(FILE))"),
-    Format("a netCDF 3 file", rb"CDF[\x01\x02\x05]", "make it netCDF 4, which is HDF5: nccopy -k nc4 OLD NEW.h5"),
-    Format("a TIFF image", rb"II[*+]\0|MM\0[*+]", f"{SAVE}tifffile.imread(FILE))"),
-    Format(
-        "a NIfTI image",
-        rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[i+]1\0|(?:\x1c\x02\0\0|\0\0\x02\x1c)n[i+]2\0",
-        f"{SAVE}nibabel.load(FILE).get_fdata())",
-    ),
-    Format("a PNG image", rb"\x89PNG", PICTURE),
-    Format("a JPEG image", rb"\xff\xd8\xff", PICTURE),
-    Format("a GIF image", rb"GIF8[79]a", PICTURE),
-    Format("a WebP image", rb"RIFF.{4}WEBP", PICTURE),
-    Format("a BMP image", rb"BM.{4}\0\0\0\0", PICTURE),
-    Format("a PGM or PPM image", rb"P[56]\s+(?:#[^\n]*\n)*\d+\s+\d+\s+\d+\s", PICTURE),
-    Format("an SQLite database", rb"SQLite format 3", "save the table as CSV: sqlite3 -csv DATABASE 'SELECT …'"),
-    Format("a PDF document", rb"%PDF", "save its table as CSV"),
-    Format("a PFM image", rb"P[Ff]\s+\d+\s+\d+\s+-?\d", f"{SAVE}cv2.imread(FILE, cv2.IMREAD_UNCHANGED))"),
-    Format("a pointer of Git LFS, not the file itself", rb"version https://git-lfs", "fetch it with: git lfs pull"),
-    Format("packed with xz, zstd or bzip2", rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh\d1AY", "unpack it first"),
-    # Older protocols of pickle have no mark. They begin with a container or a name, and remember it under number 0.
-    Format(
-        "a Python pickle, which is never unpickled",
-        rb"\x80[\x02-\x05]|(?:c[\w.]+\n\w+\n|\(?[ld\]}])(?:p0\n|q\x00)",
-        "save the array with numpy.save in the program that wrote it",
-    ),
-    Format("a web page or XML", rb"(?i)\s*<(?:!doctype|html|\?xml)", "was it downloaded from the right address?"),
-    Format(
-        "JSON lines",
-        rb"\s*\{[^\n]*\}\s*\n\s*\{",
-        "save the numbers as CSV: pandas.read_json(FILE, lines=True).to_csv('x.csv', index=False)",
-    ),
-    Format("JSON", rb"\s*(?:\{\s*[\"}]|\[\s*[-\d\[{])", "save the numbers as CSV or .npy"),
-)
-"""Formats that are recognised only to name them in an error."""
 
 _RESULTS = re.compile(rb"(?:input[,\t])?index(?:_0)?[,\t](?:[^\n]*[,\t])?hard(?:_0)?[,\t]")
 _JSON = re.compile(rb'"hard": .*"soft": .*"offset": .*"peak": ', re.DOTALL)
@@ -127,7 +35,7 @@ def open_source(path: str, reading: Reading | None = None) -> Source:
     from softargmax_cli.files.formats.zarr import ZarrSource
 
     with naming(path):
-        return _requested(ZarrSource(path, reading), STORE, reading)
+        return _requested(ZarrSource(path, reading), ZARR, reading)
 
 
 def source_of(stream: BinaryIO, name: str, path: str, reading: Reading) -> Source:
@@ -167,8 +75,8 @@ def _requested(source: Source, format: Format, reading: Reading) -> Source:
     """Note the options that do not apply to the format, and select the requested part of the source."""
     idle = [option for option in reading.given if option not in format.options]
     if idle:
-        says = "says" if len(idle) == 1 else "say"
-        source.notes += (f"{' and '.join(map(parameter, idle))} {says} nothing of {format.article}",)
+        does = "does" if len(idle) == 1 else "do"
+        source.notes += (f"{' and '.join(map(parameter, idle))} {does} not apply to {format.article}",)
     if reading.select is None:
         return source
     from softargmax_cli.files.select import selected
@@ -181,7 +89,7 @@ def _recognised(first: bytes, name: str) -> Format:
     if not first:
         raise InputError("empty", "is something still to write it?")
     head = _unpacked(first)
-    kind = _kind(head)
+    kind = kind_of(head)
     if kind is not None and head is not first:
         raise InputError(f"{kind.article}, gzipped; gzipped text can be read", "unpack it with gunzip first")
     if kind is not None and kind.opener:
@@ -191,12 +99,11 @@ def _recognised(first: bytes, name: str) -> Format:
             from softargmax_cli.files.members import ResultError
 
             raise ResultError(name, "jsonl" if kind.article == "JSON lines" else "json")
-        what = f"{kind.article}; .npy, .npz, .safetensors, HDF5, Parquet and CSV can be read"
-        raise InputError(what, kind.remedy.replace("FILE", repr(name)))
-    for promised in FORMATS:
-        if name.lower().endswith(promised.suffixes):
-            remedy = "write it again, or rename it if it is a table in text"
-            raise InputError(f"not {promised.article}, whatever its name says", remedy)
+        raise InputError(f"{kind.article}; {all_named()} can be read", kind.remedy.replace("FILE", repr(name)))
+    wanted = promised(name)
+    if wanted and wanted is not TEXT:
+        remedy = "write it again, or rename it if it is a table in text"
+        raise InputError(f"not {wanted.article}, whatever its name says", remedy)
     if not _is_text(head):
         what = "no text, and bytes of no known format, as numpy.memmap and tofile write bare numbers"
         code = f"numpy.save('x.npy', numpy.fromfile({name!r}, 'float32').reshape(-1, LENGTH))"
@@ -214,12 +121,6 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return not controls
     return 4 * controls <= len(head)
-
-
-def _kind(first: bytes) -> Format | None:
-    """Find the format with this signature; None for text and unknown formats."""
-    kinds = (*FORMATS[:-1], *REFUSED, FORMATS[-1])
-    return next((kind for kind in kinds if re.match(kind.signature, first, re.DOTALL)), None)
 
 
 def _unpacked(first: bytes) -> bytes:
@@ -241,14 +142,13 @@ def holds_scores(path: str) -> bool:
             tail = stream.read()  # archives and Parquet list their contents at the end
     except OSError:
         return True  # a store, or opening it says what is wrong
-    marks = {b"PAR1": b"softargmax", b"PK": b"agree.npy"}
-    if _RESULTS.match(head) or any(head.startswith(magic) and mark in tail for magic, mark in marks.items()):
+    kind, name = kind_of(head), path.lower().removesuffix(".gz")
+    if _RESULTS.match(head) or (kind and kind.result and kind.result in tail):
         return False
-    suffix, kind = os.path.splitext(path.lower().removesuffix(".gz"))[1], _kind(head)
-    if (kind and kind.opener) or any(suffix in promised.suffixes for promised in (*FORMATS, TEXT)):
+    if (kind and kind.opener) or promised(name):
         return True
     words = _WORDS.findall(_unpacked(head))
-    return suffix in (".txt", ".dat") and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
+    return name.endswith((".txt", ".dat")) and 2 * sum(map(bool, map(_NUMBER.fullmatch, words))) >= len(words) > 0
 
 
 class Replay:
@@ -262,7 +162,7 @@ class Replay:
         """The watch of the first opening: the file must not change between readings either."""
 
     @property
-    def runs_dry(self) -> bool:
+    def read_once(self) -> bool:
         """True if the input can be read only once, so that it is copied."""
         path = self._path
         return path == "-" or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
@@ -270,7 +170,7 @@ class Replay:
     def open(self, reading: Reading | None = None) -> Source:
         """Open the input at its beginning, as `open_source` does. Raises OutputError if there is no room for a copy."""
         reading = reading or self._reading
-        if self._copy is None and self.runs_dry:
+        if self._copy is None and self.read_once:
             from softargmax_cli.files.tempcopy import copied_stream
 
             self._copy = copied_stream(*opened(self._path))

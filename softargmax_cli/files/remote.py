@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, SoftArgmaxError
+from softargmax_cli.errors import InputError, InputMissingError, MissingDependencyError, OutputError, SoftArgmaxError
+from softargmax_cli.files.formats import promised
 
-FILES = frozenset(
-    (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".hdf", ".parquet", ".pq", ".csv", ".tsv", ".txt", ".gz")
-)
-"""Suffixes of URLs of files; any other URL is that of a Zarr store."""
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 """Every array or group of Zarr has one of these in its directory, in format 3 or 2."""
 
@@ -29,9 +26,10 @@ def is_url(name: str) -> bool:
 
 
 def is_store(name: str) -> bool:
-    """Tell a Zarr store, or something in one, from a file by its name, and by the directories it lies in."""
+    """Tell a Zarr store, or something in one, from a file: a URL by its suffix, a path by its directories."""
     if is_url(name):
-        return os.path.splitext(urlsplit(name).path)[1].lower() not in FILES
+        path = urlsplit(name).path
+        return not (promised(path) or path.lower().endswith((".txt", ".gz")))
     place = Path(name)
     if os.path.isdir(place) and place.suffix.lower() == ".zarr":
         return True
@@ -87,13 +85,16 @@ def store_errors(name: str, done: str, leaf: type[SoftArgmaxError] = InputError,
         said = " ".join(str(error).split())[:300] or "no reason given"
         missing = leaf is InputError and isinstance(error, FileNotFoundError)
         what = f"{name}: no such file" if missing else f"{name}: cannot be {done}: {said} ({type(error).__name__})"
-        raise (InputMissingError if missing else leaf)(what, _remedy(name, error) or damaged) from error
+        remedy = _remedy(name, error, written=leaf is OutputError)
+        raise (InputMissingError if missing else leaf)(what, remedy or damaged) from error
 
 
-def _remedy(name: str, error: Exception) -> str:
+def _remedy(name: str, error: Exception, *, written: bool) -> str:
     """Advise on a refusal of a server or the system; return nothing for other errors."""
     if getattr(error, "errno", None) == errno.ENOSPC:
         return "free some space, or write elsewhere"
+    if written and name.startswith("http"):
+        return "http cannot be written; write to a directory, or to a bucket: s3://BUCKET/NAME.zarr"
     if is_url(name):
-        return "check the address, the keys, and that the server is up; the web is only read"
+        return "check the address, the keys, and that the server is up"
     return "check the name, the directory above it, and who may use it" if isinstance(error, OSError) else ""

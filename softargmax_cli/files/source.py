@@ -23,7 +23,7 @@ from softargmax_cli.files.streams import Watch
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
-AGAIN = "copy the file again, or write it again"
+COPY_AGAIN = "copy the file again, or write it again"
 """Advice for damaged files."""
 
 
@@ -161,4 +161,4 @@ def parsing(name: str, kind: str) -> Iterator[None]:
             remedy = "is its disk, or the network, still there?"
             raise InputError(f"cannot be read: {error.strerror}", remedy, name) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
-        raise InputError(f"damaged, or no {kind}: {first}", AGAIN, name) from error
+        raise InputError(f"damaged, or no {kind}: {first}", COPY_AGAIN, name) from error

@@ -98,11 +98,11 @@ class Watch:
     """The size and the time of a file when it was opened; pipes and devices have none."""
 
     def __init__(self, path: str) -> None:
-        self._path, self._then = path, _status(path)
+        self._path, self._then = path, None if path == "-" else status_of(path)
 
     def check(self) -> None:
         """Raise InputError if the file was written to since; one that was replaced or removed reads as before."""
-        then, now = self._then, _status(self._path)
+        then, now = self._then, status_of(self._path)
         if then is None or now is None or not os.path.samestat(then, now):
             return
         if (then.st_size, then.st_mtime_ns) != (now.st_size, now.st_mtime_ns):
@@ -110,9 +110,10 @@ class Watch:
             raise InputError(f"{self._path}: changed while it was read", remedy)
 
 
-def _status(path: str) -> os.stat_result | None:
-    with contextlib.suppress(OSError, ValueError):
-        status = os.stat(path)
-        if path != "-" and stat.S_ISREG(status.st_mode):
+def status_of(path: str, *, folders: bool = False) -> os.stat_result | None:
+    """Return the status of a regular file, "-" being standard input, or of a folder if asked for; None for others."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # there may be no standard input
+        status = os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)
+        if stat.S_ISREG(status.st_mode) or (folders and stat.S_ISDIR(status.st_mode)):
             return status
     return None

@@ -23,7 +23,7 @@ from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer, Loaded
 
-BLOCK = 4 << 20
+COPIED_BLOCK = 4 << 20
 """Bytes of numbers copied at a time, if the memory allows it."""
 WHAT = "cannot be copied to a temporary file"
 REMEDY = "set TMPDIR to a directory with more room, or give the input as an .npy file, which needs no copy"
@@ -55,7 +55,7 @@ def copied(source: Source, memory: int, advance: Callable[[int], None] = lambda 
     if not source.sequential:
         return source
     # A block is held up to four times: as text, read, decoded and transposed.
-    elements = max(1, min(BLOCK, memory // 4) // source.dtype.itemsize)
+    elements = max(1, min(COPIED_BLOCK, memory // 4) // source.dtype.itemsize)
     buffer, rows = Buffer(), 0
     with disk_errors(f"{source.name}: {WHAT}", REMEDY), ExitStack() as files:
         file = files.enter_context(TemporaryFile())

@@ -25,7 +25,7 @@ REMEDY = "write a finite number for each index, all on one line or each on its o
 
 
 def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.float64]:
-    """Return START + i · STEP below STOP. Raises OptionError if the steps do not come to STOP."""
+    """Return START + i · STEP below STOP. Raises OptionError unless STOP is a whole number of steps away."""
     given = parameter("values", text)
     if not all(map(math.isfinite, (start, stop, step))) or not step or (stop - start) / step <= 0:
         raise OptionError(f"{given}: there is nothing from {start:g} to {stop:g} in steps of {step:g}", REMEDY_RANGE)
@@ -36,7 +36,8 @@ def _range(text: str, start: float, stop: float, step: float) -> npt.NDArray[np.
     if abs(exact - count) > ROUNDED * exact:
         below = math.floor(exact)
         ends = f"{start + below * step:.10g} (for {below}) or {start + (below + 1) * step:.10g} (for {below + 1})"
-        raise OptionError(f"{given}: steps of {step:g} from {start:g} do not come to {stop:g}", f"end it at {ends}")
+        what = f"{given}: {stop:g} is no whole number of steps of {step:g} from {start:g}"
+        raise OptionError(what, f"end it at {ends}")
     return np.arange(count, dtype=np.float64) * step + start
 
 
@@ -59,7 +60,7 @@ def _of_file(path: str) -> npt.NDArray[np.float64]:
         raise OptionError(what, "name a file")
     with (
         _naming(path),
-        closing(open_source(path, Reading(judged=False))) as opened,
+        closing(open_source(path, Reading(strict=False))) as opened,
         closing(copied(opened, MEMORY)) as source,
     ):
         shape = tuple(n or 0 for n in source.shape)

@@ -135,7 +135,7 @@ def test_ranges_stand_for_files(folder: Inside) -> None:
         (["--coords", "index,index,index"], "--coords index,index,index: 3 kinds for 1 axis"),
         (["--coords", "circle"], "--coords: 'circle' is not one of index, corners, "),
         (["--values", "0:70:1"], "az.npy: --values 0:70:1: 70 values for the 72 indices of axis 1"),
-        (["--values", "0:10:3"], "--values 0:10:3: steps of 3 from 0 do not come to 10"),
+        (["--values", "0:10:3"], "--values 0:10:3: 10 is no whole number of steps of 3 from 0"),
         (["--values", "10:0:1"], "--values 10:0:1: there is nothing from 10 to 0 in steps of 1"),
         (["--values", "0:1:0"], "--values 0:1:0: there is nothing from 0 to 1 in steps of 0"),
         (["--values", "0:inf:1"], "--values 0:inf:1: there is nothing from 0 to inf in steps of 1"),

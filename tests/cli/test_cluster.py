@@ -87,9 +87,8 @@ def test_other_files(inside: Inside, cluster: str) -> None:
     done = inside("run", "x.csv", "--scheduler", cluster)
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        "softargmax: error: x.csv: a cluster reads only files that can be read at any place: "
-        "Zarr, HDF5, .npy and .safetensors\n"
-        "  run it on one machine, or convert it first\n"
+        "softargmax: error: x.csv: a cluster reads in any order, and this input can only be read from start to end\n"
+        "  run it on one machine, or convert it to .npy first\n"
     )
 
 

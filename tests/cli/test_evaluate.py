@@ -151,7 +151,7 @@ def test_rows_with_names(inside: Inside) -> None:
     assert (lines[0], lines[3]) == ("index,id,hard_error,soft_error", "2,n3,1.0,1.0")
     done = inside(*given, "--truth", "other.csv")
     assert (done.code, done.out) == (2, "")
-    assert "other.csv: slice 2 is 'n4' there and 'n3' in the input" in done.err
+    assert "other.csv: slice 2 is named 'n4' in the file and 'n3' in the input" in done.err
 
 
 def test_what_run_wrote_is_a_truth(inside: Inside) -> None:

@@ -136,7 +136,7 @@ def test_tables(inside: Inside, text: str, delimiter: str, header: list[str] | N
 def test_options_of_tables_are_suggested_again(inside: Inside) -> None:
     inside.write("t.txt", "1 2\n3 4\n")
     found = seen(inside, "t.txt", "--delimiter", "space", "--no-header", "--id-column", "2")
-    assert found["suggestion"] == "softargmax run t.txt --delimiter space --id-column 2 --no-header"
+    assert found["suggestion"] == "softargmax run t.txt --delimiter space --no-header --id-column 2"
 
 
 def test_options_that_say_nothing_are_not_suggested(inside: Inside) -> None:

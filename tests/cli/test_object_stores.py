@@ -112,7 +112,7 @@ def test_what_a_server_refuses_is_told_with_what_to_do(
         cases += [
             (f"{address}/none.zarr", "no Zarr store there", {}),
             (f"{address}/none.csv", "no such file", {}),
-            (f"x.npy -o {address}/out.zarr", "the web is only read", {}),
+            (f"x.npy -o {address}/out.zarr", "http cannot be written", {}),
         ]
         for words, said, variables in cases:
             done = inside("run", *words.split(), **variables)

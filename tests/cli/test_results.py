@@ -50,7 +50,7 @@ def test_ids_must_be_the_same(inside: Inside, suffix: str) -> None:
     assert inside("check", "z.csv", "--expect", f"r.{suffix}").code == 0
     done = inside("check", "y.csv", "--id-column", "name", "--expect", f"r.{suffix}")
     assert done.code == 2
-    assert f"r.{suffix}: slice 4 is 'e' there and 'E' in the input\n" in done.err
+    assert f"r.{suffix}: slice 4 is named 'e' in the file and 'E' in the input\n" in done.err
 
 
 def test_nan_in_text_is_placed(inside: Inside) -> None:

@@ -88,7 +88,7 @@ def test_a_column_of_names_is_no_score(title: str, last: bool, form: str, tmp_pa
     assert read(path, **told(scored))[0].shape == (3, 4)
     values, ids, source = read(path, inspected=True)
     assert (values.tolist(), ids) == (SCORES, ["101", "105", "102"])
-    assert read(path, judged=False)[0].shape == (3, 4)
+    assert read(path, strict=False)[0].shape == (3, 4)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,9 @@ def open_csv(stream: io.BufferedReader, name: str, reading: Reading) -> CsvSourc
         return CsvSource(stream, name, reading)
 
 
-def opened(text: str | bytes, name: str = "scores.csv", *, judged: bool = False, **options: Any) -> Source:
+def opened(text: str | bytes, name: str = "scores.csv", *, strict: bool = False, **options: Any) -> Source:
     data = text.encode() if isinstance(text, str) else text
-    return open_csv(io.BufferedReader(io.BytesIO(data)), name, Reading(judged=judged, **options))  # type: ignore[arg-type]
+    return open_csv(io.BufferedReader(io.BytesIO(data)), name, Reading(strict=strict, **options))  # type: ignore[arg-type]
 
 
 def outcome(route: str, text: str | bytes, name: str = "scores.csv", **options: Any) -> Any:
@@ -183,8 +183,8 @@ def test_headers_that_say_too_little() -> None:
         assert error.what == "line 1 is a header, and no rows follow it"
         assert ("--header" in error.remedy) == bool(header)
     assert "--header" in failure("a,b\n1,2\n", header=False).remedy
-    assert "--header" in as_typed(opened("0,1,2\n5,6,7\n", judged=True).notes[0])
-    assert not opened("0,1,2\n5,6,7\n", judged=True, header=False).notes
+    assert "--header" in as_typed(opened("0,1,2\n5,6,7\n", strict=True).notes[0])
+    assert not opened("0,1,2\n5,6,7\n", strict=True, header=False).notes
 
 
 # Cells
@@ -324,7 +324,7 @@ def test_utf_16_with_a_mark(encoding: str) -> None:
     data = text.encode(encoding)
     for stream in (Hesitant(data, 3), io.BytesIO(data)):
         held: Any = io.BufferedReader(stream, 3)  # type: ignore[type-var]
-        table, ids, _ = read(open_csv(held, "x.txt", Reading(id_column="name", judged=False)))
+        table, ids, _ = read(open_csv(held, "x.txt", Reading(id_column="name", strict=False)))
         assert (table == [[k, 0.5] for k in range(1000)]).all()
         assert ids == [f"é🐕{k}" for k in range(1000)]
     assert "no text file" in failure(data[:60] + b"\xd8" * 20).what

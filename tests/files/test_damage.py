@@ -268,7 +268,7 @@ def fuzz(form: str, count: int, folder: Path) -> None:
         path = written(folder, bytes(altered), "fuzzed")
         got, refused, want = None, "", oracle(bytes(altered))
         try:
-            with closing(open_source(path, Reading(header=False, delimiter=",", comment="", judged=False))) as source:
+            with closing(open_source(path, Reading(header=False, delimiter=",", comment="", strict=False))) as source:
                 if (source.nbytes or 0) > 1 << 20:
                     continue
                 got = everything(source, elements=13)

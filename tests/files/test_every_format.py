@@ -90,7 +90,7 @@ def test_columns_of_several_dtypes(tmp_path: Path) -> None:
     )
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
     want = [[0, 0, 1.25, np.nan, 1], [1, 0.5, np.nan, np.nan, 0], [2, 1, 3, np.nan, np.nan]]
-    np.testing.assert_array_equal(read(str(tmp_path / "t.parquet"), Reading(judged=False)), want)
+    np.testing.assert_array_equal(read(str(tmp_path / "t.parquet"), Reading(strict=False)), want)
 
 
 def test_rows_with_names(tmp_path: Path) -> None:
@@ -187,15 +187,15 @@ def test_many_members_and_long_names(tmp_path: Path) -> None:
         read(str(tmp_path / "a.npz"), Reading(key=""))
 
 
-def test_options_that_say_nothing(tmp_path: Path) -> None:
-    """A note names them; of text all of them say something but --key."""
+def test_options_that_do_not_apply(tmp_path: Path) -> None:
+    """A note names them; to text all of them apply but --key."""
     table = sample((2, 2), "f4")
-    for form, idle in {"npy": "--key and --delimiter say", "csv": "--key says", "hdf5": "--delimiter says"}.items():
+    for form, idle in {"npy": "--key and --delimiter do", "csv": "--key does", "hdf5": "--delimiter does"}.items():
         asked = Reading("group/scores" if form == "hdf5" else "k", delimiter=",")
         path = written(tmp_path, {**ANY_SHAPE, **TABLES}[form](table))
         with closing(open_source(path, asked)) as source:
             (note,) = source.notes
-        assert as_typed(note).startswith(f"{idle} nothing of ")
+        assert as_typed(note).startswith(f"{idle} not apply to ")
 
 
 def test_hdf5_datasets_that_are_found_once(tmp_path: Path) -> None:

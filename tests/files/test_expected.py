@@ -22,7 +22,7 @@ Numbers = npt.NDArray[Any]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory, and batches of three slices."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(module, "READ_AT_ONCE", 3)
     return tmp_path
 
 

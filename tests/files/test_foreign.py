@@ -17,10 +17,11 @@ import pytest
 from files import everything, npy, written
 
 from softargmax_cli.errors import InputError, as_typed
-from softargmax_cli.files import registry
+from softargmax_cli.files import formats
 from softargmax_cli.files.formats.npy import ArraySource
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.registry import open_source
+from softargmax_cli.files.remote import is_store
 
 
 def archive(*names: str) -> bytes:
@@ -100,11 +101,14 @@ def test_a_new_format_is_one_module_and_one_line(tmp_path: Path, monkeypatch: py
     module = ModuleType("softargmax_cli.files.formats.triples")
     module.open_triples = open_triples  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    line = registry.Format("a file of triples", b"TRI\n", "", (".tri",), frozenset(), "triples.open_triples")
-    monkeypatch.setattr(registry, "FORMATS", (line, *registry.FORMATS))
+    line = formats.Format("a file of triples", b"TRI\n", "", (".tri",), frozenset(), "triples.open_triples")
+    monkeypatch.setattr(formats, "FORMATS", (line, *formats.FORMATS))
     values = np.arange(12, dtype="f4").reshape(4, 3)
     with closing(open_source(written(tmp_path, b"TRI\n" + values.tobytes(), "a.tri"), Reading(key="x"))) as source:
         np.testing.assert_array_equal(everything(source), values)
-        assert [as_typed(note) for note in source.notes] == ["--key says nothing of a file of triples"]
+        assert [as_typed(note) for note in source.notes] == ["--key does not apply to a file of triples"]
     with pytest.raises(InputError, match=r"not a file of triples, whatever its name says"):
         open_source(written(tmp_path, b"1,2\n", "b.tri"))
+    assert not is_store("s3://bucket/a.tri")
+    with pytest.raises(InputError, match=r"a PNG image; file of triples, \.npy, .* and CSV can be read"):
+        open_source(written(tmp_path, FOREIGN["a.png"][0], "c.png"))

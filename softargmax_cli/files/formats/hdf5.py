@@ -31,7 +31,7 @@ OF_MATLAB = ("#refs#", "#subsystem#")
 """Groups in which MATLAB keeps parts of its cells and objects."""
 GZIP = 1
 """The number of the filter that HDF5 itself calls deflate."""
-STORE = "store real numbers"
+REMEDY = "store real numbers"
 OTHER = f"name another array with {parameter('key')}, if the file holds one"
 
 Place = tuple[Any, str]
@@ -144,13 +144,13 @@ def _checked(dataset: Any, field: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         dtype: np.dtype[Any] = dataset.dtype
     except TypeError as error:
         what = f"of a type that NumPy has not ({error})"
-        raise InputError(what, f"{STORE}: write it again as float64") from None
+        raise InputError(what, f"{REMEDY}: write it again as float64") from None
     if field:
         dtype = dtype[field]
     if dtype.names:
         held = f"compound, of the fields {', '.join(map(shown, dtype.names))}"
         named = next(iter(_fields(dtype)), None)
-        raise InputError(held, f"name a field: {parameter('key', f'NAME.{named}')}" if named else STORE)
+        raise InputError(held, f"name a field: {parameter('key', f'NAME.{named}')}" if named else REMEDY)
     native_dtype(dtype.base)
     return (*map(int, dataset.shape), *dtype.shape), dtype.base
 

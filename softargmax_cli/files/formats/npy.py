@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import InputError, naming
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import AGAIN, BoxSource, Facts
+from softargmax_cli.files.source import COPY_AGAIN, BoxSource, Facts
 from softargmax_cli.reduction.blocks import Block, Order, stretches
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
@@ -115,7 +115,7 @@ class NpySource(BoxSource):
         present, needed = status.st_size - self._begin, header.nbytes
         if stat.S_ISREG(status.st_mode) and present < needed:
             what = f"shape {self.shape} of {self.stored} takes {needed:,} bytes, the file has {present:,}"
-            raise InputError(f"truncated: {what}", AGAIN, self.name)
+            raise InputError(f"truncated: {what}", COPY_AGAIN, self.name)
         if stat.S_ISREG(status.st_mode) and alone and present > needed:
             self.notes = (f"{present - needed:,} bytes after the array are ignored",)
 

@@ -16,13 +16,13 @@ import pyarrow.parquet
 from softargmax_cli.errors import InputError, parameter
 from softargmax_cli.files.columns import SAMPLE, Table, called, choose, cited, option_value
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import AGAIN, Facts, Source, parsing
+from softargmax_cli.files.source import COPY_AGAIN, Facts, Source, parsing
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.readable import Buffer, Loaded, Pending
 
 BUFFER = 64 << 10
 """Bytes of each column read at a time, so that a row group is never in memory as a whole."""
-BATCH = 1 << 20
+DECODED_AT_ONCE = 1 << 20
 """Numbers decoded at a time."""
 FLOAT: np.dtype[Any] = np.dtype("f8")
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
@@ -69,7 +69,7 @@ class ParquetSource(Source):
         self.shape, self.nbytes = (rows, len(self._columns)), rows * len(self._columns) * self.dtype.itemsize
         self.labels = tuple(titles[at] for at in self._columns)
         self.has_ids = self._id_at is not None
-        self._batches = file.iter_batches(max(1, BATCH // len(titles)))
+        self._batches = file.iter_batches(max(1, DECODED_AT_ONCE // len(titles)))
         self._batch: Any = None
         self._first = self._next = 0
         """The first row of the batch, and the first row after it."""
@@ -82,7 +82,7 @@ class ParquetSource(Source):
                     self._batch = next(self._batches, None)
                     if self._batch is None:
                         what = f"ended after row {self._next:,} of {self.shape[0]:,}"
-                        raise InputError(f"{self.name}: damaged: {what}", AGAIN)
+                        raise InputError(f"{self.name}: damaged: {what}", COPY_AGAIN)
                     self._first, self._next = self._next, self._next + self._batch.num_rows
                 part = self._batch.slice(row - self._first, stop - row)
                 parts.append(part)

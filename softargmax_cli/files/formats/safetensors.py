@@ -18,7 +18,7 @@ from softargmax_cli.errors import InputError, naming
 from softargmax_cli.files.formats.npy import LONGEST_AXIS, MOST_AXES, Header, NpySource
 from softargmax_cli.files.members import member_of
 from softargmax_cli.files.reading import Reading
-from softargmax_cli.files.source import AGAIN, Facts
+from softargmax_cli.files.source import COPY_AGAIN, Facts
 
 LONGEST_HEADER = 16 << 20
 """Bytes, for some 150,000 tensors. The reference allows 100 MB, but such JSON may take 3 GB of memory."""
@@ -54,7 +54,7 @@ def _tensors(stream: BinaryIO) -> tuple[Mapping[str, Any], int]:
     text = stream.read(min(size, LONGEST_HEADER))
     if len(text) < size:
         what = f"a header of {size:,} bytes, more than there are, or than {LONGEST_HEADER >> 20} MiB"
-        raise InputError(f"damaged, or no .safetensors file: {what}", AGAIN)
+        raise InputError(f"damaged, or no .safetensors file: {what}", COPY_AGAIN)
     tensors: dict[str, Any] = json.loads(text.decode())  # what begins with { is an object
     "".join(tensors).encode()  # raises for lone surrogates
     tensors.pop("__metadata__", None)
@@ -66,15 +66,15 @@ def _described(tensor: Any) -> tuple[Header, int]:
     try:
         kind, shape, (start, stop) = tensor["dtype"], tensor["shape"], tensor["data_offsets"]
     except (TypeError, KeyError, ValueError):
-        raise InputError("the header does not give its dtype, shape and place", AGAIN) from None
+        raise InputError("the header does not give its dtype, shape and place", COPY_AGAIN) from None
     if not isinstance(kind, str) or kind not in DTYPES:
         what = f"dtype {str(kind)[:20]} holds no real numbers that are known"
         raise InputError(what, "save real numbers: tensor.float()")
     sound = isinstance(shape, list) and len(shape) <= MOST_AXES
     if not sound or any(type(n) is not int or not 0 <= n <= LONGEST_AXIS for n in (*shape, start, stop)):
-        raise InputError("the header gives an impossible shape or place", AGAIN)
+        raise InputError("the header gives an impossible shape or place", COPY_AGAIN)
     header = Header(tuple(shape), np.dtype(DTYPES[kind]))
     if stop - start != header.nbytes:
         what = f"shape {header.shape} of {kind} takes {header.nbytes:,} bytes, the header gives {stop - start:,}"
-        raise InputError(f"damaged: {what}", AGAIN)
+        raise InputError(f"damaged: {what}", COPY_AGAIN)
     return header, start

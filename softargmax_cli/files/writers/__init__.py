@@ -1,6 +1,7 @@
 """Write results to files and streams: one module a format, loaded when the format is used.
 
-A new format is one module here, with one class derived from `Writer`, a line in `FORMATS`, and a choice of `--format`.
+A new format is one module here, with one class derived from `Writer`, a line in `ARRAYS` or `ROWS`, and a choice of
+`--format`.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from softargmax_cli.files.writers.atomic import Output, disk_errors
 if TYPE_CHECKING:
     from softargmax_cli.reduction.result import Run, Slices, Summary
 
-FORMATS = {
-    "npy": "npy.NpyWriter",
-    "npz": "npy.NpzWriter",
+ARRAYS = {"npy": "npy.NpyWriter", "npz": "npy.NpzWriter"}
+"""Formats with a place for each slice of one input, and the class that writes each."""
+ROWS = {
     "csv": "text.CsvWriter",
     "tsv": "text.TsvWriter",
     "json": "json.JsonWriter",
     "jsonl": "json.JsonLinesWriter",
     "parquet": "parquet.ParquetWriter",
 }
-"""The formats of a file or a stream, and the class that writes each; a file's suffix names its format."""
-SHARED = ("csv", "tsv", "json", "jsonl", "parquet")
-"""Formats that can hold the results of several inputs in one file."""
+"""Formats with a row or an object for each slice, which may hold several inputs or a choice of slices."""
+FORMATS = {**ARRAYS, **ROWS}
+"""The formats of a file or a stream; a file's suffix names its format."""
 STORE = "zarr"
 """The format of a store, which is a directory and takes its results in any order."""
-BATCH = 1 << 15
+WRITTEN_AT_ONCE = 1 << 15
 """Slices written at a time; some formats turn them into Python objects."""
 
 
@@ -57,8 +58,8 @@ class Writer(Output, ABC):
     def write(self, slices: Slices) -> None:
         """Write the next slices: all in row-major order, or a choice of them, which has numbers."""
         with disk_errors(self.name):
-            for start in range(0, len(slices), BATCH):
-                self.put(batch := slices.part(start, start + BATCH))
+            for start in range(0, len(slices), WRITTEN_AT_ONCE):
+                self.put(batch := slices.part(start, start + WRITTEN_AT_ONCE))
                 self.count += len(batch)
             self.stream.flush()  # the reader of a pipe sees what there is so far
 

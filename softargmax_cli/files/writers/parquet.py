@@ -34,11 +34,7 @@ class ParquetWriter(TableWriter):
 
     def put(self, slices: Slices) -> None:
         assert self.columns is not None
-        arrays = []
-        for column, kind in zip(self.columns.of(slices), self._schema.types, strict=True):
-            if kind == pyarrow.string():  # bytes of a name that are no UTF-8 are spelled with backslashes
-                column = [None if text is None else text.encode("utf-8", "backslashreplace") for text in column]
-            arrays.append(pyarrow.array(column, kind))
+        arrays = [*map(pyarrow.array, self.columns.of(slices), self._schema.types)]
         self._waiting.append(pyarrow.record_batch(arrays, schema=self._schema))
         if sum(batch.num_rows for batch in self._waiting) >= GROUP:
             self._write_group()

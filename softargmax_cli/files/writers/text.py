@@ -93,7 +93,7 @@ class TableWriter(Writer):
 
 
 class CsvWriter(TableWriter):
-    """Text in UTF-8 with `\\n` line ends; bytes of the input that are no UTF-8 are kept."""
+    """Text in UTF-8 with `\\n` line ends."""
 
     delimiter = ","
 
@@ -107,7 +107,7 @@ class CsvWriter(TableWriter):
     def _rows(self, rows: Any) -> None:
         text = io.StringIO(newline="")
         csv.writer(text, delimiter=self.delimiter, lineterminator="\n").writerows(rows)
-        self.stream.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        self.stream.write(text.getvalue().encode())
 
 
 class TsvWriter(CsvWriter):

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.errors import InputError, counted, parameter
 from softargmax_cli.files.columns import called, cited
 from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, numbers, polars, records
 from softargmax_cli.files.formats.csv.layout import TextLayout, find_layout
@@ -73,7 +73,7 @@ class CsvSource(Source):
         size = min(max(rows * self._layout.record, _LEAST), _MOST)
         with self.reads():
             piece = self._text.take(size, rows, self._layout.dialect)
-        return None if piece is None else Pending(self._text.moved(), partial(self._load, piece))
+        return None if piece is None else Pending(self._text.newly_read(), partial(self._load, piece))
 
     def _load(self, piece: Piece, buffer: Buffer) -> Loaded:
         with parsing(self.name, self.kind):
@@ -175,8 +175,8 @@ def _refuse_record(layout: TextLayout, line: int, cells: list[str], raw: str) ->
         remedy += f", or pass {parameter('comment', '')} if {dialect.comment} begins no comment"
     elif layout.reading.delimiter is None:
         remedy += f", or pass {parameter('delimiter')} if it is not {dialect.delimiter!r}"
-    found = f"{len(cells)} cell{'s' if len(cells) != 1 else ''}"
-    raise InputError(f"line {line} has {found}, expected {layout.table.width} as in line {layout.top}", remedy)
+    what = f"line {line} has {counted(len(cells), 'cell')}, expected {layout.table.width:,} as in line {layout.top}"
+    raise InputError(what, remedy)
 
 
 def _refuse_cell(layout: TextLayout, line: int, at: int, cell: str) -> NoReturn:

@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import InputError, parameter
+from softargmax_cli.errors import InputError, counted, parameter
 from softargmax_cli.files.columns import SAMPLE, Columns, Table, choose
 from softargmax_cli.files.formats.csv.cells import Dialect, classified, decoded, records
 from softargmax_cli.files.formats.csv.text import Text
@@ -86,7 +86,7 @@ def find_layout(text: Text, name: str, reading: Reading) -> TextLayout:
     elif header is None:
         asked = {cell for pair in column_ranges((reading.columns or ":").removeprefix("^")) for cell in pair}
         named = any(cell in first and not cell.isdecimal() for cell in {*asked, reading.id_column} if cell is not None)
-        header = named or _is_header(line, first, kinds, values, texts, ask=reading.judged)
+        header = named or _is_header(line, first, kinds, values, texts, ask=reading.strict)
     if not header and rows:
         values, texts = _looked_at([first, *rows], dialect)
     if header and not rows:
@@ -98,7 +98,7 @@ def find_layout(text: Text, name: str, reading: Reading) -> TextLayout:
     table = Table(name, "csv", titles, texts, names, values)
     columns = choose(table, reading)
     counts = not header and len(rows) > 0 and width > 1 and _integers(first) == [*range(width)]
-    if counts and reading.header is None and reading.judged:
+    if counts and reading.header is None and reading.strict:
         columns.notes.append(f"line 1 is read as numbers; {WAYS}")
     if padded:
         columns.notes.append(f"lines end with {dialect.delimiter!r}, behind which no column is read")
@@ -182,8 +182,7 @@ def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
     begin = next(at for at, (_, record) in enumerate(sample) if len(record) == cells)
     if cells > 1 and len(sample) > begin + 1 and all(len(record) == cells for _, record in sample[begin:]):
         (line, first), below = sample[0], sample[begin][0]
-        found = f"{len(first)} cell{'s' if len(first) > 1 else ''}"
-        what = f"line {line} has {found}, expected {cells} as in line {below}"
+        what = f"line {line} has {counted(len(first), 'cell')}, expected {cells:,} as in line {below}"
         raise InputError(what, f"pass {parameter('skip', below - 1)} if the table begins at line {below}")
 
 

@@ -41,7 +41,7 @@ class Text:
         self.held = b""
         """Text that is read and not yet taken."""
         self.ended, self.line, self.nbytes = False, 1, None
-        self._name, self._file, self._read, self._told = name, stream, 0, 0
+        self._name, self._file, self._read, self._reported = name, stream, 0, 0
         self._stream: Any = gzip.GzipFile(fileobj=stream) if self.packed else stream
         self._decoder: codecs.IncrementalDecoder | None = None
         if stream.seekable():
@@ -54,10 +54,10 @@ class Text:
             self.held = self._decoder.decode(self.held).encode()
         self.held = self.held.removeprefix(codecs.BOM_UTF8)
 
-    def moved(self) -> int:
+    def newly_read(self) -> int:
         """Count the bytes of the file, or of the text of a pipe, that were read since the last call."""
         at = self._read if self.nbytes is None else self._file.tell()
-        since, self._told = at - self._told, at
+        since, self._reported = at - self._reported, at
         return since
 
     def fill(self, size: int) -> None:
