@@ -175,7 +175,7 @@ def _suggested(
     if statistics is not None:
         probs = bool(statistics.sums_to_one and statistics.fractions and (statistics.minimum or 0) >= 0)
         lacks = statistics.nan > 0 or statistics.negative_inf >= length > 0  # perhaps all of one slice
-    id_column = reading.id_column or facts.id_column
+    id_column = reading.id_column or facts.id_column or None  # an untitled one needs no option
     said = reading if facts.format.startswith("csv") else Reading(select=reading.select)
     named = replace(
         said,

@@ -20,10 +20,12 @@ from softargmax_cli.files.reading import Reading, column_ranges, quoted_title
 SAMPLE = 1000
 """The number of first rows that tell what the columns of a table hold."""
 _NAMES = frozenset(
-    "id ids uid uuid guid index idx frame frames row rows line label labels class classes target targets y time times "  # noqa: SIM905
-    "timestamp datetime date day year key keys number no nr num unnamed rank rowid rownum".split()
+    "frame frames row rows line label labels class classes target targets true truth gt pred y fold epoch step time "  # noqa: SIM905
+    "times timestamp datetime date day year key keys number no nr num unnamed rank rowid rownum".split()
 )
-"""Titles of columns that name rows."""
+"""Titles of columns that do not hold scores."""
+_IDS = frozenset(("id", "ids", "uid", "uuid", "guid", "index", "idx"))
+"""Titles, or last words of titles, of columns that name rows."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -104,6 +106,10 @@ def choose(table: Table, reading: Reading) -> Columns:
         scores = [at for at in scores if at not in found]
         id_at = found.pop(0) if id_at is None else id_at
         spec = _without(table, found, spec) if found else spec
+    ids = [at for at in scores if table.titles and _names_rows(table.titles[at])] if id_at is None else []
+    if reading.strict and not explicit and ids:
+        way = parameter("id_column", option_value(table, ids[0]))
+        notes.append(f"{called(table, ids[0])} counts as scores, as all numbers are whole; {way} names the rows by it")
     return Columns(tuple(scores), id_at, None if id_at is None else option_value(table, id_at), notes, spec)
 
 
@@ -123,7 +129,7 @@ def _names_among(table: Table, scores: Sequence[int]) -> list[int]:
     for k, at in enumerate(scores):
         title = table.titles[at] if table.titles else ""
         words = _WORD.findall(title) or [""]  # "user_id", "imageID", "Unnamed: 0"
-        if title.lower() in _NAMES or words[-1].lower() in ("id", "idx", "index") or words[0] == "Unnamed":
+        if title.lower() in _NAMES or _names_rows(title) or words[0] == "Unnamed":
             looks = whole[k] or (rising[k] and len(values) > 2 and re.search("time|date", title, re.IGNORECASE))
         else:
             begins = at == 0 and values[0, k] in (0, 1)
@@ -131,6 +137,11 @@ def _names_among(table: Table, scores: Sequence[int]) -> list[int]:
         if looks:
             found.append(at)
     return found if any(not whole[k] for k, at in enumerate(scores) if at not in found) else []
+
+
+def _names_rows(title: str) -> bool:
+    """Tell whether a title, or its last word, says that a column names the rows."""
+    return title.lower() in _IDS or (_WORD.findall(title) or [""])[-1].lower() in _IDS
 
 
 def _suspected(
@@ -190,11 +201,11 @@ def position(table: Table, cell: str, option: str) -> int:
 def option_value(table: Table, at: int) -> str | int:
     """Name a column as --id-column takes it: by its title if that is unique and a plain word, else by its number.
 
-    If that number is the title of another column, the title need not be a plain word.
+    If that number is the title of another column, the title need not be a plain word, and may be empty.
     """
     titles = list(table.titles or ())
     title = titles[at] if titles else ""
-    plain = re.fullmatch(r"\w[\w.-]{0,39}", title) or (title and str(at + 1) in titles)
+    plain = re.fullmatch(r"\w[\w.-]{0,39}", title) or str(at + 1) in titles
     return title if plain and titles.count(title) == 1 else at + 1
 
 

@@ -78,7 +78,9 @@ class Inspection:
             shown = "none" if header is None else ", ".join(map(_cut, header[:FEW]))
             more = f" … ({len(header):,} in all)" if header is not None and len(header) > FEW else ""
             entries["header"] = shown + more
-            entries["id column"] = "none" if facts["id_column"] is None else str(facts["id_column"])[:LONGEST]
+            entries["id column"] = (
+                "none" if facts["id_column"] is None else str(facts["id_column"])[:LONGEST] or "(untitled)"
+            )
         return entries
 
     def _numbers(self) -> Entries:

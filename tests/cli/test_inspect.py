@@ -114,6 +114,7 @@ TABLES = [
     ("a;b\n1;2\n3;\n", ";", ["a", "b"], None, " --nan omit"),
     ("image\tcat\tdog\nx\t1\t2\ny\t3\t4\n", "\t", ["image", "cat", "dog"], "image", " --id-column image"),
     ("a name,p,q\nx,0.25,0.75\ny,0.5,0.5\n", ",", ["a name", "p", "q"], 1, " --id-column 1 --kind probs"),
+    (",0,1,2\n0,0.5,0.1,0.2\n1,0.3,0.9,0.1\n", ",", ["", "0", "1", "2"], "", ""),  # pandas; 1 would be a title
     ("p,q,who\n1,2,x\n3,4,y\n", ",", ["p", "q", "who"], "who", " --id-column who"),
 ]
 

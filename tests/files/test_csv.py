@@ -231,7 +231,7 @@ def test_what_is_not_a_number(cell: str) -> None:
 )
 def test_separators_are_never_guessed(text: str, cell: str, way: str) -> None:
     name = "x.tsv" if "\t" in text else "scores.csv"
-    error = failure(text, name)
+    error = failure(text, name, strict=True)
     assert repr(cell) in error.what
     assert way in as_typed(error.remedy)
     if way == "--decimal ,":
@@ -524,6 +524,50 @@ def test_pieces_parse_in_any_order_and_in_parallel() -> None:
         parts = list(pool.map(lambda pending: pending.load(Buffer()).values, reversed(pendings)))
     assert np.array_equal(np.concatenate(parts[::-1]), table)
     assert sum(pending.nbytes for pending in pendings) == source.nbytes
+
+
+# Two ways to read a text
+
+
+@pytest.mark.parametrize(("text", "want"), [("s\n1,5\n2,25\n", [[1.5], [2.25]]), ("0,5\n0,25\n", [[0.5], [0.25]])])
+def test_a_decimal_comma_alone_is_no_delimiter(text: str, want: list[list[float]]) -> None:
+    assert values(text, decimal=",", strict=True).tolist() == want
+
+
+def test_a_point_before_decimals_is_no_thousand() -> None:
+    assert "'0.125'" in failure("0.125;0.3\n0.5;1\n", decimal=",").what
+    assert values("1.125;0,3\n", decimal=",").tolist() == [[1125, 0.3]]
+
+
+@pytest.mark.parametrize(("strict", "way"), [(True, "--decimal ,"), (False, "sed 's/,/./g'")])
+def test_a_header_of_one_cell_above_decimal_commas(strict: bool, way: str) -> None:
+    error = failure("c\n1,5\n2,5\n", strict=strict)
+    assert "line 1 has 1 cell and line 2 has 2" in error.what
+    assert way in as_typed(error.remedy)
+
+
+@pytest.mark.parametrize(
+    "text", ["id,a,b #1,b #2\nx,1,2,3\ny,4,5,6\n", "id,a,b\nx #1,1,2\nx #2,3,4\n", "id,a #1,b #2\nx,1,2\n"]
+)
+def test_a_mark_of_comments_in_cells(text: str) -> None:
+    assert "--comment ''" in as_typed(failure(text, strict=True).remedy)
+    assert values(text, comment="", strict=True).shape[1] in (2, 3)
+
+
+def test_notes_on_what_may_be_read_in_two_ways() -> None:
+    cases = {
+        "id,a,b\n#1,1.5,2\nx,3,4\n#3,5,6\n": "line 2 begins with # and is left out",
+        "0,31.25,62.5,93.75,125\n0.3,0.1,0.4,0.1,0.5\n": "line 1 is read as numbers",
+        "id,a\n17,3\n12,9\n": "column 1 ('id') counts as scores",
+    }
+    for text, note in cases.items():
+        assert any(note in one for one in opened(text, strict=True).notes), text
+    for text in (
+        "# a, b, c\n1,2.5,3\n# of them: 5\n4,5,6\n",
+        "1.5,2.5,3.5,4.5,5.5\n2,3.5,5,6.5,8\n",
+        "k,a\n17,3\n12,9\n",
+    ):
+        assert not opened(text, strict=True).notes, text
 
 
 # gzip

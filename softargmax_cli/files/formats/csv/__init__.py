@@ -19,7 +19,7 @@ import numpy as np
 from softargmax_cli.errors import InputError, counted, parameter
 from softargmax_cli.files.columns import called, cited
 from softargmax_cli.files.formats.csv.cells import COMMA, classified, decoded, frame_of, numbers, polars, records
-from softargmax_cli.files.formats.csv.layout import TextLayout, find_layout
+from softargmax_cli.files.formats.csv.layout import POINTS, TextLayout, find_layout
 from softargmax_cli.files.formats.csv.text import Piece, Text
 from softargmax_cli.files.reading import Reading
 from softargmax_cli.files.source import Facts, Source, parsing
@@ -186,7 +186,8 @@ def _refuse_cell(layout: TextLayout, line: int, at: int, cell: str) -> NoReturn:
     elif cell.endswith("%"):
         remedy = "remove the percent signs, as with: sed 's/%//g' OLD > NEW"
     elif "," in cell and re.match(COMMA, cell):
-        remedy = f"pass {parameter('decimal', ',')} if the comma is the decimal mark; else write 1234.5"
+        ways = f"pass {parameter('decimal', ',')}" if layout.reading.strict else POINTS
+        remedy = f"{ways} if the comma is the decimal mark; else write 1234.5"
     elif layout.table.titles is None and line == layout.line and classified([cell], comma=False)[1] == ["text"]:
         remedy = f"pass {parameter('header', True)} if line {line} names the columns; else {remedy}"
     raise InputError(f"line {line}, {called(layout.table, at)}: {cited(cell)} is not a number", remedy)

@@ -31,7 +31,7 @@ _ODD = re.compile(rf"[+-]?[\d.,'_ \u00a0\u202f]*\d *%?|[+-]?[\d.,]+e[+-]?\d+|#{_
 """Numbers with separators or percent signs, and the marks of Excel."""
 _COMMENT = "\ue000"
 """Stands for a line that is nothing but a comment."""
-COMMA = r"(?i)^[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*)(?:,[0-9]*)?(?:e[+-]?[0-9]+)?$"
+COMMA = r"(?i)^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]*)(?:,[0-9]*)?(?:e[+-]?[0-9]+)?$"
 """A number with a decimal comma, perhaps with points between thousands."""
 
 

@@ -28,6 +28,9 @@ _ENOUGH = 1000
 _CELLS = 1 << 16
 """Cells of the first rows that are examined, unless two records have more."""
 YEARS = range(1900, 2101)
+EVEN = 5
+"""The least numbers at even distances in a first record that may be a header."""
+POINTS = "write decimal points, as with sed 's/,/./g' OLD > NEW,"
 WAYS = f"pass {parameter('header', True)} if it names the columns, {parameter('header', False)} if not"
 
 Float = npt.NDArray[np.float64]
@@ -74,7 +77,11 @@ def find_layout(text: Text, name: str, reading: Reading) -> TextLayout:
     first = [cell.strip() for cell in first]
     kinds, header = classified(first, comma=dialect.comma)[1], reading.header
     above = bool(below) and len(below[0][1]) == cells
+    if len(first) < width:
+        _refuse_cut_header(text, dialect, sample, width)
     if len(first) == width - 1 and above and header is not False and {"number", "odd"}.isdisjoint(kinds):
+        if dialect.delimiter == "," and reading.delimiter is None:
+            _refuse_decimal_commas(below, line, reading)
         first, names, header = ["", *first], [0], True  # as R writes it
     if len(first) != width:
         _refuse_preamble(sample, cells)
@@ -91,17 +98,22 @@ def find_layout(text: Text, name: str, reading: Reading) -> TextLayout:
         values, texts = _looked_at([first, *rows], dialect)
     if header and not rows:
         told = f", and give no {parameter('header', True)} if line {line} is one" if reading.header else ""
+        told += f", or {_uncommented(dialect)}" if below and _has_comments(text, dialect) else ""
         raise InputError(f"line {line} is a header, and no rows follow it", f"write the rows below it{told}")
     if header and width > 1 and not first[0]:
         names = [0]  # as pandas and R write it
     titles = tuple(first) if header else None
     table = Table(name, "csv", titles, texts, names, values)
     columns = choose(table, reading)
+    even = _evenly_spaced(values) if not header and rows else np.zeros(1, bool)
     counts = not header and len(rows) > 0 and width > 1 and _integers(first) == [*range(width)]
+    counts |= width >= EVEN and bool(even[0] and not even[1:].any())
     if counts and reading.header is None and reading.strict:
         columns.notes.append(f"line 1 is read as numbers; {WAYS}")
     if padded:
         columns.notes.append(f"lines end with {dialect.delimiter!r}, behind which no column is read")
+    if _has_comments(text, dialect):
+        columns.notes.extend(_commented_rows(text, dialect, line, cells))
     begin = below[0][0] if header else line
     text.skip(begin - text.line)
     top = next(line for line, record in sample if len(record) == cells)
@@ -148,7 +160,7 @@ def _sample(head: str, dialect: Dialect, most: int, line: int = 1, *, complete: 
 
 def _sniffed(head: str, dialect: Dialect, *, complete: bool) -> str:
     """Find the delimiter that explains the first records best: it gives all as many cells, and numbers in them."""
-    best, found = 0.0, ","
+    best, found = 0.0, ";" if dialect.comma and '"' not in head else ","  # cells with commas are quoted
     for delimiter in DELIMITERS:
         there = delimiter in head or (delimiter == " " and "\t" in head)
         if not there or (delimiter == "," and dialect.comma):
@@ -186,8 +198,57 @@ def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
         raise InputError(what, f"pass {parameter('skip', below - 1)} if the table begins at line {below}")
 
 
+def _refuse_cut_header(text: Text, dialect: Dialect, sample: Sequence[Record], width: int) -> None:
+    """Raise InputError if a comment ends the first record, which has fewer cells than the rows below."""
+    line, first = sample[0]
+    raw = text.held.split(b"\n", line - text.line + 1)[line - text.line]
+    if dialect.comment and dialect.comment.encode() in raw:
+        what = f"line {line} has {counted(len(first), 'cell')} before {dialect.comment}, expected {width}"
+        raise InputError(what, f"{_uncommented(dialect)}; else write the comment on a line of its own")
+
+
+def _refuse_decimal_commas(rows: Sequence[Record], line: int, reading: Reading) -> None:
+    """Raise InputError if the rows below a header of one cell may be numbers with decimal commas."""
+    if len(rows[0][1]) == 2 and all(len(_integers(record)) == len(record) for _, record in rows):
+        what = f"line {line} has 1 cell and line {rows[0][0]} has 2, as if its comma were a decimal mark"
+        other = f"pass {parameter('decimal', ',')}" if reading.strict else POINTS
+        raise InputError(what, f"{other} if it is; else title both columns")
+
+
+def _has_comments(text: Text, dialect: Dialect) -> bool:
+    return bool(dialect.comment) and dialect.comment.encode() in text.held
+
+
+def _uncommented(dialect: Dialect) -> str:
+    return f"pass {parameter('comment', '')} if {dialect.comment} begins no comment"
+
+
+def _commented_rows(text: Text, dialect: Dialect, line: int, cells: int) -> list[str]:
+    """Note the comments below a line, among the rows examined, that have as many cells as a row."""
+    head = decoded(text.held[: text.held.rfind(b"\n") + 1], text.line)
+    found = [match for match in dialect.noise.finditer(head) if match.lastgroup == "line"]
+    plain = replace(dialect, comment="")
+    lines = [
+        text.line + head.count("\n", 0, match.start())
+        for match in found
+        if cells > 1 and [len(record) for _, record in records(match[0].strip(), plain, cut=True)] == [cells]
+    ]
+    lines = [each for each in lines if each > line]
+    if not lines:
+        return []
+    return [
+        f"line {lines[0]} begins with {dialect.comment} and is left out, as all such lines; {_uncommented(dialect)}"
+    ]
+
+
 def _is_header(
-    line: int, first: Sequence[str], kinds: Sequence[str], values: Float, texts: Collection[int], *, ask: bool
+    line: int,
+    first: Sequence[str],
+    kinds: Sequence[str],
+    values: Float,
+    texts: Collection[int],
+    *,
+    ask: bool,
 ) -> bool:
     """Tell whether the first record, of cells of some kinds, names the columns. Raises InputError if it is unclear.
 
@@ -225,6 +286,13 @@ def _counts(cells: Sequence[str]) -> bool:
     """Tell whether cells are consecutive whole numbers."""
     counted = _integers(cells)
     return bool(counted) and counted == [*range(counted[0], counted[0] + len(counted))]
+
+
+def _evenly_spaced(numbers: Float) -> npt.NDArray[np.bool_]:
+    """Tell which rows of numbers, (..., n) -> (...), rise or fall in equal steps."""
+    steps = np.diff(numbers, axis=-1)
+    first = steps[..., :1]
+    return np.asarray((np.isclose(steps, first, rtol=1e-3, atol=0) & (first != 0)).all(axis=-1))
 
 
 def _whole(numbers: Float) -> bool:
