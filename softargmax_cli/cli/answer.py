@@ -56,14 +56,15 @@ class Answer:
                 from softargmax_cli.cli.sweep import found_beta
 
                 beta, why = found_beta(self._job, name, replay, self._within)
-            again = replay if beta is not None or plot is not None else None
+            twice = beta is not None or plot is not None
+            opening = replay if twice else None  # it copies a pipe, which is not done for sparklines alone
             needs = BOXES if format == STORE else None
-            reduction = stack.enter_context(self._job.opened(name, names, needs=needs, replay=again, beta=beta))
+            reduction = stack.enter_context(self._job.opened(name, names, needs=needs, replay=opening, beta=beta))
             reduction.notes += [why] if why else []
             if format == STORE:
                 summary = self._store(reduction, path or "")
             else:
-                read = partial(_excerpt, reduction, again or (None if replay.read_once else replay))
+                read = partial(_excerpt, reduction, replay if twice or not replay.read_once else None)
                 summary = self._write(reduction, read, path, plot)
             self._total.join(summary)
             self._last = reduction.run

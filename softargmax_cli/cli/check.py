@@ -138,7 +138,9 @@ def allowance_of(text: str) -> Allowance:
     """Parse `--allow`: the number of slices that may fail."""
     found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
     if found is None or (found[2] and float(found[2]) > 100):
-        raise OptionError(f"--allow {text!r}: no number and no percentage", "give a number of slices, or 0.5% of them")
+        raise OptionError(
+            f"--allow {text!r}: no number and no percentage", "give a number of slices, or a percentage as 0.5%"
+        )
     from softargmax_cli.reduction.check import Allowance
 
     return Allowance(float(found[2]), percent=True) if found[2] else Allowance(int(found[1]))
