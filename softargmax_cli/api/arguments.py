@@ -72,7 +72,10 @@ def _values(values: Any, axes: int) -> Arrays | None:
     if len(several) != axes:
         what = f"values: {counted(len(several), 'array')} for {axes} axes"
         raise OptionError(what, "give a sequence with one array for each axis")
-    arrays = tuple(np.array(each, np.float64) for each in several)
+    try:
+        arrays = tuple(np.array(each, np.float64) for each in several)
+    except (TypeError, ValueError):
+        raise OptionError(f"values: {str(values)[:40]!r} are no numbers", "give a number for each index") from None
     for array in arrays:
         if array.ndim != 1 or not array.size:
             what = f"values: shape {array.shape}: an axis has one coordinate for each index, (n,)"

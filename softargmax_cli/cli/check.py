@@ -115,6 +115,8 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
                 else:
                     if known is not None:
                         known.end()
+                if not verdict.slices:
+                    reduction.notes.append("it has no slices, so nothing is checked")
                 whole.join(verdict)
                 report.add(reduction.run, verdict, f"max_abs_{'difference' if stored else 'offset'}")
                 job.code = max(job.code, 0 if verdict.passed else NOT_CLOSE)

@@ -51,10 +51,10 @@ class Outputs:
         else:
             data = data or format_of(output, formats)
             if job.several and data not in ROWS:
-                remedy = f"use -o {output}/ for one file each"
-                if store:
-                    one_store = f"use -o DIR/ {parameter('format', STORE)} for one store each"
-                    remedy = "use one run each" if formats or is_url(output) else one_store
+                format = "" if formats else f" {parameter('format', data)}"
+                remedy = f"use -o DIR/{format} for one {'store' if store else 'file'} each"
+                if store and (formats or is_url(output)):
+                    remedy = "use one run each"
                 raise OptionError(f"-o {output} holds one input only", remedy)
         self.format, self.table = data or "", format == "table" or output is None
         self.paths = one_each(output or "", job.names, self.format) if folder else [output] * len(job.names)

@@ -12,7 +12,7 @@ from pathlib import Path
 from softargmax_cli.errors import InputError, OptionError, OutputError
 from softargmax_cli.files.remote import is_store, is_url
 from softargmax_cli.files.streams import status_of
-from softargmax_cli.files.writers import STORE, format_of
+from softargmax_cli.files.writers import ROWS, STORE, format_of
 
 PICTURES = ("png", "svg", "pdf")
 
@@ -91,7 +91,8 @@ def one_each(directory: str, inputs: Sequence[str], suffix: str) -> list[str]:
     paths = [os.path.join(directory, f"{stem_of(name)}.{suffix}") for name in inputs]
     path, count = max(Counter(paths).items(), key=lambda item: item[1])
     if count > 1:
-        remedy = "write them into different directories, one run each"
+        one = f", or all into one table: -o NAME.{suffix}" if suffix in ROWS else ""
+        remedy = f"write them into different directories, one run each{one}"
         raise OptionError(f"{path} would hold the results of several inputs", remedy)
     return paths
 
@@ -110,7 +111,8 @@ def make_directory(output: str | None) -> None:
         try:
             os.mkdir(output)
         except OSError as error:
-            remedy = "make the one above it first, or name another directory"
+            exists = isinstance(error, FileExistsError)
+            remedy = "name another directory" if exists else "make the one above it first, or name another directory"
             raise OutputError(f"{output}: the directory cannot be made: {error.strerror}", remedy) from None
 
 

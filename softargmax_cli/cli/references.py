@@ -73,7 +73,7 @@ class References:
                 self._table = table
         if shown not in table:
             raise InputError(f"holds no slices of {shown}", SPELLING, path)
-        yield Expected(path, len(run.axes), iter([(table[shown], None)]))
+        yield Expected(path, len(run.axes), iter([(table[shown], None, None)]))
 
     def end(self) -> None:
         """Raise InputError if a table of several inputs names others."""

@@ -247,6 +247,7 @@ def test_the_signature_is_the_documented_one() -> None:
         ({"values": [1, math.nan, 3]}, "values: the coordinate of index 1 is nan"),
         ({"values": [1, 2, 3], "axis": (0, 1)}, "values: 3 arrays for 2 axes"),
         ({"values": [1, 2], "axis": (0, 1)}, "values: shape (): "),
+        ({"values": "0:3:1"}, "values: '0:3:1' are no numbers"),
         ({"window": -1}, "window=-1: a distance from the hard argmax is 0 or more indices"),
         ({"period": 360}, "period=360: only circular values have a period"),
         ({"coords": "circular", "values": [1, 2, 3]}, 'values with coords="circular": the values of one turn'),

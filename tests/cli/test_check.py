@@ -53,6 +53,12 @@ def test_a_check_that_passes(files: Inside) -> None:
     assert done.out == "passed: tutorial.npy: 3 slices, all within |offset| <= 0.01 (largest: 4.54e-05)\n"
 
 
+def test_no_slices_pass_with_a_note(files: Inside) -> None:
+    done = files("check", "empty.npy")
+    assert (done.code, done.out) == (0, "passed: empty.npy: 0 slices, all within |offset| <= 0.01\n")
+    assert "nothing is checked" in done.err
+
+
 def test_a_check_that_fails(files: Inside) -> None:
     done = files("check", "halves.npy", "--rows", "1")
     assert (done.code, done.err) == (1, "")

@@ -61,7 +61,7 @@ def test_a_folder(tmp_path: Path) -> None:
         *(("a.npy", name, None, "no", "end the name in one of .npy .npz .csv") for name in ("r.txt", "r", ".csv", "")),
         ("a.npy", "r.csv.gz", "table", "the suffix .gz names no output format", "end the name in one of .npy"),
         ("a.npy b.npy", None, "npy", "--format npy holds one input only", "use -o DIR/ for one file each"),
-        ("a.npy b.npy", "r.npy", None, "-o r.npy holds one input only", "use -o r.npy/ for one file each"),
+        ("a.npy b.npy", "r.npy", None, "-o r.npy holds one input only", "use -o DIR/ --format npy for one file each"),
         ("a.npy b.npy", "r.zarr/", None, "-o r.zarr/ holds one input only", "use -o DIR/ --format zarr for one store"),
         ("a.npy b.npy", "s3://b/r.zarr", None, "-o s3://b/r.zarr holds one input only", "use one run each"),
         ("a.npy", "s3://b/r.npy", None, "only a Zarr store can be written to a URL", "let the name end in .zarr"),

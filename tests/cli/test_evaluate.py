@@ -92,6 +92,9 @@ def test_two_axes_in_every_form_of_a_truth(inside: Inside, axis: str) -> None:
         if name == "named.csv":
             words = ", ".join({1: "y of axis 1", 2: "x of axis 2"}[k] for k in axes)
             assert done.err == f"softargmax: note: x.npy: --truth: columns are matched by their titles: {words}\n"
+        elif name == "order.csv":
+            words = f"a of axis {axes[0]}, b of axis {axes[1]}"
+            assert done.err == f"softargmax: note: x.npy: --truth: columns are taken in their order: {words}\n"
         else:
             assert done.err == ""
         found = json.loads(done.out)

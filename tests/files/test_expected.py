@@ -106,7 +106,7 @@ def test_too_few_and_too_many(folder: Path, name: str) -> None:
 def test_several_arrays_of_which_none_is_soft(folder: Path) -> None:
     np.savez("two.npz", a=np.zeros(3), b=np.zeros(3))
     error = refused("two.npz", (3,))  # --key would speak of the input
-    assert error.what == "two.npz: none of its arrays is named soft"
+    assert error.what == "two.npz: none is named soft of 2 arrays in it: a, b"
     assert "softargmax run INPUT -o FILE" in error.remedy
     np.savez("one.npz", a=np.arange(3.0))
     np.testing.assert_array_equal(read("one.npz", (3,)), [[0, 1, 2]])
@@ -183,3 +183,29 @@ def test_files_that_cannot_be_opened(folder: Path) -> None:
         pass
     with pytest.raises(InputError, match="a directory"), expected(".", (1,), (0,)):
         pass
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.jsonl"])
+@pytest.mark.parametrize("kept", [(4,), (2, 2)])
+def test_slices_in_another_order_are_refused(folder: Path, name: str, kept: tuple[int, ...]) -> None:
+    def write(order: list[int]) -> None:
+        places = [np.unravel_index(k, kept) for k in order]
+        lines = [
+            f'{{"index": [{", ".join(map(str, place))}], "soft": {k}.5}}\n'
+            for k, place in zip(order, places, strict=True)
+        ]
+        if name == "r.csv":
+            titles = "index" if len(kept) == 1 else "index_0,index_1"
+            rows = (f"{','.join(map(str, place))},{k}.5\n" for k, place in zip(order, places, strict=True))
+            lines = [f"{titles},soft\n", *rows]
+        Path(name).write_text("".join(lines))
+
+    write([0, 1, 2, 3])
+    assert read(name, kept).tolist() == [[0.5, 1.5, 2.5, 3.5]]
+    for order, what in (([0, 1, 3, 2], "slice 3 comes where slice 2"), ([1, 2, 3], "slice 1 comes where slice 0")):
+        write(order)
+        error = refused(name, kept, slices=4)
+        assert what in error.what
+        assert "--worst" in error.remedy
+    write([0, 1, 2])
+    assert "--only" in refused(name, kept, slices=4).remedy
