@@ -17,12 +17,19 @@ options and arguments through `parameter`; the command line and Python spell the
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _REFERENCE = re.compile("\ue000(.*?)\ue001(.*?)\ue002", re.DOTALL)  # option, argument; private-use characters
+ROOM = "free some space, or set TMPDIR to a directory with more room"
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or write elsewhere",
+    errno.ENOENT: "make the directory first",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 def parameter(name: str, value: object = None) -> str:
@@ -103,12 +110,11 @@ class OptionError(SoftArgmaxError, ValueError):
 
 
 class UndefinedError(SoftArgmaxError, ArithmeticError):
-    """A slice has no soft argmax: it holds NaN (`missing` in all), or nothing but minus infinity."""
+    """A slice has no soft argmax: it holds NaN, or nothing but minus infinity."""
 
-    def __init__(self, what: str, remedy: str = "", file: str | None = None, missing: int = 0) -> None:
+    def __init__(self, what: str, remedy: str = "", file: str | None = None, details: tuple[str, ...] = ()) -> None:
         super().__init__(what, remedy, file)
-        self.missing = missing
-        self.details: tuple[str, ...] = ()
+        self.details = details
         """Lines that --verbose shows."""
 
 
@@ -141,6 +147,23 @@ def naming(name: str) -> Iterator[None]:
         if error.file is None and not isinstance(error, OutputError | DeviceError):
             error.file = name
         raise
+
+
+@contextmanager
+def disk_errors(place: str, remedy: str = "") -> Iterator[None]:
+    """Turn errors of the system, except a broken pipe, into OutputErrors that name `place`."""
+    try:
+        yield
+    except (SoftArgmaxError, BrokenPipeError):
+        raise
+    except OSError as error:
+        raise refused(place, error, remedy) from error
+
+
+def refused(place: str, error: OSError, remedy: str = "") -> OutputError:
+    """Make the error for a refusal to write to `place`; a remedy replaces the usual one."""
+    remedy = remedy or _REMEDIES.get(error.errno or 0, "write elsewhere, as with -o FILE")
+    return OutputError(f"{place}: {error.strerror or error}", remedy)
 
 
 def counted(number: int, noun: str = "slice") -> str:

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from softargmax_cli.errors import UndefinedError, naming
+from softargmax_cli.errors import naming
 from softargmax_cli.reduction.budget import REDUCTION, Budget, Needs
 from softargmax_cli.reduction.engine import reduce
-from softargmax_cli.reduction.hints import LOOK_LIKE_WEIGHTS, Uniformity
+from softargmax_cli.reduction.hints import Lookalike, Uniformity
 from softargmax_cli.reduction.result import Run
 
 if TYPE_CHECKING:
@@ -81,34 +81,29 @@ class Reduction:
     reduce: Callable[..., Iterator[Slices]] = field(default=reduce)
     """The engine of this process, or that of a cluster."""
     on_cluster: bool = False
+    lookalike: Lookalike = field(default_factory=Lookalike)
+    """Tells whether the scores look like probabilities."""
 
     def __iter__(self) -> Iterator[Slices]:
         uniformity = Uniformity(self.problem)
         for slices in self.through(self.reduce):
             uniformity.add(slices)
             yield slices
-        weights = any(note.endswith(LOOK_LIKE_WEIGHTS) for note in self.notes)
-        if not weights and (hint := uniformity.hint()):
+        if not self.lookalike.hint() and (hint := uniformity.hint()):
             self.notes.append(hint)
 
-    def through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Iterator[Made]:
+    def through(self, reduce: Callable[..., Iterator[Made]]) -> Iterator[Made]:
         """Run `reduce`, which takes the arguments of `engine.reduce`, over the input."""
-        return self.stack.enter_context(closing(self._through(reduce, **more)))
+        return self.stack.enter_context(closing(self._through(reduce)))
 
-    def _through(self, reduce: Callable[..., Iterator[Made]], **more: Any) -> Generator[Made, None, None]:
+    def _through(self, reduce: Callable[..., Iterator[Made]]) -> Generator[Made, None, None]:
         source = self.source
         with self.progress as advance, naming(source.name):
-            given: dict[str, Any] = {"memory": self.memory, "advance": advance, "note": self.notes.append, **more}
-            try:
-                yield from reduce(source, self.problem, self.computer, **given)
-            except UndefinedError as error:
-                if error.missing and (places := source.missing()):
-                    nans = f"{error.missing:,} NaNs, the first" if error.missing > 1 else "1 NaN,"
-                    located = UndefinedError(f"{nans} in {places[0]}", error.remedy, error.file)
-                    located.details = tuple(places) if len(places) > 1 else ()
-                    raise located from None
-                raise
+            given = {"memory": self.memory, "advance": advance, "note": self.notes.append, "lookalike": self.lookalike}
+            yield from reduce(source, self.problem, self.computer, **given)
             source.watch.check()
+        if hint := self.lookalike.hint():
+            self.notes.append(hint)
         self.notes += [note for note in source.notes if note not in self.notes]  # some come only at the end of a pipe
         self.run = replace(self.run, shape=tuple(source.rows if n is None else n for n in source.shape))
 

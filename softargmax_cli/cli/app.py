@@ -15,7 +15,7 @@ from typer.completion import completion_init, install_callback, show_callback  #
 from softargmax_cli import __version__
 from softargmax_cli.cli.messages import FAILED, Unhindered, say_error
 from softargmax_cli.cli.usage import Group, explained
-from softargmax_cli.errors import SoftArgmaxError
+from softargmax_cli.errors import SoftArgmaxError, refused
 
 BROKEN_PIPE, INTERRUPTED = 141, 130
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -98,8 +98,6 @@ def _exit_code() -> int:
         return BROKEN_PIPE  # Typer turns it into an exit
     except Exception as error:
         if isinstance(error, OSError) and not isinstance(error, SoftArgmaxError):  # of standard output itself
-            from softargmax_cli.files.writers.atomic import refused
-
             error = refused("<stdout>", error)
         said = explained(error) if isinstance(error, typer.TyperException) else error
         say_error(said, verbose=not {"--verbose", "-v"}.isdisjoint(sys.argv))

@@ -85,7 +85,7 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
     stored = None if criterion.expect is None else References("expect", criterion.expect, several=job.several)
     with ExitStack() as stack:
         stack.enter_context(job.begun([shown.output], reads=stored.files if stored else ()))
-        from softargmax_cli.reduction.check import Check, compared
+        from softargmax_cli.reduction.check import Check, with_expected
         from softargmax_cli.reduction.fields import NAMES
         from softargmax_cli.report.summary import TABLE_FIELDS
 
@@ -107,7 +107,7 @@ def check(inputs: Inputs, *, criterion: Criterion, asked: BetaOptions, shown: Re
                 verdict = Check(distance, allowance, shown.rows, total)
                 for slices in reduction:
                     if known is not None:
-                        slices = compared(slices, known(len(slices), slices.ids), reduction.problem.geometries)
+                        slices = with_expected(slices, known(len(slices), slices.ids), reduction.problem.geometries)
                     verdict.add(slices)
                     if criterion.fail_fast and verdict.settled:
                         verdict.stopped = verdict.slices != total

@@ -21,8 +21,9 @@ from softargmax_cli.cli.options import (
 from softargmax_cli.cli.outputs import Outputs
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.cli.references import References
+from softargmax_cli.errors import ROOM, disk_errors
 from softargmax_cli.files.writers import FORMATS
-from softargmax_cli.files.writers.atomic import ROOM, TemporaryFile, disk_errors
+from softargmax_cli.files.writers.atomic import TemporaryFile
 
 if TYPE_CHECKING:
     from softargmax_cli.reduction.truth import Evaluation
@@ -75,7 +76,7 @@ def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: 
         from softargmax_cli.files.writers.text import FieldColumns
         from softargmax_cli.reduction.check import Worst
         from softargmax_cli.reduction.fields import OF_TRUTH
-        from softargmax_cli.reduction.truth import compared_with_truth
+        from softargmax_cli.reduction.truth import with_truth
         from softargmax_cli.report.evaluation import put_evaluation, put_total
 
         stack.enter_context(outputs)
@@ -90,7 +91,7 @@ def evaluate(inputs: Inputs, *, truth: TruthOptions, asked: BetaOptions, shown: 
                 with disk_errors("temporary file", ROOM):
                     for slices in reduction:
                         true = stored(len(slices), slices.ids)
-                        compared = compared_with_truth(slices, true, reduction.problem, reduction.source.rows)
+                        compared = with_truth(slices, true, reduction.problem, reduction.source.rows)
                         one.add(compared)
                         if shown.worst:
                             worst.add(compared, compared.soft_error, np.flatnonzero(~np.isnan(compared.soft_error)))

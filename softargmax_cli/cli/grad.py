@@ -100,7 +100,7 @@ def _put(
             boxes.commit((*reduction.run.known_shape, *coordinates))
         for outputs, writer in writers:
             outputs.end(writer, summary, reduction.run.known_shape)
-    if by_scores and (hint := saturation(summary, summary.max_norm, problem)):
+    if by_scores and (hint := saturation(summary, problem)):
         reduction.notes.append(hint)
     if lists.table and (path is None or shown.format is not None):
         job.begin_table()

@@ -11,10 +11,10 @@ from softargmax_cli.cli.paths import names_folder, names_store, one_each
 from softargmax_cli.cli.pipeline import Job
 from softargmax_cli.errors import OptionError, parameter
 from softargmax_cli.files.remote import is_url
-from softargmax_cli.files.writers import ROWS, STORE, Writer, format_of, open_writer
+from softargmax_cli.files.writers import ROWS, STORE, Totals, Writer, format_of, open_writer
 
 if TYPE_CHECKING:
-    from softargmax_cli.reduction.result import Run, Summary
+    from softargmax_cli.reduction.result import Run
 
 
 class Outputs:
@@ -86,13 +86,13 @@ class Outputs:
                 with writer:
                     yield writer
 
-    def end(self, writer: Writer, summary: Summary, shape: tuple[int, ...]) -> None:
+    def end(self, writer: Writer, summary: Totals, shape: tuple[int, ...]) -> None:
         """End an input, and put its results in place unless other inputs share them."""
         writer.end(summary, shape)
         if writer is not self._shared:
             writer.commit(summary)
 
-    def commit(self, total: Summary, *, complete: bool) -> None:
+    def commit(self, total: Totals, *, complete: bool) -> None:
         """Put a shared file in place if all inputs are in it; a pipe has received them already."""
         if self._shared is None:
             return

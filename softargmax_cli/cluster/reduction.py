@@ -78,6 +78,7 @@ def reduce_columns(
     chunks: Chunks | None = None,
     advance: Callable[[int], None],
     note: Callable[[str], None],
+    lookalike: Lookalike,
 ) -> Iterator[Any]:
     """Yield the slices of each column, in order; if workers write them to `chunks`, the summary of each column.
 
@@ -86,7 +87,7 @@ def reduce_columns(
     budget = Budget(BOXES, source, problem, memory)
     if budget.note:
         note(budget.note)
-    client, plan, lookalike, undefined = workers.client, budget.plan, Lookalike(), Undefined(problem)
+    client, plan, undefined = workers.client, budget.plan, Undefined(problem)
     number, place = uuid.uuid4().hex, workers.input if is_url(workers.input) else os.path.abspath(workers.input)
     job = Assignment(number, source.name, place, workers.reading, problem, plan, memory, workers.asked, chunks)
     nbytes = budget.passes * (source.nbytes or 0) // max(1, plan.columns)
@@ -103,9 +104,7 @@ def reduce_columns(
         if client.status == "running":
             for one in client.run(tasks.ended, number, on_error="ignore").values():
                 lookalike.join(one)
-    if hint := lookalike.hint():
-        note(hint)
-    undefined.check()
+    undefined.check(source)
 
 
 def _open(client: Client, job: Assignment, here: tuple[tuple[int | None, ...], str]) -> None:

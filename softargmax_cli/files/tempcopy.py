@@ -16,9 +16,10 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
+from softargmax_cli.errors import disk_errors
 from softargmax_cli.files.formats.npy import Header, NpySource
 from softargmax_cli.files.source import Source
-from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile, disk_errors
+from softargmax_cli.files.writers.atomic import COPIED, TemporaryFile
 from softargmax_cli.reduction import blocks
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.readable import Buffer, Loaded

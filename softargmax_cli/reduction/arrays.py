@@ -8,7 +8,7 @@ the array.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,15 +24,6 @@ Write = Callable[[Sequence[int], Array], None]
 """Take the array of a box of the input, given the position where the box begins."""
 Finish = Callable[[SlopeColumns, Slices], Slices]
 """Add to slices the columns that were derived beside their state."""
-
-
-@dataclass(frozen=True, slots=True)
-class _ArrayPart(Part):
-    """A block after its array was computed."""
-
-    beside: SlopeColumns = field(default_factory=dict)
-    """Columns of the slices, if other blocks hold the rest of these."""
-    array: Array | None = None
 
 
 class ArrayStream(Stream):
@@ -57,19 +48,20 @@ class ArrayStream(Stream):
         self, work: Callable[[Task], Part], blocks: Iterable[Block], known: States | None = None
     ) -> Iterator[Part]:
         for part in super()._parts(work, blocks, known):
-            if self.write is not None and isinstance(part, _ArrayPart) and part.array is not None:
+            if self.write is not None and part.array is not None:
                 self.write(part.block.start, part.array)
             yield part
 
     def _answered(self, part: Part, values: Array, share: Array | None, compiled: bool) -> Part:
         (state,) = part.states
-        compiled = compiled and not (self.one_shape and self.table)  # a program has one shape
+        # Blocks of a table differ in length: each would need its own program.
+        compiled = compiled and not (self.whole_blocks and self.table)
         found: Derived = ({}, share)
         if share is None:
             found = self.derive(values, part.block.start, state, compiled)
         beside, array = found
         (slices,) = self._finish([state], part.block, part.ids, partial(self.finish, beside))
-        return _ArrayPart(part.block, part.nbytes, misfits=part.misfits, answers=[slices], array=array)
+        return replace(part, states=(), answers=[slices], array=array)
 
     def _several_passes(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         for column in plan.boxes():
@@ -78,7 +70,6 @@ class ArrayStream(Stream):
                 found = self._completed(column, found)
             beside: SlopeColumns = {}
             for part in self._parts(self._derived, column, found):
-                assert isinstance(part, _ArrayPart)
                 beside = joined(beside, part.beside)
             yield column[-1], self._finish(found, column[-1], ids, partial(self.finish, beside))
 
@@ -87,4 +78,4 @@ class ArrayStream(Stream):
         values = task.pending.load(self.buffer).values
         assert task.known is not None
         beside, array = self.derive(values, task.block.start, task.known[0], task.compiled)
-        return _ArrayPart(task.block, task.pending.nbytes, beside=beside, array=array)
+        return Part(task.block, task.pending.nbytes, beside=beside, array=array)

@@ -78,13 +78,13 @@ class Budget:
         table, shape = problem.shape[0] is None, tuple(n for n in problem.shape if n is not None)
         self.boxed = not (source.sequential or table) and (needs.in_boxes or source.chunks is not None)
         """True if an array is read in boxes, each of which is reduced block by block."""
-        self.again = 1
+        self.decodings = 1
         """The number of times that each chunk is decoded."""
         length = math.prod(problem.shape[axis] or BLOCK for axis in problem.axes)
         most = max(1, min(MOST_SLICES, MOST_STATES // needs.states)) * length
         largest, order = min(BLOCK // size, most), source.order
         if self.boxed:
-            self.plan, self.again = boxes_of(shape, problem.axes, order, size, memory, source.chunks, self._state)
+            self.plan, self.decodings = boxes_of(shape, problem.axes, order, size, memory, source.chunks, self._state)
             nbytes = size * max(math.prod(self.plan.extent), math.prod(source.chunks or ()))
             # Beside the chunks there is the box that they fill.
             self.workers = max(1, min(cores(), memory // ((HELD + 1 + self._results) * nbytes)))
@@ -145,10 +145,10 @@ class Budget:
     @property
     def note(self) -> str:
         """A note if chunks are decoded several times, else nothing."""
-        if self.again == 1:
+        if self.decodings == 1:
             return ""
-        what = f"chunks hold so many slices side by side that each is decoded {self.again} times"
-        return f"{what}; a larger {parameter('memory')}, or chunks longer along the axis, mends it"
+        what = f"each chunk is decoded {self.decodings} times, for want of memory"
+        return f"{what}; raise {parameter('memory')}, or store chunks that are longer along the axis"
 
 
 def boxes_of(
@@ -174,7 +174,7 @@ def boxes_of(
         enough = f"{-(-HELD * size // 2**20)}MiB"
         remedy = f"use {parameter('memory', enough)}, or store the array in smaller chunks"
         raise OptionError(f"{parameter('memory')}: {what}, and as much again while it is decoded", remedy)
-    extent, again = [max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True)], 1
+    extent, decodings = [max(1, min(size, n)) for size, n in zip(chunks, shape, strict=True)], 1
     kept = [k for k in range(len(shape)) if k not in axes]
     for axis in [*sorted(axes, reverse=True), *reversed(kept)]:
         if count := -(-shape[axis] // extent[axis]):
@@ -187,8 +187,8 @@ def boxes_of(
             unfinished = math.prod(extent[k] for k in kept) * STATES * state
             pieces = min(extent[axis], max(1, -(-unfinished // (memory // 2))))
             whole, extent[axis] = extent[axis], extent[axis] // pieces
-            again *= -(-whole // extent[axis])
-    return Plan(shape, axes, "C", tuple(extent)), again
+            decodings *= -(-whole // extent[axis])
+    return Plan(shape, axes, "C", tuple(extent)), decodings
 
 
 def state_bytes(problem: Problem) -> int:

@@ -27,7 +27,10 @@ def within(slices: Slices, tolerance: float) -> tuple[Float, Mask]:
 
 
 def close_to(slices: Slices, atol: float, rtol: float) -> tuple[Float, Mask]:
-    """Fail `compared` slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN."""
+    """Fail slices unless |soft − expected| ≤ atol + rtol · |expected| along every axis, or both are NaN.
+
+    slices: as `with_expected` returns them.
+    """
     apart = np.abs(slices.difference)
     with np.errstate(invalid="ignore"):
         bound = np.where(np.isinf(slices.expected), 0.0, atol + rtol * np.abs(slices.expected))
@@ -35,14 +38,13 @@ def close_to(slices: Slices, atol: float, rtol: float) -> tuple[Float, Mask]:
     return apart.max(axis=0), failing.any(axis=0)
 
 
-def compared(slices: Slices, expected: Float, shapes: Sequence[Geometry] | None = None) -> Slices:
+def with_expected(slices: Slices, expected: Float, shapes: Sequence[Geometry]) -> Slices:
     """Put `expected`, shape (a, m), and soft − expected beside slices; 0 if both are NaN, or the same infinity.
 
-    shapes: the geometry of each axis; lines by default.
+    shapes: the geometry of each axis.
     """
     with np.errstate(invalid="ignore"):
-        pairs = zip(shapes or [Geometry()] * len(expected), slices.soft - expected, strict=True)
-        apart = np.array([shape.shorter(row) for shape, row in pairs])
+        apart = np.array([shape.shorter(row) for shape, row in zip(shapes, slices.soft - expected, strict=True)])
         same = (np.isnan(slices.soft) & np.isnan(expected)) | (slices.soft == expected)
         difference = np.where(same, 0.0, apart)
     return replace(slices, columns={**slices.columns, "expected": expected, "difference": difference})
@@ -52,7 +54,7 @@ def compared(slices: Slices, expected: Float, shapes: Sequence[Geometry] | None 
 class Allowance:
     """The slices that may fail: a number, or a percentage of all."""
 
-    number: float = 0
+    number: float
     percent: bool = False
 
     def of(self, slices: int) -> int:
@@ -67,7 +69,7 @@ class Worst:
         self._kept: list[tuple[Slices, Float]] = []
 
     def add(self, slices: Slices, distances: Float, which: npt.NDArray[np.intp]) -> None:
-        """Take the next slices at the places `which`; distances: those of all the next slices, (m,)."""
+        """Take some of the next slices, by their indices `which`; distances: those of all the next slices, (m,)."""
         if len(which):
             which = which[_worst_first(distances[which], self._rows)]
             self._kept.append((slices.take(which), distances[which]))
@@ -133,12 +135,12 @@ class Check:
 
 
 def _worst_first(distances: Float, rows: int) -> npt.NDArray[np.intp]:
-    """Return the places of the `rows` largest distances, 0 for all, in order; NaN is the worst, ties go by place."""
+    """Return the indices of the `rows` largest distances, 0 for all, in order; NaN is the worst, ties go by index."""
     order = np.where(np.isnan(distances), np.inf, distances)
-    places = np.arange(len(order))
+    which = np.arange(len(order))
     if 0 < rows < len(order):  # sorting all would take as long as reducing
-        places = np.flatnonzero(order >= np.partition(order, -rows)[-rows])
-    return places[np.argsort(-order[places], kind="stable")][: rows or None]
+        which = np.flatnonzero(order >= np.partition(order, -rows)[-rows])
+    return which[np.argsort(-order[which], kind="stable")][: rows or None]
 
 
 def _undefined(slices: Slices) -> Mask:

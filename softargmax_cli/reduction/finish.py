@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.errors import OutputError
+from softargmax_cli.errors import ROOM, disk_errors
 from softargmax_cli.reduction.blocks import Block, Order
 from softargmax_cli.reduction.fields import BY_NAME, needed_sums
 from softargmax_cli.reduction.problem import Problem
@@ -105,7 +105,9 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
     if not (defined := mass > 0).all():
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
     firsts, seconds = state.moment, state.moment if state.second_moment is None else state.second_moment
-    indices = {moment.axis: row for row, moment in enumerate(problem.moments)}  # they come after coordinates
+    indices = {
+        moment.axis: row for row, moment in enumerate(problem.moments)
+    }  # rows of indices come last, and replace those of coordinates
     found, norm = [], mass
     if state.slope is not None:
         norm = np.zeros_like(mass)
@@ -156,13 +158,9 @@ def _space(shape: tuple[int, ...], dtype: np.dtype[Any], memory: int) -> Array:
         return np.empty(shape, dtype)
     import tempfile
 
-    try:
-        with tempfile.TemporaryFile() as file:
-            # Zeros reserve the space: a full disk that a mapped page meets later would end the process.
-            for start in range(0, nbytes, ZEROS):
-                file.write(bytes(min(ZEROS, nbytes - start)))
-            file.flush()
-            return np.memmap(file, dtype, "r+", shape=shape)
-    except OSError as error:
-        remedy = "free some space, or set TMPDIR to a directory with more room"
-        raise OutputError(f"temporary file: {error.strerror or error}", remedy) from error
+    with disk_errors("temporary file", ROOM), tempfile.TemporaryFile() as file:
+        # Zeros reserve the space: a full disk that a mapped page meets later would end the process.
+        for start in range(0, nbytes, ZEROS):
+            file.write(bytes(min(ZEROS, nbytes - start)))
+        file.flush()
+        return np.memmap(file, dtype, "r+", shape=shape)

@@ -27,8 +27,7 @@ class Formulas:
         self.ops, self.layout = ops, layout
         self.axes = np.array(layout.axes, I4)
         self.lengths = [layout.shape[axis] for axis in layout.axes]
-        kept = [n for axis, n in enumerate(layout.shape) if axis not in layout.axes]
-        self.slices = -1 if -1 in kept else math.prod(kept)
+        self.slices = math.prod(layout.kept)
         self.axis = max(layout.axes)
         """The axis that is cut into tiles, if any: the one whose entries lie closest together in memory."""
         self.tiled = layout.precision == F4 and math.prod(self.lengths) > TILE
@@ -72,7 +71,7 @@ class Formulas:
         return ops.Exp(x=log_weight), log_weight
 
     def beyond(self, position: Sequence[Tensor], radius: int) -> Tensor:
-        """Tell whether a place lies further from `position` than `radius`, along any axis; broadcastable."""
+        """Tell which entries lie further from `position` than `radius`, along any axis; broadcastable."""
         ops, precision = self.ops, self.layout.precision
         limit, far = np.asarray(min(radius, FLOAT_INDEX), precision), []
         for axis, at in zip(self.layout.axes, position, strict=True):
@@ -98,16 +97,16 @@ class Formulas:
         ops, layout = self.ops, self.layout
         around = nearer = self._surrounded(bordered)
         for number, (axis, at) in enumerate(zip(layout.axes, position, strict=True)):
-            place = self._along(axis, layout.shape[axis])
+            index = self._along(axis, layout.shape[axis])
             before, here, after = (self._stretch(nearer, axis, start) for start in range(3))
             sides = (before, here, after) if number == 0 else (self._stretch(around, axis, k) for k in range(3))
-            ahead = ops.Less(x=place, y=at)
+            ahead = ops.Less(x=index, y=at)
             if length := layout.round(axis):  # hard is ahead if it is no more than half a turn away
-                away = ops.FloorMod(x=ops.Sub(x=at, y=place), y=np.asarray(length, layout.precision))
+                away = ops.FloorMod(x=ops.Sub(x=at, y=index), y=np.asarray(length, layout.precision))
                 ahead = ops.LessEqual(x=away, y=np.asarray(length / 2, layout.precision))
             nearer = ops.SelectV2(condition=ahead, t=after, e=before)
             if len(layout.axes) > 1:
-                nearer = ops.SelectV2(condition=ops.Equal(x=place, y=at), t=here, e=nearer)
+                nearer = ops.SelectV2(condition=ops.Equal(x=index, y=at), t=here, e=nearer)
             around = functools.reduce(lambda a, b: ops.Maximum(x=a, y=b), sides)
         highest, above = ops.GreaterEqual(x=x, y=around), ops.Greater(x=x, y=nearer)
         return ops.LogicalAnd(x=highest, y=above)
@@ -218,8 +217,8 @@ class Formulas:
             low = self._along(axis, self.tiles) * self.width
             nearest = ops.Minimum(x=ops.Maximum(x=position, y=low), y=low + np.asarray(self.width - 1, precision))
             shape = [1 if k in self.layout.axes else n for k, n in enumerate(self.layout.shape)]
-            places = self._along(axis, self.tiles * self.width).reshape(self._tiled([1] * len(shape), self.width))
-            distance = ops.Sub(x=places, y=ops.Reshape(tensor=nearest, shape=np.array(self._tiled(shape, 1), I4)))
+            indices = self._along(axis, self.tiles * self.width).reshape(self._tiled([1] * len(shape), self.width))
+            distance = ops.Sub(x=indices, y=ops.Reshape(tensor=nearest, shape=np.array(self._tiled(shape, 1), I4)))
             shift = ops.Cast(x=ops.Sub(x=nearest, y=position), DstT=F8)
         else:  # a tile lies at one position along this axis
             distance = None
@@ -240,15 +239,15 @@ class Formulas:
         return self.across(first), self.across(second) if squares else None
 
     def placed_moments(
-        self, weight: Tensor, row: Moment, places: Tensor, center: Tensor
+        self, weight: Tensor, row: Moment, coordinates: Tensor, center: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """(s,), (s,): the moments of places (n,) about `center`, the second if it is wanted, summed in float64.
+        """(s,), (s,): the moments of coordinates (n,) about `center`, the second if it is wanted, summed in float64.
 
-        Places may lie far apart, so that sums in float32 would not keep the error bound.
+        Coordinates may lie far apart, so that sums in float32 would not keep the error bound.
         """
         ops, axis = self.ops, self.layout.axes[row.axis]
         shape = [-1 if k == axis else 1 for k in range(len(self.layout.shape))]
-        distance = ops.Sub(x=ops.Reshape(tensor=places, shape=np.array(shape, I4)), y=center)
+        distance = ops.Sub(x=ops.Reshape(tensor=coordinates, shape=np.array(shape, I4)), y=center)
         weight = weight if self.layout.precision == F8 else ops.Cast(x=weight, DstT=F8)
         first, second = (
             self.flat(ops.Sum(input=ops.Mul(x=weight, y=term), axis=self.axes, keep_dims=True)) if wanted else None
@@ -257,7 +256,10 @@ class Formulas:
         return first, second
 
     def means(self, mass: Tensor, moments: Any, hard: Sequence[Tensor], centers: Sequence[Tensor]) -> list[Tensor]:
-        """For each reduced axis the place of hard and the mean, counted from it, (s,) each in float64."""
+        """For each reduced axis the coordinate of hard and the mean, counted from it, (s,) each in float64.
+
+        In a row that is not placed, the coordinate is the index in the block.
+        """
         ops, given, means = self.ops, iter(centers), list[Tensor]()
         mass = ops.Cast(x=mass, DstT=F8)
         for row, pair in zip(self.layout.rows[: len(hard)], moments, strict=False):
@@ -266,25 +268,25 @@ class Formulas:
             means += [self.flat(ops.Cast(x=at, DstT=F8)), row.geometry.center(ops, first, second, mass)]
         return means
 
-    def slopes(self, weight: Tensor, places: Sequence[Tensor], means: Sequence[Tensor]) -> list[Tensor]:
-        """(s,) for each reduced axis: Σ (w t)², with the pull t of places about a mean; see `means`."""
-        ops, layout, given, found = self.ops, self.layout, iter(places), []
+    def slopes(self, weight: Tensor, coordinates: Sequence[Tensor], means: Sequence[Tensor]) -> list[Tensor]:
+        """(s,) for each reduced axis: Σ (w t)², with the pull t of coordinates about a mean; see `means`."""
+        ops, layout, given, found = self.ops, self.layout, iter(coordinates), []
         for row, at, mean in zip(layout.rows, means[::2], means[1::2], strict=False):
             axis = layout.axes[row.axis]
             exact = F8 if row.placed or layout.known else layout.precision
             shape = [-1 if k == axis else 1 for k in range(len(layout.shape))]
-            along = self._along(axis, layout.shape[axis]).astype(exact)
-            place = ops.Reshape(tensor=next(given), shape=np.array(shape, I4)) if row.placed else along
+            indices = self._along(axis, layout.shape[axis]).astype(exact)
+            along = ops.Reshape(tensor=next(given), shape=np.array(shape, I4)) if row.placed else indices
             at, mean = (ops.Cast(x=self.unflat(each), DstT=exact) for each in (at, mean))
-            pull = row.geometry.pull(ops, ops.Sub(x=ops.Sub(x=place, y=at), y=mean))
+            pull = row.geometry.pull(ops, ops.Sub(x=ops.Sub(x=along, y=at), y=mean))
             term = ops.Mul(x=ops.Cast(x=weight, DstT=exact), y=pull)
             found.append(self.sum(ops.Maximum(x=ops.Mul(x=term, y=term), y=np.zeros((), exact))))  # as in `product`
         return found
 
-    def gather(self, places: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
+    def gather(self, coordinates: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
         """The coordinates at a position, for each row that is placed."""
         ops, centers = self.ops, []
-        for values, row in zip(places, [row for row in self.layout.rows if row.placed], strict=True):
+        for values, row in zip(coordinates, [row for row in self.layout.rows if row.placed], strict=True):
             last = np.asarray(self.lengths[row.axis] - 1, I4)
             at = ops.Minimum(x=ops.Cast(x=position[row.axis], DstT=I4), y=last)  # a slice with NaN has no maximum
             centers.append(ops.GatherV2(params=values, indices=at, axis=np.zeros((), I4)))

@@ -25,10 +25,10 @@ from softargmax_cli.reduction.budget import Needs
 from softargmax_cli.reduction.fields import FREE
 from softargmax_cli.reduction.formulas import Formulas, Tensor
 from softargmax_cli.reduction.kernel import block_sums
-from softargmax_cli.reduction.layout import F8, I4, Layout, exact_dtype
+from softargmax_cli.reduction.layout import F8, I4, Layout
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
+from softargmax_cli.reduction.reducer import Array, BlockReducer, unfold
 from softargmax_cli.reduction.result import Slices, Summary
 from softargmax_cli.reduction.state import State
 
@@ -55,8 +55,8 @@ def differentiate(
     runtime: Runtime,
     *,
     by: By,
-    write: Write | None = None,
-    vanished: float = VANISHED,
+    vanished: float,
+    write: Write | None,
     **given: Any,
 ) -> Iterator[Slices]:
     """Yield all slices with the norms and extremes of their gradients, in row-major order; `write` gets those by x.
@@ -89,16 +89,17 @@ def _with(slope: SlopeColumns, slices: Slices, vanished: float) -> Slices:
     return replace(slices, columns=columns | {"norm": norm, "min": least, "max": largest, "vanished": norm < vanished})
 
 
-def saturation(summary: Summary, max_norm: float, problem: Problem) -> str:
-    """Return the note that the gradients by the scores have vanished in all slices, soft being hard; else nothing."""
+def saturation(summary: Summary, problem: Problem) -> str:
+    """Return a note if all gradients by the scores have vanished because soft equals hard; else an empty text."""
     defined = summary.slices - summary.undefined
     alone = all(problem.shape[axis] == 1 for axis in problem.axes)
     far = summary.max_abs_offset >= 0.5  # a small β makes gradients vanish, too
-    if problem.kind == "probs" or alone or not defined or far or not max_norm < VANISHED:
+    if problem.kind == "probs" or alone or not defined or far or not summary.max_norm < VANISHED:
         return ""
     return (
-        f"the gradient has vanished in all {defined:,} slices (largest norm {max_norm:.2g}): β {problem.beta:g} "
-        "is large for these scores; a smaller one lets it through, and softargmax sweep shows what that costs"
+        f"the gradient has vanished in all {defined:,} slices (largest norm {summary.max_norm:.2g}): "
+        f"β {problem.beta:g} is large for these scores; a smaller one lets it through, and softargmax sweep shows what "
+        "that costs"
     )
 
 
@@ -127,17 +128,9 @@ class BlockDifferentiator(BlockReducer):
         if there are several coordinates, and the precision of the weights; it is NaN in slices without an answer.
         """
         problem, count = self._sloped, len(self._sloped.axes)
-        x, axes = collapse(values, problem.axes)
-        layout = replace(
-            self._layout(x, axes, ["weight"], problem.window),
-            precision=problem.precision,
-            known=True,
-            careful=needs_care(values, known),
-            rows=self._rows[:count],
-        )
-        maximum = known.maximum.astype(exact_dtype(layout.dtype, layout.precision), copy=False)
-        hard = near(known.hard, start, values.shape, problem.radius, problem).astype(problem.precision)
-        inputs = [x, self._beta.astype(problem.precision), maximum, *hard, *self._pulls(layout, start, known, by)]
+        x, layout, maximum_and_hard = self._prepared(["weight"], values, start, values.shape, known, problem.precision)
+        layout = replace(layout, rows=self._rows[:count])
+        inputs = [x, self._beta.astype(problem.precision), *maximum_and_hard, *self._pulls(layout, start, known, by)]
 
         def body(ops: Any, x: Tensor, beta: Tensor, *more: Tensor) -> list[Tensor]:
             return block_slopes(ops, x, beta, layout, more[: 1 + count], more[1 + count :], by, keep)
@@ -157,12 +150,12 @@ class BlockDifferentiator(BlockReducer):
         return slope, boxes[0] if count == 1 else np.stack(boxes, axis=-1)
 
     def _pulls(self, layout: Layout, start: Sequence[int], known: State, by: By) -> list[Array]:
-        """Return the inputs of `block_slopes` for each coordinate: places, that of hard, means and scales."""
+        """Return the inputs of `block_slopes` for each coordinate: those of the indices, of hard, means, scales."""
         problem, pulls = self._sloped, list[Array]()
         for k, moment in enumerate(problem.moments[: len(problem.axes)]):
             first, second = known.moment[k], None if known.second_moment is None else known.second_moment[k]
             begin = start[problem.ascending[k]]
-            places = np.arange(begin, begin + layout.shape[layout.axes[k]])
+            indices = np.arange(begin, begin + layout.shape[layout.axes[k]])
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 mean = moment.geometry.mean(first, second, known.mass, problem.epsilon)
                 scale = moment.along.unit / (known.mass * moment.geometry.resultant(first, second, known.mass))
@@ -174,9 +167,9 @@ class BlockDifferentiator(BlockReducer):
                 scale = np.where(np.isinf(known.maximum), 0.0, scale)
             scale = np.where((known.mass > 0) & ~np.isnan(mean), scale, np.nan)
             if moment.along.placed:
-                pulls += [moment.along.at(places), moment.along.at(known.hard[k]), mean, scale]
+                pulls += [moment.along.at(indices), moment.along.at(known.hard[k]), mean, scale]
             else:
-                pulls += [places - begin + 0.0, known.hard[k] - begin + 0.0, mean, scale]
+                pulls += [indices - begin + 0.0, known.hard[k] - begin + 0.0, mean, scale]
         return pulls
 
 
@@ -192,7 +185,7 @@ def block_slopes(
 ) -> list[Tensor]:
     """Return the derivatives of soft over a block, for s slices and a coordinates.
 
-    x, beta, known: as for `block_sums` of a layout of `weight`; pulls: for each coordinate, float64, the places of the
+    x, beta, known: as for `block_sums` of a layout of `weight`; pulls: for each coordinate, float64, those of the
     block's indices, (n,), that of hard, the distance of soft from it, and the factor of p (c − soft), (s,) each.
 
     By "x": for each coordinate the gradient, shaped as x, in the precision of the weights (only with `keep`), then
@@ -212,10 +205,10 @@ def block_slopes(
         return block.stack([block.flat(reduced(input=part, axis=block.axes, keep_dims=True)) for part in parts])
 
     gradients = []
-    for row, places, *rest in zip(layout.rows, pulls[::4], pulls[1::4], pulls[2::4], pulls[3::4], strict=True):
+    for row, coordinates, *rest in zip(layout.rows, pulls[::4], pulls[1::4], pulls[2::4], pulls[3::4], strict=True):
         center, mean, scale = (block.unflat(each) for each in rest)
         shape = np.array([-1 if k == layout.axes[row.axis] else 1 for k in range(len(layout.shape))], I4)
-        distance = ops.Sub(x=ops.Sub(x=ops.Reshape(tensor=places, shape=shape), y=center), y=mean)
+        distance = ops.Sub(x=ops.Sub(x=ops.Reshape(tensor=coordinates, shape=shape), y=center), y=mean)
         share = ops.Mul(x=weight, y=ops.Cast(x=scale, DstT=precision))
         gradients.append(ops.Mul(x=share, y=ops.Cast(x=row.geometry.pull(ops, distance), DstT=precision)))
     wide = [ops.Cast(x=slope, DstT=F8) for slope in gradients]  # float64 holds the square of every float32

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from softargmax_cli.reduction.problem import Problem
     from softargmax_cli.reduction.result import Slices
 
-LOOK_LIKE_WEIGHTS = f"and look like probabilities; {parameter('kind', 'probs')} takes them as weights"
 UNIFORM = 2
 """The largest ratio of the peak to the mean weight of nearly uniform weights."""
 CONSTANT = 1e-5
@@ -50,7 +49,8 @@ class Lookalike:
         """Return the note, empty unless all examined slices could be probabilities, and some are no labels."""
         if self._refuted or not self._fractions:
             return ""
-        return f"slices sum to 1 (within {max(self._furthest, 1e-6):.1g}) {LOOK_LIKE_WEIGHTS}"
+        what = f"slices sum to 1 (within {max(self._furthest, 1e-6):.1g}) and look like probabilities"
+        return f"{what}; {parameter('kind', 'probs')} takes them as weights"
 
     def join(self, other: Lookalike) -> None:
         """Take into account the blocks that another one has examined."""

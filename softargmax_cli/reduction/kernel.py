@@ -21,17 +21,19 @@ def block_sums(
     x: Tensor,
     betas: Sequence[Tensor],
     layout: Layout,
-    places: Sequence[Tensor] = (),
+    coordinates: Sequence[Tensor] = (),
     known: Sequence[Tensor] = (),
 ) -> list[Tensor]:
     """Sum one block: the parts of a `state.State`, slices in the order of the axes that stay.
 
-    x: `layout.bordered` of `layout.dtype`; betas: scalars of `layout.precision`; β x is the logarithm of a
-    weight; places: the coordinate of each index of the block, float64, one (n,) for each placed row of the layout;
-    known, if `layout.known`: maximum (s,) in the dtype of `exact_dtype`, hard (s,) for each reduced axis in the
-    precision, counted from the start of the block and perhaps outside of it, the coordinate at hard (s,) for each of
-    the places, then for the share, alone, the mass (s,) in the precision, for slopes the place of hard and the mean,
-    counted from it, (s,) each in float64 for each reduced axis.
+    x: `layout.bordered` of `layout.dtype`; betas: scalars of `layout.precision`; β x is the logarithm of a weight;
+    coordinates: for each placed row of the layout those of the block's indices, (n,), float64.
+    known: if `layout.known`, in this order, (s,) each:
+        the maximum, in the dtype of `exact_dtype`;
+        for each reduced axis hard, in the precision, counted from the start of the block and perhaps outside of it;
+        for each placed row the coordinate of hard, float64;
+        for the share alone: the mass, in the precision;
+        for slopes: for each reduced axis the coordinate of hard and the mean, float64, as from `Formulas.means`.
 
     Returns `layout.outputs` for s slices, a reduced axes and r rows, and for each further β the outputs that depend on
     it. All but "total" and "second" count only weights within the window. Weights are relative to that of the maximum.
@@ -54,14 +56,16 @@ def block_sums(
         results["nans"] = block.sum(block.number(block.inside(nan))) if "nans" in layout.outputs else None
     bordered, x = x, block.inside(x)
     if layout.known:
-        top, *at = [block.unflat(row) for row in known]
-        hard, centers = at[: len(layout.axes)], at[len(layout.axes) :]
+        rest = 1 + len(layout.axes)  # where the inputs after hard begin
+        top, *hard = [block.unflat(row) for row in known[:rest]]
+        centers = [block.unflat(row) for row in known[rest : rest + len(coordinates)]]
+        last = known[rest + len(coordinates) :]
         hit = ops.Equal(x=x, y=top)
     else:
         top = ops.Max(input=x, axis=block.axes, keep_dims=True)
         hit = ops.Equal(x=x, y=top)
         hard = block.first(hit)
-        centers = block.gather(places, hard) if places else []
+        centers = block.gather(coordinates, hard) if coordinates else []
         results["maximum"] = block.flat(top)
         results["hard"] = block.stack([block.flat(position) for position in hard])
     if "ties" in layout.outputs:
@@ -82,7 +86,8 @@ def block_sums(
         if layout.outputs == ("weight",):
             return {"weight": weight}
         if layout.outputs == ("share",):
-            return {"share": ops.RealDiv(x=weight, y=at[-1])}
+            (mass,) = last
+            return {"share": ops.RealDiv(x=weight, y=block.unflat(mass))}
         tiles = block.cut(weight)
         mass = block.within(tiles)
         sums["mass"] = block.across(mass)
@@ -90,10 +95,10 @@ def block_sums(
             whole = block.unflat(ops.Cast(x=sums["mass"], DstT=layout.precision))
             sums["share"] = ops.RealDiv(x=weight, y=whole)
         if "moment" in layout.outputs:
-            given, pairs = iter(zip(places, centers, strict=True)), []
+            placed, pairs = iter(zip(coordinates, centers, strict=True)), []
             for row in layout.rows:
                 if row.placed:
-                    pairs.append(block.placed_moments(weight, row, *next(given)))
+                    pairs.append(block.placed_moments(weight, row, *next(placed)))
                 else:
                     pairs.append(block.moments(tiles, mass, layout.axes[row.axis], hard[row.axis], row.squared))
             sums["moment"] = block.stack([first for first, _ in pairs])
@@ -101,8 +106,8 @@ def block_sums(
                 seconds = [ops.ZerosLike(x=first) if second is None else second for first, second in pairs]
                 sums["second_moment"] = block.stack(seconds)
         if "slope" in layout.outputs:
-            means = known[-2 * len(hard) :] if layout.known else block.means(sums["mass"], pairs, hard, centers)
-            sums["slope"] = block.stack(block.slopes(weight, places, means))
+            means = last if layout.known else block.means(sums["mass"], pairs, hard, centers)
+            sums["slope"] = block.stack(block.slopes(weight, coordinates, means))
         if "log_moment" in layout.outputs:
             log_weight = ops.Log(x=weight) if log_weight is None else log_weight
             # A weight of 0 has a logarithm of −inf; any finite stand-in gives the right product, 0.

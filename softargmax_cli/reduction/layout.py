@@ -31,7 +31,7 @@ class Moment:
     """The number of its axis among the reduced ones, in the order of the array."""
     geometry: Geometry
     placed: bool
-    """True if places are given; else they are indices on a line."""
+    """True if the kernel is given coordinates; else they are indices on a line."""
     squared: bool
     """True if the second moment is wanted, too."""
     along: Coordinates = field(compare=False)
@@ -42,7 +42,6 @@ class Layout:
     """The shape, dtypes and wanted outputs of a block in the kernel. Equal layouts share one compiled program."""
 
     shape: tuple[int, ...]
-    """The first length may be −1 if it is unknown when the operations are built."""
     axes: tuple[int, ...]
     """The reduced axes of `shape`; positions are compared, and coordinates returned, in this order."""
     dtype: np.dtype[Any]

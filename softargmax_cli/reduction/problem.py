@@ -26,7 +26,7 @@ MODERATE_BETA = (1e-30, 1e30)
 NEIGHBOURHOOD = 1
 """The distance from hard, in indices, beyond which a second mode begins without a window."""
 WIDEST = (1 << 23) - 1
-"""The widest window on a longer axis: so far outside of a block, distances are still exact in float32."""
+"""The widest window on an axis longer than it: float32 holds such distances exactly."""
 FURTHEST = 1 << 62
 """A window beyond all indices, to which int64 can still add one."""
 

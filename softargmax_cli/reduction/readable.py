@@ -66,6 +66,8 @@ class Readable(Protocol):
 
     def fetch(self, block: Block) -> Pending | None: ...
 
+    def missing(self) -> Sequence[str]: ...
+
 
 def fetch(source: Readable, block: Block) -> Pending | None:
     """Fetch a block, which may lie across the ends of circular axes (see `Block.bordered`)."""

@@ -89,33 +89,47 @@ class BlockReducer:
         return self._found(values, outputs, None, start, [self._beta], compiled)
 
     def about(self, values: Array, block: Block, known: State, *, compiled: bool) -> State:
-        """Sum over a block, for all its slices, about a known maximum and its place.
+        """Sum over a block, for all its slices, about a known maximum and its position.
 
         values: those of `Problem.read_again(block)`; known: the state, with `hard` counted in the whole array.
         """
         problem, outer = self._problem, self._problem.read_again(block)
-        x, axes = collapse(values, problem.axes)
-        border = tuple((block.start[k] - outer.start[k], outer.stop[k] - block.stop[k]) for k in problem.ascending)
-        hard = near(known.hard, block.start, block.shape, problem.radius, problem).astype(problem.precision)
         windowed = problem.window is not None and not len(known.moment)
         outputs = [*self._sums, *self._second] if windowed else ["mass", *self._slope]
         outputs += self._second if problem.window is None else []
+        x, layout, inputs = self._prepared(outputs, values, block.start, block.shape, known, problem.precision)
         shape = list(x.shape)
-        for axis, k in zip(axes, problem.ascending, strict=True):
+        for axis, k in zip(layout.axes, problem.ascending, strict=True):
             shape[axis] = block.shape[k]
-        layout = replace(
-            self._layout(x, axes, outputs, problem.window),
-            shape=tuple(shape),
-            border=border,
-            known=True,
-            careful=needs_care(values, known),
-        )
-        inputs = [known.maximum, *hard, *self.centers(layout, known)]
+        border = tuple((block.start[k] - outer.start[k], outer.stop[k] - block.stop[k]) for k in problem.ascending)
+        layout = replace(layout, shape=tuple(shape), border=border)
+        inputs += self.centers(layout, known)
         inputs += self.means(layout, block.start, known) if "slope" in outputs else []
         (found,) = self._run(layout, x, block.start, [self._beta], inputs, compiled)
         return State(known.maximum, known.hard, **{**no_moments(layout), **found})
 
-    def places(self, layout: Layout, start: Sequence[int]) -> list[Array]:
+    def _prepared(
+        self,
+        outputs: Sequence[str],
+        values: Array,
+        start: Sequence[int],
+        shape: Sequence[int],
+        known: State,
+        precision: np.dtype[Any],
+    ) -> tuple[Array, Layout, list[Array]]:
+        """Prepare a block of slices whose maximum and hard are known.
+
+        values: the block, perhaps with a border; start, shape: those of the block without it. Return the values in C
+        order, their layout for weights of a `precision`, and as inputs of the kernel the maximum and hard.
+        """
+        problem = self._problem
+        x, axes = collapse(values, problem.axes)
+        layout = self._layout(x, axes, outputs, problem.window)
+        layout = replace(layout, precision=precision, known=True, careful=needs_care(values, known))
+        maximum = known.maximum.astype(exact_dtype(layout.dtype, precision), copy=False)
+        return x, layout, [maximum, *near(known.hard, start, shape, problem).astype(precision)]
+
+    def coordinates(self, layout: Layout, start: Sequence[int]) -> list[Array]:
         """Return the coordinates of a block's indices, for each row of moments that is placed."""
         placed = []
         for row in layout.rows:
@@ -125,11 +139,11 @@ class BlockReducer:
         return placed
 
     def centers(self, layout: Layout, known: State) -> list[Array]:
-        """Return the coordinates at `hard`, (s,), for each row of moments that is placed."""
+        """Return the coordinates of `hard`, (s,), for each row of moments that is placed."""
         return [row.along.at(known.hard[row.axis]) for row in layout.rows if row.placed]
 
     def means(self, layout: Layout, start: Sequence[int], known: State) -> list[Array]:
-        """Return for each reduced axis the place of hard and the mean, counted from it, (s,) each in float64."""
+        """Return for each reduced axis the coordinate of hard and the mean, counted from it; see `Formulas.means`."""
         problem, means = self._problem, list[Array]()
         for k, row in enumerate(layout.rows[: len(layout.axes)]):
             second = None if known.second_moment is None else known.second_moment[k]
@@ -214,8 +228,8 @@ class BlockReducer:
         if self._runtime.device == "CPU":
             length = piece_length(layout.shape, layout.axes, layout.dtype.itemsize)
         layout = replace(layout, shape=(length, *layout.shape[1:]))
-        places, per = self.places(layout, start), math.prod(layout.kept) // max(1, length)
-        function = self._function(layout, places, compiled)
+        coordinates, per = self.coordinates(layout, start), math.prod(layout.kept) // max(1, length)
+        function = self._function(layout, coordinates, compiled)
         for first in [*range(0, count - length, max(1, length)), count - length]:
             rows, slices = slice(first, first + length), slice(first * per, (first + length) * per)
             if length == count:
@@ -224,23 +238,23 @@ class BlockReducer:
                 whole[rows if name == "share" else (..., slices)]
                 for name, whole in zip(layout.names, results, strict=True)
             ]
-            function(x[rows], *betas, *places, *(row[slices] for row in known), into=parts)
+            function(x[rows], *betas, *coordinates, *(row[slices] for row in known), into=parts)
         one = dict(zip(layout.outputs, results, strict=False))  # of the first β
         own = [name for name in layout.outputs if name not in SHARED]
         more = [results[k : k + len(own)] for k in range(len(one), len(results), len(own))]
         return [one, *({**one, **dict(zip(own, each, strict=True))} for each in more)]
 
-    def _function(self, layout: Layout, places: Sequence[Array], compiled: bool) -> Function:
+    def _function(self, layout: Layout, coordinates: Sequence[Array], compiled: bool) -> Function:
         slices = math.prod(layout.kept)
         inputs: list[tuple[tuple[int, ...], np.dtype[Any]]] = [(layout.bordered, layout.dtype)]
         inputs += [((), layout.precision)] * layout.betas
-        inputs += [(each.shape, each.dtype) for each in places]
+        inputs += [(each.shape, each.dtype) for each in coordinates]
         if layout.known:
             inputs.append(((slices,), exact_dtype(layout.dtype, layout.precision)))
-            inputs += [((slices,), layout.precision)] * len(layout.axes) + [((slices,), F8)] * len(places)
+            inputs += [((slices,), layout.precision)] * len(layout.axes) + [((slices,), F8)] * len(coordinates)
             inputs += [((slices,), layout.precision)] if layout.outputs == ("share",) else []
             inputs += [((slices,), F8)] * (2 * len(layout.axes) if "slope" in layout.outputs else 0)
-        betas, count = layout.betas, layout.betas + len(places)
+        betas, count = layout.betas, layout.betas + len(coordinates)
         return self._runtime.function(
             lambda ops, x, *more: block_sums(ops, x, more[:betas], layout, more[betas:count], more[count:]),
             inputs,
@@ -255,24 +269,24 @@ def no_moments(layout: Layout) -> dict[str, Array]:
 
 
 def near(
-    hard: npt.NDArray[np.int64], start: Sequence[int], shape: Sequence[int], radius: int, problem: Problem
+    hard: npt.NDArray[np.int64], start: Sequence[int], shape: Sequence[int], problem: Problem
 ) -> npt.NDArray[np.int64]:
-    """Count `hard`, (a, s), from the start of a block, along its reduced axes, and clip it where it has no effect.
+    """Count `hard`, (a, s), from the start of a block along its reduced axes.
 
-    Any distance beyond `radius` has one effect; circular axes are short enough to be exact.
+    Distances beyond `radius` act alike, so they are clipped to be exact; circular axes need no clipping.
     """
     moved: npt.NDArray[np.int64] = hard.copy()
     for row, axis, whole in zip(moved, problem.ascending, problem.rounds, strict=True):
         row -= start[axis]
         if whole is None:
-            margin = min(radius, FURTHEST) + 1
+            margin = min(problem.radius, FURTHEST) + 1
             np.clip(row, -margin, shape[axis] - 1 + margin, out=row)
     return moved
 
 
 def _misfit(name: str, where: npt.NDArray[np.bool_]) -> Misfit:
-    places = np.argwhere(where)
-    return Misfit(name, len(places), tuple(map(int, places[0])))
+    indices = np.argwhere(where)
+    return Misfit(name, len(indices), tuple(map(int, indices[0])))
 
 
 def needs_care(values: Array, known: State) -> bool:
@@ -284,7 +298,7 @@ def needs_care(values: Array, known: State) -> bool:
 
 
 def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
-    """Put values into C order with neighbouring kept axes joined; return them, and the places of their reduced axes.
+    """Put values into C order with neighbouring kept axes joined; return them, and the numbers of their reduced axes.
 
     Copies only if the memory has gaps, or if there would be more axes than TensorFlow takes. Kept axes come in the
     order of the memory; the reduced axes are named in the order of the array, by which positions are compared.

@@ -83,9 +83,7 @@ def block_statistics(values: npt.NDArray[Any]) -> Statistics:
     return found
 
 
-def statistics_of(
-    source: Readable, problem: Problem, *, memory: int, advance: Callable[[int], None] = lambda nbytes: None
-) -> Statistics:
+def statistics_of(source: Readable, problem: Problem, *, memory: int, advance: Callable[[int], None]) -> Statistics:
     """Read an array once, and return its statistics; `advance` is told the bytes of the input that are done.
 
     Slices are not checked if a pipe holds too many side by side.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from softargmax_cli.errors import InputError
 from softargmax_cli.reduction.blocks import Block, Plan
-from softargmax_cli.reduction.box_reducer import BoxReducer
+from softargmax_cli.reduction.box_reducer import BoxReducer, SlopeColumns
 from softargmax_cli.reduction.budget import FAN_IN, REDUCTION, Budget, Needs
 from softargmax_cli.reduction.finish import finish_block, in_row_major_order
 from softargmax_cli.reduction.hints import Lookalike
@@ -40,7 +40,7 @@ WORTH_COMPILING = 32 << 20
 TOGETHER = 6
 """The most problems that one program solves: with more, it takes long to compile."""
 FIRST_COMPILED = 4
-"""The first block of a table or a pipe, of uncertain length, for which programs are compiled."""
+"""From this block on, programs are compiled for a table or a pipe; a shorter one is not worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,10 @@ class Part:
     """The states, if other blocks hold the rest of the slices."""
     answers: Answers | None = None
     """The results, if the block holds whole slices."""
+    beside: SlopeColumns = field(default_factory=dict)
+    """Columns of the slices that were derived from the block, if other blocks hold the rest of these."""
+    array: Array | None = None
+    """The array that was computed of the block, if any."""
 
 
 class Stream:
@@ -81,12 +85,14 @@ class Stream:
         memory: int,
         advance: Callable[[int], None] = lambda nbytes: None,
         note: Callable[[str], None] = lambda text: None,
+        lookalike: Lookalike | None = None,
         needs: Needs = REDUCTION,
     ) -> None:
         """memory: bytes that blocks, unfinished slices and waiting results may take; advance: is told the bytes of the
-        input that are done; note: takes notes for the user; needs: those of the kind of reduction.
+        input that are done; note: takes notes for the user; lookalike: examines the scores of whole slices; needs:
+        those of the kind of reduction.
         """
-        self.source, self.problems, self.memory, self.advance, self.note = source, problems, memory, advance, note
+        self.source, self.problems, self.memory, self.advance = source, problems, memory, advance
         self.problem = problem = next((one for one in problems if one.reviews), problems[0])
         self.budget = budget = Budget(replace(needs, states=len(problems)), source, problem, memory)
         if source.sequential and budget.must_seek:
@@ -95,14 +101,15 @@ class Stream:
         self.reducers: Sequence[Reducer] = reducers
         self.table = problem.shape[0] is None
         """True for a table, whose number of rows is known only at its end."""
-        self.workers, self.one_shape = budget.workers, not needs.in_pieces
+        self.workers, self.whole_blocks = budget.workers, not needs.in_pieces
+        """The number of threads; True if a program takes a whole block, not pieces of one length."""
         if budget.boxed:
             pairs = zip(reducers, problems, strict=True)
             self.reducers = [BoxReducer(of_blocks, one, source.order, budget.elements) for of_blocks, one in pairs]
             if budget.note:
                 note(budget.note)
         self.groups = [*alike(self.reducers, problems, 1 if budget.boxed else TOGETHER)]
-        self.buffer, self.lookalike = Buffer(), Lookalike()
+        self.buffer, self.lookalike = Buffer(), lookalike or Lookalike()
         self.worth: Mapping[tuple[int, ...], bool] = {}
         """True for each shape of which there are enough blocks to compile a program."""
 
@@ -119,20 +126,14 @@ class Stream:
         for answers in runs:
             if self.undefined.passes(answers[0]):
                 yield answers
-        self._end()
+        self.undefined.check(self.source)
 
     def columns(self) -> Iterator[tuple[Block, Answers]]:
         """Yield the slices of each column of boxes, with the box that completed them."""
         for block, answers in self._finished(self.budget.plan):
             if self.undefined.passes(answers[0]):
                 yield block, answers
-        self._end()
-
-    def _end(self) -> None:
-        """Give the hint about all slices, if any; raise UndefinedError for slices that are an error."""
-        if hint := self.lookalike.hint():
-            self.note(hint)
-        self.undefined.check()
+        self.undefined.check(self.source)
 
     def _finished(self, plan: Plan) -> Iterator[tuple[Block, Answers]]:
         """Yield answers as they are found, with the block that completed them."""

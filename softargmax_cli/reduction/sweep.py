@@ -16,7 +16,7 @@ from softargmax_cli.reduction.engine import reduce_several
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.result import Summary
-from softargmax_cli.reduction.truth import compared_with_truth
+from softargmax_cli.reduction.truth import with_truth
 
 if TYPE_CHECKING:
     from softargmax_cli.tensorflow.base import Runtime
@@ -109,7 +109,7 @@ def sweep(
             if slices.norm is not None:
                 norm[k].add(slices.norm)
             if true is not None:
-                compared = compared_with_truth(slices, true, problem, rows())
+                compared = with_truth(slices, true, problem, rows())
                 hard[k].add(compared.hard_error)
                 soft[k].add(compared.soft_error)
     trials = [

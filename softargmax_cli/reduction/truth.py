@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import IO
 
@@ -13,18 +12,18 @@ import numpy.typing as npt
 
 from softargmax_cli.reduction.coordinates import Geometry
 from softargmax_cli.reduction.problem import Problem
-from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.result import Slices
 
 Float = npt.NDArray[np.float64]
 
 ESTIMATES = ("hard", "soft")
 NUMBERS = ("mean_error", "median_error", "rmse", "p95_error", "max_error")
 """The numbers of `Errors`."""
-AGAIN = 1 << 16
-"""The number of errors that are read again at a time."""
+AT_A_TIME = 1 << 16
+"""The number of stored errors of another input that are read at a time."""
 
 
-def compared_with_truth(slices: Slices, truth: Float, problem: Problem, rows: int) -> Slices:
+def with_truth(slices: Slices, truth: Float, problem: Problem, rows: int) -> Slices:
     """Put `truth`, (a, m), and the errors of hard and soft, (m,), beside slices; NaN if either is unknown.
 
     rows: the length of a table's first axis, known only at its end.
@@ -66,7 +65,7 @@ class Errors:
     def join(self, other: Errors) -> None:
         """Take into account the errors of another input."""
         self._known += other._known
-        for part in np.array_split(other._stored(), 1 + other._count // AGAIN):
+        for part in np.array_split(other._stored(), 1 + other._count // AT_A_TIME):
             self.add(part, 0)
 
     @property
@@ -90,20 +89,22 @@ class Errors:
         return np.memmap(self._scratch, np.float64, "r+", shape=(self._count,)) if self._count else np.zeros(0)
 
 
-class Evaluation(Summary):
-    """The errors of every estimate, for slices that were `compared_with_truth`, block by block.
+class Evaluation:
+    """The errors of every estimate, for slices that have come `with_truth`, block by block.
 
     limits: as for `Errors`; scratch: a file for each of `ESTIMATES`.
     """
 
     def __init__(self, limits: Sequence[float], scratch: Sequence[IO[bytes]]) -> None:
-        super().__init__()
+        self.slices = 0
         self.missing = 0
         """The number of slices without a truth; they count in nothing else."""
+        self.undefined = 0
+        """The number of slices with a truth, but without an answer."""
         self.estimates = [Errors(name, limits, file) for name, file in zip(ESTIMATES, scratch, strict=True)]
 
     def add(self, slices: Slices) -> None:
-        """Take into account the next slices; `undefined` are those with a truth and no answer."""
+        """Take into account the next slices."""
         known = ~np.isnan(slices.truth).any(axis=0)
         self.slices += len(slices)
         self.missing += int(np.count_nonzero(~known))
@@ -112,19 +113,17 @@ class Evaluation(Summary):
             errors.add(slices.column(f"{errors.name}_error"), int(np.count_nonzero(known)))
 
     def numbers(self) -> list[dict[str, float]]:
-        """Return the numbers of each estimate, computed in threads."""
-        with ThreadPoolExecutor() as pool:
-            return [*pool.map(Errors.numbers, self.estimates)]
+        """Return the numbers of each estimate."""
+        return [errors.numbers() for errors in self.estimates]
 
-    def join(self, other: Summary) -> None:
+    def join(self, other: Evaluation) -> None:
         """Take into account the slices of another input."""
-        assert isinstance(other, Evaluation)
         self.slices += other.slices
         self.undefined += other.undefined
         self.missing += other.missing
         for mine, others in zip(self.estimates, other.estimates, strict=True):
             mine.join(others)
 
-    def as_dict(self) -> dict[str, float | int | None]:
+    def as_dict(self) -> Mapping[str, int]:
         """Return the counts under their public names."""
         return {"slices": self.slices, "missing": self.missing, "undefined": self.undefined}

@@ -12,6 +12,7 @@ import numpy as np
 from softargmax_cli.errors import UndefinedError, parameter
 from softargmax_cli.reduction.blocks import ENDLESS
 from softargmax_cli.reduction.problem import Problem
+from softargmax_cli.reduction.readable import Readable
 from softargmax_cli.reduction.reducer import NAN, NEGATIVE, Misfit
 from softargmax_cli.reduction.result import Slices
 
@@ -40,13 +41,14 @@ class Undefined:
             self.note(Misfit(WITHOUT_WEIGHT, len(missing), (int(slices.places[missing[0]]),)))
         return not self.found
 
-    def check(self) -> None:
-        """Raise UndefinedError if anything was noted."""
+    def check(self, source: Readable) -> None:
+        """Raise UndefinedError if anything was noted. source: tells in which line and column NaN is, if it can."""
         for name, remedy in ((NEGATIVE, SIGNS), (NAN, POLICIES)):
             if found := self.found.get(name):
                 what = f"1 {name}," if found.count == 1 else f"{found.count:,} {name}s, the first"
-                what += f" at index {_index_text(found.first)}"
-                raise UndefinedError(what, remedy, missing=found.count if name == NAN else 0)
+                cells = source.missing() if name == NAN else ()
+                where = f"in {cells[0]}" if cells else f"at index {_index_text(found.first)}"
+                raise UndefinedError(f"{what} {where}", remedy, details=tuple(cells) if len(cells) > 1 else ())
         if found := self.found.get(WITHOUT_WEIGHT):
             raise UndefinedError(self._without_weight(found.count, found.first[0]), POLICIES)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from softargmax_cli.reduction.box_reducer import Derived
 from softargmax_cli.reduction.budget import Needs
 from softargmax_cli.reduction.problem import Problem
 from softargmax_cli.reduction.readable import Readable
-from softargmax_cli.reduction.reducer import Array, BlockReducer, collapse, near, needs_care, unfold
+from softargmax_cli.reduction.reducer import Array, BlockReducer, unfold
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.reduction.state import State
 
@@ -45,10 +44,7 @@ class _BlockWeigher(BlockReducer):
     def weights(self, values: Array, start: Sequence[int], known: State, compiled: bool) -> Derived:
         """Return the weights of a block, in its shape, from the sums of its slices; see `box_reducer.Derive`."""
         problem = self._problem
-        x, axes = collapse(values, problem.axes)
-        layout = self._layout(x, axes, ["share"], problem.window)
-        layout = replace(layout, known=True, careful=needs_care(values, known))
-        hard = near(known.hard, start, values.shape, problem.radius, problem).astype(problem.precision)
+        x, layout, inputs = self._prepared(["share"], values, start, values.shape, known, problem.precision)
         mass = np.where(known.mass > 0, known.mass, np.nan).astype(problem.precision)
-        (found,) = self._run(layout, x, start, [self._beta], [known.maximum, *hard, mass], compiled)
+        (found,) = self._run(layout, x, start, [self._beta], [*inputs, mass], compiled)
         return {}, unfold(found["share"], values, problem.axes)

@@ -42,14 +42,12 @@ class Runtime(ABC):
         self._functions: dict[tuple[Hashable, bool], Function] = {}
         self._making = threading.Lock()
 
-    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool, key: Hashable = None) -> Function:
+    def function(self, body: Body, inputs: Sequence[Tensor], *, compiled: bool, key: Hashable) -> Function:
         """Prepare `body`; if `compiled`, XLA makes one program of it, which costs a tenth of a second.
 
         Bodies with the same `key` are equal, and prepared once. Raises DeviceError when TensorFlow refuses.
         """
         with self._making:
-            if key is None:
-                return self._make(body, inputs, compiled=compiled)
             if (key, compiled) not in self._functions:
                 if len(self._functions) >= KEPT_FUNCTIONS:
                     self._functions.clear()

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from results import made
 
-from softargmax_cli.reduction.check import Allowance, Check, close_to, compared, within
+from softargmax_cli.reduction.check import Allowance, Check, close_to, with_expected, within
+from softargmax_cli.reduction.coordinates import Geometry
 from softargmax_cli.reduction.result import Slices
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ def slices_of(offset: Any, start: int = 0, *, ids: bool = False) -> Slices:
 
 
 def checked(offset: Numbers, tolerance: float, rows: int, sizes: Sequence[int]) -> Check:
-    check = Check(partial(within, tolerance=tolerance), Allowance(), rows)
+    check = Check(partial(within, tolerance=tolerance), Allowance(0), rows)
     start, turn = 0, 0
     while start < offset.shape[-1]:
         size = sizes[turn % len(sizes)]
@@ -148,7 +149,7 @@ def test_when_it_is_settled(allowance: Allowance, total: int | None, after: int 
     ],
 )
 def test_close_to(soft: float, want: float, atol: float, rtol: float, distance: float, fails: bool) -> None:
-    got, failing = close_to(compared(slices_of([soft]), np.array([[want]])), atol, rtol)
+    got, failing = close_to(with_expected(slices_of([soft]), np.array([[want]]), [Geometry()]), atol, rtol)
     np.testing.assert_array_equal(got, [distance])
     assert failing.tolist() == [fails]
 
@@ -157,10 +158,10 @@ def test_close_to_on_every_axis() -> None:
     soft = np.array([[0.0, 0, 0, math.nan], [0, 1, 0, math.nan]])
     slices = slices_of(soft)
     want = slices.soft + np.array([[0.0, 0, 0.5, 0], [0, 0.25, 0, 0]])
-    distance, failing = close_to(compared(slices, want), 0.3, 0)
+    distance, failing = close_to(with_expected(slices, want, [Geometry()] * 2), 0.3, 0)
     assert distance.tolist() == [0, 0.25, 0.5, 0]
     assert failing.tolist() == [False, False, True, False]
     want[0, 0] = math.nan  # where one axis alone is undefined
-    distance, failing = close_to(compared(slices, want), 0.3, 0)
+    distance, failing = close_to(with_expected(slices, want, [Geometry()] * 2), 0.3, 0)
     assert math.isnan(distance[0])
     assert failing[0]

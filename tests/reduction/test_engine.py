@@ -21,6 +21,7 @@ from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.budget import REDUCTION, Budget
 from softargmax_cli.reduction.engine import reduce, reduce_boxes, reduce_several
 from softargmax_cli.reduction.fields import FREE
+from softargmax_cli.reduction.hints import Lookalike
 from softargmax_cli.reduction.problem import Spec
 from softargmax_cli.reduction.result import Slices
 from softargmax_cli.tensorflow.base import Runtime
@@ -392,24 +393,23 @@ def test_files(tmp_path: Path, native_runtime: Runtime, blocks_of: Callable[[int
 
 
 class TestLookalikes:
-    """A note, once, where scores look like ready-made weights."""
+    """A hint where scores look like ready-made weights."""
 
     @staticmethod
-    def notes(source: Any, runtime: Runtime, spec: Spec) -> list[str]:
-        found: list[str] = []
-        reduced(source, runtime, spec, FREE, note=found.append)
-        return found
+    def hint(source: Any, runtime: Runtime, spec: Spec) -> str:
+        looks = Lookalike()
+        reduced(source, runtime, spec, FREE, lookalike=looks)
+        return looks.hint()
 
-    def test_said_once(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
+    def test_probabilities(self, native_runtime: Runtime, blocks_of: Callable[[int], None]) -> None:
         blocks_of(800)
         values = np.random.default_rng(1).random((40, 10))
         values /= values.sum(-1, keepdims=True)
         sources: Sequence[Any] = (File(values), Pipe(values), Table(values, (8,) * 5))
         for source in sources:
-            (note,) = self.notes(source, native_runtime, Spec())
-            assert "--kind probs" in note
-        assert self.notes(File(values), native_runtime, Spec((0,))) == []
-        assert self.notes(File(values), native_runtime, Spec(kind="cost")) == []
-        assert self.notes(File(np.eye(4, dtype="u1")), native_runtime, Spec()) == []
+            assert "--kind probs" in self.hint(source, native_runtime, Spec())
+        assert self.hint(File(values), native_runtime, Spec((0,))) == ""
+        assert self.hint(File(values), native_runtime, Spec(kind="cost")) == ""
+        assert self.hint(File(np.eye(4, dtype="u1")), native_runtime, Spec()) == ""
         values[0] *= 1.5
-        assert self.notes(File(values), native_runtime, Spec()) == []
+        assert self.hint(File(values), native_runtime, Spec()) == ""

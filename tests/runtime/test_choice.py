@@ -224,7 +224,7 @@ def test_a_fresh_process_says_nothing(name: str) -> None:
         "made = Loader('cpu').runtime(print)\n"
         "for n in range(8):\n"  # of which TensorFlow would warn
         "    tensors = [((n,), np.dtype('f4'))]\n"
-        "    made.function(lambda ops, x: [ops.Neg(x=x)], tensors, compiled=False)(np.zeros(n, 'f4'))\n"
+        "    made.function(lambda ops, x: [ops.Neg(x=x)], tensors, compiled=False, key=n)(np.zeros(n, 'f4'))\n"
         f"assert ('tensorflow' in sys.modules) == {name == 'python'}\n"
     )
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}

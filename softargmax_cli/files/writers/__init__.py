@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from softargmax_cli.errors import OptionError, parameter
-from softargmax_cli.files.writers.atomic import Output, disk_errors
+from softargmax_cli.errors import OptionError, disk_errors, parameter
+from softargmax_cli.files.writers.atomic import Output
 
 if TYPE_CHECKING:
-    from softargmax_cli.reduction.result import Run, Slices, Summary
+    from softargmax_cli.reduction.result import Run, Slices
 
 ARRAYS = {"npy": "npy.NpyWriter", "npz": "npy.NpzWriter"}
 """Formats with a place for each slice of one input, and the class that writes each."""
@@ -34,6 +34,12 @@ STORE = "zarr"
 """The format of a store, which is a directory and takes its results in any order."""
 WRITTEN_AT_ONCE = 1 << 15
 """Slices written at a time; some formats turn them into Python objects."""
+
+
+class Totals(Protocol):
+    """The numbers of all slices: see `reduction.result.Summary` and `reduction.truth.Evaluation`."""
+
+    def as_dict(self) -> Mapping[str, float | int | None]: ...
 
 
 class Writer(Output, ABC):
@@ -63,12 +69,12 @@ class Writer(Output, ABC):
                 self.count += len(batch)
             self.stream.flush()  # the reader of a pipe sees what there is so far
 
-    def end(self, summary: Summary, shape: tuple[int, ...]) -> None:
+    def end(self, summary: Totals, shape: tuple[int, ...]) -> None:
         """End an input; `shape` is its shape, of which every length is now known."""
         with disk_errors(self.name):
             self.finish(summary, shape)
 
-    def commit(self, total: Summary) -> None:
+    def commit(self, total: Totals) -> None:
         """Put the result in place. total: the summary of all inputs."""
         with self, disk_errors(self.name):
             self.close(total)
@@ -81,10 +87,10 @@ class Writer(Output, ABC):
     def put(self, slices: Slices) -> None:
         """Write the next slices."""
 
-    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+    def finish(self, summary: Totals, shape: tuple[int, ...]) -> None:
         """Write what follows the last slice of an input."""
 
-    def close(self, total: Summary) -> None:
+    def close(self, total: Totals) -> None:
         """Write what follows the last input."""
 
 

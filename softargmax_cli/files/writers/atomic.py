@@ -6,27 +6,19 @@ This module imports little, so that it is ready when a signal comes.
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
-from softargmax_cli.errors import OutputError, SoftArgmaxError, parameter
+from softargmax_cli.errors import OutputError, disk_errors, parameter
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 COPIED = 1 << 20  # bytes at a time
-ROOM = "free some space, or set TMPDIR to a directory with more room"
-_REMEDIES = {
-    errno.ENOSPC: "free some space, or write elsewhere",
-    errno.ENOENT: "make the directory first",
-    errno.ENAMETOOLONG: "choose a shorter name",
-}
 
 unfinished: set[str] = set()
 """Files and folders of this process that are to be renamed when they are complete."""
@@ -47,23 +39,6 @@ def remove(name: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(name)
     unfinished.discard(name)
-
-
-@contextlib.contextmanager
-def disk_errors(place: str, remedy: str = "") -> Iterator[None]:
-    """Turn errors of the system, except a broken pipe, into OutputErrors that name `place`."""
-    try:
-        yield
-    except (SoftArgmaxError, BrokenPipeError):
-        raise
-    except OSError as error:
-        raise refused(place, error, remedy) from error
-
-
-def refused(place: str, error: OSError, remedy: str = "") -> OutputError:
-    """Make the error for a refusal to write to `place`; a remedy replaces the usual one."""
-    remedy = remedy or _REMEDIES.get(error.errno or 0, "write elsewhere, as with -o FILE")
-    return OutputError(f"{place}: {error.strerror or error}", remedy)
 
 
 class TemporaryFile(io.BufferedRandom):

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from softargmax_cli.files.writers import Writer
+from softargmax_cli.files.writers import Totals, Writer
 from softargmax_cli.files.writers.text import FieldColumns
-from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.result import Slices
 
 # Characters that json.dumps does not escape, but that control a terminal or cannot be encoded in UTF-8.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -82,7 +82,7 @@ class JsonWriter(Writer):
         for number, each in enumerate(objects(self._columns, slices), self.count):
             self._put(f"{',' if number else ''}\n  {_text(each)}")
 
-    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+    def finish(self, summary: Totals, shape: tuple[int, ...]) -> None:
         end, self._open = "\n " if self.count else "", False
         self._put(f'{end}],\n "shape": {json_text([*map(int, shape)])},\n "summary": {json_text(summary.as_dict())}}}')
 
@@ -92,7 +92,7 @@ class JsonWriter(Writer):
             self._put("]}")
         self._open = False
 
-    def close(self, total: Summary) -> None:
+    def close(self, total: Totals) -> None:
         self._leave()
         self._put(f'],\n "summary": {json_text(total.as_dict())}}}\n' if self.several else "\n")
 

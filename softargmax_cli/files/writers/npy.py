@@ -11,11 +11,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from softargmax_cli.files.writers import Writer, format_of
-from softargmax_cli.files.writers.atomic import Output, copy_all, disk_errors
+from softargmax_cli.errors import disk_errors
+from softargmax_cli.files.writers import Totals, Writer, format_of
+from softargmax_cli.files.writers.atomic import Output, copy_all
 from softargmax_cli.reduction.blocks import Order, stretches
 from softargmax_cli.reduction.fields import BY_NAME
-from softargmax_cli.reduction.result import Run, Slices, Summary
+from softargmax_cli.reduction.result import Run, Slices
 
 Shape = tuple[int | None, ...]
 
@@ -73,7 +74,7 @@ class NpyWriter(Writer):
         for field, array in self._arrays.items():
             array.append(slices.column(field).T)
 
-    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+    def finish(self, summary: Totals, shape: tuple[int, ...]) -> None:
         for field, array in self._arrays.items():
             array.end(_shape(self.run, shape, field))
 
@@ -94,7 +95,7 @@ class NpzWriter(NpyWriter):
             self._width = max(self._width, *map(len, slices.ids))
             self._ids.write(json.dumps([*slices.ids]).encode() + b"\n")
 
-    def finish(self, summary: Summary, shape: tuple[int, ...]) -> None:
+    def finish(self, summary: Totals, shape: tuple[int, ...]) -> None:
         super().finish(summary, shape)
         named: dict[str, NpyFile] = {}
         if self._ids is not None:

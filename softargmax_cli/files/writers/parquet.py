@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from softargmax_cli.files.writers import Totals
 from softargmax_cli.files.writers.json import json_text
 from softargmax_cli.files.writers.text import FieldColumns, TableWriter
 from softargmax_cli.reduction.fields import BY_NAME
-from softargmax_cli.reduction.result import Slices, Summary
+from softargmax_cli.reduction.result import Slices
 
 GROUP = 1 << 16
 """The least number of rows of a row group; only the last may have fewer."""
@@ -39,7 +40,7 @@ class ParquetWriter(TableWriter):
         if sum(batch.num_rows for batch in self._waiting) >= GROUP:
             self._write_group()
 
-    def close(self, total: Summary) -> None:
+    def close(self, total: Totals) -> None:
         self._write_group()
         self._table.close()
 
