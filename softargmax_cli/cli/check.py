@@ -141,7 +141,8 @@ def allowance_of(text: str) -> Allowance:
     found = re.fullmatch(r"(\d{1,18})|(\d{1,3}(?:\.\d+)?)\s*%", text.strip())
     if found is None or (found[2] and float(found[2]) > 100):
         raise OptionError(
-            f"--allow {text!r}: no number and no percentage", "give a number of slices, or a percentage as 0.5%"
+            f"--allow {text!r}: no number and no percentage",
+            "give a number of slices, or a percentage up to 100%, as 0.5%",
         )
     from softargmax_cli.reduction.check import Allowance
 

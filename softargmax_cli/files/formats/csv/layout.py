@@ -224,21 +224,15 @@ def _uncommented(dialect: Dialect) -> str:
 
 
 def _commented_rows(text: Text, dialect: Dialect, line: int, cells: int) -> list[str]:
-    """Note the comments below a line, among the rows examined, that have as many cells as a row."""
-    head = decoded(text.held[: text.held.rfind(b"\n") + 1], text.line)
-    found = [match for match in dialect.noise.finditer(head) if match.lastgroup == "line"]
-    plain = replace(dialect, comment="")
-    lines = [
-        text.line + head.count("\n", 0, match.start())
-        for match in found
-        if cells > 1 and [len(record) for _, record in records(match[0].strip(), plain, cut=True)] == [cells]
-    ]
-    lines = [each for each in lines if each > line]
-    if not lines:
-        return []
-    return [
-        f"line {lines[0]} begins with {dialect.comment} and is left out, as all such lines; {_uncommented(dialect)}"
-    ]
+    """Note the first comment below a line, among the rows examined, that has as many cells as a row, if any."""
+    below = text.held[: text.held.rfind(b"\n") + 1].split(b"\n", line - text.line + 1)[-1].decode()
+    for found in dialect.noise.finditer(below) if cells > 1 else ():
+        delimiter = None if dialect.delimiter == " " else dialect.delimiter
+        if found.lastgroup == "line" and len(found[0].split(delimiter)) == cells:
+            at = line + 1 + below.count("\n", 0, found.start())
+            left_out = f"line {at} begins with {dialect.comment} and is left out, as all such lines"
+            return [f"{left_out}; {_uncommented(dialect)}"]
+    return []
 
 
 def _is_header(
