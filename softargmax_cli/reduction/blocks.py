@@ -152,10 +152,10 @@ def stretches(start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]
     while split > 0 and tuple(shape[split:]) == tuple(lengths[split:]):
         split -= 1
     strides = [math.prod(lengths[k + 1 :]) for k in range(len(lengths))]
-    places = np.array(sum(i * step for i, step in zip(start, strides, strict=True)), np.int64)
+    starts = np.array(sum(i * step for i, step in zip(start, strides, strict=True)), np.int64)
     for count, step in zip(shape[:split], strides[:split], strict=True):
-        places = np.add.outer(places, np.arange(count) * step)
-    return places.ravel().tolist(), math.prod(shape[split:])
+        starts = np.add.outer(starts, np.arange(count) * step)
+    return starts.ravel().tolist(), math.prod(shape[split:])
 
 
 def fitting(length: int, room: int) -> int:

@@ -31,7 +31,7 @@ MOST_SLICES = 1 << 16
 MOST_STATES = 4 * MOST_SLICES
 """The most states of a block, if a slice has several: each is small beside the weights that it sums."""
 SHARE = 8
-"""A box of small chunks takes one part in `SHARE` of the memory."""
+"""A box of small chunks takes 1 / `SHARE` of the memory."""
 HELD = 2
 """The copies of a chunk while it is read: encoded, and decoded."""
 FAN_IN = 16
@@ -72,7 +72,8 @@ class Budget:
         # Beside the block itself XLA keeps up to three arrays of its shape in the precision of the weights.
         arrays = 3 + (problem.window is not None) + 2 * problem.modes
         reduced = size + arrays * problem.precision.itemsize + 16 * problem.placed
-        # Computed arrays exist twice, and wait to be written.
+        # Bytes that an entry takes in the piece in hand, and bytes of waiting results for each byte of the input:
+        # computed arrays exist twice, and wait to be written.
         self._each, self._results = (2 * reduced + 4 * made, -(-2 * made // size)) if made else (reduced, 0)
         self._state = needs.states * state_bytes(problem)
         table, shape = problem.shape[0] is None, tuple(n for n in problem.shape if n is not None)
@@ -91,8 +92,8 @@ class Budget:
             self.elements = max(1, min(largest, memory // (2 * self._each)))
             return
         self.workers = cores() + source.sequential
-        first = 0 if order == "C" else len(problem.shape) - 1
-        in_pieces = needs.in_pieces and first not in problem.axes and length * size <= PIECE
+        slowest = 0 if order == "C" else len(problem.shape) - 1
+        in_pieces = needs.in_pieces and slowest not in problem.axes and length * size <= PIECE
         larger = 2 if source.sequential else LARGER
         room = memory // (2 * self.workers) - PIECE // size * self._each  # beside the piece in hand
         self.elements = min(larger * BLOCK // size, most, room // (size * (1 + self._results)))

@@ -320,20 +320,20 @@ def coordinates_of(
         if values is None:
             made.append(KINDS[kind](length))
             continue
-        places, given = values[number], parameter("values", files[number] if files else None)
-        if not (fit := np.abs(places) <= LARGEST_VALUE).all():
-            what = f"{given}: the coordinate of index {np.argmin(fit)} is {places[np.argmin(fit)]:g}"
+        points, given = values[number], parameter("values", files[number] if files else None)
+        if not (fit := np.abs(points) <= LARGEST_VALUE).all():
+            what = f"{given}: the coordinate of index {np.argmin(fit)} is {points[np.argmin(fit)]:g}"
             raise OptionError(what, f"give a finite number for each index, none beyond {LARGEST_VALUE:g}")
-        if shape[axis] not in (None, len(places)):
-            what = f"{given}: {len(places):,} values for the {length:,} indices of axis {axis}"
+        if shape[axis] not in (None, len(points)):
+            what = f"{given}: {len(points):,} values for the {length:,} indices of axis {axis}"
             raise OptionError(what, "give one coordinate for each index, or reduce another axis")
         if kind != Circular.name:
-            made.append(Values(length, places))
+            made.append(Values(length, points))
             continue
         period = turns.pop(0) if len(turns) > 1 else turns[0]
-        if places.max() - places.min() >= period:
-            what = f"{given}: {places.min():.10g} to {places.max():.10g} are not within one period of {period:.10g}"
+        if points.max() - points.min() >= period:
+            what = f"{given}: {points.min():.10g} to {points.max():.10g} are not within one period of {period:.10g}"
             longer = f"give a longer {parameter('period')}"
             raise OptionError(what, f"{longer}, or leave out the last, which is the first again")
-        made.append(Circular(length, places, period))
+        made.append(Circular(length, points, period))
     return tuple(made)

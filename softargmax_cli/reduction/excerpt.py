@@ -91,10 +91,10 @@ def read_excerpt(source: Readable, problem: Problem, numbers: Sequence[int]) -> 
     if not len(numbers):
         nothing = np.zeros((0, *(len(each) - 1 for each in edges)))
         return Excerpt(nothing, nothing, tuple(edges))
-    places = np.array(np.unravel_index(numbers, [shape[k] for k in kept])) if kept else np.zeros((0, 1), np.int64)
-    together = math.prod(np.ptp(places, axis=1) + 1) * math.prod(shape[k] for k in axes) <= ROOM
+    positions = np.array(np.unravel_index(numbers, [shape[k] for k in kept])) if kept else np.zeros((0, 1), np.int64)
+    together = math.prod(np.ptp(positions, axis=1) + 1) * math.prod(shape[k] for k in axes) <= ROOM
     found = []
-    for group in [places] if together else np.split(places, len(numbers), axis=1):
+    for group in [positions] if together else np.split(positions, len(numbers), axis=1):
         first = group.min(axis=1)
         boxes = cells(first, group.max(axis=1) + 1)
         found.append([box[tuple(group - first[:, None])] if kept else box[None] for box in boxes])

@@ -58,7 +58,7 @@ class Formulas:
                 share = ops.DivNoNan(x=self.rounded(x), y=self.rounded(top))
             if infinite is not None:
                 share = ops.SelectV2(condition=infinite, t=self.number(hit), e=share)
-            sound = ops.GreaterEqual(x=x, y=self.full(0))  # NaN is not, which division by 0 would hide
+            sound = ops.GreaterEqual(x=x, y=self.full(0))  # false for NaN, which division by 0 would hide
             return ops.SelectV2(condition=sound, t=share, e=np.asarray(math.nan, precision)), None
         if infinite is None:
             log_weight = ops.Mul(x=self.gap(x, top), y=beta)
@@ -132,16 +132,16 @@ class Formulas:
         return self.ops.Slice(input=x, begin=begin, size=size)
 
     def largest(self, weight: Tensor, where: Tensor) -> Tensor:
-        """(s,): the largest weight for which `where` holds, 0 if there is none."""
+        """Return the largest weight for which `where` holds, (s,); 0 if there is none."""
         some = self.ops.SelectV2(condition=where, t=weight, e=np.zeros((), self.layout.precision))
         return self.flat(self.ops.Max(input=some, axis=self.axes, keep_dims=True))
 
     def rounded(self, x: Tensor) -> Tensor:
-        """x in the precision of the weights."""
+        """Return x in the precision of the weights."""
         return x if self.exact == self.layout.precision else self.ops.Cast(x=x, DstT=self.layout.precision)
 
     def gap(self, x: Tensor, top: Tensor) -> Tensor:
-        """x − top, subtracted before it is rounded to the precision of the weights."""
+        """Return x − top, subtracted before it is rounded to the precision of the weights."""
         ops, layout = self.ops, self.layout
         if layout.dtype in (I8, U8):  # the difference always fits into unsigned integers
             below = ops.Sub(x=ops.Cast(x=top, DstT=U8), y=ops.Cast(x=x, DstT=U8))
@@ -150,7 +150,7 @@ class Formulas:
         return difference if self.exact == layout.precision else ops.Cast(x=difference, DstT=layout.precision)
 
     def first(self, hit: Tensor) -> list[Tensor]:
-        """For each reduced axis the position of the first hit, broadcastable, as floats of the precision."""
+        """Return the position of the first hit along each reduced axis, broadcastable, in the precision."""
         ops, precision = self.ops, self.layout.precision
         count = math.prod(self.lengths)
         strides = [math.prod(self.lengths[k + 1 :]) for k in range(len(self.lengths))]
@@ -172,7 +172,7 @@ class Formulas:
         return positions
 
     def cut(self, terms: Tensor) -> Tensor:
-        """`terms` with the last reduced axis as two, tiles and positions within them; zeros fill the last tile."""
+        """Cut the tiled axis of `terms` into two, tiles and positions within them; zeros fill the last tile."""
         if not self.tiled:
             return terms
         shape, axis = self.layout.shape, self.axis
@@ -182,32 +182,33 @@ class Formulas:
         return self.ops.Reshape(tensor=terms, shape=np.array(self._tiled(shape, self.width), I4))
 
     def within(self, terms: Tensor) -> Tensor:
-        """Sums over each tile, in float64; without tiles, over the reduced axes."""
+        """Sum over each tile, in float64; without tiles, over the reduced axes."""
         if not self.tiled:
             return self.ops.Sum(input=terms, axis=self.axes, keep_dims=True)
         sums = self.ops.Sum(input=terms, axis=np.array([self.axis + 1], I4), keep_dims=False)
         return self.ops.Cast(x=sums, DstT=F8)
 
     def product(self, x: Tensor, y: Tensor) -> Tensor:
-        """x times y, to be summed."""
+        """Return x times y, to be summed."""
         # XLA sums plain products on CPUs slowly; the maximum, which has no effect, avoids that.
         return self.ops.Maximum(x=self.ops.Mul(x=x, y=y), y=self.lowest)
 
     def across(self, sums: Tensor) -> Tensor:
-        """(s,): the sums of tiles added up."""
+        """Add up the sums of tiles, (s,)."""
         return self.flat(self.ops.Sum(input=sums, axis=self.axes, keep_dims=False) if self.tiled else sums)
 
     def sum(self, terms: Tensor) -> Tensor:
-        """(s,): the sum over the reduced axes."""
+        """Sum over the reduced axes, (s,)."""
         return self.across(self.within(self.cut(terms)))
 
     def moments(
         self, weight: Tensor, mass: Tensor, axis: int, position: Tensor, squares: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """(s,), (s,): Σ w (i − position) along `axis`, and of the squares if they are wanted.
+        """Return Σ w (i − position) along `axis`, (s,), and with `squares` Σ w (i − position)², (s,).
 
-        weight: as cut; mass: its sums within tiles. A tile is summed about the point of it nearest to `position`,
-        so that no distance is large beside what it contributes, and moved from there in float64.
+        weight: as `cut` returns it; mass: its sums `within` tiles. Each tile is summed about its index nearest to
+        `position`, so that no distance is large beside what it contributes; its sums are then moved to `position`, in
+        float64.
         """
         ops, precision = self.ops, self.layout.precision
         first = second = shift = None
@@ -241,9 +242,9 @@ class Formulas:
     def placed_moments(
         self, weight: Tensor, row: Moment, coordinates: Tensor, center: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """(s,), (s,): the moments of coordinates (n,) about `center`, the second if it is wanted, summed in float64.
+        """Return the moments of coordinates, (n,), about `center`, (s,) each, the second if the row wants it.
 
-        Coordinates may lie far apart, so that sums in float32 would not keep the error bound.
+        They are summed in float64: coordinates may lie so far apart that float32 would not keep the error bound.
         """
         ops, axis = self.ops, self.layout.axes[row.axis]
         shape = [-1 if k == axis else 1 for k in range(len(self.layout.shape))]
@@ -256,7 +257,7 @@ class Formulas:
         return first, second
 
     def means(self, mass: Tensor, moments: Any, hard: Sequence[Tensor], centers: Sequence[Tensor]) -> list[Tensor]:
-        """For each reduced axis the coordinate of hard and the mean, counted from it, (s,) each in float64.
+        """Return for each reduced axis the coordinate of hard and the mean, counted from it, (s,) each in float64.
 
         In a row that is not placed, the coordinate is the index in the block.
         """
@@ -269,7 +270,7 @@ class Formulas:
         return means
 
     def slopes(self, weight: Tensor, coordinates: Sequence[Tensor], means: Sequence[Tensor]) -> list[Tensor]:
-        """(s,) for each reduced axis: Σ (w t)², with the pull t of coordinates about a mean; see `means`."""
+        """Return Σ (w t)² for each reduced axis, (s,), with the pull t of coordinates about a mean; see `means`."""
         ops, layout, given, found = self.ops, self.layout, iter(coordinates), []
         for row, at, mean in zip(layout.rows, means[::2], means[1::2], strict=False):
             axis = layout.axes[row.axis]
@@ -284,7 +285,7 @@ class Formulas:
         return found
 
     def gather(self, coordinates: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:
-        """The coordinates at a position, for each row that is placed."""
+        """Return the coordinates at a position, for each row that is placed."""
         ops, centers = self.ops, []
         for values, row in zip(coordinates, [row for row in self.layout.rows if row.placed], strict=True):
             last = np.asarray(self.lengths[row.axis] - 1, I4)
@@ -293,33 +294,33 @@ class Formulas:
         return centers
 
     def _along(self, axis: int, length: int) -> Any:
-        """0, 1, 2 … along `axis`, broadcastable, in the precision of the weights."""
+        """Return 0, 1, 2 … along `axis`, broadcastable, in the precision of the weights."""
         shape = [length if k == axis else 1 for k in range(len(self.layout.shape))]
         return np.arange(length).astype(self.layout.precision).reshape(shape)
 
     def _tiled(self, shape: Sequence[int], width: int) -> list[int]:
-        """`shape` with the tiled axis replaced by tiles and their width."""
+        """Return `shape` with the tiled axis replaced by tiles and their width."""
         return [*shape[: self.axis], self.tiles, width, *shape[self.axis + 1 :]]
 
     def flat(self, kept: Tensor) -> Tensor:
-        """(s,): a tensor with reduced axes of length 1."""
+        """Return a tensor whose reduced axes have length 1 as (s,)."""
         return self.ops.Reshape(tensor=kept, shape=np.array([self.slices], I4))
 
     def unflat(self, row: Tensor) -> Tensor:
-        """(s,) as a tensor with reduced axes of length 1."""
+        """Return (s,) as a tensor whose reduced axes have length 1."""
         shape = [1 if k in self.layout.axes else n for k, n in enumerate(self.layout.shape)]
         return self.ops.Reshape(tensor=row, shape=np.array(shape, I4))
 
     def stack(self, rows: Sequence[Tensor]) -> Tensor:
-        """(a, s) or (r, s), in float64 if any row of the layout is placed."""
+        """Stack rows to (a, s) or (r, s), in float64 if any row of the layout is placed."""
         if any(row.placed for row in self.layout.rows):
             rows = [self.ops.Cast(x=row, DstT=F8) for row in rows]
         return self.ops.Pack(values=list(rows), axis=0)
 
     def number(self, condition: Tensor) -> Tensor:
-        """1 where a condition holds, 0 elsewhere, in the precision of the weights."""
+        """Return 1 where a condition holds, 0 elsewhere, in the precision of the weights."""
         return self.ops.Cast(x=condition, DstT=self.layout.precision)
 
     def full(self, value: float) -> Any:
-        """A constant in the dtype of `comparable`."""
+        """Return a constant in the dtype of `comparable`."""
         return np.asarray(value, self.exact)

@@ -37,12 +37,17 @@ def block_sums(
 
     Returns `layout.outputs` for s slices, a reduced axes and r rows, and for each further β the outputs that depend on
     it. All but "total" and "second" count only weights within the window. Weights are relative to that of the maximum.
-        maximum (s,), of −x for a cost; hard (a, s), counted within the block; mass (s,): Σ w; total (s,): that of all
-        weights; moment (r, s), second_moment (r, s): sums of w times the `terms` of a row's geometry about hard, the
-        second 0 if the row has none; slope (a, s): the sums of the squares of w times the pull of the row's geometry
-        about the mean; log_moment (s,): Σ w ln w; ties (s,); second (s,): the largest of the local
-        maxima beyond the radius (see `Formulas.modes`), 0 without one; nans (s,): their number, if the layout
-        is careful; weight, alone: w, shaped as the block; share: w / mass, likewise.
+        maximum: (s,), of −x for a cost;
+        hard: (a, s), counted within the block;
+        mass: (s,), Σ w within the window; total: (s,), Σ w of all weights;
+        moment, second_moment: (r, s) each, the sums of w times the `terms` of a row's geometry about hard, the second 0
+        if the row has none;
+        slope: (a, s), Σ (w t)² with the pull t of a row's geometry about the mean;
+        log_moment: (s,), Σ w ln w;
+        ties: (s,), the number of entries equal to the maximum;
+        second: (s,), the largest weight of the local maxima beyond the radius (see `Formulas.modes`), 0 without one;
+        nans: (s,), the number of NaNs, if the layout is careful;
+        weight: alone, w, shaped as the block; share: w / mass, likewise.
     All are floats but the maximum of integers. NaNs count as absent if the layout is careful; else the total of their
     slice, or the mass if there is no window, is NaN, as it is for negative "probs".
     """

@@ -67,22 +67,22 @@ class BlockReducer:
         self._second = ["second"] if "second" in needed else []
         self._slope = ["slope"] if "slope" in needed else []
         self.share: list[str] = []
-        """The name of the weights, if those of whole slices are to be found beside their sums."""
+        """["share"] if the weights of whole slices are wanted beside their sums; else empty."""
 
     def whole(self, values: Array, problems: Sequence[Problem], *, compiled: bool) -> Found:
-        """Reduce a block that holds whole slices, which come in the memory order of `values`.
+        """Reduce a block that holds whole slices.
 
-        values: in any memory order; problems: those to solve, which differ only in β; compiled: True if there are many
-        blocks of this shape.
+        values: in any memory order, in which the slices come, too; problems: those to solve, which differ only in β;
+        compiled: True if there are many blocks of this shape.
         """
         outputs = ["maximum", "hard", *self._sums, *self._slope, *self._ties, *self._second, *self.share]
         betas = [np.asarray(problem.beta or 0, self._problem.precision) for problem in problems]
         return self._found(values, outputs, self._problem.window, [0] * values.ndim, betas, compiled)
 
     def part(self, values: Array, start: Sequence[int], *, compiled: bool) -> Found:
-        """Reduce a block that holds parts of slices, `hard` counted within it.
+        """Reduce a block that holds parts of slices; `hard` is counted within the block.
 
-        start: that of the block, along each of the array's axes.
+        start: where the block begins along each of the array's axes.
         """
         sums = self._sums if self._problem.window is None else ["mass"]  # a second pass finds the rest
         outputs = ["maximum", "hard", *sums, *self._ties]
@@ -94,7 +94,7 @@ class BlockReducer:
         values: those of `Problem.read_again(block)`; known: the state, with `hard` counted in the whole array.
         """
         problem, outer = self._problem, self._problem.read_again(block)
-        windowed = problem.window is not None and not len(known.moment)
+        windowed = problem.window is not None and not len(known.moment)  # moments come first, slopes in another pass
         outputs = [*self._sums, *self._second] if windowed else ["mass", *self._slope]
         outputs += self._second if problem.window is None else []
         x, layout, inputs = self._prepared(outputs, values, block.start, block.shape, known, problem.precision)
@@ -167,7 +167,7 @@ class BlockReducer:
         layout = self._layout(x, axes, [*outputs, *([] if window is None else ["total"])], window)
         layout = replace(layout, betas=len(betas))
         states, total, share = self._states(layout, x, start, betas, compiled)
-        if not math.isnan(total.sum()):
+        if not math.isnan(total.sum()):  # NaN and negative weights would make it NaN
             return Found(states, [], None if share is None else unfold(share, values, problem.axes))
         if problem.kind == "probs" and (negative := values < 0).any():
             return Found(states, [_misfit(NEGATIVE, negative)])
@@ -198,8 +198,8 @@ class BlockReducer:
     def _states(
         self, layout: Layout, x: Array, start: Sequence[int], betas: Sequence[Array], compiled: bool
     ) -> tuple[list[State], Array, Array | None]:
-        """Return the states of a block, for each slice its NaNs, or if not careful, the mass of all weights, and the
-        share, if it is wanted.
+        """Return the states of a block; for each slice the number of its NaNs if the layout is careful, else the total
+        of its weights; and the share, if it is wanted.
         """
         states, beside, share = [], None, None
         for sums in self._run(layout, x, start, betas, (), compiled):
@@ -228,10 +228,11 @@ class BlockReducer:
         if self._runtime.device == "CPU":
             length = piece_length(layout.shape, layout.axes, layout.dtype.itemsize)
         layout = replace(layout, shape=(length, *layout.shape[1:]))
-        coordinates, per = self.coordinates(layout, start), math.prod(layout.kept) // max(1, length)
+        coordinates = self.coordinates(layout, start)
+        per_row = math.prod(layout.kept) // max(1, length)  # slices
         function = self._function(layout, coordinates, compiled)
         for first in [*range(0, count - length, max(1, length)), count - length]:
-            rows, slices = slice(first, first + length), slice(first * per, (first + length) * per)
+            rows, slices = slice(first, first + length), slice(first * per_row, (first + length) * per_row)
             if length == count:
                 rows = slices = slice(None)
             parts = [
@@ -240,7 +241,7 @@ class BlockReducer:
             ]
             function(x[rows], *betas, *coordinates, *(row[slices] for row in known), into=parts)
         one = dict(zip(layout.outputs, results, strict=False))  # of the first β
-        own = [name for name in layout.outputs if name not in SHARED]
+        own = [name for name in layout.outputs if name not in SHARED]  # of each further β
         more = [results[k : k + len(own)] for k in range(len(one), len(results), len(own))]
         return [one, *({**one, **dict(zip(own, each, strict=True))} for each in more)]
 
@@ -301,7 +302,7 @@ def collapse(values: Array, axes: Sequence[int]) -> tuple[Array, tuple[int, ...]
     """Put values into C order with neighbouring kept axes joined; return them, and the numbers of their reduced axes.
 
     Copies only if the memory has gaps, or if there would be more axes than TensorFlow takes. Kept axes come in the
-    order of the memory; the reduced axes are named in the order of the array, by which positions are compared.
+    order of the memory; the numbers of the reduced axes come in that of the array, in which positions are compared.
     """
     memory = _order(values, axes)
     values = np.ascontiguousarray(values.transpose(memory))

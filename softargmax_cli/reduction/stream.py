@@ -51,7 +51,7 @@ class Task:
     pending: Pending
     compiled: bool
     known: States | None = None
-    """The states of its slices, with maximum and hard, when it is read for the second time."""
+    """The states of its slices, with maximum and hard, when it is read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class Stream:
         """
         self.source, self.problems, self.memory, self.advance = source, problems, memory, advance
         self.problem = problem = next((one for one in problems if one.reviews), problems[0])
+        """The problem that decides on blocks and passes: one that reads cut slices again, if there is any."""
         self.budget = budget = Budget(replace(needs, states=len(problems)), source, problem, memory)
         if source.sequential and budget.must_seek:
             raise ValueError("a source that can only be read in order must be copied first")
@@ -176,7 +177,7 @@ class Stream:
         """Add to the states of a column the sums that depend on what earlier passes found, in another pass."""
         pairs = [*zip(found, self.problems, strict=True)]
         near = {block for block in column if any(concerns(block, state, one) for state, one in pairs)}
-        near = near or {column[-1]}  # with NaN, hard is nowhere
+        near = near or {column[-1]}  # NaN has left hard nowhere
         self.advance(sum(_nbytes(self.source, block) for block in column if block not in near))
         folds = [Fold(added, FAN_IN) for _ in found]
         parts = self._parts(self._sum_again, [block for block in column if block in near], found)
@@ -190,7 +191,7 @@ class Stream:
         ]
 
     def _folds(self) -> list[Fold]:
-        """Return a fold of states for each problem, merged as on a cluster, to the same bits."""
+        """Return a fold for each problem, which merges states as a cluster does, to the same bits."""
         return [Fold(partial(merge, problem=problem), FAN_IN) for problem in self.problems]
 
     def _add(self, folds: Sequence[Fold], part: Part) -> None:
@@ -238,7 +239,7 @@ class Stream:
         if whole and problem.kind == "scores":
             self.lookalike.look(values, problem.axes)
         if whole:
-            found = [reducer.whole(values, alike, compiled=compiled) for reducer, alike in self.groups]
+            found = [reducer.whole(values, problems, compiled=compiled) for reducer, problems in self.groups]
         else:
             found = [reducer.part(values, block.start, compiled=compiled) for reducer in self.reducers]
         part = replace(part, misfits=found[0].misfits, states=[state for each in found for state in each.states])
