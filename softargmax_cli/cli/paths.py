@@ -121,7 +121,8 @@ def spare_inputs(results: Iterable[str | None], inputs: Sequence[str], *others: 
     above = [str(folder) for name in inputs for folder in Path(os.path.abspath(name)).parents]  # of an array in a store
     read = {identity(name) for name in (*inputs, *others, *above)} - {None}
     for path in results:
-        if path != "-" and identity(path) in read:
+        grown = identity(f"{path.rstrip('/')}.partial") if path and names_store(path) else None  # a store grows there
+        if path != "-" and not read.isdisjoint((identity(path), grown)):
             raise OutputError(f"{path}: the result would replace what it is made of", "write it to another file")
 
 

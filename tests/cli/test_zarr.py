@@ -19,7 +19,7 @@ from oracle import assert_answers
 from oracle import softargmax as oracle
 from stores import flat, save, stored, zarr
 
-from softargmax_cli.files.writers.atomic import remove_unfinished
+from softargmax_cli.files.writers.atomic import displaced, remove_unfinished
 from softargmax_cli.files.writers.zarr import Chunks, ZarrBoxWriter
 from softargmax_cli.reduction import budget
 
@@ -136,8 +136,8 @@ def test_nothing_is_left_of_a_run_that_fails(inside: Inside) -> None:
     chunk.write_bytes(whole)
     shutil.copytree(inside.folder / "x.zarr", inside.folder / "out.zarr.partial" / "hard")  # as after kill -9
     refused = inside(*asked)
-    assert "out.zarr.partial is unfinished: another run writes it, or one was killed" in refused.err
-    assert refused.err.splitlines()[1:] == ["  wait, or begin anew with --force"]
+    assert "out.zarr.partial is unfinished, since a run was killed" in refused.err
+    assert refused.err.splitlines()[1:] == ["  begin anew with --force"]
     assert "out.zarr: no such file" in inside("run", "out.zarr").err
     assert inside(*asked, "--force").code == 0
     assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
@@ -151,6 +151,18 @@ def test_a_signal_leaves_nothing(tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == ["w.zarr.partial"]
         remove_unfinished()
         assert os.listdir(tmp_path) == []
+
+
+def test_a_store_is_put_back_if_none_takes_its_place(tmp_path: Path) -> None:
+    target = tmp_path / "w.zarr"
+    for end in (remove_unfinished, lambda: target.mkdir()):
+        target.mkdir(exist_ok=True)
+        (target / "old").write_text("")
+        with displaced(str(target)):
+            assert not target.exists()
+            end()
+        assert [path.name for path in tmp_path.iterdir()] == ["w.zarr"]
+        assert (target / "old").exists() == (end is remove_unfinished)
 
 
 def test_what_a_store_cannot_be(inside: Inside) -> None:
@@ -250,7 +262,8 @@ def test_a_second_run_to_a_store_is_refused(inside: Inside, monkeypatch: pytest.
 
     def write(self: Chunks, *given: Any) -> None:
         if not others:
-            others.append(Softargmax(inside.folder)("run", "x.zarr", "--beta", "3", "-o", "out.zarr"))
+            for force in ((), ("--force",)):
+                others.append(Softargmax(inside.folder)("run", "x.zarr", "--beta", "3", "-o", "out.zarr", *force))
         written(self, *given)
 
     written = Chunks.write
@@ -258,7 +271,23 @@ def test_a_second_run_to_a_store_is_refused(inside: Inside, monkeypatch: pytest.
     done = inside("run", "x.zarr", "--beta", "2", "-o", "out.zarr")
     assert (done.code, done.out) == (0, ""), done.err
     assert_answers(flat(stored(inside, "out.zarr"), 1), oracle(X, -1, 2.0), single=False)
-    assert (others[0].code, "out.zarr.partial is unfinished" in others[0].err) == (2, True)
+    for other in others:
+        assert (other.code, "another run writes" in other.err) == (2, True)
+    assert inside.names() == {"x.zarr", "out.zarr"}
+
+
+def test_what_a_store_grows_from_is_no_input_and_no_folder_of_others(inside: Inside) -> None:
+    save(inside, "out.zarr.partial", X, CHUNKS)
+    before = inside.names()
+    done = inside("run", "out.zarr.partial", "--beta", "2", "-o", "out.zarr", "--force")
+    assert (done.code, "would replace what it is made of" in done.err) == (2, True)
+    assert inside.names() == before
+    inside.save("x.npy", X[0])
+    (inside.folder / "mine.zarr.partial").mkdir()
+    inside.write("mine.zarr.partial/notes.txt", "precious")
+    done = inside("run", "x.npy", "-o", "mine.zarr", "--force")
+    assert (done.code, "mine.zarr.partial is in the way, and no Zarr store" in done.err) == (2, True)
+    assert (inside.folder / "mine.zarr.partial" / "notes.txt").read_text() == "precious"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are other links")

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import sys
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 from softargmax_cli.errors import OutputError, disk_errors, parameter
@@ -22,10 +23,38 @@ COPIED = 1 << 20  # bytes at a time
 
 unfinished: set[str] = set()
 """Files and folders of this process that are to be renamed when they are complete."""
+_displaced: dict[str, str] = {}
+"""The targets that folders held before, by the place to which these were moved."""
+
+
+@contextlib.contextmanager
+def displaced(target: str) -> Iterator[None]:
+    """Move a folder out of the way of its successor; it is removed at the end, or put back if none took its place."""
+    import tempfile
+
+    old = os.path.join(tempfile.mkdtemp(prefix=".softargmax-", dir=os.path.dirname(target)), "old")
+    _displaced[old] = target
+    try:
+        if os.path.lexists(target):
+            os.rename(target, old)
+        yield
+    finally:
+        _settle(old)
+
+
+def _settle(old: str) -> None:
+    if old not in _displaced:
+        return
+    if not os.path.lexists(_displaced[old]) and os.path.lexists(old):
+        os.rename(old, _displaced[old])
+    shutil.rmtree(os.path.dirname(old), ignore_errors=True)
+    del _displaced[old]
 
 
 def remove_unfinished() -> None:
-    """Remove all unfinished files and folders, as the process is about to end."""
+    """Remove all unfinished files and folders, and what they replace, as the process is about to end."""
+    for old in [*_displaced]:
+        _settle(old)
     for name in [*unfinished]:
         remove(name)
 

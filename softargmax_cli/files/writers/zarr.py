@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +20,13 @@ import numpy.typing as npt
 
 from softargmax_cli.errors import OutputError, parameter
 from softargmax_cli.files.remote import DOCUMENTS, files_of, is_url, located, store_errors, zarr_python
-from softargmax_cli.files.writers.atomic import Target, remove, unfinished
+from softargmax_cli.files.writers.atomic import Target, displaced, remove, unfinished
 from softargmax_cli.reduction.blocks import Block
 from softargmax_cli.reduction.fields import FIELDS, NAMES
 from softargmax_cli.reduction.result import Run, Slices, Summary
+
+if sys.platform != "win32":
+    import fcntl
 
 PARTS = (*DOCUMENTS, "hard/zarr.json", "weights/zarr.json")
 """Every store has one of these, also a store of results whose own document is still missing."""
@@ -75,14 +78,19 @@ class _Store(Target):
             self._refuse_to_replace()
             files, root = files_of(self.place)
             if files.exists(root):
+                self._lock()
+                if files.ls(root) and not any(files.exists(f"{root}/{part}") for part in PARTS):
+                    what = f"{target}: {self.place} is in the way, and no Zarr store"
+                    raise OutputError(what, "move it, or choose another name")
                 if not force:
-                    what = f"{target}: {self.place} is unfinished: another run writes it, or one was killed"
-                    raise OutputError(what, f"wait, or begin anew with {parameter('force')}")
+                    what = f"{target}: {self.place} is unfinished, since a run was killed"
+                    raise OutputError(what, f"begin anew with {parameter('force')}")
                 files.rm(root, recursive=True)
             if not self._url:
                 os.mkdir(self.place)
                 unfinished.add(self.place)
             self.files.callback(self._remove)
+            self._lock()
             self.arrays = {name: create(located(f"{self.place}/{name}"), **given) for name, given in arrays.items()}
             self.files = self.files.pop_all()
 
@@ -95,6 +103,20 @@ class _Store(Target):
             raise OutputError(f"{self._name}: is in the way, and no Zarr store", "move it, or choose another name")
         if not self._force:
             raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
+
+    def _lock(self) -> None:
+        """Lock the folder of an unfinished store, if its disk can. Raises OutputError if another run has locked it."""
+        if sys.platform == "win32" or self._url:
+            return
+        folder = os.open(self.place, os.O_RDONLY)
+        self.files.callback(os.close, folder)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = f"{self._name}: another run writes {self.place}"
+            raise OutputError(what, "wait for its end, or choose another name") from None
+        except OSError:  # a disk of another machine need not know locks
+            return
 
     def _remove(self) -> None:
         if not self._url:
@@ -110,13 +132,11 @@ class _Store(Target):
             zarr_python().open_group(located(self.place), mode="a", attributes=attributes)
             if not self._url:
                 self._refuse_to_replace()
-                above = os.path.dirname(self._target)
-                with tempfile.TemporaryDirectory(prefix=".softargmax-", dir=above, ignore_cleanup_errors=True) as aside:
-                    if os.path.lexists(self._target):
-                        os.rename(self._target, os.path.join(aside, "old"))
+                with displaced(self._target):
                     os.rename(self.place, self._target)
                 unfinished.discard(self.place)
-        self.files.pop_all()
+        if self._url:
+            self.files.pop_all()
 
 
 class ZarrBoxWriter(_Store):
