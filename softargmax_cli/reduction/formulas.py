@@ -16,6 +16,9 @@ Tensor = Any
 TILE = 128
 """Positions whose weights and moments are summed in float32, about the nearest of them to the maximum: few enough
 for the accuracy bound, wherever the weight lies. Tiles are added up in float64."""
+RAISED = 2.0**30
+"""The factor by which slopes are raised while they are squared: float32 then holds the squares of small ones, and of
+the largest, whose pull is an index."""
 FLOAT_INDEX = 1 << 24
 """Positions below this are exact in float32: no block may be longer along its reduced axes."""
 
@@ -280,8 +283,9 @@ class Formulas:
             along = ops.Reshape(tensor=next(given), shape=np.array(shape, I4)) if row.placed else indices
             at, mean = (ops.Cast(x=self.unflat(each), DstT=exact) for each in (at, mean))
             pull = row.geometry.pull(ops, ops.Sub(x=ops.Sub(x=along, y=at), y=mean))
-            term = ops.Mul(x=ops.Cast(x=weight, DstT=exact), y=pull)
-            found.append(self.sum(ops.Maximum(x=ops.Mul(x=term, y=term), y=np.zeros((), exact))))  # as in `product`
+            term = ops.Mul(x=ops.Cast(x=weight, DstT=exact), y=ops.Mul(x=pull, y=np.asarray(RAISED, exact)))
+            squares = self.sum(ops.Maximum(x=ops.Mul(x=term, y=term), y=np.zeros((), exact)))  # as in `product`
+            found.append(ops.Mul(x=ops.Cast(x=squares, DstT=F8), y=np.float64(RAISED**-2)))
         return found
 
     def gather(self, coordinates: Sequence[Tensor], position: Sequence[Tensor]) -> list[Tensor]:

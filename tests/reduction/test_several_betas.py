@@ -157,3 +157,12 @@ def test_betas_in_any_order_and_twice(native_runtime: Runtime) -> None:
     assert [at.beta for at in made.trials] == betas
     assert first.max_abs_offset == third.max_abs_offset < second.max_abs_offset
     assert math.isnan(first.mean_spread)
+
+
+def test_norms_whose_squares_float32_cannot_hold(native_runtime: Runtime) -> None:
+    x = np.array([[0, -0.6]], "f4")
+    for at in swept(x, Spec(), native_runtime):
+        ratio = math.exp(float(x[0, 1]) * at.beta)
+        want = at.beta * math.sqrt(2) * ratio / (1 + ratio) ** 2  # both entries are β p (1 − p)
+        if at.beta <= 100:  # beyond, the weight itself is too small
+            assert at.mean_gradient_norm == pytest.approx(want, rel=1e-5)
