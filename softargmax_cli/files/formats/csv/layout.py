@@ -236,13 +236,7 @@ def _commented_rows(text: Text, dialect: Dialect, line: int, cells: int) -> list
 
 
 def _is_header(
-    line: int,
-    first: Sequence[str],
-    kinds: Sequence[str],
-    values: Float,
-    texts: Collection[int],
-    *,
-    ask: bool,
+    line: int, first: Sequence[str], kinds: Sequence[str], values: Float, texts: Collection[int], *, ask: bool
 ) -> bool:
     """Tell whether the first record, of cells of some kinds, names the columns. Raises InputError if it is unclear.
 
