@@ -141,7 +141,7 @@ def _names_among(table: Table, scores: Sequence[int]) -> list[int]:
 
 def _names_rows(title: str) -> bool:
     """Tell whether a title, or its last word, says that a column names the rows."""
-    return title.lower() in _IDS or (_WORD.findall(title) or [""])[-1].lower() in _IDS
+    return not _IDS.isdisjoint((title.lower(), *(word.lower() for word in _WORD.findall(title)[-1:])))
 
 
 def _suspected(

@@ -87,8 +87,10 @@ class Expected:
 
     def _check_order(self, places: Places, first: int) -> None:
         """Raise InputError unless slices with numbers are those from `first` on."""
-        wrong: Any = () if places is None else np.flatnonzero(places != np.arange(first, first + len(places)))
-        if places is not None and len(wrong):
+        if places is None:
+            return
+        wrong = np.flatnonzero(places != np.arange(first, first + len(places)))
+        if len(wrong):
             what = f"slice {places[wrong[0]]:.0f} comes where slice {first + wrong[0]:,} is expected"
             raise InputError(what, f"sort its rows by index; {SAME}", self.name)
 
@@ -118,7 +120,9 @@ def expected(
             return
         replay = files.enter_context(Replay(path, Reading(strict=False)))
         indices = _numbered("index", len(kept))
-        source = files.enter_context(closing(_opened(replay, _titles(axes), indices, ("input", id_column, "id"))))
+        source = files.enter_context(
+            closing(_opened(replay, _numbered("soft", len(axes)), indices, ("input", id_column, "id")))
+        )
         named = source.facts.id_column == "input"
         strides = _strides(kept, named=named)
         with naming(source.name):
@@ -133,10 +137,6 @@ def expected(
                 source = files.enter_context(closing(copied(source, MEMORY)))
         rows = _rows(source, columns, len(axes), places, strides)
         yield Expected(source.name, len(axes), rows, named=named, note=note)
-
-
-def _titles(axes: Sequence[int]) -> list[str]:
-    return _numbered("soft", len(axes))
 
 
 def _numbered(name: str, count: int) -> list[str]:
@@ -181,17 +181,19 @@ def _opened(replay: Replay, titles: Sequence[str], indices: Sequence[str], ids: 
 
 
 def _columns(source: Source, axes: Sequence[int], indices: Sequence[str]) -> tuple[list[int], list[int], str]:
-    """Return the column of each axis, by title or place, the columns of `indices`, and a note on the order."""
-    titles, labels, width = _titles(axes), [label.strip().lower() for label in source.labels or ()], source.shape[1]
-    places = [labels.index(index) for index in indices] if {*indices} <= {*labels} else []
+    """Return the column of each axis, by title or place, the columns of `indices` of a result, and a note."""
+    titles, labels = _numbered("soft", len(axes)), [label.strip().lower() for label in source.labels or ()]
+    width, places = source.shape[1], list[int]()
     letters = 1 < len(axes) <= len(LETTERS) and not set(titles) <= set(labels)
     if letters:
         titles = [LETTERS[sorted(axes).index(axis) - len(axes)] for axis in axes]
     if set(titles) <= set(labels):
         columns, how = [labels.index(title) for title in titles], "matched by their titles"
+        if not letters and {*indices} <= {*labels}:  # in another table `index` may count from 1, or images
+            places = [labels.index(index) for index in indices]
         letters = letters and columns != [*range(width or 0)]
     else:
-        columns, places, how = [*range(len(axes))], [], "taken in their order"
+        columns, how = [*range(len(axes))], "taken in their order"
         letters = letters and bool(labels)
         if width != len(axes):
             held = f"{width} columns of numbers{': ' if labels else ''}{', '.join((source.labels or ())[:8])}"

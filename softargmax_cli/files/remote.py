@@ -93,7 +93,7 @@ def _remedy(name: str, error: Exception, *, written: bool) -> str:
     """Advise on a refusal of a server or the system; return nothing for other errors."""
     if getattr(error, "errno", None) == errno.ENOSPC:
         return "free some space, or write elsewhere"
-    if written and name.startswith("http"):
+    if written and name.startswith(("http://", "https://")):
         return "http cannot be written; write to a directory, or to a bucket: s3://BUCKET/NAME.zarr"
     if is_url(name):
         return "check the address, the keys, and that the server is up"

@@ -105,9 +105,8 @@ def _sums(state: State, problem: Problem, lengths: Sequence[int]) -> Sums:
     if not (defined := mass > 0).all():
         mass, hard = np.where(defined, mass, np.nan), np.where(defined, hard, -1)
     firsts, seconds = state.moment, state.moment if state.second_moment is None else state.second_moment
-    indices = {
-        moment.axis: row for row, moment in enumerate(problem.moments)
-    }  # rows of indices come last, and replace those of coordinates
+    # Rows of indices come last, and replace those of coordinates.
+    indices = {moment.axis: row for row, moment in enumerate(problem.moments)}
     found, norm = [], mass
     if state.slope is not None:
         norm = np.zeros_like(mass)

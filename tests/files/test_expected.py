@@ -209,3 +209,8 @@ def test_slices_in_another_order_are_refused(folder: Path, name: str, kept: tupl
         assert "--worst" in error.remedy
     write([0, 1, 2])
     assert "--only" in refused(name, kept, slices=4).remedy
+
+
+def test_an_index_of_a_truth_may_count_images(folder: Path) -> None:
+    Path("t.csv").write_text("index,x,y\n7,1,2\n3,3,4\n")
+    assert read("t.csv", (2,), axes=2).tolist() == [[2, 4], [1, 3]]

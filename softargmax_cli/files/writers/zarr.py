@@ -79,9 +79,8 @@ class _Store(Target):
             files, root = files_of(self.place)
             if files.exists(root):
                 self._lock()
-                if files.ls(root) and not any(files.exists(f"{root}/{part}") for part in PARTS):
-                    what = f"{target}: {self.place} is in the way, and no Zarr store"
-                    raise OutputError(what, "move it, or choose another name")
+                if files.ls(root):
+                    _refuse_others(files, root, f"{target}: {self.place}")
                 if not force:
                     what = f"{target}: {self.place} is unfinished, since a run was killed"
                     raise OutputError(what, f"begin anew with {parameter('force')}")
@@ -99,8 +98,7 @@ class _Store(Target):
         files.invalidate_cache()
         if not files.exists(root):
             return
-        if not any(files.exists(f"{root}/{part}") for part in PARTS):
-            raise OutputError(f"{self._name}: is in the way, and no Zarr store", "move it, or choose another name")
+        _refuse_others(files, root, f"{self._name}:")
         if not self._force:
             raise OutputError(f"{self._name}: the store exists", f"replace it with {parameter('force')}")
 
@@ -137,6 +135,12 @@ class _Store(Target):
                 unfinished.discard(self.place)
         if self._url:
             self.files.pop_all()
+
+
+def _refuse_others(files: Any, root: str, name: str) -> None:
+    """Raise OutputError if a folder, to which an error refers by `name`, is no store."""
+    if not any(files.exists(f"{root}/{part}") for part in PARTS):
+        raise OutputError(f"{name} is in the way, and no Zarr store", "move it, or choose another name")
 
 
 class ZarrBoxWriter(_Store):

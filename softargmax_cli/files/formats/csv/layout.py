@@ -29,7 +29,7 @@ _CELLS = 1 << 16
 """Cells of the first rows that are examined, unless two records have more."""
 YEARS = range(1900, 2101)
 EVEN = 5
-"""The least numbers at even distances in a first record that may be a header."""
+"""The least numbers in equal steps in a first row that may be a header."""
 POINTS = "write decimal points, as with sed 's/,/./g' OLD > NEW,"
 WAYS = f"pass {parameter('header', True)} if it names the columns, {parameter('header', False)} if not"
 
@@ -81,7 +81,7 @@ def find_layout(text: Text, name: str, reading: Reading) -> TextLayout:
         _refuse_cut_header(text, dialect, sample, width)
     if len(first) == width - 1 and above and header is not False and {"number", "odd"}.isdisjoint(kinds):
         if dialect.delimiter == "," and reading.delimiter is None:
-            _refuse_decimal_commas(below, line, reading)
+            _refuse_decimal_commas(text, below, line, reading)
         first, names, header = ["", *first], [0], True  # as R writes it
     if len(first) != width:
         _refuse_preamble(sample, cells)
@@ -105,10 +105,8 @@ def find_layout(text: Text, name: str, reading: Reading) -> TextLayout:
     titles = tuple(first) if header else None
     table = Table(name, "csv", titles, texts, names, values)
     columns = choose(table, reading)
-    even = _evenly_spaced(values) if not header and rows else np.zeros(1, bool)
-    counts = not header and len(rows) > 0 and width > 1 and _integers(first) == [*range(width)]
-    counts |= width >= EVEN and bool(even[0] and not even[1:].any())
-    if counts and reading.header is None and reading.strict:
+    plain = not header and len(rows) > 0 and width > 1
+    if plain and reading.header is None and reading.strict and _resembles_titles(first, values):
         columns.notes.append(f"line 1 is read as numbers; {WAYS}")
     if padded:
         columns.notes.append(f"lines end with {dialect.delimiter!r}, behind which no column is read")
@@ -201,18 +199,24 @@ def _refuse_preamble(sample: Sequence[Record], cells: int) -> None:
 def _refuse_cut_header(text: Text, dialect: Dialect, sample: Sequence[Record], width: int) -> None:
     """Raise InputError if a comment ends the first record, which has fewer cells than the rows below."""
     line, first = sample[0]
-    raw = text.held.split(b"\n", line - text.line + 1)[line - text.line]
-    if dialect.comment and dialect.comment.encode() in raw:
+    if dialect.comment and dialect.comment.encode() in _line(text, line):
         what = f"line {line} has {counted(len(first), 'cell')} before {dialect.comment}, expected {width}"
         raise InputError(what, f"{_uncommented(dialect)}; else write the comment on a line of its own")
 
 
-def _refuse_decimal_commas(rows: Sequence[Record], line: int, reading: Reading) -> None:
+def _refuse_decimal_commas(text: Text, rows: Sequence[Record], line: int, reading: Reading) -> None:
     """Raise InputError if the rows below a header of one cell may be numbers with decimal commas."""
-    if len(rows[0][1]) == 2 and all(len(_integers(record)) == len(record) for _, record in rows):
-        what = f"line {line} has 1 cell and line {rows[0][0]} has 2, as if its comma were a decimal mark"
+    below, cells = rows[0]
+    whole = all(len(_integers(record)) == len(record) for _, record in rows)
+    if len(cells) == 2 and whole and b'"' not in _line(text, below):  # R quotes the names of rows
+        what = f"line {line} has 1 cell and line {below} has 2, as if its comma were a decimal mark"
         other = f"pass {parameter('decimal', ',')}" if reading.strict else POINTS
         raise InputError(what, f"{other} if it is; else title both columns")
+
+
+def _line(text: Text, line: int) -> bytes:
+    """Return a line of the text that is held, by its number in the file."""
+    return text.held.split(b"\n", line - text.line + 1)[line - text.line]
 
 
 def _has_comments(text: Text, dialect: Dialect) -> bool:
@@ -276,11 +280,14 @@ def _counts(cells: Sequence[str]) -> bool:
     return bool(counted) and counted == [*range(counted[0], counted[0] + len(counted))]
 
 
-def _evenly_spaced(numbers: Float) -> npt.NDArray[np.bool_]:
-    """Tell which rows of numbers, (..., n) -> (...), rise or fall in equal steps."""
-    steps = np.diff(numbers, axis=-1)
-    first = steps[..., :1]
-    return np.asarray((np.isclose(steps, first, rtol=1e-3, atol=0) & (first != 0)).all(axis=-1))
+def _resembles_titles(first: Sequence[str], values: Float) -> bool:
+    """Tell whether the first row counts from 0, or alone rises or falls in equal steps."""
+    if _integers(first) == [*range(len(first))]:
+        return True
+    with np.errstate(invalid="ignore"):  # for infinities
+        steps = np.diff(values, axis=1)
+        even = (np.isclose(steps, steps[:, :1], rtol=1e-3, atol=0) & (steps != 0)).all(axis=1)
+    return len(first) >= EVEN and bool(even[0] and not even[1:].any())
 
 
 def _whole(numbers: Float) -> bool:
